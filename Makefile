@@ -1,0 +1,59 @@
+# CoralBay: `make` lists the targets. Each of them first does the set-up that it needs.
+
+VENV := .venv
+PYTHON_VENV := $(VENV)/bin/python
+STAMP := $(VENV)/.coralbay-installed
+DEMO_OUT := demo-output
+# Options for pytest, e.g. make test ARGS="-k geometry -x"
+ARGS :=
+# A scan for the demo: a NIfTI file or a DICOM folder. Without one it makes a phantom.
+CT :=
+
+VIRTUAL_DISPLAY := xvfb-run --auto-servernum --server-args="-screen 0 1400x900x24"
+export QT_API := pyside6
+
+.DEFAULT_GOAL := help
+.PHONY: help setup libraries virtual-display demo test test-slow lint wheel-smoke clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+setup: $(STAMP) ## Make .venv and install everything into it
+
+$(STAMP): pyproject.toml constraints.txt scripts/bootstrap.sh
+	@sh scripts/bootstrap.sh packages $(VENV)
+	@touch $@
+
+libraries: $(STAMP)
+	@sh scripts/bootstrap.sh libraries $(VENV)
+
+virtual-display: $(STAMP)
+	@sh scripts/bootstrap.sh libraries $(VENV) --virtual-display
+
+# A recipe and not a prerequisite chooses the display, so that nothing is installed for the one that is not used.
+demo: $(STAMP) ## The tour: in napari, or into demo-output/ without a display (CT=path takes a scan)
+	@if [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ] || [ "$$(uname -s)" = Darwin ]; then \
+	  $(MAKE) --no-print-directory libraries && \
+	  $(VENV)/bin/coralbay demo $(if $(CT),"$(CT)"); \
+	else \
+	  $(MAKE) --no-print-directory virtual-display && \
+	  $(VIRTUAL_DISPLAY) $(VENV)/bin/coralbay demo --headless $(DEMO_OUT) $(if $(CT),"$(CT)"); \
+	fi
+
+test: virtual-display ## Run the tests (ARGS="-k word" for some of them)
+	$(VIRTUAL_DISPLAY) $(PYTHON_VENV) -m pytest -m "not slow" $(ARGS)
+
+test-slow: virtual-display ## Run the slow tests
+	$(VIRTUAL_DISPLAY) $(PYTHON_VENV) -m pytest -m slow $(ARGS)
+
+lint: $(STAMP) ## Style, types and import directions
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+wheel-smoke: $(STAMP) ## Build the wheel and use it where the sources are not
+	@sh scripts/wheel_smoke.sh $(PYTHON_VENV)
+
+clean: ## Remove what the other targets made, the environment included
+	rm -rf $(VENV) $(DEMO_OUT) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

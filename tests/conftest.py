@@ -1,0 +1,64 @@
+"""What all tests share: the data to work on, and isolation from the machine that they run on."""
+
+import gc
+import os
+from pathlib import Path
+
+import pytest
+
+# Both are read when a library is loaded, so they are set before any is; child processes inherit them.
+os.environ.setdefault("QT_API", "pyside6")  # several bindings may be installed, one is tested
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch: steady times, and sums in a steady order
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def isolated_cache(tmp_path_factory):
+    """Keep features out of the user's cache, and the user's features out of the tests; processes inherit it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CORALBAY_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def ct_pack() -> Path:
+    """Folder of real CT volumes, which are too large for the repository."""
+    pack = Path(os.environ.get("CORALBAY_CT_PACK") or ROOT.parent / "shared" / "ct")
+    if not (pack / "manifest.json").is_file():
+        pytest.skip(f"no CT pack at {pack}: set CORALBAY_CT_PACK to its folder")
+    return pack
+
+
+@pytest.fixture(scope="session")
+def phantom():
+    """A coarse phantom: volume, labels and landmarks. Tests share it, so none may change it."""
+    from coralbay_core.phantom import make_phantom
+
+    return make_phantom(seed=0, spacing_mm=(3.0, 3.0, 3.0))
+
+
+@pytest.fixture(autouse=True)
+def no_leaked_widgets(request):
+    """Fail a gui test that leaves a top-level widget behind: it would keep its viewer and its scan in memory."""
+    if request.node.get_closest_marker("gui") is None:
+        yield
+        return
+    from qtpy.QtWidgets import QApplication
+
+    application = QApplication.instance() or request.getfixturevalue("qapp")
+    before = set(application.topLevelWidgets())
+    yield
+    if getattr(request.node, "rep_call", None) is None or request.node.rep_call.failed:
+        return  # its traceback holds on to them
+    leaked = _top_level_widgets(application) - before
+    assert not leaked, f"widgets are left behind: {sorted(map(repr, leaked))}"
+
+
+def _top_level_widgets(application):
+    from qtpy.QtCore import QEvent
+
+    gc.collect()
+    application.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    application.processEvents()
+    return set(application.topLevelWidgets())
