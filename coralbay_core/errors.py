@@ -1,0 +1,60 @@
+"""One hierarchy of errors, each of which is also a builtin.
+
+A message reads ``what - where - found vs expected - what to do``: the same line serves a Python user, the command line
+(exit code 2) and a napari notification.
+"""
+
+
+class CoralBayError(Exception):
+    """Base of all errors that a user can act on.
+
+    Parameters
+    ----------
+    what : str
+        What went wrong, in a few words.
+    where : object, optional
+        File, option or position that is concerned.
+    found, expected : object, optional
+        The value that was met, and what was needed instead.
+    hint : str, optional
+        What to do about it.
+    """
+
+    def __init__(self, what: str, *, where: object = None, found: object = None, expected: object = None, hint: str = ""):
+        contrast = " vs ".join(
+            f"{word} {value}" for word, value in (("found", found), ("expected", expected)) if value is not None
+        )
+        parts = (what, "" if where is None else str(where), contrast, hint)
+        self.message = " - ".join(" ".join(part.split()) for part in parts if part)
+        super().__init__(self.message)
+
+    def __str__(self) -> str:
+        return self.message
+
+    def __reduce__(self):
+        # The signature is keyword-only, so the default (class, args) would lose nothing but the keywords: keep the line.
+        return type(self), (self.message,)
+
+
+class InputError(CoralBayError, ValueError):
+    """A value, option or file content that cannot be used."""
+
+
+class MissingFileError(CoralBayError, FileNotFoundError):
+    """A path that does not exist."""
+
+
+class OutsideVolumeError(CoralBayError, IndexError):
+    """A position in mm that lies outside the volume."""
+
+
+class WeightsError(CoralBayError, ValueError):
+    """Weights that are absent, damaged or do not fit the model."""
+
+
+class MissingExtraError(CoralBayError, ImportError):
+    """An optional dependency that is not installed."""
+
+
+class Cancelled(CoralBayError, RuntimeError):
+    """Work that was stopped on request; nothing was written."""

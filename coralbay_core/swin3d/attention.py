@@ -1,0 +1,88 @@
+"""Window attention with a relative position bias, parameter names as in MONAI."""
+
+from functools import lru_cache
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .windows import WindowPlan, from_windows, to_windows
+
+
+@lru_cache(maxsize=16)
+def relative_position_index(window: int) -> Tensor:
+    """Row of the bias table for each pair of tokens in a cubic window, int64 (window**3, window**3)."""
+    with torch.inference_mode(False):
+        axis = torch.arange(window)
+        position = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij")).flatten(1)
+        difference = position[:, :, None] - position[:, None, :] + window - 1
+        span = 2 * window - 1
+        return (difference[0] * span + difference[1]) * span + difference[2]
+
+
+class WindowAttention(nn.Module):
+    """Multi-head attention inside windows.
+
+    Parameters
+    ----------
+    channels, heads, window : int
+        `window` is the nominal side in tokens: it sizes the bias table.
+    """
+
+    def __init__(self, channels: int, heads: int, window: int):
+        super().__init__()
+        self.heads = heads
+        self.window = window
+        self.relative_position_bias_table = nn.Parameter(torch.zeros((2 * window - 1) ** 3, heads))
+        self.qkv = nn.Linear(channels, 3 * channels)
+        self.proj = nn.Linear(channels, channels)
+        self._cached: dict[tuple, Tensor] = {}
+        nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
+
+    def forward(self, rows: Tensor, plan: WindowPlan) -> Tensor:
+        """Attend among normalised rows (batch * grid, channels).
+
+        A padded token is a zero row *after* the norm, so its key and value are the bias of `qkv`, and it is attended to
+        like any other: the published weights were trained with that.
+        """
+        rows = torch.cat([rows, rows.new_zeros(1, rows.shape[1])])
+        slots = to_windows(self.qkv(rows), plan).view(-1, plan.tokens, 3, self.heads, self.qkv.in_features // self.heads)
+        attended = [self._attend(slots[first:last], mask) for first, last, mask in plan.groups]
+        attended = attended[0] if len(attended) == 1 else torch.cat(attended)
+        return self.proj(from_windows(attended.reshape(-1, self.qkv.in_features), plan))
+
+    def _attend(self, qkv: Tensor, mask: Tensor | None) -> Tensor:
+        """One group of windows, (windows, tokens, 3, heads, dim) to (windows, tokens, heads, dim)."""
+        query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        if torch.is_grad_enabled() and self.relative_position_bias_table.requires_grad:
+            bias = self._bias(query.shape[-2], mask, query.dtype)
+            if query.device.type == "cpu":
+                # With a bias that needs a gradient torch's fused kernel falls back to a path slower than this one.
+                scores = query * query.shape[-1] ** -0.5 @ key.transpose(-2, -1)
+                return ((scores + bias).softmax(-1).to(value.dtype) @ value).transpose(1, 2)
+        else:
+            bias = self._cached_bias(query.shape[-2], mask, query.dtype)
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=bias).transpose(1, 2)
+
+    def _bias(self, tokens: int, mask: Tensor | None, dtype: torch.dtype) -> Tensor:
+        """Position bias plus mask, (1, heads, tokens, tokens).
+
+        A window that was shrunk to its grid uses the corner of the *nominal* index. Geometrically that is wrong unless
+        it was shrunk along the first axis alone, but it is what MONAI does and what weights were trained with.
+        """
+        table = self.relative_position_bias_table
+        index = relative_position_index(self.window)[:tokens, :tokens].to(table.device)
+        bias = table[index.reshape(-1)].view(tokens, tokens, -1).permute(2, 0, 1)[None].to(dtype)
+        return bias if mask is None else bias + mask.to(dtype)
+
+    def _cached_bias(self, tokens: int, mask: Tensor | None, dtype: torch.dtype) -> Tensor:
+        """`_bias`, remembered until the table changes."""
+        table = self.relative_position_bias_table
+        state = (table.data_ptr(), None if table.is_inference() else table._version, table.device)
+        if self._cached.get("state") != state:  # type: ignore[call-overload]
+            self._cached = {"state": state}  # type: ignore[dict-item]
+        key = (tokens, None if mask is None else id(mask), dtype)
+        if key not in self._cached:
+            # The mask is kept beside its bias: an id may be reused once its object is gone.
+            self._cached[key] = (self._bias(tokens, mask, dtype).contiguous(), mask)  # type: ignore[assignment]
+        return self._cached[key][0]

@@ -1,0 +1,133 @@
+"""Which token sits in which attention window: computed once for a grid, then two gathers a block.
+
+MONAI pads, rolls, partitions, attends with one mask a window, reverses, rolls back and crops, for every block of every
+forward. All of that is one permutation of rows, and a shifted window has at most eight different masks (last window or
+not, along each axis). A plan holds the permutation, with the windows sorted by mask.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+# Additive, as in MONAI: attention across the seam is suppressed, not forbidden, and weights were trained with that.
+MASKED = -100.0
+
+
+@dataclass(frozen=True)
+class WindowPlan:
+    """How a batch of token grids is cut into windows.
+
+    Attributes
+    ----------
+    tokens : int
+        Tokens in a window.
+    gather : (windows * tokens,) int64 Tensor
+        Row of the flat ``(batch * grid + 1)`` input for each slot; the last row stands for padding.
+    scatter : (batch * grid,) int64 Tensor
+        Slot of each input row, the inverse of `gather`.
+    padding : int64 Tensor
+        The slots that hold padding.
+    groups : tuple of (int, int, Tensor or None)
+        First window, last window + 1, and the additive (tokens, tokens) mask that they share.
+    """
+
+    tokens: int
+    gather: Tensor
+    scatter: Tensor
+    padding: Tensor
+    groups: tuple[tuple[int, int, Tensor | None], ...]
+
+
+def _outer(z: np.ndarray, y: np.ndarray, x: np.ndarray, strides: tuple[int, int, int]) -> np.ndarray:
+    """Weighted sum of per-axis (windows, slots) arrays over all windows and slots, (windows, tokens)."""
+    total = (
+        z[:, None, None, :, None, None] * strides[0]
+        + y[None, :, None, None, :, None] * strides[1]
+        + x[None, None, :, None, None, :] * strides[2]
+    )
+    return total.reshape(len(z) * len(y) * len(x), -1)
+
+
+def _axis(length: int, window: int, shift: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Per slot of one axis, each (windows, window): source position, whether it is padding, mask region."""
+    padded = -(-length // window) * window
+    source = (np.arange(padded) + shift) % padded
+    region = np.zeros(padded, int)
+    if shift:
+        region[padded - window :] = 1
+        region[padded - shift :] = 2
+    shape = (-1, window)
+    return source.reshape(shape), (source >= length).reshape(shape).astype(int), region.reshape(shape)
+
+
+def _mask(regions: np.ndarray, device: torch.device) -> Tensor | None:
+    """Additive mask (tokens, tokens) of a window from the region of each of its slots."""
+    if (regions == regions[0]).all():
+        return None
+    return torch.from_numpy(np.where(regions[:, None] != regions[None, :], MASKED, 0.0)).to(device, torch.float32)
+
+
+@lru_cache(maxsize=64)
+def plan_windows(batch: int, grid: tuple[int, int, int], window: int, shifted: bool, device: torch.device) -> WindowPlan:
+    """Plan for `batch` grids of `grid` tokens; an axis that fits into one window is not shifted (as in MONAI)."""
+    # Tensors made under inference mode could never be saved for a backward pass later.
+    with torch.inference_mode(False):
+        sides = [min(n, window) for n in grid]
+        shifts = [window // 2 if shifted and n > window else 0 for n in grid]
+        source, padding, region = zip(
+            *(_axis(n, side, shift) for n, side, shift in zip(grid, sides, shifts, strict=True)), strict=True
+        )
+        rows = _outer(*source, strides=(grid[1] * grid[2], grid[2], 1))
+        absent = _outer(*padding, strides=(1, 1, 1)) > 0
+        regions = _outer(*region, strides=(9, 3, 1))
+        return _batched(batch, int(np.prod(grid)), rows, absent, regions, device)
+
+
+def _batched(batch: int, size: int, rows: np.ndarray, absent: np.ndarray, regions: np.ndarray, device: torch.device):
+    """Sort windows by mask, then repeat them for each grid of the batch within their group."""
+    kinds, kind_of = np.unique(regions, axis=0, return_inverse=True)
+    gather, groups, first = [], [], 0
+    for kind, region in enumerate(kinds):
+        members = np.flatnonzero(kind_of.reshape(-1) == kind)
+        for item in range(batch):
+            gather.append(np.where(absent[members], batch * size, rows[members] + item * size))
+        last = first + batch * len(members)
+        groups.append((first, last, _mask(region, device)))
+        first = last
+    flat = np.concatenate(gather).reshape(-1)
+    padding = np.flatnonzero(flat == batch * size)
+    scatter = np.empty(batch * size + 1, np.int64)
+    scatter[flat] = np.arange(flat.size)
+    on_device = (torch.from_numpy(index.astype(np.int64)).to(device) for index in (flat, scatter[:-1], padding))
+    return WindowPlan(rows.shape[1], *on_device, groups=tuple(groups))
+
+
+class _Permute(torch.autograd.Function):
+    """Select rows, one to one but for padding; its gradient is a gather too, where index_select's is a slow scatter."""
+
+    @staticmethod
+    def forward(ctx, rows: Tensor, plan: WindowPlan, into_windows: bool) -> Tensor:
+        ctx.plan, ctx.into_windows = plan, into_windows
+        return rows.index_select(0, plan.gather if into_windows else plan.scatter)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor):
+        plan = ctx.plan
+        if ctx.into_windows:
+            padded = grad.index_select(0, plan.padding).sum(0, keepdim=True)
+            return torch.cat([grad.index_select(0, plan.scatter), padded]), None, None
+        grad = torch.cat([grad, grad.new_zeros(1, grad.shape[1])])
+        return grad.index_select(0, plan.gather), None, None
+
+
+def to_windows(rows: Tensor, plan: WindowPlan) -> Tensor:
+    """Rows (batch * grid + 1, channels) to slots (windows * tokens, channels)."""
+    return _Permute.apply(rows, plan, True)
+
+
+def from_windows(slots: Tensor, plan: WindowPlan) -> Tensor:
+    """Slots (windows * tokens, channels) back to rows (batch * grid, channels)."""
+    return _Permute.apply(slots, plan, False)
