@@ -1,0 +1,110 @@
+"""CT volumes in and out: NIfTI files and DICOM series.
+
+This package is the only place that knows nibabel and pydicom. Whatever the file, `load_volume` hands out an array
+indexed ``(z, y, x)`` with axis codes S, P, L and an affine to RAS+ mm; `save_map` takes an array on that grid back to
+exactly the grid and header of the file. Nothing is resampled on either way.
+"""
+
+from pathlib import Path
+
+from numpy.typing import ArrayLike
+
+from ..errors import InputError, MissingFileError
+from ..volume import LabelVolume, SourceGrid, Volume
+from . import checks, dicom, nifti
+from .dicom_series import SeriesInfo, scan
+from .raw import RawVolume
+
+__all__ = ["SeriesInfo", "list_series", "load_labels", "load_volume", "save_map"]
+
+
+def load_volume(path: str | Path, *, series: str | None = None) -> Volume:
+    """Read a CT in Hounsfield units.
+
+    Parameters
+    ----------
+    path : str or Path
+        A ``.nii`` or ``.nii.gz`` file, a folder that holds a DICOM series, or any file of that series.
+    series : str, optional
+        DICOM series instance UID, or a part of it that fits one series only; needed where a folder holds several.
+
+    Returns
+    -------
+    Volume
+        int16 HU where that is lossless, else float32. ``notes`` says what a user should know about the file.
+
+    Raises
+    ------
+    MissingFileError, InputError, MissingExtraError
+    """
+    path = _existing(path)
+    if nifti.looks_like(path):
+        if series is not None:
+            raise InputError("a NIfTI file has no series", where=path, hint="leave out --series: it is for DICOM")
+        raw = nifti.read(path)
+        return _to_volume(raw, path, nifti.stem(path))
+    raw = dicom.read(path, series)
+    return _to_volume(raw, path, (path if path.is_dir() else path.parent).resolve().name)
+
+
+def list_series(folder: str | Path) -> list[SeriesInfo]:
+    """Image series of a DICOM folder and its sub-folders, the one with most slices first."""
+    return scan(_existing(folder)).series
+
+
+def load_labels(path: str | Path, like: Volume | None = None) -> LabelVolume:
+    """Read an integer label map from NIfTI, and its names from a JSON file of the same name beside it.
+
+    Parameters
+    ----------
+    path : str or Path
+    like : Volume, optional
+        CT that the labels belong to. They must lie on the grid of its file; a different order or direction of the
+        axes is accepted, because turning those is lossless.
+    """
+    path = _existing(path)
+    raw = nifti.read_labels(path)
+    source = SourceGrid.of(raw.data.shape, raw.affine, raw.header)
+    grid = source.grid
+    if like is not None:
+        checks.require_same_grid(grid, like.grid, path)
+        grid = like.grid
+    data = checks.contiguous(source.from_file(raw.data))
+    return LabelVolume(data, grid, nifti.stem(path), path, source, names=nifti.read_label_names(path))
+
+
+def save_map(path: str | Path, data: ArrayLike, volume: Volume | LabelVolume) -> Path:
+    """Write a map that lies on ``volume.grid`` as NIfTI, on the grid and with the header of the volume's file.
+
+    Parameters
+    ----------
+    path : str or Path
+        Ends in ``.nii`` or ``.nii.gz``. Missing folders are made; the file appears only when it is complete.
+    data : (z, y, x) array of integer, bool or float, or (z, y, x, 3) array of uint8
+        Floats are stored as float32, the last form as RGB24.
+    volume : Volume or LabelVolume
+
+    Returns
+    -------
+    Path
+        The path written.
+    """
+    path = Path(path)
+    if volume.path is not None and path.exists() and path.samefile(volume.path):
+        raise InputError("would overwrite the input", where=path, hint="choose another output path")
+    nifti.write(path, checks.require_map(data, volume.shape, path), volume.source_grid)
+    return path
+
+
+def _existing(path: str | Path) -> Path:
+    path = Path(path).expanduser()
+    if not path.exists():
+        raise MissingFileError("no such file or folder", where=path)
+    return path
+
+
+def _to_volume(raw: RawVolume, path: Path, name: str) -> Volume:
+    source = SourceGrid.of(raw.data.shape, raw.affine, raw.header)
+    data = checks.contiguous(source.from_file(raw.data))
+    notes = raw.notes + checks.geometry_notes(raw.affine) + checks.value_notes(data, raw.modality)
+    return Volume(data, source.grid, name, path, source, raw.modality, notes)

@@ -1,0 +1,72 @@
+"""DICOM series: one file a slice."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError, MissingExtraError
+from . import checks, dicom_geometry
+from .dicom_series import INSTALL_HINT, Slice, ignored_notes, import_pydicom, one_line, scan_around
+from .raw import RawVolume
+
+
+def read(path: Path, series: str | None = None) -> RawVolume:
+    """Read a series from its folder or from any of its files."""
+    scanned, info = scan_around(path, series)
+    slices, notes = dicom_geometry.ordered(scanned.slices[info.uid], path)
+    affine = dicom_geometry.affine(slices, path)
+    data, value_notes = checks.replace_non_finite(_stack(slices), path)
+    return RawVolume(data.transpose(2, 1, 0), affine, None, info.modality, notes + ignored_notes(scanned) + value_notes)
+
+
+def _stack(slices: list[Slice]) -> NDArray:
+    """HU as (slice, row, column): int16 until a slice needs float32."""
+    rows, columns = slices[0].shape
+    stack = np.empty((len(slices), rows, columns), np.int16)
+    for index, image in enumerate(slices):
+        values = _pixels(image.path)
+        if values.shape != (rows, columns):
+            raise InputError("damaged slice", where=image.path, found=values.shape, expected=(rows, columns))
+        if values.dtype != np.int16 and stack.dtype == np.int16:
+            stack = stack.astype(np.float32)
+        stack[index] = values
+    return stack
+
+
+def _pixels(path: Path) -> NDArray:
+    pydicom = import_pydicom()
+    try:
+        dataset = pydicom.dcmread(path, force=True)
+        if "TransferSyntaxUID" not in dataset.file_meta:
+            dataset.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian
+        _require_decoder(dataset.file_meta.TransferSyntaxUID, path)
+        stored = dataset.pixel_array
+    except MissingExtraError:
+        raise
+    except Exception as error:  # decoders raise many kinds for damaged data
+        raise InputError("cannot decode slice", where=path, found=one_line(error), hint="copy it again") from error
+    return _rescaled(stored, dataset)
+
+
+def _rescaled(stored: NDArray, dataset: Any) -> NDArray:
+    slope = float(dataset.get("RescaleSlope", 1) or 1)
+    intercept = float(dataset.get("RescaleIntercept", 0) or 0)
+    if slope.is_integer() and intercept.is_integer():
+        return checks.compact(stored.astype(np.int64) * int(slope) + int(intercept))
+    return (stored * slope + intercept).astype(np.float32)
+
+
+def _require_decoder(syntax: Any, path: Path) -> None:
+    from pydicom.pixels import get_decoder
+
+    if not syntax.is_compressed:
+        return
+    try:
+        available = get_decoder(syntax).is_available
+    except NotImplementedError:
+        hint = "decompress it first"
+        raise InputError("unknown DICOM compression", where=path, found=syntax.name, hint=hint) from None
+    if not available:
+        raise MissingExtraError(f"no decoder for {syntax.name}", where=path, hint=INSTALL_HINT)
