@@ -1,7 +1,7 @@
 """What is installed, and what the plugin manager finds of it."""
 
 import tomllib
-from importlib.metadata import distribution, entry_points, version
+from importlib.metadata import distribution, distributions, entry_points, version
 from pathlib import Path
 
 import pytest
@@ -59,3 +59,14 @@ def test_installed_files_are_named_by_the_distribution():
     metadata = distribution("coralbay").metadata
     assert metadata["License-Expression"] == "Apache-2.0"
     assert "Framework :: napari" in metadata.get_all("Classifier")
+
+
+def test_constraints_hold_for_the_python_of_debian_12():
+    """Its 3.11.2 is older than what some packages ask for; the set must be installable there too."""
+    from packaging.specifiers import SpecifierSet
+
+    pinned = {line.partition("==")[0] for line in (ROOT / "constraints.txt").read_text().splitlines()}
+    installed = [d for d in distributions() if d.name in pinned]
+    assert len(installed) > 100
+    too_new = [d.name for d in installed if "3.11.2" not in SpecifierSet(d.metadata.get("Requires-Python") or "")]
+    assert not too_new
