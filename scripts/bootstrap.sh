@@ -46,6 +46,10 @@ can_make_venv() {
   "$1" -c 'import ensurepip, venv' 2>/dev/null
 }
 
+is_usable_venv() {
+  is_new_enough "$1/bin/python" && "$1/bin/python" -m pip --version >/dev/null 2>&1
+}
+
 make_venv() {
   python=$(find_python) || fail "no usable Python - found ${PYTHON:-none} - expected 3.11 or newer - install it, or set PYTHON"
   package=$("$python" -c 'import sys; print("python3.%d-venv" % sys.version_info[1])')
@@ -57,7 +61,7 @@ make_venv() {
 packages() {
   venv=$1
   # An environment that works is kept, whoever made it: only what is missing is added.
-  is_new_enough "$venv/bin/python" && "$venv/bin/python" -m pip --version >/dev/null 2>&1 || make_venv "$venv"
+  is_usable_venv "$venv" || make_venv "$venv"
   echo "Installing CoralBay and its packages into $venv (some GB, once; minutes) ..."
   quiet=
   [ -t 1 ] || quiet=--quiet
@@ -87,7 +91,7 @@ libraries() {
   apt_install $wanted || true
   left=$(missing "$1" "$2" | sort -u | tr '\n' ' ')
   # shellcheck disable=SC2086
-  [ -z "$left" ] || fail "system libraries are missing - ${left}- apt-get install" $wanted
+  [ -z "$left" ] || fail "system libraries are missing - ${left}- run: apt-get install" $wanted
 }
 
 cd "$(dirname "$0")/.."
