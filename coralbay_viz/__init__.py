@@ -1,0 +1,18 @@
+"""CoralBay in a window: a napari plugin and notebook widgets over one `Session` that knows no GUI toolkit."""
+
+from importlib import import_module
+from typing import Any
+
+_HOME = {"Session": "session"}
+
+__all__ = ["Session"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOME[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME])

@@ -1,0 +1,90 @@
+"""What things look like: CT windows, the heat colormap, the colors of clicks and classes. Knows no GUI toolkit."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Window:
+    """A CT window.
+
+    Parameters
+    ----------
+    name : str
+    level_hu, width_hu : float
+        Centre and full width of the range that is spread over the gray scale.
+    """
+
+    name: str
+    level_hu: float
+    width_hu: float
+
+    @property
+    def limits_hu(self) -> tuple[float, float]:
+        return self.level_hu - self.width_hu / 2, self.level_hu + self.width_hu / 2
+
+
+WINDOWS = {
+    window.name: window
+    for window in (
+        Window("Soft tissue", 40, 400),
+        Window("Lung", -600, 1500),
+        Window("Bone", 400, 1800),
+        Window("Brain", 40, 80),
+        Window("Liver", 70, 180),
+    )
+}
+DEFAULT_WINDOW = "Soft tissue"
+
+# A maximum projection through a body shows bone at best: soft tissue would be one white blob.
+PROJECTION_LIMITS_HU = (-100.0, 1100.0)
+
+# What a scan can hold; the contrast slider of a viewer runs over this.
+RANGE_HU = (-1024.0, 3071.0)
+
+POSITIVE = "#3ddc84"
+NEGATIVE = "#ff4d6d"
+REGION = "#ffffff"
+
+# Okabe and Ito's palette, told apart by color-blind readers too, then lighter versions of it.
+CLASS_COLORS = (
+    "#e69f00",
+    "#56b4e9",
+    "#009e73",
+    "#f0e442",
+    "#d55e00",
+    "#cc79a7",
+    "#0072b2",
+    "#f7c873",
+    "#a6dbf5",
+    "#7fd6bd",
+    "#f5b895",
+    "#e6bfd4",
+)
+
+# (position, red, green, blue, alpha): clear below the threshold, then at once visible and from violet to pale yellow,
+# so that brightness alone already orders the values and the CT stays readable underneath.
+_HEAT_STOPS = (
+    (0.0, 0.40, 0.05, 0.55, 0.00),
+    (0.004, 0.40, 0.05, 0.55, 0.50),
+    (0.3, 0.78, 0.11, 0.42, 0.62),
+    (0.6, 0.97, 0.42, 0.16, 0.75),
+    (0.85, 1.00, 0.78, 0.20, 0.88),
+    (1.0, 1.00, 0.98, 0.75, 0.95),
+)
+
+
+def heat_colors(steps: int = 256) -> NDArray[np.float32]:
+    """RGBA in [0, 1] of the heat colormap, shape (steps, 4); the first entry is clear."""
+    stops = np.array(_HEAT_STOPS)
+    at = np.linspace(0, 1, steps)
+    colors = np.stack([np.interp(at, stops[:, 0], channel) for channel in stops[:, 1:].T], axis=1)
+    colors[0, 3] = 0
+    return colors.astype(np.float32)
+
+
+def class_color(value: int) -> str:
+    """Color of a label value, the same in every picture."""
+    return CLASS_COLORS[(value - 1) % len(CLASS_COLORS)]

@@ -1,0 +1,282 @@
+"""Work off the GUI thread: a frozen request goes in, a result comes back unless something newer has replaced it.
+
+A *lane* names what a job produces ("features", "heat", ...). A new job in a lane cancels the one before it and makes its
+result stale: each job carries the generation number of its lane, and what arrives with an older number is dropped.
+Two runners share this: `InlineRunner` works at once in the calling thread (scripts, tests), `ThreadRunner` on a thread and
+hands everything that others see to `deliver`, which a GUI implements by posting to its own thread.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from psygnal import Signal
+
+from coralbay_core.errors import Cancelled
+
+Report = Callable[[int, int], None]
+
+_REPORT_EVERY_S = 0.05
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a job is.
+
+    Parameters
+    ----------
+    done, total : int
+        In whatever unit the job counts; `total` 0 means that it cannot say.
+    elapsed_s : float
+    """
+
+    done: int = 0
+    total: int = 0
+    elapsed_s: float = 0.0
+
+    @property
+    def fraction(self) -> float:
+        return self.done / self.total if self.total else 0.0
+
+    @property
+    def remaining_s(self) -> float | None:
+        """Expected time left, or None while there is nothing to go by."""
+        if not self.done or not self.total:
+            return None
+        return self.elapsed_s / self.done * (self.total - self.done)
+
+    def __str__(self) -> str:
+        left = self.remaining_s
+        if left is None:
+            return "starting" if not self.done else "working"
+        return f"{self.fraction:.0%}, about {duration(left)} left"
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people: ``40 s``, ``3 min``, ``1.5 h``."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    if seconds < 5400:
+        return f"{round(seconds / 60)} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+class Job:
+    """One piece of work; its signals are emitted where the runner delivers.
+
+    Attributes
+    ----------
+    state : str
+        ``running``, then one of ``done``, ``failed``, ``cancelled``.
+    """
+
+    progressed = Signal(Progress)
+    finished = Signal()
+
+    def __init__(self, lane: str, generation: int) -> None:
+        self.lane = lane
+        self.generation = generation
+        self.state = "running"
+        self.progress = Progress()
+        self.result: Any = None
+        self.error: Exception | None = None
+        self.started_s = time.monotonic()
+        self.seconds = 0.0
+        self._cancel = threading.Event()
+        self._reported_s = 0.0
+
+    def cancel(self) -> None:
+        """Ask the work to stop; its result will not be used."""
+        self._cancel.set()
+
+    @property
+    def cancelled(self) -> bool:
+        return self._cancel.is_set()
+
+    @property
+    def running(self) -> bool:
+        return self.state == "running"
+
+    def is_due(self, done: int, total: int) -> bool:
+        """Whether a report is worth passing on: a GUI that gets thousands a second has no time for the mouse."""
+        now = time.monotonic()
+        if done < total and now - self._reported_s < _REPORT_EVERY_S:
+            return False
+        self._reported_s = now
+        return True
+
+    def progress_at(self, done: int, total: int) -> Progress:
+        return Progress(done, total, time.monotonic() - self.started_s)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a runner is asked to do.
+
+    Parameters
+    ----------
+    lane : str
+        What it produces; a newer task in the same lane replaces it.
+    work : callable
+        ``work(report, cancelled) -> result``; calls ``report(done, total)`` now and then and raises `Cancelled` soon after
+        ``cancelled()`` turns true. It must own what it reads: nobody changes that meanwhile.
+    done, failed : callable
+        Exactly one is called, with the result or the exception; none if the job was cancelled or replaced.
+    started : callable
+        Called with the job before the work begins.
+    torch : bool
+        Whether the work computes with torch.
+    """
+
+    lane: str
+    work: Callable[[Report, Callable[[], bool]], Any]
+    done: Callable[[Any], Any]
+    failed: Callable[[Exception], Any]
+    started: Callable[[Job], Any] = lambda job: None
+    torch: bool = False
+
+
+class Runner(Protocol):
+    """Where a session's work happens."""
+
+    def submit(self, task: Task) -> Job:
+        """Start a task; `Job.finished` is emitted at its end, however it ends."""
+
+    def cancel(self, lane: str | None = None) -> None:
+        """Stop the work in one lane, or all of it; results on their way are dropped."""
+
+    def close(self) -> None:
+        """Stop everything and accept nothing more."""
+
+
+class _Lanes:
+    """The newest job of each lane."""
+
+    def __init__(self) -> None:
+        self._newest: dict[str, Job] = {}
+        self._generation = 0
+        self._lock = threading.Lock()
+
+    def start(self, lane: str) -> Job:
+        with self._lock:
+            if lane in self._newest:
+                self._newest[lane].cancel()
+            self._generation += 1
+            self._newest[lane] = Job(lane, self._generation)
+            return self._newest[lane]
+
+    def cancel(self, lane: str | None) -> None:
+        with self._lock:
+            for name, job in self._newest.items():
+                if lane in (None, name):
+                    job.cancel()
+
+    def wants(self, job: Job) -> bool:
+        return self._newest.get(job.lane) is job and not job.cancelled
+
+
+def _finish(job: Job, task: Task, wanted: bool) -> None:
+    job.seconds = time.monotonic() - job.started_s
+    if not wanted or isinstance(job.error, Cancelled):
+        job.state, job.error, job.result = "cancelled", None, None
+    elif job.error is not None:
+        job.state = "failed"
+        task.failed(job.error)
+    else:
+        job.state = "done"
+        task.done(job.result)
+    job.finished.emit()
+
+
+class InlineRunner:
+    """Does the work at once, in the calling thread; errors are raised to the caller."""
+
+    def __init__(self) -> None:
+        self._lanes = _Lanes()
+
+    def submit(self, task: Task) -> Job:
+        job = self._lanes.start(task.lane)
+        task.started(job)
+
+        def report(done: int, total: int) -> None:
+            job.progress = job.progress_at(done, total)
+            job.progressed.emit(job.progress)
+
+        try:
+            job.result = task.work(report, lambda: job.cancelled)
+        except Cancelled as error:
+            job.error = error
+        except Exception:
+            job.state = "failed"
+            job.finished.emit()
+            raise
+        _finish(job, task, self._lanes.wants(job))
+        return job
+
+    def cancel(self, lane: str | None = None) -> None:
+        self._lanes.cancel(lane)
+
+    def close(self) -> None:
+        self.cancel()
+
+
+class ThreadRunner:
+    """Does each task on a thread of its own.
+
+    Parameters
+    ----------
+    deliver : callable
+        Runs a function where the session lives (the GUI thread), soon and in order. The default calls it from the worker
+        thread, which is right only where nothing else touches the session.
+    """
+
+    def __init__(self, deliver: Callable[[Callable[[], None]], None] = lambda call: call()) -> None:
+        self._deliver = deliver
+        self._lanes = _Lanes()
+        self._closed = False
+
+    def submit(self, task: Task) -> Job:
+        job = self._lanes.start(task.lane)
+        if self._closed:
+            job.cancel()
+        task.started(job)
+        threading.Thread(target=self._run, args=(job, task), name=f"coralbay {task.lane}", daemon=True).start()
+        return job
+
+    def cancel(self, lane: str | None = None) -> None:
+        self._lanes.cancel(lane)
+
+    def close(self) -> None:
+        self._closed = True
+        self.cancel()
+
+    def _run(self, job: Job, task: Task) -> None:
+        def report(done: int, total: int) -> None:
+            if job.is_due(done, total) and not job.cancelled:
+                progress = job.progress_at(done, total)
+                self._deliver(lambda: self._show(job, progress))
+
+        try:
+            if job.cancelled:
+                raise Cancelled("stopped before it began")
+            if task.torch:
+                leave_a_core()
+            job.result = task.work(report, lambda: job.cancelled)
+        except Exception as error:  # whatever happens in a thread must reach the user, not die with it
+            job.error = error
+        self._deliver(lambda: _finish(job, task, self._lanes.wants(job)))
+
+    def _show(self, job: Job, progress: Progress) -> None:
+        if self._lanes.wants(job) and job.running:
+            job.progress = progress
+            job.progressed.emit(progress)
+
+
+def leave_a_core() -> None:
+    """Keep torch on this thread from taking every core: the window needs one to stay alive."""
+    import torch  # here, because jobs are the first to need it and it takes over a second to import
+
+    torch.set_num_threads(max(1, (os.cpu_count() or 2) - 1))

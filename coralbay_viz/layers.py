@@ -1,0 +1,218 @@
+"""From CoralBay's world to napari's, and what a layer shows. Knows no GUI toolkit.
+
+CoralBay's world is RAS+ mm; napari's is ``(S, P, L)`` mm, so that a volume's array axes and napari's dimensions run the
+same way: ``J`` maps ``(R, A, S)`` to ``(S, -A, -R)``. This is the only module that converts between the two.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from coralbay_core import geometry
+from coralbay_core.geometry import Affine
+from coralbay_core.volume import Grid, LabelVolume, Volume
+
+from . import colors
+
+# RAS+ mm -> napari world.
+J: Affine = np.array([[0.0, 0, 1, 0], [0, -1, 0, 0], [-1, 0, 0, 0], [0, 0, 0, 1]])
+J.setflags(write=False)
+_J_INVERSE = np.linalg.inv(J)
+
+OVERLAY_SPACING_MM = 3.0
+LABEL_SPACING_MM = 1.5
+_MAX_VIEW_VOXELS = 256**3
+
+
+def napari_from_world(position_mm: ArrayLike) -> NDArray[np.float64]:
+    """RAS+ mm, shape (..., 3), to napari world coordinates."""
+    return geometry.apply(J, position_mm)
+
+
+def world_from_napari(position: ArrayLike) -> NDArray[np.float64]:
+    """napari world coordinates, shape (..., 3), to RAS+ mm."""
+    return geometry.apply(_J_INVERSE, position)
+
+
+def is_sliceable(grid: Grid) -> bool:
+    """Whether napari can slice this grid as it is.
+
+    napari shows a rotated or sheared array as if it were not; what that would displace must stay under a quarter voxel.
+    """
+    straight = _straightened(grid)
+    corners = np.stack(np.meshgrid(*[(0, n - 1) for n in grid.shape], indexing="ij"), -1).reshape(-1, 3)
+    moved = np.abs(grid.to_world(corners) - geometry.apply(straight, corners)).max()
+    return bool(moved <= 0.25 * grid.spacing_mm.min() + 1e-9)
+
+
+def napari_affine(grid: Grid) -> Affine:
+    """Affine of a napari layer on this grid; exactly axis-aligned where that is what the grid means.
+
+    Files store affines with rounding noise (1e-7 and so), which alone makes napari refuse to slice out of plane.
+    """
+    return J @ (_straightened(grid) if is_sliceable(grid) else grid.affine)
+
+
+def viewing_grid(grid: Grid) -> Grid:
+    """The grid itself, or, where napari could not slice it, an axis-aligned box around it at (nearly) its spacing."""
+    if is_sliceable(grid):
+        return grid
+    low, high = grid.bounds_mm
+    extent = high - low
+    # An isotropic box: slices of an oblique scan share their spacing with no world axis.
+    spacing = max(float(grid.spacing_mm.min()), float(np.prod(extent) / _MAX_VIEW_VOXELS) ** (1 / 3))
+    size = np.ceil(extent / spacing - 1e-6).astype(int)
+    affine = np.zeros((4, 4))
+    # Index (z, y, x) grows to S, P, L from the corner that is lowest, most anterior and rightmost.
+    affine[2, 0], affine[1, 1], affine[0, 2] = spacing, -spacing, -spacing
+    affine[:, 3] = high[0] - spacing / 2, high[1] - spacing / 2, low[2] + spacing / 2, 1
+    return Grid((int(size[2]), int(size[1]), int(size[0])), affine)
+
+
+def viewing_volume(volume: Volume) -> Volume:
+    """The volume as a viewer shows it; queries keep using the volume itself and its true affine."""
+    grid = viewing_grid(volume.grid)
+    if grid is volume.grid:
+        return volume
+    from coralbay_core.preprocess import resample
+
+    data = resample(volume.data, volume.grid, grid, order=1, fill=float(colors.RANGE_HU[0]))
+    return Volume(np.rint(data).astype(np.int16), grid, name=volume.name, path=volume.path, modality=volume.modality)
+
+
+def overlay_grid(grid: Grid, spacing_mm: float = OVERLAY_SPACING_MM) -> Grid:
+    """Isotropic grid over the same box, for maps that are smooth: quick to fill and to draw."""
+    ratio = spacing_mm / grid.spacing_mm
+    shape = tuple(max(1, int(np.ceil(n / r - 1e-6))) for n, r in zip(grid.shape, ratio, strict=True))
+    return Grid(shape, geometry.coarsen(grid.affine, ratio))  # type: ignore[arg-type]
+
+
+def _straightened(grid: Grid) -> Affine:
+    """The affine with each array axis turned onto its nearest world axis, about the centre of the grid."""
+    axes, signs = geometry.nearest_axes(grid.affine)
+    straight = np.eye(4)
+    straight[:3, :3] = 0
+    straight[axes, np.arange(3)] = signs * np.abs(grid.affine[axes, np.arange(3)])
+    centre = (np.asarray(grid.shape) - 1) / 2
+    straight[:3, 3] = grid.to_world(centre) - straight[:3, :3] @ centre
+    return straight
+
+
+Kind = Literal["image", "labels", "points"]
+
+# From the bottom of a stack of layers to its top.
+ROLES = ("ct", "pca", "heat", "segmentation", "strokes", "regions", "clicks")
+
+
+@dataclass(frozen=True, eq=False)
+class LayerSpec:
+    """What a viewer shows, in words that every viewer understands.
+
+    Parameters
+    ----------
+    kind : str
+        ``image``, ``labels`` or ``points``.
+    role : str
+        What it is to the session, one of `ROLES`.
+    data : ndarray
+        ``(z, y, x)``, ``(z, y, x, 4)`` for RGBA, or world mm of shape (n, 3) for points.
+    grid : Grid, optional
+        Of `data`; points have none.
+    name : str
+    colormap : str or (n, 4) array, optional
+    contrast_limits : tuple of float, optional
+    opacity : float
+    blending : str
+        As napari names it.
+    interpolation : str
+        Within a slice of an image.
+    colors : dict
+        Of label values.
+    style : dict
+        What else a points layer takes.
+    metadata : dict
+    """
+
+    kind: Kind
+    role: str
+    data: NDArray
+    name: str
+    grid: Grid | None = None
+    colormap: str | NDArray | None = None
+    contrast_limits: tuple[float, float] | None = None
+    opacity: float = 1.0
+    blending: str = "translucent_no_depth"
+    interpolation: str = "linear"
+    colors: dict[int | None, str] = field(default_factory=dict)
+    style: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def affine(self) -> Affine:
+        """Affine of the napari layer, from array index to napari world."""
+        return np.eye(4) if self.grid is None else napari_affine(self.grid)
+
+    @property
+    def is_rgb(self) -> bool:
+        return self.kind == "image" and self.data.ndim == 4
+
+
+def ct_spec(volume: Volume, window: str = colors.DEFAULT_WINDOW) -> LayerSpec:
+    """A scan in gray; `metadata` carries the scan itself, whose affine is the true one."""
+    shown = viewing_volume(volume)
+    return LayerSpec(
+        "image",
+        "ct",
+        shown.data,
+        volume.name,
+        shown.grid,
+        colormap="gray",
+        contrast_limits=colors.WINDOWS[window].limits_hu,
+        blending="opaque",
+        metadata={"coralbay": volume},
+    )
+
+
+def heat_spec(data: NDArray, grid: Grid, limits: tuple[float, float], name: str) -> LayerSpec:
+    """A heat map; what lies below the lower limit is clear."""
+    limits = heat_limits(*limits)
+    return LayerSpec("image", "heat", data, name, grid, colormap=colors.heat_colors(), contrast_limits=limits)
+
+
+def heat_limits(threshold: float, highest: float) -> tuple[float, float]:
+    """Contrast limits of a heat map; viewers want the second above the first, whatever the map holds."""
+    return threshold, max(highest, threshold + 1e-4 * max(1.0, abs(threshold)))
+
+
+def rgb_spec(data: NDArray, grid: Grid, name: str) -> LayerSpec:
+    """An RGB map of shape (z, y, x, 3), uint8, black = clear."""
+    alpha = np.where(data.any(-1, keepdims=True), np.uint8(255), np.uint8(0))
+    return LayerSpec("image", "pca", np.concatenate([data, alpha], -1), name, grid, opacity=0.6)
+
+
+def labels_spec(labels: LabelVolume, role: str = "segmentation", opacity: float = 0.5) -> LayerSpec:
+    """A label map in the fixed class colors."""
+    palette: dict[int | None, str] = {None: "#00000000", 0: "#00000000"}
+    palette |= {int(value): colors.class_color(int(value)) for value in np.unique(labels.data) if value}
+    metadata = {"names": labels.names}
+    return LayerSpec(
+        "labels", role, labels.data, labels.name, labels.grid, opacity=opacity, colors=palette, metadata=metadata
+    )
+
+
+def clicks_spec(positive: ArrayLike, negative: ArrayLike) -> LayerSpec:
+    """Clicked positions, world mm of shapes (n, 3) and (m, 3)."""
+    positive, negative = (np.asarray(points, float).reshape(-1, 3) for points in (positive, negative))
+    face = [colors.POSITIVE] * len(positive) + [colors.NEGATIVE] * len(negative)
+    style = {"size": 8, "symbol": "disc", "face_color": face or colors.POSITIVE, "border_color": "white"}
+    return LayerSpec("points", "clicks", np.concatenate([positive, negative]), "clicks", style=style)
+
+
+def regions_spec(positions_mm: ArrayLike) -> LayerSpec:
+    """Top regions, best first, numbered from 1."""
+    points = np.asarray(positions_mm, float).reshape(-1, 3)
+    text = {"string": [str(i + 1) for i in range(len(points))], "size": 10, "color": colors.REGION, "anchor": "upper_left"}
+    style = {"size": 9, "symbol": "ring", "face_color": "transparent", "border_color": colors.REGION, "text": text}
+    return LayerSpec("points", "regions", points, "top regions", style=style)

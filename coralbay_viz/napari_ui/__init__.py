@@ -1,0 +1,1 @@
+"""The napari plugin: shows a `Session` in a viewer and turns mouse and buttons into its commands."""

@@ -1,0 +1,249 @@
+"""Keeps the layers of a napari viewer in step with a session, and takes in scans that napari itself opened."""
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from coralbay_core.volume import LabelVolume, Volume
+
+from .. import layers
+from ..colors import PROJECTION_LIMITS_HU
+from ..layers import LayerSpec
+from . import views
+from .layer_data import layer_data, make_layer
+
+if TYPE_CHECKING:
+    import napari
+    from napari.layers import Layer
+
+    from ..session import Session
+    from ..state import Scan
+
+
+class Binding:
+    """Session to layers, and layers to session.
+
+    It remembers layers by reference, so that a renamed layer stays known and a deleted one is made anew when needed.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    session : Session
+    """
+
+    def __init__(self, viewer: "napari.Viewer", session: "Session") -> None:
+        self.viewer = viewer
+        self.session = session
+        self._layers: dict[int, dict[str, Layer]] = {}
+        self._busy = False
+        self._adopted: Layer | None = None
+        self._slice_limits: dict[int, Any] = {}
+        self._session_links = (
+            (session.scan_added, self._on_scan_added),
+            (session.scan_removed, self._on_scan_removed),
+            (session.scan_changed, self._on_scan_changed),
+            (session.clicks_changed, self._on_clicks),
+            (session.heat_changed, self._on_heat),
+            (session.share_changed, self._on_share),
+            (session.pca_changed, self._on_pca),
+            (session.segmentation_changed, self._on_segmentation),
+        )
+        self._viewer_links = (
+            (viewer.layers.events.inserted, self._on_layer_inserted),
+            (viewer.layers.events.removed, self._on_layer_removed),
+            (viewer.dims.events.ndisplay, self._on_dims),
+            (viewer.dims.events.order, self._on_dims),
+        )
+        for signal, slot in self._session_links + self._viewer_links:
+            signal.connect(slot)
+        for layer in list(viewer.layers):
+            self._adopt(layer)
+        views.orient(viewer)
+
+    def close(self) -> None:
+        """Let go of session and viewer; the layers stay."""
+        for signal, slot in self._session_links + self._viewer_links:
+            signal.disconnect(slot)
+
+    # What the panels ask for
+
+    def layer(self, role: str, scan: "Scan | None" = None) -> "Layer | None":
+        """Layer of a role for a scan (the active one), or None."""
+        scan = scan or self.session.scan
+        return self._layers.get(id(scan), {}).get(role) if scan else None
+
+    def set_visible(self, role: str, visible: bool) -> None:
+        """Show or hide a layer of the active scan, if there is one."""
+        layer = self.layer(role)
+        if layer is not None:
+            layer.visible = visible
+
+    def set_window(self, limits_hu: tuple[float, float]) -> None:
+        """Set the gray scale of the active scan."""
+        layer = self.layer("ct")
+        if layer is not None:
+            layer.contrast_limits = limits_hu
+
+    def go_to(self, position_mm: Any) -> None:
+        """Move the slices to a world position."""
+        self.viewer.dims.set_point((0, 1, 2), layers.napari_from_world(position_mm))
+
+    def new_strokes(self) -> "Layer":
+        """An empty label layer to paint on, in front and ready."""
+        import numpy as np
+
+        scan = self.session.scan
+        grid = scan.label_grid
+        empty = LabelVolume(np.zeros(grid.shape, np.uint8), grid, name="strokes")
+        return self.show_strokes(empty)
+
+    def show_strokes(self, strokes: LabelVolume) -> "Layer":
+        """Strokes that were painted elsewhere, to see and to go on with."""
+        spec = layers.labels_spec(strokes, "strokes", opacity=0.9)
+        layer = self._show(self.session.scan, spec)
+        self.viewer.layers.selection.active = layer
+        layer.brush_size = 6
+        layer.selected_label = 1
+        layer.mode = "paint"
+        return layer
+
+    def strokes(self) -> LabelVolume | None:
+        """What is painted, on the grid that it is painted on."""
+        layer, scan = self.layer("strokes"), self.session.scan
+        return None if layer is None else LabelVolume(layer.data, scan.label_grid, name="strokes")
+
+    # Session -> layers
+
+    def _on_scan_added(self, scan: "Scan") -> None:
+        if self._adopted is not None:
+            self._layers[id(scan)] = {"ct": self._adopted}
+        else:
+            self._show(scan, layers.ct_spec(scan.volume))
+            self.viewer.reset_view()
+        self._set_gray_scale()
+
+    def _on_scan_removed(self, scan: "Scan") -> None:
+        with self._own_changes():
+            for layer in self._layers.pop(id(scan), {}).values():
+                if layer in self.viewer.layers:
+                    self.viewer.layers.remove(layer)
+
+    def _on_scan_changed(self, scan: "Scan | None") -> None:
+        for other in self.session.scans:
+            for role, layer in self._layers.get(id(other), {}).items():
+                if other is not scan:
+                    layer.visible = False
+                elif role == "ct":
+                    layer.visible = True
+
+    def _on_clicks(self, scan: "Scan") -> None:
+        clicks = scan.clicks.now
+        self._show_or_drop(scan, "clicks", layers.clicks_spec(clicks.positive, clicks.negative) if clicks else None)
+
+    def _on_heat(self, scan: "Scan") -> None:
+        heat = scan.heat
+        if heat is None:
+            self._show_or_drop(scan, "heat", None)
+            self._show_or_drop(scan, "regions", None)
+            return
+        limits = (heat.scale.score_of(self.session.share), heat.scale.high)
+        self._show(scan, layers.heat_spec(heat.shown, heat.grid, limits, f"similar - {scan.name}"))
+        self._show(scan, layers.regions_spec([region.position_mm for region in heat.regions]))
+
+    def _on_share(self, share: float) -> None:
+        layer, heat = self.layer("heat"), self.session.heat
+        if layer is not None and heat is not None:
+            layer.contrast_limits = layers.heat_limits(heat.scale.score_of(share), heat.scale.high)
+
+    def _on_pca(self, scan: "Scan") -> None:
+        pca = scan.pca
+        self._show_or_drop(scan, "pca", pca and layers.rgb_spec(pca.shown, pca.grid, f"PCA - {scan.name}"))
+
+    def _on_segmentation(self, scan: "Scan") -> None:
+        self._show_or_drop(scan, "segmentation", scan.segmentation and layers.labels_spec(scan.segmentation))
+
+    def _show_or_drop(self, scan: "Scan", role: str, spec: LayerSpec | None) -> None:
+        if spec is not None:
+            self._show(scan, spec)
+        elif role in self._layers.get(id(scan), {}):
+            with self._own_changes():
+                self.viewer.layers.remove(self._layers[id(scan)].pop(role))
+
+    def _show(self, scan: "Scan", spec: LayerSpec) -> "Layer":
+        mine = self._layers.setdefault(id(scan), {})
+        layer = mine.get(spec.role)
+        if layer is None or spec.kind == "points":
+            return self._replace(mine, spec)
+        layer.data, layer.affine = spec.data, spec.affine
+        if spec.contrast_limits is not None:
+            layer.contrast_limits = spec.contrast_limits
+        if spec.colors:
+            layer.colormap = layer_data(spec)[1]["colormap"]
+        return layer
+
+    def _replace(self, mine: "dict[str, Layer]", spec: LayerSpec) -> "Layer":
+        """Put a new layer in the place that its role has in the stack; the selection stays, so that HU stay readable."""
+        selected = self.viewer.layers.selection.active
+        layer = make_layer(spec)
+        with self._own_changes():
+            if old := mine.pop(spec.role, None):
+                layer.visible = old.visible
+                self.viewer.layers.remove(old)
+            self.viewer.add_layer(layer)
+            mine[spec.role] = layer
+            above = [mine[role] for role in layers.ROLES[layers.ROLES.index(spec.role) + 1 :] if role in mine]
+            if above:
+                at = min(self.viewer.layers.index(other) for other in above)
+                self.viewer.layers.move(len(self.viewer.layers) - 1, at)
+        if selected in self.viewer.layers and spec.role != "ct":
+            self.viewer.layers.selection.active = selected
+        return layer
+
+    # Viewer -> session
+
+    def _on_layer_inserted(self, event: Any) -> None:
+        if not self._busy:
+            self._adopt(event.value)
+
+    def _adopt(self, layer: "Layer") -> None:
+        """Take a scan that the reader or the sample menu brought in."""
+        volume = layer.metadata.get("coralbay")
+        if isinstance(volume, Volume) and not any(scan.volume is volume for scan in self.session.scans):
+            self._adopted = layer
+            try:
+                self.session.add(volume)
+            finally:
+                self._adopted = None
+
+    def _on_layer_removed(self, event: Any) -> None:
+        if self._busy:
+            return
+        for scan in list(self.session.scans):
+            mine = self._layers.get(id(scan), {})
+            for role in [role for role, layer in mine.items() if layer is event.value]:
+                del mine[role]
+                if role == "ct":
+                    self.session.remove(scan)
+
+    def _on_dims(self) -> None:
+        """napari's own buttons roll, transpose and go to 3-D too: no way of getting there may mirror the patient."""
+        views.orient(self.viewer)
+        self._set_gray_scale()
+
+    def _set_gray_scale(self) -> None:
+        """A projection needs another gray scale than a slice: keep the slices' one while 3-D is shown."""
+        flat = self.viewer.dims.ndisplay == 2
+        for ct in [mine["ct"] for mine in self._layers.values() if "ct" in mine]:
+            if flat and id(ct) in self._slice_limits:
+                ct.contrast_limits = self._slice_limits.pop(id(ct))
+            elif not flat and id(ct) not in self._slice_limits:
+                self._slice_limits[id(ct)] = ct.contrast_limits
+                ct.contrast_limits = PROJECTION_LIMITS_HU
+
+    @contextmanager
+    def _own_changes(self) -> Any:
+        """Changes of the layer list that must not come back as the user's."""
+        busy, self._busy = self._busy, True
+        try:
+            yield
+        finally:
+            self._busy = busy

@@ -1,0 +1,32 @@
+"""From worker threads to the GUI thread."""
+
+from collections.abc import Callable
+
+from qtpy.QtCore import QObject, Qt, Signal
+
+
+class Courier(QObject):
+    """Runs functions on the thread that made it (the GUI's), in the order in which they were handed in."""
+
+    _posted = Signal(object)
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._open = True
+        self._posted.connect(self._run, Qt.ConnectionType.QueuedConnection)
+
+    def deliver(self, call: Callable[[], None]) -> None:
+        """Run `call` soon; from any thread."""
+        try:
+            self._posted.emit(call)
+        except RuntimeError:
+            # The window is gone and Qt has deleted this object: nobody is left to be told.
+            self._open = False
+
+    def close(self) -> None:
+        """Run nothing that is still on its way."""
+        self._open = False
+
+    def _run(self, call: Callable[[], None]) -> None:
+        if self._open:
+            call()

@@ -1,0 +1,61 @@
+"""A `LayerSpec` in napari's words."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..colors import RANGE_HU
+from ..layers import LayerSpec, napari_from_world
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
+
+AXES = ("S", "P", "L")
+_UNITS = ("mm", "mm", "mm")
+
+
+def layer_data(spec: LayerSpec) -> tuple[Any, dict[str, Any], str]:
+    """The tuple (data, attributes, type) that readers return and `napari.layers.Layer.create` takes."""
+    attributes: dict[str, Any] = {
+        "name": spec.name,
+        "affine": spec.affine,
+        "opacity": spec.opacity,
+        "blending": spec.blending,
+        "metadata": dict(spec.metadata),
+        "units": _UNITS,
+        "axis_labels": AXES,
+    }
+    attributes |= {"image": _image, "labels": _labels, "points": _points}[spec.kind](spec)
+    data = napari_from_world(spec.data) if spec.kind == "points" else spec.data
+    return data, attributes, spec.kind
+
+
+def make_layer(spec: LayerSpec) -> "Layer":
+    """The napari layer itself."""
+    from napari.layers import Layer
+
+    layer = Layer.create(*layer_data(spec))
+    if spec.role == "ct":
+        layer.contrast_limits_range = RANGE_HU
+    if spec.role in ("clicks", "regions"):
+        layer.editable = False
+    return layer
+
+
+def _image(spec: LayerSpec) -> dict[str, Any]:
+    attributes: dict[str, Any] = {"rgb": spec.is_rgb, "interpolation2d": spec.interpolation}
+    if not spec.is_rgb:
+        attributes |= {"colormap": _colormap(spec.colormap), "contrast_limits": spec.contrast_limits}
+    return attributes
+
+
+def _colormap(colormap: Any) -> Any:
+    return {"colors": colormap, "name": "coralbay heat"} if isinstance(colormap, np.ndarray) else colormap
+
+
+def _labels(spec: LayerSpec) -> dict[str, Any]:
+    return {"colormap": spec.colors} if spec.colors else {}
+
+
+def _points(spec: LayerSpec) -> dict[str, Any]:
+    return {"ndim": 3, "out_of_slice_display": True, **spec.style}

@@ -1,0 +1,293 @@
+"""The state of an exploration: scans, features, clicks and what they light up. Knows no GUI toolkit.
+
+A view calls the commands (`open`, `compute`, `click`, ...) and listens to the signals; it never writes the state. Commands
+check their input at once and raise; the work behind them is a job of the runner. With the default runner each command
+has finished when it returns, so that a script reads::
+
+    session = Session()
+    session.open("scan.nii.gz")
+    session.compute()
+    session.click((12.5, -30, 210))
+    session.save_heat("heat.nii.gz")
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from psygnal import Signal
+
+from coralbay_core.errors import CoralBayError, InputError
+from coralbay_core.volume import LabelVolume, Volume
+
+from . import work as _work
+from .jobs import InlineRunner, Job, Runner, Task
+from .state import Clicks, HeatResult, PcaResult, Scan
+
+if TYPE_CHECKING:
+    from coralbay_core.features import FeatureMaps
+
+DEFAULT_MODEL = "coralbay-mini"
+DEFAULT_SHARE = 0.03
+
+
+class Session:
+    """One exploration of one or several scans.
+
+    Parameters
+    ----------
+    runner : Runner, optional
+        Where work happens; by default in the calling thread.
+    model : str
+        Name or path of the encoder.
+    device : str
+        ``auto``, ``cpu``, ``cuda`` or ``mps``.
+    store : object, optional
+        Where features are kept, as for `features_for`; by default the user's cache.
+    """
+
+    scan_added = Signal(Scan)
+    scan_removed = Signal(Scan)
+    scan_changed = Signal(object)  # the active Scan, or None
+    features_changed = Signal(Scan)
+    clicks_changed = Signal(Scan)
+    heat_changed = Signal(Scan)
+    share_changed = Signal(float)
+    pca_changed = Signal(Scan)
+    segmentation_changed = Signal(Scan)
+    model_changed = Signal(str)
+    job_started = Signal(Job)
+    saved = Signal(Path)
+    failed = Signal(Exception)
+
+    def __init__(
+        self, runner: Runner | None = None, *, model: str = DEFAULT_MODEL, device: str = "auto", store: Any = True
+    ) -> None:
+        self._runner = runner or InlineRunner()
+        self._encoders = _work.Encoders(device)
+        self._store = store
+        self._share = DEFAULT_SHARE
+        self._model = model
+        self.scans: list[Scan] = []
+        self.scan: Scan | None = None
+
+    # What the active scan holds
+
+    @property
+    def volume(self) -> Volume | None:
+        return self.scan and self.scan.volume
+
+    @property
+    def features(self) -> "FeatureMaps | None":
+        return self.scan and self.scan.features
+
+    @property
+    def clicks(self) -> Clicks:
+        return self.scan.clicks.now if self.scan else Clicks()
+
+    @property
+    def heat(self) -> HeatResult | None:
+        return self.scan and self.scan.heat
+
+    @property
+    def pca(self) -> PcaResult | None:
+        return self.scan and self.scan.pca
+
+    @property
+    def segmentation(self) -> LabelVolume | None:
+        return self.scan and self.scan.segmentation
+
+    # Scans
+
+    def open(self, path: str | Path, series: str | None = None) -> Job:
+        """Read a NIfTI file, a DICOM folder or a file of a series, and make it the active scan."""
+        path = Path(path)
+        return self._submit(f"open {path}", partial(_work.open_volume, path, series), self.add)
+
+    def add(self, volume: Volume) -> Scan:
+        """Take in a volume and make it the active scan."""
+        scan = Scan(volume)
+        self.scans.append(scan)
+        self.scan_added.emit(scan)
+        self.activate(scan)
+        return scan
+
+    def activate(self, scan: Scan | None) -> None:
+        """Make a scan the one that commands are about."""
+        if scan is not self.scan:
+            self.scan = scan
+            self.scan_changed.emit(scan)
+
+    def remove(self, scan: Scan) -> None:
+        """Forget a scan; work on it is stopped."""
+        if scan not in self.scans:
+            return
+        self._runner.cancel(self._lane("features", scan))
+        self.scans.remove(scan)
+        self.scan_removed.emit(scan)
+        if scan is self.scan:
+            self.activate(self.scans[-1] if self.scans else None)
+
+    # Features
+
+    @property
+    def model(self) -> str:
+        return self._model
+
+    @model.setter
+    def model(self, name: str) -> None:
+        if name != self._model:
+            self._model = name
+            self.model_changed.emit(name)
+
+    def compute(self) -> Job:
+        """Compute the features of the active scan, or take them from the cache."""
+        scan = self._require_scan()
+        model = self._model
+        work = partial(_work.compute_features, scan.volume, self._encoders, model, self._store)
+        return self._submit(self._lane("features", scan), work, partial(self._set_features, scan, model), torch=True)
+
+    def _set_features(self, scan: Scan, model: str, features: "FeatureMaps") -> None:
+        scan.forget_results()
+        scan.features, scan.model = features, model
+        for changed in (self.features_changed, self.heat_changed, self.pca_changed, self.segmentation_changed):
+            changed.emit(scan)
+        self._update_heat(scan)
+
+    # Similarity
+
+    def click(self, position_mm: Sequence[float], negative: bool = False) -> Job | None:
+        """Ask for places like this one (or unlike it); None while there are no features yet."""
+        scan = self._require_scan()
+        scan.volume.grid.require_inside(position_mm, where=scan.name)
+        r, a, s = (float(v) for v in position_mm)
+        return self._change_clicks(scan, scan.clicks.now.add((r, a, s), negative))
+
+    def clear_clicks(self) -> Job | None:
+        """Take all clicks away; `undo` brings them back."""
+        scan = self._require_scan()
+        return self._change_clicks(scan, Clicks()) if scan.clicks.now else None
+
+    def undo(self) -> Job | None:
+        """Take the last change of the clicks back."""
+        scan = self._require_scan()
+        if not scan.clicks.undo():
+            return None
+        self.clicks_changed.emit(scan)
+        return self._update_heat(scan)
+
+    def _change_clicks(self, scan: Scan, clicks: Clicks) -> Job | None:
+        scan.clicks.change(clicks)
+        self.clicks_changed.emit(scan)
+        return self._update_heat(scan)
+
+    def _update_heat(self, scan: Scan) -> Job | None:
+        lane = self._lane("heat", scan)
+        if scan.features is None or not scan.clicks.now.positive:
+            self._runner.cancel(lane)
+            if scan.heat is not None:
+                self._set_heat(scan, None)
+            return None
+        work = partial(_work.heat, scan.features, scan.clicks.now, scan.overlay_grid)
+        return self._submit(lane, work, partial(self._set_heat, scan), torch=True)
+
+    def _set_heat(self, scan: Scan, result: HeatResult | None) -> None:
+        scan.heat = result
+        self.heat_changed.emit(scan)
+
+    @property
+    def share(self) -> float:
+        """Share of the body, best first, that the heat map shows."""
+        return self._share
+
+    @share.setter
+    def share(self, share: float) -> None:
+        if not 0 < share <= 1:
+            raise InputError("share of the body out of range", found=share, expected="above 0 and up to 1")
+        self._share = float(share)
+        self.share_changed.emit(self._share)
+
+    @property
+    def threshold(self) -> float | None:
+        """Score from which on the heat map of the active scan is shown."""
+        return None if self.heat is None else self.heat.scale.score_of(self._share)
+
+    # Overlays
+
+    def compute_pca(self) -> Job:
+        """Turn the main directions of the features into colors."""
+        scan = self._require_features()
+        work = partial(_work.pca, scan.features, scan.overlay_grid)
+        return self._submit(self._lane("pca", scan), work, partial(self._set_pca, scan), torch=True)
+
+    def _set_pca(self, scan: Scan, result: PcaResult) -> None:
+        scan.pca = result
+        self.pca_changed.emit(scan)
+
+    def segment(self, strokes: LabelVolume) -> Job:
+        """Fit a probe to a few painted voxels and apply it to the whole scan."""
+        scan = self._require_features()
+        strokes = replace(strokes, data=strokes.data.copy())  # the user may paint on while the job runs
+        work = partial(_work.segment, scan.features, strokes, scan.label_grid)
+        return self._submit(self._lane("segmentation", scan), work, partial(self._set_segmentation, scan), torch=True)
+
+    def _set_segmentation(self, scan: Scan, result: Any) -> None:
+        scan.probe, scan.segmentation = result
+        self.segmentation_changed.emit(scan)
+
+    # Files
+
+    def save_heat(self, path: str | Path) -> Job:
+        """Write the heat map on the grid of the scan's file."""
+        scan = self._require_scan()
+        result = self._require(scan.heat, "no heat map to save", "click on the scan first")
+        return self._save(path, scan, partial(_work.on_grid, result.heat))
+
+    def save_pca(self, path: str | Path) -> Job:
+        """Write the PCA colors on the grid of the scan's file, as RGB24."""
+        scan = self._require_scan()
+        result = self._require(scan.pca, "no PCA colors to save", "switch the PCA overlay on first")
+        return self._save(path, scan, partial(_work.on_grid, result.rgb))
+
+    def save_segmentation(self, path: str | Path) -> Job:
+        """Write the segmentation on the grid of the scan's file, with the values that were painted."""
+        scan = self._require_features()
+        probe = self._require(scan.probe, "no segmentation to save", "paint strokes and segment first")
+        return self._save(path, scan, partial(_work.labels_on, probe, scan.features))
+
+    def _save(self, path: str | Path, scan: Scan, make: Callable[[Any], Any]) -> Job:
+        work = partial(_work.save, Path(path), scan.volume, make)
+        return self._submit(f"save {path}", work, self.saved.emit, torch=True)
+
+    # Jobs
+
+    def cancel(self, what: str | None = None) -> None:
+        """Stop work: ``features``, ``heat``, ``pca`` or ``segmentation`` of the active scan, or all of it."""
+        self._runner.cancel(None if what is None or self.scan is None else self._lane(what, self.scan))
+
+    def close(self) -> None:
+        """Stop all work; nothing more is accepted."""
+        self._runner.close()
+
+    @staticmethod
+    def _lane(what: str, scan: Scan) -> str:
+        return f"{what} {id(scan):x}"
+
+    def _submit(self, lane: str, work: Any, done: Callable[[Any], Any], torch: bool = False) -> Job:
+        return self._runner.submit(Task(lane, work, done, self.failed.emit, self.job_started.emit, torch))
+
+    def _require_scan(self) -> Scan:
+        return self._require(self.scan, "no scan is open", "open a NIfTI file or a DICOM folder first")
+
+    def _require_features(self) -> Scan:
+        scan = self._require_scan()
+        self._require(scan.features, "the scan has no features yet", "compute features first")
+        return scan
+
+    @staticmethod
+    def _require(value: Any, what: str, hint: str) -> Any:
+        if value is None:
+            raise CoralBayError(what, hint=hint)
+        return value

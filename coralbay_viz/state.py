@@ -1,0 +1,145 @@
+"""What a session knows about one scan: plain values, no behaviour beyond undo."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coralbay_core.volume import Grid, LabelVolume, Volume
+
+from .layers import LABEL_SPACING_MM, overlay_grid, viewing_grid
+
+if TYPE_CHECKING:
+    from coralbay_core.features import FeatureMaps
+    from coralbay_core.probe import Probe
+    from coralbay_core.similarity import HeatMap, Region
+
+Point = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Clicks:
+    """Points that should and should not light up, world mm."""
+
+    positive: tuple[Point, ...] = ()
+    negative: tuple[Point, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.positive or self.negative)
+
+    def add(self, point: Point, negative: bool) -> "Clicks":
+        if negative:
+            return Clicks(self.positive, self.negative + (point,))
+        return Clicks(self.positive + (point,), self.negative)
+
+
+class ClickHistory:
+    """The clicks now, and all that they were before."""
+
+    def __init__(self) -> None:
+        self._past: list[Clicks] = []
+        self.now = Clicks()
+
+    def change(self, clicks: Clicks) -> None:
+        self._past.append(self.now)
+        self.now = clicks
+
+    def undo(self) -> bool:
+        """Go one change back; whether there was one."""
+        if not self._past:
+            return False
+        self.now = self._past.pop()
+        return True
+
+    @property
+    def can_undo(self) -> bool:
+        return bool(self._past)
+
+
+class ScoreScale:
+    """Scores of a heat map inside the body, by rank: a slider over ranks is of use for any model, over scores it is not.
+
+    Parameters
+    ----------
+    scores : (n,) array
+        Scores of all body cells.
+    """
+
+    def __init__(self, scores: NDArray) -> None:
+        self._shares = np.geomspace(1e-4, 1, 401)
+        self._scores = np.quantile(scores, 1 - self._shares) if len(scores) else np.zeros(401)
+        self.low, self.high = (float(scores.min()), float(scores.max())) if len(scores) else (0.0, 0.0)
+
+    def score_of(self, share: float) -> float:
+        """Score that the best `share` of the body reaches."""
+        return float(np.interp(np.log(share), np.log(self._shares), self._scores))
+
+
+@dataclass(frozen=True, eq=False)
+class HeatResult:
+    """A heat map with what a view needs of it.
+
+    Parameters
+    ----------
+    heat : HeatMap
+        On the finest feature grid.
+    shown : (z, y, x) float32 array
+        The same on `grid`, for display.
+    grid : Grid
+    scale : ScoreScale
+    regions : tuple of Region
+        Best first.
+    clicks : Clicks
+        That it answers.
+    """
+
+    heat: "HeatMap"
+    shown: NDArray[np.float32]
+    grid: Grid
+    scale: ScoreScale
+    regions: "tuple[Region, ...]"
+    clicks: Clicks
+
+
+@dataclass(frozen=True, eq=False)
+class PcaResult:
+    """An RGB map of the features on a display grid: `shown` is (z, y, x, 3) uint8, black outside the body."""
+
+    rgb: Any
+    shown: NDArray[np.uint8]
+    grid: Grid
+
+
+@dataclass(eq=False)
+class Scan:
+    """A volume and all that was made of it."""
+
+    volume: Volume
+    clicks: ClickHistory = field(default_factory=ClickHistory)
+    features: "FeatureMaps | None" = None
+    model: str | None = None
+    heat: HeatResult | None = None
+    pca: PcaResult | None = None
+    probe: "Probe | None" = None
+    segmentation: LabelVolume | None = None
+
+    @property
+    def name(self) -> str:
+        return self.volume.name
+
+    @cached_property
+    def overlay_grid(self) -> Grid:
+        """Where smooth maps are drawn."""
+        return overlay_grid(viewing_grid(self.volume.grid))
+
+    @cached_property
+    def label_grid(self) -> Grid:
+        """Where labels are drawn and painted: the scan's own grid if that is not finer than needed."""
+        shown = viewing_grid(self.volume.grid)
+        return shown if np.prod(shown.shape) <= 160**3 else overlay_grid(shown, LABEL_SPACING_MM)
+
+    def forget_results(self) -> None:
+        """Drop what came from features, as another model's features replace them."""
+        self.features = self.model = self.heat = self.pca = self.probe = self.segmentation = None

@@ -1,0 +1,120 @@
+"""A real napari window on a (virtual) display, and hands that use it as a user does: through Qt events."""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+# The modules of this folder are of use only with the `napari` extra.
+pytest.importorskip("napari")
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtTest import QTest
+
+from coralbay_viz.layers import napari_from_world
+
+_HERE = Path(__file__).parent
+
+# Raised while napari and what it stands on are imported or closed; none of it comes from CoralBay.
+_FOREIGN_WARNINGS = (
+    "ignore::DeprecationWarning:napari",
+    "ignore::DeprecationWarning:npe2",
+    "ignore::DeprecationWarning:vispy",
+    "ignore::DeprecationWarning:pydantic",
+    "ignore::DeprecationWarning:app_model",
+    "ignore::FutureWarning:napari",
+    "ignore::ResourceWarning",
+)
+
+
+def pytest_collection_modifyitems(items):
+    headless = sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+    for item in items:
+        if _HERE in item.path.parents:
+            item.add_marker(pytest.mark.gui)
+            for entry in _FOREIGN_WARNINGS:
+                item.add_marker(pytest.mark.filterwarnings(entry))
+            if headless:
+                item.add_marker(pytest.mark.skip(reason="no display: run under xvfb-run, as `make test` does"))
+
+
+@pytest.fixture
+def viewer(make_napari_viewer, qtbot):
+    """A shown napari viewer of a fixed size."""
+    viewer = make_napari_viewer(show=True)
+    viewer.window.resize(1200, 800)
+    qtbot.waitExposed(viewer.window._qt_window)
+    return viewer
+
+
+@pytest.fixture
+def hand(viewer, qtbot):
+    return Hand(viewer, qtbot)
+
+
+@pytest.fixture
+def dock(viewer, hand):
+    """CoralBay's dock widget in that viewer, opened as from the menu."""
+    _, widget = viewer.window.add_plugin_dock_widget("coralbay", "CoralBay")
+    hand.wait(50)
+    yield widget
+    widget.session.close()
+    hand.wait(150)
+
+
+class Hand:
+    """What a user does with mouse and eyes; the one place that needs napari's private canvas."""
+
+    def __init__(self, viewer, qtbot) -> None:
+        self.viewer = viewer
+        self.qtbot = qtbot
+
+    def wait(self, ms: int = 150) -> None:
+        """Let Qt and the threads deliver what is under way."""
+        self.qtbot.wait(ms)
+
+    def wait_for(self, condition, seconds: float = 120) -> None:
+        """Keep the window alive until something is true."""
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end, "waited too long"
+            self.qtbot.wait(10)
+
+    def pixel_of(self, position_mm) -> np.ndarray:
+        """Canvas pixel (x, y) of a world position."""
+        canvas = self.viewer.window._qt_viewer.canvas
+        shown = napari_from_world(position_mm)[list(self.viewer.dims.displayed)][::-1]
+        x, y, *_, w = canvas.view.scene.transform.map(np.append(shown, [1] if len(shown) == 3 else [0, 1]))
+        return np.array([x, y]) / w + canvas.view.pos
+
+    def click(self, position_mm, modifier=Qt.KeyboardModifier.NoModifier) -> None:
+        """A real mouse click on the canvas at a world position, which must lie in the displayed slice."""
+        native = self.viewer.window._qt_viewer.canvas.native
+        point = QPoint(*(round(float(v)) for v in self.pixel_of(position_mm)))
+        QTest.mouseMove(native, point)
+        QTest.mouseClick(native, Qt.MouseButton.LeftButton, modifier, point)
+        self.wait(20)
+
+    def drag(self, start_mm, end_mm) -> None:
+        """Press at one world position, move to another, release."""
+        native = self.viewer.window._qt_viewer.canvas.native
+        start, end = (QPoint(*(round(float(v)) for v in self.pixel_of(p))) for p in (start_mm, end_mm))
+        QTest.mousePress(native, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, start)
+        for part in (0.3, 0.6, 1.0):
+            QTest.mouseMove(native, start + (end - start) * part)
+            self.wait(20)
+        QTest.mouseRelease(native, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, end)
+        self.wait(20)
+
+    def press(self, button) -> None:
+        """A real click on a button of the dock widget."""
+        assert button.isEnabled(), f"{button.text()} cannot be pressed now"
+        QTest.mouseClick(button, Qt.MouseButton.LeftButton)
+        self.wait(20)
+
+    def picture(self) -> np.ndarray:
+        """RGB of the canvas as a user sees it, (rows, columns, 3)."""
+        self.wait()
+        return self.viewer.screenshot(canvas_only=True, flash=False)[..., :3].astype(int)
