@@ -1,5 +1,6 @@
 """NIfTI files."""
 
+import gzip
 import json
 import os
 import uuid
@@ -94,7 +95,16 @@ def _open(path: Path) -> Any:
         raise InputError("not a readable NIfTI file", where=path, found=_short(error, path)) from error
     if not isinstance(image, nibabel.Nifti1Pair):
         raise InputError("not a NIfTI file", where=path, found=type(image).__name__, hint="convert it to .nii.gz")
-    return image
+    return _unzipped(image, path) if path.suffix.lower() == ".gz" else image
+
+
+def _unzipped(image: Any, path: Path) -> Any:
+    """The same image from memory: nibabel stops at the last voxel, before the checksum that shows damaged data."""
+    try:
+        with gzip.open(path) as file:
+            return type(image).from_bytes(file.read())
+    except _UNREADABLE as error:
+        raise _damaged(error, path) from error
 
 
 def _affine(image: Any, path: Path) -> Affine:
@@ -110,8 +120,7 @@ def _scaled(image: Any, path: Path) -> NDArray:
     try:
         data = np.asarray(image.dataobj.get_unscaled())
     except _UNREADABLE as error:
-        found = _short(error, path)
-        raise InputError("truncated or damaged file", where=path, found=found, hint="copy it again") from error
+        raise _damaged(error, path) from error
     slope, intercept = image.dataobj.slope, image.dataobj.inter
     if (slope, intercept) == (1, 0):
         return data if dtype.kind in "iu" else data.astype(np.result_type(data, np.float32), copy=False)
@@ -165,6 +174,10 @@ def _fresh_image(array: NDArray, affine: Affine) -> Any:
     sheared = checks.shear_degrees(affine) > 1e-3
     image.set_qform(None if sheared else affine, code="unknown" if sheared else "scanner")
     return image
+
+
+def _damaged(error: Exception, path: Path) -> InputError:
+    return InputError("truncated or damaged file", where=path, found=_short(error, path), hint="copy it again")
 
 
 def _type_name(dtype: np.dtype) -> str:
