@@ -237,7 +237,8 @@ def _outside(
     """Which voxels of a block lie beyond the outer edges of the source."""
     z, y, x = (np.arange(n, dtype=np.float32) for n in shape)
     outside = np.zeros(shape, bool)
+    tolerance = 1e-3  # float32, to spare memory
     for row, first, n in zip(linear, start, source_shape, strict=True):
         position = (first + row[0] * z)[:, None, None] + (row[1] * y)[:, None] + row[2] * x
-        outside |= (position < -0.5) | (position > n - 0.5)
+        outside |= (position < -0.5 - tolerance) | (position > n - 0.5 + tolerance)
     return outside
