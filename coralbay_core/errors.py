@@ -20,7 +20,9 @@ class CoralBayError(Exception):
         What to do about it.
     """
 
-    def __init__(self, what: str, *, where: object = None, found: object = None, expected: object = None, hint: str = ""):
+    def __init__(
+        self, what: str, *, where: object = None, found: object = None, expected: object = None, hint: str = ""
+    ):
         contrast = " vs ".join(
             f"{word} {value}" for word, value in (("found", found), ("expected", expected)) if value is not None
         )
@@ -32,7 +34,7 @@ class CoralBayError(Exception):
         return self.message
 
     def __reduce__(self):
-        # The signature is keyword-only, so the default (class, args) would lose nothing but the keywords: keep the line.
+        # Pickled as the finished line: its parts are keyword-only and would not survive the default protocol.
         return type(self), (self.message,)
 
 

@@ -44,7 +44,7 @@ def apply(affine: Affine, points: ArrayLike) -> NDArray[np.float64]:
     return points @ affine[:3, :3].T + affine[:3, 3]
 
 
-def spacing(affine: Affine) -> NDArray[np.float64]:
+def spacing(affine: Affine) -> NDArray[np.floating]:
     """Length of one index step along each array axis, mm, shape (3,)."""
     return np.linalg.norm(affine[:3, :3], axis=0)
 
@@ -94,7 +94,9 @@ def reorient(affine: Affine, codes: tuple[str, ...]) -> tuple[tuple[int, ...], t
     return tuple(order), flips
 
 
-def reoriented_affine(affine: Affine, shape: tuple[int, ...], order: tuple[int, ...], flips: tuple[bool, ...]) -> Affine:
+def reoriented_affine(
+    affine: Affine, shape: tuple[int, ...], order: tuple[int, ...], flips: tuple[bool, ...]
+) -> Affine:
     """Affine of the array that `order` and `flips` of `reorient` make from one of `shape` with `affine`."""
     old_from_new = np.zeros((4, 4))
     old_from_new[3, 3] = 1

@@ -33,7 +33,9 @@ class Grid:
     def __post_init__(self) -> None:
         affine = np.array(self.affine, np.float64)
         if affine.shape != (4, 4) or not np.isfinite(affine).all() or abs(np.linalg.det(affine)) < 1e-12:
-            raise InputError("unusable affine", found=np.array2string(affine), expected="an invertible, finite 4x4 matrix")
+            raise InputError(
+                "unusable affine", found=np.array2string(affine), expected="an invertible, finite 4x4 matrix"
+            )
         affine.setflags(write=False)
         object.__setattr__(self, "affine", affine)
         object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
@@ -46,7 +48,7 @@ class Grid:
     __hash__ = None  # type: ignore[assignment]
 
     @property
-    def spacing_mm(self) -> NDArray[np.float64]:
+    def spacing_mm(self) -> NDArray[np.floating]:
         return geometry.spacing(self.affine)
 
     @property
@@ -55,7 +57,7 @@ class Grid:
 
     @cached_property
     def index_from_world(self) -> Affine:
-        return np.linalg.inv(self.affine)
+        return np.asarray(np.linalg.inv(self.affine), np.float64)
 
     def to_world(self, index: ArrayLike) -> NDArray[np.float64]:
         """World mm of (fractional) indices, shape (..., 3)."""
@@ -94,7 +96,7 @@ class Grid:
     def coarsen(self, stride: int) -> "Grid":
         """Grid of an encoder stage with this stride; the last cell may reach beyond this grid."""
         shape = tuple(-(-n // stride) for n in self.shape)
-        return Grid(shape, geometry.coarsen(self.affine, stride))
+        return Grid(shape, geometry.coarsen(self.affine, stride))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,13 +132,17 @@ class SourceGrid:
         shape = tuple(self.shape[axis] for axis in self.order)
         return Grid(shape, geometry.reoriented_affine(self.affine, self.shape, self.order, self.flips))  # type: ignore[arg-type]
 
+    @property
+    def _flipped(self) -> tuple[int, ...]:
+        return tuple(i for i, flip in enumerate(self.flips) if flip)
+
     def from_file(self, array: NDArray) -> NDArray:
         """Turn an array in file order to ``(z, y, x)``: a view, no voxel is changed."""
-        return np.flip(array.transpose(self.order), [i for i, flip in enumerate(self.flips) if flip])
+        return np.flip(array.transpose(self.order), self._flipped)
 
     def to_file(self, array: NDArray) -> NDArray:
         """The inverse of `from_file`; axes beyond the third (RGB) stay last."""
-        array = np.flip(array, [i for i, flip in enumerate(self.flips) if flip])
+        array = np.flip(array, self._flipped)
         back = tuple(np.argsort(self.order)) + tuple(range(3, array.ndim))
         return array.transpose(back)
 
@@ -211,4 +217,6 @@ class LabelVolume(_OnGrid):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not np.issubdtype(self.data.dtype, np.integer):
-            raise InputError("label map is not integer", where=self.name, found=self.data.dtype, expected="an integer type")
+            raise InputError(
+                "label map is not integer", where=self.name, found=self.data.dtype, expected="an integer type"
+            )

@@ -16,7 +16,12 @@ class DinoHead(nn.Module):
     def __init__(self, inputs: int, hidden: int = 512, bottleneck: int = 128, prototypes: int = 256):
         super().__init__()
         self.mlp = nn.Sequential(
-            nn.LayerNorm(inputs), nn.Linear(inputs, hidden), nn.GELU(), nn.Linear(hidden, hidden), nn.GELU(), nn.Linear(hidden, bottleneck)
+            nn.LayerNorm(inputs),
+            nn.Linear(inputs, hidden),
+            nn.GELU(),
+            nn.Linear(hidden, hidden),
+            nn.GELU(),
+            nn.Linear(hidden, bottleneck),
         )
         self.prototypes = weight_norm(nn.Linear(bottleneck, prototypes, bias=False))
         self.prototypes.parametrizations.weight.original0.data.fill_(1)

@@ -119,8 +119,10 @@ class Trainer:
     def step(self, progress: float) -> dict[str, float]:
         """One update; returns what the monitor logs."""
         settings = self.settings
-        rate = settings.learning_rate * min(progress / settings.warmup, 1.0) if progress < settings.warmup else cosine(
-            settings.learning_rate, 1e-6, (progress - settings.warmup) / (1 - settings.warmup)
+        rate = (
+            settings.learning_rate * min(progress / settings.warmup, 1.0)
+            if progress < settings.warmup
+            else cosine(settings.learning_rate, 1e-6, (progress - settings.warmup) / (1 - settings.warmup))
         )
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -132,7 +134,10 @@ class Trainer:
         norm = nn.utils.clip_grad_norm_(self.student.parameters(), settings.clip)
         self.optimizer.step()
         self.update_teacher(cosine(settings.momentum, 0.999, progress))
-        return {name: float(value) for name, value in (terms | log).items()} | {"gradient_norm": float(norm), "lr": rate}
+        return {name: float(value) for name, value in (terms | log).items()} | {
+            "gradient_norm": float(norm),
+            "lr": rate,
+        }
 
     def losses(self, global_views: Views, local_views: Views) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Terms of the loss, and the quantities in which a collapse shows."""
@@ -145,9 +150,13 @@ class Trainer:
             vector, logits, maps = self.student(global_views.images)
             _, local_logits, _ = self.student(local_views.images)
         teacher_logits = teacher_logits.float()
-        assigned = losses.sinkhorn(torch.cat([teacher_logits, self.queue]), settings.teacher_temperature)[: len(teacher_logits)]
+        assigned = losses.sinkhorn(torch.cat([teacher_logits, self.queue]), settings.teacher_temperature)[
+            : len(teacher_logits)
+        ]
         self.queue = torch.cat([teacher_logits, self.queue])[: settings.queue]
-        by_view = torch.cat([group.float().view(places, -1, group.shape[-1]).transpose(0, 1) for group in (logits, local_logits)])
+        by_view = torch.cat(
+            [group.float().view(places, -1, group.shape[-1]).transpose(0, 1) for group in (logits, local_logits)]
+        )
         targets = assigned.view(places, 2, -1).transpose(0, 1)
         terms = {
             "dino": losses.cross_view_entropy(by_view, targets),
@@ -155,7 +164,10 @@ class Trainer:
             "tokens": self.token_loss(maps, teacher_maps, points, positions, side),
         }
         with torch.no_grad():
-            log = {"teacher_entropy": losses.entropy(assigned), "mean_entropy": losses.entropy(self.queue.div(0.1).softmax(-1).mean(0))}
+            log = {
+                "teacher_entropy": losses.entropy(assigned),
+                "mean_entropy": losses.entropy(self.queue.div(0.1).softmax(-1).mean(0)),
+            }
         return terms, log
 
     def token_loss(self, maps: dict, teacher_maps: dict, points: Tensor, positions: Tensor, side: int) -> Tensor:

@@ -40,7 +40,9 @@ def koleo(vectors: Tensor) -> Tensor:
     return -(distance.min(1).values + 1e-6).log().mean()
 
 
-def matched_tokens(queries: Tensor, keys: Tensor, positions: Tensor, exclusion: float, temperature: float = 0.1) -> Tensor:
+def matched_tokens(
+    queries: Tensor, keys: Tensor, positions: Tensor, exclusion: float, temperature: float = 0.1
+) -> Tensor:
     """InfoNCE between tokens at the same anatomical position in two views of one patient.
 
     Parameters

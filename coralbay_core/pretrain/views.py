@@ -60,7 +60,9 @@ def _rotation(angles: np.ndarray) -> np.ndarray:
     return Rotation.from_euler("xyz", angles, degrees=True).as_matrix()
 
 
-def random_affine(rng: np.random.Generator, center: np.ndarray, side: int, shift: float, settings: ViewSettings) -> np.ndarray:
+def random_affine(
+    rng: np.random.Generator, center: np.ndarray, side: int, shift: float, settings: ViewSettings
+) -> np.ndarray:
     """Affine (3, 4) of a view of `side` voxels around `center`."""
     linear = _rotation(rng.uniform(-1, 1, 3) * settings.rotation_degrees)
     linear = linear * np.exp(rng.uniform(-1, 1) * settings.log_scale)
@@ -72,13 +74,17 @@ def random_affine(rng: np.random.Generator, center: np.ndarray, side: int, shift
 
 def cut(volume: Tensor, affine: np.ndarray, side: int) -> Tensor:
     """Sample a view, (side, side, side) HU float32, from an int16 `volume`; outside it is air."""
-    corners = np.stack(np.meshgrid(*[(0, side - 1)] * 3, indexing="ij"), -1).reshape(-1, 3) @ affine[:, :3].T + affine[:, 3]
+    corners = (
+        np.stack(np.meshgrid(*[(0, side - 1)] * 3, indexing="ij"), -1).reshape(-1, 3) @ affine[:, :3].T + affine[:, 3]
+    )
     low = np.clip(np.floor(corners.min(0)).astype(int) - 1, 0, np.array(volume.shape) - 2)
     high = np.clip(np.ceil(corners.max(0)).astype(int) + 2, low + 2, volume.shape)
     block = volume[tuple(slice(a, b) for a, b in zip(low, high, strict=True))].float() + 1000.0
     # grid_sample wants (x, y, z) in [-1, 1] over voxel centres.
     extent = np.maximum(high - low - 1, 1)
-    theta = np.concatenate([affine[:, :3] * (side - 1) / 2, (affine @ np.append(np.full(3, (side - 1) / 2), 1) - low)[:, None]], 1)
+    theta = np.concatenate(
+        [affine[:, :3] * (side - 1) / 2, (affine @ np.append(np.full(3, (side - 1) / 2), 1) - low)[:, None]], 1
+    )
     theta = theta * (2 / extent)[:, None]
     theta[:, 3] -= 1
     theta = theta[::-1][:, [2, 1, 0, 3]]
@@ -180,7 +186,9 @@ def matched_points(views: Views, side: int, count: int, generator: torch.Generat
         world = candidates @ first[:, :3].T + first[:, 3]
         there = (world - second[:, 3]) @ torch.linalg.inv(second[:, :3]).T
         inside = ((there > 4) & (there < side - 5)).all(1).nonzero()[:, 0]
-        chosen = inside[torch.arange(count) % max(len(inside), 1)] if len(inside) else torch.zeros(count, dtype=torch.long)
+        chosen = (
+            inside[torch.arange(count) % max(len(inside), 1)] if len(inside) else torch.zeros(count, dtype=torch.long)
+        )
         points.append(torch.stack([candidates[chosen], there[chosen].clamp(0, side - 1)]))
         positions.append(world[chosen])
     return torch.stack(points), torch.stack(positions)

@@ -36,7 +36,8 @@ class WindowAttention(nn.Module):
         self.relative_position_bias_table = nn.Parameter(torch.zeros((2 * window - 1) ** 3, heads))
         self.qkv = nn.Linear(channels, 3 * channels)
         self.proj = nn.Linear(channels, channels)
-        self._cached: dict[tuple, Tensor] = {}
+        self._cache: dict[tuple, Tensor] = {}
+        self._cache_state: tuple | None = None
         nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
 
     def forward(self, rows: Tensor, plan: WindowPlan) -> Tensor:
@@ -46,9 +47,11 @@ class WindowAttention(nn.Module):
         like any other: the published weights were trained with that.
         """
         rows = torch.cat([rows, rows.new_zeros(1, rows.shape[1])])
-        slots = to_windows(self.qkv(rows), plan).view(-1, plan.tokens, 3, self.heads, self.qkv.in_features // self.heads)
-        attended = [self._attend(slots[first:last], mask) for first, last, mask in plan.groups]
-        attended = attended[0] if len(attended) == 1 else torch.cat(attended)
+        slots = to_windows(self.qkv(rows), plan).view(
+            -1, plan.tokens, 3, self.heads, self.qkv.in_features // self.heads
+        )
+        groups = [self._attend(slots[first:last], mask) for first, last, mask in plan.groups]
+        attended = groups[0] if len(groups) == 1 else torch.cat(groups)
         return self.proj(from_windows(attended.reshape(-1, self.qkv.in_features), plan))
 
     def _attend(self, qkv: Tensor, mask: Tensor | None) -> Tensor:
@@ -78,11 +81,11 @@ class WindowAttention(nn.Module):
     def _cached_bias(self, tokens: int, mask: Tensor | None, dtype: torch.dtype) -> Tensor:
         """`_bias`, remembered until the table changes."""
         table = self.relative_position_bias_table
-        state = (table.data_ptr(), None if table.is_inference() else table._version, table.device)
-        if self._cached.get("state") != state:  # type: ignore[call-overload]
-            self._cached = {"state": state}  # type: ignore[dict-item]
-        key = (tokens, None if mask is None else id(mask), dtype)
-        if key not in self._cached:
-            # The mask is kept beside its bias: an id may be reused once its object is gone.
-            self._cached[key] = (self._bias(tokens, mask, dtype).contiguous(), mask)  # type: ignore[assignment]
-        return self._cached[key][0]
+        state = (table.data_ptr(), None if table.is_inference() else table._version)
+        if self._cache_state != state:
+            self._cache_state, self._cache = state, {}
+        # Keyed by the mask itself, which also keeps it alive; tensors hash by identity.
+        key = (tokens, mask, dtype)
+        if key not in self._cache:
+            self._cache[key] = self._bias(tokens, mask, dtype).contiguous()
+        return self._cache[key]

@@ -10,7 +10,8 @@ from .windows import plan_windows
 
 # Offsets (z, y, x) of the eight neighbours in the order in which they are concatenated.
 MERGE_ORDER: dict[Merging, str] = {
-    "monai<=1.4": "000 100 010 001 101 010 001 111",  # duplicates two neighbours and misses two: a bug, kept for old weights
+    # Duplicates two neighbours and misses two: a bug of old MONAI, kept for the weights that were trained with it.
+    "monai<=1.4": "000 100 010 001 101 010 001 111",
     "monai>=1.5": "000 100 010 001 110 101 011 111",
     "v2": "000 001 010 011 100 101 110 111",
 }

@@ -46,10 +46,14 @@ class Swin3DConfig:
 
     def __post_init__(self) -> None:
         if len(self.depths) != 4 or len(self.heads) != 4:
-            raise InputError("depths and heads need one number a stage", found=(self.depths, self.heads), expected="4 each")
+            raise InputError(
+                "depths and heads need one number a stage", found=(self.depths, self.heads), expected="4 each"
+            )
         for stage, heads in enumerate(self.heads):
             if (self.embed_dim << stage) % heads:
-                raise InputError("heads do not divide channels", where=f"stage {stage}", found=(self.embed_dim << stage, heads))
+                raise InputError(
+                    "heads do not divide channels", where=f"stage {stage}", found=(self.embed_dim << stage, heads)
+                )
         if self.residual_blocks and self.patch != 2:
             raise InputError("residual blocks need patches of 2 voxels", found=self.patch)
 

@@ -5,11 +5,15 @@ forward. All of that is one permutation of rows, and a shifted window has at mos
 not, along each axis). A plan holds the permutation, with the windows sorted by mask.
 """
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 # Additive, as in MONAI: attention across the seam is suppressed, not forbidden, and weights were trained with that.
@@ -41,29 +45,34 @@ class WindowPlan:
     groups: tuple[tuple[int, int, Tensor | None], ...]
 
 
-def _outer(z: np.ndarray, y: np.ndarray, x: np.ndarray, strides: tuple[int, int, int]) -> np.ndarray:
+@dataclass(frozen=True)
+class _Axis:
+    """Slots of one axis, each (windows, window): source position, whether it is padding, mask region."""
+
+    source: NDArray
+    padding: NDArray
+    region: NDArray
+
+    @classmethod
+    def of(cls, length: int, window: int, shift: int) -> "_Axis":
+        padded = -(-length // window) * window
+        source = (np.arange(padded) + shift) % padded
+        region = np.zeros(padded, int)
+        if shift:
+            region[padded - window :] = 1
+            region[padded - shift :] = 2
+        shape = (-1, window)
+        return cls(source.reshape(shape), (source >= length).astype(int).reshape(shape), region.reshape(shape))
+
+
+def _outer(parts: Iterable[NDArray], strides: tuple[int, int, int]) -> NDArray:
     """Weighted sum of per-axis (windows, slots) arrays over all windows and slots, (windows, tokens)."""
-    total = (
-        z[:, None, None, :, None, None] * strides[0]
-        + y[None, :, None, None, :, None] * strides[1]
-        + x[None, None, :, None, None, :] * strides[2]
-    )
+    z, y, x = (part * stride for part, stride in zip(parts, strides, strict=True))
+    total = z[:, None, None, :, None, None] + y[None, :, None, None, :, None] + x[None, None, :, None, None, :]
     return total.reshape(len(z) * len(y) * len(x), -1)
 
 
-def _axis(length: int, window: int, shift: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Per slot of one axis, each (windows, window): source position, whether it is padding, mask region."""
-    padded = -(-length // window) * window
-    source = (np.arange(padded) + shift) % padded
-    region = np.zeros(padded, int)
-    if shift:
-        region[padded - window :] = 1
-        region[padded - shift :] = 2
-    shape = (-1, window)
-    return source.reshape(shape), (source >= length).reshape(shape).astype(int), region.reshape(shape)
-
-
-def _mask(regions: np.ndarray, device: torch.device) -> Tensor | None:
+def _mask(regions: NDArray, device: torch.device) -> Tensor | None:
     """Additive mask (tokens, tokens) of a window from the region of each of its slots."""
     if (regions == regions[0]).all():
         return None
@@ -71,50 +80,53 @@ def _mask(regions: np.ndarray, device: torch.device) -> Tensor | None:
 
 
 @lru_cache(maxsize=64)
-def plan_windows(batch: int, grid: tuple[int, int, int], window: int, shifted: bool, device: torch.device) -> WindowPlan:
+def plan_windows(
+    batch: int, grid: tuple[int, int, int], window: int, shifted: bool, device: torch.device
+) -> WindowPlan:
     """Plan for `batch` grids of `grid` tokens; an axis that fits into one window is not shifted (as in MONAI)."""
+    axes = [_Axis.of(n, min(n, window), window // 2 if shifted and n > window else 0) for n in grid]
+    rows = _outer((axis.source for axis in axes), (grid[1] * grid[2], grid[2], 1))
+    absent = _outer((axis.padding for axis in axes), (1, 1, 1)) > 0
+    regions = _outer((axis.region for axis in axes), (9, 3, 1))
     # Tensors made under inference mode could never be saved for a backward pass later.
     with torch.inference_mode(False):
-        sides = [min(n, window) for n in grid]
-        shifts = [window // 2 if shifted and n > window else 0 for n in grid]
-        source, padding, region = zip(
-            *(_axis(n, side, shift) for n, side, shift in zip(grid, sides, shifts, strict=True)), strict=True
-        )
-        rows = _outer(*source, strides=(grid[1] * grid[2], grid[2], 1))
-        absent = _outer(*padding, strides=(1, 1, 1)) > 0
-        regions = _outer(*region, strides=(9, 3, 1))
-        return _batched(batch, int(np.prod(grid)), rows, absent, regions, device)
+        return _batched(batch, math.prod(grid), rows, absent, regions, device)
 
 
-def _batched(batch: int, size: int, rows: np.ndarray, absent: np.ndarray, regions: np.ndarray, device: torch.device):
+def _batched(
+    batch: int, size: int, rows: NDArray, absent: NDArray, regions: NDArray, device: torch.device
+) -> WindowPlan:
     """Sort windows by mask, then repeat them for each grid of the batch within their group."""
     kinds, kind_of = np.unique(regions, axis=0, return_inverse=True)
-    gather, groups, first = [], [], 0
+    slots: list[NDArray] = []
+    groups, first = [], 0
     for kind, region in enumerate(kinds):
         members = np.flatnonzero(kind_of.reshape(-1) == kind)
-        for item in range(batch):
-            gather.append(np.where(absent[members], batch * size, rows[members] + item * size))
+        slots += [np.where(absent[members], batch * size, rows[members] + item * size) for item in range(batch)]
         last = first + batch * len(members)
         groups.append((first, last, _mask(region, device)))
         first = last
-    flat = np.concatenate(gather).reshape(-1)
-    padding = np.flatnonzero(flat == batch * size)
+    gather = np.concatenate(slots).reshape(-1).astype(np.int64)
     scatter = np.empty(batch * size + 1, np.int64)
-    scatter[flat] = np.arange(flat.size)
-    on_device = (torch.from_numpy(index.astype(np.int64)).to(device) for index in (flat, scatter[:-1], padding))
-    return WindowPlan(rows.shape[1], *on_device, groups=tuple(groups))
+    scatter[gather] = np.arange(gather.size)
+
+    def on_device(index: NDArray) -> Tensor:
+        return torch.from_numpy(index).to(device)
+
+    padding = on_device(np.flatnonzero(gather == batch * size))
+    return WindowPlan(rows.shape[1], on_device(gather), on_device(scatter[:-1]), padding, tuple(groups))
 
 
 class _Permute(torch.autograd.Function):
     """Select rows, one to one but for padding; its gradient is a gather too, where index_select's is a slow scatter."""
 
     @staticmethod
-    def forward(ctx, rows: Tensor, plan: WindowPlan, into_windows: bool) -> Tensor:
+    def forward(ctx: Any, rows: Tensor, plan: WindowPlan, into_windows: bool) -> Tensor:
         ctx.plan, ctx.into_windows = plan, into_windows
         return rows.index_select(0, plan.gather if into_windows else plan.scatter)
 
     @staticmethod
-    def backward(ctx, grad: Tensor):
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         plan = ctx.plan
         if ctx.into_windows:
             padded = grad.index_select(0, plan.padding).sum(0, keepdim=True)

@@ -1,0 +1,1 @@
+"""Model cards (TOML) and the weights that ship with the package."""

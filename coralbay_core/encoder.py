@@ -1,0 +1,184 @@
+"""What the rest of the package knows of a network: stages, preprocessing, and maps of a batch of crops."""
+
+import hashlib
+import json
+from collections.abc import Callable, Collection
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from .errors import InputError
+from .swin3d import Swin3D
+from .volume import AXIS_CODES
+
+_OPPOSITE = dict(zip("RLAPSI", "LRPAIS", strict=True))
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One map of an encoder: `stride` in voxels of the model grid, number of `channels`."""
+
+    stride: int
+    channels: int
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How a CT becomes the input of a network.
+
+    Parameters
+    ----------
+    spacing_mm : float
+        Isotropic spacing of the model grid.
+    window_hu : tuple of float
+        HU that become 0 and 1.
+    axis_codes : tuple of str
+        Axis codes of the tensor that the network was trained on.
+    """
+
+    spacing_mm: float = 1.5
+    window_hu: tuple[float, float] = (-1000.0, 1000.0)
+    axis_codes: tuple[str, str, str] = AXIS_CODES
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """The sliding window that a model card asks for: `tile` and `step` in voxels, both multiples of the last stride."""
+
+    tile: int = 128
+    step: int = 96
+
+
+class Encoder(Protocol):
+    """A frozen network that maps crops of a preprocessed CT to feature maps.
+
+    A batch gives what its items give one by one. Calls need no gradient and are safe from any one thread at a time.
+    """
+
+    name: str
+    stages: tuple[Stage, ...]
+    preprocessing: Preprocessing
+    tiling: Tiling
+    device: torch.device
+    precision: torch.dtype
+
+    @property
+    def fingerprint(self) -> str:
+        """Of weights, architecture and preprocessing: features with the same one can be compared."""
+        ...
+
+    def __call__(self, x: Tensor, strides: Collection[int]) -> dict[int, Tensor]:
+        """Maps of a batch.
+
+        Parameters
+        ----------
+        x : (B, 1, Z, Y, X) Tensor
+            Windowed to [0, 1], axis codes S, P, L, sides multiples of the last stride.
+        strides : collection of int
+
+        Returns
+        -------
+        dict of int to (B, C, Z / stride, Y / stride, X / stride) float32 Tensor, axis codes S, P, L
+        """
+        ...
+
+
+def resolve_device(device: str) -> torch.device:
+    """``auto`` becomes CUDA, else Apple's MPS, else the CPU; a device that is absent is an error."""
+    available: dict[str, Callable[[], bool]] = {
+        "cuda": torch.cuda.is_available,
+        "mps": torch.backends.mps.is_available,
+        "cpu": lambda: True,
+    }
+    if device == "auto":
+        return torch.device(next(name for name, present in available.items() if present()))
+    kind = device.split(":")[0]
+    if kind not in available:
+        raise InputError("unknown device", where="--device", found=device, expected="auto, cpu, cuda or mps")
+    if not available[kind]():
+        raise InputError("device is not available", where="--device", found=device, hint="use --device cpu")
+    return torch.device(device)
+
+
+def resolve_precision(device: torch.device) -> torch.dtype:
+    """bfloat16 where the hardware multiplies in it, float32 elsewhere."""
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+    if device.type == "cpu" and torch.cpu._is_avx512_bf16_supported():
+        return torch.bfloat16
+    return torch.float32
+
+
+class SwinEncoder:
+    """An `Encoder` over a `Swin3D` backbone.
+
+    Parameters
+    ----------
+    backbone : Swin3D
+    name : str
+    preprocessing : Preprocessing
+    tiling : Tiling
+    device : str
+    precision : torch.dtype, optional
+        Of weights and activations; by default what suits the device.
+    """
+
+    def __init__(
+        self,
+        backbone: Swin3D,
+        name: str,
+        preprocessing: Preprocessing | None = None,
+        tiling: Tiling | None = None,
+        device: str = "auto",
+        precision: torch.dtype | None = None,
+    ):
+        self.name = name
+        self.preprocessing = preprocessing or Preprocessing()
+        self.tiling = tiling or Tiling()
+        self.device = resolve_device(device)
+        self.precision = precision or resolve_precision(self.device)
+        self.backbone = backbone.to(self.device, self.precision).eval().requires_grad_(False)
+        self.stages = tuple(Stage(stride, channels) for stride, channels in backbone.channels.items())
+
+    @cached_property
+    def fingerprint(self) -> str:
+        digest = hashlib.blake2b(digest_size=16)
+        settings = {
+            "config": asdict(self.backbone.config),
+            "preprocessing": asdict(self.preprocessing),
+        }
+        digest.update(json.dumps(settings, sort_keys=True).encode())
+        for key, tensor in sorted(self.backbone.state_dict().items()):
+            digest.update(key.encode())
+            digest.update(tensor.float().cpu().numpy().tobytes())
+        return digest.hexdigest()
+
+    @torch.inference_mode()
+    def __call__(self, x: Tensor, strides: Collection[int]) -> dict[int, Tensor]:
+        order, flips = _turn(self.preprocessing.axis_codes)
+        turned = (
+            x.to(self.device, self.precision).permute(0, 1, *(2 + axis for axis in order)).flip([2 + i for i in flips])
+        )
+        maps = self.backbone(turned, strides)
+        back = [order.index(axis) for axis in range(3)]
+        return {
+            stride: tensor.flip([2 + i for i in flips]).permute(0, 1, *(2 + axis for axis in back)).float()
+            for stride, tensor in maps.items()
+        }
+
+
+def _turn(codes: tuple[str, ...]) -> tuple[list[int], list[int]]:
+    """Axis order and flipped axes that turn an S, P, L tensor to `codes`."""
+    order = [next(i for i, ours in enumerate(AXIS_CODES) if code in (ours, _OPPOSITE[ours])) for code in codes]
+    return order, [i for i, code in enumerate(codes) if code != AXIS_CODES[order[i]]]
+
+
+def check_strides(encoder: Encoder, strides: Collection[int]) -> tuple[int, ...]:
+    """Sorted strides, all of which the encoder has."""
+    known = [stage.stride for stage in encoder.stages]
+    if not strides or not set(strides) <= set(known):
+        raise InputError("unknown stages", where=encoder.name, found=list(strides), expected=f"strides among {known}")
+    return tuple(sorted(set(strides)))
