@@ -15,7 +15,7 @@ from . import checks, dicom, nifti
 from .dicom_series import SeriesInfo, scan
 from .raw import RawVolume
 
-__all__ = ["SeriesInfo", "list_series", "load_labels", "load_volume", "save_map"]
+__all__ = ["SeriesInfo", "list_series", "load_labels", "load_volume", "require_output", "save_map"]
 
 
 def load_volume(path: str | Path, *, series: str | None = None) -> Volume:
@@ -90,10 +90,28 @@ def save_map(path: str | Path, data: ArrayLike, volume: Volume | LabelVolume) ->
         The path written.
     """
     path = Path(path)
-    if volume.path is not None and path.exists() and path.samefile(volume.path):
-        raise InputError("would overwrite the input", where=path, hint="choose another output path")
+    require_output(path, volume.path)
     nifti.write(path, checks.require_map(data, volume.shape, path), volume.source_grid)
     return path
+
+
+def require_output(path: Path | None, *others: Path | None) -> None:
+    """Raise unless a map can go to `path` (None passes): before the work, not after it.
+
+    Parameters
+    ----------
+    path : Path or None
+    *others : Path or None
+        Files that it must not overwrite.
+    """
+    if path is None:
+        return
+    nifti.require_name(path)
+    for other in others:
+        if other is not None and path.resolve() == other.resolve():
+            raise InputError("would overwrite the input", where=path, hint="choose another output path")
+    if path.is_dir():
+        raise InputError("is a folder", where=path, expected="a file name that ends in .nii or .nii.gz")
 
 
 def _existing(path: str | Path) -> Path:

@@ -36,6 +36,12 @@ def stem(path: Path) -> str:
     return name
 
 
+def require_name(path: Path) -> None:
+    """Raise unless the name is one of a NIfTI file to write."""
+    if not path.name.lower().endswith(SUFFIXES):
+        raise InputError("not a NIfTI name", where=path, expected="a name that ends in .nii or .nii.gz")
+
+
 def read(path: Path) -> RawVolume:
     """Read a CT."""
     image = _open(path)
@@ -70,8 +76,7 @@ def read_label_names(path: Path) -> dict[int, str]:
 
 def write(path: Path, data: NDArray, source: SourceGrid) -> None:
     """Write ``(z, y, x)`` or ``(z, y, x, 3)`` data on the grid of a file, atomically."""
-    if not path.name.lower().endswith(SUFFIXES):
-        raise InputError("not a NIfTI name", where=path, expected="a name that ends in .nii or .nii.gz")
+    require_name(path)
     image = _image(source.to_file(data), source)
     temporary = path.with_name(f".coralbay-{uuid.uuid4().hex}{'.nii.gz' if path.suffix.lower() == '.gz' else '.nii'}")
     try:

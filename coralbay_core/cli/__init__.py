@@ -1,0 +1,101 @@
+"""The command line, ``coralbay``.
+
+Commands only parse, call the core and print. Whatever a user can get wrong ends in one line ``error: ...`` on stderr
+and exit code 2. Commands of other packages come through the entry-point group ``coralbay.commands``.
+"""
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated, NoReturn
+
+import typer
+
+from .. import __version__
+from ..errors import CoralBayError
+from . import explore, inspect, models, probe
+from .plugins import PluginGroup
+
+# The common base of what typer raises for wrong usage; newer versions of typer bring their own copy of click.
+_UsageError: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+
+app = typer.Typer(
+    cls=PluginGroup,
+    add_completion=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("info")(inspect.info)
+app.command("phantom")(inspect.phantom)
+app.add_typer(models.app, name="models")
+app.command("embed")(explore.embed)
+app.command("query")(explore.query)
+app.command("project")(explore.project)
+app.add_typer(probe.app, name="probe")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"coralbay {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def coralbay(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Explore CT volumes through the eyes of a self-supervised 3-D foundation model.
+
+    Positions are millimeters, RAS+ (x to the right, y to the front, z to the head of the patient).
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit: 0 for success, 2 for bad input, 130 for Ctrl-C."""
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return the exit code."""
+    try:
+        command = typer.main.get_command(app)
+        with command.make_context("coralbay", list(arguments) or ["--help"]) as context:
+            command.invoke(context)
+    except typer.Exit as stop:
+        return stop.exit_code
+    except _UsageError as error:
+        return _fail(_usage_line(error))
+    except CoralBayError as error:
+        return _fail(str(error))
+    except (KeyboardInterrupt, typer.Abort):
+        return _fail("interrupted", 130)
+    except BrokenPipeError:
+        return _closed_pipe()
+    except (OSError, MemoryError) as error:
+        return _fail(_system_line(error))
+    return 0
+
+
+def _fail(line: str, code: int = 2) -> int:
+    typer.echo(f"error: {' '.join(line.split())}", err=True)
+    return code
+
+
+def _usage_line(error: Exception) -> str:
+    message = error.format_message().rstrip(".")  # type: ignore[attr-defined]
+    context = getattr(error, "ctx", None)
+    return f"{message} - see `{context.command_path if context else 'coralbay'} --help`"
+
+
+def _system_line(error: OSError | MemoryError) -> str:
+    if isinstance(error, MemoryError):
+        return f"out of memory - {error or 'the scan is too large for this machine'}"
+    where = f" - {error.filename}" if error.filename else ""
+    return f"{error.strerror or error}{where}"
+
+
+def _closed_pipe() -> int:
+    """The reader has seen enough, as in ``coralbay ... | head``: not worth a word, nor another error at exit."""
+    sys.stdout = open("/dev/null" if sys.platform != "win32" else "NUL", "w")  # noqa: SIM115
+    return 0

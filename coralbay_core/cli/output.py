@@ -1,0 +1,84 @@
+"""What commands print: results on stdout, everything else on stderr."""
+
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import typer
+
+
+def emit(
+    command: str,
+    *,
+    as_json: bool,
+    lines: Iterable[str],
+    inputs: dict[str, Any],
+    results: dict[str, Any],
+    outputs: dict[str, Any] | None = None,
+) -> None:
+    """Print the outcome of a command: `lines` for people, or one JSON object."""
+    outputs = {name: path for name, path in (outputs or {}).items() if path is not None}
+    if as_json:
+        content = {"command": command, "inputs": inputs, "outputs": outputs, "results": results}
+        typer.echo(json.dumps(_plain(content), indent=2))
+        return
+    for line in lines:
+        typer.echo(line)
+    for name, path in outputs.items():
+        typer.echo(f"{name + ':':<14} {path}")
+
+
+def note(text: str) -> None:
+    """Something the user should know, on stderr."""
+    typer.echo(f"note: {text}", err=True)
+
+
+def table(rows: dict[str, Any]) -> list[str]:
+    """Lines with a name and a value each."""
+    return [f"{name + ':':<14} {value}" for name, value in rows.items() if value is not None]
+
+
+def position(values: Iterable[float]) -> str:
+    """A position in mm."""
+    return ", ".join(f"{value:.1f}" for value in values)
+
+
+class Progress:
+    """Counts steps on stderr: one changing line in a terminal, a line a quarter elsewhere.
+
+    Parameters
+    ----------
+    what : str
+        What is being done.
+    """
+
+    def __init__(self, what: str):
+        self.what = what
+        self._quarters = -1
+
+    def __call__(self, done: int, total: int) -> None:
+        if sys.stderr.isatty():
+            typer.echo(f"\r{self.what}: {done}/{total}" + ("\n" if done == total else ""), err=True, nl=False)
+            return
+        quarters = 4 * done // total if total else 4
+        if quarters > self._quarters:
+            self._quarters = quarters
+            typer.echo(f"{self.what}: {done}/{total}", err=True)
+
+
+def _plain(value: Any) -> Any:
+    """The same with what JSON knows: numpy and paths turned, NaN and infinity to null."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    if isinstance(value, float):
+        return value if np.isfinite(value) else None
+    return str(value) if isinstance(value, Path) else value
