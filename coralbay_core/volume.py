@@ -170,8 +170,12 @@ class _OnGrid:
 
     @property
     def source_grid(self) -> SourceGrid:
-        """The file's grid, or this one where there is no file."""
-        return self.source or SourceGrid.of(self.grid.shape, self.grid.affine)
+        """The file's grid; where there is no file, this one with its axes in the usual order of NIfTI: R, A, S."""
+        if self.source is not None:
+            return self.source
+        order, flips = geometry.reorient(self.affine, ("R", "A", "S"))
+        shape = tuple(self.shape[axis] for axis in order)
+        return SourceGrid.of(shape, geometry.reoriented_affine(self.affine, self.shape, order, flips))
 
 
 @dataclass(frozen=True, eq=False)

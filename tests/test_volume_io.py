@@ -121,6 +121,8 @@ def test_a_volume_without_file_is_written_on_its_own_grid(tmp_path):
     grid = Grid((4, 5, 6), np.array([[0, 0, -1.5, 9], [0, -1.5, 0, 8], [2.0, 0, 0, 7], [0, 0, 0, 1]]))
     labels = LabelVolume(np.arange(120).reshape(4, 5, 6), grid, names={3: "liver"})
     path = save_map(tmp_path / "new" / "labels.nii.gz", labels.data, labels)
+    assert nib.aff2axcodes(nib.load(path).affine) == ("R", "A", "S")
+    assert nib.load(path).shape == (6, 5, 4)
     (tmp_path / "new" / "labels.json").write_text(json.dumps({"3": "liver"}))
     again = load_labels(path)
     assert again.grid == grid

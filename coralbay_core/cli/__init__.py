@@ -90,7 +90,7 @@ def _usage_line(error: Exception) -> str:
 
 def _system_line(error: OSError | MemoryError) -> str:
     if isinstance(error, MemoryError):
-        return f"out of memory - {error or 'the scan is too large for this machine'}"
+        return f"out of memory - {str(error) or 'the scan is too large for this machine'}"
     where = f" - {error.filename}" if error.filename else ""
     return f"{error.strerror or error}{where}"
 
