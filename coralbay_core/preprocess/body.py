@@ -8,8 +8,9 @@ _WORKING_MM = 3.0
 # Table tops, straps and clothes are thinner than this, bodies are not.
 _OPENING_MM = 12.0
 _SMALLEST_PART = 0.05
-# A pocket of air that is cut by the edge of the image is lung and not room if even its darker part is above this.
-_ROOM_AIR_HU = -945.0
+# A pocket of air that is cut by the edge of the image is lung and not room if even its darkest tenth is above this.
+_ROOM_AIR_HU = -940.0
+_DARKER_PERCENT = 10
 
 
 def body_mask(hu: NDArray, spacing_mm: ArrayLike) -> NDArray[np.bool_]:
@@ -77,17 +78,31 @@ def _ball(radius_mm: float, cells_mm: NDArray) -> NDArray[np.bool_]:
 
 
 def _filled(body: NDArray[np.bool_], hu: NDArray) -> NDArray[np.bool_]:
-    """Holes filled slice by slice; also lung that is cut by the edge of the image, in crops."""
-    return np.stack([~_room(~inside, values) for inside, values in zip(body, hu, strict=True)])
+    """All but the room around the patient: holes are filled slice by slice, since lungs may open at the ends."""
+    from scipy import ndimage
+
+    room = _room(~body, hu)
+    filled = np.empty_like(body)
+    for index, air in enumerate(~body):
+        parts, _ = ndimage.label(air)
+        outside = np.unique(parts[_border(air.shape) & room[index]])
+        filled[index] = ~np.isin(parts, outside[outside > 0])
+    return filled
 
 
 def _room(air: NDArray[np.bool_], hu: NDArray) -> NDArray[np.bool_]:
-    """The part of the air in a slice that reaches the edge of the image and is as dark as a room."""
+    """Pockets of air that reach the edge of the image and are as dark as a room; in crops, lung reaches it too."""
     from scipy import ndimage
 
     parts, count = ndimage.label(air)
-    border = np.concatenate([parts[0], parts[-1], parts[:, 0], parts[:, -1]])
     is_room = np.zeros(count + 1, bool)
-    for part in np.unique(border[border > 0]):
-        is_room[part] = np.percentile(hu[parts == part], 20) < _ROOM_AIR_HU
+    at_border = np.unique(parts[:, _border(air.shape[1:])])
+    for part in at_border[at_border > 0]:
+        is_room[part] = np.percentile(hu[parts == part], _DARKER_PERCENT) < _ROOM_AIR_HU
     return is_room[parts]
+
+
+def _border(shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    border = np.ones(shape, bool)
+    border[1:-1, 1:-1] = False
+    return border
