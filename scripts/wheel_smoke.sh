@@ -39,8 +39,9 @@ PYTHON
 
 coralbay=$work/venv/bin/coralbay
 "$coralbay" --help >/dev/null
-"$coralbay" models list
+"$coralbay" models list | grep coralbay-mini
 "$coralbay" phantom -o phantom --seed 1 >/dev/null
-"$coralbay" query phantom/ct.nii.gz --at 0,0,0 -o heat.nii.gz --top 3
+at=$("$python" -c 'import json; print(*json.load(open("phantom/landmarks.json"))["carina"], sep=",")')
+"$coralbay" query phantom/ct.nii.gz --at="$at" -o heat.nii.gz --top 3
 test -s heat.nii.gz
 echo "The wheel works."
