@@ -38,8 +38,9 @@ WINDOWS = {
 }
 DEFAULT_WINDOW = "Soft tissue"
 
-# A maximum projection through a body shows bone at best: soft tissue would be one white blob.
-PROJECTION_LIMITS_HU = (-100.0, 1100.0)
+# A projection through a body shows bone at best: in a slice's window all of it would be one white blob.
+_PROJECTION_LOW_HU = -50.0
+_PROJECTION_HIGH_HU = (1000.0, 2200.0)
 
 # What a scan can hold; the contrast slider of a viewer runs over this.
 RANGE_HU = (-1024.0, 3071.0)
@@ -74,6 +75,14 @@ _HEAT_STOPS = (
     (0.85, 1.00, 0.78, 0.20, 0.88),
     (1.0, 1.00, 0.98, 0.75, 0.95),
 )
+
+
+def projection_limits_hu(data: NDArray) -> tuple[float, float]:
+    """Gray scale for a projection of a scan, wide enough for the densest bone that it holds a lot of."""
+    sample = data[::3, ::3, ::3]
+    tissue = sample[sample > -300]
+    high = 1.25 * float(np.percentile(tissue, 99.5)) if tissue.size else 0.0
+    return _PROJECTION_LOW_HU, float(np.clip(high, *_PROJECTION_HIGH_HU))
 
 
 def heat_colors(steps: int = 256) -> NDArray[np.float32]:

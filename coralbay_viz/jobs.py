@@ -1,9 +1,9 @@
 """Work off the GUI thread: a frozen request goes in, a result comes back unless something newer has replaced it.
 
-A *lane* names what a job produces ("features", "heat", ...). A new job in a lane cancels the one before it and makes its
-result stale: each job carries the generation number of its lane, and what arrives with an older number is dropped.
-Two runners share this: `InlineRunner` works at once in the calling thread (scripts, tests), `ThreadRunner` on a thread and
-hands everything that others see to `deliver`, which a GUI implements by posting to its own thread.
+A *lane* names what a job produces ("features", "heat", ...). A new job in a lane cancels the one before it and makes
+its result stale: each job carries a generation number, and what arrives with an older one is dropped.
+Two runners share this: `InlineRunner` works at once in the calling thread (scripts, tests), `ThreadRunner` on a thread
+and hands everything that others see to `deliver`, which a GUI implements by posting to its own thread.
 """
 
 import os
@@ -121,8 +121,8 @@ class Task:
     lane : str
         What it produces; a newer task in the same lane replaces it.
     work : callable
-        ``work(report, cancelled) -> result``; calls ``report(done, total)`` now and then and raises `Cancelled` soon after
-        ``cancelled()`` turns true. It must own what it reads: nobody changes that meanwhile.
+        ``work(report, cancelled) -> result``; calls ``report(done, total)`` now and then and raises `Cancelled` soon
+        after ``cancelled()`` turns true. It must own what it reads: nobody changes that meanwhile.
     done, failed : callable
         Exactly one is called, with the result or the exception; none if the job was cancelled or replaced.
     started : callable
@@ -229,8 +229,8 @@ class ThreadRunner:
     Parameters
     ----------
     deliver : callable
-        Runs a function where the session lives (the GUI thread), soon and in order. The default calls it from the worker
-        thread, which is right only where nothing else touches the session.
+        Runs a function where the session lives (the GUI thread), soon and in order. The default calls it from the
+        worker thread, which is right only where nothing else touches the session.
     """
 
     def __init__(self, deliver: Callable[[Callable[[], None]], None] = lambda call: call()) -> None:

@@ -83,8 +83,8 @@ def viewing_volume(volume: Volume) -> Volume:
 
 
 def overlay_grid(grid: Grid, spacing_mm: float = OVERLAY_SPACING_MM) -> Grid:
-    """Isotropic grid over the same box, for maps that are smooth: quick to fill and to draw."""
-    ratio = spacing_mm / grid.spacing_mm
+    """Grid over the same box with no step below a spacing, for maps that are smooth: quick to fill and to draw."""
+    ratio = np.maximum(spacing_mm / grid.spacing_mm, 1)
     shape = tuple(max(1, int(np.ceil(n / r - 1e-6))) for n, r in zip(grid.shape, ratio, strict=True))
     return Grid(shape, geometry.coarsen(grid.affine, ratio))  # type: ignore[arg-type]
 
@@ -101,6 +101,9 @@ def _straightened(grid: Grid) -> Affine:
 
 
 Kind = Literal["image", "labels", "points"]
+
+# Name of a class that says "none of the others".
+BACKGROUND = "background"
 
 # From the bottom of a stack of layers to its top.
 ROLES = ("ct", "pca", "heat", "segmentation", "strokes", "regions", "clicks")
@@ -193,9 +196,11 @@ def rgb_spec(data: NDArray, grid: Grid, name: str) -> LayerSpec:
 
 
 def labels_spec(labels: LabelVolume, role: str = "segmentation", opacity: float = 0.5) -> LayerSpec:
-    """A label map in the fixed class colors."""
-    palette: dict[int | None, str] = {None: "#00000000", 0: "#00000000"}
-    palette |= {int(value): colors.class_color(int(value)) for value in np.unique(labels.data) if value}
+    """A label map in the fixed class colors; a class named background is clear, in strokes it is gray."""
+    palette: dict[int | None, str] = {None: "#00000000"}
+    for value in np.unique(labels.data):
+        clear = value == 0 or labels.names.get(int(value)) == BACKGROUND
+        palette[int(value)] = "#00000000" if clear else colors.class_color(int(value))
     metadata = {"names": labels.names}
     return LayerSpec(
         "labels", role, labels.data, labels.name, labels.grid, opacity=opacity, colors=palette, metadata=metadata
@@ -206,13 +211,18 @@ def clicks_spec(positive: ArrayLike, negative: ArrayLike) -> LayerSpec:
     """Clicked positions, world mm of shapes (n, 3) and (m, 3)."""
     positive, negative = (np.asarray(points, float).reshape(-1, 3) for points in (positive, negative))
     face = [colors.POSITIVE] * len(positive) + [colors.NEGATIVE] * len(negative)
-    style = {"size": 8, "symbol": "disc", "face_color": face or colors.POSITIVE, "border_color": "white"}
+    style = {"symbol": "disc", "face_color": face or colors.POSITIVE, "border_color": "white"}
     return LayerSpec("points", "clicks", np.concatenate([positive, negative]), "clicks", style=style)
 
 
 def regions_spec(positions_mm: ArrayLike) -> LayerSpec:
     """Top regions, best first, numbered from 1."""
     points = np.asarray(positions_mm, float).reshape(-1, 3)
-    text = {"string": [str(i + 1) for i in range(len(points))], "size": 10, "color": colors.REGION, "anchor": "upper_left"}
-    style = {"size": 9, "symbol": "ring", "face_color": "transparent", "border_color": colors.REGION, "text": text}
+    text = {
+        "string": [str(i + 1) for i in range(len(points))],
+        "size": 10,
+        "color": colors.REGION,
+        "anchor": "upper_left",
+    }
+    style = {"symbol": "ring", "face_color": "transparent", "border_color": colors.REGION, "text": text}
     return LayerSpec("points", "regions", points, "top regions", style=style)

@@ -1,8 +1,8 @@
 """The state of an exploration: scans, features, clicks and what they light up. Knows no GUI toolkit.
 
-A view calls the commands (`open`, `compute`, `click`, ...) and listens to the signals; it never writes the state. Commands
-check their input at once and raise; the work behind them is a job of the runner. With the default runner each command
-has finished when it returns, so that a script reads::
+A view calls the commands (`open`, `compute`, `click`, ...) and listens to the signals; it never writes the state.
+Commands check their input at once and raise; the work behind them is a job of the runner. With the default runner each
+command has finished when it returns, so that a script reads::
 
     session = Session()
     session.open("scan.nii.gz")
@@ -104,7 +104,7 @@ class Session:
     def open(self, path: str | Path, series: str | None = None) -> Job:
         """Read a NIfTI file, a DICOM folder or a file of a series, and make it the active scan."""
         path = Path(path)
-        return self._submit(f"open {path}", partial(_work.open_volume, path, series), self.add)
+        return self.run(f"open {path}", partial(_work.open_volume, path, series), self.add)
 
     def add(self, volume: Volume) -> Scan:
         """Take in a volume and make it the active scan."""
@@ -147,7 +147,7 @@ class Session:
         scan = self._require_scan()
         model = self._model
         work = partial(_work.compute_features, scan.volume, self._encoders, model, self._store)
-        return self._submit(self._lane("features", scan), work, partial(self._set_features, scan, model), torch=True)
+        return self.run(self._lane("features", scan), work, partial(self._set_features, scan, model), torch=True)
 
     def _set_features(self, scan: Scan, model: str, features: "FeatureMaps") -> None:
         scan.forget_results()
@@ -191,7 +191,7 @@ class Session:
                 self._set_heat(scan, None)
             return None
         work = partial(_work.heat, scan.features, scan.clicks.now, scan.overlay_grid)
-        return self._submit(lane, work, partial(self._set_heat, scan), torch=True)
+        return self.run(lane, work, partial(self._set_heat, scan), torch=True)
 
     def _set_heat(self, scan: Scan, result: HeatResult | None) -> None:
         scan.heat = result
@@ -220,7 +220,7 @@ class Session:
         """Turn the main directions of the features into colors."""
         scan = self._require_features()
         work = partial(_work.pca, scan.features, scan.overlay_grid)
-        return self._submit(self._lane("pca", scan), work, partial(self._set_pca, scan), torch=True)
+        return self.run(self._lane("pca", scan), work, partial(self._set_pca, scan), torch=True)
 
     def _set_pca(self, scan: Scan, result: PcaResult) -> None:
         scan.pca = result
@@ -231,7 +231,7 @@ class Session:
         scan = self._require_features()
         strokes = replace(strokes, data=strokes.data.copy())  # the user may paint on while the job runs
         work = partial(_work.segment, scan.features, strokes, scan.label_grid)
-        return self._submit(self._lane("segmentation", scan), work, partial(self._set_segmentation, scan), torch=True)
+        return self.run(self._lane("segmentation", scan), work, partial(self._set_segmentation, scan), torch=True)
 
     def _set_segmentation(self, scan: Scan, result: Any) -> None:
         scan.probe, scan.segmentation = result
@@ -259,7 +259,7 @@ class Session:
 
     def _save(self, path: str | Path, scan: Scan, make: Callable[[Any], Any]) -> Job:
         work = partial(_work.save, Path(path), scan.volume, make)
-        return self._submit(f"save {path}", work, self.saved.emit, torch=True)
+        return self.run(f"save {path}", work, self.saved.emit, torch=True)
 
     # Jobs
 
@@ -275,7 +275,8 @@ class Session:
     def _lane(what: str, scan: Scan) -> str:
         return f"{what} {id(scan):x}"
 
-    def _submit(self, lane: str, work: Any, done: Callable[[Any], Any], torch: bool = False) -> Job:
+    def run(self, lane: str, work: Any, done: Callable[[Any], Any], torch: bool = False) -> Job:
+        """Run anything as a job of this session: see `Task`."""
         return self._runner.submit(Task(lane, work, done, self.failed.emit, self.job_started.emit, torch))
 
     def _require_scan(self) -> Scan:

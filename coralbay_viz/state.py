@@ -59,7 +59,7 @@ class ClickHistory:
 
 
 class ScoreScale:
-    """Scores of a heat map inside the body, by rank: a slider over ranks is of use for any model, over scores it is not.
+    """Scores of a heat map inside the body, by rank: a slider over ranks serves any model, one over scores does not.
 
     Parameters
     ----------

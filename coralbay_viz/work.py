@@ -17,6 +17,7 @@ from .state import Clicks, HeatResult, PcaResult, ScoreScale
 if TYPE_CHECKING:
     from coralbay_core.encoder import Encoder
     from coralbay_core.features import FeatureMaps
+    from coralbay_core.phantom import Phantom
     from coralbay_core.probe import Probe
     from coralbay_core.similarity import HeatMap
 
@@ -57,6 +58,12 @@ def open_volume(path: Path, series: str | None, report: Report, cancelled: Cance
     from coralbay_core.volume_io import load_volume
 
     return load_volume(path, series=series)
+
+
+def make_phantom(report: Report, cancelled: Cancelled) -> "Phantom":
+    from coralbay_core import phantom
+
+    return phantom.make_phantom()
 
 
 def compute_features(

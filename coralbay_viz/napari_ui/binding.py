@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from coralbay_core.volume import LabelVolume, Volume
 
 from .. import layers
-from ..colors import PROJECTION_LIMITS_HU
+from ..colors import projection_limits_hu
 from ..layers import LayerSpec
 from . import views
 from .layer_data import layer_data, make_layer
@@ -80,7 +80,9 @@ class Binding:
     def set_window(self, limits_hu: tuple[float, float]) -> None:
         """Set the gray scale of the active scan."""
         layer = self.layer("ct")
-        if layer is not None:
+        if layer is not None and id(layer) in self._slice_limits:
+            self._slice_limits[id(layer)] = limits_hu  # 3-D is shown: the slices will have it
+        elif layer is not None:
             layer.contrast_limits = limits_hu
 
     def go_to(self, position_mm: Any) -> None:
@@ -181,7 +183,7 @@ class Binding:
         return layer
 
     def _replace(self, mine: "dict[str, Layer]", spec: LayerSpec) -> "Layer":
-        """Put a new layer in the place that its role has in the stack; the selection stays, so that HU stay readable."""
+        """Put a new layer where its role has its place in the stack; the selection stays, for HU to stay readable."""
         selected = self.viewer.layers.selection.active
         layer = make_layer(spec)
         with self._own_changes():
@@ -237,7 +239,7 @@ class Binding:
                 ct.contrast_limits = self._slice_limits.pop(id(ct))
             elif not flat and id(ct) not in self._slice_limits:
                 self._slice_limits[id(ct)] = ct.contrast_limits
-                ct.contrast_limits = PROJECTION_LIMITS_HU
+                ct.contrast_limits = projection_limits_hu(ct.data)
 
     @contextmanager
     def _own_changes(self) -> Any:

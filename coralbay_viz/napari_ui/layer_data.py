@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 AXES = ("S", "P", "L")
 _UNITS = ("mm", "mm", "mm")
 
+# napari shows points that lie within half a data unit of the slice, and steps through slices by the smallest data unit
+# of all layers: points measured in their own diameter are seen as far as they reach, and leave the steps to the scan.
+POINT_MM = 8.0
+
 
 def layer_data(spec: LayerSpec) -> tuple[Any, dict[str, Any], str]:
     """The tuple (data, attributes, type) that readers return and `napari.layers.Layer.create` takes."""
@@ -26,7 +30,7 @@ def layer_data(spec: LayerSpec) -> tuple[Any, dict[str, Any], str]:
         "axis_labels": AXES,
     }
     attributes |= {"image": _image, "labels": _labels, "points": _points}[spec.kind](spec)
-    data = napari_from_world(spec.data) if spec.kind == "points" else spec.data
+    data = napari_from_world(spec.data) / POINT_MM if spec.kind == "points" else spec.data
     return data, attributes, spec.kind
 
 
@@ -46,6 +50,9 @@ def _image(spec: LayerSpec) -> dict[str, Any]:
     attributes: dict[str, Any] = {"rgb": spec.is_rgb, "interpolation2d": spec.interpolation}
     if not spec.is_rgb:
         attributes |= {"colormap": _colormap(spec.colormap), "contrast_limits": spec.contrast_limits}
+    if spec.role == "ct":
+        # In 3-D what is near dims what is behind it, so that a skull looks like one.
+        attributes |= {"rendering": "attenuated_mip", "attenuation": 0.02}
     return attributes
 
 
@@ -58,4 +65,4 @@ def _labels(spec: LayerSpec) -> dict[str, Any]:
 
 
 def _points(spec: LayerSpec) -> dict[str, Any]:
-    return {"ndim": 3, "out_of_slice_display": True, **spec.style}
+    return {"ndim": 3, "scale": (POINT_MM,) * 3, "size": 1, **spec.style}

@@ -1,4 +1,4 @@
-"""The sections of the dock widget: each shows state that it is given and emits what the user wants, and decides nothing."""
+"""The sections of the dock widget: each shows state that it is given, emits what the user wants, decides nothing."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -11,12 +11,12 @@ from qtpy.QtWidgets import (
     QComboBox,
     QHBoxLayout,
     QLabel,
-    QListWidget,
-    QListWidgetItem,
     QProgressBar,
     QPushButton,
     QSizePolicy,
     QSlider,
+    QTreeWidget,
+    QTreeWidgetItem,
     QVBoxLayout,
     QWidget,
 )
@@ -223,9 +223,12 @@ class SimilarPanel(Section):
         self.threshold = _note()
         self.row(QLabel("Threshold"), self.slider)
         self.rows.addWidget(self.threshold)
-        self.regions = QListWidget()
+        self.regions = QTreeWidget()
         self.regions.setToolTip("Most similar regions: choose one to go there")
-        self.regions.setFixedHeight(132)
+        self.regions.setHeaderLabels(["", "Score", "Size", "Place (mm)"])
+        self.regions.setRootIsDecorated(False)
+        self.regions.setIndentation(4)
+        self.regions.setFixedHeight(158)
         self.rows.addWidget(self.regions)
         self.save = _button("Save heat map…", "NIfTI on the grid of the scan's file")
         self.rows.addWidget(self.save)
@@ -233,7 +236,9 @@ class SimilarPanel(Section):
         self.undo.clicked.connect(self.undo_wanted)
         self.clear.clicked.connect(self.clear_wanted)
         self.slider.valueChanged.connect(lambda value: self.share_chosen.emit(_share(value)))
-        self.regions.currentRowChanged.connect(self.region_chosen)
+        self.regions.currentItemChanged.connect(
+            lambda item, _: self.region_chosen.emit(self.regions.indexOfTopLevelItem(item))
+        )
         self.save.clicked.connect(self.save_wanted)
         self.show_share(share, None)
         self.show_regions(())
@@ -261,7 +266,9 @@ class SimilarPanel(Section):
         with QSignalBlocker(self.regions):
             self.regions.clear()
             for number, region in enumerate(regions, 1):
-                self.regions.addItem(QListWidgetItem(_describe(number, region)))
+                self.regions.addTopLevelItem(QTreeWidgetItem(_describe(number, region)))
+        for column in range(self.regions.columnCount()):
+            self.regions.resizeColumnToContents(column)
         self.regions.setVisible(bool(regions))
         self.save.setEnabled(bool(regions))
 
@@ -300,9 +307,8 @@ def _slider_value(share: float) -> int:
     return round(1000 * np.log(max(share, _STRICTEST_SHARE)) / np.log(_STRICTEST_SHARE))
 
 
-def _describe(number: int, region: "Region") -> str:
-    r, a, s = region.position_mm
-    sides = (f"{abs(v):.0f} {(p if v >= 0 else n)}" for v, p, n in ((r, "R", "L"), (a, "A", "P"), (s, "S", "I")))
-    return f"{number:2d}   {region.score:.2f}   {region.size_ml:.3g} ml   at " + " ".join(sides)
-
-
+def _describe(number: int, region: "Region") -> list[str]:
+    size = f"{region.size_ml:.0f} ml" if region.size_ml >= 10 else f"{region.size_ml:.1f} ml"
+    signs = zip(region.position_mm, ("R", "A", "S"), ("L", "P", "I"), strict=True)
+    place = "  ".join(f"{abs(v):.0f} {positive if v >= 0 else negative}" for v, positive, negative in signs)
+    return [str(number), f"{region.score:.2f}", size, place]

@@ -1,7 +1,7 @@
 """Axial, coronal, sagittal and 3-D: dimension order and camera orientation, with the patient never mirrored.
 
-napari's world here is (S, P, L). Slices follow radiological convention: head up, front up or left, the patient's left on
-the right of the picture.
+napari's world here is (S, P, L). Slices follow radiological convention: head up, front up or left, the patient's left
+on the right of the picture.
 """
 
 from typing import TYPE_CHECKING
@@ -21,11 +21,14 @@ _DIRECTION, _UP = (-0.25, 1.0, -0.45), (1.0, 0.0, 0.0)
 
 def show_view(viewer: "napari.Viewer", view: str, *, reset: bool = True) -> None:
     """Turn a viewer to one of `VIEWS`."""
+    point = tuple(viewer.dims.point)
     viewer.dims.order = _ORDERS[view]
     viewer.dims.ndisplay = 3 if view == VOLUME else 2
+    viewer.dims.point = point  # napari goes to the camera's centre when it leaves 3-D; the place looked at must stay
     orient(viewer)
     if reset:
-        viewer.reset_view()
+        scans = [layer for layer in viewer.layers if "coralbay" in layer.metadata and layer.visible]
+        viewer.reset_view(layers=scans or None, margin=0.02)
     if view == VOLUME:
         viewer.scene.camera.set_view_direction(_DIRECTION, _UP)
 

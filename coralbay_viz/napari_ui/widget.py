@@ -29,7 +29,11 @@ if TYPE_CHECKING:
     from ..state import Scan
 
 _log = logging.getLogger(__name__)
-_STYLE = "#coralbay_heading {font-size: 13px;} #coralbay_note {font-size: 11px;}"
+_STYLE = """
+#coralbay_heading {font-size: 13px;}
+#coralbay_note {font-size: 11px;}
+QHeaderView::section {background-color: transparent; border: 0; padding: 1px 4px;}
+"""
 
 
 def _told(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -46,6 +50,12 @@ def _told(command: Callable[..., Any]) -> Callable[..., Any]:
     return told
 
 
+def threaded_session(**settings: Any) -> Session:
+    """A session that works on threads and speaks on this one, which must be the GUI's."""
+    courier = Courier()
+    return Session(ThreadRunner(courier.deliver), **settings)
+
+
 class CoralBayWidget(QWidget):
     """Everything of CoralBay in one dock widget of napari.
 
@@ -59,8 +69,7 @@ class CoralBayWidget(QWidget):
     def __init__(self, napari_viewer: "napari.Viewer", session: Session | None = None) -> None:
         super().__init__()
         self.viewer = napari_viewer
-        self._courier = Courier(self)
-        self.session = session or Session(ThreadRunner(self._courier.deliver))
+        self.session = session or threaded_session()
         self._features_job: Job | None = None
         self._lay_out()
         self._connect_panels()
@@ -155,6 +164,11 @@ class CoralBayWidget(QWidget):
             self.session.compute_pca()
         self.binding.set_visible("pca", wanted)
 
+    def show_pca_layer(self, shown: bool) -> None:
+        """Show or hide the PCA colors, if there are any."""
+        self.binding.set_visible("pca", shown)
+        self._show_pca()
+
     def _pick(self, on: bool) -> None:
         self.pick_tool.on = on
 
@@ -162,8 +176,7 @@ class CoralBayWidget(QWidget):
     def _picked(self, position_mm: Any, negative: bool) -> None:
         self.session.click(position_mm, negative)
         # One colored layer at a time: a heat map over PCA colors says nothing.
-        self.feature_panel.show_pca(False)
-        self.binding.set_visible("pca", False)
+        self.show_pca_layer(False)
 
     @_told
     def _undo(self) -> None:
@@ -211,7 +224,7 @@ class CoralBayWidget(QWidget):
             (session.model_changed, self._show_model),
             (session.job_started, self._job_started),
             (session.saved, self._saved),
-            (session.failed, self._failed),
+            (session.failed, self.show_error),
         ):
             signal.connect(slot)
 
@@ -282,7 +295,8 @@ class CoralBayWidget(QWidget):
     def _saved(self, path: Path) -> None:
         notifications.show_info(f"Saved {path}")
 
-    def _failed(self, error: Exception) -> None:
+    def show_error(self, error: Exception) -> None:
+        """One line for what the user can mend; the whole story, on request, for what they cannot."""
         if isinstance(error, CoralBayError):
             notifications.show_error(str(error))
         else:

@@ -12,7 +12,7 @@ SHAPE = (61, 71, 81)
 
 
 def marked_volume() -> Volume:
-    """A dim block with a bright marker on the patient's left, one on the front and one on the head; index order S, P, L."""
+    """A dim block with bright markers on the patient's left, front and head; index order S, P, L."""
     data = np.full(SHAPE, BODY, np.int16)
     z, y, x = (n // 2 for n in SHAPE)
     data[z - 6 : z + 7, y - 6 : y + 7, -10:] = LEFT
