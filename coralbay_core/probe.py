@@ -162,7 +162,7 @@ def fit_probe(features: FeatureMaps, labels: LabelVolume, *, kind: Kind = "ridge
         raise InputError(
             "strokes need two classes or more",
             where=labels.name,
-            found=f"values {list(values)}",
+            found=f"values {values.tolist()}",
             expected="e.g. 1 = background, 2 = organ",
         )
     descriptors = joint_descriptors(features, position_mm)

@@ -134,7 +134,7 @@ class Trainer:
         norm = nn.utils.clip_grad_norm_(self.student.parameters(), settings.clip)
         self.optimizer.step()
         self.update_teacher(cosine(settings.momentum, 0.999, progress))
-        return {name: float(value) for name, value in (terms | log).items()} | {
+        return {name: float(value.detach()) for name, value in (terms | log).items()} | {
             "gradient_norm": float(norm),
             "lr": rate,
         }

@@ -152,16 +152,20 @@ class ViewSampler:
 
     def batch(self, places: int) -> tuple[Views, Views]:
         """Two global views a place, in the order (place 0 view 0, place 0 view 1, ...), and the local views."""
-        settings, rng = self.settings, self.rng
-        drawn: dict[int, list[tuple[Tensor, np.ndarray]]] = {settings.global_side: [], settings.local_side: []}
+        settings = self.settings
+        global_views, local_views = [], []
         for _ in range(places):
             volume, center = self.place()
-            plan = [(settings.global_side, settings.shift)] * 2
-            plan += [(settings.local_side, settings.global_side / 3)] * settings.locals_per_place
-            for side, shift in plan:
-                affine = random_affine(rng, center, side, shift, settings)
-                drawn[side].append((augment(rng, cut(volume, affine, side), settings), affine))
-        return self._stack(drawn[settings.global_side]), self._stack(drawn[settings.local_side])
+            global_views += [self._view(volume, center, settings.global_side, settings.shift) for _ in range(2)]
+            shift = settings.global_side / 3
+            local_views += [
+                self._view(volume, center, settings.local_side, shift) for _ in range(settings.locals_per_place)
+            ]
+        return self._stack(global_views), self._stack(local_views)
+
+    def _view(self, volume: Tensor, center: np.ndarray, side: int, shift: float) -> tuple[Tensor, np.ndarray]:
+        affine = random_affine(self.rng, center, side, shift, self.settings)
+        return augment(self.rng, cut(volume, affine, side), self.settings), affine
 
     @staticmethod
     def _stack(views: list[tuple[Tensor, np.ndarray]]) -> Views:
