@@ -124,7 +124,17 @@ class SwinEncoder:
     device : str
     precision : torch.dtype, optional
         Of weights and activations; by default what suits the device.
+
+    Attributes
+    ----------
+    notice : str
+        What whoever uses the results must know of the license; empty of weights that are free to use.
+    ignored : tuple of str
+        Parts of the checkpoint that were left out by name: a decoder, heads.
     """
+
+    notice: str = ""
+    ignored: tuple[str, ...] = ()
 
     def __init__(
         self,

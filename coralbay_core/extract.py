@@ -208,4 +208,4 @@ def _assemble(
     part = Grid(shape, grid.affine @ geometry.translate(low))  # type: ignore[arg-type]
     inside = body[tuple(slice(a, b) for a, b in region)]
     stages = {b.stride: FeatureMap(b.stride, b.result(), part.coarsen(b.stride)) for b in blenders}
-    return FeatureMaps(stages, part, inside, encoder.name, encoder.fingerprint)
+    return FeatureMaps(stages, part, inside, encoder.name, encoder.fingerprint, getattr(encoder, "notice", ""))

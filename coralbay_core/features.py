@@ -66,6 +66,8 @@ class FeatureMaps:
         Name of the encoder.
     fingerprint : str
         Of the encoder; features of different fingerprints cannot be compared.
+    notice : str
+        What whoever uses them must know of the license of the weights.
     """
 
     stages: dict[int, FeatureMap]
@@ -73,6 +75,7 @@ class FeatureMaps:
     body: NDArray[np.bool_]
     model: str
     fingerprint: str
+    notice: str = ""
     _pooled_body: dict[int, NDArray[np.bool_]] = field(default_factory=dict, init=False, repr=False)
 
     @property

@@ -45,6 +45,8 @@ class Probe:
         Of the encoder whose features it was fitted on.
     names : dict of int to str
         Of the values, where known.
+    notice : str
+        What whoever uses it must know of the license of the weights.
     """
 
     kind: Kind
@@ -56,6 +58,7 @@ class Probe:
     model: str
     fingerprint: str
     names: dict[int, str] = field(default_factory=dict)
+    notice: str = ""
 
     def segment(self, features: FeatureMaps, grid: Grid) -> NDArray:
         """Label map on a grid, in the painted values."""
@@ -108,7 +111,7 @@ class Probe:
         tensors = {f"weights.{stride}": np.ascontiguousarray(rows) for stride, rows in self.weights.items()}
         about = {
             key: getattr(self, key)
-            for key in ("kind", "values", "outside", "sharpness", "model", "fingerprint", "names")
+            for key in ("kind", "values", "outside", "sharpness", "model", "fingerprint", "names", "notice")
         }
         temporary = path.with_name(path.name + ".part")
         try:
@@ -178,6 +181,7 @@ def fit_probe(features: FeatureMaps, labels: LabelVolume, *, kind: Kind = "ridge
         features.model,
         features.fingerprint,
         {int(value): labels.names[int(value)] for value in values if int(value) in labels.names},
+        features.notice,
     )
 
 

@@ -76,7 +76,7 @@ class FeatureStore:
         grid = _grid(about)
         mask = np.unpackbits(body, count=int(np.prod(grid.shape))).reshape(grid.shape).astype(bool)
         os.utime(folder)
-        return FeatureMaps(stages, grid, mask, about["model"], about["fingerprint"])
+        return FeatureMaps(stages, grid, mask, about["model"], about["fingerprint"], about.get("notice", ""))
 
     def put(self, key: str, maps: FeatureMaps) -> Path:
         """Write an entry, beside the strides that it already has."""
@@ -85,7 +85,11 @@ class FeatureStore:
             folder.mkdir(parents=True, exist_ok=True)
             for stride, stage in maps.stages.items():
                 _write(folder / _stage_name(stride), stage.data, _about(stage.grid))
-            about = _about(maps.grid) | {"model": maps.model, "fingerprint": maps.fingerprint}
+            about = _about(maps.grid) | {
+                "model": maps.model,
+                "fingerprint": maps.fingerprint,
+                "notice": maps.notice,
+            }
             _write(folder / "body.safetensors", np.packbits(maps.body), about)
         except OSError as error:
             raise InputError(

@@ -1,60 +1,199 @@
-"""``models list`` and ``models show``."""
+"""``models list``, ``show``, ``fetch``, ``verify`` and ``convert``."""
 
-from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..errors import InputError
 from .options import Json
-from .output import emit, table
+from .output import emit, note, table
 
 if TYPE_CHECKING:
     from ..card import ModelCard
+    from ..fetch import Verified
 
 app = typer.Typer(help="The models that can be used, and what they are.", rich_markup_mode=None)
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Model, as `models list` names it.")]
 
 
 @app.command("list")
 def list_models(as_json: Json = False) -> None:
-    """List the models that come with the package."""
+    """List the models that the package knows."""
     from ..card import DEFAULT_MODEL, list_cards, load_card
+    from ..weights import is_here
 
     cards = {name: load_card(name) for name in list_cards()}
-    results = {
-        "default": DEFAULT_MODEL,
-        "models": [{"name": name, "summary": card.summary, "license": card.license} for name, card in cards.items()],
-    }
-    lines = [f"{name}{' (default)' * (name == DEFAULT_MODEL)}  {card.summary}" for name, card in cards.items()]
-    emit("models list", as_json=as_json, inputs={}, results=results, lines=lines)
+    here = {name: is_here(card) for name, card in cards.items()}
+    models = [
+        {"name": name, "summary": card.summary, "license": card.license, "here": here[name]}
+        for name, card in cards.items()
+    ]
+    state = {name: "default" if name == DEFAULT_MODEL else "here" if here[name] else "to fetch" for name in cards}
+    lines = [f"{name:<14} {state[name]:<9} {card.summary}" for name, card in cards.items()]
+    emit("models list", as_json=as_json, inputs={}, results={"default": DEFAULT_MODEL, "models": models}, lines=lines)
 
 
 @app.command("show")
-def show(
-    model: Annotated[str, typer.Argument(metavar="NAME", help="Model, as `models list` names it.")],
-    as_json: Json = False,
-) -> None:
+def show(model: Name, as_json: Json = False) -> None:
     """Print the card of a model: what it is, what it expects, what it was trained on and how it measures."""
     from ..card import load_card
 
     card = load_card(model)
-    emit("models show", as_json=as_json, inputs={"model": model}, results=asdict(card), lines=_card_lines(card))
+    emit("models show", as_json=as_json, inputs={"model": model}, results=card.described(), lines=_card_lines(card))
+
+
+@app.command("fetch")
+def fetch(model: Name, as_json: Json = False) -> None:
+    """Download the weights of a model, once, and verify them."""
+    from ..card import load_card
+    from ..fetch import fetch as fetch_weights
+
+    card = load_card(model)
+    if card.source is not None:
+        note(f"looking for {card.file} at {card.source.page}")
+    verified = fetch_weights(card)
+    if card.notice:
+        note(card.notice)
+    emit(
+        "models fetch",
+        as_json=as_json,
+        inputs={"model": model},
+        outputs={"weights": verified.path},
+        results=_checksum(verified) | {"license": card.license, "noncommercial": card.noncommercial},
+        lines=[*_checksum_lines(verified), *table({"license": card.license}), *_unknown_lines(card)],
+    )
+
+
+@app.command("verify")
+def verify(
+    model: Annotated[str, typer.Argument(metavar="NAME|PATH", help="Model, or file of weights.")],
+    card: Annotated[
+        str | None, typer.Option(metavar="NAME|CARD.toml", help="What the file is said to be; its checksum must agree.")
+    ] = None,
+    part: Annotated[
+        str | None, typer.Option(metavar="PREFIX", help="Encoder to take, where there are several.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Check that weights are whole, what they are, and that they can be loaded."""
+    from ..weights import inspect_weights, is_path, verify_weights
+
+    verified = verify_weights(model, card=card)
+    found = inspect_weights(verified.path, part=part)
+    if not verified.against:
+        note("no checksum is known for these weights: compare the one below with what their authors publish")
+    emit(
+        "models verify",
+        as_json=as_json,
+        inputs={"path" if is_path(model) else "model": model, "card": card},
+        results={"path": verified.path} | _checksum(verified) | found,
+        lines=[
+            *table({"weights": verified.path}),
+            *_checksum_lines(verified),
+            *table({"parameters": f"{found['parameters'] / 1e6:.1f} M", "prefix": found["prefix"] or None}),
+            *_section("architecture", found["architecture"]),
+            *_section("ignored", {name: f"{count} tensors" for name, count in found["ignored"].items()}),
+        ],
+    )
+
+
+@app.command("convert")
+def convert(
+    model: Annotated[str, typer.Argument(metavar="NAME|PATH", help="Model, or a checkpoint of the SwinUNETR family.")],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="OUT.safetensors", help="File to write.")],
+    merging: Annotated[
+        str | None,
+        typer.Option(metavar="VARIANT", help="monai<=1.4 or monai>=1.5, by the MONAI that trained the weights; or v2."),
+    ] = None,
+    axis_codes: Annotated[
+        str | None, typer.Option(metavar="RAS", help="Axis codes of the tensors that the weights were trained on.")
+    ] = None,
+    spacing: Annotated[float | None, typer.Option(metavar="MM", help="Spacing of the model grid.")] = None,
+    window: Annotated[str | None, typer.Option(metavar="LOW,HIGH", help="HU that become 0 and 1.")] = None,
+    card: Annotated[str | None, typer.Option(metavar="NAME|CARD.toml", help="Card to take the rest from.")] = None,
+    part: Annotated[
+        str | None, typer.Option(metavar="PREFIX", help="Encoder to take, where there are several.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write weights to a file that says how they are used, which `--model` of all commands takes."""
+    from ..weights import convert_weights
+
+    if out.suffix != ".safetensors":
+        raise InputError("not a name of weights", where=out, expected="a name that ends in .safetensors")
+    written = convert_weights(
+        model,
+        out,
+        card=card,
+        part=part,
+        merging=merging,
+        axis_codes=axis_codes,
+        spacing_mm=spacing,
+        window_hu=None if window is None else _window(window),
+    )
+    if written.notice:
+        note(written.notice)
+    emit(
+        "models convert",
+        as_json=as_json,
+        inputs={"model": model, "card": card},
+        outputs={"weights": out},
+        results=written.described(),
+        lines=_card_lines(written),
+    )
+
+
+def _window(text: str) -> tuple[float, float]:
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        raise InputError("unreadable window", where="--window", found=text, expected="two HU, e.g. -175,250") from None
+    return low, high
+
+
+def _checksum(verified: "Verified") -> dict[str, Any]:
+    return {"sha256": verified.sha256, "agrees_with": verified.against or None}
+
+
+def _checksum_lines(verified: "Verified") -> list[str]:
+    compared = f"agrees with {verified.against}" if verified.against else "no checksum is known to compare with"
+    return table({"sha256": verified.sha256, "checksum": compared})
+
+
+def _unknown_lines(card: "ModelCard") -> list[str]:
+    if not card.unknown:
+        return []
+    return table({"unknown": f"{', '.join(card.unknown)}: say it with `coralbay models convert {card.name}`"})
 
 
 def _card_lines(card: "ModelCard") -> list[str]:
+    content = card.described()
+    source = content["source"] or {}
     lines = table(
         {
             "name": card.name,
             "summary": card.summary,
             "license": card.license,
+            "note": card.notice or None,
+            "source": source.get("page"),
+            "file": card.file,
+            "sha256": card.sha256 or None,
             "for": card.intended_use or None,
             "cite": card.citation or None,
         }
     )
-    for section in ("architecture", "preprocessing", "tiling", "training", "evaluation"):
-        values = asdict(card)[section]
-        lines += [f"{section}:"] * bool(values) + [f"  {key:<22} {_text(value)}" for key, value in values.items()]
-    return lines
+    for section in ("architecture", "preprocessing", "tiling", "training", "evaluation", "provenance"):
+        lines += _section(section, content[section])
+    return lines + _unknown_lines(card)
+
+
+def _section(title: str, values: dict[str, Any]) -> list[str]:
+    return [f"{title}:"] * bool(values) + [f"  {key:<22} {_text(value)}" for key, value in values.items()]
 
 
 def _text(value: Any) -> str:
+    if value is None:
+        return "unknown"
     return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)

@@ -26,7 +26,10 @@ def open_model(model: str | None, device: str) -> "Encoder":
     from ..card import DEFAULT_MODEL
     from ..weights import load_encoder
 
-    return load_encoder(model or DEFAULT_MODEL, device=device)
+    encoder = load_encoder(model or DEFAULT_MODEL, device=device)
+    if encoder.notice:
+        note(encoder.notice)
+    return encoder
 
 
 def features_of(volume: Volume, encoder: "Encoder", strides: tuple[int, ...]) -> "FeatureMaps":
