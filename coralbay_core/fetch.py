@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.error import HTTPError
+from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 from platformdirs import user_cache_path
@@ -65,7 +65,7 @@ def fetch(card: ModelCard) -> Verified:
             file.unlink(missing_ok=True)
         raise
     _receipt(card).parent.mkdir(parents=True, exist_ok=True)
-    about = {"file": card.file, "revision": source.revision, "sha256": verified.sha256, "bytes": path.stat().st_size}
+    about = {"file": card.file, "revision": _revision(path), "sha256": verified.sha256, "bytes": path.stat().st_size}
     _receipt(card).write_text(json.dumps(about, indent=2) + "\n", "utf-8")
     return verified
 
@@ -155,7 +155,7 @@ def _from_hub(card: ModelCard, source: Source) -> Path:
             found=f"nothing at {source.repo}/{card.file}, revision {source.revision[:12]}",
             hint=f"see {source.page}",
         ) from error
-    except (errors.LocalEntryNotFoundError, errors.HfHubHTTPError, OSError) as error:
+    except Exception as error:  # the client's versions raise what their different HTTP libraries raise
         raise _unreachable(card, source, error) from error
 
 
@@ -172,6 +172,12 @@ def _quiet_retries() -> Iterator[None]:
         logging.set_verbosity(before)
 
 
+def _revision(path: Path) -> str:
+    """The commit that a file of the hub's cache belongs to, whatever branch was asked for; empty of other files."""
+    _, found, rest = path.as_posix().rpartition("/snapshots/")
+    return rest.partition("/")[0] if found else ""
+
+
 def _offline() -> bool:
     from huggingface_hub import constants
 
@@ -184,7 +190,7 @@ def _unreachable(card: ModelCard, source: Source, error: Exception) -> WeightsEr
     cause: BaseException = error
     while cause.__cause__ is not None:
         cause = cause.__cause__
-    reason = str(getattr(cause, "reason", None) or cause)
+    reason = str(cause.reason if isinstance(cause, URLError) and not isinstance(cause, HTTPError) else cause)
     return WeightsError(
         "weights could not be fetched",
         where=card.name,

@@ -2,6 +2,7 @@
 
 import pickle
 import re
+import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,7 +15,7 @@ from ..errors import MissingFileError, WeightsError
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
 MAX_DEPTH = 8
-_GLOBAL = re.compile(r"(?:GLOBAL|global) `?([\w.]+)")
+_REFUSED = re.compile(r"GLOBAL ([\w.]+)|Unsupported (?:operand|class) .+")  # in torch's explanation
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -43,23 +44,25 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 def _read_pickle(path: Path) -> object:
     """Only tensors, numbers, text and containers of these: anything else is refused before it is called."""
     try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+        # It warns of unusual protocols and old formats; either it reads them or it does not.
+        with warnings.catch_warnings(action="ignore"):
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except pickle.UnpicklingError as error:
-        if called := _GLOBAL.search(str(error)):
+        if refused := _REFUSED.search(str(error)):
             raise WeightsError(
                 "weights hold more than tensors, and reading them would run code",
                 where=path,
-                found=called[1],
+                found=refused[1] or refused[0],
                 expected="tensors only",
                 hint="convert them to safetensors on a machine where you trust them",
             ) from error
-        raise _damaged(path, error) from error
+        raise _damaged(path, "no weights in it") from error
     except (RuntimeError, ValueError, EOFError, KeyError, AttributeError, TypeError, OSError) as error:
-        raise _damaged(path, error) from error
+        reason = str(error).partition("\n")[0].partition(". ")[0] if isinstance(error, (RuntimeError, OSError)) else ""
+        raise _damaged(path, reason or "no weights in it") from error
 
 
-def _damaged(path: Path, error: Exception) -> WeightsError:
-    reason = next(iter(str(error).splitlines()), "").split(". ")[0] or type(error).__name__
+def _damaged(path: Path, reason: str) -> WeightsError:
     return WeightsError("not a checkpoint of PyTorch, or a damaged one", where=path, found=reason, hint="get it again")
 
 

@@ -27,7 +27,13 @@ def list_models(as_json: Json = False) -> None:
     cards = {name: load_card(name) for name in list_cards()}
     here = {name: is_here(card) for name, card in cards.items()}
     models = [
-        {"name": name, "summary": card.summary, "license": card.license, "here": here[name]}
+        {
+            "name": name,
+            "summary": card.summary,
+            "license": card.license,
+            "noncommercial": card.noncommercial,
+            "here": here[name],
+        }
         for name, card in cards.items()
     ]
     state = {name: "default" if name == DEFAULT_MODEL else "here" if here[name] else "to fetch" for name in cards}
