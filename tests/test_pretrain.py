@@ -101,7 +101,8 @@ def test_a_short_run_learns_logs_and_exports(volumes, tmp_path):
     card = tmp_path / "tiny.toml"
     card.write_text(
         'name = "tiny"\nsummary = "test"\nlicense = "Apache-2.0"\nfile = "tiny.safetensors"\nsha256 = ""\n'
-        "[architecture]\nembed_dim = 12\nwindow = 4\n"
+        "[architecture]\nembed_dim = 12\nwindow = 4\nmerging = 'monai>=1.5'\n"
+        "[preprocessing]\nspacing_mm = 1.5\nwindow_hu = [-1000.0, 1000.0]\naxis_codes = ['S', 'P', 'L']\n"
     )
     encoder = load_encoder(export(tmp_path / "teacher.pt", card), device="cpu", precision=torch.float32)
     assert encoder.name == "tiny"
