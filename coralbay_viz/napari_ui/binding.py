@@ -49,6 +49,7 @@ class Binding:
         )
         self._viewer_links = (
             (viewer.layers.events.inserted, self._on_layer_inserted),
+            (viewer.layers.events.removing, _make_canvas_current),
             (viewer.layers.events.removed, self._on_layer_removed),
             (viewer.dims.events.ndisplay, self._on_dims),
             (viewer.dims.events.order, self._on_dims),
@@ -249,3 +250,16 @@ class Binding:
             yield
         finally:
             self._busy = busy
+
+
+def _make_canvas_current() -> None:
+    """Let OpenGL objects of a layer that goes be deleted in the context that they live in.
+
+    napari 0.9 deletes them outside of painting, in whichever context Qt used last; with Mesa 22.3 the second frame after
+    that reads a shader that is gone, and the process ends.
+    """
+    from vispy.gloo.context import get_current_canvas
+
+    canvas = get_current_canvas()
+    if canvas is not None:
+        canvas.set_current()
