@@ -255,8 +255,8 @@ class Binding:
 def _make_canvas_current() -> None:
     """Let OpenGL objects of a layer that goes be deleted in the context that they live in.
 
-    napari 0.9 deletes them outside of painting, in whichever context Qt used last; with Mesa 22.3 the second frame after
-    that reads a shader that is gone, and the process ends.
+    napari 0.9 deletes them outside of painting, in whichever context Qt used last; with Mesa 22.3 the second frame
+    after that reads a shader that is gone, and the process ends.
     """
     from vispy.gloo.context import get_current_canvas
 
