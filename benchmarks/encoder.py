@@ -3,8 +3,8 @@
     python benchmarks/encoder.py [--size 96] [--embed 48] [--batch 1] [--repeats 5] [--threads 2] [--device cpu]
 
 "Swin part" is MONAI's ``SwinTransformer`` (five maps), "all six stages" adds SwinUNETR's residual encoder blocks.
-Ratios are to MONAI's default in float32 (on CUDA: to its default under bfloat16 autocast), medians of interleaved repeats
-in one process; peak memory is what a process of its own needs beyond the weights for one forward.
+Ratios are to MONAI's default in float32 (on CUDA: to its default under bfloat16 autocast), medians of interleaved
+repeats in one process; peak memory is what a process of its own needs beyond the weights for one forward.
 """
 
 import argparse
