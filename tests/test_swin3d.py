@@ -159,4 +159,4 @@ def test_windows_are_a_permutation(grid, shifted):
     assert torch.equal(from_windows(slots, plan), rows[:-1])
     assert (slots[plan.padding] == size).all()
     assert len(slots) == size + len(plan.padding)
-    assert plan.groups[-1][1] * plan.tokens == len(slots)
+    assert plan.groups[-1][1] * plan.slots == len(slots)

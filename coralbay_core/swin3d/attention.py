@@ -1,5 +1,6 @@
 """Window attention with a relative position bias, parameter names as in MONAI."""
 
+import math
 from functools import lru_cache
 
 import torch
@@ -47,45 +48,71 @@ class WindowAttention(nn.Module):
         like any other: the published weights were trained with that.
         """
         rows = torch.cat([rows, rows.new_zeros(1, rows.shape[1])])
-        slots = to_windows(self.qkv(rows), plan).view(
-            -1, plan.tokens, 3, self.heads, self.qkv.in_features // self.heads
-        )
-        groups = [self._attend(slots[first:last], mask) for first, last, mask in plan.groups]
+        slots = self._split(to_windows(self.qkv(rows), plan), plan)
+        groups = [self._attend(slots[first:last], plan, mask) for first, last, mask in plan.groups]
         attended = groups[0] if len(groups) == 1 else torch.cat(groups)
         return self.proj(from_windows(attended.reshape(-1, self.qkv.in_features), plan))
 
-    def _attend(self, qkv: Tensor, mask: Tensor | None) -> Tensor:
-        """One group of windows, (windows, tokens, 3, heads, dim) to (windows, tokens, heads, dim)."""
+    def attend_in_chunks(self, rows: Tensor, plan: WindowPlan, windows: int) -> Tensor:
+        """Attention before `proj`, for inference: some windows at a time, so that what is in between stays in cache.
+
+        Parameters
+        ----------
+        rows : (batch * grid + 1, channels) Tensor
+            Normalised; the last row is zero.
+        plan : WindowPlan
+        windows : int
+            In a chunk.
+
+        Returns
+        -------
+        (windows * slots, channels) Tensor
+        """
+        attended = rows.new_empty(len(plan.gather), rows.shape[1])
+        for group, end, mask in plan.groups:
+            for first in range(group, end, windows):
+                part = slice(first * plan.slots, min(first + windows, end) * plan.slots)
+                qkv = self._split(self.qkv(rows.index_select(0, plan.gather[part])), plan)
+                attended[part] = self._attend(qkv, plan, mask).reshape(-1, rows.shape[1])
+        return attended
+
+    def _split(self, qkv: Tensor, plan: WindowPlan) -> Tensor:
+        return qkv.view(-1, plan.slots, 3, self.heads, self.qkv.in_features // self.heads)
+
+    def _attend(self, qkv: Tensor, plan: WindowPlan, mask: Tensor | None) -> Tensor:
+        """One group of windows, (windows, slots, 3, heads, dim) to (windows, slots, heads, dim)."""
         query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
         if torch.is_grad_enabled() and self.relative_position_bias_table.requires_grad:
-            bias = self._bias(query.shape[-2], mask, query.dtype)
+            bias = self._bias(plan, mask, query.dtype)
             if query.device.type == "cpu":
                 # With a bias that needs a gradient torch's fused kernel falls back to a path slower than this one.
                 scores = query * query.shape[-1] ** -0.5 @ key.transpose(-2, -1)
                 return ((scores + bias).softmax(-1).to(value.dtype) @ value).transpose(1, 2)
         else:
-            bias = self._cached_bias(query.shape[-2], mask, query.dtype)
+            bias = self._cached_bias(plan, mask, query.dtype)
         return F.scaled_dot_product_attention(query, key, value, attn_mask=bias).transpose(1, 2)
 
-    def _bias(self, tokens: int, mask: Tensor | None, dtype: torch.dtype) -> Tensor:
-        """Position bias plus mask, (1, heads, tokens, tokens).
+    def _bias(self, plan: WindowPlan, mask: Tensor | None, dtype: torch.dtype) -> Tensor:
+        """Position bias plus mask, (1, heads, slots, slots); minus infinity for keys beyond the window's tokens.
 
         A window that was shrunk to its grid uses the corner of the *nominal* index. Geometrically that is wrong unless
         it was shrunk along the first axis alone, but it is what MONAI does and what weights were trained with.
         """
         table = self.relative_position_bias_table
-        index = relative_position_index(self.window)[:tokens, :tokens].to(table.device)
-        bias = table[index.reshape(-1)].view(tokens, tokens, -1).permute(2, 0, 1)[None].to(dtype)
-        return bias if mask is None else bias + mask.to(dtype)
+        index = relative_position_index(self.window)[: plan.tokens, : plan.tokens].to(table.device)
+        bias = table[index.reshape(-1)].view(plan.tokens, plan.tokens, -1).permute(2, 0, 1)[None]
+        bias = bias if mask is None else bias + mask.to(bias.dtype)
+        extra = plan.slots - plan.tokens
+        return F.pad(F.pad(bias, (0, extra), value=-math.inf), (0, 0, 0, extra)).to(dtype)
 
-    def _cached_bias(self, tokens: int, mask: Tensor | None, dtype: torch.dtype) -> Tensor:
+    def _cached_bias(self, plan: WindowPlan, mask: Tensor | None, dtype: torch.dtype) -> Tensor:
         """`_bias`, remembered until the table changes."""
         table = self.relative_position_bias_table
         state = (table.data_ptr(), None if table.is_inference() else table._version)
         if self._cache_state != state:
             self._cache_state, self._cache = state, {}
         # Keyed by the mask itself, which also keeps it alive; tensors hash by identity.
-        key = (tokens, mask, dtype)
+        key = (plan.tokens, mask, dtype)
         if key not in self._cache:
-            self._cache[key] = self._bias(tokens, mask, dtype).contiguous()
+            self._cache[key] = self._bias(plan, mask, dtype).contiguous()
         return self._cache[key]

@@ -1,12 +1,18 @@
 """Blocks of the backbone. Tokens travel channels-last, (batch, z, y, x, channels); parameter names are MONAI's."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .attention import WindowAttention
 from .config import Merging
-from .windows import plan_windows
+from .stem import SLOPE, folded_stem
+from .windows import WindowPlan, plan_windows
+
+# Of one channel group of a chunk; the MLP's hidden layer is four times as large.
+CHUNK_ELEMENTS = 200_000
 
 # Offsets (z, y, x) of the eight neighbours in the order in which they are concatenated.
 MERGE_ORDER: dict[Merging, str] = {
@@ -40,11 +46,36 @@ class SwinBlock(nn.Module):
         self.mlp = Mlp(channels, int(channels * mlp_ratio))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Tokens (B, z, y, x, channels); without gradients `x` itself is overwritten."""
         batch, *grid, channels = x.shape
         plan = plan_windows(batch, tuple(grid), self.window, self.shifted, x.device)
         rows = x.reshape(-1, channels)
-        rows = rows + self.attn(self.norm1(rows), plan)
-        return (rows + self.mlp(self.norm2(rows))).view(x.shape)
+        if torch.is_grad_enabled():
+            rows = rows + self.attn(self.norm1(rows), plan)
+            rows = rows + self.mlp(self.norm2(rows))
+        else:
+            self._stream(rows, plan)
+        return rows.view(x.shape)
+
+    def _stream(self, rows: Tensor, plan: WindowPlan) -> None:
+        """`forward` in place and, on a CPU, in chunks.
+
+        There each operation over all tokens would write tens of megabytes that the allocator maps afresh every time;
+        page faults and cache misses then cost as much as the arithmetic.
+        """
+        size = CHUNK_ELEMENTS // rows.shape[1] if rows.device.type == "cpu" else len(rows)
+        normed = rows.new_zeros(len(rows) + 1, rows.shape[1])
+        for part in _chunks(len(rows), size):
+            normed[part] = self.norm1(rows[part])
+        attended = self.attn.attend_in_chunks(normed, plan, max(1, size // plan.slots))
+        for part in _chunks(len(rows), size):
+            chunk = rows[part]
+            chunk += self.attn.proj(attended.index_select(0, plan.scatter[part]))
+            chunk += self.mlp(self.norm2(chunk))
+
+
+def _chunks(length: int, size: int) -> Iterator[slice]:
+    return (slice(first, min(first + size, length)) for first in range(0, length, size))
 
 
 class PatchMerging(nn.Module):
@@ -86,6 +117,11 @@ def instance_norm(x: Tensor) -> Tensor:
     return normed[0] if len(normed) == 1 else torch.cat(normed)
 
 
+def _activate(x: Tensor) -> Tensor:
+    """Leaky ReLU, in place where no gradient needs the input."""
+    return F.leaky_relu(x, SLOPE) if torch.is_grad_enabled() else F.leaky_relu_(x, SLOPE)
+
+
 class _Conv(nn.Module):
     """A bias-free convolution under the name that MONAI's wrapper gives it."""
 
@@ -94,6 +130,10 @@ class _Conv(nn.Module):
         self.conv = nn.Conv3d(inputs, outputs, kernel, padding=kernel // 2, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        if x.shape[2] == 2 and x.device.type == "cpu" and torch.is_grad_enabled():
+            # oneDNN's bfloat16 weight gradient reads memory that nobody wrote where the first axis has two voxels.
+            with torch.autocast("cpu", enabled=False):
+                return self.conv(x.to(self.conv.weight.dtype))
         return self.conv(x)
 
 
@@ -105,9 +145,12 @@ class _ResidualConvs(nn.Module):
         self.conv3 = _Conv(inputs, outputs, 1) if inputs != outputs else None
 
     def forward(self, x: Tensor) -> Tensor:
-        out = F.leaky_relu(instance_norm(self.conv1(x)), 0.01)
+        if x.shape[1] == 1 and x.device.type == "cpu" and not torch.is_grad_enabled() and self.conv3 is not None:
+            return folded_stem(x, self.conv1.conv.weight, self.conv2.conv.weight, self.conv3.conv.weight)
+        out = _activate(instance_norm(self.conv1(x)))
         out = instance_norm(self.conv2(out))
-        return F.leaky_relu(out + (x if self.conv3 is None else instance_norm(self.conv3(x))), 0.01)
+        shortcut = x if self.conv3 is None else instance_norm(self.conv3(x))
+        return _activate(out + shortcut if torch.is_grad_enabled() else out.add_(shortcut))
 
 
 class ResidualBlock(nn.Module):
