@@ -267,7 +267,13 @@ class ThreadRunner:
             job.result = task.work(report, lambda: job.cancelled)
         except Exception as error:  # whatever happens in a thread must reach the user, not die with it
             job.error = error
-        self._deliver(lambda: _finish(job, task, self._lanes.wants(job)))
+        self._deliver(lambda: self._end(job, task))
+
+    def _end(self, job: Job, task: Task) -> None:
+        if self._closed:
+            job.state, job.result, job.error = "cancelled", None, None  # nobody is left to be told
+        else:
+            _finish(job, task, self._lanes.wants(job))
 
     def _show(self, job: Job, progress: Progress) -> None:
         if self._lanes.wants(job) and job.running:

@@ -56,9 +56,12 @@ class Binding:
         )
         for signal, slot in self._session_links + self._viewer_links:
             signal.connect(slot)
-        for layer in list(viewer.layers):
-            self._adopt(layer)
         views.orient(viewer)
+
+    def adopt_layers(self) -> None:
+        """Take in the scans that the viewer already shows."""
+        for layer in list(self.viewer.layers):
+            self._adopt(layer)
 
     def close(self) -> None:
         """Let go of session and viewer; the layers stay."""

@@ -73,13 +73,15 @@ class CoralBayWidget(QWidget):
         self._features_job: Job | None = None
         self._lay_out()
         self._connect_panels()
-        self._connect_session()
+        # First the layers, then the panels: those ask the binding which layers there are.
         self.binding = Binding(napari_viewer, self.session)
-        self.pick_tool = PickTool(napari_viewer, self._picked, notifications.show_info)
+        self._connect_session()
+        self.pick_tool = PickTool(napari_viewer, self._picked, self._explain)
         for event in (napari_viewer.dims.events.ndisplay, napari_viewer.dims.events.order):
             event.connect(self._show_view)
         # Qt deletes the widget when its dock is closed; Python may keep the object long after.
         self.destroyed.connect(self._let_go(napari_viewer))
+        self.binding.adopt_layers()
         self._show_scan(self.session.scan)
 
     def _lay_out(self) -> None:
@@ -291,6 +293,9 @@ class CoralBayWidget(QWidget):
             self.feature_panel.show_progress(job.progress)
             job.progressed.connect(self.feature_panel.show_progress)
             job.finished.connect(self._show_features)
+
+    def _explain(self, text: str) -> None:
+        notifications.show_info(text)
 
     def _saved(self, path: Path) -> None:
         notifications.show_info(f"Saved {path}")

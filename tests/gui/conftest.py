@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip("napari")
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QCheckBox
 
 from coralbay_viz.layers import napari_from_world
 
@@ -111,7 +112,9 @@ class Hand:
     def press(self, button) -> None:
         """A real click on a button of the dock widget."""
         assert button.isEnabled(), f"{button.text()} cannot be pressed now"
-        QTest.mouseClick(button, Qt.MouseButton.LeftButton)
+        # A check box is wider than what of it can be clicked.
+        place = QPoint(8, button.height() // 2) if isinstance(button, QCheckBox) else QPoint()
+        QTest.mouseClick(button, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, place)
         self.wait(20)
 
     def picture(self) -> np.ndarray:
