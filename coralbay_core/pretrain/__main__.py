@@ -1,6 +1,6 @@
 """Train a small encoder on a folder of CTs, as ``coralbay-mini`` was.
 
-    python -m coralbay_core.pretrain FOLDER -o RUN [--minutes 72] [--places 6] [--threads 1]
+python -m coralbay_core.pretrain FOLDER -o RUN [--minutes 72] [--places 6] [--threads 1]
 """
 
 import argparse

@@ -72,7 +72,7 @@ class Swin3D(nn.Module):
             self.encoder4 = ResidualBlock(4 * width, 4 * width)
             self.encoder10 = ResidualBlock(16 * width, 16 * width)
         # Convolutions read tokens as they lie; weights in the same order keep torch from turning either around.
-        self.to(memory_format=torch.channels_last_3d)
+        self.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
     @property
     def channels(self) -> dict[int, int]:

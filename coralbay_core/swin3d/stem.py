@@ -1,9 +1,9 @@
 """The stride-1 residual block of a one-channel image, without its full-size intermediates (inference on a CPU).
 
-Half of the encoder's arithmetic and most of its memory sit in this block. Two of its three norms need no pass over their
-input: a 1x1x1 convolution of one channel is a multiple of the image, and the mean and variance of a 3x3x3 convolution
-follow from the mean and covariance of the image's 27-voxel patches. The first norm is then a scale and a shift of the
-convolution's weights, and the block runs in slabs with one full-size buffer: its output.
+Half of the encoder's arithmetic and most of its memory sit in this block. Two of its three norms need no pass over
+their input: a 1x1x1 convolution of one channel is a multiple of the image, and the mean and variance of a 3x3x3
+convolution follow from the mean and covariance of the image's 27-voxel patches. The first norm is then a scale and a
+shift of the convolution's weights, and the block runs in slabs with one full-size buffer: its output.
 """
 
 import torch
