@@ -74,7 +74,7 @@ class Region:
         Of the peak, RAS+.
     score : float
     size_ml : float
-        Of the connected cells around it that score above `level` of the way from the body's median to the peak.
+        Of the cells around it that belong to it: see `top_regions`.
     """
 
     position_mm: tuple[float, float, float]
@@ -146,10 +146,13 @@ def _mixed_cosine(
     return total
 
 
-def top_regions(heat: HeatMap, k: int = 10, *, distance_mm: float = 15.0, level: float = 0.7) -> list[Region]:
-    """The best `k` distinct regions, best first.
+def top_regions(
+    heat: HeatMap, k: int = 10, *, distance_mm: float = 15.0, level: float = 0.7, least: float = 0.5
+) -> list[Region]:
+    """The best `k` distinct regions, best first; fewer where nothing else comes near the best.
 
-    A peak is skipped if it lies within `distance_mm` of a better one or inside its region.
+    A peak is skipped if it lies within `distance_mm` of a better one or inside its region. Cells belong to the best
+    peak that they are connected to.
 
     Parameters
     ----------
@@ -157,24 +160,27 @@ def top_regions(heat: HeatMap, k: int = 10, *, distance_mm: float = 15.0, level:
     k : int
     distance_mm : float
     level : float
-        How far up from the body's median to the peak a cell must score to belong to the peak's region.
+        How far up from the body's median to its own peak a cell must score to belong to the peak's region.
+    least : float
+        How far up from the body's median to the best peak another peak must score to be listed.
     """
     from scipy import ndimage
 
     scores = np.where(heat.inside, heat.data, -np.inf)
     median = float(np.median(heat.data[heat.inside]))
-    peaks = np.flatnonzero((scores == ndimage.maximum_filter(scores, 3)) & heat.inside)
-    taken = np.zeros(scores.shape, bool)
+    lowest = median + least * (float(scores.max()) - median)
+    peaks = np.flatnonzero((scores == ndimage.maximum_filter(scores, 3)) & (scores >= lowest))
+    free = np.ones(scores.shape, bool)
     found: list[Region] = []
     for peak in peaks[np.argsort(-scores.flat[peaks], kind="stable")]:
         index = np.unravel_index(peak, scores.shape)
         position = heat.grid.to_world(index)
         score = float(scores[index])
-        if taken[index] or any(np.linalg.norm(position - region.position_mm) < distance_mm for region in found):
+        if not free[index] or any(np.linalg.norm(position - region.position_mm) < distance_mm for region in found):
             continue
-        labels, _ = ndimage.label(scores >= median + level * (score - median))
+        labels, _ = ndimage.label(free & (scores >= median + level * (score - median)))
         own = labels == labels[index]
-        taken |= own
+        free &= ~own
         found.append(Region(tuple(position.tolist()), score, float(own.sum() * heat.grid.voxel_ml)))
         if len(found) == k:
             break

@@ -79,6 +79,16 @@ def test_top_regions_are_distinct_peaks_with_a_size():
     assert regions[0].score >= regions[1].score
 
 
+def test_no_region_where_nothing_is_similar_and_no_cell_in_two():
+    heat = heat_map(made_features(), world("left"))
+    (only,) = top_regions(heat, k=10)
+    assert np.linalg.norm(np.array(only.position_mm) - world("left")) < 16
+    everything = top_regions(heat, k=1000, distance_mm=0, level=0, least=-9)
+    assert len(everything) > 1
+    body_ml = float(heat.inside.sum() * heat.grid.voxel_ml)
+    assert sum(region.size_ml for region in everything) <= body_ml * (1 + 1e-6)
+
+
 def test_scale_weights():
     features = made_features()
     fine = heat_map(features, world("left"), weights={4: 1, 8: 0})

@@ -197,11 +197,15 @@ def _apply_weights(data: NDArray, weights: tuple[NDArray, NDArray, NDArray]) -> 
 
 
 def _along(data: NDArray, matrix: NDArray, axis: int) -> NDArray:
+    """Multiply one axis by a matrix. In torch, whose batched products are many times faster than numpy's."""
+    import torch
+
     if matrix.shape[0] == matrix.shape[1] and np.array_equal(matrix, np.eye(len(matrix))):
         return data
+    values, factors = torch.from_numpy(np.require(data, requirements="CW")), torch.from_numpy(matrix)
     if axis == 0:
-        return (matrix @ data.reshape(data.shape[0], -1)).reshape(-1, *data.shape[1:])
-    return np.matmul(matrix, data) if axis == 1 else np.matmul(data, matrix.T)
+        return (factors @ values.flatten(1)).view(-1, *values.shape[1:]).numpy()
+    return (factors @ values if axis == 1 else values @ factors.T).numpy()
 
 
 # --- rotated or sheared grids -------------------------------------------------------------------------------------
