@@ -202,7 +202,7 @@ def _along(data: NDArray, matrix: NDArray, axis: int) -> NDArray:
 
     if matrix.shape[0] == matrix.shape[1] and np.array_equal(matrix, np.eye(len(matrix))):
         return data
-    values, factors = torch.from_numpy(np.require(data, requirements="CW")), torch.from_numpy(matrix)
+    values, factors = torch.from_numpy(np.require(data, requirements=["C", "W"])), torch.from_numpy(matrix)
     if axis == 0:
         return (factors @ values.flatten(1)).view(-1, *values.shape[1:]).numpy()
     return (factors @ values if axis == 1 else values @ factors.T).numpy()
