@@ -81,7 +81,7 @@ def test_top_regions_are_distinct_peaks_with_a_size():
 
 def test_no_region_where_nothing_is_similar_and_no_cell_in_two():
     heat = heat_map(made_features(), world("left"))
-    listed = [GRID.to_index(region.position_mm) for region in top_regions(heat, k=10)]
+    listed = [GRID.to_index(region.position_mm) for region in top_regions(heat, k=10, least=0.7)]
     assert all(np.abs(index - TISSUES["left"]).max() <= 12 for index in listed)
     everything = top_regions(heat, k=1000, distance_mm=0, level=0, least=-9)
     assert len(everything) > 1
