@@ -109,7 +109,7 @@ def _peak_bytes(variant: Variant, part: str, shape: tuple[int, ...], embed: int,
         before = torch.cuda.memory_allocated()
         run()
         return torch.cuda.max_memory_allocated() - before
-    runner(variant, part, x[..., :32, :32, :32].contiguous(), embed)()  # kernels and buffers of the libraries
+    runner(variant, part, x[..., :48, :48, :48].contiguous(), embed)()  # kernels and buffers of the libraries
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     run()
     return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024

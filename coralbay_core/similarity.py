@@ -178,7 +178,7 @@ def top_regions(
         score = float(scores[index])
         if not free[index] or any(np.linalg.norm(position - region.position_mm) < distance_mm for region in found):
             continue
-        labels, _ = ndimage.label(free & (scores >= median + level * (score - median)))
+        labels, _ = ndimage.label(free & (scores >= min(score, median + level * (score - median))))
         own = labels == labels[index]
         free &= ~own
         found.append(Region(tuple(position.tolist()), score, float(own.sum() * heat.grid.voxel_ml)))
