@@ -13,7 +13,7 @@ VIRTUAL_DISPLAY := xvfb-run --auto-servernum --server-args="-screen 0 1400x900x2
 export QT_API := pyside6
 
 .DEFAULT_GOAL := help
-.PHONY: help setup libraries virtual-display demo test test-slow lint wheel-smoke clean
+.PHONY: help setup libraries virtual-display demo test test-slow lint wheel-smoke bench-encoder clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -54,6 +54,9 @@ lint: $(STAMP) ## Style, types and import directions
 
 wheel-smoke: $(STAMP) ## Build the wheel and use it where the sources are not
 	@sh scripts/wheel_smoke.sh $(PYTHON_VENV)
+
+bench-encoder: $(STAMP) ## Speed of the backbone against MONAI's, minutes (ARGS="--threads 1")
+	$(PYTHON_VENV) benchmarks/encoder.py $(ARGS)
 
 clean: ## Remove what the other targets made, the environment included
 	rm -rf $(VENV) $(DEMO_OUT) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
