@@ -2,13 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..layers import ct_spec
 from .layer_data import layer_data
-
-if TYPE_CHECKING:
-    from .widget import CoralBayWidget
 
 LayerData = tuple[Any, dict[str, Any], str]
 
@@ -46,10 +43,3 @@ def sample_phantom() -> list[LayerData]:
     from coralbay_core.phantom import make_phantom
 
     return [layer_data(ct_spec(make_phantom().volume))]
-
-
-def make_widget(napari_viewer: Any) -> "CoralBayWidget":
-    """The dock widget for a viewer."""
-    from .widget import CoralBayWidget
-
-    return CoralBayWidget(napari_viewer)
