@@ -28,6 +28,8 @@ import torch
 from torch import Tensor, nn
 
 from coralbay_core.swin3d import Swin3D, Swin3DConfig
+from coralbay_core.swin3d.attention import Kernel
+from coralbay_core.swin3d.graphs import GraphedSwin3D
 
 PARTS = ("Swin part", "all six stages")
 FEW_STRIDES = (4, 8, 16)
@@ -42,6 +44,9 @@ class Variant:
     bf16: bool
     flash: bool = False
     strides: tuple[int, ...] | None = None
+    kernel: Kernel = "fused"
+    graphs: bool = False
+    compiled: bool = False
 
 
 MONAI = Variant("MONAI, fp32", ours=False, bf16=False)
@@ -51,6 +56,11 @@ FLASH_BF16 = Variant("MONAI use_flash_attention, bf16 autocast", ours=False, bf1
 OURS = Variant("CoralBay, fp32", ours=True, bf16=False)
 OURS_BF16 = Variant("CoralBay, bf16", ours=True, bf16=True)
 VARIANTS = (MONAI, MONAI_BF16, FLASH, FLASH_BF16, OURS, OURS_BF16)
+ON_CUDA = (
+    Variant("CoralBay, bf16, FlexAttention", ours=True, bf16=True, kernel="flex"),
+    Variant("CoralBay, bf16, CUDA graphs", ours=True, bf16=True, graphs=True),
+    Variant("CoralBay, bf16, torch.compile", ours=True, bf16=True, compiled=True),
+)
 FEW = {variant: replace(variant, strides=FEW_STRIDES) for variant in (OURS, OURS_BF16)}
 
 
@@ -85,6 +95,9 @@ def make(variant: Variant, part: str, embed: int, device: str) -> nn.Module:
 
 def runner(variant: Variant, part: str, x: Tensor, embed: int) -> Callable[[], object]:
     network = make(variant, part, embed, x.device.type)
+    if variant.ours:
+        network.use_attention(variant.kernel)
+    forward = GraphedSwin3D(network) if variant.graphs else torch.compile(network) if variant.compiled else network
     own_type = variant.ours and variant.bf16
     images = x.bfloat16() if own_type else x
     casts = variant.bf16 and not own_type
@@ -92,7 +105,7 @@ def runner(variant: Variant, part: str, x: Tensor, embed: int) -> Callable[[], o
     def run() -> object:
         autocast = torch.autocast(x.device.type, torch.bfloat16) if casts else nullcontext()
         with torch.inference_mode(), autocast:
-            return network(images, variant.strides) if variant.strides else network(images)
+            return forward(images, variant.strides) if variant.strides else forward(images)
 
     return run
 
@@ -153,19 +166,39 @@ def medians(variants: list[Variant], part: str, x: Tensor, options: argparse.Nam
 def table(part: str, options: argparse.Namespace) -> None:
     shape = (options.batch, 1, *[options.size] * 3)
     x = torch.rand(shape, device=options.device)
-    median = medians([*VARIANTS, *FEW.values()], part, x, options)
     on_cuda = options.device == "cuda"
+    variants = VARIANTS + (ON_CUDA if on_cuda else ())
+    median = medians([*variants, *FEW.values()], part, x, options)
     default, flash = median[MONAI_BF16 if on_cuda else MONAI], median[FLASH_BF16 if on_cuda else FLASH]
     print(f"\n### {part}, {options.size}^3, batch {options.batch}, embedding {options.embed}, {options.device}\n")
     print("| variant | ms | times MONAI default | times MONAI flash | peak, MB | only strides 4, 8, 16: times again |")
     print("|---|---|---|---|---|---|")
-    for variant in VARIANTS:
+    for variant in variants:
         value = median[variant]
         peak = peak_bytes(variant, part, shape, options.embed, options.device, options.threads)
         memory = "-" if peak is None else f"{peak / 1e6:.0f}"
         few = f"{value / median[FEW[variant]]:.2f}" if variant in FEW else "cannot"
         ratios = f"{default / value:.2f} | {flash / value:.2f}"
-        print(f"| {variant.name} | {1000 * value:.0f} | {ratios} | {memory} | {few} |", flush=True)
+        print(f"| {variant.name} | {1000 * value:.1f} | {ratios} | {memory} | {few} |", flush=True)
+    print(f"\n{roofline(part, x, median[OURS_BF16], options)}")
+
+
+def roofline(part: str, x: Tensor, taken_s: float, options: argparse.Namespace) -> str:
+    """Arithmetic of a forward in bfloat16, as a share of what one large product of matrices reaches here."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    run = runner(OURS_BF16, part, x, options.embed)
+    with FlopCounterMode(display=False) as counter:
+        run()
+    side = 8192 if options.device == "cuda" else 2048
+    a, b = (torch.rand(side, side, device=options.device, dtype=torch.bfloat16) for _ in range(2))
+    torch.mm(a, b)
+    product_s = statistics.median(seconds(lambda: torch.mm(a, b), options.device) for _ in range(5))
+    peak, reached = 2 * side**3 / product_s, counter.get_total_flops() / taken_s
+    return (
+        f"CoralBay in bf16: {counter.get_total_flops() / 1e9:.0f} GFLOP a forward, {reached / 1e12:.2f} TFLOP/s, "
+        f"{reached / peak:.0%} of the {peak / 1e12:.2f} TFLOP/s of a product of {side} x {side} matrices."
+    )
 
 
 # --- block by block -----------------------------------------------------------------------------------------------

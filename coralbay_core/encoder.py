@@ -12,6 +12,7 @@ from torch import Tensor
 
 from .errors import InputError
 from .swin3d import Swin3D
+from .swin3d.graphs import GraphedSwin3D
 from .volume import AXIS_CODES
 
 _OPPOSITE = dict(zip("RLAPSI", "LRPAIS", strict=True))
@@ -124,6 +125,8 @@ class SwinEncoder:
     device : str
     precision : torch.dtype, optional
         Of weights and activations; by default what suits the device.
+    graphs : bool
+        Replay CUDA graphs (`GraphedSwin3D`); of no effect on other devices.
 
     Attributes
     ----------
@@ -144,6 +147,7 @@ class SwinEncoder:
         tiling: Tiling | None = None,
         device: str = "auto",
         precision: torch.dtype | None = None,
+        graphs: bool = False,
     ):
         self.name = name
         self.preprocessing = preprocessing or Preprocessing()
@@ -151,6 +155,7 @@ class SwinEncoder:
         self.device = resolve_device(device)
         self.precision = precision or resolve_precision(self.device)
         self.backbone = backbone.to(self.device, self.precision).eval().requires_grad_(False)
+        self._run = GraphedSwin3D(self.backbone) if graphs else self.backbone
         self.stages = tuple(Stage(stride, channels) for stride, channels in backbone.channels.items())
 
     @cached_property
@@ -172,7 +177,7 @@ class SwinEncoder:
         turned = (
             x.to(self.device, self.precision).permute(0, 1, *(2 + axis for axis in order)).flip([2 + i for i in flips])
         )
-        maps = self.backbone(turned, strides)
+        maps = self._run(turned, strides)
         back = [order.index(axis) for axis in range(3)]
         return {
             stride: tensor.flip([2 + i for i in flips]).permute(0, 1, *(2 + axis for axis in back)).float()
