@@ -21,6 +21,13 @@ from .names import WHOLES, canonical, is_lesion, shared
 LATTICE_MM = 3.0
 SMALLEST_VOXELS = 30
 PHANTOM_SPACING_MM = 3.0
+# Of the phantom's ninety structures those that people click on: large and small, soft and hard, left and right.
+PHANTOM_STRUCTURES = (
+    "adrenal_gland_left", "adrenal_gland_right", "aorta", "autochthon_left", "colon", "esophagus", "gallbladder",
+    "heart_myocardium", "heart_ventricle_left", "iliopsoas_right", "inferior_vena_cava", "kidney_left", "kidney_right",
+    "liver", "lung_lower_lobe_left", "lung_middle_lobe_right", "lung_upper_lobe_right", "pancreas", "pulmonary_artery",
+    "rib_left", "small_bowel", "spinal_cord", "spleen", "sternum", "stomach", "trachea", "vertebrae_L2", "vertebrae_T8",
+)  # fmt: skip
 
 T = TypeVar("T")
 Domain = Literal["real", "phantom"]
@@ -167,7 +174,7 @@ def phantom_case(seed: int) -> Case:
         phantom.volume.name,
         phantom.volume,
         phantom.labels.data,
-        phantom.labels.names,
+        {value: name for value, name in phantom.labels.names.items() if name in PHANTOM_STRUCTURES},
         domain="phantom",
         landmarks=phantom.landmarks,
     )

@@ -51,7 +51,9 @@ def find_cases(folder: str | Path, layout: str = "auto") -> list[CaseFiles]:
     if not folder.is_dir():
         raise MissingFileError("no such folder", where=folder, hint="give a folder of labelled scans to --data")
     if layout != "auto" and layout not in LAYOUTS:
-        raise InputError("unknown layout", where="--layout", found=layout, expected=f"auto or one of {', '.join(LAYOUTS)}")
+        raise InputError(
+            "unknown layout", where="--layout", found=layout, expected=f"auto or one of {', '.join(LAYOUTS)}"
+        )
     readers = LAYOUTS.values() if layout == "auto" else [LAYOUTS[layout]]
     for reader in readers:
         if found := sorted(reader(folder), key=lambda case: case.name):
@@ -133,7 +135,9 @@ def _msd_names(path: Path) -> dict[int, str]:
         pairs = [(key, value) if str(key).isdigit() else (value, key) for key, value in labels.items()]
         return {int(value): str(name) for value, name in pairs if int(value)}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError("unreadable dataset.json", where=path, found=error, expected="`labels` of value to name") from None
+        raise InputError(
+            "unreadable dataset.json", where=path, found=error, expected="`labels` of value to name"
+        ) from None
 
 
 def _stem(path: Path) -> str:

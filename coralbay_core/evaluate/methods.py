@@ -6,6 +6,7 @@ an encoder sees tiles and cannot know where in the patient they were cut.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,8 +39,11 @@ class Method:
     weights : mapping of int to float, optional
         Of the strides in a heat map; equal by default.
     is_baseline : bool
-    fingerprint, about : str
+    fingerprint : str
+    about : dict
         What it is, for the record.
+    notice : str
+        What whoever uses the results must know of the license.
     """
 
     name: str
@@ -47,7 +51,8 @@ class Method:
     weights: Mapping[int, float] | None = None
     is_baseline: bool = True
     fingerprint: str = ""
-    about: dict = field(default_factory=dict)
+    about: dict[str, Any] = field(default_factory=dict)
+    notice: str = ""
 
     def heat(self, features: FeatureMaps, position_mm: NDArray, query: FeatureMaps | None = None) -> HeatMap:
         """The heat map of a click, in the scan itself or in another one."""
@@ -74,7 +79,9 @@ def encoder_method(
         "tile": encoder.tiling.tile,
         "step": encoder.tiling.step,
     }
-    return Method(name or encoder.name, describe, None, is_baseline, encoder.fingerprint, about)
+    return Method(
+        name or encoder.name, describe, None, is_baseline, encoder.fingerprint, about, getattr(encoder, "notice", "")
+    )
 
 
 def position_method() -> Method:

@@ -40,7 +40,12 @@ class Evaluation:
 
 
 def open_cases(
-    data: Sequence[str | Path], *, layout: str = "auto", phantom: bool = True, limit: int | None = None, report: Report | None = None
+    data: Sequence[str | Path],
+    *,
+    layout: str = "auto",
+    phantom: bool = True,
+    limit: int | None = None,
+    report: Report | None = None,
 ) -> list[Case]:
     """Cases of folders, and the phantom.
 
@@ -127,6 +132,16 @@ def published_models() -> tuple[list[str], list[str]]:
     return [name for name, there in here.items() if there], [name for name, there in here.items() if not there]
 
 
+def check_tasks(tasks: Collection[str] | None) -> list[str]:
+    """Names of the tasks to run, in order; all of them for None."""
+    if tasks is not None and (not tasks or not set(tasks) <= set(TASKS)):
+        unknown = sorted(set(tasks) - set(TASKS))
+        raise InputError(
+            "unknown tasks", where="--tasks", found=", ".join(unknown) or None, expected=f"among {', '.join(TASKS)}"
+        )
+    return [name for name in TASKS if tasks is None or name in tasks]
+
+
 def measure(
     methods: Sequence[Method],
     cases: Sequence[Case],
@@ -147,11 +162,7 @@ def measure(
     report : callable, optional
         Called with a method's name, tasks done and in all.
     """
-    chosen = [name for name in TASKS if tasks is None or name in tasks]
-    if unknown := set(tasks or ()) - set(TASKS):
-        raise InputError(
-            "unknown tasks", where="--tasks", found=", ".join(sorted(unknown)), expected=f"among {', '.join(TASKS)}"
-        )
+    chosen = check_tasks(tasks)
     records: list[Record] = []
     settings: dict[str, Setting] = {}
     seconds: dict[str, dict[str, float]] = {}

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +53,7 @@ class Measure:
         return [np.array(values) for values in pooled.values() if values]
 
 
-def _finite(value: object) -> list[float]:
+def _finite(value: Any) -> list[float]:
     values = value if isinstance(value, (list, tuple, np.ndarray)) else [value]
     return [float(v) for v in values if v is not None and np.isfinite(float(v))]
 
@@ -119,9 +120,9 @@ def _measures() -> tuple[Measure, ...]:
         for change in (*CHANGES, TOGETHER)
     ]
     cosines = [
-        Measure(f"cosine_{kind}_{stride}", f"{kind}, stride {stride}", "changes", f"cosine_{stride}", only=(("kind", kind),))
+        Measure(f"cosine_{kind}_{s}", f"{kind}, stride {s}", "changes", f"cosine_{s}", only=(("kind", kind),))
         for kind in kinds
-        for stride in (4, 8, 16)
+        for s in (4, 8, 16)
     ]
     return (
         Measure("retrieval_ap", "mAP", "retrieval", "ap"),

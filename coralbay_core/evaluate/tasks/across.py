@@ -34,24 +34,30 @@ def _structure(setting: Setting, query: Case, target: Case, name: str, pair: str
     clicks = query.clicks(name, CLICKS, setting.seed)
     rows = [_match(setting, query, target, click) for click in clicks]
     inside = target.body
+    hit = [bool(mask[place]) for _, place, _, _ in rows]
+    away = [float(distance_mm[place]) for _, place, _, _ in rows]
+    confirmed = [back <= RETURN_MM for *_, back in rows]
     values = {
         "ap": [average_precision(scores[inside], mask[inside]) for scores, *_ in rows],
         "precision_at_size": [precision_at_size(scores[inside], mask[inside]) for scores, *_ in rows],
-        "hit": [bool(mask[place]) for _, place, _, _ in rows],
-        "distance_mm": [float(distance_mm[place]) for _, place, _, _ in rows],
+        "hit": hit,
+        "distance_mm": away,
+        "confirmed": confirmed,
+        "confirmed_hit": [h for h, c in zip(hit, confirmed, strict=True) if c],
+        "confirmed_distance_mm": [d for d, c in zip(away, confirmed, strict=True) if c],
         "return_mm": [back for *_, back in rows],
-        "confirmed": [back <= RETURN_MM for *_, back in rows],
         "prevalence": float(mask[inside].mean()),
         "clicks_mm": np.round(clicks, 1),
         "matches_mm": np.round([position for _, _, position, _ in rows], 1),
     }
-    values["confirmed_hit"] = [h for h, c in zip(values["hit"], values["confirmed"], strict=True) if c]
-    values["confirmed_distance_mm"] = [d for d, c in zip(values["distance_mm"], values["confirmed"], strict=True) if c]
     return setting.record("across", query, values, target=target.name, structure=name, pair=pair)
 
 
-def _match(setting: Setting, query: Case, target: Case, click: NDArray) -> tuple[NDArray, tuple[int, ...], NDArray, float]:
-    """Scores in the target, index and position of the best, and how far from the click the way back ends."""
+Match = tuple[NDArray, tuple[int, ...], NDArray, float]
+"""Scores in the target, index and world mm of the best, and how far from the click the way back ends."""
+
+
+def _match(setting: Setting, query: Case, target: Case, click: NDArray) -> Match:
     scores = setting.scores(click, query, target)
     place, position = best_position(scores, target.body, target.lattice)
     _, returned = best_position(setting.scores(position, target, query), query.body, query.lattice)
@@ -61,8 +67,13 @@ def _match(setting: Setting, query: Case, target: Case, click: NDArray) -> tuple
 def _landmark(setting: Setting, query: Case, target: Case, name: str) -> Record:
     _, _, position, back = _match(setting, query, target, query.landmarks[name])
     error_mm = float(np.linalg.norm(position - target.landmarks[name]))
-    values = {"error_mm": error_mm, "confirmed": back <= RETURN_MM, "return_mm": back}
-    values["confirmed_error_mm"] = [error_mm] if back <= RETURN_MM else []
+    confirmed = back <= RETURN_MM
+    values = {
+        "error_mm": error_mm,
+        "confirmed": confirmed,
+        "confirmed_error_mm": [error_mm] if confirmed else [],
+        "return_mm": back,
+    }
     return setting.record("landmarks", query, values, target=target.name, landmark=name)
 
 

@@ -80,7 +80,7 @@ def _strokes(case: Case, names: list[str]) -> NDArray[np.uint8]:
         mask = case.mask(name)
         slices = np.flatnonzero(mask.any((1, 2)))
         for z in np.unique(slices[[len(slices) // 4, len(slices) // 2, 3 * len(slices) // 4]]):
-            index, depth = interior(mask[z : z + 1], case.lattice.spacing_mm)
+            index = np.argwhere(mask[z : z + 1])
             # In plane only: an image of one slice is all edge along z.
             _, flat = interior(np.repeat(mask[z : z + 1], 3, 0), np.array([1e6, *case.lattice.spacing_mm[1:]]))
             middle = flat.reshape(3, -1)[1]
@@ -103,7 +103,9 @@ def _same_scan(
     spacing = case.lattice.spacing_mm
     measured = overlap_and_distance(found, truth, list(values), spacing, surfaces=shots == "strokes")
     far = ndimage.distance_transform_edt(drawn == 0, sampling=spacing) >= GAP_MM
-    beyond = overlap_and_distance(np.where(far, found, 0), np.where(far, truth, 0), list(values), spacing, surfaces=False)
+    beyond = overlap_and_distance(
+        np.where(far, found, 0), np.where(far, truth, 0), list(values), spacing, surfaces=False
+    )
     for value, name in zip(values, names, strict=True):
         dice, surface_mm = measured[value]
         # Nothing of a small structure is left beyond the gap.

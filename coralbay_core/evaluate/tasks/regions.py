@@ -43,7 +43,9 @@ def _tokens(setting: Setting, case: Case, names: tuple[str, ...]) -> tuple[NDArr
     return descriptors, position_mm, np.concatenate(labels) if labels else np.zeros(0, int)
 
 
-def _same_scan(setting: Setting, case: Case, tokens: NDArray, position_mm: NDArray, labels: NDArray) -> Iterator[Record]:
+def _same_scan(
+    setting: Setting, case: Case, tokens: NDArray, position_mm: NDArray, labels: NDArray
+) -> Iterator[Record]:
     similarity = tokens @ tokens.T
     near = np.linalg.norm(position_mm[:, None] - position_mm, axis=-1) < GAP_MM
     similarity[near] = -np.inf
@@ -53,7 +55,9 @@ def _same_scan(setting: Setting, case: Case, tokens: NDArray, position_mm: NDArr
     for number, name in enumerate(case.structures):
         asked = answerable & (labels == number)
         if asked.any():
-            yield setting.record("regions", case, {"right": right[asked], "choices": len(case.structures)}, structure=name)
+            yield setting.record(
+                "regions", case, {"right": right[asked], "choices": len(case.structures)}, structure=name
+            )
 
 
 def _other_scan(setting: Setting, query: Case, target: Case, names: list[str]) -> Iterator[Record]:

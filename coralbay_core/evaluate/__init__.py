@@ -1,0 +1,29 @@
+"""Numbers that decide: frozen encoders on labelled CTs, beside baselines that need no training.
+
+``coralbay evaluate`` does it all; from Python::
+
+    from coralbay_core.evaluate import measure, open_cases, open_methods, write_report
+
+    evaluation = measure(open_methods(["coralbay-mini"]), open_cases(["labelled"]))
+    write_report(evaluation, Path("report"))
+"""
+
+from .layouts import LAYOUTS, find_cases
+from .report import headline_lines, write_report
+from .run import Evaluation, measure, open_cases, open_methods, published_models
+from .summary import summarize
+from .tasks import TASKS
+
+__all__ = [
+    "LAYOUTS",
+    "TASKS",
+    "Evaluation",
+    "find_cases",
+    "headline_lines",
+    "measure",
+    "open_cases",
+    "open_methods",
+    "published_models",
+    "summarize",
+    "write_report",
+]
