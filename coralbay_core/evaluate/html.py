@@ -59,7 +59,7 @@ def page(
 
 
 def _table(table: Table, models: Sequence[str]) -> str:
-    head = "".join(f"<th>{html.escape(column)}</th>" for column in ("method", *table.columns))
+    head = "".join(f"<th>{html.escape(column)}</th>" for column in (table.corner, *table.columns))
     rows = "".join(_row(method, cells, method in models) for method, cells in table.rows)
     text = f"<p>{html.escape(table.section.text)}</p>" if table.section.text else ""
     heading = f"<h2>{html.escape(table.section.title)}</h2>"

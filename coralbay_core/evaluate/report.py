@@ -11,7 +11,7 @@ from .pictures import pictures
 from .plots import plots
 from .records import plain, write_lines, write_whole
 from .run import Evaluation
-from .summary import Summary, chance, summarize
+from .summary import Estimate, Summary, chance, summarize
 from .tables import DOMAINS, HEADLINE, counted, make_table, markdown, reading, sections
 
 if TYPE_CHECKING:
@@ -57,19 +57,36 @@ def write_report(evaluation: Evaluation, folder: Path) -> dict[str, Path]:
     )
     return {
         "lines": write_lines(folder / "results.jsonl", evaluation.about, evaluation.records),
-        "summary": write_whole(folder / "summary.json", summary_json(summary, evaluation.about)),
+        "summary": write_whole(folder / "summary.json", summary_json(summary, by_chance, evaluation.about)),
         "markdown": write_whole(folder / "report.md", f"# {title}\n\n{text}"),
         "html": write_whole(folder / "report.html", web),
     }
 
 
-def summary_json(summary: Summary, about: dict[str, Any]) -> str:
+def summary_json(summary: Summary, by_chance: dict[str, dict[str, float]], about: dict[str, Any]) -> str:
     """Estimates by domain, method and measure, and where they come from."""
     estimates = {
         domain: {method: {key: asdict(e) for key, e in own.items()} for method, own in found.items()}
         for domain, found in summary.items()
     }
-    return json.dumps(plain({"about": about, "estimates": estimates}), indent=1, allow_nan=False) + "\n"
+    content = {"about": about, "chance": by_chance, "estimates": estimates}
+    return json.dumps(plain(content), indent=1, allow_nan=False) + "\n"
+
+
+def read_summary(path: Path) -> tuple[Summary, dict[str, Any], dict[str, dict[str, float]]]:
+    """Estimates, where they come from, and what chance gives, from a `summary.json`."""
+    content = json.loads(path.read_text("utf-8"))
+    summary = {
+        domain: {
+            method: {
+                key: Estimate(**{k: float("nan") if v is None else v for k, v in values.items()})
+                for key, values in own.items()
+            }
+            for method, own in found.items()
+        }
+        for domain, found in content["estimates"].items()
+    }
+    return summary, content["about"], content["chance"]
 
 
 def headline_lines(evaluation: Evaluation) -> list[str]:

@@ -9,6 +9,7 @@ from .metrics import RESAMPLES
 from .summary import Estimate, Measure, Summary, measures
 
 DOMAINS = {"real": "real", "phantom": "phantom"}
+WIDEST = 14
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,19 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of a section: the name of a method, then a cell a column."""
+    """Rows of a section: the name of a method, then a cell a column; a wide one is turned on its side."""
 
     section: Section
     columns: tuple[str, ...]
     rows: tuple[tuple[str, tuple[Cell, ...]], ...]
+    corner: str = "method"
+
+    def fitted(self) -> "Table":
+        """With methods as columns where there would be too many columns otherwise."""
+        if len(self.columns) <= WIDEST:
+            return self
+        turned = zip(self.columns, zip(*(cells for _, cells in self.rows), strict=True), strict=True)
+        return Table(self.section, tuple(name for name, _ in self.rows), tuple(turned), "")
 
 
 HEADLINE = Section(
@@ -155,7 +164,7 @@ def make_table(section: Section, summary: Summary, chance: dict[str, dict[str, f
         rows.append(("(chance)", tuple(_chance_cell(chance, domain, measure) for domain, measure in columns)))
     several = len({domain for domain, _ in columns}) > 1 or columns[0][0] == "phantom"
     titles = tuple(_column_title(section, measure) + (f" ({domain})" if several else "") for domain, measure in columns)
-    return Table(section, titles, tuple(rows))
+    return Table(section, titles, tuple(rows)).fitted()
 
 
 def _measured(summary: Summary, domain: str, key: str) -> bool:
@@ -202,7 +211,7 @@ def markdown(table: Table, summary: Summary, *, intervals: bool = True) -> str:
             "",
         ]
     )
-    lines += ["| method | " + " | ".join(table.columns) + " |", "|---" * (len(table.columns) + 1) + "|"]
+    lines += [f"| {table.corner} | " + " | ".join(table.columns) + " |", "|---" * (len(table.columns) + 1) + "|"]
     for method, cells in table.rows:
         lines.append(f"| {method} | " + " | ".join(_markdown_cell(cell, intervals) for cell in cells) + " |")
     return "\n".join(lines) + "\n"
