@@ -23,12 +23,12 @@ NAMES = ("liver", "spleen", "kidney_left", "aorta", "vertebrae_L1", "stomach")
 
 @pytest.fixture(scope="module")
 def data(phantom, tmp_path_factory):
-    """Two patients in a folder: a slab of the phantom, and the same patient with more noise and another table."""
+    """Two patients in a folder: slabs of two phantoms."""
     folder = tmp_path_factory.mktemp("labelled")
     for number, made in enumerate((phantom, make_phantom(1, 5.0))):
         grid = made.volume.grid
         middle = int(grid.to_index(made.landmarks["L1"])[0])
-        reach = int(60 / grid.spacing_mm[0])
+        reach = int(50 / grid.spacing_mm[0])
         part = slice(middle - reach, middle + reach)
         cut = Grid((2 * reach, *grid.shape[1:]), grid.affine @ geometry.translate((part.start, 0, 0)))
         volume = Volume(np.ascontiguousarray(made.volume.data[part]), cut)
@@ -43,7 +43,7 @@ def data(phantom, tmp_path_factory):
 def report(data, tmp_path_factory):
     """A whole report of a method that needs no network."""
     out = tmp_path_factory.mktemp("out") / "report"
-    arguments = ["evaluate", "--data", data, "--model", "hu-context", "--no-phantom", "--no-baselines", "-o", out]
+    arguments = ["evaluate", "--data", data, "--model", "hu-patch", "--no-phantom", "--no-baselines", "-o", out]
     assert run([str(a) for a in arguments]) == 0
     return out
 
@@ -52,7 +52,7 @@ def test_files_of_a_report(report):
     names = {path.relative_to(report).as_posix() for path in report.rglob("*") if path.is_file()}
     assert {"results.jsonl", "summary.json", "report.md", "report.html"} <= names
     assert {"plots/headline-real.png", "plots/fewshot-real.png", "plots/robustness-real.png"} <= names
-    assert {"pictures/hu-context-retrieval-best-real.png", "pictures/hu-context-across-worst-real.png"} <= names
+    assert {"pictures/hu-patch-retrieval-best-real.png", "pictures/hu-patch-across-worst-real.png"} <= names
     assert not any(name.endswith(".part") for name in names)
 
 
@@ -72,7 +72,7 @@ def test_lines_say_where_they_come_from(report):
         "changes",
         "regions",
     }
-    assert all(line["method"] == "hu-context" and line["domain"] == "real" for line in lines)
+    assert all(line["method"] == "hu-patch" and line["domain"] == "real" for line in lines)
     retrieved = [line for line in lines if line["task"] == "retrieval"]
     assert len(retrieved) == 2 * len(NAMES)
     assert all(len(line["values"]["ap"]) == 5 for line in retrieved)
@@ -82,7 +82,7 @@ def test_the_summary_is_of_these_lines(report):
     summary, _, by_chance = read_summary(report / "summary.json")
     lines = [json.loads(line) for line in (report / "results.jsonl").read_text().splitlines()[1:]]
     values = [v for line in lines if line["task"] == "retrieval" for v in line["values"]["ap"]]
-    made = summary["real"]["hu-context"]["retrieval_ap"]
+    made = summary["real"]["hu-patch"]["retrieval_ap"]
     assert made.value == pytest.approx(np.mean(values), abs=1e-5)
     assert made.low <= made.value <= made.high
     assert made.value > 3 * by_chance["real"]["retrieval_ap"]
@@ -90,7 +90,7 @@ def test_the_summary_is_of_these_lines(report):
 
 def test_text_and_page_hold_the_numbers(report):
     summary, *_ = read_summary(report / "summary.json")
-    shown = f"{summary['real']['hu-context']['retrieval_ap'].value:.3f}"
+    shown = f"{summary['real']['hu-patch']['retrieval_ap'].value:.3f}"
     for name in ("report.md", "report.html"):
         text = (report / name).read_text()
         assert shown in text
@@ -110,7 +110,7 @@ def test_pictures_show_something(report):
 
 
 def test_the_same_again_gives_the_same_lines(report, data, tmp_path):
-    arguments = ["evaluate", "--data", data, "--model", "hu-context", "--no-phantom", "--no-baselines"]
+    arguments = ["evaluate", "--data", data, "--model", "hu-patch", "--no-phantom", "--no-baselines"]
     assert run([str(a) for a in (*arguments, "--tasks", "retrieval,regions", "-o", tmp_path)]) == 0
     before, after = (
         [line for line in (folder / "results.jsonl").read_text().splitlines() if '"task": "re' in line]

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..encoder import Encoder
-from ..extract import DEFAULT_STRIDES, extract
+from ..extract import DEFAULT_STRIDES, extract, on_model_grid
 from ..features import FeatureMap, FeatureMaps
 from ..preprocess import body_mask, model_grid
 from ..similarity import HeatMap, heat_map
@@ -34,8 +34,8 @@ class Method:
     Parameters
     ----------
     name : str
-    describe : callable
-        Volume to FeatureMaps.
+    compute : callable
+        Volume, and whether its features are worth keeping on disk, to FeatureMaps.
     weights : mapping of int to float, optional
         Of the strides in a heat map; equal by default.
     is_baseline : bool
@@ -47,12 +47,16 @@ class Method:
     """
 
     name: str
-    describe: Callable[[Volume], FeatureMaps]
+    compute: Callable[[Volume, bool], FeatureMaps]
     weights: Mapping[int, float] | None = None
     is_baseline: bool = True
     fingerprint: str = ""
     about: dict[str, Any] = field(default_factory=dict)
     notice: str = ""
+
+    def describe(self, volume: Volume, *, keep: bool = False) -> FeatureMaps:
+        """Features of a scan; those of changed copies are not kept."""
+        return self.compute(volume, keep)
 
     def heat(self, features: FeatureMaps, position_mm: NDArray, query: FeatureMaps | None = None) -> HeatMap:
         """The heat map of a click, in the scan itself or in another one."""
@@ -68,8 +72,8 @@ def encoder_method(
     known = [stage.stride for stage in encoder.stages]
     strides = [stride for stride in DEFAULT_STRIDES if stride in known] or known
 
-    def describe(volume: Volume) -> FeatureMaps:
-        return features_for(volume, encoder, strides=strides, store=store)
+    def compute(volume: Volume, keep: bool) -> FeatureMaps:
+        return features_for(volume, encoder, strides=strides, store=store if keep else False)
 
     about = {
         "fingerprint": encoder.fingerprint,
@@ -79,26 +83,26 @@ def encoder_method(
         "tile": encoder.tiling.tile,
         "step": encoder.tiling.step,
     }
-    return Method(
-        name or encoder.name, describe, None, is_baseline, encoder.fingerprint, about, getattr(encoder, "notice", "")
-    )
+    notice = getattr(encoder, "notice", "")
+    return Method(name or encoder.name, compute, None, is_baseline, encoder.fingerprint, about, notice)
 
 
 def position_method() -> Method:
     """Where a voxel lies in the box of the body; its cosine falls with the distance."""
-    return Method("position", position_features, fingerprint="position-1", about={"fingerprint": "position-1"})
+    about = {"fingerprint": "position-1"}
+    return Method("position", lambda volume, keep: position_features(volume), fingerprint="position-1", about=about)
 
 
 def patch_and_position_method(patch: Encoder) -> Method:
     """HU statistics and position together, equal parts of the heat map."""
     name = f"{patch.name} + position"
 
-    def describe(volume: Volume) -> FeatureMaps:
+    def compute(volume: Volume, keep: bool) -> FeatureMaps:
         return _joined(name, extract(volume, patch), position_features(volume))
 
     weights = dict.fromkeys(DEFAULT_STRIDES, 1.0) | {POSITION_STRIDE: float(len(DEFAULT_STRIDES))}
     about = {"fingerprint": f"{patch.fingerprint}+position-1"}
-    return Method(name, describe, weights, fingerprint=about["fingerprint"], about=about)
+    return Method(name, compute, weights, fingerprint=about["fingerprint"], about=about)
 
 
 def _joined(name: str, first: FeatureMaps, second: FeatureMaps) -> FeatureMaps:
@@ -113,9 +117,7 @@ def position_features(volume: Volume) -> FeatureMaps:
     these Gaussians of the distance; distances are those in a body of standard size.
     """
     grid = model_grid(volume.grid)
-    from ..extract import _on_model_grid
-
-    body = body_mask(_on_model_grid(volume, grid), grid.spacing_mm)
+    body = body_mask(on_model_grid(volume, grid), grid.spacing_mm)
     cells = grid.coarsen(POSITION_STRIDE)
     relative = [_relative(body, axis, n) for axis, n in enumerate(cells.shape)]
     waves = np.random.default_rng(0).normal(size=(len(KERNELS_MM), WAVES_PER_KERNEL, 3))

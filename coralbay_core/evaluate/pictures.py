@@ -84,12 +84,12 @@ def _index(case: Case, position_mm: NDArray) -> tuple[int, ...]:
 def _show(
     axis: "Axes", case: Case, index: tuple[int, ...], name: str, mask: NDArray | None, scores: NDArray | None
 ) -> None:
-    """One plane: CT, heat map above its 80th percentile, outline of the structure."""
+    """One plane: CT, heat map above its 90th percentile, outline of the structure."""
     axis.imshow(
         plane(case.hu, index, name), cmap="gray", vmin=WINDOW_HU[0], vmax=WINDOW_HU[1], aspect=_aspect(case, name)
     )
     if scores is not None:
-        low, high = np.percentile(scores[case.body], (80, 100))
+        low, high = np.percentile(scores[case.body], (90, 100))
         shown = np.where(case.body & (scores >= low), scores, np.nan)
         axis.imshow(
             plane(shown, index, name), cmap="inferno", vmin=low, vmax=high, alpha=0.55, aspect=_aspect(case, name)

@@ -56,6 +56,7 @@ def _headline(summary: Summary, domain: str, models: list[str]) -> "Figure | Non
         _dots(axis, {name: own.get(key) for name, own in found.items()}, models)
         axis.set_title(_TITLES[key] + (", mm" if known[key].unit else ""), fontsize=9)
         axis.set_xlim(left=0)
+        axis.locator_params(axis="x", nbins=5)
     for axis in list(axes.flat)[len(keys) :]:
         axis.set_visible(False)
     for row in axes:

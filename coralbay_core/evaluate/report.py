@@ -77,16 +77,15 @@ def read_summary(path: Path) -> tuple[Summary, dict[str, Any], dict[str, dict[st
     """Estimates, where they come from, and what chance gives, from a `summary.json`."""
     content = json.loads(path.read_text("utf-8"))
     summary = {
-        domain: {
-            method: {
-                key: Estimate(**{k: float("nan") if v is None else v for k, v in values.items()})
-                for key, values in own.items()
-            }
-            for method, own in found.items()
-        }
+        domain: {method: {key: _estimate(values) for key, values in own.items()} for method, own in found.items()}
         for domain, found in content["estimates"].items()
     }
     return summary, content["about"], content["chance"]
+
+
+def _estimate(values: dict[str, Any]) -> Estimate:
+    value, low, high = (float("nan") if values[key] is None else float(values[key]) for key in ("value", "low", "high"))
+    return Estimate(value, low, high, values["groups"], values["values"])
 
 
 def headline_lines(evaluation: Evaluation) -> list[str]:

@@ -112,18 +112,14 @@ def open_methods(
 
 def _untrained(encoders: list[Encoder], device: str, store: FeatureStore | bool) -> Iterator[Method]:
     """Random weights in each architecture that is measured, under the same inference."""
-    trained = [encoder for encoder in encoders if isinstance(encoder, SwinEncoder) and encoder.name != "random"]
-    seen: dict[str, str] = {}
-    for encoder in trained:
-        twin = untrained(encoder, device=device)
-        if twin.fingerprint not in seen:
-            seen[twin.fingerprint] = encoder.name
-    several = len(seen) > 1
-    for encoder in trained:
-        twin = untrained(encoder, device=device)
-        if seen.get(twin.fingerprint) == encoder.name:
-            name = f"random ({encoder.name})" if several else "random"
-            yield encoder_method(twin, name=name, is_baseline=True, store=store)
+    twins: dict[str, tuple[str, SwinEncoder]] = {}
+    for encoder in encoders:
+        if isinstance(encoder, SwinEncoder) and encoder.name != "random":
+            twin = untrained(encoder, device=device)
+            twins.setdefault(twin.fingerprint, (encoder.name, twin))
+    for name, twin in twins.values():
+        shown = "random" if len(twins) == 1 else f"random ({name})"
+        yield encoder_method(twin, name=shown, is_baseline=True, store=store)
 
 
 def published_models() -> tuple[list[str], list[str]]:

@@ -35,7 +35,7 @@ class Setting:
     def features(self, case: Case) -> FeatureMaps:
         """Features of a case, computed once."""
         if case.name not in self._features:
-            self._features[case.name] = self.method.describe(case.volume)
+            self._features[case.name] = self.method.describe(case.volume, keep=case.domain == "real")
         return self._features[case.name]
 
     def pairs(self) -> Iterator[tuple[Case, Case, list[str]]]:
