@@ -12,8 +12,8 @@ from pathlib import Path
 
 from coralbay_core.card import DEFAULT_MODEL, parse_card
 from coralbay_core.evaluate.records import write_whole
-from coralbay_core.evaluate.report import read_summary
-from coralbay_core.evaluate.tables import HEADLINE, counted, make_table, markdown, reading, sections
+from coralbay_core.evaluate.report import as_markdown, read_findings
+from coralbay_core.evaluate.tables import HEADLINE
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs" / "evaluation.md"
@@ -24,37 +24,26 @@ BEGIN, END = "<!-- numbers: written by scripts/publish_evaluation.py -->", "<!--
 
 def numbers(report: Path) -> str:
     """Tables and sentences in Markdown, a heading level further down than in the report."""
-    summary, about, by_chance = read_summary(report / "summary.json")
-    models = [method["name"] for method in about["methods"] if not method["baseline"]]
-    baselines = [method["name"] for method in about["methods"] if method["baseline"]]
-    tables = [table for section in sections() if (table := make_table(section, summary, by_chance))]
-    shown = [markdown(table, summary, intervals=table.section is HEADLINE) for table in tables]
-    seconds = sum(sum(spent.values()) for spent in about["seconds"].values())
-    machine = about["environment"]
+    findings = read_findings(report / "summary.json")
+    seconds = sum(sum(spent.values()) for spent in findings.about["seconds"].values())
+    machine = findings.about["environment"]
     run = (
         f"Printed by `{COMMAND}` in {seconds / 60:.0f} minutes on {machine['threads']} thread(s) of a machine with "
-        f"{machine['cores']} cores and {machine['gpu'] or 'no GPU'}; {', '.join(_named(about))}."
+        f"{machine['cores']} cores and {machine['gpu'] or 'no GPU'}; {', '.join(_named(findings.about))}."
     )
-    lists = ["### What it says\n\n" + "\n".join(f"- {line}" for line in reading(summary, models, baselines))]
-    lists.append("### What was counted\n\n" + "\n".join(_bullet(line) for line in counted(about["cases"], summary)))
-    text = "\n".join([shown[0].replace("\n## ", "\n### "), *lists, *shown[1:]])
-    return run + "\n\n" + re.sub(r"^## ", "### ", text, flags=re.MULTILINE)
+    return run + "\n\n" + re.sub(r"^## ", "### ", as_markdown(findings), flags=re.MULTILINE).rstrip() + "\n"
 
 
 def _named(about: dict) -> list[str]:
     return [f"{m['name']} `{m['fingerprint'][:12]}`" for m in about["methods"] if not m["baseline"]]
 
 
-def _bullet(line: str) -> str:
-    return line if line.startswith("  ") else f"- {line}"
-
-
 def card_rows(report: Path) -> dict[str, str]:
     """The headline of the shipped model as values of its card, the best baseline beside each."""
-    summary, about, _ = read_summary(report / "summary.json")
-    rows = {"command": COMMAND, "scans": ", ".join(case["name"] for case in about["cases"])}
-    baselines = [method["name"] for method in about["methods"] if method["baseline"]]
-    for domain, found in summary.items():
+    findings = read_findings(report / "summary.json")
+    rows = {"command": COMMAND, "scans": ", ".join(case["name"] for case in findings.about["cases"])}
+    baselines = [method["name"] for method in findings.about["methods"] if method["baseline"]]
+    for domain, found in findings.summary.items():
         for key in HEADLINE.keys:
             own = found.get(DEFAULT_MODEL, {}).get(key)
             if own is None:

@@ -28,7 +28,7 @@ from coralbay_core.evaluate.names import SYNONYMS, WHOLES, canonical, is_lesion,
 from coralbay_core.evaluate.pictures import place, plane
 from coralbay_core.evaluate.records import Record
 from coralbay_core.evaluate.run import check_tasks
-from coralbay_core.evaluate.summary import Estimate, Measure, chance, estimate, measures, summarize
+from coralbay_core.evaluate.summary import Estimate, Measure, chance, compare, estimate, measures, summarize
 from coralbay_core.evaluate.tables import HEADLINE, make_table, markdown, reading, sections
 from coralbay_core.evaluate.tasks import TASKS, Setting
 from coralbay_core.evaluate.tasks.changes import CHANGES, TOGETHER
@@ -114,6 +114,8 @@ def test_interval_holds_the_mean_and_draws_whole_groups():
     assert high - low > 0.25
     assert (low, high) == bootstrap_interval(groups, np.mean)
     assert np.isnan(bootstrap_interval(groups[:1], np.mean)).all()
+    # The quick way for means draws the same groups.
+    np.testing.assert_allclose(bootstrap_interval(groups, lambda values: float(values.mean())), (low, high))
 
 
 def test_dice_and_surface_distance():
@@ -377,13 +379,33 @@ def test_tables_keep_domains_apart_and_mark_the_best():
     table = make_table(HEADLINE, summary, {"real": {"retrieval_ap": 0.01}})
     assert table.columns[0].endswith("(real)")
     assert table.columns[1].endswith("(phantom)")
-    text = markdown(table, summary)
+    text = markdown(table)
     assert "| box | **0.500** (0.400..0.600) | - |" in text
     assert "**5.0** (4.0..6.0)" in text
     assert "| (chance) | 0.010 |" in text
-    said = list(reading(summary, ["net"], ["box"]))
-    assert any("mAP, real: 0.200. Beaten by box (0.500)." in line for line in said)
-    assert any("error, real: 5.0 mm. No baseline is clearly better. Clearly better" in line for line in said)
+    apart = {
+        "retrieval_ap": {"box": Estimate(-0.3, -0.4, -0.2, 4, 20)},
+        "copy_mm": {"box": Estimate(-15, -17, 1, 4, 20)},
+    }
+    assert list(reading(summary, {"real": {"net": apart}})) == [
+        "net, click retrieval, mAP, real: 0.200, worse than box (0.500).",
+        "net, changed copy, error, real: 5.0 mm, not told apart from box (20.0).",
+    ]
+
+
+def test_methods_are_compared_on_the_same_structures():
+    """Structures differ by much more than the methods do, which a paired interval sees through."""
+    rng = np.random.default_rng(0)
+    names = [f"s{i}" for i in range(20)]
+    levels = rng.random(20)
+    records = [retrieval("net", "real", name, [level, level + 0.01]) for name, level in zip(names, levels, strict=True)]
+    records += [retrieval("box", "real", name, [level + 0.05]) for name, level in zip(names, levels, strict=True)]
+    made = compare(records, ["net"], ["box"], ["retrieval_ap"])["real"]["net"]["retrieval_ap"]["box"]
+    assert made.value == pytest.approx(-0.045)
+    assert made.low == pytest.approx(-0.045)
+    assert made.high < 0
+    own = summarize(records)["real"]["net"]["retrieval_ap"]
+    assert own.high - own.low > 0.1
 
 
 def test_every_column_is_a_measure_and_every_measure_has_a_name_of_its_own():

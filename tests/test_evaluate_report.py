@@ -11,7 +11,7 @@ from coralbay_core import geometry
 from coralbay_core.card import DEFAULT_MODEL, load_card, parse_card
 from coralbay_core.cli import run
 from coralbay_core.evaluate import gate
-from coralbay_core.evaluate.report import read_summary
+from coralbay_core.evaluate.report import read_findings
 from coralbay_core.phantom import LABELS, make_phantom
 from coralbay_core.volume import Grid, Volume
 from coralbay_core.volume_io import save_map
@@ -79,18 +79,18 @@ def test_lines_say_where_they_come_from(report):
 
 
 def test_the_summary_is_of_these_lines(report):
-    summary, _, by_chance = read_summary(report / "summary.json")
+    findings = read_findings(report / "summary.json")
     lines = [json.loads(line) for line in (report / "results.jsonl").read_text().splitlines()[1:]]
     values = [v for line in lines if line["task"] == "retrieval" for v in line["values"]["ap"]]
-    made = summary["real"]["hu-patch"]["retrieval_ap"]
+    made = findings.summary["real"]["hu-patch"]["retrieval_ap"]
     assert made.value == pytest.approx(np.mean(values), abs=1e-5)
     assert made.low <= made.value <= made.high
-    assert made.value > 3 * by_chance["real"]["retrieval_ap"]
+    assert made.value > 3 * findings.chance["real"]["retrieval_ap"]
 
 
 def test_text_and_page_hold_the_numbers(report):
-    summary, *_ = read_summary(report / "summary.json")
-    shown = f"{summary['real']['hu-patch']['retrieval_ap'].value:.3f}"
+    findings = read_findings(report / "summary.json")
+    shown = f"{findings.summary['real']['hu-patch']['retrieval_ap'].value:.3f}"
     for name in ("report.md", "report.html"):
         text = (report / name).read_text()
         assert shown in text
@@ -192,3 +192,23 @@ def test_docs_hold_a_place_for_the_numbers(publish, report):
     numbers = publish.numbers(report)
     assert "### At a glance" in numbers
     assert publish.BEGIN not in numbers
+
+
+# --- real scans ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_real_scans(ct_pack, tmp_path):
+    """Labels of different origin meet under one name, lesions stay out, and context beats patches by far."""
+    arguments = ["--model", "hu-context", "--model", "hu-patch", "--no-phantom", "--no-baselines", "--tasks", "across"]
+    assert run(["evaluate", "--data", str(ct_pack / "labelled"), *arguments, "-o", str(tmp_path)]) == 0
+    findings = read_findings(tmp_path / "summary.json")
+    cases = {case["name"]: case for case in findings.about["cases"]}
+    assert "sts_013" not in cases  # nothing but a tumour is labelled
+    assert cases["lung1_003"]["left_out"] == ["GTV-2", "GTV-1", "GTV-3"]
+    assert set(cases["lung1_002"]["structures"]) == {"esophagus", "heart", "lung_left", "lung_right", "spinal_cord"}
+    context, patch = (findings.summary["real"][name] for name in ("hu-context", "hu-patch"))
+    assert context["match_hit"].groups == 24
+    assert context["match_hit_partly"].groups == 32
+    assert context["match_hit"].value > patch["match_hit"].value + 0.2
+    assert context["across_ap"].value > patch["across_ap"].value

@@ -1,5 +1,6 @@
 """``evaluate``."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -42,7 +43,8 @@ def evaluate(
         raise InputError("not a folder", where=out, hint="choose another name for -o")
     if not data and not phantom:
         raise InputError("nothing to measure on", expected="--data DIR, or the phantom")
-    from ..evaluate import headline_lines, measure, open_cases, open_methods, published_models, write_report
+    from ..evaluate import find, headline_lines, measure, open_cases, open_methods, published_models, write_report
+    from ..evaluate.records import plain
     from ..evaluate.run import check_tasks
 
     chosen = check_tasks(None if tasks is None else tasks.split(","))
@@ -56,22 +58,16 @@ def evaluate(
             note(method.notice)
     cases = open_cases(data or [], layout=layout, phantom=phantom, limit=limit, report=_progress())
     evaluation = measure(methods, cases, tasks=chosen, seed=seed, report=_progress())
-    written = write_report(evaluation, out)
+    findings = find(evaluation)
+    written = write_report(evaluation, out, findings)
     emit(
         "evaluate",
         as_json=as_json,
         inputs={"data": data, "models": [m.name for m in methods if not m.is_baseline], "tasks": chosen, "seed": seed},
         outputs=written,
-        results=evaluation.about | {"records": len(evaluation.records), "estimates": estimates_of(written["summary"])},
-        lines=headline_lines(evaluation),
+        results=plain(asdict(findings)),
+        lines=headline_lines(findings),
     )
-
-
-def estimates_of(summary: Path) -> object:
-    """The numbers of a summary that was written."""
-    import json
-
-    return json.loads(summary.read_text("utf-8"))["estimates"]
 
 
 def _progress():

@@ -9,7 +9,7 @@
 """
 
 from .layouts import LAYOUTS, find_cases
-from .report import headline_lines, write_report
+from .report import find, headline_lines, read_findings, write_report
 from .run import Evaluation, measure, open_cases, open_methods, published_models
 from .summary import summarize
 from .tasks import TASKS
@@ -18,12 +18,14 @@ __all__ = [
     "LAYOUTS",
     "TASKS",
     "Evaluation",
+    "find",
     "find_cases",
     "headline_lines",
     "measure",
     "open_cases",
     "open_methods",
     "published_models",
+    "read_findings",
     "summarize",
     "write_report",
 ]

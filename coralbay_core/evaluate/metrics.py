@@ -73,9 +73,10 @@ def nearest_votes(similarity: NDArray, labels: NDArray[np.integer], k: int = 5) 
     return votes.argmax(1)
 
 
-def bootstrap_interval(
-    groups: Sequence[NDArray], statistic: Callable[[NDArray], float], *, seed: int = 0, resamples: int = RESAMPLES
-) -> tuple[float, float]:
+Statistic = Callable[[NDArray], float]
+
+
+def bootstrap_interval(groups: Sequence[NDArray], statistic: Statistic, *, seed: int = 0) -> tuple[float, float]:
     """95 % interval of a statistic of pooled values, when whole groups are drawn with replacement.
 
     Values of one structure or case resemble each other, so they are drawn together.
@@ -88,11 +89,35 @@ def bootstrap_interval(
     """
     if len(groups) < 2:
         return float("nan"), float("nan")
-    rng = np.random.default_rng(seed)
-    values = [
-        statistic(np.concatenate([groups[i] for i in rng.integers(len(groups), size=len(groups))]))
-        for _ in range(resamples)
-    ]
+    return _percentiles(_resampled(groups, statistic, _draws(len(groups), seed)))
+
+
+def difference_interval(
+    groups: Sequence[NDArray], others: Sequence[NDArray], statistic: Statistic, *, seed: int = 0
+) -> tuple[float, float]:
+    """95 % interval of how much a statistic of `groups` exceeds that of `others`, when both are drawn in pairs.
+
+    Two methods are good and bad at the same structures, so their difference is surer than either number.
+    """
+    if len(groups) < 2:
+        return float("nan"), float("nan")
+    draws = _draws(len(groups), seed)
+    return _percentiles(_resampled(groups, statistic, draws) - _resampled(others, statistic, draws))
+
+
+def _draws(count: int, seed: int) -> NDArray[np.integer]:
+    return np.random.default_rng(seed).integers(count, size=(RESAMPLES, count))
+
+
+def _resampled(groups: Sequence[NDArray], statistic: Statistic, draws: NDArray[np.integer]) -> NDArray[np.float64]:
+    if statistic is np.mean:
+        # The mean of drawn groups needs only their sums and sizes.
+        sums, sizes = np.array([group.sum() for group in groups]), np.array([len(group) for group in groups])
+        return np.asarray(sums[draws].sum(1) / sizes[draws].sum(1))
+    return np.array([statistic(np.concatenate([groups[i] for i in draw])) for draw in draws])
+
+
+def _percentiles(values: NDArray[np.float64]) -> tuple[float, float]:
     low, high = np.percentile(values, (2.5, 97.5))
     return float(low), float(high)
 

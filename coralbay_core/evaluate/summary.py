@@ -1,16 +1,14 @@
 """Records to the numbers of a table: one estimate with its interval a method, measure and domain."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .metrics import bootstrap_interval
+from .metrics import Statistic, bootstrap_interval, difference_interval
 from .records import Record
-
-Statistic = Callable[[NDArray], float]
 
 
 @dataclass(frozen=True)
@@ -43,14 +41,14 @@ class Measure:
     only: tuple[tuple[str, str], ...] = ()
     grouped_by: tuple[str, ...] = ("case", "target", "structure", "landmark", "change")
 
-    def groups(self, records: Iterable[Record]) -> list[NDArray[np.float64]]:
+    def groups(self, records: Iterable[Record]) -> dict[tuple, NDArray[np.float64]]:
         """Finite values of matching records, by what is drawn together."""
         pooled: dict[tuple, list[float]] = {}
         for record in records:
             if record.task == self.task and all(record.keys.get(k) == v for k, v in self.only):
                 key = tuple(record.keys.get(k) for k in self.grouped_by)
                 pooled.setdefault(key, []).extend(_finite(record.values.get(self.value)))
-        return [np.array(values) for values in pooled.values() if values]
+        return {key: np.array(values) for key, values in pooled.items() if values}
 
 
 def _finite(value: Any) -> list[float]:
@@ -168,12 +166,47 @@ def summarize(records: Sequence[Record], seed: int = 0) -> Summary:
 
 def estimate(measure: Measure, records: Iterable[Record], seed: int = 0) -> Estimate | None:
     """The number of a measure, or None without values."""
-    groups = measure.groups(records)
+    groups = list(measure.groups(records).values())
     if not groups:
         return None
     pooled = np.concatenate(groups)
     low, high = bootstrap_interval(groups, measure.statistic, seed=seed)
     return Estimate(float(measure.statistic(pooled)), low, high, len(groups), len(pooled))
+
+
+Differences = dict[str, dict[str, dict[str, dict[str, Estimate]]]]
+"""How much a model exceeds a baseline: by domain, model, key of the measure and baseline."""
+
+
+def compare(
+    records: Sequence[Record], models: Sequence[str], baselines: Sequence[str], keys: Sequence[str], seed: int = 0
+) -> Differences:
+    """Models less baselines on the same structures or scans, with intervals of the difference."""
+    chosen = [measure for measure in measures() if measure.key in keys]
+    result: Differences = {}
+    for domain in dict.fromkeys(record.domain for record in records):
+        own = {name: [r for r in records if (r.domain, r.method) == (domain, name)] for name in (*models, *baselines)}
+        for measure in chosen:
+            groups = {name: measure.groups(found) for name, found in own.items()}
+            for model in models:
+                for baseline in baselines:
+                    made = _difference(groups[model], groups[baseline], measure.statistic, seed)
+                    if made is not None:
+                        result.setdefault(domain, {}).setdefault(model, {}).setdefault(measure.key, {})[baseline] = made
+    return result
+
+
+def _difference(
+    own: dict[tuple, NDArray], other: dict[tuple, NDArray], statistic: Statistic, seed: int
+) -> Estimate | None:
+    both = [key for key in own if key in other]
+    if not both:
+        return None
+    pair = [own[key] for key in both], [other[key] for key in both]
+    pooled = [np.concatenate(groups) for groups in pair]
+    low, high = difference_interval(*pair, statistic, seed=seed)
+    value = float(statistic(pooled[0]) - statistic(pooled[1]))
+    return Estimate(value, low, high, len(both), len(pooled[0]))
 
 
 def chance(records: Iterable[Record], domain: str) -> dict[str, float]:

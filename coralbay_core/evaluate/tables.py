@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .metrics import RESAMPLES
-from .summary import Estimate, Measure, Summary, measures
+from .summary import Differences, Estimate, Measure, Summary, measures
 
 DOMAINS = {"real": "real", "phantom": "phantom"}
 WIDEST = 14
@@ -201,7 +201,7 @@ def _chance_cell(chance: dict[str, dict[str, float]], domain: str, measure: Meas
     return Cell("-" if value is None else _number(value, measure))
 
 
-def markdown(table: Table, summary: Summary, *, intervals: bool = True) -> str:
+def markdown(table: Table, *, intervals: bool = True) -> str:
     """A table in Markdown, with intervals in its cells."""
     lines = (
         [f"## {table.section.title}", "", table.section.text, ""]
@@ -244,45 +244,31 @@ def counted(records_about: Sequence[dict], summary: Summary) -> list[str]:
             ("copies_mm", "points in {groups} changed blocks"),
         ):
             if key in first:
-                lines.append(f"  - {first[key].values} " + what.format(groups=first[key].groups))
+                lines.append(f"  {first[key].values} " + what.format(groups=first[key].groups))
     lines.append(f"Intervals: 95 %, bootstrap over structures or scans ({RESAMPLES} resamples, seeded).")
     return lines
 
 
-def reading(summary: Summary, models: Sequence[str], baselines: Sequence[str]) -> Iterator[str]:
-    """What beats a model, said plainly, for each of the measures that decide."""
+def reading(summary: Summary, differences: Differences) -> Iterator[str]:
+    """What beats a model and what it beats, said plainly, for each of the measures that decide."""
     known = {measure.key: measure for measure in measures()}
-    for model in models:
-        for key in HEADLINE.keys:
-            for domain in DOMAINS:
-                own = summary.get(domain, {}).get(model, {}).get(key)
-                if own is not None:
-                    yield _verdict(summary[domain], known[key], domain, model, own, baselines)
+    for domain, models in differences.items():
+        for model, found in models.items():
+            for key in HEADLINE.keys:
+                if key in found:
+                    yield _verdict(summary[domain], known[key], domain, model, found[key])
 
 
 def _verdict(
-    found: dict[str, dict[str, Estimate]],
-    measure: Measure,
-    domain: str,
-    model: str,
-    own: Estimate,
-    baselines: Sequence[str],
+    found: dict[str, dict[str, Estimate]], measure: Measure, domain: str, model: str, apart: dict[str, Estimate]
 ) -> str:
+    """One sentence a measure; a difference counts if its interval does not hold zero."""
     sign = -1 if measure.unit else 1
-    better: list[str] = []
-    unclear: list[str] = []
-    for name in baselines:
-        other = found.get(name, {}).get(measure.key)
-        if other is None or other.value == own.value:
-            continue
-        apart = sign * (other.value - own.value)
-        overlap = not (own.high < other.low or other.high < own.low)
-        if apart > 0:
-            (unclear if overlap else better).append(f"{name} ({_number(other.value, measure)})")
-        elif overlap:
-            unclear.append(f"{name} ({_number(other.value, measure)})")
-    title = _TITLES.get(measure.key, measure.title)
-    unit = " mm" if measure.unit else ""
-    line = f"{model}, {title}, {domain}: {_number(own.value, measure)}{unit}."
-    line += f" Beaten by {', '.join(better)}." if better else " No baseline is clearly better."
-    return line + (f" Not told apart from {', '.join(unclear)}." if unclear else " Clearly better than the others.")
+    sides: dict[str, list[str]] = {"worse than": [], "not told apart from": [], "better than": []}
+    for name, difference in apart.items():
+        low, high = sorted((sign * difference.low, sign * difference.high))
+        side = "better than" if low > 0 else "worse than" if high < 0 else "not told apart from"
+        sides[side].append(f"{name} ({_number(found[name][measure.key].value, measure)})")
+    title, unit = _TITLES.get(measure.key, measure.title), " mm" if measure.unit else ""
+    said = "; ".join(f"{side} {', '.join(names)}" for side, names in sides.items() if names)
+    return f"{model}, {title}, {domain}: {_number(found[model][measure.key].value, measure)}{unit}, {said}."
