@@ -13,10 +13,11 @@ VIRTUAL_DISPLAY := xvfb-run --auto-servernum --server-args="-screen 0 1400x900x2
 export QT_API := pyside6
 
 .DEFAULT_GOAL := help
-.PHONY: help setup libraries virtual-display demo test test-slow lint wheel-smoke bench-encoder clean
+.PHONY: help setup libraries virtual-display demo test test-slow lint evaluate evaluate-reference wheel-smoke \
+  bench-encoder clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
 
 setup: $(STAMP) ## Make .venv and install everything into it
 
@@ -52,6 +53,17 @@ lint: $(STAMP) ## Style, types and import directions
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
+# Labelled scans to measure on, and where the report goes.
+DATA := ../shared/ct/labelled
+EVALUATION_OUT := evaluation
+
+evaluate: $(STAMP) ## Measure the shipped weights beside baselines; renews docs/evaluation.md and the model card
+	$(VENV)/bin/coralbay evaluate --data "$(DATA)" -o $(EVALUATION_OUT)
+	$(PYTHON_VENV) scripts/publish_evaluation.py $(EVALUATION_OUT)
+
+evaluate-reference: $(STAMP) ## Renew what `make test` expects of the shipped weights, after they were replaced
+	$(PYTHON_VENV) -m coralbay_core.evaluate.gate tests/phantom_reference.json
+
 wheel-smoke: $(STAMP) ## Build the wheel and use it where the sources are not
 	@sh scripts/wheel_smoke.sh $(PYTHON_VENV)
 
@@ -59,4 +71,4 @@ bench-encoder: $(STAMP) ## Speed of the backbone against MONAI's, minutes (ARGS=
 	$(PYTHON_VENV) benchmarks/encoder.py $(ARGS)
 
 clean: ## Remove what the other targets made, the environment included
-	rm -rf $(VENV) $(DEMO_OUT) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(DEMO_OUT) $(EVALUATION_OUT) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

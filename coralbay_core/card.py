@@ -8,6 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, get_args
 
+from .cards import WITHOUT_WEIGHTS
 from .encoder import Preprocessing, Tiling
 from .errors import MissingFileError, WeightsError
 from .swin3d import Swin3DConfig
@@ -204,6 +205,8 @@ def list_cards() -> list[str]:
 
 def load_card(name: str) -> ModelCard:
     """The card of a model by its name."""
+    if name in WITHOUT_WEIGHTS:
+        raise WeightsError("has no weights and no card", where=name, hint="use it by its name: --model " + name)
     if name not in list_cards():
         raise WeightsError("unknown model", found=name, expected=f"one of {', '.join(list_cards())}, or a path")
     return parse_card((files(__package__) / "cards" / f"{name}.toml").read_text("utf-8"), name)

@@ -179,7 +179,7 @@ def extract(
     """
     strides = check_strides(encoder, strides)
     grid = model_grid(volume.grid, encoder.preprocessing.spacing_mm)
-    model_hu = _on_model_grid(volume, grid)
+    model_hu = on_model_grid(volume, grid)
     body = body_mask(model_hu, encoder.preprocessing.spacing_mm)
     lattice = make_lattice(grid.shape, encoder.tiling.tile, encoder.tiling.step)
     region = region_of(grid, roi_mm, lattice.cell)
@@ -194,8 +194,8 @@ def extract(
     return _assemble(blenders, grid, body, region, encoder)
 
 
-def _on_model_grid(volume: Volume, grid: Grid) -> NDArray[np.float32]:
-    """HU on the model grid; around an oblique volume there is air."""
+def on_model_grid(volume: Volume, grid: Grid) -> NDArray[np.float32]:
+    """HU on a model grid of the volume; around an oblique volume there is air."""
     aligned = geometry.is_axis_aligned(volume.affine)
     return resample(volume.data, volume.grid, grid, fill=None if aligned else AIR_HU)
 

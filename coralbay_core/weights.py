@@ -10,11 +10,12 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from . import fetch
+from . import fetch, handmade
 from .card import DEFAULT_MODEL, MERGINGS, ModelCard, list_cards, load_card, open_card, parse_card
+from .cards import WITHOUT_WEIGHTS
 from .checkpoints import SUFFIXES, Mapped, infer_config, map_keys, read_tensors
 from .checkpoints.keys import shortened
-from .encoder import Preprocessing, SwinEncoder, Tiling
+from .encoder import Encoder, Preprocessing, SwinEncoder, Tiling
 from .errors import MissingFileError, WeightsError
 from .swin3d import Swin3D
 
@@ -30,8 +31,11 @@ def load_encoder(
     axis_codes: Sequence[str] | None = None,
     spacing_mm: float | None = None,
     window_hu: tuple[float, float] | None = None,
-) -> SwinEncoder:
+) -> Encoder:
     """An encoder by the name of its card, or from a checkpoint of the SwinUNETR family.
+
+    Three names have no weights and need none: ``hu-patch`` and ``hu-context`` (see `handmade`), and ``random``, the
+    network of the default model with random weights.
 
     Parameters
     ----------
@@ -61,6 +65,9 @@ def load_encoder(
     What is said here takes precedence over the card.
     """
     said = {"merging": merging, "axis_codes": axis_codes, "spacing_mm": spacing_mm, "window_hu": window_hu}
+    if str(name_or_path) in WITHOUT_WEIGHTS:
+        _require_nothing_said(str(name_or_path), said | {"card": card, "part": part})
+        return _without_weights(str(name_or_path), device, precision)
     settled, weights = open_weights(name_or_path, card=card, part=part, **said)
     encoder = SwinEncoder(
         build(settled, weights.state), settled.name, settled.preprocessing, settled.tiling, device, precision
@@ -68,6 +75,38 @@ def load_encoder(
     encoder.notice = settled.notice
     encoder.ignored = tuple(sorted(weights.ignored))
     return encoder
+
+
+def untrained(
+    like: ModelCard | SwinEncoder, *, device: str = "auto", precision: torch.dtype | None = None, seed: int = 0
+) -> SwinEncoder:
+    """The network of a model as it was before training: same architecture, preprocessing and tiling, named ``random``.
+
+    Parameters
+    ----------
+    like : ModelCard or SwinEncoder
+    device, precision : optional
+        As of `load_encoder`.
+    seed : int
+        Of the weights.
+    """
+    config = like.architecture if isinstance(like, ModelCard) else like.backbone.config
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        backbone = Swin3D(config)
+    return SwinEncoder(backbone, "random", like.preprocessing, like.tiling, device, precision)
+
+
+def _without_weights(name: str, device: str, precision: torch.dtype | None) -> Encoder:
+    if name == "random":
+        return untrained(load_card(DEFAULT_MODEL), device=device, precision=precision)
+    return handmade.handmade_encoder(name, device)
+
+
+def _require_nothing_said(name: str, said: dict[str, Any]) -> None:
+    options = [key for key, value in said.items() if value is not None]
+    if options:
+        raise WeightsError("has no weights to describe", where=name, found=", ".join(options), hint="leave them out")
 
 
 def open_weights(
@@ -205,6 +244,8 @@ def save_weights(path: str | Path, backbone: Swin3D, card_text: str, dtype: torc
 
 def verify_weights(name_or_path: str | Path, *, card: str | Path | ModelCard | None = None) -> fetch.Verified:
     """Compare the checksum of weights with the card of their model, or of the card that has the same one."""
+    if str(name_or_path) in WITHOUT_WEIGHTS:
+        raise WeightsError("has no weights", where=name_or_path, hint="there is nothing to verify")
     if not is_path(name_or_path):
         known = load_card(str(name_or_path))
         return fetch.verify(known) if known.source is not None else fetch.compare(_file_of(known), known)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from coralbay_core.cards import WITHOUT_WEIGHTS
 from coralbay_core.volume import Grid, LabelVolume, Volume
 
 from .jobs import Report
@@ -49,9 +50,9 @@ class Encoders:
 
 
 def model_names() -> list[str]:
-    """Names of the models that come with the package, read from their cards without importing torch."""
+    """Names of the models that the package knows, those without weights last; found without importing torch."""
     names = [entry.name for entry in (files("coralbay_core") / "cards").iterdir()]
-    return sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml"))
+    return [*sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml")), *WITHOUT_WEIGHTS]
 
 
 def open_volume(path: Path, series: str | None, report: Report, cancelled: Cancelled) -> Volume:

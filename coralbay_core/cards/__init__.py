@@ -1,1 +1,8 @@
 """Model cards (TOML) and the weights that ship with the package."""
+
+WITHOUT_WEIGHTS = {
+    "hu-patch": "No network: mean and spread of HU around each place.",
+    "hu-context": "No network: the same, and the mean HU at 26 offsets of 24 and of 48 mm.",
+    "random": "The network of the default model with random weights: what training has to beat.",
+}
+"""What can be used as a model and has no card, with a line on each; known without importing torch."""

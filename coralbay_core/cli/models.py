@@ -22,11 +22,12 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="Model, as `models lis
 def list_models(as_json: Json = False) -> None:
     """List the models that the package knows."""
     from ..card import DEFAULT_MODEL, list_cards, load_card
+    from ..cards import WITHOUT_WEIGHTS
     from ..weights import is_here
 
     cards = {name: load_card(name) for name in list_cards()}
     here = {name: is_here(card) for name, card in cards.items()}
-    models = [
+    models: list[dict[str, Any]] = [
         {
             "name": name,
             "summary": card.summary,
@@ -36,8 +37,12 @@ def list_models(as_json: Json = False) -> None:
         }
         for name, card in cards.items()
     ]
+    models += [
+        {"name": name, "summary": summary, "license": "", "noncommercial": False, "here": True}
+        for name, summary in WITHOUT_WEIGHTS.items()
+    ]
     state = {name: "default" if name == DEFAULT_MODEL else "here" if here[name] else "to fetch" for name in cards}
-    lines = [f"{name:<14} {state[name]:<9} {card.summary}" for name, card in cards.items()]
+    lines = [f"{m['name']:<14} {state.get(m['name'], 'built in'):<9} {m['summary']}" for m in models]
     emit("models list", as_json=as_json, inputs={}, results={"default": DEFAULT_MODEL, "models": models}, lines=lines)
 
 
@@ -45,9 +50,33 @@ def list_models(as_json: Json = False) -> None:
 def show(model: Name, as_json: Json = False) -> None:
     """Print the card of a model: what it is, what it expects, what it was trained on and how it measures."""
     from ..card import load_card
+    from ..cards import WITHOUT_WEIGHTS
 
+    if model in WITHOUT_WEIGHTS:
+        _show_built_in(model, as_json)
+        return
     card = load_card(model)
     emit("models show", as_json=as_json, inputs={"model": model}, results=card.described(), lines=_card_lines(card))
+
+
+def _show_built_in(model: str, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from ..cards import WITHOUT_WEIGHTS
+    from ..weights import load_encoder
+
+    encoder = load_encoder(model, device="cpu")
+    results: dict[str, Any] = {
+        "name": model,
+        "summary": WITHOUT_WEIGHTS[model],
+        "stages": {stage.stride: stage.channels for stage in encoder.stages},
+        "preprocessing": asdict(encoder.preprocessing),
+        "fingerprint": encoder.fingerprint,
+    }
+    lines = table({key: results[key] for key in ("name", "summary", "fingerprint")})
+    for section in ("stages", "preprocessing"):
+        lines += _section(section, results[section])
+    emit("models show", as_json=as_json, inputs={"model": model}, results=results, lines=lines)
 
 
 @app.command("fetch")

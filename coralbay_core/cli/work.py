@@ -27,8 +27,8 @@ def open_model(model: str | None, device: str) -> "Encoder":
     from ..weights import load_encoder
 
     encoder = load_encoder(model or DEFAULT_MODEL, device=device)
-    if encoder.notice:
-        note(encoder.notice)
+    if notice := getattr(encoder, "notice", ""):
+        note(notice)
     return encoder
 
 

@@ -1,0 +1,80 @@
+"""``evaluate``."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import InputError
+from .options import Device, Json
+from .output import Progress, emit, note
+
+
+def evaluate(
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="REPORT", help="Folder for tables, plots and pictures.")],
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="DIR", help="Folder of labelled CTs; may be repeated.  [default: the phantom alone]"),
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(metavar="M", help="Model, by name or path; may be repeated.  [default: coralbay-mini]"),
+    ] = None,
+    published: Annotated[
+        bool, typer.Option("--published", help="Also all models of `models list` whose weights are here.")
+    ] = False,
+    tasks: Annotated[
+        str | None,
+        typer.Option(metavar="A,B", help="Of retrieval, across, fewshot, changes, regions.  [default: all]"),
+    ] = None,
+    layout: Annotated[
+        str, typer.Option(metavar="NAME", help="folders, totalsegmentator, btcv, amos, msd, or auto.")
+    ] = "auto",
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many scans of each folder.")] = None,
+    phantom: Annotated[bool, typer.Option(help="Also measure on the phantom, in columns of its own.")] = True,
+    baselines: Annotated[bool, typer.Option(help="Also measure what needs no training.")] = True,
+    seed: Annotated[int, typer.Option(min=0, help="Of clicks, changes and intervals.")] = 0,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Measure models on labelled CTs, beside baselines: retrieval, matching, few-shot, robustness, k-NN."""
+    if out.exists() and not out.is_dir():
+        raise InputError("not a folder", where=out, hint="choose another name for -o")
+    if not data and not phantom:
+        raise InputError("nothing to measure on", expected="--data DIR, or the phantom")
+    from ..evaluate import find, headline_lines, measure, open_cases, open_methods, published_models, write_report
+    from ..evaluate.records import plain
+    from ..evaluate.run import check_tasks
+
+    chosen = check_tasks(None if tasks is None else tasks.split(","))
+    here, absent = published_models()
+    wanted = [*(model or []), *(here if published else [])]
+    if published and absent:
+        note(f"no weights here, so no numbers: {', '.join(absent)}")
+    methods = open_methods(wanted, device=device, store=True, baselines=baselines)
+    for method in methods:
+        if method.notice:
+            note(method.notice)
+    cases = open_cases(data or [], layout=layout, phantom=phantom, limit=limit, report=_progress())
+    evaluation = measure(methods, cases, tasks=chosen, seed=seed, report=_progress())
+    findings = find(evaluation)
+    written = write_report(evaluation, out, findings)
+    emit(
+        "evaluate",
+        as_json=as_json,
+        inputs={"data": data, "models": [m.name for m in methods if not m.is_baseline], "tasks": chosen, "seed": seed},
+        outputs=written,
+        results=plain(asdict(findings)),
+        lines=headline_lines(findings),
+    )
+
+
+def _progress():
+    """Progress of several things in a row: each one's counts under its own name."""
+    known: dict[str, Progress] = {}
+
+    def report(what: str, done: int, total: int) -> None:
+        known.setdefault(what, Progress(what))(done, total)
+
+    return report

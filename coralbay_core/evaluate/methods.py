@@ -1,0 +1,137 @@
+"""What is compared: encoders, and two descriptors that know where a voxel lies in the body.
+
+Everything that follows works on `FeatureMaps`, so a method only says how a scan becomes some. Position is no `Encoder`:
+an encoder sees tiles and cannot know where in the patient they were cut.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..encoder import Encoder
+from ..extract import DEFAULT_STRIDES, extract, on_model_grid
+from ..features import FeatureMap, FeatureMaps
+from ..preprocess import body_mask, model_grid
+from ..similarity import HeatMap, heat_map
+from ..store import FeatureStore
+from ..volume import Volume
+
+POSITION_STRIDE = 6
+# Size of the box that a body is scaled to, mm (z, y, x): that of a torso, so that distances stay distances.
+BODY_MM = np.array([400.0, 250.0, 380.0])
+# Widths of the kernels of nearness, mm; the widest still tells the ends of a body apart.
+KERNELS_MM = (20.0, 40.0, 80.0, 160.0)
+WAVES_PER_KERNEL = 24
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to describe scans.
+
+    Parameters
+    ----------
+    name : str
+    compute : callable
+        Volume, and whether its features are worth keeping on disk, to FeatureMaps.
+    weights : mapping of int to float, optional
+        Of the strides in a heat map; equal by default.
+    is_baseline : bool
+    fingerprint : str
+    about : dict
+        What it is, for the record.
+    notice : str
+        What whoever uses the results must know of the license.
+    """
+
+    name: str
+    compute: Callable[[Volume, bool], FeatureMaps]
+    weights: Mapping[int, float] | None = None
+    is_baseline: bool = True
+    fingerprint: str = ""
+    about: dict[str, Any] = field(default_factory=dict)
+    notice: str = ""
+
+    def describe(self, volume: Volume, *, keep: bool = False) -> FeatureMaps:
+        """Features of a scan; those of changed copies are not kept."""
+        return self.compute(volume, keep)
+
+    def heat(self, features: FeatureMaps, position_mm: NDArray, query: FeatureMaps | None = None) -> HeatMap:
+        """The heat map of a click, in the scan itself or in another one."""
+        return heat_map(features, position_mm, weights=self.weights, query_features=query)
+
+
+def encoder_method(
+    encoder: Encoder, *, name: str = "", is_baseline: bool = False, store: FeatureStore | bool = False
+) -> Method:
+    """Features of an encoder at the strides that commands use by default, as far as it has them."""
+    from ..pipeline import features_for
+
+    known = [stage.stride for stage in encoder.stages]
+    strides = [stride for stride in DEFAULT_STRIDES if stride in known] or known
+
+    def compute(volume: Volume, keep: bool) -> FeatureMaps:
+        return features_for(volume, encoder, strides=strides, store=store if keep else False)
+
+    about = {
+        "fingerprint": encoder.fingerprint,
+        "precision": str(encoder.precision).removeprefix("torch."),
+        "device": str(encoder.device),
+        "strides": strides,
+        "tile": encoder.tiling.tile,
+        "step": encoder.tiling.step,
+    }
+    notice = getattr(encoder, "notice", "")
+    return Method(name or encoder.name, compute, None, is_baseline, encoder.fingerprint, about, notice)
+
+
+def position_method() -> Method:
+    """Where a voxel lies in the box of the body; its cosine falls with the distance."""
+    about = {"fingerprint": "position-1"}
+    return Method("position", lambda volume, keep: position_features(volume), fingerprint="position-1", about=about)
+
+
+def patch_and_position_method(patch: Encoder) -> Method:
+    """HU statistics and position together, equal parts of the heat map."""
+    name = f"{patch.name} + position"
+
+    def compute(volume: Volume, keep: bool) -> FeatureMaps:
+        return _joined(name, extract(volume, patch), position_features(volume))
+
+    weights = dict.fromkeys(DEFAULT_STRIDES, 1.0) | {POSITION_STRIDE: float(len(DEFAULT_STRIDES))}
+    about = {"fingerprint": f"{patch.fingerprint}+position-1"}
+    return Method(name, compute, weights, fingerprint=about["fingerprint"], about=about)
+
+
+def _joined(name: str, first: FeatureMaps, second: FeatureMaps) -> FeatureMaps:
+    stages = dict(sorted((first.stages | second.stages).items()))
+    return FeatureMaps(stages, first.grid, first.body, name, f"{first.fingerprint}+{second.fingerprint}")
+
+
+def position_features(volume: Volume) -> FeatureMaps:
+    """Waves of many lengths over the box of the body: the cosine of two places falls with their distance.
+
+    The waves are drawn from the spectra of Gaussians of several widths, so their inner product approaches the mean of
+    these Gaussians of the distance; distances are those in a body of standard size.
+    """
+    grid = model_grid(volume.grid)
+    body = body_mask(on_model_grid(volume, grid), grid.spacing_mm)
+    cells = grid.coarsen(POSITION_STRIDE)
+    relative = [_relative(body, axis, n) for axis, n in enumerate(cells.shape)]
+    waves = np.random.default_rng(0).normal(size=(len(KERNELS_MM), WAVES_PER_KERNEL, 3))
+    waves = (waves / np.array(KERNELS_MM)[:, None, None]).reshape(-1, 3)
+    phase = [np.multiply.outer(waves[:, axis], relative[axis] * BODY_MM[axis]) for axis in range(3)]
+    total = phase[0][:, :, None, None] + phase[1][:, None, :, None] + phase[2][:, None, None, :]
+    data = np.concatenate([np.cos(total), np.sin(total)]).astype(np.float16)
+    stages = {POSITION_STRIDE: FeatureMap(POSITION_STRIDE, data, cells)}
+    return FeatureMaps(stages, grid, body, "position", "position-1")
+
+
+def _relative(body: NDArray[np.bool_], axis: int, cells: int) -> NDArray[np.float64]:
+    """Centers of the cells along an axis, 0 and 1 at the ends of the body."""
+    covered = np.flatnonzero(body.any(tuple(a for a in range(3) if a != axis)))
+    low, high = (covered[0], covered[-1] + 1) if len(covered) else (0, body.shape[axis])
+    centers = (np.arange(cells) + 0.5) * POSITION_STRIDE
+    return (centers - low) / (high - low)

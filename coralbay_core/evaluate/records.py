@@ -1,0 +1,67 @@
+"""What a task measures: one record each, one line of JSON each."""
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Record:
+    """One measurement.
+
+    Parameters
+    ----------
+    task, method, domain : str
+        What was measured, of which method, on ``real`` or ``phantom`` data.
+    keys : dict of str to str
+        What it was measured on: case, target, structure, change, ...
+    values : dict of str to number, list of numbers or None
+    """
+
+    task: str
+    method: str
+    domain: str
+    keys: dict[str, str] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)
+
+    def as_line(self) -> str:
+        """The record as JSON; what is not finite becomes null."""
+        content = {"task": self.task, "method": self.method, "domain": self.domain, **self.keys, "values": self.values}
+        return json.dumps(plain(content), allow_nan=False)
+
+
+def plain(value: Any) -> Any:
+    """The same with what JSON knows."""
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, float):
+        return round(value, 6) if np.isfinite(value) else None
+    return str(value) if isinstance(value, Path) else value
+
+
+def write_whole(path: Path, content: str | bytes) -> Path:
+    """Write a file under another name and move it into place."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".part")
+    temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+    return temporary.replace(path)
+
+
+def write_lines(path: Path, head: dict[str, Any], records: Iterable[Record]) -> Path:
+    """JSON lines: first one that says where the others come from, then a record each."""
+    lines = [json.dumps(plain({"about": head}), allow_nan=False), *(record.as_line() for record in records)]
+    return write_whole(path, "\n".join(lines) + "\n")
+
+
+Report = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is done and how much there is."""

@@ -1,0 +1,236 @@
+"""Records to the numbers of a table: one estimate with its interval a method, measure and domain."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .metrics import Statistic, bootstrap_interval, difference_interval
+from .records import Record
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One column of the tables.
+
+    Parameters
+    ----------
+    key, title : str
+    task : str
+        Of the records, as they name it.
+    value : str
+        Which of their values.
+    statistic : callable
+        Mean or median of the pooled values.
+    unit : str
+        ``mm`` where lower is better, empty where higher is.
+    only : tuple of pairs
+        Keys that a record must have, e.g. ``(("shots", "5"),)``.
+    grouped_by : tuple of str
+        Keys whose values are drawn together in the bootstrap.
+    """
+
+    key: str
+    title: str
+    task: str
+    value: str
+    statistic: Statistic = np.mean
+    unit: str = ""
+    only: tuple[tuple[str, str], ...] = ()
+    grouped_by: tuple[str, ...] = ("case", "target", "structure", "landmark", "change")
+
+    def groups(self, records: Iterable[Record]) -> dict[tuple, NDArray[np.float64]]:
+        """Finite values of matching records, by what is drawn together."""
+        pooled: dict[tuple, list[float]] = {}
+        for record in records:
+            if record.task == self.task and all(record.keys.get(k) == v for k, v in self.only):
+                key = tuple(record.keys.get(k) for k in self.grouped_by)
+                pooled.setdefault(key, []).extend(_finite(record.values.get(self.value)))
+        return {key: np.array(values) for key, values in pooled.items() if values}
+
+
+def _finite(value: Any) -> list[float]:
+    values = value if isinstance(value, (list, tuple, np.ndarray)) else [value]
+    return [float(v) for v in values if v is not None and np.isfinite(float(v))]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number of a table.
+
+    Parameters
+    ----------
+    value, low, high : float
+        With the ends of its 95 % bootstrap interval (NaN where there are fewer than two groups).
+    groups, values : int
+        How many structures or cases, and how many single measurements.
+    """
+
+    value: float
+    low: float
+    high: float
+    groups: int
+    values: int
+
+
+def _change(name: str) -> tuple[tuple[str, str], ...]:
+    return (("change", name),)
+
+
+def _measures() -> tuple[Measure, ...]:
+    from .tasks.changes import CHANGES, TOGETHER
+
+    shots = {"1": "1 click", "5": "5 clicks", "20": "20 clicks", "strokes": "strokes"}
+    kinds = dict.fromkeys(change.kind for change in CHANGES)
+    probe = [
+        Measure(f"{task}_{value}_{shot}", f"{scan}, {words}", task, value, only=(("shots", shot),))
+        for task, scan in (("fewshot", "same scan"), ("fewshot_across", "other patient"))
+        for value in ("dice", "dice_gap")
+        for shot, words in shots.items()
+        if value == "dice" or (task == "fewshot" and shot == "strokes")
+    ]
+    surfaces = [
+        Measure(f"{task}_surface", f"{scan}, strokes", task, "surface_mm", np.median, "mm", (("shots", "strokes"),))
+        for task, scan in (("fewshot", "same scan"), ("fewshot_across", "other patient"))
+    ]
+    across = [
+        Measure(f"{key}{tail}", f"{title}{words}", "across", value, unit=unit, only=only)
+        for tail, words, only in (("", "", (("pair", "alike"),)), ("_partly", ", other region", (("pair", "partly"),)))
+        for key, title, value, unit in (
+            ("across_ap", "mAP", "ap", ""),
+            ("across_precision", "precision at size", "precision_at_size", ""),
+            ("match_hit", "in the structure", "hit", ""),
+            ("match_mm", "distance to it", "distance_mm", "mm"),
+            ("match_confirmed", "confirmed", "confirmed", ""),
+            ("match_confirmed_hit", "in the structure, if confirmed", "confirmed_hit", ""),
+            ("match_confirmed_mm", "distance to it, if confirmed", "confirmed_distance_mm", "mm"),
+        )
+    ]
+    each = [
+        Measure(f"changes_{value}_{change.name}", change.name, "changes", value, statistic, unit, _change(change.name))
+        for value, statistic, unit in (
+            ("error_mm", np.median, "mm"),
+            ("near", np.mean, ""),
+            ("rank_correlation", np.mean, ""),
+        )
+        for change in (*CHANGES, TOGETHER)
+    ]
+    cosines = [
+        Measure(f"cosine_{kind}_{s}", f"{kind}, stride {s}", "changes", f"cosine_{s}", only=(("kind", kind),))
+        for kind in kinds
+        for s in (4, 8, 16)
+    ]
+    return (
+        Measure("retrieval_ap", "mAP", "retrieval", "ap"),
+        Measure("retrieval_precision", "precision at size", "retrieval", "precision_at_size"),
+        *across,
+        Measure("landmark_mm", "error at landmarks", "landmarks", "error_mm", np.median, "mm"),
+        Measure("landmark_confirmed", "confirmed", "landmarks", "confirmed"),
+        Measure("landmark_confirmed_mm", "error if confirmed", "landmarks", "confirmed_error_mm", np.median, "mm"),
+        *probe,
+        *surfaces,
+        Measure("copy_mm", "all together, whole scans", "changes", "error_mm", np.median, "mm", (("extent", "whole"),)),
+        Measure("copy_near", "within 12 mm", "changes", "near", only=(("extent", "whole"),)),
+        Measure("copies_mm", "each alone, blocks", "changes", "error_mm", np.median, "mm", (("extent", "block"),)),
+        Measure("copies_near", "within 12 mm", "changes", "near", only=(("extent", "block"),)),
+        *each,
+        Measure("rank_correlation", "all changes", "changes", "rank_correlation"),
+        *cosines,
+        Measure("regions_right", "same scan, 24 mm gap", "regions", "right"),
+        Measure("regions_across_right", "other patient", "regions_across", "right"),
+    )
+
+
+def measures() -> tuple[Measure, ...]:
+    """All that is reported, in order."""
+    return _measures()
+
+
+Summary = dict[str, dict[str, dict[str, Estimate]]]
+"""Estimates by domain, method and key of the measure."""
+
+
+def summarize(records: Sequence[Record], seed: int = 0) -> Summary:
+    """Estimates of all measures that there are records of; real and phantom data are never mixed."""
+    summary: Summary = {}
+    owned: dict[tuple[str, str], list[Record]] = {}
+    for record in records:
+        owned.setdefault((record.domain, record.method), []).append(record)
+    for (domain, method), own in owned.items():
+        found = {measure.key: estimate(measure, own, seed) for measure in measures()}
+        summary.setdefault(domain, {})[method] = {key: made for key, made in found.items() if made is not None}
+    return summary
+
+
+def estimate(measure: Measure, records: Iterable[Record], seed: int = 0) -> Estimate | None:
+    """The number of a measure, or None without values."""
+    groups = list(measure.groups(records).values())
+    if not groups:
+        return None
+    pooled = np.concatenate(groups)
+    low, high = bootstrap_interval(groups, measure.statistic, seed=seed)
+    return Estimate(float(measure.statistic(pooled)), low, high, len(groups), len(pooled))
+
+
+Differences = dict[str, dict[str, dict[str, dict[str, Estimate]]]]
+"""How much a model exceeds a baseline: by domain, model, key of the measure and baseline."""
+
+
+def compare(
+    records: Sequence[Record], models: Sequence[str], baselines: Sequence[str], keys: Sequence[str], seed: int = 0
+) -> Differences:
+    """Models less baselines on the same structures or scans, with intervals of the difference."""
+    chosen = [measure for measure in measures() if measure.key in keys]
+    result: Differences = {}
+    for domain in dict.fromkeys(record.domain for record in records):
+        own = {name: [r for r in records if (r.domain, r.method) == (domain, name)] for name in (*models, *baselines)}
+        for measure in chosen:
+            groups = {name: measure.groups(found) for name, found in own.items()}
+            for model in models:
+                for baseline in baselines:
+                    made = _difference(groups[model], groups[baseline], measure.statistic, seed)
+                    if made is not None:
+                        result.setdefault(domain, {}).setdefault(model, {}).setdefault(measure.key, {})[baseline] = made
+    return result
+
+
+def _difference(
+    own: dict[tuple, NDArray], other: dict[tuple, NDArray], statistic: Statistic, seed: int
+) -> Estimate | None:
+    both = [key for key in own if key in other]
+    if not both:
+        return None
+    pair = [own[key] for key in both], [other[key] for key in both]
+    pooled = [np.concatenate(groups) for groups in pair]
+    low, high = difference_interval(*pair, statistic, seed=seed)
+    value = float(statistic(pooled[0]) - statistic(pooled[1]))
+    return Estimate(value, low, high, len(both), len(pooled[0]))
+
+
+def chance(records: Iterable[Record], domain: str) -> dict[str, float]:
+    """What ranking at random would give, where that is known: the share of voxels that belong to the structure."""
+    first: dict[tuple, Record] = {}
+    for record in records:
+        if record.domain == domain:
+            first.setdefault((record.task, *sorted(record.keys.items())), record)
+    result = {}
+    for key, task in (("retrieval_ap", "retrieval"), ("across_ap", "across")):
+        shares = [
+            record.values["prevalence"]
+            for record in first.values()
+            if record.task == task and record.keys.get("pair") != "partly"
+        ]
+        if shares:
+            result[key] = float(np.mean(shares))
+    choices = {"regions_right": "regions", "regions_across_right": "regions_across"}
+    for key, task in choices.items():
+        shares = [1 / record.values["choices"] for record in first.values() if record.task == task]
+        if shares:
+            result[key] = float(np.mean(shares))
+    if "across_ap" in result:
+        result["match_hit"] = result["across_ap"]
+    if "retrieval_ap" in result:
+        result["retrieval_precision"] = result["retrieval_ap"]
+    return result
