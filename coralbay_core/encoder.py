@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from typing import Protocol
 
 import torch
@@ -152,24 +151,13 @@ class SwinEncoder:
         self.name = name
         self.preprocessing = preprocessing or Preprocessing()
         self.tiling = tiling or Tiling()
+        # Of the weights as they came: what they are cast to for a device must not make another model of them.
+        self.fingerprint = _fingerprint(backbone, self.preprocessing)
         self.device = resolve_device(device)
         self.precision = precision or resolve_precision(self.device)
         self.backbone = backbone.to(self.device, self.precision).eval().requires_grad_(False)
         self._run = GraphedSwin3D(self.backbone) if graphs else self.backbone
         self.stages = tuple(Stage(stride, channels) for stride, channels in backbone.channels.items())
-
-    @cached_property
-    def fingerprint(self) -> str:
-        digest = hashlib.blake2b(digest_size=16)
-        settings = {
-            "config": asdict(self.backbone.config),
-            "preprocessing": asdict(self.preprocessing),
-        }
-        digest.update(json.dumps(settings, sort_keys=True).encode())
-        for key, tensor in sorted(self.backbone.state_dict().items()):
-            digest.update(key.encode())
-            digest.update(tensor.float().cpu().numpy().tobytes())
-        return digest.hexdigest()
 
     @torch.inference_mode()
     def __call__(self, x: Tensor, strides: Collection[int]) -> dict[int, Tensor]:
@@ -183,6 +171,16 @@ class SwinEncoder:
             stride: tensor.flip([2 + i for i in flips]).permute(0, 1, *(2 + axis for axis in back)).float()
             for stride, tensor in maps.items()
         }
+
+
+def _fingerprint(backbone: Swin3D, preprocessing: Preprocessing) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    settings = {"config": asdict(backbone.config), "preprocessing": asdict(preprocessing)}
+    digest.update(json.dumps(settings, sort_keys=True).encode())
+    for key, tensor in sorted(backbone.state_dict().items()):
+        digest.update(key.encode())
+        digest.update(tensor.float().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _turn(codes: tuple[str, ...]) -> tuple[list[int], list[int]]:
