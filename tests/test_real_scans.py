@@ -68,3 +68,22 @@ def test_a_dicom_folder_is_answered(ct_pack, tmp_path, folder):
     heat = load_volume(tmp_path / "heat.nii.gz")
     assert heat.grid == volume.grid
     assert heat.data[tuple(np.rint(volume.grid.to_index(click_mm)).astype(int))] >= np.percentile(heat.data[body], 99)
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_half_precision_gives_the_same_features(ct_pack, precision):
+    import torch
+
+    from coralbay_core import load_encoder, load_volume
+    from coralbay_core.preprocess import to_unit
+
+    volume = load_volume(ct_pack / "labelled" / "totalseg_example" / "ct.nii.gz")
+    crop = volume.data[60:124, 60:124, 60:124].astype(np.float32)
+    x = torch.from_numpy(to_unit(crop, (-1000.0, 1000.0)))[None, None]
+    strides = (2, 4, 8, 16, 32)
+    exact = load_encoder(device="cpu", precision=torch.float32)(x, strides)
+    rounded = load_encoder(device="cpu", precision=getattr(torch, precision))(x, strides)
+    for stride in strides:
+        cosine = torch.nn.functional.cosine_similarity(exact[stride], rounded[stride], dim=1)
+        assert cosine.mean() > 0.999
+        assert cosine.min() > 0.99
