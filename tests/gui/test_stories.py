@@ -192,7 +192,8 @@ def test_threshold_hides_what_is_less_similar(explored, hand, liver):
 
 def test_a_chosen_region_is_shown(explored, viewer, hand, liver):
     hand.click(liver)
-    hand.wait_for(lambda: explored.session.heat is not None)
+    hand.click(liver - [40, 0, 0])  # two looks, so two regions
+    hand.wait_for(lambda: explored.session.heat is not None and len(explored.session.heat.clicks.positive) == 2)
     table, regions = explored.similar_panel.regions, explored.session.heat.regions
     assert table.topLevelItemCount() == len(regions) >= 2
     table.setCurrentItem(table.topLevelItem(1))
