@@ -3,16 +3,20 @@
 Channels of a self-supervised encoder differ in mean and spread by orders of magnitude, and both shift between scans.
 Each channel is z-scored over the body of *its own* scan, then each cell becomes a unit vector, so that dot products are
 cosines within a scan and across scans. (Raw stages treated so match patients better than a learned joint embedding at
-small compute.)
+small compute.) Compact features are centred only: their channels are principal coordinates, and to give each of them
+the same spread would amplify noise.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .features import FeatureMaps, sample_trilinear
+from .volume import Grid
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,9 +51,11 @@ def stage_descriptors(features: FeatureMaps, stride: int) -> StageDescriptors:
 
 
 def _standardize(features: FeatureMaps, stride: int) -> StageDescriptors:
-    data = features.stages[stride].data.astype(np.float32)
+    data = features.stage(stride).data.astype(np.float32)
     inside = data[:, features.body_at(stride)]
     mean, scale = inside.mean(1), inside.std(1) + 1e-6
+    if features.compact:
+        scale = np.ones_like(scale)
     data -= mean[:, None, None, None]
     data /= scale[:, None, None, None]
     return StageDescriptors(_unit(data, axis=0), mean, scale)
@@ -64,14 +70,15 @@ def _unit(vectors: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
 
 def describe_points(features: FeatureMaps, position_mm: ArrayLike, stride: int) -> NDArray[np.float32]:
     """Unit descriptors (N, C) of a stage at world positions (N, 3)."""
-    return stage_descriptors(features, stride).describe(features.stages[stride].sample(position_mm))
+    return stage_descriptors(features, stride).describe(features.stage(stride).sample(position_mm))
 
 
 def joint_descriptors(features: FeatureMaps, position_mm: ArrayLike) -> NDArray[np.float32]:
     """Descriptors of all stages at world positions (N, 3), concatenated from fine to coarse, (N, sum of C).
 
     The unit maps are interpolated, not the raw ones: a linear function of these descriptors can then be evaluated at
-    each stage's own resolution and interpolated afterwards, which is what makes projections and probes cheap.
+    each stage's own resolution and interpolated afterwards (`linear_maps`), which is what makes projections and probes
+    cheap.
     """
     position_mm = np.atleast_2d(np.asarray(position_mm, float))
     parts = [
@@ -85,3 +92,111 @@ def split_by_stage(features: FeatureMaps, weights: NDArray) -> dict[int, NDArray
     """Rows of a (sum of C, ...) matrix that belong to each stage, in the order of `joint_descriptors`."""
     ends = np.cumsum([features.stages[stride].channels for stride in features.strides])[:-1]
     return dict(zip(features.strides, np.split(weights, ends), strict=True))
+
+
+def linear_maps(
+    features: FeatureMaps, weights: Mapping[int, NDArray[np.floating]], *, box: tuple[slice, slice, slice] | None = None
+) -> NDArray[np.float32]:
+    """Linear functions of the joint descriptors, on the cells of the finest stage.
+
+    Each stage is multiplied at its own resolution, and what comes out is interpolated: the same numbers as from joint
+    descriptors on the finest stage, at a fraction of the work and memory.
+
+    Parameters
+    ----------
+    features : FeatureMaps
+    weights : mapping of stride to (K, C) array
+        One row a function; stages that are left out count nothing.
+    box : slices, optional
+        Part of the finest stage's cells to evaluate, such as one plane.
+
+    Returns
+    -------
+    (K, z, y, x) float32 array
+    """
+    finest = features.strides[0]
+    shape = features.finest.shape[1:]
+    part = tuple(slice(*s.indices(n)[:2]) for s, n in zip(box or (slice(None),) * 3, shape, strict=True))
+    total = None
+    for stride, rows in weights.items():
+        values = _scores(features, stride, np.asarray(rows, np.float32), part, stride // finest)
+        total = values if total is None else np.add(total, values, out=total)
+    if total is None:
+        raise ValueError("weights of at least one stage are needed")
+    return total
+
+
+def _scores(
+    features: FeatureMaps, stride: int, rows: NDArray[np.float32], part: tuple[slice, ...], ratio: int
+) -> NDArray[np.float32]:
+    """Products of a stage, interpolated to the cells `part` of a stage that is `ratio` times finer.
+
+    Products run in torch (numpy's batched ones are many times slower), between contiguous matrices.
+    """
+    import torch
+    from torch.nn import functional as F
+
+    unit = torch.from_numpy(stage_descriptors(features, stride).unit)
+    # One cell more on either side, since interpolation reaches half a cell beyond the part.
+    around = tuple(
+        slice(max(p.start // ratio - 1, 0), min(-(-p.stop // ratio) + 1, n))
+        for p, n in zip(part, unit.shape[1:], strict=True)
+    )
+    whole = all(a.start == 0 and a.stop == n for a, n in zip(around, unit.shape[1:], strict=True))
+    cells = unit if whole else unit[(slice(None), *around)].contiguous()
+    values = (torch.from_numpy(rows) @ cells.flatten(1)).view(len(rows), *cells.shape[1:])
+    if ratio > 1:
+        # Stages share their outer edges, so this is interpolation between cell centres, continued at the border.
+        values = F.interpolate(values[None], scale_factor=ratio, mode="trilinear", align_corners=False)[0]
+    inner = tuple(slice(p.start - a.start * ratio, p.stop - a.start * ratio) for p, a in zip(part, around, strict=True))
+    return np.ascontiguousarray(values[(slice(None), *inner)].numpy())
+
+
+@dataclass(frozen=True, eq=False)
+class JointDescriptors:
+    """Unit vectors of all stages side by side, for whoever wants plain vectors.
+
+    Attributes
+    ----------
+    tokens : (N, D) float32 array
+        Of the cells inside the body; D is the sum of the stages' channels, from fine to coarse.
+    index : (N,) int array
+        Flat index of each cell on `grid`.
+    grid : Grid
+        Cells of the stage that was asked for.
+    blocks : dict of int to slice
+        Columns of each stage.
+    """
+
+    tokens: NDArray[np.float32]
+    index: NDArray[np.intp]
+    grid: Grid
+    blocks: dict[int, slice]
+
+    @cached_property
+    def position_mm(self) -> NDArray[np.float64]:
+        """Centres of the cells, (N, 3), RAS+ mm."""
+        return self.grid.to_world(np.stack(np.unravel_index(self.index, self.grid.shape), -1))
+
+    def scatter(self, values: NDArray, fill: float = 0.0) -> NDArray:
+        """Values (N,) or (N, K) of the tokens as a volume (z, y, x) or (z, y, x, K) on `grid`."""
+        out = np.full((int(np.prod(self.grid.shape)), *values.shape[1:]), fill, values.dtype)
+        out[self.index] = values
+        return out.reshape(*self.grid.shape, *values.shape[1:])
+
+
+def joint_map(features: FeatureMaps, stride: int) -> JointDescriptors:
+    """Joint descriptors at the centres of a stage's cells.
+
+    Parameters
+    ----------
+    features : FeatureMaps
+    stride : int
+        A stage of `features`.
+    """
+    grid = features.stage(stride).grid
+    index = np.flatnonzero(features.body_at(stride))
+    centers = grid.to_world(np.stack(np.unravel_index(index, grid.shape), -1))
+    ends = np.cumsum([0] + [features.stages[s].channels for s in features.strides])
+    blocks = {s: slice(int(a), int(b)) for s, a, b in zip(features.strides, ends, ends[1:], strict=False)}
+    return JointDescriptors(joint_descriptors(features, centers), index, grid, blocks)

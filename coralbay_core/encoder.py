@@ -1,5 +1,6 @@
 """What the rest of the package knows of a network: stages, preprocessing, and maps of a batch of crops."""
 
+import copy
 import hashlib
 import json
 from collections.abc import Callable, Collection
@@ -158,6 +159,12 @@ class SwinEncoder:
         self.backbone = backbone.to(self.device, self.precision).eval().requires_grad_(False)
         self._run = GraphedSwin3D(self.backbone) if graphs else self.backbone
         self.stages = tuple(Stage(stride, channels) for stride, channels in backbone.channels.items())
+
+    def on(self, device: str) -> "SwinEncoder":
+        """The same weights on another device, in the precision that suits it."""
+        moved = SwinEncoder(copy.deepcopy(self.backbone), self.name, self.preprocessing, self.tiling, device)
+        moved.fingerprint, moved.notice, moved.ignored = self.fingerprint, self.notice, self.ignored
+        return moved
 
     @torch.inference_mode()
     def __call__(self, x: Tensor, strides: Collection[int]) -> dict[int, Tensor]:

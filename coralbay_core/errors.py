@@ -59,4 +59,4 @@ class MissingExtraError(CoralBayError, ImportError):
 
 
 class Cancelled(CoralBayError, RuntimeError):
-    """Work that was stopped on request; nothing was written."""
+    """Work that was stopped on request; nothing is half-written."""

@@ -1,152 +1,242 @@
-"""Dense features of a scan by a sliding window on a lattice that is fixed to the volume.
+"""Dense features of a scan by a sliding window, chunk by chunk, in bounded memory.
 
-Tiles start at multiples of the coarsest stride of the *whole* model grid, whichever region is asked for: features of a
-voxel depend on where its window stood (instance norm, padding, window phase), so a region must see the same windows as
-the whole scan, and every stage of neighbouring tiles must fall on one common grid.
+::
+
+    for tile in tiles that hold body:                  # those around the focus first
+        for chunk in wanted chunks that it touches:
+            sum[chunk] += weight * maps(tile);  weights[chunk] += weight
+            if that was the chunk's last tile: sink.write(sum / weights);  forget it
+
+Only chunks that still wait for a tile are in memory; in the order of memory that is one layer of the scan.
 """
 
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
-from itertools import product
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from . import geometry
 from .encoder import Encoder, check_strides
-from .errors import Cancelled, InputError
+from .errors import Cancelled
 from .features import FeatureMap, FeatureMaps
-from .preprocess import body_mask, model_grid, resample, to_unit
+from .lattice import Box, Index, Lattice, blending_weights, nearest_first, region_of, stage_slices
+from .memory import Budget, budget
+from .outlook import Outlook
+from .scene import Scene, holds
+from .tiles import Say, TileRunner
 from .volume import Grid, Volume
 
 DEFAULT_STRIDES = (4, 8, 16)
-AIR_HU = -1000.0
 
 Progress = Callable[[int, int], None]
 """Called with the number of tiles done and in all."""
 
-Box = tuple[tuple[int, int], ...]
-"""First and last + 1 voxel of the model grid along z, y, x."""
-
 
 @dataclass(frozen=True)
-class Lattice:
-    """Where tiles stand: one size, and starts along each axis, all multiples of `cell`."""
+class Watch:
+    """Who is told what while features are computed; all of it may be left out.
 
-    size: tuple[int, ...]
-    starts: tuple[tuple[int, ...], ...]
-    padded: tuple[int, ...]
-    cell: int
-
-    def tiles(self, region: Box) -> list[tuple[int, ...]]:
-        """Starts of the tiles that touch a region."""
-        return [
-            start
-            for start in product(*self.starts)
-            if all(s < high and s + n > low for s, n, (low, high) in zip(start, self.size, region, strict=True))
-        ]
-
-
-def make_lattice(shape: tuple[int, ...], tile: int, step: int, cell: int = 32) -> Lattice:
-    """Lattice over a volume of `shape`, which is padded at the high ends by less than `cell` (thin ones to two cells).
-
-    The last tile of an axis is moved back to end with the volume, still on a multiple of `cell`.
+    Parameters
+    ----------
+    progress : callable
+        Called with the number of tiles done and in all, between tiles.
+    cancelled : callable
+        Asked between tiles; when it returns true, `Cancelled` is raised and finished chunks are kept.
+    outlook : callable
+        Called once, after the first two tiles, with what is ahead (`Outlook`).
+    preview : callable
+        Called once, with the features of the first tile (`FeatureMaps` of that box), seconds after the start. With a
+        focus that tile is the one around it.
+    say : callable
+        Called with lines that the user should read, such as that the device ran out of memory.
     """
-    if tile % cell or step % cell or not 0 < step <= tile:
-        raise InputError(
-            "tile and step do not fit the strides", found=(tile, step), expected=f"multiples of {cell}, step <= tile"
-        )
-    padded = tuple(max(-(-n // cell) * cell, 2 * cell) for n in shape)
-    size = tuple(min(tile, n) for n in padded)
-    starts = tuple(
-        tuple(sorted({min(start, n - side) for start in range(0, n - side + step, step)}))
-        for n, side in zip(padded, size, strict=True)
-    )
-    return Lattice(size, starts, padded, cell)
+
+    progress: Progress | None = None
+    cancelled: Callable[[], bool] | None = None
+    outlook: Callable[[Outlook], None] | None = None
+    preview: Callable[[FeatureMaps], None] | None = None
+    say: Say | None = None
 
 
-def blending_weights(side: int, stride: int) -> NDArray[np.float32]:
-    """Gaussian weight of each cell along one axis of a tile, sigma one eighth of the tile as in MONAI."""
-    cells = side // stride
-    distance = (np.arange(cells) - (cells - 1) / 2) / (cells / 8)
-    return np.maximum(np.exp(-0.5 * distance**2), 1e-3).astype(np.float32)
+class Sink(Protocol):
+    """Where finished chunks go."""
+
+    def write(self, stride: int, chunk: Index, data: NDArray[np.float16]) -> None:
+        """Keep a chunk (C, z, y, x) of a stage, or what of it was asked for."""
+        ...
 
 
-class _Blender:
-    """Weighted sum of the tiles of one stage, over a region."""
+class ArraySink:
+    """Chunks of a region, in arrays.
 
-    def __init__(self, stride: int, channels: int, region: Box, size: tuple[int, ...]):
-        self.stride = stride
-        self.origin = [low // stride for low, _ in region]
-        self.shape = [-(-(high - low) // stride) for low, high in region]
-        self.sum = torch.zeros(channels, *self.shape)
-        self.weight = torch.zeros(*self.shape)
-        z, y, x = (torch.from_numpy(blending_weights(side, stride)) for side in size)
-        self.tile_weight = z[:, None, None] * y[:, None] * x
+    Parameters
+    ----------
+    lattice : Lattice
+    region : Box
+    channels : mapping of int to int
+        By stride.
+    """
 
-    def add(self, start: tuple[int, ...], tile: Tensor) -> None:
+    def __init__(self, lattice: Lattice, region: Box, channels: Mapping[int, int]):
+        self.targets = {chunk: _common(lattice.chunk_box(chunk), region) for chunk in lattice.chunks(region)}
+        self._origin = [low for low, _ in region]
+        shape = tuple(high - low for low, high in region)
+        self.arrays = {
+            stride: np.zeros((count, *(-(-n // stride) for n in shape)), np.float16)
+            for stride, count in channels.items()
+        }
+
+    def write(self, stride: int, chunk: Index, data: NDArray[np.float16]) -> None:
+        box = [(low - o, high - o) for (low, high), o in zip(self.targets[chunk], self._origin, strict=True)]
+        self.arrays[stride][(slice(None), *stage_slices(tuple(box), stride))] = data
+
+
+def _common(a: Box, b: Box) -> Box:
+    return tuple((max(low, low_b), min(high, high_b)) for (low, high), (low_b, high_b) in zip(a, b, strict=True))
+
+
+@dataclass(eq=False)
+class _OpenChunk:
+    """A chunk that waits for more tiles: weighted sums and weights of each stage."""
+
+    box: Box
+    waiting: int
+    sums: dict[int, Tensor] = field(default_factory=dict)
+    weights: dict[int, Tensor] = field(default_factory=dict)
+
+    def add(self, stride: int, start: Index, tile: Tensor, weight: Tensor) -> None:
         """Add the map (C, z, y, x) of the tile that starts at voxel `start`."""
+        if stride not in self.sums:
+            shape = [-(-(high - low) // stride) for low, high in self.box]
+            self.sums[stride] = tile.new_zeros(tile.shape[0], *shape)
+            self.weights[stride] = tile.new_zeros(*shape)
         target, source = [], []
-        for s, origin, cells, length in zip(start, self.origin, tile.shape[1:], self.shape, strict=True):
-            first = s // self.stride - origin
-            low, high = max(first, 0), min(first + cells, length)
-            target.append(slice(low, high))
-            source.append(slice(low - first, high - first))
-        weight = self.tile_weight[tuple(source)]
-        self.sum[(slice(None), *target)] += tile[(slice(None), *source)] * weight
-        self.weight[tuple(target)] += weight
+        for s, (low, _), cells, length in zip(start, self.box, tile.shape[1:], self.weights[stride].shape, strict=True):
+            first = (s - low) // stride
+            begin, end = max(first, 0), min(first + cells, length)
+            target.append(slice(begin, end))
+            source.append(slice(begin - first, end - first))
+        part = weight[tuple(source)]
+        self.sums[stride][(slice(None), *target)] += tile[(slice(None), *source)] * part
+        self.weights[stride][tuple(target)] += part
 
-    def result(self) -> NDArray[np.float16]:
-        """The mean; cells that no tile covered (air) are zero."""
-        return (self.sum / self.weight.clamp_min(1e-12)).numpy().astype(np.float16)
-
-
-def region_of(grid: Grid, roi_mm: tuple[NDArray, NDArray] | None, cell: int = 32) -> Box:
-    """Region of the model grid that holds a box in world mm (two opposite corners), grown to whole cells."""
-    if roi_mm is None:
-        return tuple((0, n) for n in grid.shape)
-    ends = [(low, high) for low, high in zip(*roi_mm, strict=True)]
-    corners = grid.to_index(np.stack(np.meshgrid(*ends, indexing="ij"), -1).reshape(-1, 3))
-    low = np.floor(np.clip(corners.min(0) + 0.5, 0, None) / cell).astype(int) * cell
-    high = np.minimum(np.ceil((corners.max(0) + 0.5) / cell).astype(int) * cell, grid.shape)
-    if (low >= high).any():
-        bounds = np.round(np.stack(grid.bounds_mm), 1).tolist()
-        raise InputError(
-            "region lies outside the volume",
-            found=[list(map(float, c)) for c in roi_mm],
-            expected=f"mm within {bounds}",
-        )
-    return tuple(zip(low.tolist(), high.tolist(), strict=True))
+    def mean(self, stride: int) -> NDArray[np.float16]:
+        """The result; cells that no tile covered (air) are zero."""
+        return (self.sums[stride] / self.weights[stride].clamp_min(1e-12)).half().cpu().numpy()
 
 
-def _inputs(
-    model_hu: NDArray, lattice: Lattice, window_hu: tuple[float, float], batch: list[tuple[int, ...]]
-) -> Tensor:
-    """Batch (B, 1, Z, Y, X) of tiles; padding repeats the volume's last voxels, which keeps norm statistics sane."""
-    tiles = []
-    for start in batch:
-        crop = model_hu[tuple(slice(s, s + n) for s, n in zip(start, lattice.size, strict=True))]
-        pads = [(0, n - have) for n, have in zip(lattice.size, crop.shape, strict=True)]
-        tiles.append(to_unit(np.pad(crop, pads, mode="edge"), window_hu))
-    return torch.from_numpy(np.stack(tiles)[:, None])
+class Blender:
+    """Adds up tiles in the chunks that they touch, and hands on each chunk with its last tile.
+
+    Parameters
+    ----------
+    scene : Scene
+    strides : collection of int
+    targets : mapping of chunk to Box
+        What is wanted, and how much of it.
+    sink : Sink
+    """
+
+    def __init__(self, scene: Scene, strides: Collection[int], targets: Mapping[Index, Box], sink: Sink):
+        self._strides, self._sink = tuple(strides), sink
+        self._chunks_of: dict[Index, list[Index]] = {}
+        self._open: dict[Index, _OpenChunk] = {}
+        for chunk, box in targets.items():
+            tiles = scene.tiles_for([box]) if holds(scene.body, box) else []
+            for start in tiles:
+                self._chunks_of.setdefault(start, []).append(chunk)
+            self._open[chunk] = _OpenChunk(box, len(tiles))
+        sides = [{stride: blending_weights(n, stride) for stride in self._strides} for n in scene.lattice.size]
+        self._tile_weights = {s: torch.from_numpy(_outer(*(side[s] for side in sides))) for s in self._strides}
+
+    @property
+    def tiles(self) -> list[Index]:
+        """Tiles that are needed."""
+        return sorted(self._chunks_of)
+
+    def add(self, start: Index, maps: Mapping[int, Tensor]) -> None:
+        """Add a tile's maps (C, z, y, x) by stride."""
+        weights = {s: self._tile_weights[s].to(maps[s].device) for s in self._strides}
+        for chunk in self._chunks_of[start]:
+            waiting = self._open[chunk]
+            for stride in self._strides:
+                waiting.add(stride, start, maps[stride], weights[stride])
+            waiting.waiting -= 1
+            if not waiting.waiting:
+                for stride in self._strides:
+                    self._sink.write(stride, chunk, waiting.mean(stride))
+                del self._open[chunk]
 
 
-def _has_body(body: NDArray[np.bool_], lattice: Lattice) -> Callable[[tuple[int, ...]], bool]:
-    return lambda start: bool(body[tuple(slice(s, s + n) for s, n in zip(start, lattice.size, strict=True))].any())
+def _outer(z: NDArray, y: NDArray, x: NDArray) -> NDArray:
+    return np.ascontiguousarray(z[:, None, None] * y[:, None] * x)
 
 
-def _counted(items: list, size: int, progress: Progress | None, cancelled: Callable[[], bool] | None) -> Iterator[list]:
-    """Batches of items; reports progress between them and stops on request."""
-    for done in range(0, len(items), size):
-        if progress:
-            progress(done, len(items))
-        if cancelled and cancelled():
-            raise Cancelled("feature extraction was cancelled", hint="nothing was written")
-        yield items[done : done + size]
-    if progress:
-        progress(len(items), len(items))
+def run(
+    scene: Scene,
+    encoder: Encoder,
+    strides: Collection[int],
+    targets: Mapping[Index, Box],
+    sink: Sink,
+    *,
+    limits: Budget,
+    focus_mm: ArrayLike | None = None,
+    watch: Watch | None = None,
+) -> None:
+    """Compute chunks and hand them to a sink.
+
+    Parameters
+    ----------
+    scene : Scene
+    encoder : Encoder
+    strides : collection of int
+    targets : mapping of chunk to Box
+        What is wanted.
+    sink : Sink
+    limits : Budget
+    focus_mm : (3,) array, optional
+        World mm; tiles are computed from there outwards.
+    watch : Watch, optional
+    """
+    watch = watch or Watch()
+    blender = Blender(scene, strides, targets, sink)
+    tiles = blender.tiles
+    if focus_mm is not None:
+        tiles = nearest_first(scene.lattice, tiles, scene.grid.to_index(np.asarray(focus_mm, float)))
+    runner = TileRunner(encoder, scene, tuple(strides), limits.device_bytes, watch.say)
+    done = passes = 0
+    _tick(watch, done, len(tiles))
+    for batch in runner.run(tiles):
+        if not passes and watch.preview:
+            watch.preview(_tile_maps(*batch[0], scene, encoder))
+        for start, maps in batch:
+            blender.add(start, maps)
+        done, passes = done + len(batch), passes + 1
+        if watch.outlook and passes == min(2, len(tiles)):
+            watch.outlook(Outlook.of(scene, runner, tiles_left=len(tiles) - done, tiles=len(tiles)))
+        _tick(watch, done, len(tiles))
+
+
+def _tick(watch: Watch, done: int, total: int) -> None:
+    if watch.progress:
+        watch.progress(done, total)
+    if done < total and watch.cancelled and watch.cancelled():
+        raise Cancelled("feature extraction was cancelled", found=f"{done} of {total} tiles done")
+
+
+def _tile_maps(start: Index, maps: Mapping[int, Tensor], scene: Scene, encoder: Encoder) -> FeatureMaps:
+    """What one tile gives, unblended, as maps of its box."""
+    box = _common(scene.lattice.tile_box(start), scene.lattice.whole)
+    shape = tuple(high - low for low, high in box)
+    arrays = {
+        stride: tile[(slice(None), *(slice(-(-n // stride)) for n in shape))].half().cpu().numpy()
+        for stride, tile in maps.items()
+    }
+    return assemble(arrays, scene.grid, scene.body, box, encoder)
 
 
 def extract(
@@ -154,12 +244,14 @@ def extract(
     encoder: Encoder,
     *,
     strides: Collection[int] = DEFAULT_STRIDES,
-    roi_mm: tuple[NDArray, NDArray] | None = None,
-    batch_size: int = 1,
+    roi_mm: tuple[ArrayLike, ArrayLike] | None = None,
+    focus_mm: ArrayLike | None = None,
+    memory_bytes: int | None = None,
     progress: Progress | None = None,
     cancelled: Callable[[], bool] | None = None,
+    watch: Watch | None = None,
 ) -> FeatureMaps:
-    """Features of a volume at chosen strides, each at its native resolution.
+    """Features of a volume at chosen strides, each at its native resolution, in memory and nowhere else.
 
     Parameters
     ----------
@@ -168,44 +260,54 @@ def extract(
     strides : collection of int
     roi_mm : pair of (3,) arrays, optional
         Opposite corners, world mm, of the region to compute; its features equal those of the whole scan there.
-    batch_size : int
-        Tiles in one forward pass.
+    focus_mm : (3,) array, optional
+        World mm; tiles are computed from there outwards.
+    memory_bytes : int, optional
+        What the work may take beside the volume and its result; by default what is free.
     progress, cancelled : callable, optional
-        Called between batches; when `cancelled()` is true, `Cancelled` is raised.
+        As in `Watch`.
+    watch : Watch, optional
+        Instead of the two, to be told more.
 
     Returns
     -------
     FeatureMaps
     """
     strides = check_strides(encoder, strides)
-    grid = model_grid(volume.grid, encoder.preprocessing.spacing_mm)
-    model_hu = on_model_grid(volume, grid)
-    body = body_mask(model_hu, encoder.preprocessing.spacing_mm)
-    lattice = make_lattice(grid.shape, encoder.tiling.tile, encoder.tiling.step)
-    region = region_of(grid, roi_mm, lattice.cell)
-    channels = {stage.stride: stage.channels for stage in encoder.stages}
-    blenders = [_Blender(stride, channels[stride], region, lattice.size) for stride in strides]
-    tiles = list(filter(_has_body(body, lattice), lattice.tiles(region)))
-    for batch in _counted(tiles, batch_size, progress, cancelled):
-        maps = encoder(_inputs(model_hu, lattice, encoder.preprocessing.window_hu, batch), strides)
-        for blender in blenders:
-            for start, tile in zip(batch, maps[blender.stride].cpu(), strict=True):
-                blender.add(start, tile)
-    return _assemble(blenders, grid, body, region, encoder)
+    scene = Scene.of(volume, encoder)
+    region = region_of(scene.grid, roi_mm)
+    sink = ArraySink(scene.lattice, region, channels_of(encoder, strides))
+    run(
+        scene,
+        encoder,
+        strides,
+        sink.targets,
+        sink,
+        limits=budget(encoder.device, memory_bytes),
+        focus_mm=focus_mm,
+        watch=watch or Watch(progress, cancelled),
+    )
+    return assemble(sink.arrays, scene.grid, scene.body, region, encoder)
 
 
-def on_model_grid(volume: Volume, grid: Grid) -> NDArray[np.float32]:
-    """HU on a model grid of the volume; around an oblique volume there is air."""
-    aligned = geometry.is_axis_aligned(volume.affine)
-    return resample(volume.data, volume.grid, grid, fill=None if aligned else AIR_HU)
+def channels_of(encoder: Encoder, strides: Iterable[int]) -> dict[int, int]:
+    """Channels of stages by stride."""
+    known = {stage.stride: stage.channels for stage in encoder.stages}
+    return {stride: known[stride] for stride in strides}
 
 
-def _assemble(
-    blenders: list[_Blender], grid: Grid, body: NDArray[np.bool_], region: Box, encoder: Encoder
+def assemble(
+    arrays: Mapping[int, NDArray[np.float16]], grid: Grid, body: NDArray[np.bool_], region: Box, encoder: Encoder
 ) -> FeatureMaps:
-    low = [a for a, _ in region]
-    shape = tuple(b - a for a, b in region)
-    part = Grid(shape, grid.affine @ geometry.translate(low))  # type: ignore[arg-type]
+    """Feature maps of a region of a model grid from its arrays."""
+    part = region_grid(grid, region)
     inside = body[tuple(slice(a, b) for a, b in region)]
-    stages = {b.stride: FeatureMap(b.stride, b.result(), part.coarsen(b.stride)) for b in blenders}
-    return FeatureMaps(stages, part, inside, encoder.name, encoder.fingerprint, getattr(encoder, "notice", ""))
+    stages = {stride: FeatureMap(stride, data, part.coarsen(stride)) for stride, data in arrays.items()}
+    notice = getattr(encoder, "notice", "")
+    return FeatureMaps(stages, part, inside, encoder.name, encoder.fingerprint, notice)
+
+
+def region_grid(grid: Grid, region: Box) -> Grid:
+    """The part of a grid that a region covers."""
+    shape = tuple(high - low for low, high in region)
+    return Grid(shape, grid.affine @ geometry.translate([low for low, _ in region]))  # type: ignore[arg-type]

@@ -15,6 +15,7 @@ from .card import DEFAULT_MODEL, MERGINGS, ModelCard, list_cards, load_card, ope
 from .cards import WITHOUT_WEIGHTS
 from .checkpoints import SUFFIXES, Mapped, infer_config, map_keys, read_tensors
 from .checkpoints.keys import shortened
+from .compact import SUFFIX, CompactBasis, CompactEncoder
 from .encoder import Encoder, Preprocessing, SwinEncoder, Tiling
 from .errors import MissingFileError, WeightsError
 from .swin3d import Swin3D
@@ -33,6 +34,8 @@ def load_encoder(
     window_hu: tuple[float, float] | None = None,
 ) -> Encoder:
     """An encoder by the name of its card, or from a checkpoint of the SwinUNETR family.
+
+    ``NAME:compact`` gives the same features in fewer numbers (`compact`), where such a form was made.
 
     Three names have no weights and need none: ``hu-patch`` and ``hu-context`` (see `handmade`), and ``random``, the
     network of the default model with random weights.
@@ -65,6 +68,10 @@ def load_encoder(
     What is said here takes precedence over the card.
     """
     said = {"merging": merging, "axis_codes": axis_codes, "spacing_mm": spacing_mm, "window_hu": window_hu}
+    if str(name_or_path).endswith(SUFFIX):
+        full = str(name_or_path).removesuffix(SUFFIX)
+        more: dict[str, Any] = {"device": device, "precision": precision, "card": card, "part": part, **said}
+        return CompactEncoder(load_encoder(full, **more), CompactBasis.load(basis_path(full)))
     if str(name_or_path) in WITHOUT_WEIGHTS:
         _require_nothing_said(str(name_or_path), said | {"card": card, "part": part})
         return _without_weights(str(name_or_path), device, precision)
@@ -75,6 +82,13 @@ def load_encoder(
     encoder.notice = settled.notice
     encoder.ignored = tuple(sorted(weights.ignored))
     return encoder
+
+
+def basis_path(name_or_path: str | Path) -> Path:
+    """Where the compact form of a model lies: beside its card, or beside its weights."""
+    if is_path(name_or_path):
+        return Path(name_or_path).with_suffix(".compact.safetensors")
+    return Path(str(files("coralbay_core") / "cards")) / f"{name_or_path}.compact.safetensors"
 
 
 def untrained(

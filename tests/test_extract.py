@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from coralbay_core import geometry
 from coralbay_core.errors import Cancelled, InputError
-from coralbay_core.extract import extract, make_lattice
+from coralbay_core.extract import extract
+from coralbay_core.lattice import make_lattice
 from coralbay_core.volume import Grid, SourceGrid, Volume
 
 SPL = np.array([[0, 0, -1, 0], [0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1.0]])

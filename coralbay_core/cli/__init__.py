@@ -12,7 +12,7 @@ import typer
 
 from .. import __version__
 from ..errors import CoralBayError
-from . import evaluate, explore, inspect, models, probe
+from . import cache, embed, evaluate, explore, inspect, models, probe
 from .plugins import PluginGroup
 
 # The common base of what typer raises for wrong usage; newer versions of typer bring their own copy of click.
@@ -27,10 +27,11 @@ app = typer.Typer(
 app.command("info")(inspect.info)
 app.command("phantom")(inspect.phantom)
 app.add_typer(models.app, name="models")
-app.command("embed")(explore.embed)
+app.command("embed")(embed.embed)
 app.command("query")(explore.query)
 app.command("project")(explore.project)
 app.add_typer(probe.app, name="probe")
+app.add_typer(cache.app, name="cache")
 app.command("evaluate")(evaluate.evaluate)
 
 

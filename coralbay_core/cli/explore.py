@@ -1,7 +1,5 @@
-"""``embed``, ``query`` and ``project``."""
+"""``query`` and ``project``."""
 
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -13,7 +11,7 @@ from ..errors import InputError
 from ..volume import Volume
 from . import options
 from .options import DEFAULT_STAGES, CtPath, Device, Json, Model, Series, Stages
-from .output import Progress, emit, position
+from .output import emit, position
 from .work import features_of, open_ct, open_model
 
 if TYPE_CHECKING:
@@ -21,74 +19,6 @@ if TYPE_CHECKING:
     from ..similarity import HeatMap, Region
 
 OVERVIEW_WINDOW_HU = (-160.0, 240.0)
-
-
-# --- embed --------------------------------------------------------------------------------------------------------
-
-
-def embed(
-    ct: Annotated[Path, typer.Argument(metavar="CT|FOLDER", help="A CT, or a folder of NIfTI files.")],
-    out: Annotated[
-        Path | None, typer.Option("-o", "--out", metavar="OUT", help="Folder for the features, one sub-folder a scan.")
-    ] = None,
-    stages: Stages = DEFAULT_STAGES,
-    roi: Annotated[
-        str | None, typer.Option(metavar="X,Y,Z,X,Y,Z", help="Only the box between two corners, in mm (needs -o).")
-    ] = None,
-    model: Model = None,
-    device: Device = "auto",
-    series: Series = None,
-    as_json: Json = False,
-) -> None:
-    """Compute features of a CT, or of all in a folder, and keep them for the other commands."""
-    strides = options.strides(stages)
-    corners = None if roi is None else options.numbers(roi, 6, "--roi").reshape(2, 3)
-    if corners is not None and out is None:
-        raise InputError("a region is not kept in the cache", where="--roi", hint="say where to write it with -o")
-    scans = dict(_scans(ct))
-    encoder = open_model(model, device)
-    done = [_embed_one(name, open_ct(path, series), encoder, strides, corners, out) for name, path in scans.items()]
-    emit(
-        "embed",
-        as_json=as_json,
-        inputs={"ct": ct, "stages": strides, "roi_mm": corners, "model": encoder.name},
-        outputs={"folder": out},
-        results={"scans": done},
-        lines=[_embed_line(entry) for entry in done],
-    )
-
-
-def _scans(path: Path) -> Iterator[tuple[str, Path]]:
-    """Scans that a path stands for, by names that tell them apart."""
-    found = sorted(p for p in path.rglob("*.nii*") if p.name.endswith((".nii", ".nii.gz"))) if path.is_dir() else []
-    if not found:
-        yield path.name.removesuffix(".gz").removesuffix(".nii"), path
-    for file in found:
-        relative = file.relative_to(path).as_posix()
-        yield relative.removesuffix(".gz").removesuffix(".nii").replace("/", "--"), file
-
-
-def _embed_one(
-    name: str, volume: Volume, encoder: Any, strides: tuple[int, ...], corners: NDArray | None, out: Path | None
-) -> dict[str, Any]:
-    from ..pipeline import features_for
-    from ..store import FeatureStore
-
-    box = None if corners is None else (corners[0], corners[1])
-    features = features_for(volume, encoder, strides=strides, roi_mm=box, progress=Progress(f"features of {name}"))
-    # A folder of the user's own is never pruned.
-    folder = FeatureStore(out, limit_bytes=sys.maxsize).put(name, features) if out else None
-    return {
-        "name": name,
-        "folder": folder,
-        "bytes": features.size_bytes,
-        "stages": {stride: {"shape": stage.data.shape} for stride, stage in features.stages.items()},
-    }
-
-
-def _embed_line(entry: dict[str, Any]) -> str:
-    stages = ", ".join(f"stride {s}: {' x '.join(map(str, v['shape']))}" for s, v in entry["stages"].items())
-    return f"{entry['name']}: {stages} ({entry['bytes'] / 1e6:.1f} MB)"
 
 
 # --- query --------------------------------------------------------------------------------------------------------

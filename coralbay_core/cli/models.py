@@ -1,4 +1,4 @@
-"""``models list``, ``show``, ``fetch``, ``verify`` and ``convert``."""
+"""``models list``, ``show``, ``fetch``, ``verify``, ``convert`` and ``compact``."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import InputError
-from .options import Json
-from .output import emit, note, table
+from .options import DEFAULT_STAGES, Device, Json, Stages, strides
+from .output import Progress, emit, note, table
 
 if TYPE_CHECKING:
     from ..card import ModelCard
@@ -177,6 +177,48 @@ def convert(
         outputs={"weights": out},
         results=written.described(),
         lines=_card_lines(written),
+    )
+
+
+@app.command("compact")
+def compact(
+    model: Annotated[str, typer.Argument(metavar="NAME|PATH", help="Model to make the compact form of.")],
+    cts: Annotated[list[Path], typer.Argument(metavar="CT...", help="Scans to fit it on, or folders of NIfTI files.")],
+    dimensions: Annotated[int, typer.Option(metavar="N", help="Numbers a cell, of all stages together.")] = 128,
+    stages: Stages = DEFAULT_STAGES,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", metavar="OUT.safetensors", help="By default beside the weights.")
+    ] = None,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Fit the compact form of a model, which `--model NAME:compact` of all commands uses."""
+    from ..compact_fit import fit_compact
+    from ..volume_io import load_volume
+    from ..weights import basis_path, load_encoder
+
+    paths = [file for ct in cts for file in (sorted(ct.rglob("*.nii.gz")) if ct.is_dir() else [ct])]
+    encoder = load_encoder(model, device=device)
+    place = out or basis_path(model)
+    basis = fit_compact(
+        encoder,
+        (load_volume(path) for path in paths),
+        dimensions=dimensions,
+        strides=strides(stages),
+        progress=Progress("scans"),
+        total=len(paths),
+    )
+    channels = {stride: len(stage.directions) for stride, stage in basis.stages.items()}
+    emit(
+        "models compact",
+        as_json=as_json,
+        inputs={"model": model, "scans": basis.scans, "dimensions": dimensions},
+        outputs={"basis": basis.save(place)},
+        results={"channels": channels, "explained": basis.explained, "fingerprint": basis.fingerprint},
+        lines=[
+            f"stride {stride:<2}  {count:>3} numbers a cell, {basis.explained[stride]:.1%} of the variance"
+            for stride, count in channels.items()
+        ],
     )
 
 

@@ -16,6 +16,9 @@ Model = Annotated[
 ]
 Device = Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where the model runs.")]
 Stages = Annotated[str, typer.Option(metavar="4,8,16", help="Strides of the stages to use, comma-separated.")]
+Memory = Annotated[
+    float | None, typer.Option(metavar="GB", help="Memory to work in beside the scan; by default what is free.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 
 DEFAULT_STAGES = "4,8,16"

@@ -1,7 +1,10 @@
 """Steps that several commands take: open, load the model, compute features."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from numpy.typing import NDArray
 
 from ..volume import Volume
 from .output import Progress, note
@@ -9,6 +12,7 @@ from .output import Progress, note
 if TYPE_CHECKING:
     from ..encoder import Encoder
     from ..features import FeatureMaps
+    from ..store import FeatureStore
 
 
 def open_ct(path: Path, series: str | None = None) -> Volume:
@@ -23,17 +27,53 @@ def open_ct(path: Path, series: str | None = None) -> Volume:
 
 def open_model(model: str | None, device: str) -> "Encoder":
     """The model that was asked for, or the default one."""
-    from ..card import DEFAULT_MODEL
-    from ..weights import load_encoder
-
-    encoder = load_encoder(model or DEFAULT_MODEL, device=device)
+    encoder = encoder_for(model, device)
     if notice := getattr(encoder, "notice", ""):
         note(notice)
     return encoder
 
 
-def features_of(volume: Volume, encoder: "Encoder", strides: tuple[int, ...]) -> "FeatureMaps":
-    """Features from disk or computed, with progress."""
+def encoder_for(model: str | None, device: str) -> "Encoder":
+    """The model that was asked for, or the default one, without a word."""
+    from ..card import DEFAULT_MODEL
+    from ..weights import load_encoder
+
+    return load_encoder(model or DEFAULT_MODEL, device=device)
+
+
+def store_of(out: Path | None) -> "FeatureStore | bool":
+    """The user's cache, or a folder of the user's own, which is never pruned."""
+    from ..store import FeatureStore
+
+    return True if out is None else FeatureStore(out, limit_bytes=sys.maxsize)
+
+
+def features_of(
+    volume: Volume,
+    encoder: "Encoder",
+    strides: tuple[int, ...],
+    *,
+    out: Path | None = None,
+    name: str | None = None,
+    roi: tuple[NDArray, NDArray] | None = None,
+    focus: NDArray | None = None,
+    memory_gb: float | None = None,
+) -> "FeatureMaps":
+    """Features from disk or computed, with progress and what is ahead."""
+    from ..extract import Watch
     from ..pipeline import features_for
 
-    return features_for(volume, encoder, strides=strides, progress=Progress(f"features of {volume.name}"))
+    if focus is not None:
+        volume.grid.require_inside(focus, where="--first")
+    title = f"features of {name or volume.name}"
+    return features_for(
+        volume,
+        encoder,
+        strides=strides,
+        roi_mm=roi,
+        focus_mm=focus,
+        store=store_of(out),
+        name=name if out else None,
+        memory_bytes=None if memory_gb is None else int(memory_gb * 1e9),
+        watch=Watch(Progress(title), outlook=lambda ahead: note(f"{title}: {ahead}"), say=note),
+    )

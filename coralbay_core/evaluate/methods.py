@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..encoder import Encoder
-from ..extract import DEFAULT_STRIDES, extract, on_model_grid
+from ..extract import DEFAULT_STRIDES, extract
 from ..features import FeatureMap, FeatureMaps
 from ..preprocess import body_mask, model_grid
+from ..scene import on_model_grid
 from ..similarity import HeatMap, heat_map
 from ..store import FeatureStore
 from ..volume import Volume

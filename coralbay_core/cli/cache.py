@@ -1,0 +1,109 @@
+"""``cache list``, ``info``, ``clear`` and ``verify``."""
+
+from dataclasses import asdict
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..errors import InputError
+from .options import Json
+from .output import emit, table
+
+if TYPE_CHECKING:
+    from ..store import EntryInfo
+
+app = typer.Typer(help="The features that are kept on disk.", rich_markup_mode=None)
+
+
+@app.command("list")
+def list_entries(as_json: Json = False) -> None:
+    """List what is kept, what was used last first. Whose scans these are cannot be known from it."""
+    from ..store import FeatureStore
+
+    store = FeatureStore()
+    infos = store.infos()
+    emit(
+        "cache list",
+        as_json=as_json,
+        inputs={},
+        results={"folder": store.root, "entries": [asdict(info) for info in infos]},
+        lines=[_line(info) for info in infos] or ["nothing is kept"],
+    )
+
+
+@app.command("info")
+def info(as_json: Json = False) -> None:
+    """Print where features are kept, how much they take, and how much they may."""
+    from ..store import FeatureStore
+
+    store = FeatureStore()
+    infos = store.infos()
+    results: dict[str, Any] = {
+        "folder": store.root,
+        "entries": len(infos),
+        "bytes": sum(entry.bytes for entry in infos),
+        "limit_bytes": store.limit_bytes,
+    }
+    lines = table(
+        {
+            "folder": f"{store.root} (CORALBAY_CACHE changes it)",
+            "entries": results["entries"],
+            "size": f"{results['bytes'] / 1e9:.2f} of {store.limit_bytes / 1e9:g} GB (CORALBAY_CACHE_GB changes it)",
+        }
+    )
+    emit("cache info", as_json=as_json, inputs={}, results=results, lines=lines)
+
+
+@app.command("clear")
+def clear(
+    model: Annotated[str | None, typer.Option(metavar="M", help="Only features of this model.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Remove what is kept, or what is kept of a model; entries that are being computed stay."""
+    from ..store import FeatureStore
+
+    store = FeatureStore()
+    wanted = [entry for entry in store.infos() if model is None or entry.model == model]
+    if model is not None and not wanted:
+        raise InputError("nothing is kept of this model", found=model, hint="see coralbay cache list")
+    if wanted and not yes:
+        size = sum(entry.bytes for entry in wanted)
+        typer.confirm(f"remove {len(wanted)} entries, {size / 1e9:.2f} GB?", abort=True, err=True)
+    gone = store.clear(model)
+    size = sum(entry.bytes for entry in gone)
+    emit(
+        "cache clear",
+        as_json=as_json,
+        inputs={"model": model},
+        results={"removed": len(gone), "bytes": size},
+        lines=[f"removed {len(gone)} entries, {size / 1e9:.2f} GB"],
+    )
+
+
+@app.command("verify")
+def verify(as_json: Json = False) -> None:
+    """Check all that is kept by its checksums; what is damaged is removed, and will be computed again."""
+    from ..store import FeatureStore
+
+    checks = FeatureStore().verify()
+    lines = [
+        f"{check.key}  {check.chunks} chunks, " + (check.trouble or f"{check.damaged} of them damaged and removed")
+        for check in checks
+    ]
+    emit(
+        "cache verify",
+        as_json=as_json,
+        inputs={},
+        results={"entries": [asdict(check) for check in checks], "damaged": sum(check.damaged for check in checks)},
+        lines=lines or ["nothing is kept"],
+    )
+
+
+def _line(entry: "EntryInfo") -> str:
+    used = datetime.fromtimestamp(entry.used).strftime("%Y-%m-%d %H:%M")
+    size = " x ".join(map(str, entry.size_mm))
+    strides = ",".join(map(str, entry.strides))
+    what = f"{entry.model:<16} {size} mm, strides {strides}" if entry.model else "unreadable: run coralbay cache verify"
+    return f"{entry.key}  {used}  {entry.bytes / 1e6:>8.1f} MB  {what}"

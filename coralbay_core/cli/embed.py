@@ -1,0 +1,126 @@
+"""``embed``."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from . import options
+from .options import DEFAULT_STAGES, Device, Json, Memory, Model, Series, Stages
+from .output import emit
+from .work import features_of, open_ct, open_model
+
+
+def embed(
+    ct: Annotated[Path, typer.Argument(metavar="CT|FOLDER", help="A CT, or a folder of NIfTI files.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--out", metavar="OUT", help="Folder for the features, one sub-folder a scan; else they are cached."
+        ),
+    ] = None,
+    stages: Stages = DEFAULT_STAGES,
+    roi: Annotated[
+        str | None, typer.Option(metavar="X,Y,Z,X,Y,Z", help="Only the box between two corners, mm.")
+    ] = None,
+    first: Annotated[str | None, typer.Option(metavar="X,Y,Z", help="Start around this position, in mm.")] = None,
+    memory: Memory = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Scans of a folder at a time, by Dask (extra `cluster`).")
+    ] = None,
+    cluster: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Scheduler of a Dask cluster that shares these folders.")
+    ] = None,
+    model: Model = None,
+    device: Device = "auto",
+    series: Series = None,
+    as_json: Json = False,
+) -> None:
+    """Compute features of a CT, or of all in a folder, and keep them for the other commands.
+
+    What was computed before is not computed again; after an interruption the command goes on where it stopped.
+    """
+    strides = options.strides(stages)
+    corners = None if roi is None else options.numbers(roi, 6, "--roi").reshape(2, 3)
+    focus = None if first is None else options.numbers(first, 3, "--first")
+    scans = dict(_scans(ct))
+    inputs = {"ct": ct, "stages": strides, "roi_mm": corners}
+    if jobs or cluster:
+        from .spread import embed_spread
+
+        settings = {"model": model, "device": device, "strides": strides, "memory_gb": memory}
+        refused = [name for name, value in (("--roi", roi), ("--first", first), ("--series", series)) if value]
+        if refused:
+            raise InputError("option is for a single scan", where=refused[0], hint="leave it out with --jobs")
+        done = embed_spread(scans, settings, out=out, jobs=jobs, address=cluster)
+        name = str(done[0]["model"])
+    else:
+        encoder = open_model(model, device)
+        name = encoder.name
+        done = [
+            _embed_one(key, path, encoder, out, series=series, strides=strides, roi=corners, focus=focus, memory=memory)
+            for key, path in scans.items()
+        ]
+    emit(
+        "embed",
+        as_json=as_json,
+        inputs={**inputs, "model": name},
+        outputs={"folder": out},
+        results={"scans": done},
+        lines=[_line(entry) for entry in done],
+    )
+
+
+def _scans(path: Path) -> Iterator[tuple[str, Path]]:
+    """Scans that a path stands for, by names that tell them apart."""
+    found = sorted(p for p in path.rglob("*.nii*") if p.name.endswith((".nii", ".nii.gz"))) if path.is_dir() else []
+    if not found:
+        yield _stem(path.name), path
+    for file in found:
+        yield _stem(file.relative_to(path).as_posix()).replace("/", "--"), file
+
+
+def _stem(name: str) -> str:
+    return name.removesuffix(".gz").removesuffix(".nii")
+
+
+def _embed_one(
+    name: str,
+    path: Path,
+    encoder: Any,
+    out: Path | None,
+    *,
+    series: str | None,
+    strides: tuple[int, ...],
+    roi: NDArray | None,
+    focus: NDArray | None,
+    memory: float | None,
+) -> dict[str, Any]:
+    features = features_of(
+        open_ct(path, series),
+        encoder,
+        strides,
+        out=out,
+        name=name,
+        roi=None if roi is None else (roi[0], roi[1]),
+        focus=focus,
+        memory_gb=memory,
+    )
+    return {"name": name, "folder": out / name if out else None, **described(features)}
+
+
+def described(features: Any) -> dict[str, Any]:
+    """What the command says of the features of a scan."""
+    return {
+        "model": features.model,
+        "bytes": features.size_bytes,
+        "stages": {stride: {"shape": stage.shape} for stride, stage in features.stages.items()},
+    }
+
+
+def _line(entry: dict[str, Any]) -> str:
+    stages = ", ".join(f"stride {s}: {' x '.join(map(str, v['shape']))}" for s, v in entry["stages"].items())
+    return f"{entry['name']}: {stages} ({entry['bytes'] / 1e6:.1f} MB)"

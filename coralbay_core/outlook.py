@@ -1,0 +1,64 @@
+"""What is ahead when features are computed: said once, before the user has waited for it."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .scene import Scene
+
+if TYPE_CHECKING:
+    from .tiles import TileRunner
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """An estimate, made after the first two tiles.
+
+    Parameters
+    ----------
+    device, precision : str
+    tiles : int
+        To compute, those of the trial included.
+    tiles_of_air : int
+        Tiles of the scan that hold no body and are left out.
+    tile_size : tuple of int
+        Voxels of the model grid.
+    tiles_a_pass : int
+    seconds : float
+        Still to wait.
+    result_bytes : int
+        Of the maps, in float16, as they are kept.
+    """
+
+    device: str
+    precision: str
+    tiles: int
+    tiles_of_air: int
+    tile_size: tuple[int, ...]
+    tiles_a_pass: int
+    seconds: float
+    result_bytes: int
+
+    @classmethod
+    def of(cls, scene: Scene, runner: "TileRunner", *, tiles_left: int, tiles: int) -> "Outlook":
+        """From a trial that a runner has made."""
+        encoder = runner.encoder
+        channels = {stage.stride: stage.channels for stage in encoder.stages}
+        cells = {s: scene.grid.coarsen(s).shape for s in runner.strides}
+        return cls(
+            device=str(encoder.device),
+            precision=str(encoder.precision).removeprefix("torch."),
+            tiles=tiles,
+            tiles_of_air=len(scene.lattice.tiles()) - len(scene.tiles),
+            tile_size=scene.lattice.size,
+            tiles_a_pass=runner.batch,
+            seconds=tiles_left * runner.tile_s,
+            result_bytes=sum(2 * channels[s] * z * y * x for s, (z, y, x) in cells.items()),
+        )
+
+    def __str__(self) -> str:
+        size = " x ".join(map(str, self.tile_size))
+        air = f", {self.tiles_of_air} more are air" if self.tiles_of_air else ""
+        return (
+            f"{self.device}, {self.precision}: {self.tiles} tiles of {size} voxels{air}; "
+            f"about {self.seconds:.0f} s to go, {self.result_bytes / 1e6:.0f} MB to keep"
+        )
