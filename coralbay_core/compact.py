@@ -7,7 +7,7 @@ blending of tiles: it is done tile by tile, and neither memory nor disk ever hol
 
 import hashlib
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -182,6 +182,10 @@ class CompactEncoder:
     def _project(self, stride: int, tensor: Tensor) -> Tensor:
         weight, bias = (part.to(tensor.device) for part in self._linear[stride])
         return torch.einsum("kc,bczyx->bkzyx", weight, tensor) + bias[:, None, None, None]
+
+    def working_bytes(self, size: Sequence[int]) -> int:
+        """Memory that a tile of `size` voxels takes, from above; 0 where that is not known."""
+        return self.full.working_bytes(size) if hasattr(self.full, "working_bytes") else 0
 
     def on(self, device: str) -> "CompactEncoder":
         """The same on another device."""

@@ -3,10 +3,11 @@
 import copy
 import hashlib
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -159,6 +160,15 @@ class SwinEncoder:
         self.backbone = backbone.to(self.device, self.precision).eval().requires_grad_(False)
         self._run = GraphedSwin3D(self.backbone) if graphs else self.backbone
         self.stages = tuple(Stage(stride, channels) for stride, channels in backbone.channels.items())
+
+    def working_bytes(self, size: Sequence[int]) -> int:
+        """Memory that a tile of `size` voxels takes, from above.
+
+        Measured peaks were 0.4 to 1.7 numbers a voxel and embedding dimension, over precisions, strides and residual
+        blocks, on the CPU.
+        """
+        voxels = int(np.prod(size))
+        return 2 * voxels * self.backbone.config.embed_dim * self.precision.itemsize
 
     def on(self, device: str) -> "SwinEncoder":
         """The same weights on another device, in the precision that suits it."""

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from . import geometry
 from .encoder import Encoder, check_strides
-from .errors import Cancelled
+from .errors import Cancelled, InputError
 from .features import FeatureMap, FeatureMaps
 from .lattice import Box, Index, Lattice, blending_weights, nearest_first, region_of, stage_slices
 from .memory import Budget, budget
@@ -203,6 +203,7 @@ def run(
     watch : Watch, optional
     """
     watch = watch or Watch()
+    _require_memory(scene, encoder, limits)
     blender = Blender(scene, strides, targets, sink)
     tiles = blender.tiles
     if focus_mm is not None:
@@ -219,6 +220,23 @@ def run(
         if watch.outlook and passes == min(2, len(tiles)):
             watch.outlook(Outlook.of(scene, runner, tiles_left=len(tiles) - done, tiles=len(tiles)))
         _tick(watch, done, len(tiles))
+
+
+def _require_memory(scene: Scene, encoder: Encoder, limits: Budget) -> None:
+    """Raise unless the scan on the model grid and one tile fit; the size of a tile is the model's, not ours."""
+    estimate = getattr(encoder, "working_bytes", None)
+    tile = estimate(scene.lattice.size) if estimate else 0
+    on_cpu = encoder.device.type != "cuda"
+    needed = scene.hu.nbytes + (tile if on_cpu else 0)
+    if needed > limits.host_bytes or (not on_cpu and tile > limits.device_bytes):
+        size = " x ".join(map(str, scene.lattice.size))
+        raise InputError(
+            "not enough memory for one tile",
+            where=f"{encoder.name} on {encoder.device}, tiles of {size} voxels",
+            found=f"{limits.host_bytes / 1e9:.2g} GB",
+            expected=f"{(needed if on_cpu else max(needed, tile)) / 1e9:.2g} GB",
+            hint="raise --memory or close other programs",
+        )
 
 
 def _tick(watch: Watch, done: int, total: int) -> None:

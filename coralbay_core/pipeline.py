@@ -11,7 +11,7 @@ from .errors import InputError
 from .extract import DEFAULT_STRIDES, Progress, Watch, channels_of, extract, run
 from .features import FeatureMaps
 from .lattice import Box, Index, make_lattice, region_of
-from .memory import budget
+from .memory import Budget, budget
 from .scene import Scene
 from .store import About, Entry, FeatureStore, key_of, signature, unwritable
 from .volume import Volume
@@ -77,6 +77,7 @@ def features_for(
         return extract(
             volume, encoder, strides=strides, roi_mm=roi_mm, focus_mm=focus_mm, memory_bytes=memory_bytes, watch=watch
         )
+    limits = budget(encoder.device, memory_bytes)
     wanted = signature(volume, encoder)
     key = name or key_of(wanted)
     with store.locked(key, watch.cancelled):
@@ -100,7 +101,7 @@ def features_for(
             targets = {
                 chunk: lattice.chunk_box(chunk) for chunk in sorted({c for part in absent.values() for c in part})
             }
-            _fill(entry, scene, encoder, absent, targets, focus_mm, memory_bytes, watch)
+            _fill(entry, scene, encoder, absent, targets, limits, focus_mm, watch)
             store.prune(keep=key)
     return entry.maps(strides, region, needed)
 
@@ -127,13 +128,12 @@ def _fill(
     encoder: Encoder,
     absent: dict[int, list[Index]],
     targets: dict[Index, Box],
+    limits: Budget,
     focus_mm: ArrayLike | None,
-    memory_bytes: int | None,
     watch: Watch,
 ) -> None:
     """Compute what is absent."""
     strides = [stride for stride, chunks in absent.items() if chunks]
-    limits = budget(encoder.device, memory_bytes)
     _require_space(entry.folder, targets, channels_of(encoder, strides))
     try:
         run(scene, encoder, strides, targets, entry, limits=limits, focus_mm=focus_mm, watch=watch)

@@ -14,6 +14,7 @@ from make_dicom import write_rtstruct, write_series
 from coralbay_core import geometry
 from coralbay_core.cli import main, plugins, run
 from coralbay_core.cli.output import Progress
+from coralbay_core.store import open_features
 from coralbay_core.volume import Grid, Volume
 from coralbay_core.volume_io import load_labels, load_volume, save_map
 
@@ -222,17 +223,50 @@ def test_probe_keeps_the_painted_values(succeed, scan, tmp_path, kind):
 
 
 def test_embed_writes_a_folder_of_scans(succeed, scan, tmp_path):
-    from safetensors import safe_open
-
     (tmp_path / "in" / "deep").mkdir(parents=True)
     content = (scan / "ct.nii.gz").read_bytes()
     for name in ("a.nii.gz", "deep/a.nii.gz"):
         (tmp_path / "in" / name).write_bytes(content)
     told = succeed("embed", tmp_path / "in", "-o", tmp_path / "out", "--stages", "8,16")["results"]["scans"]
     assert [entry["name"] for entry in told] == ["a", "deep--a"]
-    with safe_open(tmp_path / "out" / "deep--a" / "stride-8.safetensors", "numpy") as file:
-        assert list(file.get_tensor("data").shape) == told[1]["stages"]["8"]["shape"]
-        assert set(file.metadata()) >= {"shape", "affine"}
+    features = open_features(tmp_path / "out" / "deep--a")
+    assert features.strides == (8, 16)
+    assert list(features.stages[8].data.shape) == told[1]["stages"]["8"]["shape"]
+    assert features.grid.contains(load_volume(scan / "ct.nii.gz").grid.to_world((5, 5, 5)))
+
+
+@pytest.mark.slow
+def test_embed_with_two_jobs(coralbay, succeed, scan, tmp_path):
+    pytest.importorskip("distributed")
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("a", "b"):
+        (folder / f"{name}.nii.gz").write_bytes((scan / "ct.nii.gz").read_bytes())
+    told = succeed("embed", folder, "-o", tmp_path / "out", "--stages", "16", "--jobs", 2)["results"]["scans"]
+    assert [entry["name"] for entry in told] == ["a", "b"]
+    alone = succeed("embed", scan / "ct.nii.gz", "-o", tmp_path / "alone", "--stages", "16")["results"]["scans"]
+    spread, single = open_features(tmp_path / "out" / "b"), open_features(tmp_path / "alone" / "ct")
+    assert alone[0]["stages"] == told[0]["stages"]
+    np.testing.assert_allclose(spread.stages[16].data, single.stages[16].data, atol=0.05)
+    # One that cannot be read costs nothing but itself.
+    (folder / "broken.nii.gz").write_bytes(b"nothing")
+    code, _, err = coralbay("embed", folder, "-o", tmp_path / "out", "--stages", "16", "--jobs", 2)
+    assert code == 2
+    assert "1 of 3 scans could not be embedded - found broken" in err.splitlines()[-1]
+
+
+def test_cache_commands(coralbay, succeed, scan, click, monkeypatch, tmp_path):
+    monkeypatch.setenv("CORALBAY_CACHE", str(tmp_path))
+    assert "nothing is kept" in coralbay("cache", "list")[1]
+    succeed("embed", scan / "ct.nii.gz", "--stages", "16", "--model", "hu-patch", "--first", click)
+    (entry,) = succeed("cache", "list")["results"]["entries"]
+    assert (entry["model"], entry["strides"]) == ("hu-patch", [16])
+    assert "hu-patch" in coralbay("cache", "list")[1]
+    assert succeed("cache", "info")["results"]["bytes"] == entry["bytes"]
+    assert succeed("cache", "verify")["results"]["damaged"] == 0
+    assert "nothing is kept of this model" in coralbay("cache", "clear", "--model", "random", "--yes")[2]
+    assert succeed("cache", "clear", "--yes")["results"]["removed"] == 1
+    assert succeed("cache", "list")["results"]["entries"] == []
 
 
 def test_embed_of_a_region(succeed, scan, click, tmp_path):
@@ -277,7 +311,12 @@ AT = ["--at", "0,0,0"]
         (["project", "{scan}/ct.nii.gz", "--method", "umap", "-o", "{tmp}/x.nii"], "not available yet"),
         (["project", "{scan}/ct.nii.gz", "--method", "tsne", "-o", "{tmp}/x.nii"], "--method"),
         (["project", "{scan}/ct.nii.gz", "--png", "{tmp}/x.jpg"], "not a picture name"),
-        (["embed", "{scan}/ct.nii.gz", "--roi", "1,2,3,4,5,6"], "say where to write it with -o"),
+        (["embed", "{scan}/ct.nii.gz", "--roi", "900,900,900,950,950,950"], "region lies outside the volume"),
+        (["embed", "{scan}/ct.nii.gz", "--first", "900,900,900"], "point outside the volume - --first"),
+        (["embed", "{scan}/ct.nii.gz", "--memory", "0"], "unusable memory budget"),
+        (["embed", "{scan}/ct.nii.gz", "--memory", "0.001", "--stages", "2"], "not enough memory for one tile"),
+        (["embed", "{scan}/ct.nii.gz", "--jobs", "2", "--roi", "1,2,3,4,5,6"], "option is for a single scan"),
+        (["embed", "{scan}/ct.nii.gz", "--model", "hu-patch:compact"], "no compact form of this model"),
         (["embed", "{scan}/ct.nii.gz", "--roi", "1,2,3", "-o", "{tmp}"], "6 numbers in mm"),
         (["probe", "fit", "{scan}/ct.nii.gz", "--labels", "{scan}/ct.nii.gz", "-o", "{tmp}/p.bin"], "not a probe name"),
         (["probe", "apply", "{scan}/ct.nii.gz", "{scan}/ct.nii.gz", "-o", "{tmp}/s.nii.gz"], "not a probe"),
