@@ -2,8 +2,9 @@
 
 Tiles start at multiples of the coarsest stride of the *whole* model grid, whichever region is asked for: features of a
 voxel depend on where its window stood (instance norm, padding, window phase), so a region must see the same windows as
-the whole scan, and every stage of neighbouring tiles must fall on one common grid. Results are finished, kept and read
-in chunks, which lie on a grid of their own that is fixed to the volume as well.
+the whole scan, and every stage of neighbouring tiles must fall on one common grid. They cover the body and not
+the room around it. Results are finished, kept and read in chunks, which lie on a grid of their own that is fixed to the
+volume as well.
 """
 
 from collections.abc import Iterable
@@ -40,8 +41,6 @@ class Lattice:
         Of every tile.
     starts : tuple of tuples of int
         Where tiles start along each axis.
-    padded : tuple of int
-        The grid, padded to whole cells at the high ends.
     chunk : int
         Side of a chunk.
     """
@@ -49,7 +48,6 @@ class Lattice:
     shape: Index
     size: Index
     starts: tuple[tuple[int, ...], ...]
-    padded: Index
     chunk: int = CHUNK
 
     def tiles(self, region: Box | None = None) -> list[Index]:
@@ -80,23 +78,43 @@ def _overlap(a: Box, b: Box) -> bool:
     return all(low < high_b and high > low_b for (low, high), (low_b, high_b) in zip(a, b, strict=True))
 
 
-def make_lattice(shape: tuple[int, ...], tile: int, step: int) -> Lattice:
-    """Lattice over a volume of `shape`, which is padded at the high ends to whole cells (thin ones to two cells).
+def make_lattice(shape: tuple[int, ...], tile: int, step: int, within: Box | None = None) -> Lattice:
+    """Lattice over a volume of `shape`, or over the part of it that holds the body.
 
-    The last tile of an axis is moved back to end with the volume, still on a multiple of the cell. A `tile` that is
-    larger than the volume is cut to it: then one pass sees the whole volume.
+    The part is grown to whole cells at either end (thin ones to two cells, which may reach beyond the volume). The last
+    tile of an axis is moved back to end with it, still on a multiple of the cell. A `tile` that is larger is cut: then
+    one pass sees all.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the model grid.
+    tile, step : int
+        Voxels, multiples of the cell.
+    within : Box, optional
+        What tiles have to cover; by default the volume.
     """
     if tile % CELL or step % CELL or not 0 < step <= tile:
         raise InputError(
             "tile and step do not fit the strides", found=(tile, step), expected=f"multiples of {CELL}, step <= tile"
         )
-    padded = tuple(max(-(-n // CELL) * CELL, 2 * CELL) for n in shape)
+    low = [start // CELL * CELL for start, _ in within or [(0, 0)] * len(shape)]
+    high = [end for _, end in within or [(0, n) for n in shape]]
+    padded = [max(-(-(end - start) // CELL) * CELL, 2 * CELL) for start, end in zip(low, high, strict=True)]
     size = tuple(min(tile, n) for n in padded)
     starts = tuple(
-        tuple(sorted({min(start, n - side) for start in range(0, n - side + step, step)}))
-        for n, side in zip(padded, size, strict=True)
+        tuple(sorted({first + min(start, n - side) for start in range(0, n - side + step, step)}))
+        for first, n, side in zip(low, padded, size, strict=True)
     )
-    return Lattice(tuple(shape), size, starts, padded)  # type: ignore[arg-type]
+    return Lattice(tuple(shape), size, starts)  # type: ignore[arg-type]
+
+
+def body_box(body: NDArray[np.bool_]) -> Box | None:
+    """Smallest box that holds a mask, or None where it is empty."""
+    spans = [np.flatnonzero(body.any(axis=tuple(a for a in range(body.ndim) if a != axis))) for axis in range(3)]
+    if not len(spans[0]):
+        return None
+    return tuple((int(span[0]), int(span[-1]) + 1) for span in spans)
 
 
 def blending_weights(side: int, stride: int) -> NDArray[np.float32]:

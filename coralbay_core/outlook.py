@@ -48,7 +48,7 @@ class Outlook:
             device=str(encoder.device),
             precision=str(encoder.precision).removeprefix("torch."),
             tiles=tiles,
-            tiles_of_air=len(scene.lattice.tiles()) - len(scene.tiles),
+            tiles_of_air=scene.tiles_of_air,
             tile_size=scene.lattice.size,
             tiles_a_pass=runner.batch,
             seconds=tiles_left * runner.tile_s,

@@ -10,7 +10,7 @@ from .encoder import Encoder, check_strides
 from .errors import InputError
 from .extract import DEFAULT_STRIDES, Progress, Watch, channels_of, extract, run
 from .features import FeatureMaps
-from .lattice import Box, Index, make_lattice, region_of
+from .lattice import Box, Index, region_of
 from .memory import Budget, budget
 from .scene import Scene
 from .store import About, Entry, FeatureStore, key_of, signature, unwritable
@@ -92,15 +92,13 @@ def features_for(
         if entry is None:
             scene = Scene.of(volume, encoder)
             entry = _create(store, key, wanted, scene, encoder)
-        lattice = make_lattice(entry.grid.shape, encoder.tiling.tile, encoder.tiling.step)
         region = region_of(entry.grid, roi_mm)
         needed = entry.needed(region)
         absent = {stride: entry.missing(stride, needed) for stride in strides}
         if any(absent.values()):
             scene = scene or Scene.of(volume, encoder)
-            targets = {
-                chunk: lattice.chunk_box(chunk) for chunk in sorted({c for part in absent.values() for c in part})
-            }
+            chunks = sorted({chunk for part in absent.values() for chunk in part})
+            targets = {chunk: scene.lattice.chunk_box(chunk) for chunk in chunks}
             _fill(entry, scene, encoder, absent, targets, limits, focus_mm, watch)
             store.prune(keep=key)
     return entry.maps(strides, region, needed)

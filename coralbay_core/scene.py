@@ -1,7 +1,7 @@
 """A scan as an encoder sees it: HU on the model grid, the body, and the lattice of tiles over it."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from . import geometry
 from .encoder import Encoder
-from .lattice import Box, Index, Lattice, make_lattice
+from .lattice import Box, Index, Lattice, body_box, make_lattice
 from .preprocess import body_mask, model_grid, resample, to_unit
 from .volume import Grid, Volume
 
@@ -31,6 +31,8 @@ class Scene:
     lattice : Lattice
     window_hu : tuple of float
         HU that become 0 and 1.
+    tiles_of_air : int
+        Tiles that a lattice over the whole volume would have beyond those that are computed.
     """
 
     grid: Grid
@@ -38,6 +40,7 @@ class Scene:
     body: NDArray[np.bool_]
     lattice: Lattice
     window_hu: tuple[float, float]
+    tiles_of_air: int = 0
 
     @classmethod
     def of(cls, volume: Volume, encoder: Encoder) -> "Scene":
@@ -45,8 +48,16 @@ class Scene:
         grid = model_grid(volume.grid, encoder.preprocessing.spacing_mm)
         hu = on_model_grid(volume, grid)
         body = body_mask(hu, encoder.preprocessing.spacing_mm)
-        lattice = make_lattice(grid.shape, encoder.tiling.tile, encoder.tiling.step)
-        return cls(grid, hu, body, lattice, encoder.preprocessing.window_hu)
+        tile, step = encoder.tiling.tile, encoder.tiling.step
+        scene = cls(
+            grid,
+            hu,
+            body,
+            make_lattice(grid.shape, tile, step, body_box(body)),
+            encoder.preprocessing.window_hu,
+        )
+        everywhere = make_lattice(grid.shape, tile, step)
+        return replace(scene, tiles_of_air=len(everywhere.tiles()) - len(scene.tiles))
 
     @cached_property
     def tiles(self) -> list[Index]:
@@ -59,7 +70,7 @@ class Scene:
         return [start for start in self.tiles if start in needed]
 
     def inputs(self, starts: Sequence[Index]) -> Tensor:
-        """Windowed crops (B, 1, z, y, x); beyond the high ends of the volume the edge is repeated."""
+        """Windowed crops (B, 1, z, y, x); beyond the high ends of the volume its edge is repeated."""
         size = self.lattice.size
         crops = []
         for start in starts:

@@ -93,13 +93,14 @@ def test_cancel_and_progress():
 
 
 def test_air_is_not_computed():
-    volume = ramp_volume((96, 96, 400))
+    volume = ramp_volume((300, 96, 400))
     data = np.full(volume.shape, -1000, np.float32)
-    data[:, :, :90] = 40
-    encoder = PoolingEncoder()
+    data[:90, :, :90] = 40
+    data[250:, :, 320:] = 40
+    encoder = PoolingEncoder(96, 96)
     maps = extract(Volume(data, volume.grid), encoder, strides=(8,))
-    assert encoder.calls == 2
-    assert not maps.stages[8].data[0, :, :, -8:].any()
+    assert encoder.calls == 5  # of 4 x 1 x 5
+    assert not maps.stages[8].data[0, 15:28, :, :].any()
 
 
 def test_thin_and_tilted_volumes():
@@ -119,21 +120,41 @@ def test_thin_and_tilted_volumes():
     shape=st.tuples(*[st.integers(1, 500)] * 3),
     tile=st.sampled_from([64, 96, 128, 160]),
     step=st.sampled_from([32, 64, 96]),
+    data=st.data(),
 )
-def test_lattice_covers_and_stays_on_cells(shape, tile, step):
+def test_lattice_covers_and_stays_on_cells(shape, tile, step, data):
     if step > tile:
         with pytest.raises(InputError, match="tile and step"):
             make_lattice(shape, tile, step)
         return
-    lattice = make_lattice(shape, tile, step)
-    for n, padded, size, starts in zip(shape, lattice.padded, lattice.size, lattice.starts, strict=True):
-        covered = np.zeros(padded, bool)
-        for start in starts:
-            assert start % 32 == 0
-            assert start + size <= padded
-            covered[start : start + size] = True
-        assert covered.all()
-        assert n <= padded < max(n + 32, 65)
+    lows = data.draw(st.tuples(*[st.integers(0, n - 1) for n in shape]))
+    within = tuple((low, data.draw(st.integers(low + 1, n))) for low, n in zip(lows, shape, strict=True))
+    for box in (None, within):
+        lattice = make_lattice(shape, tile, step, box)
+        for (low, high), n, size, starts in zip(box or lattice.whole, shape, lattice.size, lattice.starts, strict=True):
+            covered = np.zeros(n + 64, bool)
+            for start in starts:
+                assert start % 32 == 0
+                covered[start : start + size] = True
+            assert covered[low:high].all()
+            assert starts[0] + 32 > low
+            assert starts[-1] + size < max(high + 32, starts[0] + 65)
+
+
+def test_lattice_covers_the_body_and_not_the_room():
+    volume = ramp_volume((64, 300, 300))
+    data = np.full(volume.shape, -1000, np.float32)
+    data[:, 100:200, 110:180] = 40
+    encoder = PoolingEncoder(96, 64)
+    scan = Volume(data, volume.grid)
+    maps = extract(scan, encoder, strides=(4,))
+    assert encoder.calls == 2
+    assert maps.body_at(4).any()
+    np.testing.assert_allclose(maps.stages[4].data[0, :, 27:48, 30:43], 0.52, atol=1e-3)
+    low, high = volume.grid.to_world((5, 120, 120)), volume.grid.to_world((50, 130, 130))
+    part = extract(scan, encoder, strides=(4,), roi_mm=(low, high))
+    point = part.grid.to_world((20, 20, 20))
+    np.testing.assert_allclose(part.at(point)[4], maps.at(point)[4], atol=1e-3)
 
 
 def test_source_grid_of_a_plain_volume_is_its_own():
