@@ -36,7 +36,7 @@ class FollowUp:
         return sum(match.confirmed for match in self.matches)
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """A row a landmark: its place in the follow-up, score, forward-backward error, and its place in the baseline."""
+        """A row a landmark: place in the follow-up, score, forward-backward error, place in the baseline."""
         for landmark, match in zip(self.landmarks, self.matches, strict=True):
             found = [round(float(v), 2) for v in match.position_mm]
             before = [round(float(v), 2) for v in landmark.position_mm]

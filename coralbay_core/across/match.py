@@ -1,7 +1,7 @@
 """The best match of a click in another scan, and whether the way back ends at the click.
 
 The distance between a click and where its match, looked for in the first scan again, is found needs no truth and is
-small where a match is unambiguous (forward-backward check; Kalal, Mikolajczyk, Matas: Forward-Backward Error, ICPR 2010).
+small where a match is unambiguous (Kalal, Mikolajczyk, Matas: Forward-Backward Error, ICPR 2010).
 """
 
 from collections.abc import Mapping

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ..across import SearchSpace
 from .cases import Case
 from .plots import new_figure
 from .records import Record
 from .tasks import Setting
-from ..across import SearchSpace
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

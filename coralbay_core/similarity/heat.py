@@ -15,6 +15,9 @@ from .mixer import Weights, resolve_weights
 from .prior import DistancePrior
 from .query import Query, make_query
 
+TEMPERATURE = 0.05
+"""Of the softmax between positives and negatives, in units of cosine."""
+
 
 @dataclass(frozen=True, eq=False)
 class HeatMap:
@@ -92,7 +95,7 @@ def heat_map(
     query_features: FeatureMaps | None = None,
     prior: DistancePrior | None = None,
 ) -> HeatMap:
-    """Similarity of every cell to the positive points, less its similarity to the negative ones.
+    """Similarity of every cell to the positive points, where it is not more similar to the negative ones.
 
     Several points count by the maximum of their cosines, which serves better than the mean: an organ has more than one
     look. For strokes, regions and saved queries see `make_query` and `search`.
@@ -130,7 +133,7 @@ def search(
     weights: Mapping[int, float] | None = None,
     prior: DistancePrior | None = None,
 ) -> HeatMap:
-    """Similarity of every cell of a scan to a query: the best prototype's cosine, less that of what it must not be.
+    """Similarity of every cell of a scan to a query: the best positive prototype's cosine, held against the negatives.
 
     Parameters
     ----------
@@ -146,9 +149,21 @@ def search(
     shares = resolve_weights(weights if weights is not None else query.weights, features, query)
     data = _best_cosine(features, query.positive, shares)
     if query.has_negative:
-        data = data - np.maximum(_best_cosine(features, query.negative, shares), 0)
+        data = contrasted(data, _best_cosine(features, query.negative, shares))
     heat = HeatMap(data.astype(np.float32), features.finest.grid, features, shares)
     return heat if prior is None else HeatMap(prior.applied(heat), heat.grid, features, shares)
+
+
+def contrasted(positive: NDArray[np.float32], negative: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Cosines to the positives, each times the probability that a softmax gives the positives against the negatives.
+
+    So what is clearly more like a positive keeps its score, what is more like a negative loses it, and a tie loses half.
+    (Subtracting the cosine to the negatives retrieves less than leaving them out: `benchmarks/similarity.py`.)
+    """
+    from scipy.special import expit
+
+    share = expit((positive - negative) / TEMPERATURE)
+    return np.maximum(positive, 0) * share + np.minimum(positive, 0)
 
 
 def _best_cosine(

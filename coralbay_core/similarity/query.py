@@ -123,9 +123,7 @@ def make_query(
     kept = {side: _reduced(vectors, reduction, prototypes, seed) for side, vectors in sides.items()}
     if len(places["negative"]) <= prototypes:
         kept["negative"] = sides["negative"]
-    return Query(
-        kept["positive"], kept["negative"], features.model, features.fingerprint, name, notice=features.notice
-    )
+    return Query(kept["positive"], kept["negative"], features.model, features.fingerprint, name, notice=features.notice)
 
 
 Vectors = dict[int, NDArray[np.float32]]
