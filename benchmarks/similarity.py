@@ -4,9 +4,9 @@
 
 For every structure of every scan, five clicks (the deepest point and four seeded ones from the deeper half, as in
 `coralbay evaluate`) or all of its inside are the positives and, where said, five seeded clicks in other structures the
-negatives. All voxels of the body, about 3 mm apart, are ranked: average precision a structure, the mean of all. The rows
-"across" ask another patient's scan that has the structure, too. Differences to the first row of a block carry a 95 %
-bootstrap interval over structures.
+negatives. All voxels of the body, about 3 mm apart, are ranked: average precision a structure, the mean of all. The
+rows "across" ask another patient's scan that has the structure, too. Differences to the first row of a block carry a
+95 % bootstrap interval over structures.
 """
 
 import argparse
@@ -164,7 +164,7 @@ def main() -> None:
                         value = measured(ask(asked, features[other.name]), other, name)
                         results[where, block][way].append(value)
         print(
-            f"\n## {domain}: {len(cases)} scans, {arguments.model} {encoder.fingerprint[:12]}, {arguments.seeds} seed(s)"
+            f"\n## {domain}: {len(cases)} scans, {encoder.name} {encoder.fingerprint[:12]}, {arguments.seeds} seed(s)"
         )
         for (where, block), rows in sorted(results.items(), reverse=True):
             table(f"{where}, {block}", rows)

@@ -157,8 +157,8 @@ def search(
 def contrasted(positive: NDArray[np.float32], negative: NDArray[np.float32]) -> NDArray[np.float32]:
     """Cosines to the positives, each times the probability that a softmax gives the positives against the negatives.
 
-    So what is clearly more like a positive keeps its score, what is more like a negative loses it, and a tie loses half.
-    (Subtracting the cosine to the negatives retrieves less than leaving them out: `benchmarks/similarity.py`.)
+    So what is clearly more like a positive keeps its score, what is more like a negative loses it, and a tie loses
+    half. (Subtracting the cosine to the negatives retrieves less than leaving them out: `benchmarks/similarity.py`.)
     """
     from scipy.special import expit
 
