@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .features import FeatureMaps, sample_trilinear
+from .preprocess import resample
 from .volume import Grid
 
 
@@ -119,7 +120,8 @@ def linear_maps(
     part = tuple(slice(*s.indices(n)[:2]) for s, n in zip(box or (slice(None),) * 3, shape, strict=True))
     total = None
     for stride, rows in weights.items():
-        values = _scores(features, stride, np.asarray(rows, np.float32), part, stride // finest)
+        score = _nested_scores if stride % finest == 0 else _scores
+        values = score(features, stride, np.asarray(rows, np.float32), part)
         total = values if total is None else np.add(total, values, out=total)
     if total is None:
         raise ValueError("weights of at least one stage are needed")
@@ -127,15 +129,25 @@ def linear_maps(
 
 
 def _scores(
-    features: FeatureMaps, stride: int, rows: NDArray[np.float32], part: tuple[slice, ...], ratio: int
+    features: FeatureMaps, stride: int, rows: NDArray[np.float32], part: tuple[slice, ...]
 ) -> NDArray[np.float32]:
-    """Products of a stage, interpolated to the cells `part` of a stage that is `ratio` times finer.
+    """Products of a stage whose cells are not made of whole cells of the finest one, interpolated to cells of that."""
+    source, target = features.stage(stride).grid, features.finest.grid
+    values = np.tensordot(rows, stage_descriptors(features, stride).unit, 1)
+    return np.stack([resample(plane, source, target)[part] for plane in values])
+
+
+def _nested_scores(
+    features: FeatureMaps, stride: int, rows: NDArray[np.float32], part: tuple[slice, ...]
+) -> NDArray[np.float32]:
+    """Products of a stage, interpolated to the cells `part` of the finest one, which divide its own.
 
     Products run in torch (numpy's batched ones are many times slower), between contiguous matrices.
     """
     import torch
     from torch.nn import functional as F
 
+    ratio = stride // features.strides[0]
     unit = torch.from_numpy(stage_descriptors(features, stride).unit)
     # One cell more on either side, since interpolation reaches half a cell beyond the part.
     around = tuple(

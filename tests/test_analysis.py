@@ -60,8 +60,14 @@ def test_several_and_negative_clicks():
     features = made_features()
     both = heat_map(features, [world("left"), world("top")])
     assert min(both.at(world("left"))[0], both.at(world("top"))[0]) > 0.9
-    without = heat_map(features, [world("left"), world("top")], [world("top")])
-    assert without.at(world("left"))[0] > 0.5 > 0.1 > without.at(world("top"))[0]
+    background = GRID.to_world((48, 60, 30))
+    alike = heat_map(features, [world("left"), background])
+    assert alike.at(background)[0] > 0.5
+    without = heat_map(features, [world("left")], [background])
+    assert without.at(world("left"))[0] > 0.9 > 0.1 > without.at(background)[0]
+    torn = heat_map(features, [world("left"), world("top")], [world("top")])
+    assert torn.at(world("left"))[0] > 0.9
+    assert torn.at(world("top"))[0] == pytest.approx(0.5 * both.at(world("top"))[0], rel=0.1)
 
 
 def test_query_in_another_scan():

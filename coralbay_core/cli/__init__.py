@@ -12,7 +12,21 @@ import typer
 
 from .. import __version__
 from ..errors import CoralBayError
-from . import cache, embed, evaluate, explore, inspect, models, probe
+from . import (
+    cache,
+    embed,
+    evaluate,
+    explore,
+    export,
+    inspect,
+    library,
+    match,
+    models,
+    probe,
+    queries,
+    query,
+    symmetry,
+)
 from .plugins import PluginGroup
 
 # The common base of what typer raises for wrong usage; newer versions of typer bring their own copy of click.
@@ -28,9 +42,14 @@ app.command("info")(inspect.info)
 app.command("phantom")(inspect.phantom)
 app.add_typer(models.app, name="models")
 app.command("embed")(embed.embed)
-app.command("query")(explore.query)
+app.command("query")(query.query)
+app.add_typer(queries.app, name="queries")
+app.command("match")(match.match)
+app.command("symmetry")(symmetry.symmetry)
+app.add_typer(library.app, name="library")
 app.command("project")(explore.project)
 app.add_typer(probe.app, name="probe")
+app.command("export")(export.export)
 app.add_typer(cache.app, name="cache")
 app.command("evaluate")(evaluate.evaluate)
 

@@ -1,7 +1,7 @@
 """Options that several commands share, and the values that are written in them."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import typer
@@ -19,6 +19,11 @@ Stages = Annotated[str, typer.Option(metavar="4,8,16", help="Strides of the stag
 Memory = Annotated[
     float | None, typer.Option(metavar="GB", help="Memory to work in beside the scan; by default what is free.")
 ]
+Weights = Annotated[
+    str | None,
+    typer.Option(metavar="4=1,8=.5|auto", help="Weights of the strides; auto chooses them from the clicks.  [equal]"),
+]
+PriorMm = Annotated[float | None, typer.Option(metavar="MM", help="Width of a distance prior.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 
 DEFAULT_STAGES = "4,8,16"
@@ -49,3 +54,17 @@ def strides(text: str) -> tuple[int, ...]:
         return tuple(sorted({int(part) for part in text.split(",")}))
     except ValueError:
         raise InputError("unreadable strides", where="--stages", found=text, expected="e.g. 4,8,16") from None
+
+
+def weights(text: str | None) -> "dict[int, float] | Literal['auto'] | None":
+    """Weights of strides such as ``4=1,8=.5``, or ``auto``."""
+    if text is None or text == "auto":
+        return text  # type: ignore[return-value]
+    try:
+        pairs = [part.split("=") for part in text.split(",")]
+        chosen = {int(stride): float(weight) for stride, weight in pairs}
+    except ValueError:
+        chosen = {}
+    if not chosen or not all(np.isfinite(w) and w >= 0 for w in chosen.values()) or not any(chosen.values()):
+        raise InputError("unreadable weights", where="--weights", found=text, expected="e.g. 4=1,8=0.5 or auto")
+    return chosen

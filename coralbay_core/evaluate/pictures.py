@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ..across import SearchSpace
 from .cases import Case
 from .plots import new_figure
 from .records import Record
 from .tasks import Setting
-from .tasks.common import best_position
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -138,7 +138,7 @@ def _draw_match(setting: Setting, cases: dict[str, Case], chosen: list[tuple[Rec
         name = record.keys["structure"]
         position = np.asarray(record.values["clicks_mm"])[click]
         scores = setting.scores(position, query, target)
-        found, _ = best_position(scores, target.body, target.lattice)
+        found, _ = SearchSpace(target.lattice, target.body).best(scores)
         for axis, view in zip(row[:2], ("axial", "coronal"), strict=True):
             _show(axis, query, _index(query, position), view, query.mask(name), None)
             _cross(axis, query, _index(query, position), view, "#4cff4c")

@@ -3,7 +3,7 @@
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +13,10 @@ from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
 from ..errors import Cancelled, InputError
+from ..features import FeatureMaps
 from .entry import Entry, remove
 from .files import UnusableEntryError
+from .keys import key_of
 
 DEFAULT_LIMIT_BYTES = 20_000_000_000
 _POLL_S = 0.2
@@ -110,6 +112,18 @@ class FeatureStore:
             return None
         entry.touch()
         return entry
+
+    def complete(self, key: str, strides: Collection[int]) -> FeatureMaps | None:
+        """All features of a scan by its key, without the scan; None unless every chunk is there and sound."""
+        try:
+            entry = Entry.open(self.folder(key))
+            needed = entry.needed(entry.whole)
+            if key_of(entry.about.signature) != key or any(entry.missing(stride, needed) for stride in strides):
+                return None
+        except (UnusableEntryError, KeyError):
+            return None
+        entry.touch()
+        return entry.maps(strides, entry.whole, needed)
 
     @contextmanager
     def locked(self, key: str, cancelled: Callable[[], bool] | None = None) -> Iterator[None]:

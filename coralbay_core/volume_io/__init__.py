@@ -5,7 +5,9 @@ indexed ``(z, y, x)`` with axis codes S, P, L and an affine to RAS+ mm; `save_ma
 exactly the grid and header of the file. Nothing is resampled on either way.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Literal
 
 from numpy.typing import ArrayLike
 
@@ -15,7 +17,7 @@ from . import checks, dicom, nifti
 from .dicom_series import SeriesInfo, scan
 from .raw import RawVolume
 
-__all__ = ["SeriesInfo", "list_series", "load_labels", "load_volume", "require_output", "save_map"]
+__all__ = ["SeriesInfo", "list_series", "load_labels", "load_volume", "require_output", "save_dicom", "save_map"]
 
 
 def load_volume(path: str | Path, *, series: str | None = None) -> Volume:
@@ -126,3 +128,45 @@ def _to_volume(raw: RawVolume, path: Path, name: str) -> Volume:
     data = checks.contiguous(source.from_file(raw.data))
     notes = raw.notes + checks.geometry_notes(raw.affine) + checks.value_notes(data, raw.modality)
     return Volume(data, source.grid, name, path, source, raw.modality, notes)
+
+
+def save_dicom(
+    path: str | Path,
+    labels: LabelVolume,
+    folder: str | Path,
+    *,
+    kind: Literal["seg", "rtstruct"] = "seg",
+    series: str | None = None,
+    about: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write labels as a DICOM object that refers to the series that they were made on.
+
+    Of the patient nothing is copied but the ID, which files the object with its study.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file appears only when it is complete.
+    labels : LabelVolume
+        On the grid of the series; each value above 0 becomes a segment or region of interest with its name.
+    folder : str or Path
+        Of the series, or a file of it.
+    kind : str
+        ``seg``, a binary DICOM-SEG, or ``rtstruct``, outlines slice by slice.
+    series : str, optional
+        UID, where the folder holds several.
+    about : mapping, optional
+        Provenance to keep in the object, in a few words.
+
+    Raises
+    ------
+    InputError
+        Where labels and series differ in grid, or the series lacks the identifiers that DICOM refers by.
+    MissingExtraError
+    """
+    from .dicom_export import labelled_series
+    from .dicom_seg import write_seg
+    from .rtstruct import write_rtstruct
+
+    found = labelled_series(labels, _existing(folder), series)
+    return {"seg": write_seg, "rtstruct": write_rtstruct}[kind](Path(path), found, about or {})

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ... import geometry
+from ...across import SearchSpace
 from ...descriptors import describe_points
 from ...features import FeatureMaps
 from ...geometry import Affine
@@ -16,7 +17,7 @@ from ...volume import Grid, Volume
 from ..cases import Case, interior, lattice_of
 from ..metrics import rank_correlation
 from ..records import Record
-from .common import Setting, best_position, body_points
+from .common import Setting, body_points
 
 BLOCK_MM = 192.0
 """Side of the block of every other scan that is changed in many ways; whole scans are changed in one."""
@@ -102,8 +103,8 @@ def _measured(setting: Setting, case: Case, change: Change, volume: Volume, befo
     errors, correlations = [], []
     for number, point in enumerate(made.points):
         heat = setting.method.heat(after, point, before)
-        scores = resample(heat.data, heat.grid, made.lattice)
-        _, found = best_position(scores, made.body, made.lattice)
+        space = SearchSpace(made.lattice, made.body)
+        _, found = space.best(space.scores(heat))
         errors.append(float(np.linalg.norm(found - geometry.apply(made.there, point))))
         if number < HEAT_MAPS:
             own = setting.method.heat(before, point).at(made.anywhere)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...across import Match, SearchSpace, best_match
 from ...features import FeatureMaps
-from ...preprocess import resample
 from ...volume import Grid
 from ..cases import Case
 from ..methods import Method
@@ -44,28 +44,29 @@ class Setting:
             if first.domain == second.domain and (names := first.shared_with(second)):
                 yield first, second, names
 
+    def space(self, case: Case) -> SearchSpace:
+        """The body of a case on its lattice, which all methods are asked about."""
+        return SearchSpace(case.lattice, case.body)
+
     def scores(self, position_mm: NDArray, query: Case, target: Case) -> NDArray[np.float32]:
-        """Heat map of a click in `query` on the lattice of `target`."""
-        return lattice_scores(self.method, self.features(query), position_mm, self.features(target), target.lattice)
+        """Heat map of a click in `query` on the lattice of `target`, also outside the body."""
+        first, second = self.features(query), self.features(target)
+        return self.space(target).scores(self.method.heat(second, position_mm, None if second is first else first))
+
+    def match(self, position_mm: NDArray, query: Case, target: Case) -> Match:
+        """Best match of a click in another case, and the way back."""
+        return best_match(
+            self.features(query),
+            self.features(target),
+            position_mm,
+            weights=self.method.weights,
+            space=self.space(target),
+            back=self.space(query),
+        )
 
     def record(self, task: str, case: Case, values: dict[str, Any], **keys: str) -> Record:
         """A record of this method."""
         return Record(task, self.method.name, case.domain, {"case": case.name, **keys}, values)
-
-
-def lattice_scores(
-    method: Method, query: FeatureMaps, position_mm: NDArray, target: FeatureMaps, lattice: Grid
-) -> NDArray[np.float32]:
-    """Heat map of a click on a lattice, also outside the body."""
-    heat = method.heat(target, position_mm, None if query is target else query)
-    return resample(heat.data, heat.grid, lattice)
-
-
-def best_position(scores: NDArray, body: NDArray[np.bool_], lattice: Grid) -> tuple[tuple[int, ...], NDArray]:
-    """Index and world mm of the highest score in the body."""
-    index = np.unravel_index(int(np.where(body, scores, -np.inf).argmax()), scores.shape)
-    place = tuple(int(i) for i in index)
-    return place, lattice.to_world(place)
 
 
 def body_points(body: NDArray[np.bool_], grid: Grid, count: int, rng: np.random.Generator) -> NDArray[np.float64]:

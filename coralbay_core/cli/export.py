@@ -1,0 +1,84 @@
+"""``export``: label maps as DICOM objects."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from ..errors import InputError
+from .options import Json, Series
+from .output import emit
+
+
+def export(
+    labels: Annotated[Path, typer.Argument(metavar="SEG.nii.gz", help="Label map on the grid of the DICOM series.")],
+    dicom: Annotated[Path, typer.Option(metavar="DIR", help="DICOM series that it was made on.")],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="OUT.dcm", help="Object to write.")],
+    kind: Annotated[Literal["seg", "rtstruct"], typer.Option("--as", help="DICOM-SEG, or RTSTRUCT.")] = "seg",
+    names: Annotated[
+        Path | None,
+        typer.Option(metavar="NAMES.json", help="{value: name}.  [default: the file's own, SEG.json beside it]"),
+    ] = None,
+    series: Series = None,
+    as_json: Json = False,
+) -> None:
+    """Write a label map as a DICOM object that refers to the images it was made on."""
+    from dataclasses import replace
+
+    from ..provenance import provenance, write_provenance
+    from ..volume_io import load_labels, load_volume, save_dicom
+
+    if out.suffix.lower() not in (".dcm", ""):
+        raise InputError("not a DICOM name", where=out, expected="a name that ends in .dcm")
+    volume = load_volume(dicom, series=series)
+    label_map = load_labels(labels, like=volume)
+    if names is not None:
+        label_map = replace(label_map, names=_names(names))
+    told = _told(labels)
+    about = provenance(volume, model=told.get("model"), fingerprint=told.get("fingerprint"), made_from=told or None)
+    written = save_dicom(out, label_map, dicom, kind=kind, series=series, about=_short(about))
+    write_provenance(written, about)
+    present = {int(v): label_map.names.get(int(v)) or f"label {v}" for v in _values(label_map)}
+    emit(
+        "export",
+        as_json=as_json,
+        inputs={"labels": labels, "dicom": dicom, "as": kind},
+        outputs={kind: written},
+        results={"labels": present, "slices": volume.source_grid.shape[2]},
+        lines=[f"label {value}: {name}" for value, name in present.items()],
+    )
+
+
+def _names(path: Path) -> dict[int, str]:
+    from ..errors import MissingFileError
+
+    if not path.is_file():
+        raise MissingFileError("no such file", where=path)
+    try:
+        return {int(value): str(name) for value, name in json.loads(path.read_text("utf-8")).items()}
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise InputError("unreadable names", where=path, found=str(error)[:80], expected='{"1": "liver"}') from error
+
+
+def _told(labels: Path) -> dict[str, Any]:
+    """Provenance beside the label map, where there is some."""
+    from ..provenance import beside
+
+    try:
+        content = json.loads(beside(labels).read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _short(about: dict[str, Any]) -> dict[str, str]:
+    """What fits into an object: it names the rest by hash."""
+    kept = {"scan": about["scans"][0], "software": about["software"]["coralbay"], "created": about["created"]}
+    return kept | {key: str(about[key]) for key in ("model", "fingerprint") if about.get(key)}
+
+
+def _values(labels: Any) -> list[int]:
+    import numpy as np
+
+    return [int(value) for value in np.unique(labels.data) if value]

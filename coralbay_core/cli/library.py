@@ -1,0 +1,289 @@
+"""``library``: many scans, searched together."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..errors import CoralBayError, InputError, MissingFileError
+from . import options
+from .options import Device, Json, Model, Series, Weights
+from .output import Progress, emit, note, position, table
+from .work import open_ct, open_model
+
+if TYPE_CHECKING:
+    from ..library import Library, SearchReport
+    from ..library.manifest import Entry
+    from ..similarity import Query
+
+app = typer.Typer(help="Search many scans at once.", rich_markup_mode=None)
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the library.")]
+
+
+@app.command("add")
+def add(
+    folder: Folder,
+    paths: Annotated[list[Path], typer.Argument(metavar="CT|FOLDER ...", help="CTs, or folders of NIfTI files.")],
+    model: Model = None,
+    device: Device = "auto",
+    series: Series = None,
+    vectors: Annotated[
+        str, typer.Option(metavar="URI", help="For a new library: where its vectors go, e.g. s3://bucket/path.")
+    ] = "",
+    as_json: Json = False,
+) -> None:
+    """Add scans; the first makes the library. What cannot be read is named, and the rest goes on."""
+    from ..library import Library
+
+    opened = Library(folder)
+    encoder = open_model(model or (opened.manifest.model if opened.exists else None), device)
+    added: list[Entry] = []
+    known: list[Entry] = []
+    failed: dict[str, str] = {}
+    for path in _scans(paths):
+        try:
+            done = opened.add(
+                path, encoder, series=series, vectors=vectors, progress=Progress(f"features of {path}"), settle=False
+            )
+            (added if done.is_new else known).append(done.entry)
+        except (InputError, MissingFileError) as error:
+            if opened.exists:
+                opened.require_model(encoder)
+            failed[str(path)] = str(error)
+            note(str(error))
+    if not added and not known:
+        raise InputError("no scan was added", where=folder, found=next(iter(failed.values()), "no NIfTI file"))
+    if added:
+        opened.settle()
+    emit(
+        "library add",
+        as_json=as_json,
+        inputs={"library": folder, "paths": paths},
+        outputs={"library": folder},
+        results={
+            "added": [vars(entry) for entry in added],
+            "already_there": [vars(entry) for entry in known],
+            "failed": failed,
+        },
+        lines=[*(f"added {e.name}: {e.tokens} cells" for e in added), *(f"already there: {e.name}" for e in known)],
+    )
+
+
+def _scans(paths: list[Path]) -> Iterator[Path]:
+    """The CTs that paths stand for; a folder without NIfTI files is taken for a DICOM series."""
+    for path in paths:
+        if not path.exists():
+            raise MissingFileError("no such file or folder", where=path)
+        files = path.rglob("*.nii*") if path.is_dir() else ()
+        yield from sorted(p for p in files if p.name.endswith((".nii", ".nii.gz"))) or [path]
+
+
+@app.command("list")
+def list_scans(folder: Folder, as_json: Json = False) -> None:
+    """List the scans of a library."""
+    from ..library import Library
+
+    opened = Library(folder)
+    scans = opened.manifest.scans
+    lines = [f"{e.scan[:8]}  {e.tokens:>7} cells  {e.name}  {e.path}" for e in scans]
+    emit(
+        "library list",
+        as_json=as_json,
+        inputs={"library": folder},
+        results={"scans": [vars(entry) for entry in scans]},
+        lines=lines or ["no scans"],
+    )
+
+
+@app.command("remove")
+def remove(
+    folder: Folder,
+    scan: Annotated[str, typer.Argument(metavar="SCAN", help="Name, path, or beginning of the hash.")],
+    as_json: Json = False,
+) -> None:
+    """Remove a scan from a library; its file stays."""
+    from ..library import Library
+
+    entry = Library(folder).remove(scan)
+    emit(
+        "library remove",
+        as_json=as_json,
+        inputs={"library": folder, "scan": scan},
+        results={"removed": vars(entry)},
+        lines=[f"removed {entry.name}"],
+    )
+
+
+@app.command("info")
+def info(folder: Folder, as_json: Json = False) -> None:
+    """Tell what a library holds."""
+    from ..library import Library
+
+    opened = Library(folder)
+    known = opened.manifest
+    results = {
+        "model": known.model,
+        "fingerprint": known.fingerprint,
+        "strides": known.strides,
+        "scans": len(known.scans),
+        "cells": len(opened.vectors),
+        "dimensions": opened.basis.axes.shape[1],
+        "energy_kept": opened.basis.kept,
+        "indexed": opened.vectors.indexed,
+        "features_cached": sum(opened.is_cached(entry) for entry in known.scans),
+        "vectors": known.vectors or str(folder / "vectors"),
+    }
+    lines = table(
+        {
+            "model": f"{known.model} ({known.fingerprint[:12]})",
+            "scans": f"{results['scans']}, features of {results['features_cached']} in the cache",
+            "cells": f"{results['cells']} of {results['dimensions']} numbers"
+            + (", indexed" if results["indexed"] else ", searched without an index"),
+            "vectors": results["vectors"],
+        }
+    )
+    emit("library info", as_json=as_json, inputs={"library": folder}, results=results, lines=lines)
+
+
+@app.command("search")
+def search(
+    folder: Folder,
+    ct: Annotated[Path | None, typer.Option("--ct", metavar="CT", help="CT that --at lies in.")] = None,
+    at: Annotated[
+        list[str] | None, typer.Option(metavar="X,Y,Z", help="Position that looks like it, in mm; may be repeated.")
+    ] = None,
+    against: Annotated[
+        list[str] | None, typer.Option("--not", metavar="X,Y,Z", help="Position that does not; may be repeated.")
+    ] = None,
+    use: Annotated[Path | None, typer.Option(metavar="FILE.query", help="Search with a saved query instead.")] = None,
+    top: Annotated[int, typer.Option(min=1, help="Regions to list.")] = 10,
+    regions: Annotated[int, typer.Option(min=1, help="At most so many of one scan.")] = 3,
+    deep: Annotated[int, typer.Option(min=1, help="Scans to look at closely.")] = 10,
+    own: Annotated[
+        bool, typer.Option("--own/--no-own", help="Whether to list the scan that was clicked, too.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", metavar="HITS.csv", help="Hits to write, as .csv or .json.")
+    ] = None,
+    weights: Weights = None,
+    device: Device = "auto",
+    series: Series = None,
+    as_json: Json = False,
+) -> None:
+    """Find where in the scans of a library it looks like the clicked places, or like a saved query."""
+    from functools import cache
+
+    from ..across.landmarks import require_table_name
+    from ..library import Library, search_library
+
+    opened = Library(folder)
+    known = opened.manifest
+    require_table_name(out)
+    clicked = options.points(at, "--at")
+    if (use is None) == (ct is None or not len(clicked)):
+        raise InputError("say what to look for", expected="either --ct CT --at X,Y,Z or --use FILE.query")
+    mixer = options.weights(weights)
+    encoder = cache(lambda: open_model(known.model, device))
+    query, scan, mixer = _asked(opened, use, ct, series, clicked, options.points(against, "--not"), mixer, encoder)
+    report = search_library(
+        opened,
+        query,
+        encoder,
+        top=top,
+        regions=regions,
+        shortlist=deep,
+        weights=mixer,  # type: ignore[arg-type]
+        exclude=None if own else scan,
+        progress=Progress("scans"),
+    )
+    for reason in report.skipped.values():
+        note(reason)
+    emit(
+        "library search",
+        as_json=as_json,
+        inputs={"library": folder, "ct": ct, "at_mm": clicked, "use": use},
+        outputs={"hits": _written(out, report)},
+        results={
+            "hits": [_hit(hit) for hit in report.hits],
+            "searched": [entry.name for entry in report.searched],
+            "skipped": report.skipped,
+            "coarse": {entry.name: report.coarse[entry.scan] for entry in known.scans if entry.scan in report.coarse},
+        },
+        lines=_hit_lines(report, len(known.scans)),
+    )
+
+
+def _asked(
+    opened: "Library",
+    use: Path | None,
+    ct: Path | None,
+    series: str | None,
+    at: Any,
+    against: Any,
+    mixer: Any,
+    encoder: Any,
+) -> "tuple[Query, str | None, Any]":
+    from ..pipeline import features_for
+    from ..similarity import auto_weights, load_query, make_query
+    from ..store import content_digest
+
+    if use is not None:
+        if mixer == "auto":
+            raise InputError("auto weights need places", where="--weights", hint="a saved query keeps its weights")
+        return load_query(use), None, mixer
+    assert ct is not None, "either of them is given"
+    volume = open_ct(ct, series)
+    volume.grid.require_inside(at, where="--at")
+    opened.require_model(encoder())
+    strides = opened.manifest.strides
+    features = features_for(
+        volume, encoder(), strides=strides, store=opened.store, progress=Progress(f"features of {volume.name}")
+    )
+    shares = auto_weights(features, at, against) if mixer == "auto" else mixer
+    return make_query(features, at, against), content_digest(volume), shares
+
+
+def _hit(hit: Any) -> dict[str, Any]:
+    return {
+        "scan": hit.scan.name,
+        "path": hit.scan.path,
+        "position_mm": hit.position_mm,
+        "score": hit.score,
+        "size_ml": hit.size_ml,
+        "coarse": hit.coarse,
+    }
+
+
+def _written(out: Path | None, report: "SearchReport") -> Path | None:
+    from ..across import write_landmarks
+
+    if out is None:
+        return None
+    rows = []
+    for rank, hit in enumerate(report.hits, 1):
+        x, y, z = (round(float(v), 2) for v in hit.position_mm)
+        place = {"name": str(rank), "x_mm": x, "y_mm": y, "z_mm": z}
+        rows.append(
+            place
+            | {
+                "score": round(hit.score, 4),
+                "size_ml": round(hit.size_ml, 3),
+                "scan": hit.scan.name,
+                "hash": hit.scan.scan,
+            }
+        )
+    return write_landmarks(out, rows)
+
+
+def _hit_lines(report: "SearchReport", scans: int) -> list[str]:
+    if not report.hits:
+        raise CoralBayError(
+            "nothing was found", hint="add scans with `coralbay library add`, or list the own with --own"
+        )
+    width = max(len(hit.scan.name) for hit in report.hits)
+    lines = [f" #   score   size (ml)   {'scan':<{width}}   position (mm, RAS)"]
+    for rank, hit in enumerate(report.hits, 1):
+        place = position(hit.position_mm)
+        lines.append(f"{rank:>2}  {hit.score:>6.3f}  {hit.size_ml:>10.1f}   {hit.scan.name:<{width}}   {place}")
+    return [*lines, f"looked closely at {len(report.searched)} of {scans} scans"]

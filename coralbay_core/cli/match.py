@@ -1,0 +1,140 @@
+"""``match``: from a baseline scan to a follow-up, or to another patient."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import typer
+
+from ..errors import CoralBayError, InputError
+from . import options
+from .options import DEFAULT_STAGES, Device, Json, Model, Series, Stages, Weights
+from .output import Progress, emit, note, position
+from .work import features_of, open_ct, open_model
+
+if TYPE_CHECKING:
+    from ..across import Alignment, FollowUp, Landmark
+
+DEFAULT_PRIOR_MM = 40.0
+
+
+def match(
+    baseline: Annotated[Path, typer.Argument(metavar="A", help="CT in which the places are known.")],
+    follow_up: Annotated[Path, typer.Argument(metavar="B", help="CT in which they are looked for.")],
+    landmarks: Annotated[
+        Path | None, typer.Option(metavar="L.csv", help="Columns name,x_mm,y_mm,z_mm; or JSON {name: [x, y, z]}.")
+    ] = None,
+    at: Annotated[
+        list[str] | None, typer.Option(metavar="X,Y,Z", help="Position in A, in mm; may be repeated.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", metavar="OUT.csv", help="Matches to write, as .csv or .json.")
+    ] = None,
+    prior_mm: Annotated[
+        float | None,
+        typer.Option(
+            metavar="MM", help="Width of the prior around the rough alignment of A and B; 0: none.  [default: 40]"
+        ),
+    ] = None,
+    weights: Weights = None,
+    stages: Stages = DEFAULT_STAGES,
+    model: Model = None,
+    device: Device = "auto",
+    series: Series = None,
+    as_json: Json = False,
+) -> None:
+    """Find landmarks or lesions of one CT in another, with the way back in mm as confidence."""
+    from ..across import propagate
+    from ..across.landmarks import require_table_name
+
+    strides = options.strides(stages)
+    places = _places(landmarks, at)
+    mixer = options.weights(weights)
+    require_table_name(out)
+    first, second = open_ct(baseline, series), open_ct(follow_up)
+    for place in places:
+        first.grid.require_inside(place.position_mm, where=place.name)
+    encoder = open_model(model, device)
+    source, target = features_of(first, encoder, strides), features_of(second, encoder, strides)
+    if mixer == "auto":
+        raise InputError("auto is for one query", where="--weights", hint="give weights such as 4=1,8=1,16=1")
+    prior = _usable_prior(prior_mm, source, target)
+    found = propagate(places, source, target, weights=mixer, prior_mm=prior, progress=Progress("matches"))
+    rows = list(found.rows())
+    written = _written(out, rows, first, second, encoder, weights=mixer, prior_mm=prior)
+    emit(
+        "match",
+        as_json=as_json,
+        inputs={"baseline": baseline, "follow_up": follow_up, "landmarks": landmarks},
+        outputs={"matches": written},
+        results={
+            "model": encoder.name,
+            "prior_mm": prior,
+            "alignment": _about(found.alignment),
+            "confirmed": found.confirmed,
+            "matches": [_entry(row) for row in rows],
+        },
+        lines=_lines(found),
+    )
+
+
+def _places(landmarks: Path | None, at: list[str] | None) -> "list[Landmark]":
+    from ..across import Landmark, read_landmarks
+
+    clicked = options.points(at, "--at")
+    if landmarks is None and not len(clicked):
+        raise InputError("nothing to find", expected="--landmarks L.csv or --at X,Y,Z")
+    x = [Landmark(f"at {n}", (float(p[0]), float(p[1]), float(p[2]))) for n, p in enumerate(clicked, 1)]
+    return [*(read_landmarks(landmarks) if landmarks else []), *x]
+
+
+def _usable_prior(wanted: float | None, source: Any, target: Any) -> float | None:
+    """The prior's width; the default is given up, with a note, where the scans cannot be aligned."""
+    from ..across import align
+
+    if wanted is not None:
+        return wanted or None
+    try:
+        align(source, target)
+    except CoralBayError as error:
+        note(f"{error}; matched without a prior")
+        return None
+    return DEFAULT_PRIOR_MM
+
+
+def _written(out: Path | None, rows: list[dict[str, Any]], first: Any, second: Any, encoder: Any, **more: Any) -> Any:
+    from ..across import write_landmarks
+    from ..provenance import provenance, write_provenance
+
+    if out is None:
+        return None
+    written = write_landmarks(out, rows)
+    about = provenance(second, first, model=encoder.name, fingerprint=encoder.fingerprint, **more)
+    write_provenance(written, about)
+    return written
+
+
+def _about(alignment: "Alignment | None") -> dict[str, Any] | None:
+    if alignment is None:
+        return None
+    return {
+        "affine": alignment.affine,
+        "inliers": alignment.inliers,
+        "candidates": alignment.candidates,
+        "spread_mm": alignment.spread_mm,
+    }
+
+
+def _entry(row: dict[str, Any]) -> dict[str, Any]:
+    place = [row[axis] for axis in ("x_mm", "y_mm", "z_mm")]
+    return {"name": row["name"], "position_mm": place, **{k: row[k] for k in ("score", "return_mm", "confirmed")}}
+
+
+def _lines(found: "FollowUp") -> list[str]:
+    width = max(4, *(len(landmark.name) for landmark in found.landmarks))
+    lines = [f"{'name':<{width}}   score  way back   position in B (mm, RAS)"]
+    for landmark, hit in zip(found.landmarks, found.matches, strict=True):
+        mark = "" if hit.confirmed else "  not confirmed"
+        place = position(np.asarray(hit.position_mm))
+        lines.append(f"{landmark.name:<{width}}  {hit.score:>6.3f}  {hit.return_mm:>5.1f} mm   {place}{mark}")
+    return [*lines, f"{found.confirmed} of {len(found.matches)} confirmed by the way back"]

@@ -1,0 +1,302 @@
+"""``query``."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from ..volume import Volume
+from . import options
+from .options import DEFAULT_STAGES, CtPath, Device, Json, Model, Series, Stages, Weights
+from .output import emit, note, position
+from .work import features_of, open_ct, open_model
+
+if TYPE_CHECKING:
+    from ..features import FeatureMaps
+    from ..similarity import HeatMap, Query, Region
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """What was asked for, before features are computed.
+
+    Parameters
+    ----------
+    positive, negative : (N, 3) arrays
+        Clicks, world mm.
+    strokes, region : str, optional
+        File of strokes; file or box of a region.
+    label : int, optional
+        Of the file of a region.
+    use : Path, optional
+        Saved query.
+    """
+
+    positive: NDArray
+    negative: NDArray
+    strokes: Path | None
+    region: str | None
+    label: int | None
+    use: Path | None
+
+    def require_something(self) -> None:
+        """Raise unless something is asked for, and what has no place of its own has one."""
+        if not (len(self.positive) or self.strokes or self.region or self.use):
+            raise InputError("nothing to look for", expected="--at, --strokes, --region or --use")
+        if self.label is not None and not self.region:
+            raise InputError("a label needs a map", where="--label", hint="name the map with --region FILE.nii.gz")
+
+    def points(self, volume: Volume, features: "FeatureMaps") -> tuple[NDArray, NDArray]:
+        """All places, like and unlike, world mm."""
+        from ..similarity import box_points, label_points, stroke_points
+        from ..volume_io import load_labels
+
+        like, unlike = [self.positive], [self.negative]
+        if self.strokes:
+            painted = stroke_points(load_labels(self.strokes, like=volume))
+            like.append(painted[0])
+            unlike.append(painted[1])
+        if self.region and _is_box(self.region):
+            like.append(box_points(features, options.numbers(self.region, 6, "--region").reshape(2, 3)))
+        elif self.region:
+            like.append(label_points(load_labels(Path(self.region), like=volume), self.label))
+        return np.concatenate(like), np.concatenate(unlike)
+
+
+def _is_box(text: str) -> bool:
+    return text.count(",") == 5 and not text.lower().endswith((".nii", ".nii.gz"))
+
+
+def query(
+    ct: CtPath,
+    at: Annotated[
+        list[str] | None, typer.Option(metavar="X,Y,Z", help="Position that looks like it, in mm; may be repeated.")
+    ] = None,
+    against: Annotated[
+        list[str] | None, typer.Option("--not", metavar="X,Y,Z", help="Position that does not; may be repeated.")
+    ] = None,
+    strokes: Annotated[
+        Path | None, typer.Option(metavar="STROKES.nii.gz", help="Painted places: 1 = like it, 2 = unlike it.")
+    ] = None,
+    region: Annotated[
+        str | None,
+        typer.Option(metavar="MASK.nii.gz|X,Y,Z,X,Y,Z", help="A mask or label map on the CT's grid, or a box in mm."),
+    ] = None,
+    label: Annotated[int | None, typer.Option(metavar="VALUE", help="Which value of --region; all without it.")] = None,
+    by: Annotated[
+        Literal["auto", "max", "mean", "medoid", "kmeans"],
+        typer.Option(help="How several places count; auto: max for clicks, kmeans for strokes and regions."),
+    ] = "auto",
+    use: Annotated[
+        Path | None, typer.Option(metavar="FILE.query", help="Ask with a saved query, beside what else is given.")
+    ] = None,
+    save: Annotated[Path | None, typer.Option(metavar="NAME.query", help="Save the query as a file.")] = None,
+    other: Annotated[Path | None, typer.Option("--in", metavar="OTHER_CT", help="Search in this CT instead.")] = None,
+    weights: Weights = None,
+    prior_mm: Annotated[
+        float | None,
+        typer.Option(metavar="MM", help="Prefer what is near: around the places, or where they align in OTHER_CT."),
+    ] = None,
+    threshold: Annotated[
+        str | None,
+        typer.Option(metavar="SCORE|5%", help="Write a mask of this score, or of the best part of the body."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", metavar="HEAT.nii.gz", help="Heat map (or mask) to write.")
+    ] = None,
+    top: Annotated[int, typer.Option(min=0, help="How many of the best regions to list.")] = 10,
+    table: Annotated[Path | None, typer.Option(metavar="TOP.csv", help="Write the list, as .csv or .json.")] = None,
+    stages: Stages = DEFAULT_STAGES,
+    model: Model = None,
+    device: Device = "auto",
+    series: Series = None,
+    as_json: Json = False,
+) -> None:
+    """Find what looks like the given places: a heat map, higher = more similar, and its best regions."""
+    from ..across.landmarks import require_table_name
+    from ..volume_io import require_output
+
+    strides = options.strides(stages)
+    mixer, cut = options.weights(weights), _threshold(threshold)
+    asked = Asked(options.points(at, "--at"), options.points(against, "--not"), strokes, region, label, use)
+    asked.require_something()
+    require_output(out, ct, other)
+    require_table_name(table)
+    if threshold is not None and out is None:
+        raise InputError("a mask needs a name", where="--threshold", hint="say where to write it with -o MASK.nii.gz")
+    saved, strides = _opened(use, save, strides)
+    volume = open_ct(ct, series)
+    volume.grid.require_inside(asked.positive, where="--at")
+    volume.grid.require_inside(asked.negative, where="--not")
+    searched = open_ct(other) if other else volume
+    encoder = open_model(model or (saved.model if saved else None), device)
+    features = features_of(volume, encoder, strides)
+    target = features_of(searched, encoder, strides) if other else features
+    places = asked.points(volume, features)
+    made, shares = _made(asked, features, places, by, mixer, saved)
+    heat, regions = _search(target, features, made, shares, _prior(places[0], prior_mm, features, target), top)
+    score = heat.score_of_share(cut[1]) if cut and cut[0] == "share" else cut[1] if cut else None
+    about = _provenance(volume, searched, encoder, asked, heat, by=by, prior_mm=prior_mm, threshold=score)
+    outputs = {
+        "mask" if cut else "heat": _save_map(out, heat, searched, score, about),
+        "table": _save_table(table, regions, about),
+        "query": None if save is None else replace(made, about=about, weights=dict(heat.weights)).save(save),
+    }
+    results = {
+        "model": encoder.name,
+        "weights": heat.weights,
+        "prototypes": made.size,
+        "top": [{"position_mm": r.position_mm, "score": r.score, "size_ml": r.size_ml} for r in regions],
+        "score_range": [heat.minimum, float(heat.data[heat.inside].max())],
+        "score_at": None if other or not len(asked.positive) else heat.at(asked.positive),
+        "threshold": score,
+        "notes": searched.notes,
+    }
+    inputs = {"ct": ct, "at_mm": asked.positive, "not_mm": asked.negative, "in": other, "stages": strides}
+    lines = [*_region_lines(regions), *_weight_lines(heat, mixer)]
+    emit("query", as_json=as_json, inputs=inputs, outputs=outputs, results=results, lines=lines)
+
+
+def _threshold(text: str | None) -> tuple[Literal["score", "share"], float] | None:
+    """A score, or a share of the body such as ``5%``."""
+    if text is None:
+        return None
+    try:
+        share = text.endswith("%")
+        value = float(text.removesuffix("%")) / (100 if share else 1)
+        if not np.isfinite(value) or (share and not 0 < value <= 1):
+            raise ValueError
+    except ValueError:
+        raise InputError("unreadable threshold", where="--threshold", found=text, expected="e.g. 0.6 or 5%") from None
+    return ("share" if share else "score"), value
+
+
+def _opened(use: Path | None, save: Path | None, strides: tuple[int, ...]) -> "tuple[Query | None, tuple[int, ...]]":
+    """The saved query, and the strides that can be asked."""
+    from ..similarity.query import load_query, require_name
+
+    if save is not None:
+        require_name(save)
+    if use is None:
+        return None, strides
+    saved = load_query(use)
+    common = tuple(s for s in strides if s in saved.strides)
+    if not common:
+        raise InputError("query has none of the stages", where=use, found=saved.strides, expected=strides)
+    return saved, common
+
+
+def _made(
+    asked: Asked, features: "FeatureMaps", places: tuple[NDArray, NDArray], by: str, mixer: Any, saved: "Query | None"
+) -> "tuple[Query, dict[int, float] | None]":
+    """The query, and the weights of its stages if it does not bring them."""
+    from ..similarity import auto_weights, make_query, merge_queries
+
+    if not len(places[0]):
+        assert saved is not None, "something is asked for"
+        if mixer == "auto":
+            raise InputError("auto weights need places", where="--weights", hint="a saved query keeps its weights")
+        return saved, mixer
+    reduction = by if by != "auto" else "kmeans" if asked.strokes or asked.region else "max"
+    made = make_query(features, *places, reduction=reduction)  # type: ignore[arg-type]
+    if mixer == "auto":
+        if len(places[0]) < 2 and not len(places[1]):
+            note("one click says nothing of the scales: --weights auto leaves them equal")
+        mixer = auto_weights(features, *places)
+    return (made if saved is None else merge_queries([made, saved])), mixer
+
+
+def _prior(places: NDArray, prior_mm: float | None, features: "FeatureMaps", target: "FeatureMaps") -> Any:
+    from ..across import align
+    from ..similarity.prior import prior_around
+
+    if prior_mm is None:
+        return None
+    if not len(places):
+        raise InputError("a distance prior needs places", where="--prior-mm", hint="a saved query has none: use --at")
+    chosen = places[:: max(1, len(places) // 50)]
+    return prior_around(chosen if target is features else align(features, target)(chosen), prior_mm)
+
+
+def _search(
+    target: "FeatureMaps", features: "FeatureMaps", made: "Query", shares: Any, prior: Any, top: int
+) -> "tuple[HeatMap, list[Region]]":
+    from ..similarity import search, top_regions
+
+    heat = search(target, made, weights=shares, prior=prior)
+    return heat, top_regions(heat, top) if top else []
+
+
+def _provenance(
+    volume: Volume, searched: Volume, encoder: Any, asked: Asked, heat: "HeatMap", **parameters: Any
+) -> dict[str, Any]:
+    from ..provenance import provenance
+
+    scans = (searched,) if searched is volume else (searched, volume)
+    return provenance(
+        *scans,
+        model=encoder.name,
+        fingerprint=encoder.fingerprint,
+        at_mm=asked.positive if len(asked.positive) else None,
+        not_mm=asked.negative if len(asked.negative) else None,
+        strokes=True if asked.strokes else None,
+        region=asked.region if asked.region and _is_box(asked.region) else (True if asked.region else None),
+        label=asked.label,
+        weights=heat.weights,
+        **parameters,
+    )
+
+
+def _save_map(
+    out: Path | None, heat: "HeatMap", volume: Volume, threshold: float | None, about: dict[str, Any]
+) -> Path | None:
+    from ..provenance import write_provenance
+    from ..volume_io import save_map
+
+    if out is None:
+        return None
+    written = save_map(out, heat.on(volume.grid) if threshold is None else heat.mask(volume.grid, threshold), volume)
+    write_provenance(written, about)
+    return written
+
+
+def _save_table(path: Path | None, regions: "list[Region]", about: dict[str, Any]) -> Path | None:
+    from ..across import write_landmarks
+    from ..provenance import write_provenance
+
+    if path is None:
+        return None
+    written = write_landmarks(path, region_rows(regions))
+    write_provenance(written, about)
+    return written
+
+
+def region_rows(regions: "list[Region]") -> Iterator[dict[str, Any]]:
+    """A row a region, as `read_landmarks` takes it."""
+    for rank, region in enumerate(regions, 1):
+        place = (round(float(v), 2) for v in region.position_mm)
+        yield {
+            "name": str(rank),
+            **dict(zip(("x_mm", "y_mm", "z_mm"), place, strict=True)),
+            "score": round(float(region.score), 4),
+            "size_ml": round(region.size_ml, 3),
+        }
+
+
+def _region_lines(regions: "list[Region]") -> list[str]:
+    head = [" #   score   size (ml)   position (mm, RAS)"] if regions else []
+    return head + [
+        f"{rank:>2}  {r.score:>6.3f}  {r.size_ml:>10.1f}   {position(r.position_mm)}"
+        for rank, r in enumerate(regions, 1)
+    ]
+
+
+def _weight_lines(heat: "HeatMap", mixer: Any) -> list[str]:
+    if mixer is None:
+        return []
+    return ["weights:       " + ", ".join(f"stride {s}: {w:.2f}" for s, w in sorted(heat.weights.items()))]

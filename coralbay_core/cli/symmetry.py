@@ -1,0 +1,91 @@
+"""``symmetry``: a place and the other side of the patient."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..errors import InputError
+from . import options
+from .options import DEFAULT_STAGES, CtPath, Device, Json, Model, Series, Stages, Weights
+from .output import emit, position, table
+from .work import features_of, open_ct, open_model
+
+
+def symmetry(
+    ct: CtPath,
+    at: Annotated[list[str], typer.Option(metavar="X,Y,Z", help="Position in mm; may be repeated.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", metavar="HEAT.nii.gz", help="Heat map of the (one) position on the other side."),
+    ] = None,
+    search_mm: Annotated[float, typer.Option(metavar="MM", help="How far from the mirror image to look.")] = 20.0,
+    weights: Weights = None,
+    stages: Stages = DEFAULT_STAGES,
+    model: Model = None,
+    device: Device = "auto",
+    series: Series = None,
+    as_json: Json = False,
+) -> None:
+    """Mirror positions across the mid-sagittal plane and tell how the sides differ."""
+    from ..provenance import provenance, write_provenance
+    from ..symmetry import compare_sides, find_midplane
+    from ..volume_io import require_output, save_map
+
+    strides, places, mixer = options.strides(stages), options.points(at, "--at"), options.weights(weights)
+    require_output(out, ct)
+    if out is not None and len(places) > 1:
+        raise InputError("one heat map, one position", where="-o", found=f"{len(places)} positions")
+    if mixer == "auto":
+        raise InputError("auto is for queries", where="--weights", hint="give weights such as 4=1,8=1,16=1")
+    volume = open_ct(ct, series)
+    volume.grid.require_inside(places, where="--at")
+    encoder = open_model(model, device)
+    features = features_of(volume, encoder, strides)
+    plane = find_midplane(features)
+    pairs = [compare_sides(features, p, plane=plane, weights=mixer, search_mm=search_mm) for p in places]
+    written = None
+    if out is not None:
+        written = save_map(out, pairs[0].heat.on(volume.grid), volume)
+        more: dict[str, Any] = {"at_mm": places, "search_mm": search_mm, "weights": pairs[0].heat.weights}
+        write_provenance(
+            written, provenance(volume, model=encoder.name, fingerprint=encoder.fingerprint, symmetry=True, **more)
+        )
+    found = [{key: getattr(pair, key) for key in _KEYS} for pair in pairs]
+    about = {
+        "point_mm": plane.point_mm,
+        "normal": plane.normal,
+        "turned_degrees": plane.turned_degrees,
+        "overlap": plane.overlap,
+    }
+    emit(
+        "symmetry",
+        as_json=as_json,
+        inputs={"ct": ct, "at_mm": places},
+        outputs={"heat": written},
+        results={"model": encoder.name, "plane": about, "pairs": found, "notes": volume.notes},
+        lines=[*_plane_lines(about), *(line for pair in found for line in _pair_lines(pair))],
+    )
+
+
+_KEYS = ("position_mm", "mirror_mm", "counterpart_mm", "difference", "by_stage", "rank")
+
+
+def _plane_lines(plane: dict[str, Any]) -> list[str]:
+    turned = f"turned by {plane['turned_degrees']:.1f} degrees" if plane["turned_degrees"] >= 0.5 else "not turned"
+    return [
+        f"plane:         through {position(plane['point_mm'])}, {turned}; {plane['overlap']:.0%} of the body mirrored"
+    ]
+
+
+def _pair_lines(pair: dict[str, Any]) -> list[str]:
+    stages = ", ".join(f"stride {s}: {d:.2f}" for s, d in pair["by_stage"].items())
+    usual = f"{pair['rank']:.0%} of the body differ less from their mirror images"
+    return table(
+        {
+            "position": f"{position(pair['position_mm'])} mm",
+            "mirror image": f"{position(pair['mirror_mm'])} mm",
+            "most alike": f"{position(pair['counterpart_mm'])} mm",
+            "difference": f"{pair['difference']:.2f} ({stages}); {usual}",
+        }
+    )

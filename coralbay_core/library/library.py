@@ -1,0 +1,200 @@
+"""Scans under one roof: added once, then searched together.
+
+A library keeps a compact vector of each cell of each body, about 12 mm apart, and of each scan its hash and where it
+was. Features stay in the cache; they are computed again from the scan where the cache has dropped them.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ..encoder import Encoder
+from ..errors import InputError, MissingFileError
+from ..extract import DEFAULT_STRIDES
+from ..features import FeatureMaps
+from ..pipeline import features_for
+from ..similarity.tokens import body_tokens
+from ..store import FeatureStore, content_digest, key_of, signature
+from ..volume import Volume
+from ..volume_io import load_volume
+from . import manifest as manifests
+from .compact import DIMENSIONS, Compact, channels_of, fit_compact, load_compact
+from .manifest import Entry, Manifest
+from .vectors import Vectors
+
+Progress = Callable[[int, int], None]
+_BASIS = "basis.safetensors"
+_VECTORS = "vectors"
+
+
+@dataclass(frozen=True)
+class Added:
+    """What became of a scan that was to be added: `is_new` is False for one that was there."""
+
+    entry: Entry
+    is_new: bool
+
+
+class Library:
+    """A folder with an index of scans.
+
+    Parameters
+    ----------
+    folder : str or Path
+    store : FeatureStore, optional
+        Where features are kept; by default the user's cache.
+    """
+
+    def __init__(self, folder: str | Path, store: FeatureStore | None = None):
+        self.folder = Path(folder)
+        self.store = store or FeatureStore()
+        if self.folder.exists() and not self.folder.is_dir():
+            raise InputError("not a folder", where=self.folder, expected="the folder of a library")
+
+    @property
+    def exists(self) -> bool:
+        return (self.folder / manifests.NAME).is_file()
+
+    @property
+    def manifest(self) -> Manifest:
+        """As it is on disk now."""
+        return manifests.read(self.folder)
+
+    @property
+    def basis(self) -> Compact:
+        return load_compact(self.folder / _BASIS)
+
+    @property
+    def vectors(self) -> Vectors:
+        basis = self.basis
+        return Vectors(self.manifest.vectors or self.folder / _VECTORS, basis.axes.shape[1])
+
+    def require_model(self, encoder: Encoder) -> None:
+        """Raise unless the library was made with this encoder."""
+        known = self.manifest
+        if known.fingerprint != encoder.fingerprint:
+            raise InputError(
+                "library was made with another model",
+                where=self.folder,
+                found=encoder.name,
+                expected=f"{known.model} ({known.fingerprint[:12]})",
+                hint=f"use --model {known.model}, or make another library",
+            )
+
+    def add(
+        self,
+        path: str | Path,
+        encoder: Encoder,
+        *,
+        series: str | None = None,
+        name: str = "",
+        vectors: str = "",
+        progress: Progress | None = None,
+        settle: bool = True,
+    ) -> Added:
+        """Add a scan; the first one makes the library.
+
+        Parameters
+        ----------
+        path : str or Path
+            NIfTI file or DICOM folder.
+        encoder : Encoder
+            The same for all scans of a library.
+        series : str, optional
+            Of a DICOM folder.
+        name : str, optional
+            By default that of the file.
+        vectors : str, optional
+            Where the vectors of a *new* library go, if not into its folder: a URI of LanceDB.
+        progress : callable, optional
+            As in `features_for`.
+        settle : bool
+            Whether to bring the index up to date; leave it out where more scans follow, and call `settle` after them.
+        """
+        if self.exists:
+            self.require_model(encoder)
+        path = Path(path).resolve()
+        volume = load_volume(path, series=series)
+        scan = content_digest(volume)
+        if self.exists and (known := next((e for e in self.manifest.scans if e.scan == scan), None)):
+            return Added(known, is_new=False)
+        strides = self.manifest.strides if self.exists else _default_strides(encoder)
+        features = features_for(volume, encoder, strides=strides, store=self.store, progress=progress)
+        if not self.exists:
+            self._begin(features, vectors)
+        tokens = body_tokens(features)
+        # Vectors first: cells of a scan that the manifest does not know are replaced when it is added again.
+        self.vectors.add(scan, self.basis.compact(tokens.vectors), tokens.position_mm)
+        today = datetime.now(UTC).date().isoformat()
+        entry = Entry(
+            scan, name or volume.name, str(path), key_of(signature(volume, encoder)), len(tokens), series, today
+        )
+        manifests.write(self.folder, self.manifest.with_entry(entry))
+        if settle:
+            self.settle()
+        return Added(entry, is_new=True)
+
+    def settle(self) -> None:
+        """Bring the index of the vectors up to date."""
+        self.vectors.settle()
+
+    def remove(self, wanted: str) -> Entry:
+        """Remove a scan by its name, path or the beginning of its hash; its file stays."""
+        known = self.manifest
+        entry = known.find(wanted)
+        manifests.write(self.folder, known.without(entry))
+        self.vectors.remove(entry.scan)
+        return entry
+
+    def is_cached(self, entry: Entry) -> bool:
+        """Whether the features of a scan are in the cache."""
+        return self.store.complete(entry.key, self.manifest.strides) is not None
+
+    def features(self, entry: Entry, encoder: Callable[[], Encoder], progress: Progress | None = None) -> FeatureMaps:
+        """Features of a scan: from the cache, else computed from its file.
+
+        Raises
+        ------
+        MissingFileError
+            Where they are in neither place.
+        InputError
+            Where the file holds another scan now.
+        """
+        known = self.manifest
+        kept = self.store.complete(entry.key, known.strides)
+        if kept is not None:
+            return kept
+        volume = self.open(entry)
+        return features_for(volume, encoder(), strides=known.strides, store=self.store, progress=progress)
+
+    def open(self, entry: Entry) -> Volume:
+        """Read the file of a scan, if it is still the same."""
+        if not Path(entry.path).exists():
+            raise MissingFileError(
+                "scan of the library is gone",
+                where=entry.path,
+                hint=f"bring it back, or `coralbay library remove {self.folder} {entry.name}` and add it anew",
+            )
+        volume = load_volume(entry.path, series=entry.series)
+        if content_digest(volume) != entry.scan:
+            raise InputError(
+                "scan of the library has changed",
+                where=entry.path,
+                hint=f"`coralbay library remove {self.folder} {entry.name}` and add it anew",
+            )
+        return volume
+
+    def _begin(self, features: FeatureMaps, vectors: str) -> None:
+        """Make an empty library whose basis is fitted to the first scan."""
+        channels = channels_of(features)
+        basis = fit_compact([body_tokens(features).vectors], DIMENSIONS)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        basis.save(self.folder / _BASIS)
+        empty = Manifest(features.model, features.fingerprint, features.strides, channels, vectors)
+        manifests.write(self.folder, empty)
+
+
+def _default_strides(encoder: Encoder) -> tuple[int, ...]:
+    known = [stage.stride for stage in encoder.stages]
+    return tuple(s for s in DEFAULT_STRIDES if s in known) or tuple(known)

@@ -1,0 +1,143 @@
+"""What a library says of itself and its scans: ``library.json``."""
+
+import json
+import uuid
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError, MissingFileError
+
+VERSION = 1
+NAME = "library.json"
+MAX_BYTES = 100_000_000
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A scan of a library.
+
+    Parameters
+    ----------
+    scan : str
+        Hash of voxels and affine: its identity.
+    name : str
+        For people, as unique as they keep it.
+    path : str
+        Where it was when it was added.
+    key : str
+        Of its features in the cache.
+    tokens : int
+    series : str, optional
+        Of a DICOM folder.
+    added : str
+        Date.
+    """
+
+    scan: str
+    name: str
+    path: str
+    key: str
+    tokens: int
+    series: str | None = None
+    added: str = ""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A library's scans and the encoder that all of them were seen through.
+
+    Parameters
+    ----------
+    model, fingerprint : str
+    strides : tuple of int
+    channels : dict of int to int
+        Of each stride.
+    vectors : str
+        Where the vectors are: empty for the library's own folder, else a URI that LanceDB knows, such as ``s3://...``.
+    scans : tuple of Entry
+    """
+
+    model: str
+    fingerprint: str
+    strides: tuple[int, ...]
+    channels: dict[int, int]
+    vectors: str = ""
+    scans: tuple[Entry, ...] = field(default=())
+
+    def find(self, wanted: str) -> Entry:
+        """A scan by its name, the beginning of its hash, or its path."""
+        found = [
+            entry
+            for entry in self.scans
+            if wanted in (entry.name, entry.path) or (len(wanted) >= 6 and entry.scan.startswith(wanted))
+        ]
+        if len(found) != 1:
+            raise InputError(
+                "no such scan in the library" if not found else "several scans fit",
+                where=wanted,
+                found=", ".join(f"{e.name} ({e.scan[:8]})" for e in found) or None,
+                expected="a name, path or hash of `coralbay library list`",
+            )
+        return found[0]
+
+    def with_entry(self, entry: Entry) -> "Manifest":
+        """The same with a scan more, in place of one with the same hash."""
+        return replace(self, scans=(*(e for e in self.scans if e.scan != entry.scan), entry))
+
+    def without(self, entry: Entry) -> "Manifest":
+        """The same without a scan."""
+        return replace(self, scans=tuple(e for e in self.scans if e.scan != entry.scan))
+
+
+def read(folder: Path) -> Manifest:
+    """The manifest of a library.
+
+    Raises
+    ------
+    MissingFileError, InputError
+    """
+    path = folder / NAME
+    if not path.is_file():
+        raise MissingFileError("no library", where=folder, hint="make one with `coralbay library add DIR CT...`")
+    if path.stat().st_size > MAX_BYTES:
+        raise InputError("damaged library", where=path, found=f"{path.stat().st_size} bytes")
+    try:
+        content = json.loads(path.read_text("utf-8"))
+        if content["version"] > VERSION:
+            raise InputError("library of a newer version", where=path, hint="update CoralBay")
+        return _parsed(content)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError("damaged library", where=path, found=f"{type(error).__name__}: {error}"[:120]) from error
+
+
+def _parsed(content: Mapping[str, Any]) -> Manifest:
+    scans = tuple(Entry(**entry) for entry in content["scans"])
+    for entry in scans:
+        # They become folder names and filters.
+        if not (entry.scan.isalnum() and entry.key.isalnum()):
+            raise ValueError("a hash that is none")
+    return Manifest(
+        str(content["model"]),
+        str(content["fingerprint"]),
+        tuple(int(s) for s in content["strides"]),
+        {int(s): int(c) for s, c in content["channels"].items()},
+        str(content.get("vectors", "")),
+        scans,
+    )
+
+
+def write(folder: Path, manifest: Manifest) -> Path:
+    """Write the manifest of a library, whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / f".{NAME}.{uuid.uuid4().hex}.part"
+    try:
+        temporary.write_text(json.dumps({"version": VERSION} | asdict(manifest), indent=1) + "\n", "utf-8")
+        return temporary.replace(folder / NAME)
+    except OSError as error:
+        raise InputError("cannot write", where=folder / NAME, found=error.strerror or error) from error
+    finally:
+        temporary.unlink(missing_ok=True)

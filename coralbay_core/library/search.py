@@ -1,0 +1,150 @@
+"""Search of a library: coarse by the index, exact on the cached maps.
+
+The index holds a compact vector a cell. It names the scans worth a look; what is listed comes from their full heat
+maps.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..encoder import Encoder
+from ..errors import CoralBayError
+from ..similarity import Query, search, top_regions
+from .library import Library
+from .manifest import Entry
+
+SHORTLIST = 10
+FIRST_HITS = 2000
+MOST_HITS = 200_000
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A region of a scan of the library.
+
+    Parameters
+    ----------
+    scan : Entry
+    position_mm : tuple of float
+        World mm of that scan.
+    score : float
+        Of the full heat map.
+    size_ml : float
+    coarse : float
+        Highest score of the scan in the index.
+    """
+
+    scan: Entry
+    position_mm: tuple[float, float, float]
+    score: float
+    size_ml: float
+    coarse: float
+
+
+@dataclass(frozen=True)
+class SearchReport:
+    """Regions, best first, and what was looked at.
+
+    Parameters
+    ----------
+    hits : tuple of Hit
+    coarse : dict of str to float
+        Highest score in the index of each scan that came up, by hash.
+    searched : tuple of Entry
+        Whose heat maps were computed, the most promising first.
+    skipped : dict of str to str
+        Name and reason of the scans that could not be.
+    """
+
+    hits: tuple[Hit, ...]
+    coarse: dict[str, float]
+    searched: tuple[Entry, ...]
+    skipped: dict[str, str]
+
+
+def search_library(
+    library: Library,
+    query: Query,
+    encoder: Callable[[], Encoder],
+    *,
+    top: int = 10,
+    regions: int = 3,
+    shortlist: int = SHORTLIST,
+    weights: Mapping[int, float] | None = None,
+    exclude: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> SearchReport:
+    """Where in the scans of a library does it look like this?
+
+    Parameters
+    ----------
+    library : Library
+    query : Query
+        Of the library's encoder.
+    encoder : callable
+        Gives it; called only where features must be computed again.
+    top : int
+        Regions to list.
+    regions : int
+        At most so many of one scan.
+    shortlist : int
+        Scans whose heat maps are computed.
+    weights : mapping of int to float, optional
+        Of the strides.
+    exclude : str, optional
+        Hash of a scan to leave out: the one that was clicked.
+    progress : callable, optional
+        Scans done and in all.
+    """
+    known = library.manifest
+    if known.fingerprint != query.fingerprint:
+        raise CoralBayError(
+            "query and library were made with different models", found=query.model, expected=known.model
+        )
+    weights = weights if weights is not None else query.weights
+    entries = {entry.scan: entry for entry in known.scans if entry.scan != exclude}
+    coarse = _coarse(library, query, weights, entries, shortlist)
+    promising = sorted(coarse, key=lambda scan: -coarse[scan])[:shortlist]
+    hits: list[Hit] = []
+    searched, skipped = [], {}
+    for number, scan in enumerate(promising):
+        if progress:
+            progress(number, len(promising))
+        try:
+            features = library.features(entries[scan], encoder)
+        except CoralBayError as error:
+            skipped[entries[scan].name] = str(error)
+            continue
+        heat = search(features, query, weights=weights)
+        found = top_regions(heat, regions)
+        hits += [Hit(entries[scan], r.position_mm, r.score, r.size_ml, coarse[scan]) for r in found]
+        searched.append(entries[scan])
+    if progress:
+        progress(len(promising), len(promising))
+    best = tuple(sorted(hits, key=lambda hit: -hit.score)[:top])
+    return SearchReport(best, coarse, tuple(searched), skipped)
+
+
+def _coarse(
+    library: Library,
+    query: Query,
+    weights: Mapping[int, float] | None,
+    entries: Mapping[str, Entry],
+    wanted: int,
+) -> dict[str, float]:
+    """Best score in the index of each scan that comes up; looks further until enough scans do."""
+    known, vectors = library.manifest, library.vectors
+    rows = library.basis.of_query(query, known.channels, weights)
+    wanted, count = min(wanted, len(entries)), FIRST_HITS
+    while True:
+        best: dict[str, float] = {}
+        for row in rows:
+            scans, scores, _ = vectors.nearest(np.ascontiguousarray(row), count)
+            for scan, score in zip(scans, scores, strict=True):
+                if scan in entries:
+                    best[scan] = max(best.get(scan, -np.inf), float(score))
+        if len(best) >= wanted or count >= MOST_HITS or count >= len(vectors):
+            return best
+        count *= 5

@@ -1,0 +1,91 @@
+"""Compact descriptors in LanceDB: embedded in a folder, or in an object store that several machines search."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import CoralBayError, MissingExtraError
+
+TABLE = "tokens"
+# A brute-force scan is quick below this, and exact.
+INDEX_FROM = 200_000
+PROBES = 30
+
+
+class Vectors:
+    """Vectors of the cells of many scans.
+
+    Parameters
+    ----------
+    where : str or Path
+        Folder, or a URI of LanceDB.
+    dimensions : int
+    """
+
+    def __init__(self, where: str | Path, dimensions: int):
+        self._where, self._dimensions = str(where), dimensions
+
+    def add(self, scan: str, vectors: NDArray[np.float32], position_mm: NDArray[np.float64]) -> None:
+        """Add the cells (N, d) of a scan with their positions (N, 3), in place of what it had."""
+        import pyarrow as pa
+
+        table = self._table()
+        table.delete(f"scan = '{scan}'")
+        flat = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), self._dimensions)
+        place = pa.FixedSizeListArray.from_arrays(pa.array(position_mm.astype(np.float32).reshape(-1)), 3)
+        scans = pa.array([scan] * len(vectors))
+        table.add(pa.table({"scan": scans, "position_mm": place, "vector": flat}))
+
+    def remove(self, scan: str) -> None:
+        """Remove the cells of a scan."""
+        self._table().delete(f"scan = '{scan}'")
+
+    def settle(self) -> None:
+        """Compact what was written and bring the index up to date; makes one where there are many cells."""
+        import lancedb.index
+
+        table = self._table()
+        if table.count_rows() >= INDEX_FROM and not table.list_indices():
+            table.create_index("vector", config=lancedb.index.IvfFlat(distance_type="dot"))
+        table.optimize()
+
+    def __len__(self) -> int:
+        return int(self._table().count_rows())
+
+    @property
+    def indexed(self) -> bool:
+        """Whether searches go through an index."""
+        return bool(self._table().list_indices())
+
+    def nearest(self, query: NDArray[np.float32], count: int) -> tuple[list[str], NDArray[np.float64], NDArray]:
+        """Scans, inner products (N,) and positions (N, 3) of the cells nearest to a compact query (d,)."""
+        columns = ["scan", "position_mm", "_distance"]
+        asked = self._table().search(query, vector_column_name="vector").distance_type("dot").limit(count)
+        found = asked.nprobes(PROBES).select(columns).to_arrow()
+        position = np.array(found["position_mm"].to_pylist(), float).reshape(-1, 3)
+        return found["scan"].to_pylist(), 1 - found["_distance"].to_numpy().astype(float), position
+
+    def _table(self) -> Any:
+        lancedb = _import()
+        import pyarrow as pa
+
+        try:
+            database = lancedb.connect(self._where)
+            row = pa.list_(pa.float32(), self._dimensions)
+            schema = pa.schema([("scan", pa.string()), ("position_mm", pa.list_(pa.float32(), 3)), ("vector", row)])
+            return database.create_table(TABLE, schema=schema, exist_ok=True)
+        except (OSError, RuntimeError, ValueError) as error:
+            line = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+            raise CoralBayError("vectors of the library cannot be opened", where=self._where, found=line) from error
+
+
+def _import() -> Any:
+    os.environ.setdefault("LANCE_LOG", "error")  # it logs to stderr what is of no use to a user
+    try:
+        import lancedb
+    except ImportError as error:
+        raise MissingExtraError("libraries need LanceDB", hint='pip install "coralbay[library]"') from error
+    return lancedb

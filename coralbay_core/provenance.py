@@ -1,0 +1,104 @@
+"""Where a result comes from: enough to make it again, and nothing about the patient.
+
+File names and paths are left out on purpose: they hold names and dates of birth often enough. A scan is known by the
+hash of its voxels and affine.
+"""
+
+import json
+import platform
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import __version__
+from .errors import InputError
+from .store import content_digest
+from .volume import LabelVolume, Volume
+
+_PACKAGES = ("numpy", "scipy", "torch", "scikit-learn", "highdicom", "pydicom")
+
+
+def provenance(
+    *scans: Volume, model: str | None = None, fingerprint: str | None = None, **parameters: Any
+) -> dict[str, Any]:
+    """What a result depends on, as JSON holds it.
+
+    Parameters
+    ----------
+    *scans : Volume
+        The scan of the result, then those that it was asked from.
+    model, fingerprint : str, optional
+        Of the encoder.
+    **parameters
+        Clicks in world mm, weights, thresholds; None is left out.
+    """
+    content = {
+        "software": {"coralbay": __version__, "python": platform.python_version(), **_versions()},
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "scans": [scan_digest(scan) for scan in scans],
+        "model": model,
+        "fingerprint": fingerprint,
+        "parameters": {key: plain(value) for key, value in parameters.items() if value is not None},
+    }
+    return {key: value for key, value in content.items() if value is not None}
+
+
+def scan_digest(scan: Volume | LabelVolume) -> str:
+    """Hash of voxels and affine, by which features are kept, too."""
+    return content_digest(scan)  # type: ignore[arg-type]
+
+
+def beside(path: Path) -> Path:
+    """Name of the provenance of a result."""
+    name = path.name
+    for suffix in (".nii.gz", ".nii", path.suffix):
+        if suffix and name.lower().endswith(suffix):
+            name = name[: -len(suffix)]
+            break
+    return path.with_name(f"{name}.provenance.json")
+
+
+def write_provenance(path: Path, content: Mapping[str, Any]) -> Path:
+    """Write the provenance of a result beside it, whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        Of the result.
+    """
+    target = beside(path)
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
+    try:
+        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        temporary.replace(target)
+    except OSError as error:
+        raise InputError("cannot write", where=target, found=error.strerror or error) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return target
+
+
+def plain(value: Any) -> Any:
+    """The same as JSON holds it; floats are rounded to a millionth."""
+    if isinstance(value, np.ndarray | np.generic):
+        return plain(value.tolist())
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return round(value, 6) if isinstance(value, float) else value
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

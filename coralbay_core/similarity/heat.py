@@ -1,0 +1,182 @@
+"""Heat maps."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..descriptors import linear_maps
+from ..errors import InputError
+from ..features import FeatureMaps, sample_trilinear
+from ..preprocess import resample_blocks
+from ..volume import Grid
+from .mixer import Weights, resolve_weights
+from .prior import DistancePrior
+from .query import Query, make_query
+
+TEMPERATURE = 0.05
+"""Of the softmax between positives and negatives, in units of cosine."""
+
+_MAPS_AT_A_TIME = 16
+
+
+@dataclass(frozen=True, eq=False)
+class HeatMap:
+    """Similarity to what was asked for; higher is more similar.
+
+    Parameters
+    ----------
+    data : (z, y, x) float32 array
+        On `grid`, the finest stage's.
+    grid : Grid
+    features : FeatureMaps
+        Of the scan that the map lies in.
+    weights : dict of int to float
+        Share of each stride in the scores; they sum to 1.
+    """
+
+    data: NDArray[np.float32]
+    grid: Grid
+    features: FeatureMaps
+    weights: Mapping[int, float]
+
+    @property
+    def inside(self) -> NDArray[np.bool_]:
+        """Cells that belong to the body."""
+        return self.features.body_at(self.features.strides[0])
+
+    @property
+    def minimum(self) -> float:
+        """Lowest score in the body, which is also the value outside it."""
+        return float(self.data[self.inside].min())
+
+    def on(self, grid: Grid) -> NDArray[np.float32]:
+        """Scores on another grid, finite everywhere; outside the body the minimum."""
+        floor = self.minimum
+        out = np.empty(grid.shape, np.float32)
+        body = self.features.body
+        slabs = resample_blocks(body, self.features.grid, grid, order=0, fill=0)
+        scores = resample_blocks(self.data, self.grid, grid)
+        for (part, inside), (_, block) in zip(slabs, scores, strict=True):
+            out[part] = np.where(inside, np.maximum(block, floor), floor)
+        return out
+
+    def mask(self, grid: Grid, threshold: float) -> NDArray[np.bool_]:
+        """Voxels of the body on another grid that score `threshold` or more."""
+        out = np.empty(grid.shape, bool)
+        slabs = resample_blocks(self.features.body, self.features.grid, grid, order=0, fill=0)
+        scores = resample_blocks(self.data, self.grid, grid)
+        for (part, inside), (_, block) in zip(slabs, scores, strict=True):
+            out[part] = (inside > 0) & (block >= threshold)
+        return out
+
+    def score_of_share(self, share: float) -> float:
+        """Score that the best `share` (0..1] of the body's cells reach."""
+        if not 0 < share <= 1:
+            raise InputError("share of the body out of range", found=share, expected="above 0 and up to 1")
+        return float(np.quantile(self.data[self.inside], 1 - share))
+
+    def at(self, position_mm: ArrayLike) -> NDArray[np.float32]:
+        """Scores at world positions (N, 3), shape (N,)."""
+        index = self.grid.to_index(np.atleast_2d(np.asarray(position_mm, float)))
+        return sample_trilinear(self.data[None], index)[:, 0]
+
+    def best(self) -> tuple[NDArray[np.float64], float]:
+        """World position (3,) of the cell of the body that scores highest, and its score."""
+        index = np.unravel_index(int(np.where(self.inside, self.data, -np.inf).argmax()), self.data.shape)
+        return self.grid.to_world(index), float(self.data[index])
+
+
+def heat_map(
+    features: FeatureMaps,
+    positive: ArrayLike,
+    negative: ArrayLike = (),
+    *,
+    weights: Weights = None,
+    query_features: FeatureMaps | None = None,
+    prior: DistancePrior | None = None,
+) -> HeatMap:
+    """Similarity of every cell to the positive points, where it is not more similar to the negative ones.
+
+    Several points count by the maximum of their cosines, which serves better than the mean: an organ has more than one
+    look. For strokes, regions and saved queries see `make_query` and `search`.
+
+    Parameters
+    ----------
+    features : FeatureMaps
+        Of the scan to search.
+    positive, negative : (N, 3) arrays
+        World mm.
+    weights : mapping of int to float, "auto", optional
+        Weight of each stride; equal by default, chosen from the points by `auto`.
+    query_features : FeatureMaps, optional
+        Of the scan in which the points lie, if that is another one.
+    prior : DistancePrior, optional
+        Where in the scan that is searched it is expected.
+
+    Raises
+    ------
+    InputError
+        Without a positive point, for unusable weights, for features of another model.
+    OutsideVolumeError
+        For a point outside the scan that it was clicked in.
+    """
+    query = query_features or features
+    features.require_same_encoder(query)
+    shares = resolve_weights(weights, features, query, positive, negative)
+    return search(features, make_query(query, positive, negative), weights=shares, prior=prior)
+
+
+def search(
+    features: FeatureMaps,
+    query: Query,
+    *,
+    weights: Mapping[int, float] | None = None,
+    prior: DistancePrior | None = None,
+) -> HeatMap:
+    """Similarity of every cell of a scan to a query: the best positive prototype's cosine, held against the negatives.
+
+    Parameters
+    ----------
+    features : FeatureMaps
+        Of the scan to search.
+    query : Query
+        Made in this scan or in another one, with the same encoder.
+    weights : mapping of int to float, optional
+        Weight of each stride; by default those of the query, else equal ones.
+    prior : DistancePrior, optional
+    """
+    query.require_fit(features)
+    shares = resolve_weights(weights if weights is not None else query.weights, features, query)
+    data = _best_cosine(features, query.positive, shares)
+    if query.has_negative:
+        data = contrasted(data, _best_cosine(features, query.negative, shares))
+    heat = HeatMap(data.astype(np.float32), features.finest.grid, features, shares)
+    return heat if prior is None else HeatMap(prior.applied(heat), heat.grid, features, shares)
+
+
+def contrasted(positive: NDArray[np.float32], negative: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Cosines to the positives, each times the probability that a softmax gives the positives against the negatives.
+
+    So what is clearly more like a positive keeps its score, what is more like a negative loses it, and a tie loses
+    half. (Subtracting the cosine to the negatives retrieves less than leaving them out: `benchmarks/similarity.py`.)
+    """
+    from scipy.special import expit
+
+    share = expit((positive - negative) / TEMPERATURE)
+    return np.maximum(positive, 0) * share + np.minimum(positive, 0)
+
+
+def _best_cosine(
+    features: FeatureMaps, prototypes: Mapping[int, NDArray[np.float32]], shares: Mapping[int, float]
+) -> NDArray[np.float32]:
+    """Highest mixed cosine of any prototype, on the finest grid; a few maps at a time are held."""
+    count = len(next(iter(prototypes.values())))
+    best: NDArray[np.float32] | None = None
+    for start in range(0, count, _MAPS_AT_A_TIME):
+        part = slice(start, start + _MAPS_AT_A_TIME)
+        maps = linear_maps(features, {s: share * prototypes[s][part] for s, share in shares.items()}).max(0)
+        best = maps if best is None else np.maximum(best, maps, out=best)
+    assert best is not None, "a query has a positive prototype"
+    return best

@@ -1,0 +1,66 @@
+"""The best regions of a heat map, each once."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .heat import HeatMap
+
+
+@dataclass(frozen=True)
+class Region:
+    """A peak of a heat map.
+
+    Parameters
+    ----------
+    position_mm : tuple of float
+        Of the peak, RAS+.
+    score : float
+    size_ml : float
+        Of the cells around it that belong to it: see `top_regions`.
+    """
+
+    position_mm: tuple[float, float, float]
+    score: float
+    size_ml: float
+
+
+def top_regions(
+    heat: HeatMap, k: int = 10, *, distance_mm: float = 15.0, level: float = 0.7, least: float = 0.5
+) -> list[Region]:
+    """The best `k` distinct regions, best first; fewer where nothing else comes near the best.
+
+    A peak is skipped if it lies within `distance_mm` of a better one or inside its region. Cells belong to the best
+    peak that they are connected to.
+
+    Parameters
+    ----------
+    heat : HeatMap
+    k : int
+    distance_mm : float
+    level : float
+        How far up from the body's median to its own peak a cell must score to belong to the peak's region.
+    least : float
+        How far up from the body's median to the best peak another peak must score to be listed.
+    """
+    from scipy import ndimage
+
+    scores = np.where(heat.inside, heat.data, -np.inf)
+    median = float(np.median(heat.data[heat.inside]))
+    lowest = median + least * (float(scores.max()) - median)
+    peaks = np.flatnonzero((scores == ndimage.maximum_filter(scores, 3)) & (scores >= lowest))
+    free = np.ones(scores.shape, bool)
+    found: list[Region] = []
+    for peak in peaks[np.argsort(-scores.flat[peaks], kind="stable")]:
+        index = np.unravel_index(peak, scores.shape)
+        position = heat.grid.to_world(index)
+        score = float(scores[index])
+        if not free[index] or any(np.linalg.norm(position - region.position_mm) < distance_mm for region in found):
+            continue
+        labels, _ = ndimage.label(free & (scores >= min(score, median + level * (score - median))))
+        own = labels == labels[index]
+        free &= ~own
+        found.append(Region(tuple(position.tolist()), score, float(own.sum() * heat.grid.voxel_ml)))
+        if len(found) == k:
+            break
+    return found
