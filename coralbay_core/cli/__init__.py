@@ -12,7 +12,7 @@ import typer
 
 from .. import __version__
 from ..errors import CoralBayError
-from . import evaluate, explore, inspect, models, probe
+from . import evaluate, explore, inspect, models, probe, project
 from .plugins import PluginGroup
 
 # The common base of what typer raises for wrong usage; newer versions of typer bring their own copy of click.
@@ -29,7 +29,7 @@ app.command("phantom")(inspect.phantom)
 app.add_typer(models.app, name="models")
 app.command("embed")(explore.embed)
 app.command("query")(explore.query)
-app.command("project")(explore.project)
+app.command("project")(project.project)
 app.add_typer(probe.app, name="probe")
 app.command("evaluate")(evaluate.evaluate)
 

@@ -49,7 +49,7 @@ def fit(
         "kind": fitted.kind,
         "values": fitted.values,
         "names": fitted.names,
-        "stages": sorted(fitted.weights),
+        "stages": list(fitted.strides),
         "labelled_voxels": int(np.count_nonzero(strokes.data)),
     }
     emit(
@@ -85,7 +85,7 @@ def apply(
     require_output(probability, ct, out)
     fitted = load_probe(probe)
     volume = open_ct(ct, series)
-    features = features_of(volume, open_model(model or fitted.model, device), tuple(sorted(fitted.weights)))
+    features = features_of(volume, open_model(model or fitted.model, device), fitted.strides)
     segmentation, confidence = fitted.segment_with_probability(
         features, volume.grid, probability=probability is not None
     )
