@@ -1,110 +1,112 @@
-"""Small files of arrays with a description: safetensors whose header holds one JSON object.
+"""Arrays with a description in one file: safetensors, whose header holds JSON.
 
-Nothing in such a file is executed. What is read is checked for its kind, its version and its names before it is used;
-safetensors itself refuses offsets and sizes that do not fit the file.
+The format can hold neither code nor paths, nothing in it is decompressed, and its reader refuses tables of contents
+that point outside the file or overlap. What remains to be checked, and is checked here: that the file is of the kind that
+was asked for and not absurdly large, that its JSON is an object, and that its numbers are finite.
 """
 
 import json
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import InputError, MissingFileError
 
-LARGEST_BYTES = 2_000_000_000
+MAX_BYTES = 2_000_000_000
+MAX_HEADER_BYTES = 20_000_000
+_HEADER_LENGTH = 8
+_FORMAT = "format"
 
 
-def save_arrays(
-    path: str | Path, kind: str, version: int, arrays: Mapping[str, NDArray], about: dict[str, Any]
+def write_tensors(
+    path: str | Path, kind: str, version: int, arrays: Mapping[str, NDArray], about: Mapping[str, Any]
 ) -> Path:
-    """Write arrays and what is to be known of them, whole or not at all.
+    """Write arrays and their description, whole or not at all.
 
     Parameters
     ----------
-    path : path
-        Ends in ``.safetensors``.
-    kind : str
-        What the file is, e.g. ``probe``.
-    version : int
-        Of its layout.
-    arrays : mapping of str to array
-    about : dict
-        Whatever JSON can hold.
+    path : str or Path
+        Missing folders are made.
+    kind, version : str, int
+        What it is, for `read_tensors`.
+    arrays : mapping of str to ndarray
+    about : mapping
+        What JSON can hold.
     """
     from safetensors.numpy import save_file
 
     path = Path(path)
-    require_name(path, kind)
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}.part")
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+    header = {_FORMAT: f"{kind} {version}", kind: json.dumps(about, allow_nan=False)}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        header = {kind: json.dumps({"version": version} | about)}
         save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, temporary, header)
         temporary.replace(path)
     except OSError as error:
-        raise InputError(f"{kind} could not be written", where=path, found=error.strerror or error) from error
+        raise InputError("cannot write", where=path, found=error.strerror or error) from error
     finally:
         temporary.unlink(missing_ok=True)
     return path
 
 
-def load_arrays(
-    path: str | Path, kind: str, version: int, *, hint: str = ""
+def read_tensors(
+    path: str | Path, kind: str, version: int, *, hint: str = "", max_bytes: int = MAX_BYTES
 ) -> tuple[dict[str, NDArray], dict[str, Any]]:
-    """Arrays and description of a file that `save_arrays` wrote.
-
-    Parameters
-    ----------
-    path : path
-    kind : str
-    version : int
-        The newest layout that the caller knows.
-    hint : str
-        How such a file is made.
+    """Arrays and description of a file that `write_tensors` wrote.
 
     Raises
     ------
     MissingFileError, InputError
-        For what is absent, no such file, damaged or newer.
+        Where there is no file; where it is of another kind or a newer version, damaged, larger than `max_bytes`, or
+        holds numbers that are not finite.
     """
-    from safetensors import SafetensorError, safe_open
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
 
     path = Path(path)
     if not path.is_file():
-        raise MissingFileError(f"no such {kind}", where=path, hint=hint)
-    if (size := path.stat().st_size) > LARGEST_BYTES:
-        raise InputError(f"not a {kind}", where=path, found=f"{size / 1e9:.1f} GB", expected="a small file")
+        raise MissingFileError(f"no such {kind}", where=path)
+    if path.stat().st_size > max_bytes:
+        raise InputError(f"too large for a {kind}", where=path, found=f"{path.stat().st_size / 1e6:.0f} MB")
+    content = path.read_bytes()
     try:
-        with safe_open(path, framework="numpy") as file:
-            about = json.loads((file.metadata() or {})[kind])
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-        found = int(about.pop("version", 0))
-    except (SafetensorError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise InputError(f"not a {kind}", where=path, found=_short(error), hint=hint) from error
-    if not 1 <= found <= version:
-        raise InputError(
-            f"{kind} of another version", where=path, found=found, expected=f"1 to {version}", hint="update CoralBay"
-        )
+        about = _description(content, kind, version, path)
+        arrays = load(content)
+    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"not a {kind}, or damaged", where=path, found=_line(error), hint=hint) from error
     for name, array in arrays.items():
-        if array.dtype.kind not in "iufb" or not np.isfinite(array).all():
-            raise InputError(f"damaged {kind}", where=path, found=f"{name} is {array.dtype}, or not finite")
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise InputError(f"damaged {kind}", where=path, found=f"NaN or infinity in {name}", hint=hint)
     return arrays, about
 
 
-def require_name(path: Path, kind: str) -> None:
-    """Raise unless a file to write is called what it will be."""
-    if path.suffix != ".safetensors":
-        raise InputError(f"not a {kind} name", where=path, expected="a name that ends in .safetensors")
+def _description(content: bytes, kind: str, version: int, path: Path) -> dict[str, Any]:
+    length = int.from_bytes(content[:_HEADER_LENGTH], "little")
+    if not 2 <= length <= min(MAX_HEADER_BYTES, len(content) - _HEADER_LENGTH):
+        raise ValueError("it has no header of safetensors")
+    header = json.loads(content[_HEADER_LENGTH : _HEADER_LENGTH + length])
+    written, _, number = header.get("__metadata__", {}).get(_FORMAT, "").rpartition(" ")
+    if written != kind:
+        raise ValueError(f"it says {written or 'nothing'} of what it is")
+    if int(number) > version:
+        raise InputError(
+            f"{kind} of a newer version",
+            where=path,
+            found=number,
+            expected=f"{version} or older",
+            hint="update CoralBay: pip install -U coralbay",
+        )
+    about = json.loads(header["__metadata__"][kind])
+    if not isinstance(about, dict):
+        raise ValueError("its description is no object")
+    return about
 
 
-def damaged(kind: str, path: str | Path, error: object) -> InputError:
-    """The error for a file whose arrays and description do not belong together."""
-    return InputError(f"damaged {kind}", where=path, found=_short(error), hint="make it again")
-
-
-def _short(error: object) -> str:
-    return str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+def _line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0][:120]

@@ -1,7 +1,6 @@
 """``embed`` and ``query``."""
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +12,7 @@ from ..volume import Volume
 from . import options
 from .options import DEFAULT_STAGES, CtPath, Device, Json, Model, Series, Stages
 from .output import Progress, emit, position
-from .work import features_of, open_ct, open_model
+from .work import features_of, open_ct, open_model, scans_in
 
 if TYPE_CHECKING:
     from ..features import FeatureMaps
@@ -41,7 +40,7 @@ def embed(
     corners = None if roi is None else options.numbers(roi, 6, "--roi").reshape(2, 3)
     if corners is not None and out is None:
         raise InputError("a region is not kept in the cache", where="--roi", hint="say where to write it with -o")
-    scans = dict(_scans(ct))
+    scans = dict(scans_in(ct))
     encoder = open_model(model, device)
     done = [_embed_one(name, open_ct(path, series), encoder, strides, corners, out) for name, path in scans.items()]
     emit(
@@ -52,16 +51,6 @@ def embed(
         results={"scans": done},
         lines=[_embed_line(entry) for entry in done],
     )
-
-
-def _scans(path: Path) -> Iterator[tuple[str, Path]]:
-    """Scans that a path stands for, by names that tell them apart."""
-    found = sorted(p for p in path.rglob("*.nii*") if p.name.endswith((".nii", ".nii.gz"))) if path.is_dir() else []
-    if not found:
-        yield path.name.removesuffix(".gz").removesuffix(".nii"), path
-    for file in found:
-        relative = file.relative_to(path).as_posix()
-        yield relative.removesuffix(".gz").removesuffix(".nii").replace("/", "--"), file
 
 
 def _embed_one(

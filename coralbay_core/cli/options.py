@@ -46,3 +46,9 @@ def strides(text: str) -> tuple[int, ...]:
         return tuple(sorted({int(part) for part in text.split(",")}))
     except ValueError:
         raise InputError("unreadable strides", where="--stages", found=text, expected="e.g. 4,8,16") from None
+
+
+def require_safetensors(path: Path | None, kind: str) -> None:
+    """Raise unless a file to write is called what it will be."""
+    if path is not None and path.suffix != ".safetensors":
+        raise InputError(f"not a {kind} name", where=path, expected="a name that ends in .safetensors")

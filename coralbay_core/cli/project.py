@@ -189,7 +189,6 @@ def _require_outputs(
     save_basis: Path | None,
     clusters: int | None,
 ) -> None:
-    from ..tensor_file import require_name
     from ..volume_io import require_output
 
     if all(path is None for path in (out, png, labels, scatter, save_basis)):
@@ -198,8 +197,7 @@ def _require_outputs(
     require_output(labels, ct, out)
     if (labels is None) != (clusters is None):
         raise InputError("clusters need a number and a file", expected="--clusters 8 --labels CLUSTERS.nii.gz")
-    if save_basis is not None:
-        require_name(save_basis, "basis")
+    options.require_safetensors(save_basis, "basis")
     for path, suffix in ((png, ".png"), (scatter, ".csv")):
         if path is not None and path.suffix.lower() != suffix:
             what = "picture" if suffix == ".png" else "table"

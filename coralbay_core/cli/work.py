@@ -1,5 +1,6 @@
 """Steps that several commands take: open, load the model, compute features."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,3 +38,13 @@ def features_of(volume: Volume, encoder: "Encoder", strides: tuple[int, ...]) ->
     from ..pipeline import features_for
 
     return features_for(volume, encoder, strides=strides, progress=Progress(f"features of {volume.name}"))
+
+
+def scans_in(path: Path) -> Iterator[tuple[str, Path]]:
+    """Scans that a path stands for, by names that tell them apart."""
+    found = sorted(p for p in path.rglob("*.nii*") if p.name.endswith((".nii", ".nii.gz"))) if path.is_dir() else []
+    if not found:
+        yield path.name.removesuffix(".gz").removesuffix(".nii"), path
+    for file in found:
+        relative = file.relative_to(path).as_posix()
+        yield relative.removesuffix(".gz").removesuffix(".nii").replace("/", "--"), file

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..features import FeatureMaps
-from ..tensor_file import damaged, load_arrays, save_arrays
+from ..tensor_file import read_tensors, write_tensors
 from ..volume import Grid, LabelVolume, Volume
 from .classifiers import FORMS, Classifier
 from .scores import ScoreMap, Segmentation
@@ -99,12 +99,12 @@ class Probe:
             for key in ("kind", "values", "outside", "sharpness", "model", "fingerprint", "names", "notice", "scans")
         }
         about["form"] = self.classifier.form
-        return save_arrays(path, "probe", VERSION, self.classifier.arrays(), about)
+        return write_tensors(path, "probe", VERSION, self.classifier.arrays(), about)
 
 
 def load_probe(path: str | Path) -> Probe:
     """A probe that `Probe.save` wrote; anything else is refused. Nothing in the file is executed."""
-    arrays, about = load_arrays(path, "probe", VERSION, hint=HINT)
+    arrays, about = read_tensors(path, "probe", VERSION, hint=HINT)
     try:
         probe = Probe(
             about["kind"],
@@ -120,7 +120,7 @@ def load_probe(path: str | Path) -> Probe:
         )
         _require_sound(probe)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
-        raise damaged("probe", path, error) from error
+        raise InputError("damaged probe", where=path, found=error, hint=HINT) from error
     return probe
 
 

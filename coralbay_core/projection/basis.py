@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..descriptors import joint_descriptors, split_by_stage
 from ..errors import InputError
 from ..features import FeatureMaps
-from ..tensor_file import damaged, load_arrays, save_arrays
+from ..tensor_file import read_tensors, write_tensors
 from ..tokens import linear_maps
 from .colors import RgbMap, color_range, scaled
 from .selection import cells_inside, sample_cells
@@ -112,12 +112,12 @@ class Basis:
         arrays |= {name: getattr(self, name) for name in ("mean", "low", "high")}
         arrays["explained"] = np.array(self.explained)
         about = {name: getattr(self, name) for name in ("model", "fingerprint", "scans", "notice")}
-        return save_arrays(path, "basis", VERSION, arrays, about)
+        return write_tensors(path, "basis", VERSION, arrays, about)
 
 
 def load_basis(path: str | Path) -> Basis:
     """A basis that `Basis.save` wrote; anything else is refused."""
-    arrays, about = load_arrays(path, "basis", VERSION, hint=HINT)
+    arrays, about = read_tensors(path, "basis", VERSION, hint=HINT)
     try:
         weights = {int(n.removeprefix("weights.")): rows for n, rows in arrays.items() if n.startswith("weights.")}
         basis = Basis(
@@ -136,7 +136,7 @@ def load_basis(path: str | Path) -> Basis:
         if sizes != {(basis.size,)} or not (basis.low < basis.high).all():
             raise ValueError("shapes do not belong together")
     except (KeyError, TypeError, ValueError) as error:
-        raise damaged("basis", path, error) from error
+        raise InputError("damaged basis", where=path, found=error, hint=HINT) from error
     return basis
 
 
