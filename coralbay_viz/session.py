@@ -12,7 +12,6 @@ command has finished when it returns, so that a script reads::
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +23,9 @@ from coralbay_core.volume import LabelVolume, Volume
 
 from . import work as _work
 from .jobs import InlineRunner, Job, Runner, Task
-from .state import Clicks, HeatResult, PcaResult, Scan
+from .probing import ProbeCommands
+from .projecting import PcaResult, ProjectionCommands
+from .state import Clicks, HeatResult, Scan
 
 if TYPE_CHECKING:
     from coralbay_core.features import FeatureMaps
@@ -33,7 +34,7 @@ DEFAULT_MODEL = "coralbay-mini"
 DEFAULT_SHARE = 0.03
 
 
-class Session:
+class Session(ProbeCommands, ProjectionCommands):
     """One exploration of one or several scans.
 
     Parameters
@@ -55,8 +56,6 @@ class Session:
     clicks_changed = Signal(Scan)
     heat_changed = Signal(Scan)
     share_changed = Signal(float)
-    pca_changed = Signal(Scan)
-    segmentation_changed = Signal(Scan)
     model_changed = Signal(str)
     job_started = Signal(Job)
     saved = Signal(Path)
@@ -214,29 +213,6 @@ class Session:
         """Score from which on the heat map of the active scan is shown."""
         return None if self.heat is None else self.heat.scale.score_of(self._share)
 
-    # Overlays
-
-    def compute_pca(self) -> Job:
-        """Turn the main directions of the features into colors."""
-        scan = self._require_features()
-        work = partial(_work.pca, scan.features, scan.overlay_grid)
-        return self.run(self._lane("pca", scan), work, partial(self._set_pca, scan), torch=True)
-
-    def _set_pca(self, scan: Scan, result: PcaResult) -> None:
-        scan.pca = result
-        self.pca_changed.emit(scan)
-
-    def segment(self, strokes: LabelVolume) -> Job:
-        """Fit a probe to a few painted voxels and apply it to the whole scan."""
-        scan = self._require_features()
-        strokes = replace(strokes, data=strokes.data.copy())  # the user may paint on while the job runs
-        work = partial(_work.segment, scan.features, strokes, scan.label_grid)
-        return self.run(self._lane("segmentation", scan), work, partial(self._set_segmentation, scan), torch=True)
-
-    def _set_segmentation(self, scan: Scan, result: Any) -> None:
-        scan.probe, scan.segmentation = result
-        self.segmentation_changed.emit(scan)
-
     # Files
 
     def save_heat(self, path: str | Path) -> Job:
@@ -250,12 +226,6 @@ class Session:
         scan = self._require_scan()
         result = self._require(scan.pca, "no PCA colors to save", "switch the PCA overlay on first")
         return self._save(path, scan, partial(_work.on_grid, result.rgb))
-
-    def save_segmentation(self, path: str | Path) -> Job:
-        """Write the segmentation on the grid of the scan's file, with the values that were painted."""
-        scan = self._require_features()
-        probe = self._require(scan.probe, "no segmentation to save", "paint strokes and segment first")
-        return self._save(path, scan, partial(_work.labels_on, probe, scan.features))
 
     def _save(self, path: str | Path, scan: Scan, make: Callable[[Any], Any]) -> Job:
         work = partial(_work.save, Path(path), scan.volume, make)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from coralbay_core.volume import Grid, LabelVolume, Volume
 
 from .layers import LABEL_SPACING_MM, overlay_grid, viewing_grid
+from .probing import ProbeState
+from .projecting import PcaResult, ProjectionState
 
 if TYPE_CHECKING:
     from coralbay_core.features import FeatureMaps
@@ -103,15 +105,6 @@ class HeatResult:
     clicks: Clicks
 
 
-@dataclass(frozen=True, eq=False)
-class PcaResult:
-    """An RGB map of the features on a display grid: `shown` is (z, y, x, 3) uint8, black outside the body."""
-
-    rgb: Any
-    shown: NDArray[np.uint8]
-    grid: Grid
-
-
 @dataclass(eq=False)
 class Scan:
     """A volume and all that was made of it."""
@@ -124,6 +117,8 @@ class Scan:
     pca: PcaResult | None = None
     probe: "Probe | None" = None
     segmentation: LabelVolume | None = None
+    probing: ProbeState = field(default_factory=ProbeState)
+    projecting: ProjectionState = field(default_factory=ProjectionState)
 
     @property
     def name(self) -> str:
@@ -143,3 +138,5 @@ class Scan:
     def forget_results(self) -> None:
         """Drop what came from features, as another model's features replace them."""
         self.features = self.model = self.heat = self.pca = self.probe = self.segmentation = None
+        self.probing.forget_results()
+        self.projecting = ProjectionState()

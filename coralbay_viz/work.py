@@ -10,16 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coralbay_core.cards import WITHOUT_WEIGHTS
-from coralbay_core.volume import Grid, LabelVolume, Volume
+from coralbay_core.volume import Grid, Volume
 
 from .jobs import Report
-from .state import Clicks, HeatResult, PcaResult, ScoreScale
+from .state import Clicks, HeatResult, ScoreScale
 
 if TYPE_CHECKING:
     from coralbay_core.encoder import Encoder
     from coralbay_core.features import FeatureMaps
     from coralbay_core.phantom import Phantom
-    from coralbay_core.probe import Probe
     from coralbay_core.similarity import HeatMap
 
 Cancelled = Callable[[], bool]
@@ -84,22 +83,6 @@ def heat(features: "FeatureMaps", clicks: Clicks, grid: Grid, report: Report, ca
     return HeatResult(result, result.on(grid), grid, scale, regions, clicks)
 
 
-def pca(features: "FeatureMaps", grid: Grid, report: Report, cancelled: Cancelled) -> PcaResult:
-    from coralbay_core.projection import pca_rgb
-
-    rgb = pca_rgb(features)
-    return PcaResult(rgb, rgb.on(grid), grid)
-
-
-def segment(
-    features: "FeatureMaps", strokes: LabelVolume, grid: Grid, report: Report, cancelled: Cancelled
-) -> "tuple[Probe, LabelVolume]":
-    from coralbay_core.probe import fit_probe
-
-    probe = fit_probe(features, strokes)
-    return probe, LabelVolume(probe.segment(features, grid), grid, name="segmentation", names=strokes.names)
-
-
 def save(path: Path, volume: Volume, make: Callable[[Grid], NDArray], report: Report, cancelled: Cancelled) -> Path:
     from coralbay_core.volume_io import save_map
 
@@ -109,7 +92,3 @@ def save(path: Path, volume: Volume, make: Callable[[Grid], NDArray], report: Re
 def on_grid(result: "HeatMap | Any", grid: Grid) -> NDArray:
     """A heat or color map on another grid."""
     return result.on(grid)
-
-
-def labels_on(probe: "Probe", features: "FeatureMaps", grid: Grid) -> NDArray:
-    return probe.segment(features, grid)

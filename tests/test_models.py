@@ -139,6 +139,7 @@ def test_a_card_of_ones_own(tmp_path, small):
 def test_outputs_of_noncommercial_weights_say_so(tmp_path, capsys):
     from coralbay_core.extract import extract
     from coralbay_core.probe import Probe, load_probe
+    from coralbay_core.probe.classifiers import Linear
     from coralbay_core.store import FeatureStore
     from coralbay_core.volume import Grid, Volume
     from coralbay_core.volume_io import save_map
@@ -155,9 +156,8 @@ def test_outputs_of_noncommercial_weights_say_so(tmp_path, capsys):
     kept = store.get("key", (8,))
     assert kept is not None
     assert kept.notice == maps.notice
-    probe = Probe(
-        "ridge", {8: np.zeros((4, 2), np.float32)}, np.zeros(2, np.float32), (1, 2), 0, 1.0, "m", "f", {}, "n"
-    )
+    classifier = Linear({8: np.zeros((4, 2), np.float32)}, np.zeros(2, np.float32))
+    probe = Probe("ridge", classifier, (1, 2), 0, 1.0, "m", "f", {}, "n")
     assert load_probe(probe.save(tmp_path / "p.safetensors")).notice == "n"
     save_map(tmp_path / "ct.nii.gz", volume.data, volume)
     assert run(["embed", str(tmp_path / "ct.nii.gz"), "--stages", "8", "--model", str(out), "--device", "cpu"]) == 0

@@ -16,13 +16,13 @@ from . import (
     cache,
     embed,
     evaluate,
-    explore,
     export,
     inspect,
     library,
     match,
     models,
     probe,
+    project,
     queries,
     query,
     symmetry,
@@ -47,7 +47,7 @@ app.add_typer(queries.app, name="queries")
 app.command("match")(match.match)
 app.command("symmetry")(symmetry.symmetry)
 app.add_typer(library.app, name="library")
-app.command("project")(explore.project)
+app.command("project")(project.project)
 app.add_typer(probe.app, name="probe")
 app.command("export")(export.export)
 app.add_typer(cache.app, name="cache")

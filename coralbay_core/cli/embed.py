@@ -1,6 +1,5 @@
 """``embed``."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +10,7 @@ from ..errors import InputError
 from . import options
 from .options import DEFAULT_STAGES, Device, Json, Memory, Model, Series, Stages
 from .output import emit
-from .work import features_of, open_ct, open_model
+from .work import features_of, open_ct, open_model, scans_in
 
 
 def embed(
@@ -46,7 +45,7 @@ def embed(
     strides = options.strides(stages)
     corners = None if roi is None else options.numbers(roi, 6, "--roi").reshape(2, 3)
     focus = None if first is None else options.numbers(first, 3, "--first")
-    scans = dict(_scans(ct))
+    scans = dict(scans_in(ct))
     inputs = {"ct": ct, "stages": strides, "roi_mm": corners}
     if jobs or cluster:
         from .spread import embed_spread
@@ -72,19 +71,6 @@ def embed(
         results={"scans": done},
         lines=[_line(entry) for entry in done],
     )
-
-
-def _scans(path: Path) -> Iterator[tuple[str, Path]]:
-    """Scans that a path stands for, by names that tell them apart."""
-    found = sorted(p for p in path.rglob("*.nii*") if p.name.endswith((".nii", ".nii.gz"))) if path.is_dir() else []
-    if not found:
-        yield _stem(path.name), path
-    for file in found:
-        yield _stem(file.relative_to(path).as_posix()).replace("/", "--"), file
-
-
-def _stem(name: str) -> str:
-    return name.removesuffix(".gz").removesuffix(".nii")
 
 
 def _embed_one(

@@ -68,3 +68,9 @@ def weights(text: str | None) -> "dict[int, float] | Literal['auto'] | None":
     if not chosen or not all(np.isfinite(w) and w >= 0 for w in chosen.values()) or not any(chosen.values()):
         raise InputError("unreadable weights", where="--weights", found=text, expected="e.g. 4=1,8=0.5 or auto")
     return chosen
+
+
+def require_safetensors(path: Path | None, kind: str) -> None:
+    """Raise unless a file to write is called what it will be."""
+    if path is not None and path.suffix != ".safetensors":
+        raise InputError(f"not a {kind} name", where=path, expected="a name that ends in .safetensors")

@@ -1,107 +1,203 @@
-"""``probe fit`` and ``probe apply``."""
+"""``probe fit``, ``probe apply``, ``probe suggest`` and ``probe stats``."""
 
+import csv
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import typer
 
 from ..errors import InputError
-from ..volume import Volume
+from ..volume import LabelVolume, Volume
 from . import options
 from .options import DEFAULT_STAGES, CtPath, Device, Json, Model, Series, Stages
-from .output import emit, table
-from .work import features_of, open_ct, open_model
+from .output import emit, position, table
+from .work import features_of, open_ct, open_model, scans_in
+
+if TYPE_CHECKING:
+    from ..probe import LabelStatistics, Probe, Segmentation, Suggestion
 
 app = typer.Typer(help="Segmentation from a few strokes.", rich_markup_mode=None)
+
+ProbePath = Annotated[Path, typer.Argument(metavar="PROBE", help="A file written by `coralbay probe fit`.")]
+# The names in `probe.KINDS`, written out so that `--help` need not import torch; a test compares them.
+Kind = Literal["discriminant", "prototype", "ridge", "logistic", "knn", "mlp"]
+
+
+# --- fit ----------------------------------------------------------------------------------------------------------
 
 
 @app.command("fit")
 def fit(
-    ct: CtPath,
+    cts: Annotated[
+        list[Path], typer.Argument(metavar="CT [CT ...]", help="NIfTI file, DICOM folder or any file of a series.")
+    ],
     labels: Annotated[
-        Path, typer.Option(metavar="STROKES.nii.gz", help="Integers on the CT's grid; 0 is unlabelled, others classes.")
+        list[Path],
+        typer.Option(
+            metavar="STROKES.nii.gz", help="Integers on the CT's grid, 0 = unlabelled; one for each CT, in order."
+        ),
     ],
     out: Annotated[Path, typer.Option("-o", "--out", metavar="PROBE.safetensors", help="Probe to write.")],
     kind: Annotated[
-        Literal["ridge", "prototype"], typer.Option(help="Ridge regression, or nearest class mean.")
-    ] = "ridge",
+        Kind, typer.Option(help="How to tell classes apart; the first is best for few clicks.")
+    ] = "discriminant",
     stages: Stages = DEFAULT_STAGES,
     model: Model = None,
     device: Device = "auto",
     series: Series = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of what is drawn by chance.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Fit a probe to strokes on a CT."""
-    from ..probe import fit_probe
+    """Fit a probe to strokes, points or label maps on one CT or on several."""
+    from ..probe import fit_examples, gather
     from ..volume_io import load_labels
 
     strides = options.strides(stages)
-    if out.suffix != ".safetensors":
-        raise InputError("not a probe name", where=out, expected="a name that ends in .safetensors")
-    volume = open_ct(ct, series)
-    strokes = load_labels(labels, like=volume)
+    options.require_safetensors(out, "probe")
+    if len(cts) != len(labels):
+        raise InputError(
+            "not one label map for each CT", found=f"{len(labels)} for {len(cts)}", expected="CT --labels L"
+        )
+    volumes = [open_ct(path, series if len(cts) == 1 else None) for path in cts]
+    strokes = [load_labels(path, like=volume) for path, volume in zip(labels, volumes, strict=True)]
     encoder = open_model(model, device)
-    fitted = fit_probe(features_of(volume, encoder, strides), strokes, kind=kind)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    results = {
-        "model": fitted.model,
-        "kind": fitted.kind,
-        "values": fitted.values,
-        "names": fitted.names,
-        "stages": sorted(fitted.weights),
-        "labelled_voxels": int(np.count_nonzero(strokes.data)),
-    }
+    examples = [
+        gather(features_of(volume, encoder, strides), drawn, seed=seed)
+        for volume, drawn in zip(volumes, strokes, strict=True)
+    ]
+    fitted = fit_examples(examples, kind=kind, seed=seed, where=", ".join(map(str, labels)))
+    labelled = sum(int(np.count_nonzero(drawn.data)) for drawn in strokes)
     emit(
         "probe fit",
         as_json=as_json,
-        inputs={"ct": ct, "labels": labels, "kind": kind},
+        inputs={"cts": cts, "labels": labels, "kind": kind},
         outputs={"probe": fitted.save(out)},
-        results=results,
-        lines=table(
-            {"classes": ", ".join(map(str, fitted.values)), "labelled": f"{results['labelled_voxels']} voxels"}
-        ),
+        results={
+            "model": fitted.model,
+            "kind": fitted.kind,
+            "values": fitted.values,
+            "names": fitted.names,
+            "stages": fitted.strides,
+            "labelled_voxels": labelled,
+            "scans": fitted.scans,
+        },
+        lines=table({"classes": ", ".join(map(str, fitted.values)), "labelled": f"{labelled} voxels"}),
     )
+
+
+# --- apply --------------------------------------------------------------------------------------------------------
 
 
 @app.command("apply")
 def apply(
-    probe: Annotated[Path, typer.Argument(metavar="PROBE", help="A file written by `coralbay probe fit`.")],
-    ct: CtPath,
-    out: Annotated[Path, typer.Option("-o", "--out", metavar="SEG.nii.gz", help="Label map to write.")],
+    probe: ProbePath,
+    ct: Annotated[Path, typer.Argument(metavar="CT|FOLDER", help="A CT, or a folder of NIfTI files.")],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", metavar="SEG.nii.gz|DIR", help="Label map to write; a folder for a folder.")
+    ],
     probability: Annotated[
-        Path | None, typer.Option(metavar="P.nii.gz", help="Probability of the label of each voxel to write.")
+        Path | None,
+        typer.Option(metavar="P.nii.gz|DIR", help="Probability of the label of each voxel to write."),
+    ] = None,
+    margin: Annotated[
+        Path | None, typer.Option(metavar="M.nii.gz|DIR", help="How far ahead of the next label it is, to write.")
+    ] = None,
+    refine: Annotated[bool, typer.Option(help="Draw borders where HU change.")] = True,
+    protect: Annotated[
+        Path | None, typer.Option(metavar="LABELS.nii.gz|DIR", help="Labels to keep wherever they are not 0.")
     ] = None,
     model: Model = None,
     device: Device = "auto",
     series: Series = None,
     as_json: Json = False,
 ) -> None:
-    """Segment a CT with a probe; labels keep the values that were painted."""
+    """Segment a CT, or all in a folder, with a probe; labels keep the values that were painted."""
     from ..probe import load_probe
-    from ..volume_io import require_output, save_map
 
-    require_output(out, ct)
-    require_output(probability, ct, out)
     fitted = load_probe(probe)
-    volume = open_ct(ct, series)
-    features = features_of(volume, open_model(model or fitted.model, device), tuple(sorted(fitted.weights)))
-    segmentation, confidence = fitted.segment_with_probability(
-        features, volume.grid, probability=probability is not None
-    )
-    outputs = {
-        "seg": save_map(out, segmentation, volume),
-        "probability": None if probability is None or confidence is None else save_map(probability, confidence, volume),
-    }
-    classes = _sizes(segmentation, volume, fitted.names)
+    several = ct.is_dir() and any(path != ct for _, path in scans_in(ct))
+    jobs = [_Job(name, path, several, out, probability, margin, protect) for name, path in scans_in(ct)]
+    for job in jobs:
+        job.require_outputs()
+    encoder = open_model(model or fitted.model, device)
+    done = [job.run(fitted, encoder, refine, series) for job in jobs]
+    first = done[0]
+    results: dict[str, Any] = {"model": fitted.model, "refined": refine}
+    if not several:
+        results |= {"classes": first["classes"], "notes": first["notes"]}
     emit(
         "probe apply",
         as_json=as_json,
-        inputs={"probe": probe, "ct": ct},
-        outputs=outputs,
-        results={"model": fitted.model, "classes": classes, "notes": volume.notes},
-        lines=[f"label {c['value']:<4} {c['size_ml']:>10.1f} ml  {c['name']}".rstrip() for c in classes],
+        inputs={"probe": probe, "ct": ct, "protect": protect},
+        outputs={"folder": out} if several else first["outputs"],
+        results=results | ({"scans": done} if several else {}),
+        lines=[line for entry in done for line in _lines(entry, several)],
     )
+
+
+class _Job:
+    """One scan of a command: where it is read, and what is written."""
+
+    def __init__(
+        self,
+        name: str,
+        ct: Path,
+        several: bool,
+        out: Path,
+        probability: Path | None,
+        margin: Path | None,
+        protect: Path | None,
+    ):
+        def place(path: Path | None) -> Path | None:
+            return path / f"{name}.nii.gz" if several and path is not None else path
+
+        self.name, self.ct = name, ct
+        self.seg = out / f"{name}.nii.gz" if several else out
+        self.probability, self.margin = place(probability), place(margin)
+        self.protect = place(protect)
+        if several and self.protect is not None and not self.protect.exists():
+            self.protect = None  # nothing is protected in this scan
+
+    def require_outputs(self) -> None:
+        from ..volume_io import require_output
+
+        require_output(self.seg, self.ct)
+        require_output(self.probability, self.ct, self.seg)
+        require_output(self.margin, self.ct, self.seg, self.probability)
+
+    def run(self, fitted: "Probe", encoder: Any, refine: bool, series: str | None) -> dict[str, Any]:
+        from ..volume_io import load_labels, save_map
+
+        volume = open_ct(self.ct, series)
+        protected = None if self.protect is None else load_labels(self.protect, like=volume)
+        features = features_of(volume, encoder, fitted.strides)
+        made: Segmentation = fitted.scores(features).segment(
+            volume.grid,
+            guide=volume if refine else None,
+            protected=protected,
+            probability=self.probability is not None,
+            margin=self.margin is not None,
+        )
+        maps = {"seg": (self.seg, made.labels), "probability": (self.probability, made.probability)}
+        maps |= {"margin": (self.margin, made.margin)}
+        outputs = {
+            key: save_map(path, data, volume)
+            for key, (path, data) in maps.items()
+            if path is not None and data is not None
+        }
+        names = fitted.names | ({} if protected is None else protected.names)
+        return {
+            "name": self.name,
+            "outputs": outputs,
+            "classes": _sizes(made.labels, volume, names),
+            "notes": volume.notes,
+        }
+
+
+def _lines(entry: dict[str, Any], several: bool) -> list[str]:
+    head = [f"{entry['name']}:"] if several else []
+    return head + [f"label {c['value']:<4} {c['size_ml']:>10.1f} ml  {c['name']}".rstrip() for c in entry["classes"]]
 
 
 def _sizes(segmentation: np.ndarray, volume: Volume, names: dict[int, str]) -> list[dict[str, Any]]:
@@ -111,3 +207,120 @@ def _sizes(segmentation: np.ndarray, volume: Volume, names: dict[int, str]) -> l
         for value, count in zip(values, counts, strict=True)
         if value
     ]
+
+
+# --- suggest ------------------------------------------------------------------------------------------------------
+
+
+@app.command("suggest")
+def suggest(
+    probe: ProbePath,
+    ct: CtPath,
+    labels: Annotated[
+        Path | None, typer.Option(metavar="STROKES.nii.gz", help="What is labelled already; suggestions keep away.")
+    ] = None,
+    skip: Annotated[
+        list[str] | None, typer.Option(metavar="X,Y,Z", help="A suggestion to pass over, in mm; may be repeated.")
+    ] = None,
+    count: Annotated[int, typer.Option(min=1, help="How many places.")] = 5,
+    model: Model = None,
+    device: Device = "auto",
+    series: Series = None,
+    as_json: Json = False,
+) -> None:
+    """Where the next click helps a probe most."""
+    from ..probe import load_probe, suggest_next
+    from ..volume_io import load_labels
+
+    fitted = load_probe(probe)
+    skipped = options.points(skip, "--skip")
+    volume = open_ct(ct, series)
+    painted = np.zeros((0, 3))
+    if labels is not None:
+        drawn = load_labels(labels, like=volume)
+        painted = _thinned(drawn)
+    features = features_of(volume, open_model(model or fitted.model, device), fitted.strides)
+    found = suggest_next(fitted.scores(features), painted, skipped, count=count)
+    emit(
+        "probe suggest",
+        as_json=as_json,
+        inputs={"probe": probe, "ct": ct, "labels": labels, "skip_mm": skipped},
+        results={"suggestions": [vars(place) for place in found]},
+        lines=_suggested(found, fitted.names),
+    )
+
+
+def _thinned(drawn: LabelVolume, most: int = 2000) -> np.ndarray:
+    """World mm of labelled voxels, some of very many."""
+    index = np.argwhere(drawn.data)
+    return drawn.grid.to_world(index[:: max(1, len(index) // most)]) if len(index) else np.zeros((0, 3))
+
+
+def _suggested(found: "list[Suggestion]", names: dict[int, str]) -> list[str]:
+    head = ["doubt   position (mm, RAS)         between"] if found else ["nothing left to suggest"]
+    return head + [
+        f"{place.doubt:>5.2f}   {position(place.position_mm):<26} "
+        + " and ".join(f"{value} {names.get(value, '')}".strip() for value in place.candidates)
+        for place in found
+    ]
+
+
+# --- stats --------------------------------------------------------------------------------------------------------
+
+
+@app.command("stats")
+def stats(
+    seg: Annotated[Path, typer.Argument(metavar="SEG.nii.gz", help="A segmentation.")],
+    reference: Annotated[
+        Path | None, typer.Option(metavar="REF.nii.gz", help="Segmentation to compare with, on the same grid.")
+    ] = None,
+    ct: Annotated[Path | None, typer.Option(metavar="CT", help="CT of the segmentation, for HU.")] = None,
+    table_path: Annotated[Path | None, typer.Option("--csv", metavar="TABLE.csv", help="Table to write.")] = None,
+    series: Series = None,
+    as_json: Json = False,
+) -> None:
+    """Volume of each label; Dice and surface distance against a reference, HU of the CT."""
+    from ..probe import label_statistics
+    from ..volume_io import load_labels
+
+    if table_path is not None and table_path.suffix.lower() != ".csv":
+        raise InputError("not a table name", where=table_path, expected="a name that ends in .csv")
+    volume = None if ct is None else open_ct(ct, series)
+    found = load_labels(seg, like=volume) if volume is not None else load_labels(seg)
+    wanted = None if reference is None else load_labels(reference, like=found)
+    rows = label_statistics(found, volume, wanted)
+    emit(
+        "probe stats",
+        as_json=as_json,
+        inputs={"seg": seg, "reference": reference, "ct": ct},
+        outputs={"csv": None if table_path is None else _write_table(table_path, rows)},
+        results={"labels": [row.as_row() for row in rows]},
+        lines=_rows(rows),
+    )
+
+
+def _rows(rows: "list[LabelStatistics]") -> list[str]:
+    return ["label          ml   Dice  surface (mm)  mean HU  name"] + [
+        f"{r.value:<6} {r.volume_ml:>10.1f}  {_number(r.dice, 5, 3)}  {_number(r.surface_mm, 12, 2)}  "
+        f"{_number(r.mean_hu, 7, 1)}  {r.name}".rstrip()
+        for r in rows
+    ]
+
+
+def _number(value: float | None, width: int, digits: int) -> str:
+    return f"{'-':>{width}}" if value is None else f"{value:>{width}.{digits}f}"
+
+
+def _write_table(path: Path, rows: "list[LabelStatistics]") -> Path:
+    from ..probe import LabelStatistics
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".part")
+    try:
+        with open(temporary, "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, LabelStatistics.columns())
+            writer.writeheader()
+            writer.writerows(row.as_row() for row in rows)
+        return temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,6 +1,7 @@
 """Steps that several commands take: open, load the model, compute features."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,3 +78,13 @@ def features_of(
         memory_bytes=None if memory_gb is None else int(memory_gb * 1e9),
         watch=Watch(Progress(title), outlook=lambda ahead: note(f"{title}: {ahead}"), say=note),
     )
+
+
+def scans_in(path: Path) -> Iterator[tuple[str, Path]]:
+    """Scans that a path stands for, by names that tell them apart."""
+    found = sorted(p for p in path.rglob("*.nii*") if p.name.endswith((".nii", ".nii.gz"))) if path.is_dir() else []
+    if not found:
+        yield path.name.removesuffix(".gz").removesuffix(".nii"), path
+    for file in found:
+        relative = file.relative_to(path).as_posix()
+        yield relative.removesuffix(".gz").removesuffix(".nii").replace("/", "--"), file

@@ -54,15 +54,15 @@ def list_series(folder: str | Path) -> list[SeriesInfo]:
     return scan(_existing(folder)).series
 
 
-def load_labels(path: str | Path, like: Volume | None = None) -> LabelVolume:
+def load_labels(path: str | Path, like: Volume | LabelVolume | None = None) -> LabelVolume:
     """Read an integer label map from NIfTI, and its names from a JSON file of the same name beside it.
 
     Parameters
     ----------
     path : str or Path
-    like : Volume, optional
-        CT that the labels belong to. They must lie on the grid of its file; a different order or direction of the
-        axes is accepted, because turning those is lossless.
+    like : Volume or LabelVolume, optional
+        What the labels belong to, such as their CT. They must lie on the grid of its file; a different order or
+        direction of the axes is accepted, because turning those is lossless.
     """
     path = _existing(path)
     raw = nifti.read_labels(path)

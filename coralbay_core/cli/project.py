@@ -1,0 +1,244 @@
+"""``project``."""
+
+import csv
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from ..volume import LabelVolume, Volume
+from . import options
+from .options import DEFAULT_STAGES, CtPath, Device, Json, Model, Series, Stages
+from .output import emit
+from .work import features_of, open_ct, open_model
+
+if TYPE_CHECKING:
+    from ..features import FeatureMaps
+    from ..projection import Basis, Embedding, RgbMap, Scatter
+
+OVERVIEW_WINDOW_HU = (-160.0, 240.0)
+
+
+def project(
+    ct: CtPath,
+    method: Annotated[Literal["pca", "umap"], typer.Option(help="How features become colors.")] = "pca",
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", metavar="RGB.nii.gz", help="Color volume to write.")
+    ] = None,
+    png: Annotated[Path | None, typer.Option(metavar="OVERVIEW.png", help="Picture of three planes to write.")] = None,
+    components: Annotated[
+        str, typer.Option(metavar="1,2,3", help="Which components become red, green and blue (PCA).")
+    ] = "1,2,3",
+    basis: Annotated[
+        Path | None, typer.Option(metavar="BASIS.safetensors", help="Use these components: same colors in every scan.")
+    ] = None,
+    fit_with: Annotated[
+        list[Path] | None, typer.Option(metavar="CT", help="Fit the components on this CT too; may be repeated.")
+    ] = None,
+    save_basis: Annotated[
+        Path | None, typer.Option(metavar="BASIS.safetensors", help="Keep the components for other scans.")
+    ] = None,
+    inside: Annotated[
+        Path | None, typer.Option(metavar="MASK.nii.gz", help="Look only where this mask on the CT's grid is not 0.")
+    ] = None,
+    clusters: Annotated[
+        int | None, typer.Option(min=2, max=255, help="Also group the cells, into so many with k-means.")
+    ] = None,
+    cluster_method: Annotated[
+        Literal["kmeans", "hdbscan"],
+        typer.Option(help="HDBSCAN finds its own number; more clusters allow smaller ones."),
+    ] = "kmeans",
+    labels: Annotated[
+        Path | None, typer.Option(metavar="CLUSTERS.nii.gz", help="Label map of the clusters to write.")
+    ] = None,
+    scatter: Annotated[
+        Path | None, typer.Option(metavar="POINTS.csv", help="Scatter plot to write: x, y and the place in mm.")
+    ] = None,
+    stages: Stages = DEFAULT_STAGES,
+    model: Model = None,
+    device: Device = "auto",
+    series: Series = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of samples, UMAP and clusters.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Show features as colors, groups or points: what looks alike to the model has like colors."""
+    chosen = _components(components)
+    strides = options.strides(stages)
+    _require_outputs(ct, out, png, labels, scatter, save_basis, clusters)
+    if basis is not None and (fit_with or save_basis):
+        raise InputError("basis is given and fitted", where="--basis", hint="leave out --fit-with and --save-basis")
+    if inside is not None and fit_with:
+        raise InputError("a selection belongs to one scan", where="--inside", hint="leave out --fit-with")
+    from ..projection import cells_inside, load_basis
+    from ..volume_io import load_labels
+
+    known = None if basis is None else load_basis(basis)
+    volume = open_ct(ct, series)
+    mask = None if inside is None else load_labels(inside, like=volume)
+    encoder = open_model(model, device)
+    features = features_of(volume, encoder, known.strides if known else strides)
+    selected = None if mask is None else cells_inside(features, mask.data, mask.grid)
+    others = [features_of(open_ct(path), encoder, strides) for path in fit_with or ()]
+    axes = known or _fit(features, others, selected, max(chosen) + 1, seed)
+    axes.require_fits(features)
+    shown = Shown(features, axes, selected, seed)
+    rgb = shown.colors(method, chosen) if out or png else None
+    groups = shown.clusters(clusters, cluster_method, method) if clusters else None
+    outputs = {
+        "rgb": _save_rgb(out, rgb, volume),
+        "png": None if png is None or rgb is None else _draw(png, rgb, volume, features),
+        "labels": _save_labels(labels, groups, volume),
+        "scatter": None if scatter is None else _write_scatter(scatter, shown.scatter(method)),
+        "basis": None if save_basis is None else axes.save(save_basis),
+    }
+    explained = [axes.explained[c] for c in chosen]
+    emit(
+        "project",
+        as_json=as_json,
+        inputs={"ct": ct, "method": method, "stages": features.strides, "components": [c + 1 for c in chosen]},
+        outputs=outputs,
+        results={
+            "model": encoder.name,
+            "explained": explained,
+            "basis_scans": axes.scans,
+            "clusters": None if groups is None else _sizes(groups),
+            "notes": volume.notes,
+        },
+        lines=["explained:     " + ", ".join(f"{share:.1%}" for share in explained)],
+    )
+
+
+class Shown:
+    """What a command shows of one scan, each made once.
+
+    Parameters
+    ----------
+    features : FeatureMaps
+    basis : Basis
+    selected : (z, y, x) bool array, optional
+    seed : int
+    """
+
+    def __init__(self, features: "FeatureMaps", basis: "Basis", selected: NDArray[np.bool_] | None, seed: int):
+        from ..projection import cells_inside
+
+        self.features, self.basis, self.selected, self.seed = features, basis, selected, seed
+        self.cells = cells_inside(features) if selected is None else selected
+        self._embeddings: dict[int, Embedding] = {}
+
+    def embedding(self, dimensions: int) -> "Embedding":
+        from ..projection import fit_umap
+
+        if dimensions not in self._embeddings:
+            fitted = fit_umap(self.features, dimensions, inside=self.selected, basis=self.basis, seed=self.seed)
+            self._embeddings[dimensions] = fitted.apply(self.features, self.cells)
+        return self._embeddings[dimensions]
+
+    def colors(self, method: str, chosen: tuple[int, int, int]) -> "RgbMap":
+        if method == "umap":
+            return self.embedding(3).rgb()
+        return self.basis.rgb(self.features, chosen, self.selected)
+
+    def scatter(self, method: str) -> "Scatter":
+        from ..projection import scatter_of
+
+        if method == "umap":
+            return scatter_of(self.embedding(2))
+        return scatter_of(self.basis, self.features, self.cells)
+
+    def clusters(self, count: int, how: Any, method: str) -> LabelVolume:
+        from ..projection import cluster_cells
+
+        maps = self.embedding(2).coordinates if method == "umap" else self.basis.coordinates(self.features)
+        return cluster_cells(maps, self.cells, self.features.finest.grid, count, method=how, seed=self.seed)
+
+
+def _fit(
+    features: "FeatureMaps",
+    others: "list[FeatureMaps]",
+    selected: NDArray[np.bool_] | None,
+    least: int,
+    seed: int,
+) -> "Basis":
+    from ..projection import fit_basis
+    from ..projection.basis import COMPONENTS
+
+    return fit_basis([features, *others], max(COMPONENTS, least), inside=selected, seed=seed)
+
+
+def _components(text: str) -> tuple[int, int, int]:
+    """Three numbers from 1, as counted from 0."""
+    try:
+        red, green, blue = (int(part) - 1 for part in text.split(","))
+        if min(red, green, blue) < 0:
+            raise ValueError
+    except ValueError:
+        raise InputError("unreadable components", where="--components", found=text, expected="e.g. 1,2,3") from None
+    return red, green, blue
+
+
+def _require_outputs(
+    ct: Path,
+    out: Path | None,
+    png: Path | None,
+    labels: Path | None,
+    scatter: Path | None,
+    save_basis: Path | None,
+    clusters: int | None,
+) -> None:
+    from ..volume_io import require_output
+
+    if all(path is None for path in (out, png, labels, scatter, save_basis)):
+        raise InputError("nothing to write", expected="-o RGB.nii.gz, --png, --labels, --scatter or --save-basis")
+    require_output(out, ct)
+    require_output(labels, ct, out)
+    if (labels is None) != (clusters is None):
+        raise InputError("clusters need a number and a file", expected="--clusters 8 --labels CLUSTERS.nii.gz")
+    options.require_safetensors(save_basis, "basis")
+    for path, suffix in ((png, ".png"), (scatter, ".csv")):
+        if path is not None and path.suffix.lower() != suffix:
+            what = "picture" if suffix == ".png" else "table"
+            raise InputError(f"not a {what} name", where=path, expected=f"a name that ends in {suffix}")
+
+
+def _save_rgb(path: Path | None, rgb: "RgbMap | None", volume: Volume) -> Path | None:
+    from ..volume_io import save_map
+
+    return None if path is None or rgb is None else save_map(path, rgb.on(volume.grid), volume)
+
+
+def _save_labels(path: Path | None, groups: LabelVolume | None, volume: Volume) -> Path | None:
+    from ..projection import labels_on
+    from ..volume_io import save_map
+
+    return None if path is None or groups is None else save_map(path, labels_on(groups, volume.grid).data, volume)
+
+
+def _sizes(groups: LabelVolume) -> list[dict[str, Any]]:
+    values, counts = np.unique(groups.data[groups.data > 0], return_counts=True)
+    return [{"value": v, "size_ml": c * groups.grid.voxel_ml} for v, c in zip(values, counts, strict=True)]
+
+
+def _draw(path: Path, rgb: "RgbMap", volume: Volume, features: "FeatureMaps") -> Path:
+    from ..preprocess import resample
+    from .png import overview, write_png
+
+    hu = resample(volume.data, volume.grid, features.grid)
+    return write_png(path, overview(np.asarray(hu), rgb.on(features.grid), features.body, OVERVIEW_WINDOW_HU))
+
+
+def _write_scatter(path: Path, points: "Scatter") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".part")
+    try:
+        with open(temporary, "w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["x", "y", "R_mm", "A_mm", "S_mm"])
+            for point, place in zip(points.points, points.position_mm, strict=True):
+                writer.writerow([f"{v:.4f}" for v in point] + [f"{v:.2f}" for v in place])
+        return temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

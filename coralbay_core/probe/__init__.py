@@ -1,0 +1,28 @@
+"""Few-shot segmentation: probes on frozen descriptors, fitted to strokes in milliseconds."""
+
+from .examples import Examples, gather
+from .fit import DEFAULT_KIND, fit_examples, fit_probe, fit_probe_to_scans
+from .model import Probe, load_probe
+from .scores import ScoreMap, Segmentation
+from .solvers import KINDS, Kind
+from .statistics import LabelStatistics, label_statistics
+from .suggest import Suggestion, suggest_next
+
+__all__ = [
+    "DEFAULT_KIND",
+    "KINDS",
+    "Examples",
+    "Kind",
+    "LabelStatistics",
+    "Probe",
+    "ScoreMap",
+    "Segmentation",
+    "Suggestion",
+    "fit_examples",
+    "fit_probe",
+    "fit_probe_to_scans",
+    "gather",
+    "label_statistics",
+    "load_probe",
+    "suggest_next",
+]

@@ -1,0 +1,224 @@
+"""What maps the descriptor of a cell to a score a class."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..features import FeatureMaps
+from ..tokens import descriptor_slabs, linear_maps
+
+
+class Classifier(Protocol):
+    """Scores of classes for all cells of a scan.
+
+    Parameters
+    ----------
+    form : str
+        Name of the form in a file.
+    """
+
+    form: ClassVar[str]
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Stages that it reads."""
+        ...
+
+    @property
+    def classes(self) -> int:
+        """How many classes it tells apart."""
+        ...
+
+    def scores(self, features: FeatureMaps) -> Tensor:
+        """(classes, z, y, x) float32 on the finest grid; higher is more likely."""
+        ...
+
+    def arrays(self) -> dict[str, NDArray]:
+        """What a file keeps of it."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Linear:
+    """A linear function of the joint descriptor: ridge, logistic, prototypes, discriminants.
+
+    Parameters
+    ----------
+    weights : dict of int to (C, classes) float32 array
+        By stride.
+    bias : (classes,) float32 array
+    """
+
+    weights: Mapping[int, NDArray[np.float32]]
+    bias: NDArray[np.float32]
+    form: ClassVar[str] = "linear"
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        return tuple(sorted(self.weights))
+
+    @property
+    def classes(self) -> int:
+        return len(self.bias)
+
+    def scores(self, features: FeatureMaps) -> Tensor:
+        return linear_maps(features, self.weights).add_(torch.from_numpy(self.bias)[:, None, None, None])
+
+    def arrays(self) -> dict[str, NDArray]:
+        return _by_stride("weights", self.weights) | {"bias": self.bias}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray]) -> "Linear":
+        weights, bias = _strides_of("weights", arrays), _floats(arrays["bias"], 1)
+        _require(all(rows.shape[1] == len(bias) for rows in weights.values()), "weights and bias differ")
+        return cls(weights, bias)
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A perceptron with one hidden layer. The first layer is linear, so it too runs at each stage's own resolution.
+
+    Parameters
+    ----------
+    weights : dict of int to (C, hidden) float32 array
+        Of the first layer, by stride.
+    bias : (hidden,) float32 array
+    second : (hidden, classes) float32 array
+    second_bias : (classes,) float32 array
+    """
+
+    weights: Mapping[int, NDArray[np.float32]]
+    bias: NDArray[np.float32]
+    second: NDArray[np.float32]
+    second_bias: NDArray[np.float32]
+    form: ClassVar[str] = "network"
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        return tuple(sorted(self.weights))
+
+    @property
+    def classes(self) -> int:
+        return len(self.second_bias)
+
+    def scores(self, features: FeatureMaps) -> Tensor:
+        hidden = linear_maps(features, self.weights).add_(torch.from_numpy(self.bias)[:, None, None, None]).relu_()
+        scores = torch.from_numpy(self.second).T @ hidden.flatten(1)
+        return (scores + torch.from_numpy(self.second_bias)[:, None]).view(-1, *hidden.shape[1:])
+
+    def arrays(self) -> dict[str, NDArray]:
+        own = {"bias": self.bias, "second": self.second, "second_bias": self.second_bias}
+        return _by_stride("weights", self.weights) | own
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray]) -> "Network":
+        made = cls(
+            _strides_of("weights", arrays),
+            _floats(arrays["bias"], 1),
+            _floats(arrays["second"], 2),
+            _floats(arrays["second_bias"], 1),
+        )
+        hidden = len(made.bias)
+        _require(all(rows.shape[1] == hidden for rows in made.weights.values()), "weights and bias differ")
+        _require(made.second.shape == (hidden, made.classes), "layers do not fit each other")
+        return made
+
+
+@dataclass(frozen=True, eq=False)
+class Neighbours:
+    """Distance to the nearest examples of each class, their mean if there are several (local-mean k-NN, Mitani and
+    Hamamoto 2006); distances are taken in the metric that `weights` project into.
+
+    Parameters
+    ----------
+    weights : dict of int to (C, K) float32 array
+        By stride: the projection.
+    examples : (N, K) float32 array
+        Projected.
+    target : (N,) int array
+        Class of each, from 0.
+    nearest : int
+        How many of a class are averaged.
+    """
+
+    weights: Mapping[int, NDArray[np.float32]]
+    examples: NDArray[np.float32]
+    target: NDArray[np.integer]
+    nearest: int
+    form: ClassVar[str] = "neighbours"
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        return tuple(sorted(self.weights))
+
+    @property
+    def classes(self) -> int:
+        return int(self.target.max()) + 1
+
+    def scores(self, features: FeatureMaps) -> Tensor:
+        shape = features.finest.data.shape[1:]
+        rows = torch.from_numpy(np.concatenate([self.weights[stride] for stride in self.strides]))
+        known = [torch.from_numpy(self.examples[self.target == c]) for c in range(self.classes)]
+        out = torch.zeros(self.classes, *shape)
+        farthest = torch.tensor(0.0)
+        for part, inside, descriptors in descriptor_slabs(features, self.strides):
+            near = self._scores(descriptors @ rows, known)
+            out[:, part][:, torch.from_numpy(inside)] = near
+            farthest = torch.minimum(farthest, near.amin()) if near.numel() else farthest
+        # Nothing is known of cells outside the body: they look like no class.
+        out[:, ~torch.from_numpy(features.body_at(features.strides[0]))] = farthest
+        return out
+
+    def _scores(self, cells: Tensor, known: list[Tensor]) -> Tensor:
+        rows = []
+        for examples in known:
+            count = min(self.nearest, len(examples))
+            rows.append(-torch.cdist(cells, examples).topk(count, 1, largest=False).values.mean(1))
+        return torch.stack(rows)
+
+    def arrays(self) -> dict[str, NDArray]:
+        own = {"examples": self.examples, "target": self.target.astype(np.int32), "nearest": np.array([self.nearest])}
+        return _by_stride("weights", self.weights) | own
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray]) -> "Neighbours":
+        weights, examples = _strides_of("weights", arrays), _floats(arrays["examples"], 2)
+        target = np.asarray(arrays["target"], np.int32)
+        _require(all(rows.shape[1] == examples.shape[1] for rows in weights.values()), "examples and metric differ")
+        _require(target.shape == (len(examples),) and len(target) > 0, "examples without a class")
+        _require(np.array_equal(np.unique(target), np.arange(target.max() + 1)), "classes without examples")
+        return cls(weights, examples, target, max(1, int(arrays["nearest"][0])))
+
+
+FORMS: dict[str, type[Linear] | type[Network] | type[Neighbours]] = {
+    made.form: made for made in (Linear, Network, Neighbours)
+}
+
+
+def _by_stride(name: str, weights: Mapping[int, NDArray]) -> dict[str, NDArray]:
+    return {f"{name}.{stride}": rows for stride, rows in weights.items()}
+
+
+def _strides_of(name: str, arrays: Mapping[str, NDArray]) -> dict[int, NDArray[np.float32]]:
+    found = {
+        int(key.removeprefix(f"{name}.")): _floats(rows, 2)
+        for key, rows in arrays.items()
+        if key.startswith(f"{name}.")
+    }
+    _require(bool(found) and min(found, default=0) > 0, "no weights of any stage")
+    return dict(sorted(found.items()))
+
+
+def _floats(array: NDArray, axes: int) -> NDArray[np.float32]:
+    _require(array.ndim == axes and array.size > 0, f"found shape {array.shape}")
+    return np.ascontiguousarray(array, np.float32)
+
+
+def _require(fine: bool, what: str) -> None:
+    if not fine:
+        raise ValueError(what)

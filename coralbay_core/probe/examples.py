@@ -1,0 +1,166 @@
+"""What a probe learns from: descriptors of painted voxels, of one scan or of several."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..descriptors import joint_descriptors
+from ..errors import InputError
+from ..features import FeatureMaps
+from ..volume import LabelVolume
+
+MAX_VOXELS_PER_CLASS = 2000
+_BODY_CELLS = 3000
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Descriptors with their labels.
+
+    Parameters
+    ----------
+    descriptors : (N, C) float32 array
+        Joint descriptors, stages from fine to coarse.
+    values : (N,) int array
+        As painted.
+    channels : dict of int to int
+        Channels of each stride.
+    covariance : (C, C) float32 array
+        Of the descriptors in the bodies of the scans: how they vary where nothing was painted.
+    outside : int
+        Label outside the body: the value painted there, else 0.
+    model, fingerprint, notice : str
+        Of the encoder.
+    names : dict of int to str
+        Of the values, where known.
+    scans : int
+        How many scans they come from.
+    """
+
+    descriptors: NDArray[np.float32]
+    values: NDArray[np.integer]
+    channels: dict[int, int]
+    covariance: NDArray[np.float32]
+    outside: int
+    model: str
+    fingerprint: str
+    notice: str = ""
+    names: dict[int, str] = field(default_factory=dict)
+    scans: int = 1
+
+    @property
+    def classes(self) -> tuple[int, ...]:
+        """Values that were painted, rising."""
+        return tuple(int(value) for value in np.unique(self.values))
+
+    @property
+    def target(self) -> NDArray[np.intp]:
+        """Class of each example, counted from 0."""
+        return np.searchsorted(self.classes, self.values)
+
+    @property
+    def balance(self) -> NDArray[np.float32]:
+        """Weight of each example under which all classes weigh the same, 1 on average."""
+        target = self.target
+        count = np.bincount(target)
+        return (len(target) / (len(count) * count[target])).astype(np.float32)
+
+    def split(self, rows: NDArray) -> dict[int, NDArray[np.float32]]:
+        """Rows of a (C, ...) matrix that belong to each stride."""
+        ends = np.cumsum(list(self.channels.values()))[:-1]
+        parts = np.split(np.asarray(rows, np.float32), ends)
+        return dict(zip(self.channels, parts, strict=True))
+
+
+def gather(features: FeatureMaps, labels: LabelVolume, *, seed: int = 0) -> Examples:
+    """Examples of the painted voxels of a scan, a bounded number of each class.
+
+    Parameters
+    ----------
+    features : FeatureMaps
+    labels : LabelVolume
+        Strokes, points or a whole segmentation, on any grid; 0 is unlabelled.
+    seed : int
+        Of the choice of voxels where a class has very many.
+    """
+    painted = np.flatnonzero(labels.data)
+    values = labels.data.reshape(-1)[painted]
+    if len(values) and values.min() < 0:
+        raise InputError(
+            "negative label", where=labels.name, found=int(values.min()), expected="0 = unlabelled, classes above"
+        )
+    kept = _bounded(values, seed)
+    index = np.stack(np.unravel_index(painted[kept], labels.shape), 1)
+    position_mm, values = labels.grid.to_world(index), values[kept].astype(np.int64)
+    return Examples(
+        joint_descriptors(features, position_mm),
+        values,
+        {stride: features.stages[stride].channels for stride in features.strides},
+        body_covariance(features),
+        _outside_value(features, position_mm, values),
+        features.model,
+        features.fingerprint,
+        features.notice,
+        {value: name for value, name in labels.names.items() if value in set(values.tolist())},
+    )
+
+
+def together(parts: Iterable[Examples]) -> Examples:
+    """Examples of several scans as one set; they must come from the same weights and stages."""
+    parts = [part for part in parts if len(part.values)]
+    if not parts:
+        raise InputError("nothing is painted", expected="strokes of two classes or more")
+    first = parts[0]
+    for other in parts[1:]:
+        if other.fingerprint != first.fingerprint:
+            raise InputError("features come from different models", found=other.model, expected=first.model)
+        if other.channels != first.channels:
+            raise InputError(
+                "features have other stages", found=sorted(other.channels), expected=sorted(first.channels)
+            )
+    outside = [part.outside for part in parts if part.outside]
+    return Examples(
+        np.concatenate([part.descriptors for part in parts]),
+        np.concatenate([part.values for part in parts]),
+        first.channels,
+        np.mean([part.covariance for part in parts], axis=0, dtype=np.float32),
+        outside[0] if outside else 0,
+        first.model,
+        first.fingerprint,
+        first.notice,
+        {value: name for part in reversed(parts) for value, name in part.names.items()},
+        sum(part.scans for part in parts),
+    )
+
+
+_covariances: "WeakKeyDictionary[FeatureMaps, NDArray[np.float32]]" = WeakKeyDictionary()
+
+
+def body_covariance(features: FeatureMaps) -> NDArray[np.float32]:
+    """Covariance (C, C) of the joint descriptors over the body, from a fixed sample of cells; kept while they live."""
+    if features not in _covariances:
+        inside = features.body_at(features.strides[0])
+        cells = np.flatnonzero(inside)
+        chosen = np.sort(np.random.default_rng(0).permutation(cells)[:_BODY_CELLS])
+        index = np.stack(np.unravel_index(chosen, inside.shape), 1)
+        sample = joint_descriptors(features, features.finest.grid.to_world(index))
+        sample -= sample.mean(0)
+        _covariances[features] = np.asarray(sample.T @ sample / max(1, len(sample) - 1), np.float32)
+    return _covariances[features]
+
+
+def _bounded(values: NDArray, seed: int) -> NDArray[np.intp]:
+    """Where the examples to keep stand, in order."""
+    rng = np.random.default_rng(seed)
+    chosen = [rng.permutation(np.flatnonzero(values == v))[:MAX_VOXELS_PER_CLASS] for v in np.unique(values)]
+    return np.sort(np.concatenate(chosen)) if chosen else np.zeros(0, np.intp)
+
+
+def _outside_value(features: FeatureMaps, position_mm: NDArray, values: NDArray) -> int:
+    index = np.rint(features.grid.to_index(position_mm)).astype(int)
+    index = np.clip(index, 0, np.array(features.grid.shape) - 1)
+    outside = values[~features.body[tuple(index.T)]]
+    return int(np.bincount(outside).argmax()) if len(outside) else 0

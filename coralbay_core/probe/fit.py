@@ -1,0 +1,130 @@
+"""Fitting probes: to strokes on one scan, or on several."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from ..features import FeatureMaps
+from ..volume import LabelVolume
+from .classifiers import Classifier, Linear
+from .examples import Examples, gather, together
+from .model import Probe
+from .solvers import KINDS, SOLVERS, Kind
+
+DEFAULT_KIND: Kind = "discriminant"
+_FOLDS = 3
+
+
+def fit_probe(features: FeatureMaps, labels: LabelVolume, *, kind: Kind = DEFAULT_KIND, seed: int = 0) -> Probe:
+    """Fit a probe to the labelled voxels of one scan.
+
+    Parameters
+    ----------
+    features : FeatureMaps
+    labels : LabelVolume
+        Strokes, points or a segmentation: 0 is unlabelled, any other value a class (paint one for the background, too).
+    kind : str
+        One of `KINDS`; what each does is said in `solvers`, how good they are in docs/benchmarks.md.
+    seed : int
+        Of the choice of voxels where a class has very many, and of the network.
+    """
+    return fit_examples([gather(features, labels, seed=seed)], kind=kind, seed=seed, where=labels.name)
+
+
+def fit_probe_to_scans(
+    scans: Iterable[tuple[FeatureMaps, LabelVolume]], *, kind: Kind = DEFAULT_KIND, seed: int = 0
+) -> Probe:
+    """Fit one probe to labels on several scans of one encoder; a value means the same in all of them."""
+    parts = [gather(features, labels, seed=seed) for features, labels in scans]
+    return fit_examples(parts, kind=kind, seed=seed)
+
+
+def fit_examples(parts: Sequence[Examples], *, kind: Kind = DEFAULT_KIND, seed: int = 0, where: object = None) -> Probe:
+    """Fit a probe to examples that were gathered before: what continuous training keeps of each scan.
+
+    Parameters
+    ----------
+    parts : sequence of Examples
+        A scan each.
+    kind, seed : optional
+        As of `fit_probe`.
+    where : object, optional
+        What an error names.
+    """
+    if kind not in KINDS:
+        raise InputError("unknown probe", found=kind, expected=f"one of {', '.join(KINDS)}")
+    examples = together(parts)
+    values = examples.classes
+    if len(values) < 2:
+        raise InputError(
+            "strokes need two classes or more",
+            where=where,
+            found=f"values {list(values)}",
+            expected="e.g. 1 = background, 2 = organ",
+        )
+    classifier = SOLVERS[kind](examples, seed)
+    return Probe(
+        kind,
+        classifier,
+        values,
+        examples.outside,
+        _sharpness(classifier, examples, kind, seed),
+        examples.model,
+        examples.fingerprint,
+        examples.names,
+        examples.notice,
+        examples.scans,
+    )
+
+
+def _sharpness(classifier: Classifier, examples: Examples, kind: Kind, seed: int) -> float:
+    """Softmax factor under which examples that were left out are most likely.
+
+    Logistic regression and the network are trained as probabilities, so theirs is 1.
+    """
+    if kind in ("logistic", "mlp"):
+        return 1.0
+    if not isinstance(classifier, Linear):
+        return 1.0
+    target = examples.target
+    if np.bincount(target).min() < 2:
+        # One example of a class cannot be left out: scores that span a few units are as good a guess as any.
+        return float(3 / max(np.ptp(_at(classifier, examples.descriptors), axis=1).mean(), 1e-6))
+    scores = np.empty((len(target), classifier.classes), np.float32)
+    # Within each class in turn, so that every class stays in every training part.
+    fold = np.empty(len(target), int)
+    for c in range(classifier.classes):
+        fold[target == c] = np.arange((target == c).sum()) * _FOLDS // max(_FOLDS, int((target == c).sum()))
+    for part in range(_FOLDS):
+        left_out = fold == part
+        if left_out.any():
+            trained = SOLVERS[kind](_subset(examples, ~left_out), seed)
+            assert isinstance(trained, Linear)
+            scores[left_out] = _at(trained, examples.descriptors[left_out])
+    return _likeliest(scores, target, examples.balance)
+
+
+def _subset(examples: Examples, kept: NDArray[np.bool_]) -> Examples:
+    from dataclasses import replace
+
+    return replace(examples, descriptors=examples.descriptors[kept], values=examples.values[kept])
+
+
+def _at(classifier: Linear, descriptors: NDArray[np.float32]) -> NDArray[np.float32]:
+    rows = np.concatenate([classifier.weights[stride] for stride in classifier.strides])
+    return descriptors @ rows + classifier.bias
+
+
+def _likeliest(scores: NDArray, target: NDArray, balance: NDArray) -> float:
+    from scipy.optimize import minimize_scalar
+    from scipy.special import log_softmax
+
+    unit = max(float(np.ptp(scores, axis=1).mean()), 1e-6)
+
+    def surprise(log_factor: float) -> float:
+        chosen = log_softmax(np.exp(log_factor) / unit * scores, axis=1)[np.arange(len(target)), target]
+        return -float((balance * chosen).mean())
+
+    return float(np.exp(minimize_scalar(surprise, bounds=(-2, 5), method="bounded").x) / unit)

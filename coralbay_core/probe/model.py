@@ -1,0 +1,134 @@
+"""A fitted probe: few-shot segmentation on frozen descriptors."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from ..features import FeatureMaps
+from ..tensor_file import read_tensors, write_tensors
+from ..volume import Grid, LabelVolume, Volume
+from .classifiers import FORMS, Classifier
+from .scores import ScoreMap, Segmentation
+from .solvers import Kind
+
+VERSION = 1
+HINT = "a probe is a file written by `coralbay probe fit`"
+
+
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """A fitted probe.
+
+    Parameters
+    ----------
+    kind : str
+        How it was fitted, one of `KINDS`.
+    classifier : Classifier
+    values : tuple of int
+        Label value of each class, as it was painted.
+    outside : int
+        Label outside the body: the value painted there, else 0.
+    sharpness : float
+        Factor on the scores before a softmax makes them probabilities.
+    model, fingerprint : str
+        Of the encoder whose features it was fitted on.
+    names : dict of int to str
+        Of the values, where known.
+    notice : str
+        What whoever uses it must know of the license of the weights.
+    scans : int
+        How many scans it was fitted on.
+    """
+
+    kind: Kind
+    classifier: Classifier
+    values: tuple[int, ...]
+    outside: int
+    sharpness: float
+    model: str
+    fingerprint: str
+    names: dict[int, str] = field(default_factory=dict)
+    notice: str = ""
+    scans: int = 1
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Stages that it reads."""
+        return self.classifier.strides
+
+    def scores(self, features: FeatureMaps) -> ScoreMap:
+        """Scores of all classes on the finest grid of a scan, this one or another."""
+        self.require_fits(features)
+        data = self.classifier.scores(features).mul_(self.sharpness).numpy()
+        return ScoreMap(data, features.finest.grid, self.values, self.outside, features)
+
+    def segment(
+        self,
+        features: FeatureMaps,
+        grid: Grid,
+        *,
+        guide: Volume | None = None,
+        protected: LabelVolume | None = None,
+    ) -> NDArray[np.integer]:
+        """Label map on a grid, in the painted values; `guide` and `protected` as of `ScoreMap.segment`."""
+        return self.scores(features).segment(grid, guide=guide, protected=protected).labels
+
+    def segment_with_probability(
+        self, features: FeatureMaps, grid: Grid, *, probability: bool = True
+    ) -> tuple[NDArray[np.integer], NDArray[np.float32] | None]:
+        """Label map, and the probability of the label that each voxel got (0 outside the body)."""
+        made: Segmentation = self.scores(features).segment(grid, probability=probability)
+        return made.labels, made.probability
+
+    def require_fits(self, features: FeatureMaps) -> None:
+        """Raise unless the features come from the weights that it was fitted on, with all stages that it reads."""
+        if features.fingerprint != self.fingerprint:
+            raise InputError("probe was fitted on another model", found=features.model, expected=self.model)
+        if not set(self.strides) <= set(features.strides):
+            raise InputError("features lack stages of the probe", found=features.strides, expected=self.strides)
+        if self.strides[0] != features.strides[0]:
+            raise InputError("features are finer than the probe", found=features.strides, expected=self.strides)
+
+    def save(self, path: str | Path) -> Path:
+        """Write a safetensors file with a JSON description, whole or not at all."""
+        about = {
+            key: getattr(self, key)
+            for key in ("kind", "values", "outside", "sharpness", "model", "fingerprint", "names", "notice", "scans")
+        }
+        about["form"] = self.classifier.form
+        return write_tensors(path, "probe", VERSION, self.classifier.arrays(), about)
+
+
+def load_probe(path: str | Path) -> Probe:
+    """A probe that `Probe.save` wrote; anything else is refused. Nothing in the file is executed."""
+    arrays, about = read_tensors(path, "probe", VERSION, hint=HINT)
+    try:
+        probe = Probe(
+            about["kind"],
+            FORMS[about["form"]].from_arrays(arrays),
+            tuple(int(value) for value in about["values"]),
+            int(about["outside"]),
+            float(about["sharpness"]),
+            str(about["model"]),
+            str(about["fingerprint"]),
+            {int(value): str(name) for value, name in about["names"].items()},
+            str(about["notice"]),
+            int(about["scans"]),
+        )
+        _require_sound(probe)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
+        raise InputError("damaged probe", where=path, found=error, hint=HINT) from error
+    return probe
+
+
+def _require_sound(probe: Probe) -> None:
+    values = probe.values
+    if len(values) != probe.classifier.classes or len(values) < 2 or list(values) != sorted(set(values)):
+        raise ValueError(f"{len(values)} label values for {probe.classifier.classes} classes")
+    if min(values) < 1 or max(values) > np.iinfo(np.int32).max or not 0 <= probe.outside <= np.iinfo(np.int32).max:
+        raise ValueError("label values out of range")
+    if not 0 < probe.sharpness < 1e6:
+        raise ValueError(f"sharpness {probe.sharpness}")

@@ -1,0 +1,145 @@
+"""From examples to a classifier, one function a kind.
+
+All kinds work in the metric of the body: differences count the less, the more descriptors vary that way all over the
+patient. A few clicks cannot tell which directions matter, but thousands of unlabelled cells of the same scan can.
+(At five clicks a structure this doubled Dice; docs/benchmarks.md.)
+"""
+
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .classifiers import Classifier, Linear, Neighbours, Network
+from .examples import Examples
+
+Kind = Literal["discriminant", "prototype", "ridge", "logistic", "knn", "mlp"]
+
+# Share of the mean variance that is added to every direction of the body's covariance: those in which nothing varies
+# would count for everything otherwise.
+_FLOOR = 0.1
+# How much of the covariance within classes comes from the body at large rather than from the examples.
+_FROM_BODY = 0.5
+_RIDGE = 0.1
+_LOGISTIC_C = 0.1
+_NEAREST = 3
+_HIDDEN, _STEPS, _RATE, _DECAY = 64, 150, 0.01, 0.1
+
+
+def discriminant(examples: Examples, seed: int) -> Classifier:
+    """Regularised linear discriminants (Friedman 1989), all classes equally likely.
+
+    The covariance within classes is half that of the examples and half that of the body, brought to the same size.
+    """
+    x, target = examples.descriptors, examples.target
+    means = _means(x, target)
+    covariance = examples.covariance
+    if len(x) > len(means):
+        residual = x - means[target]
+        within = residual.T @ residual / (len(x) - len(means))
+        size = np.trace(within) / max(np.trace(covariance), 1e-12)
+        covariance = _FROM_BODY * size * covariance + (1 - _FROM_BODY) * within
+    return _gaussian(examples, means, covariance)
+
+
+def prototype(examples: Examples, seed: int) -> Classifier:
+    """The nearest class mean, by Mahalanobis distance under the body's covariance."""
+    return _gaussian(examples, _means(examples.descriptors, examples.target), examples.covariance)
+
+
+def ridge(examples: Examples, seed: int) -> Classifier:
+    """One-against-all ridge regression with balanced classes."""
+    from sklearn.linear_model import Ridge
+
+    target, metric = examples.target, body_metric(examples)
+    model = Ridge(alpha=_RIDGE * len(target))
+    model.fit(examples.descriptors @ metric, np.eye(int(target.max()) + 1)[target], sample_weight=examples.balance)
+    return _linear(examples, metric @ np.atleast_2d(model.coef_).T, np.atleast_1d(model.intercept_))
+
+
+def logistic(examples: Examples, seed: int) -> Classifier:
+    """Multinomial logistic regression with balanced classes."""
+    from sklearn.linear_model import LogisticRegression
+
+    metric = body_metric(examples)
+    mean = examples.descriptors.mean(0)
+    inputs, back = _compact((examples.descriptors - mean) @ metric)
+    model = LogisticRegression(C=_LOGISTIC_C, class_weight="balanced", max_iter=300).fit(inputs, examples.target)
+    rows, bias = metric @ back @ model.coef_.T, model.intercept_
+    if rows.shape[1] == 1:  # scikit-learn has one function for two classes
+        rows, bias = np.concatenate([-rows, rows], 1) / 2, np.concatenate([-bias, bias]) / 2
+    return _linear(examples, rows, bias - mean @ rows)
+
+
+def knn(examples: Examples, seed: int) -> Classifier:
+    """Distance to the nearest three examples of each class, in the body's metric."""
+    metric = body_metric(examples).astype(np.float32)
+    return Neighbours(examples.split(metric), examples.descriptors @ metric, examples.target.astype(np.int32), _NEAREST)
+
+
+def mlp(examples: Examples, seed: int) -> Classifier:
+    """A perceptron with one hidden layer of 64, in torch."""
+    import torch
+    from torch import nn
+    from torch.nn import functional as F
+
+    metric, mean = body_metric(examples), examples.descriptors.mean(0)
+    inputs = (examples.descriptors - mean) @ metric
+    size = float(np.sqrt((inputs**2).mean())) or 1.0
+    x = torch.from_numpy((inputs / size).astype(np.float32))
+    target, balance = torch.from_numpy(examples.target), torch.from_numpy(examples.balance)
+    with torch.random.fork_rng(devices=[]), torch.inference_mode(False), torch.enable_grad():
+        torch.manual_seed(seed)
+        first, second = nn.Linear(x.shape[1], _HIDDEN), nn.Linear(_HIDDEN, int(target.max()) + 1)
+        parameters = [*first.parameters(), *second.parameters()]
+        optimizer = torch.optim.AdamW(parameters, lr=_RATE, weight_decay=_DECAY)
+        for _ in range(_STEPS):
+            optimizer.zero_grad()
+            hidden = F.dropout(F.relu(first(x)), 0.5)
+            (balance * F.cross_entropy(second(hidden), target, reduction="none")).mean().backward()
+            optimizer.step()
+    layers = [p.detach().numpy() for p in (first.weight, first.bias, second.weight, second.bias)]
+    rows = metric @ layers[0].T / size
+    bias = (layers[1] - mean @ rows).astype(np.float32)
+    return Network(examples.split(rows), bias, np.ascontiguousarray(layers[2].T), layers[3].copy())
+
+
+SOLVERS: dict[Kind, Callable[[Examples, int], Classifier]] = {
+    "discriminant": discriminant,
+    "prototype": prototype,
+    "ridge": ridge,
+    "logistic": logistic,
+    "knn": knn,
+    "mlp": mlp,
+}
+KINDS: tuple[Kind, ...] = tuple(SOLVERS)
+
+
+def body_metric(examples: Examples) -> NDArray[np.float32]:
+    """(C, C) matrix after which Euclidean distances are Mahalanobis distances under the body's covariance."""
+    variance, axes = np.linalg.eigh(examples.covariance)
+    return np.asarray(axes / np.sqrt(np.maximum(variance, 0) + _FLOOR * variance.mean() + 1e-12), np.float32)
+
+
+def _gaussian(examples: Examples, means: NDArray, covariance: NDArray) -> Linear:
+    """Log-likelihoods of Gaussians of one covariance, less what they share."""
+    floor = _FLOOR * np.trace(covariance) / len(covariance) + 1e-12
+    rows = np.linalg.solve(covariance + floor * np.eye(len(covariance), dtype=np.float32), means.T)
+    return _linear(examples, rows, -0.5 * (means.T * rows).sum(0))
+
+
+def _linear(examples: Examples, rows: NDArray, bias: NDArray) -> Linear:
+    return Linear(examples.split(rows), np.asarray(bias, np.float32))
+
+
+def _means(x: NDArray, target: NDArray) -> NDArray[np.float32]:
+    return np.stack([x[target == c].mean(0) for c in range(int(target.max()) + 1)])
+
+
+def _compact(x: NDArray) -> tuple[NDArray, NDArray]:
+    """Fewer examples than channels lie in a subspace: coordinates there, and the way back; an L2 penalty stays."""
+    if len(x) >= x.shape[1]:
+        return x, np.eye(x.shape[1], dtype=x.dtype)
+    left, size, axes = np.linalg.svd(x, full_matrices=False)
+    return left * size, axes.T

@@ -1,0 +1,28 @@
+"""Features as colors, points of a plane and groups: PCA, UMAP, clusters."""
+
+from .basis import Basis, fit_basis, load_basis, pca_rgb
+from .clusters import CLUSTER_METHODS, ClusterMethod, cluster_cells, labels_on
+from .colors import RgbMap
+from .embedding import SPREADS, Embedding, Spread, UmapModel, fit_umap
+from .scatter import Scatter, scatter_of
+from .selection import cells_inside
+
+__all__ = [
+    "CLUSTER_METHODS",
+    "SPREADS",
+    "Basis",
+    "ClusterMethod",
+    "Embedding",
+    "RgbMap",
+    "Scatter",
+    "Spread",
+    "UmapModel",
+    "cells_inside",
+    "cluster_cells",
+    "fit_basis",
+    "fit_umap",
+    "labels_on",
+    "load_basis",
+    "pca_rgb",
+    "scatter_of",
+]

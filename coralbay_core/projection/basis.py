@@ -1,0 +1,234 @@
+"""Principal components of descriptors, fitted once and applied to any number of scans.
+
+The descriptors are z-scored over each patient's own body, so a basis that was fitted on some scans means the same on
+others: what is red in one is red in all.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..descriptors import joint_descriptors, split_by_stage
+from ..errors import InputError
+from ..features import FeatureMaps
+from ..tensor_file import read_tensors, write_tensors
+from ..tokens import linear_maps
+from .colors import RgbMap, color_range, scaled
+from .selection import cells_inside, sample_cells
+
+VERSION = 1
+FIT_CELLS = 20_000
+COMPONENTS = 16
+HINT = "write one with `coralbay project --save-basis`"
+
+
+@dataclass(frozen=True, eq=False)
+class Basis:
+    """Axes in descriptor space.
+
+    Parameters
+    ----------
+    weights : dict of int to (C, K) float32 array
+        By stride: orthonormal columns once stacked, the largest loading of each positive.
+    mean : (K,) float32 array
+        Coordinates of the mean descriptor.
+    low, high : (K,) float32 arrays
+        Coordinates that colors run between: the 1st and 99th percentile where it was fitted.
+    explained : tuple of float
+        Share of the variance of each component, falling.
+    model, fingerprint : str
+        Of the encoder whose features it was fitted on.
+    scans : int
+        How many scans it was fitted on.
+    notice : str
+        What whoever uses it must know of the license of the weights.
+    """
+
+    weights: dict[int, NDArray[np.float32]]
+    mean: NDArray[np.float32]
+    low: NDArray[np.float32]
+    high: NDArray[np.float32]
+    explained: tuple[float, ...]
+    model: str
+    fingerprint: str
+    scans: int = 1
+    notice: str = ""
+
+    @property
+    def size(self) -> int:
+        """Number of components."""
+        return len(self.mean)
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        return tuple(sorted(self.weights))
+
+    def coordinates(self, features: FeatureMaps) -> NDArray[np.float32]:
+        """Centred components of a scan on its finest grid, (K, z, y, x)."""
+        self.require_fits(features)
+        maps = linear_maps(features, self.weights).numpy()
+        maps -= self.mean[:, None, None, None]
+        return maps
+
+    def rgb(
+        self,
+        features: FeatureMaps,
+        components: tuple[int, int, int] = (0, 1, 2),
+        selected: NDArray[np.bool_] | None = None,
+    ) -> RgbMap:
+        """Three components of a scan as colors.
+
+        Parameters
+        ----------
+        features : FeatureMaps
+        components : tuple of int
+            Which components become red, green and blue, from 0.
+        selected : (z, y, x) bool array, optional
+            Cells of the finest stage to show.
+        """
+        chosen = list(components)
+        if len(chosen) != 3 or not all(0 <= c < self.size for c in chosen):
+            raise InputError("no such components", found=[c + 1 for c in chosen], expected=f"three of 1 to {self.size}")
+        self.require_fits(features)
+        maps = linear_maps(features, {stride: rows[:, chosen] for stride, rows in self.weights.items()}).numpy()
+        maps -= self.mean[chosen, None, None, None]
+        explained = tuple(self.explained[c] for c in chosen)
+        colors = scaled(maps, self.low[chosen], self.high[chosen])
+        return RgbMap(colors, features.finest.grid, explained, features, selected)
+
+    def require_fits(self, features: FeatureMaps) -> None:
+        """Raise unless the features come from the weights and stages that the basis was fitted on."""
+        if features.fingerprint != self.fingerprint:
+            raise InputError("basis was fitted on another model", found=features.model, expected=self.model)
+        if set(self.weights) != set(features.strides):
+            raise InputError("basis has other stages", found=features.strides, expected=self.strides)
+
+    def save(self, path: str | Path) -> Path:
+        """Write a safetensors file with a JSON description, whole or not at all."""
+        arrays = {f"weights.{stride}": rows for stride, rows in self.weights.items()}
+        arrays |= {name: getattr(self, name) for name in ("mean", "low", "high")}
+        arrays["explained"] = np.array(self.explained)
+        about = {name: getattr(self, name) for name in ("model", "fingerprint", "scans", "notice")}
+        return write_tensors(path, "basis", VERSION, arrays, about)
+
+
+def load_basis(path: str | Path) -> Basis:
+    """A basis that `Basis.save` wrote; anything else is refused."""
+    arrays, about = read_tensors(path, "basis", VERSION, hint=HINT)
+    try:
+        weights = {int(n.removeprefix("weights.")): rows for n, rows in arrays.items() if n.startswith("weights.")}
+        basis = Basis(
+            {stride: rows.astype(np.float32) for stride, rows in sorted(weights.items())},
+            arrays["mean"].astype(np.float32),
+            arrays["low"].astype(np.float32),
+            arrays["high"].astype(np.float32),
+            tuple(float(share) for share in arrays["explained"]),
+            str(about["model"]),
+            str(about["fingerprint"]),
+            int(about["scans"]),
+            str(about["notice"]),
+        )
+        sizes = {rows.shape[1:] for rows in basis.weights.values()}
+        sizes |= {basis.mean.shape, basis.low.shape, basis.high.shape, (len(basis.explained),)}
+        if sizes != {(basis.size,)} or not (basis.low < basis.high).all():
+            raise ValueError("shapes do not belong together")
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError("damaged basis", where=path, found=error, hint=HINT) from error
+    return basis
+
+
+def fit_basis(
+    features: FeatureMaps | Sequence[FeatureMaps],
+    components: int = COMPONENTS,
+    *,
+    inside: NDArray[np.bool_] | None = None,
+    seed: int = 0,
+) -> Basis:
+    """Principal components of the descriptors inside the body, of one scan or of several together.
+
+    Fitted on a seeded sample of cells, equally many of each scan. Each component's sign makes its largest loading
+    positive, so that the same features always give the same colors.
+
+    Parameters
+    ----------
+    features : FeatureMaps or sequence of FeatureMaps
+        Of one encoder, with the same stages.
+    components : int
+        How many to keep; fewer where there are fewer cells or channels.
+    inside : (z, y, x) bool array, optional
+        Cells of the finest stage to fit on, for a single scan: see `cells_inside`.
+    seed : int
+    """
+    scans = [features] if isinstance(features, FeatureMaps) else list(features)
+    _require_alike(scans, inside)
+    masks = [cells_inside(maps) if inside is None else inside for maps in scans]
+    sample = np.concatenate(
+        [_sample(m, mask, FIT_CELLS // len(scans), seed) for m, mask in zip(scans, masks, strict=True)]
+    )
+    mean = sample.mean(0)
+    variance, vectors = np.linalg.eigh(np.cov(sample - mean, rowvar=False).astype(np.float64))
+    kept = np.argsort(-variance, kind="stable")[: max(3, min(components, len(sample) - 1))]
+    axes = vectors[:, kept]
+    axes = (axes * np.sign(axes[np.abs(axes).argmax(0), range(len(kept))])).astype(np.float32)
+    low, high = color_range(((sample - mean) @ axes).T)
+    explained = tuple(float(share) for share in np.maximum(variance[kept], 0) / max(variance.sum(), 1e-12))
+    first = scans[0]
+    return Basis(
+        split_by_stage(first, axes),
+        mean @ axes,
+        low,
+        high,
+        explained,
+        first.model,
+        first.fingerprint,
+        len(scans),
+        first.notice,
+    )
+
+
+def _sample(features: FeatureMaps, inside: NDArray[np.bool_], count: int, seed: int) -> NDArray[np.float32]:
+    cells = np.unravel_index(sample_cells(inside, count, seed), inside.shape)
+    return joint_descriptors(features, features.finest.grid.to_world(np.stack(cells, 1)))
+
+
+def _require_alike(scans: list[FeatureMaps], inside: NDArray | None) -> None:
+    if not scans:
+        raise InputError("nothing to fit on", expected="features of one scan or more")
+    for other in scans[1:]:
+        scans[0].require_same_encoder(other)
+        if other.strides != scans[0].strides:
+            raise InputError("features have other stages", found=other.strides, expected=scans[0].strides)
+    if inside is not None and len(scans) > 1:
+        raise InputError("a selection belongs to one scan", found=f"{len(scans)} scans")
+    if inside is not None and inside.sum() < 4:
+        raise InputError("selection too small", found=f"{int(inside.sum())} cells", expected="4 or more")
+
+
+def pca_rgb(
+    features: FeatureMaps,
+    *,
+    components: tuple[int, int, int] = (0, 1, 2),
+    seed: int = 0,
+    basis: Basis | None = None,
+    inside: NDArray[np.bool_] | None = None,
+) -> RgbMap:
+    """Principal components of the descriptors inside the body as colors.
+
+    Parameters
+    ----------
+    features : FeatureMaps
+    components : tuple of int
+        Which components become red, green and blue, from 0.
+    seed : int
+        Of the sample that is fitted on.
+    basis : Basis, optional
+        Use this one instead of fitting: colors are then those of every other scan under it.
+    inside : (z, y, x) bool array, optional
+        Fit on these cells of the finest stage and show only them: see `cells_inside`.
+    """
+    if basis is None:
+        basis = fit_basis(features, max(*components, 2) + 1, inside=inside, seed=seed)
+    return basis.rgb(features, components, inside)

@@ -1,0 +1,86 @@
+"""Cells of a scan grouped by what they look like, as a label volume."""
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from ..preprocess import resample
+from ..volume import Grid, LabelVolume
+from .embedding import interpolate_nearest
+
+ClusterMethod = Literal["kmeans", "hdbscan"]
+CLUSTER_METHODS: tuple[ClusterMethod, ...] = ("kmeans", "hdbscan")
+FIT_CELLS = 10_000
+_MOST = 255
+
+
+def cluster_cells(
+    coordinates: NDArray[np.float32],
+    inside: NDArray[np.bool_],
+    grid: Grid,
+    count: int = 8,
+    *,
+    method: ClusterMethod = "kmeans",
+    seed: int = 0,
+) -> LabelVolume:
+    """Groups of cells, numbered from 1 by falling size; 0 is outside, and with HDBSCAN also what fits nowhere.
+
+    Parameters
+    ----------
+    coordinates : (K, z, y, x) array
+        Principal coordinates (`Basis.coordinates`) or an embedding.
+    inside : (z, y, x) bool array
+        Cells to group.
+    grid : Grid
+        Of the cells.
+    count : int
+        k-means: number of groups. HDBSCAN (Campello, Moulavi, Sander 2013): the smallest group it makes holds one part
+        in four times `count` of the sample, so a larger number allows smaller groups.
+    method : str
+        ``kmeans`` or ``hdbscan``; both are fitted on a seeded sample, other cells follow their nearest.
+    seed : int
+    """
+    if method not in CLUSTER_METHODS:
+        raise InputError("unknown clusters", found=method, expected=f"one of {', '.join(CLUSTER_METHODS)}")
+    cells = np.ascontiguousarray(coordinates[:, inside].T)
+    if not 2 <= count <= min(_MOST, len(cells)):
+        raise InputError("unusable number of clusters", found=count, expected=f"2 to {min(_MOST, len(cells))}")
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(cells))[:FIT_CELLS])
+    assign = _kmeans if method == "kmeans" else _hdbscan
+    labels = np.zeros(inside.shape, np.uint8)
+    labels[inside] = _by_size(assign(cells, cells[chosen], count, seed))
+    names = {int(value): f"cluster {value}" for value in np.unique(labels) if value}
+    return LabelVolume(labels, grid, name="clusters", names=names)
+
+
+def labels_on(labels: LabelVolume, grid: Grid) -> LabelVolume:
+    """A label volume on another grid, 0 beyond its own."""
+    data = resample(labels.data, labels.grid, grid, order=0, fill=0)
+    return LabelVolume(data, grid, name=labels.name, names=labels.names)
+
+
+def _kmeans(cells: NDArray, sample: NDArray, count: int, seed: int) -> NDArray[np.integer]:
+    from sklearn.cluster import KMeans
+
+    return KMeans(count, n_init=3, random_state=seed).fit(sample).predict(cells)
+
+
+def _hdbscan(cells: NDArray, sample: NDArray, count: int, seed: int) -> NDArray[np.integer]:
+    from sklearn.cluster import HDBSCAN
+
+    smallest = max(5, len(sample) // (4 * count))
+    found = HDBSCAN(min_cluster_size=smallest, min_samples=5, copy=True).fit_predict(sample)
+    order = np.arange(len(sample), dtype=np.float32)[:, None]
+    nearest = interpolate_nearest(sample, order, cells, nearest=1)[:, 0]
+    return found[np.rint(nearest).astype(int)]
+
+
+def _by_size(found: NDArray[np.integer]) -> NDArray[np.uint8]:
+    """Numbers from 1 by falling size; what is negative becomes 0, and so does what is beyond a byte."""
+    values, sizes = np.unique(found[found >= 0], return_counts=True)
+    table = np.zeros(int(found.max(initial=0)) + 1, np.uint8)
+    ranked = values[np.argsort(-sizes, kind="stable")][:_MOST]
+    table[ranked] = np.arange(1, len(ranked) + 1)
+    return np.where(found >= 0, table[np.maximum(found, 0)], 0).astype(np.uint8)

@@ -1,0 +1,238 @@
+"""UMAP of a scan: similar descriptors near each other, as colors (3-D) or as a scatter plot (2-D).
+
+UMAP (McInnes, Healy, Melville 2018, arXiv 1802.03426) is fitted on a seeded sample of principal coordinates. Its own
+transform of all other cells takes minutes; a small network that has learned the embedding of the sample, or an
+interpolation between the nearest cells of the sample, takes seconds (docs/benchmarks.md). Both apply to other scans.
+"""
+
+import warnings
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..errors import InputError, MissingExtraError
+from ..features import FeatureMaps
+from ..volume import Grid
+from .basis import Basis, fit_basis
+from .colors import RgbMap, color_range, continued, scaled
+from .selection import cells_inside, sample_cells
+
+Spread = Literal["neighbours", "network"]
+SPREADS: tuple[Spread, ...] = ("neighbours", "network")
+FIT_CELLS = 5000
+NEIGHBOURS = 15
+NEAREST = 4
+_BLOCK = 2048
+
+
+@dataclass(frozen=True, eq=False)
+class Embedding:
+    """Where each cell of a scan lies in a UMAP.
+
+    Parameters
+    ----------
+    coordinates : (D, z, y, x) float32 array
+        0 where `inside` is not.
+    inside : (z, y, x) bool array
+        Cells that were embedded.
+    grid : Grid
+        The finest stage's.
+    model : UmapModel
+    features : FeatureMaps
+    """
+
+    coordinates: NDArray[np.float32]
+    inside: NDArray[np.bool_]
+    grid: Grid
+    model: "UmapModel"
+    features: FeatureMaps
+
+    def rgb(self) -> RgbMap:
+        """The three coordinates as colors; the same place in the embedding is the same color in every scan."""
+        if len(self.coordinates) != 3:
+            raise InputError("not an embedding for colors", found=f"{len(self.coordinates)}-D", expected="3-D")
+        colors = continued(scaled(self.coordinates, *self.model.range), self.inside)
+        whole = np.array_equal(self.inside, self.features.body_at(self.features.strides[0]))
+        return RgbMap(colors, self.grid, (), self.features, None if whole else self.inside)
+
+
+@dataclass(frozen=True, eq=False)
+class UmapModel:
+    """An embedding of sampled cells, and how all others follow from it.
+
+    Parameters
+    ----------
+    basis : Basis
+        Whose coordinates are embedded.
+    sample : (N, K) float32 array
+        Coordinates of the sampled cells.
+    embedded : (N, D) float32 array
+        Where UMAP put them.
+    spread : str
+        ``neighbours``, interpolation between the nearest of the sample, or ``network``, a regression.
+    reducer : umap.UMAP
+        The library's own model.
+    """
+
+    basis: Basis
+    sample: NDArray[np.float32]
+    embedded: NDArray[np.float32]
+    spread: Spread
+    reducer: Any
+    _network: torch.nn.Module | None = None
+
+    @property
+    def range(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """1st and 99th percentile of each coordinate of the sample."""
+        return color_range(self.embedded.T)
+
+    def embed(self, coordinates: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Embed principal coordinates (M, K); (M, D)."""
+        if self._network is not None:
+            with torch.inference_mode():
+                return self._network(torch.from_numpy(coordinates)).numpy()
+        return interpolate_nearest(self.sample, self.embedded, coordinates)
+
+    def apply(self, features: FeatureMaps, inside: NDArray[np.bool_] | None = None) -> Embedding:
+        """Embed the cells of a scan, the fitted one or another."""
+        inside = cells_inside(features) if inside is None else inside
+        maps = self.basis.coordinates(features)
+        out = np.zeros((self.embedded.shape[1], *inside.shape), np.float32)
+        out[:, inside] = self.embed(np.ascontiguousarray(maps[:, inside].T)).T
+        return Embedding(out, inside, features.finest.grid, self, features)
+
+
+def fit_umap(
+    features: FeatureMaps,
+    dimensions: int = 3,
+    *,
+    inside: NDArray[np.bool_] | None = None,
+    basis: Basis | None = None,
+    spread: Spread = "neighbours",
+    fit_cells: int = FIT_CELLS,
+    neighbours: int = NEIGHBOURS,
+    min_dist: float = 0.1,
+    seed: int = 0,
+) -> UmapModel:
+    """Fit UMAP on a sample of a scan.
+
+    Parameters
+    ----------
+    features : FeatureMaps
+    dimensions : int
+        3 for colors, 2 for a scatter plot.
+    inside : (z, y, x) bool array, optional
+        Cells of the finest stage to fit on; by default the body.
+    basis : Basis, optional
+        Whose coordinates to embed; fitted on the same cells by default.
+    spread : str
+        How all other cells follow: see `UmapModel`.
+    fit_cells : int
+        Size of the sample.
+    neighbours, min_dist : optional
+        UMAP's ``n_neighbors`` and ``min_dist``.
+    seed : int
+        Of the sample and of UMAP.
+
+    Raises
+    ------
+    MissingExtraError
+        Where umap-learn is not installed.
+    """
+    if spread not in SPREADS:
+        raise InputError("unknown way to spread an embedding", found=spread, expected=f"one of {', '.join(SPREADS)}")
+    chosen = cells_inside(features) if inside is None else inside
+    basis = basis or fit_basis(features, inside=inside, seed=seed)
+    cells = sample_cells(chosen, fit_cells, seed)
+    if len(cells) <= neighbours:
+        raise InputError("selection too small for UMAP", found=f"{len(cells)} cells", expected=f"over {neighbours}")
+    maps = basis.coordinates(features)
+    sample = np.ascontiguousarray(maps.reshape(len(maps), -1)[:, cells].T)
+    reducer, embedded = _umap(sample, dimensions, neighbours, min_dist, seed)
+    network = train_regressor(sample, embedded, seed=seed) if spread == "network" else None
+    return UmapModel(basis, sample, embedded, spread, reducer, network)
+
+
+def _umap(
+    sample: NDArray, dimensions: int, neighbours: int, min_dist: float, seed: int
+) -> tuple[Any, NDArray[np.float32]]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # umap and numba warn of their own choices, such as threads under a seed
+        try:
+            from umap import UMAP
+        except ImportError as error:
+            raise MissingExtraError(
+                "UMAP needs umap-learn", found=error, hint='pip install "coralbay[umap]", or use PCA'
+            ) from error
+        reducer = UMAP(n_components=dimensions, n_neighbors=neighbours, min_dist=min_dist, random_state=seed, n_jobs=1)
+        embedded = reducer.fit_transform(sample)
+    return reducer, np.asarray(embedded, np.float32)
+
+
+def interpolate_nearest(
+    sample: NDArray[np.float32], values: NDArray[np.float32], points: NDArray[np.float32], nearest: int = NEAREST
+) -> NDArray[np.float32]:
+    """Mean of the values at the nearest samples, weighted by inverse squared distance.
+
+    Parameters
+    ----------
+    sample : (N, K) array
+    values : (N, D) array
+    points : (M, K) array
+    nearest : int
+
+    Returns
+    -------
+    (M, D) float32 array
+    """
+    known, target = torch.from_numpy(sample), torch.from_numpy(values)
+    half = 0.5 * (known**2).sum(1)
+    parts = [_interpolated(known, half, target, block, nearest) for block in torch.from_numpy(points).split(_BLOCK)]
+    return torch.cat(parts).numpy()
+
+
+def _interpolated(known: Tensor, half: Tensor, target: Tensor, block: Tensor, nearest: int) -> Tensor:
+    # Half the squared distance, less what all samples share.
+    closest = torch.addmm(half, block, known.T, alpha=-1).topk(min(nearest, len(known)), largest=False).indices
+    square = (known[closest] - block[:, None]).pow(2).sum(2)
+    weight = 1 / square.clamp_min(1e-8)
+    return (weight[..., None] * target[closest]).sum(1) / weight.sum(1, keepdim=True)
+
+
+def train_regressor(
+    sample: NDArray[np.float32], values: NDArray[np.float32], *, hidden: int = 128, steps: int = 1500, seed: int = 0
+) -> torch.nn.Module:
+    """A small network from (N, K) coordinates to (N, D) values, its scaling inside."""
+    from torch import nn
+
+    x, y = torch.from_numpy(sample), torch.from_numpy(values)
+    size, shift, spread = x.std(), y.mean(0), y.std(0).clamp_min(1e-6)
+    with torch.random.fork_rng(devices=[]), torch.enable_grad():
+        torch.manual_seed(seed)
+        layers = [nn.Linear(x.shape[1], hidden), nn.GELU(), nn.Linear(hidden, hidden), nn.GELU()]
+        body = nn.Sequential(*layers, nn.Linear(hidden, y.shape[1]))
+        optimizer = torch.optim.Adam(body.parameters(), lr=3e-3)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+        wanted, scaled_x = (y - shift) / spread, x / size
+        for _ in range(steps):
+            chosen = torch.randint(len(x), (512,))
+            optimizer.zero_grad()
+            nn.functional.smooth_l1_loss(body(scaled_x[chosen]), wanted[chosen]).backward()
+            optimizer.step()
+            schedule.step()
+    return _Scaled(body, size, shift, spread)
+
+
+class _Scaled(torch.nn.Module):
+    """A network between inputs and outputs in their own units."""
+
+    def __init__(self, body: torch.nn.Module, size: Tensor, shift: Tensor, spread: Tensor):
+        super().__init__()
+        self.body, self.size, self.shift, self.spread = body, size, shift, spread
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.body(x / self.size) * self.spread + self.shift

@@ -1,0 +1,94 @@
+"""A scatter plot that knows where in the patient each point lies: lasso to mask, click to point."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import InputError
+from ..features import FeatureMaps
+from ..preprocess import resample
+from ..volume import Grid
+from .basis import Basis
+from .embedding import Embedding
+
+
+@dataclass(frozen=True, eq=False)
+class Scatter:
+    """Cells of a scan as points of a plane.
+
+    Parameters
+    ----------
+    points : (N, 2) float32 array
+    inside : (z, y, x) bool array
+        The N cells, in C order.
+    grid : Grid
+        Of the cells.
+    """
+
+    points: NDArray[np.float32]
+    inside: NDArray[np.bool_]
+    grid: Grid
+
+    @property
+    def position_mm(self) -> NDArray[np.float64]:
+        """World position of each point, (N, 3)."""
+        return self.grid.to_world(np.argwhere(self.inside))
+
+    def lasso(self, polygon: ArrayLike) -> NDArray[np.bool_]:
+        """Points inside a polygon (M, 2) of the plane, (N,); it is closed by itself."""
+        from matplotlib.path import Path
+
+        corners = np.asarray(polygon, float)
+        if corners.ndim != 2 or corners.shape[1] != 2 or len(corners) < 3 or not np.isfinite(corners).all():
+            raise InputError("not a polygon", found=f"shape {corners.shape}", expected="three corners (x, y) or more")
+        return np.asarray(Path(corners).contains_points(self.points), bool)
+
+    def mask(self, chosen: NDArray[np.bool_], grid: Grid | None = None) -> NDArray[np.bool_]:
+        """Where chosen points (N,) lie in the patient, on `grid` or on that of the cells."""
+        cells = np.zeros(self.inside.shape, bool)
+        cells[self.inside] = chosen
+        return cells if grid is None else resample(cells, self.grid, grid, order=0, fill=0)
+
+    def choose(self, mask: NDArray, grid: Grid) -> NDArray[np.bool_]:
+        """Points (N,) that a mask in the patient covers."""
+        at = np.rint(grid.to_index(self.position_mm)).astype(int)
+        known = ((at >= 0) & (at < grid.shape)).all(1)
+        chosen = np.zeros(len(at), bool)
+        chosen[known] = mask[tuple(at[known].T)] != 0
+        return chosen
+
+    def point_at(self, position_mm: ArrayLike) -> int | None:
+        """Number of the point of a world position; None where that cell is not shown."""
+        index = np.rint(self.grid.to_index(np.asarray(position_mm, float))).astype(int)
+        if (index < 0).any() or (index >= self.grid.shape).any() or not self.inside[tuple(index)]:
+            return None
+        flat = int(np.ravel_multi_index(tuple(index), self.inside.shape))
+        return int(np.count_nonzero(self.inside.reshape(-1)[:flat]))
+
+    def nearest(self, point: ArrayLike) -> int:
+        """Number of the point that lies nearest to a place of the plane."""
+        return int(((self.points - np.asarray(point, float)) ** 2).sum(1).argmin())
+
+    def thinned(self, count: int, seed: int = 0) -> NDArray[np.intp]:
+        """Numbers of a seeded choice of at most `count` points, for views that cannot draw all."""
+        return np.sort(np.random.default_rng(seed).permutation(len(self.points))[:count])
+
+
+def scatter_of(
+    source: Embedding | Basis, features: FeatureMaps | None = None, inside: NDArray[np.bool_] | None = None
+) -> Scatter:
+    """A plane of an embedding, or of the first two principal components of a scan.
+
+    Parameters
+    ----------
+    source : Embedding or Basis
+    features, inside : optional
+        Of the scan to show, and cells of it, where the source is a basis.
+    """
+    if isinstance(source, Embedding):
+        return Scatter(np.ascontiguousarray(source.coordinates[:2, source.inside].T), source.inside, source.grid)
+    if features is None:
+        raise InputError("nothing to show", expected="the features of a scan beside the basis")
+    shown = features.body_at(features.strides[0]) if inside is None else inside
+    return Scatter(np.ascontiguousarray(source.coordinates(features)[:2, shown].T), shown, features.finest.grid)

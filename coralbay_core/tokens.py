@@ -1,0 +1,104 @@
+"""Functions of the joint descriptors, evaluated on every cell of the finest stage.
+
+A linear function of interpolated descriptors is the interpolation of the linear function. So a linear map, be it a
+probe, a projection or the first layer of a network, is applied to each stage at its own resolution, and only its few
+output channels are brought to the finest grid. What is not linear reads the descriptors in slabs.
+"""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .descriptors import split_by_stage, stage_descriptors
+from .errors import InputError
+from .features import FeatureMaps
+from .volume import Grid
+
+_SLAB_CELLS = 20_000
+
+
+def linear_maps(features: FeatureMaps, weights: Mapping[int, NDArray]) -> Tensor:
+    """A linear function of the joint descriptors on the finest grid.
+
+    Parameters
+    ----------
+    features : FeatureMaps
+    weights : mapping of int to (C, K) array
+        Rows of each stride.
+
+    Returns
+    -------
+    (K, z, y, x) float32 tensor
+    """
+    missing = sorted(set(weights) - set(features.strides))
+    if missing or not weights:
+        raise InputError("features lack stages", found=features.strides, expected=sorted(weights))
+    target = features.finest.grid
+    total: Tensor | None = None
+    for stride, rows in weights.items():
+        unit = torch.from_numpy(stage_descriptors(features, stride).unit)
+        product = torch.from_numpy(np.ascontiguousarray(rows.T, np.float32)) @ unit.flatten(1)
+        part = _interpolated(product.view(-1, *unit.shape[1:]), features.stages[stride].grid, target)
+        total = part if total is None else total.add_(part)
+    assert total is not None
+    return total
+
+
+def joint_maps(features: FeatureMaps, weights: NDArray) -> Tensor:
+    """`linear_maps` of one (sum of C, K) matrix in the order of `joint_descriptors`."""
+    return linear_maps(features, split_by_stage(features, weights))
+
+
+def descriptor_slabs(features: FeatureMaps, strides: tuple[int, ...]) -> Iterator[tuple[slice, NDArray, Tensor]]:
+    """Joint descriptors of the body, a slab of the finest grid at a time.
+
+    Yields
+    ------
+    part : slice
+        Slices of the finest grid along z.
+    inside : (length, y, x) bool array
+        Cells of the body.
+    descriptors : (cells, sum of C) float32 tensor
+        Of these cells, in C order.
+    """
+    target, body = features.finest.grid, features.body_at(features.strides[0])
+    depth = max(1, _SLAB_CELLS // (target.shape[1] * target.shape[2]))
+    for start in range(0, target.shape[0], depth):
+        part = slice(start, min(start + depth, target.shape[0]))
+        inside = body[part]
+        kept = torch.from_numpy(inside)
+        maps = [
+            _interpolated(torch.from_numpy(stage_descriptors(features, s).unit), features.stages[s].grid, target, part)
+            for s in strides
+        ]
+        yield part, inside, torch.cat([values[:, kept] for values in maps]).T
+
+
+def _interpolated(values: Tensor, source: Grid, target: Grid, part: slice = slice(None)) -> Tensor:
+    """(K, z, y, x) from the grid of a stage to that of a finer one of the same scan, which is parallel to it."""
+    if source == target:
+        return values[:, part]
+    z, y, x = (torch.from_numpy(matrix) for matrix in _matrices(source, target))
+    result = values @ x.T
+    result = y @ result
+    return torch.tensordot(z[part], result, ([1], [1])).movedim(0, 1).contiguous()
+
+
+def _matrices(source: Grid, target: Grid) -> list[NDArray[np.float32]]:
+    """Linear interpolation along each axis, (target, source); edges are continued."""
+    step = np.diag(source.index_from_world @ target.affine)[:3]
+    first = source.to_index(target.affine[:3, 3])
+    return [_linear(n, m, s, f) for n, m, s, f in zip(source.shape, target.shape, step, first, strict=True)]
+
+
+def _linear(source: int, target: int, step: float, first: float) -> NDArray[np.float32]:
+    position = np.clip(first + step * np.arange(target), 0, source - 1)
+    low = np.minimum(position.astype(int), max(source - 2, 0))
+    matrix = np.zeros((target, source), np.float32)
+    rows = np.arange(target)
+    matrix[rows, low] = 1 - (position - low)
+    matrix[rows, np.minimum(low + 1, source - 1)] += position - low
+    return matrix

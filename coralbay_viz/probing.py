@@ -1,0 +1,291 @@
+"""Strokes to segmentations: what a session does with probes. Knows no GUI toolkit."""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from psygnal import Signal
+
+from coralbay_core.errors import InputError
+from coralbay_core.volume import Grid, LabelVolume, Volume
+
+from .history import History, PaintedVoxels
+from .jobs import Job, Report
+
+if TYPE_CHECKING:
+    from coralbay_core.features import FeatureMaps
+    from coralbay_core.probe import LabelStatistics, Probe, Suggestion
+
+    from .state import Scan
+
+Cancelled = Callable[[], bool]
+Point = tuple[float, float, float]
+
+
+@dataclass(eq=False)
+class ProbeState:
+    """What is known of labels on one scan.
+
+    Parameters
+    ----------
+    strokes : History of PaintedVoxels
+        Of what `fit` was called with; None before that.
+    protected : LabelVolume, optional
+        Labels that no probe may change.
+    skipped : tuple of points
+        Suggestions that were turned down, world mm.
+    suggestions : tuple of Suggestion
+    statistics : tuple of LabelStatistics
+    """
+
+    strokes: "History[PaintedVoxels | None]" = field(default_factory=lambda: History(None))
+    protected: LabelVolume | None = None
+    skipped: tuple[Point, ...] = ()
+    suggestions: "tuple[Suggestion, ...]" = ()
+    statistics: "tuple[LabelStatistics, ...]" = ()
+
+    def forget_results(self) -> None:
+        """Drop what came from features; what the user made stays."""
+        self.suggestions = self.statistics = ()
+
+
+class ProbeCommands:
+    """The part of `Session` that is about strokes, probes and segmentations.
+
+    `kind` is the kind of probe, `refine` whether borders follow HU, `train_on_all` whether the strokes of all open
+    scans count.
+    """
+
+    segmentation_changed = Signal(object)
+    strokes_changed = Signal(object)
+    suggestions_changed = Signal(object)
+    statistics_changed = Signal(object)
+    protection_changed = Signal(object)
+
+    kind: str | None = None
+    refine: bool = False
+    train_on_all: bool = False
+
+    def segment(self, strokes: LabelVolume) -> Job:
+        """Fit a probe to painted voxels of the active scan and apply it; `undo_strokes` goes back."""
+        scan = self._require_features()
+        scan.probing.strokes.change(PaintedVoxels.of(strokes))  # a copy: the user may paint on while the job runs
+        self.strokes_changed.emit(scan)
+        return self.fit()
+
+    def fit(self, kind: str | None = None) -> Job:
+        """Fit a probe again to the strokes, and apply it to the active scan.
+
+        Parameters
+        ----------
+        kind : str, optional
+            One of `coralbay_core.probe.KINDS`; stays until another is chosen.
+        """
+        scan = self._require_features()
+        if kind is not None:
+            self.kind = _known_kind(kind)
+        pairs = [
+            (other.features, other.probing.strokes.now)
+            for other in (self.scans if self.train_on_all else [scan])
+            if other.features is not None and other.probing.strokes.now
+        ]
+        self._require(pairs or None, "nothing is painted", "paint strokes of two classes first")
+        work = partial(fit_and_apply, pairs, self.kind, partial(self._applied, scan))
+        return self.run(self._lane("segmentation", scan), work, partial(self._set_segmentation, scan), torch=True)
+
+    def undo_strokes(self) -> Job | None:
+        """Take the last change of the strokes back and fit again; None where there was none."""
+        return self._step_strokes(lambda history: history.undo())
+
+    def redo_strokes(self) -> Job | None:
+        """Bring back what was undone."""
+        return self._step_strokes(lambda history: history.redo())
+
+    def _step_strokes(self, step: Callable[[History], bool]) -> Job | None:
+        scan = self._require_scan()
+        if not step(scan.probing.strokes):
+            return None
+        self.strokes_changed.emit(scan)
+        if scan.probing.strokes.now and scan.features is not None:
+            return self.fit()
+        self._runner.cancel(self._lane("segmentation", scan))
+        self._set_segmentation(scan, (None, None))
+        return None
+
+    def apply_probe(self, scans: "Sequence[Scan] | None" = None) -> list[Job]:
+        """Apply the active scan's probe to other open scans; by default to all that have features of its model."""
+        scan = self._require_features()
+        probe = self._require(scan.probe, "no probe to apply", "paint strokes and segment first")
+        if scans is None:
+            scans = [s for s in self.scans if s is not scan and s.features is not None]
+            scans = [s for s in scans if s.features.fingerprint == probe.fingerprint]
+        return [self._apply_to(other, probe) for other in scans]
+
+    def _apply_to(self, scan: "Scan", probe: "Probe") -> Job:
+        self._require(scan.features, "the scan has no features yet", "compute features first")
+        probe.require_fits(scan.features)
+        work = partial(apply, probe, partial(self._applied, scan))
+        return self.run(self._lane("segmentation", scan), work, partial(self._set_segmentation, scan), torch=True)
+
+    def _applied(self, scan: "Scan", probe: "Probe") -> LabelVolume:
+        guide = scan.volume if self.refine else None
+        return labels_of(probe, scan.features, scan.label_grid, guide, scan.probing.protected)
+
+    def _set_segmentation(self, scan: "Scan", result: Any) -> None:
+        scan.probe, scan.segmentation = result
+        scan.probing.forget_results()
+        self.segmentation_changed.emit(scan)
+
+    # What must not change
+
+    def protect(self, values: Collection[int] = ()) -> None:
+        """Keep the voxels that now have one of these labels as they are; nothing is kept for none.
+
+        Parameters
+        ----------
+        values : collection of int
+            Of the active scan's segmentation.
+        """
+        scan = self._require_scan()
+        now = None
+        if values:
+            shown = self._require(scan.segmentation, "no segmentation to protect", "segment first")
+            data = np.where(np.isin(shown.data, list(values)), shown.data, 0).astype(shown.data.dtype)
+            now = LabelVolume(data, shown.grid, name="protected", names=dict(shown.names))
+        self.protect_labels(now)
+
+    def protect_labels(self, labels: LabelVolume | None) -> None:
+        """Keep these labels wherever they are not 0, such as a segmentation that was corrected by hand."""
+        scan = self._require_scan()
+        scan.probing.protected = labels
+        self.protection_changed.emit(scan)
+
+    # What to label next
+
+    def suggest(self, count: int = 1) -> Job:
+        """Look for the places where the next click helps most."""
+        scan = self._require_features()
+        probe = self._require(scan.probe, "no probe to suggest for", "paint strokes and segment first")
+        painted = scan.probing.strokes.now
+        work = partial(suggest, probe, scan.features, painted, scan.probing.skipped, count)
+        return self.run(self._lane("suggestion", scan), work, partial(self._set_suggestions, scan), torch=True)
+
+    def skip(self) -> Job:
+        """Turn the first suggestion down and look for others."""
+        scan = self._require_features()
+        shown = self._require(scan.probing.suggestions or None, "no suggestion to skip", "ask for suggestions first")
+        scan.probing.skipped = (*scan.probing.skipped, shown[0].position_mm)
+        return self.suggest(len(shown))
+
+    def _set_suggestions(self, scan: "Scan", found: "Sequence[Suggestion]") -> None:
+        scan.probing.suggestions = tuple(found)
+        self.suggestions_changed.emit(scan)
+
+    # Numbers and files
+
+    def compute_statistics(self, reference: LabelVolume | None = None) -> Job:
+        """Volumes and HU of the segmentation's labels on the scan's own grid, and how it compares with a reference."""
+        scan = self._require_features()
+        probe = self._require(scan.probe, "no segmentation to measure", "paint strokes and segment first")
+        guide = scan.volume if self.refine else None
+        work = partial(statistics, probe, scan.features, scan.volume, guide, scan.probing.protected, reference)
+        return self.run(self._lane("statistics", scan), work, partial(self._set_statistics, scan), torch=True)
+
+    def _set_statistics(self, scan: "Scan", rows: "Sequence[LabelStatistics]") -> None:
+        scan.probing.statistics = tuple(rows)
+        self.statistics_changed.emit(scan)
+
+    def save_segmentation(self, path: str | Path) -> Job:
+        """Write the segmentation on the grid of the scan's file, with the values that were painted."""
+        scan = self._require_features()
+        probe = self._require(scan.probe, "no segmentation to save", "paint strokes and segment first")
+        guide = scan.volume if self.refine else None
+        protected = scan.probing.protected
+        return self._save(path, scan, lambda grid: labels_of(probe, scan.features, grid, guide, protected).data)
+
+    def save_probe(self, path: str | Path) -> Job:
+        """Write the active scan's probe, for other scans and for the command line."""
+        scan = self._require_scan()
+        probe = self._require(scan.probe, "no probe to save", "paint strokes and segment first")
+        return self.run(f"save {path}", lambda report, cancelled: probe.save(path), self.saved.emit)
+
+    def load_probe(self, path: str | Path) -> Job:
+        """Read a probe and apply it to the active scan."""
+        from coralbay_core.probe import load_probe
+
+        scan = self._require_features()
+        return self._apply_to(scan, load_probe(path))
+
+
+# --- jobs ---------------------------------------------------------------------------------------------------------
+
+Apply = Callable[["Probe"], LabelVolume]
+
+
+def fit_and_apply(
+    pairs: "Sequence[tuple[FeatureMaps, PaintedVoxels]]",
+    kind: str | None,
+    make: Apply,
+    report: Report,
+    cancelled: Cancelled,
+) -> "tuple[Probe, LabelVolume]":
+    from coralbay_core.probe import DEFAULT_KIND, fit_probe_to_scans
+
+    scans = [(features, strokes.labels) for features, strokes in pairs]
+    probe = fit_probe_to_scans(scans, kind=kind or DEFAULT_KIND)
+    return probe, make(probe)
+
+
+def apply(probe: "Probe", make: Apply, report: Report, cancelled: Cancelled) -> "tuple[Probe, LabelVolume]":
+    return probe, make(probe)
+
+
+def labels_of(
+    probe: "Probe", features: "FeatureMaps", grid: Grid, guide: Volume | None, protected: LabelVolume | None
+) -> LabelVolume:
+    """The segmentation of a scan on a grid."""
+    data = probe.segment(features, grid, guide=guide, protected=protected)
+    names = probe.names | ({} if protected is None else protected.names)
+    return LabelVolume(data, grid, name="segmentation", names=names)
+
+
+def suggest(
+    probe: "Probe",
+    features: "FeatureMaps",
+    painted: PaintedVoxels | None,
+    skipped: tuple[Point, ...],
+    count: int,
+    report: Report,
+    cancelled: Cancelled,
+) -> "list[Suggestion]":
+    from coralbay_core.probe import suggest_next
+
+    places = np.zeros((0, 3)) if painted is None else painted.position_mm
+    # Many voxels of one stroke say no more than some of them.
+    return suggest_next(probe.scores(features), places[:: max(1, len(places) // 2000)], skipped, count=count)
+
+
+def statistics(
+    probe: "Probe",
+    features: "FeatureMaps",
+    volume: Volume,
+    guide: Volume | None,
+    protected: LabelVolume | None,
+    reference: LabelVolume | None,
+    report: Report,
+    cancelled: Cancelled,
+) -> "list[LabelStatistics]":
+    from coralbay_core.probe import label_statistics
+
+    return label_statistics(labels_of(probe, features, volume.grid, guide, protected), volume, reference)
+
+
+def _known_kind(kind: str) -> str:
+    from coralbay_core.probe import KINDS
+
+    if kind not in KINDS:
+        raise InputError("unknown probe", found=kind, expected=f"one of {', '.join(KINDS)}")
+    return kind
