@@ -96,7 +96,7 @@ confirmed if, looked for in the first scan again, it is found within 24 mm of th
 
 _LANDMARKS = "Median distance in mm of the best match from the corresponding point, which only the phantom knows."
 
-_PROBE = """Dice of a linear probe, mean over structures, on all voxels every 3 mm. Beyond the gap only voxels count
+_PROBE = """Dice of the default probe, mean over structures, on all voxels every 3 mm. Beyond the gap only voxels count
 that are 24 mm or more from any stroke."""
 
 _PROBE_ACROSS = """The same probes on patients that share at least three of its structures. Surface distance is the

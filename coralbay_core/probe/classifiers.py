@@ -45,17 +45,20 @@ class Classifier(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Linear:
-    """A linear function of the joint descriptor: ridge, logistic, prototypes, discriminants.
+    """Linear functions of the joint descriptor, one a class or several of which the best counts.
 
     Parameters
     ----------
-    weights : dict of int to (C, classes) float32 array
+    weights : dict of int to (C, functions) float32 array
         By stride.
-    bias : (classes,) float32 array
+    bias : (functions,) float32 array
+    owner : (functions,) int array, optional
+        Class of each function, from 0; rising. By default each is a class of its own.
     """
 
     weights: Mapping[int, NDArray[np.float32]]
     bias: NDArray[np.float32]
+    owner: NDArray[np.integer] | None = None
     form: ClassVar[str] = "linear"
 
     @property
@@ -64,19 +67,36 @@ class Linear:
 
     @property
     def classes(self) -> int:
-        return len(self.bias)
+        return len(self.bias) if self.owner is None else int(self.owner.max()) + 1
 
     def scores(self, features: FeatureMaps) -> Tensor:
-        return linear_maps(features, self.weights).add_(torch.from_numpy(self.bias)[:, None, None, None])
+        maps = linear_maps(features, self.weights).add_(torch.from_numpy(self.bias)[:, None, None, None])
+        return self._best(maps)
+
+    def at(self, descriptors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Scores (N, classes) of joint descriptors (N, C)."""
+        rows = np.concatenate([self.weights[stride] for stride in self.strides])
+        return self._best(torch.from_numpy(descriptors @ rows + self.bias).T).T.numpy()
+
+    def _best(self, functions: Tensor) -> Tensor:
+        """The highest of the functions of each class."""
+        if self.owner is None or len(self.owner) == self.classes:
+            return functions
+        groups = np.split(np.arange(len(self.owner)), np.flatnonzero(np.diff(self.owner)) + 1)
+        return torch.stack([functions[int(g[0]) : int(g[-1]) + 1].amax(0) for g in groups])
 
     def arrays(self) -> dict[str, NDArray]:
-        return _by_stride("weights", self.weights) | {"bias": self.bias}
+        owner = {} if self.owner is None else {"owner": self.owner.astype(np.int32)}
+        return _by_stride("weights", self.weights) | {"bias": self.bias} | owner
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray]) -> "Linear":
         weights, bias = _strides_of("weights", arrays), _floats(arrays["bias"], 1)
         _require(all(rows.shape[1] == len(bias) for rows in weights.values()), "weights and bias differ")
-        return cls(weights, bias)
+        owner = np.asarray(arrays["owner"], np.int32) if "owner" in arrays else None
+        if owner is not None:
+            _require(owner.shape == bias.shape and _rises_from_0(owner), "functions without a class")
+        return cls(weights, bias, owner)
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,6 +232,11 @@ def _strides_of(name: str, arrays: Mapping[str, NDArray]) -> dict[int, NDArray[n
     }
     _require(bool(found) and min(found, default=0) > 0, "no weights of any stage")
     return dict(sorted(found.items()))
+
+
+def _rises_from_0(owner: NDArray) -> bool:
+    """Whether classes come in order and none is left out."""
+    return int(owner[0]) == 0 and bool(np.isin(np.diff(owner), (0, 1)).all())
 
 
 def _floats(array: NDArray, axes: int) -> NDArray[np.float32]:

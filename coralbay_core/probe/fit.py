@@ -1,6 +1,7 @@
 """Fitting probes: to strokes on one scan, or on several."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,16 +83,15 @@ def fit_examples(parts: Sequence[Examples], *, kind: Kind = DEFAULT_KIND, seed: 
 def _sharpness(classifier: Classifier, examples: Examples, kind: Kind, seed: int) -> float:
     """Softmax factor under which examples that were left out are most likely.
 
-    Logistic regression and the network are trained as probabilities, so theirs is 1.
+    Logistic regression and the network are trained as probabilities, so theirs is 1; distances to neighbours are in
+    standard deviations of the body, and serve as they are.
     """
-    if kind in ("logistic", "mlp"):
-        return 1.0
-    if not isinstance(classifier, Linear):
+    if kind == "logistic" or not isinstance(classifier, Linear):
         return 1.0
     target = examples.target
     if np.bincount(target).min() < 2:
         # One example of a class cannot be left out: scores that span a few units are as good a guess as any.
-        return float(3 / max(np.ptp(_at(classifier, examples.descriptors), axis=1).mean(), 1e-6))
+        return float(3 / max(np.ptp(classifier.at(examples.descriptors), axis=1).mean(), 1e-6))
     scores = np.empty((len(target), classifier.classes), np.float32)
     # Within each class in turn, so that every class stays in every training part.
     fold = np.empty(len(target), int)
@@ -102,19 +102,12 @@ def _sharpness(classifier: Classifier, examples: Examples, kind: Kind, seed: int
         if left_out.any():
             trained = SOLVERS[kind](_subset(examples, ~left_out), seed)
             assert isinstance(trained, Linear)
-            scores[left_out] = _at(trained, examples.descriptors[left_out])
+            scores[left_out] = trained.at(examples.descriptors[left_out])
     return _likeliest(scores, target, examples.balance)
 
 
 def _subset(examples: Examples, kept: NDArray[np.bool_]) -> Examples:
-    from dataclasses import replace
-
     return replace(examples, descriptors=examples.descriptors[kept], values=examples.values[kept])
-
-
-def _at(classifier: Linear, descriptors: NDArray[np.float32]) -> NDArray[np.float32]:
-    rows = np.concatenate([classifier.weights[stride] for stride in classifier.strides])
-    return descriptors @ rows + classifier.bias
 
 
 def _likeliest(scores: NDArray, target: NDArray, balance: NDArray) -> float:

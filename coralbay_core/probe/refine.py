@@ -20,13 +20,13 @@ from ..volume import Grid, Volume
 # HU beyond are as good as these: air is air, and cortical bone is bone.
 GUIDE_HU = (-300.0, 400.0)
 # Standard deviation of the window in which a class has one mean.
-WINDOW_MM = 9.0
+WINDOW_MM = 6.0
 # Spread that is noise and partial volume, in HU.
 NOISE_HU = 20.0
 # How much one voxel's HU count beside the features; below 1, as HU are not independent of what the features saw.
-STRENGTH = 0.5
-ROUNDS = 2
+STRENGTH = 0.4
 _WORKING_STRIDE = 2
+_LEAST = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,13 +55,8 @@ class LocalIntensities:
         hu = np.clip(guide.data, *GUIDE_HU)
         level = resample(hu, guide.grid, grid)
         square = resample(np.square(hu, dtype=np.float32), guide.grid, grid)
-        prior = np.stack([resample(channel, scores_grid, grid) for channel in scores])
-        sigma = WINDOW_MM / grid.spacing_mm
-        posterior = _softmax(prior)
-        for rounds in range(ROUNDS):
-            mean, spread = _moments(posterior, level, square, sigma)
-            if rounds + 1 < ROUNDS:
-                posterior = _softmax(prior + _log_likelihood(level, mean, spread))
+        probabilities = _softmax(np.stack([resample(channel, scores_grid, grid) for channel in scores]))
+        mean, spread = _moments(probabilities, level, square, WINDOW_MM / grid.spacing_mm)
         return cls(mean, spread, grid, guide)
 
     def slabs(self, grid: Grid, voxels: int) -> Iterator[NDArray[np.float32]]:
@@ -83,11 +78,13 @@ def _moments(
     means, spreads = [], []
     for weight in probabilities:
         # Far from a class its window holds next to nothing: its mean over the scan takes over.
-        share = 1e-4 * weight + 1e-8
-        total = _smooth(weight, sigma) + 1e-4 * share.mean()
-        overall, overall_square = np.average(level, weights=share), np.average(square, weights=share)
-        mean = (_smooth(weight * level, sigma) + 1e-4 * share.mean() * overall) / total
-        mean_square = (_smooth(weight * square, sigma) + 1e-4 * share.mean() * overall_square) / total
+        share = _LEAST * float(weight.mean()) + 1e-12
+        overall = [float(np.vdot(weight, values) / max(weight.sum(), 1e-12)) for values in (level, square)]
+        total = _smooth(weight, sigma) + share
+        mean, mean_square = (
+            (_smooth(weight * values, sigma) + share * over) / total
+            for values, over in zip((level, square), overall, strict=True)
+        )
         means.append(mean)
         spreads.append(np.sqrt(np.maximum(mean_square - mean**2, 0) + NOISE_HU**2))
     return np.stack(means).astype(np.float32), np.stack(spreads).astype(np.float32)

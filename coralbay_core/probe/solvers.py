@@ -6,6 +6,7 @@ patient. A few clicks cannot tell which directions matter, but thousands of unla
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -21,6 +22,10 @@ Kind = Literal["discriminant", "prototype", "ridge", "logistic", "knn", "mlp"]
 _FLOOR = 0.1
 # How much of the covariance within classes comes from the body at large rather than from the examples.
 _FROM_BODY = 0.5
+# Examples that a class needs for each look, and how many looks it may have.
+_EXAMPLES_A_LOOK, _MOST_LOOKS = 8, 8
+# k-means is fitted on this many examples of a class.
+_FOR_LOOKS = 500
 _RIDGE = 0.1
 _LOGISTIC_C = 0.1
 _NEAREST = 3
@@ -28,19 +33,21 @@ _HIDDEN, _STEPS, _RATE, _DECAY = 64, 150, 0.01, 0.1
 
 
 def discriminant(examples: Examples, seed: int) -> Classifier:
-    """Regularised linear discriminants (Friedman 1989), all classes equally likely.
+    """Regularised mixture discriminants (Hastie and Tibshirani 1996; Friedman 1989), all classes equally likely.
 
-    The covariance within classes is half that of the examples and half that of the body, brought to the same size.
+    A class with many examples has several looks: k-means splits it, and its best look counts. The covariance within
+    looks is half that of the examples and half that of the body, brought to the same size.
     """
-    x, target = examples.descriptors, examples.target
-    means = _means(x, target)
+    x = examples.descriptors
+    look, owner = _looks(examples, seed)
+    means = _means(x, look)
     covariance = examples.covariance
     if len(x) > len(means):
-        residual = x - means[target]
+        residual = x - means[look]
         within = residual.T @ residual / (len(x) - len(means))
         size = np.trace(within) / max(np.trace(covariance), 1e-12)
         covariance = _FROM_BODY * size * covariance + (1 - _FROM_BODY) * within
-    return _gaussian(examples, means, covariance)
+    return replace(_gaussian(examples, means, covariance), owner=owner)
 
 
 def prototype(examples: Examples, seed: int) -> Classifier:
@@ -120,6 +127,31 @@ def body_metric(examples: Examples) -> NDArray[np.float32]:
     """(C, C) matrix after which Euclidean distances are Mahalanobis distances under the body's covariance."""
     variance, axes = np.linalg.eigh(examples.covariance)
     return np.asarray(axes / np.sqrt(np.maximum(variance, 0) + _FLOOR * variance.mean() + 1e-12), np.float32)
+
+
+def _looks(examples: Examples, seed: int) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
+    """Look of each example, and the class of each look."""
+    target = examples.target
+    count = np.clip(np.bincount(target) // _EXAMPLES_A_LOOK, 1, _MOST_LOOKS)
+    if count.max() == 1:
+        return target, np.arange(len(count), dtype=np.int32)
+    projected = examples.descriptors @ body_metric(examples)
+    look, owner = np.empty(len(target), np.intp), list[int]()
+    for c, looks in enumerate(count):
+        own = np.flatnonzero(target == c)
+        found = _kmeans(projected[own], int(looks), seed) if looks > 1 else np.zeros(len(own), np.intp)
+        look[own] = len(owner) + found
+        owner += [c] * (int(found.max()) + 1)
+    return look, np.array(owner, np.int32)
+
+
+def _kmeans(x: NDArray, count: int, seed: int) -> NDArray[np.intp]:
+    """Cluster of each row, numbered without gaps."""
+    from sklearn.cluster import KMeans
+
+    sample = x[np.random.default_rng(seed).permutation(len(x))[:_FOR_LOOKS]]
+    found = KMeans(count, n_init=1, max_iter=30, random_state=seed).fit(sample).predict(x)
+    return np.unique(found, return_inverse=True)[1]
 
 
 def _gaussian(examples: Examples, means: NDArray, covariance: NDArray) -> Linear:

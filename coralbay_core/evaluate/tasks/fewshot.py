@@ -1,11 +1,11 @@
 """A segmentation from a few clicks or strokes: of the scan that they were made in, and of another patient."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...probe import Probe, fit_probe
+from ...probe import DEFAULT_KIND, Kind, Probe, fit_probe
 from ...volume import LabelVolume
 from ..cases import Case, interior
 from ..metrics import overlap_and_distance
@@ -21,18 +21,20 @@ BACKGROUND = 1
 MARGIN_MM = 6.0
 
 
-def few_shot(setting: Setting) -> Iterator[Record]:
+def few_shot(setting: Setting, *, kind: Kind = DEFAULT_KIND, all_shots: Sequence[str] = SHOTS) -> Iterator[Record]:
     """Dice and surface distance, a record a structure and number of clicks.
 
-    Structures are those that most other scans share, the largest of them; all the rest is background.
+    Structures are those that most other scans share, the largest of them; all the rest is background. The probe is
+    the one that users get by default, unless another kind is asked for.
     """
     for case in setting.cases:
         names = probed_structures(case, setting.cases)
         if not names:
             continue
-        for shots in SHOTS:
+        for shots in all_shots:
             drawn = _strokes(case, names) if shots == "strokes" else _clicks(case, names, int(shots), setting.seed)
-            probe = fit_probe(setting.features(case), LabelVolume(drawn, case.lattice, case.name), seed=setting.seed)
+            labels = LabelVolume(drawn, case.lattice, case.name)
+            probe = fit_probe(setting.features(case), labels, kind=kind, seed=setting.seed)
             yield from _same_scan(setting, probe, case, names, shots, drawn)
             for other in setting.cases:
                 yield from _other_scan(setting, probe, case, other, names, shots)
