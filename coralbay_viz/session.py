@@ -23,7 +23,9 @@ from coralbay_core.errors import CoralBayError, InputError
 from coralbay_core.volume import LabelVolume, Volume
 
 from . import work as _work
+from .asking import Asking
 from .jobs import InlineRunner, Job, Runner, Task
+from .keeping import Keeping
 from .state import Clicks, HeatResult, PcaResult, Scan
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ DEFAULT_MODEL = "coralbay-mini"
 DEFAULT_SHARE = 0.03
 
 
-class Session:
+class Session(Asking, Keeping):
     """One exploration of one or several scans.
 
     Parameters
@@ -46,6 +48,8 @@ class Session:
         ``auto``, ``cpu``, ``cuda`` or ``mps``.
     store : object, optional
         Where features are kept, as for `features_for`; by default the user's cache.
+    autosave : bool
+        Whether to write the state to a recoverable folder after each change.
     """
 
     scan_added = Signal(Scan)
@@ -63,7 +67,13 @@ class Session:
     failed = Signal(Exception)
 
     def __init__(
-        self, runner: Runner | None = None, *, model: str = DEFAULT_MODEL, device: str = "auto", store: Any = True
+        self,
+        runner: Runner | None = None,
+        *,
+        model: str = DEFAULT_MODEL,
+        device: str = "auto",
+        store: Any = True,
+        autosave: bool = False,
     ) -> None:
         self._runner = runner or InlineRunner()
         self._encoders = _work.Encoders(device)
@@ -72,6 +82,8 @@ class Session:
         self._model = model
         self.scans: list[Scan] = []
         self.scan: Scan | None = None
+        self._start_asking()
+        self._start_keeping(autosave)
 
     # What the active scan holds
 
@@ -104,11 +116,11 @@ class Session:
     def open(self, path: str | Path, series: str | None = None) -> Job:
         """Read a NIfTI file, a DICOM folder or a file of a series, and make it the active scan."""
         path = Path(path)
-        return self.run(f"open {path}", partial(_work.open_volume, path, series), self.add)
+        return self.run(f"open {path}", partial(_work.open_volume, path, series), partial(self.add, series=series))
 
-    def add(self, volume: Volume) -> Scan:
+    def add(self, volume: Volume, series: str | None = None) -> Scan:
         """Take in a volume and make it the active scan."""
-        scan = Scan(volume)
+        scan = Scan(volume, series=series)
         self.scans.append(scan)
         self.scan_added.emit(scan)
         self.activate(scan)
@@ -185,12 +197,13 @@ class Session:
 
     def _update_heat(self, scan: Scan) -> Job | None:
         lane = self._lane("heat", scan)
-        if scan.features is None or not scan.clicks.now.positive:
+        request = self.heat_request(scan)
+        if request is None:
             self._runner.cancel(lane)
             if scan.heat is not None:
                 self._set_heat(scan, None)
             return None
-        work = partial(_work.heat, scan.features, scan.clicks.now, scan.overlay_grid)
+        work = partial(_work.heat, scan.features, request, scan.overlay_grid)
         return self.run(lane, work, partial(self._set_heat, scan), torch=True)
 
     def _set_heat(self, scan: Scan, result: HeatResult | None) -> None:
@@ -230,6 +243,7 @@ class Session:
         """Fit a probe to a few painted voxels and apply it to the whole scan."""
         scan = self._require_features()
         strokes = replace(strokes, data=strokes.data.copy())  # the user may paint on while the job runs
+        scan.strokes = strokes
         work = partial(_work.segment, scan.features, strokes, scan.label_grid)
         return self.run(self._lane("segmentation", scan), work, partial(self._set_segmentation, scan), torch=True)
 
@@ -268,8 +282,9 @@ class Session:
         self._runner.cancel(None if what is None or self.scan is None else self._lane(what, self.scan))
 
     def close(self) -> None:
-        """Stop all work; nothing more is accepted."""
+        """Stop all work; nothing more is accepted, and nothing is left to recover."""
         self._runner.close()
+        self._stop_keeping()
 
     @staticmethod
     def _lane(what: str, scan: Scan) -> str:

@@ -12,9 +12,11 @@ from coralbay_core.volume import Grid, LabelVolume, Volume
 from .layers import LABEL_SPACING_MM, overlay_grid, viewing_grid
 
 if TYPE_CHECKING:
+    from coralbay_core.across import FollowUp
     from coralbay_core.features import FeatureMaps
     from coralbay_core.probe import Probe
-    from coralbay_core.similarity import HeatMap, Region
+    from coralbay_core.similarity import HeatMap, Query, Region
+    from coralbay_core.symmetry import Midplane, SideBySide
 
 Point = tuple[float, float, float]
 
@@ -124,6 +126,14 @@ class Scan:
     pca: PcaResult | None = None
     probe: "Probe | None" = None
     segmentation: LabelVolume | None = None
+    series: str | None = None
+    strokes: LabelVolume | None = None
+    origin: "Scan | None" = None  # the scan whose clicks the heat map answers, if not its own
+    used: "tuple[Query, ...]" = ()
+    midplane: "Midplane | None" = None
+    symmetry: "SideBySide | None" = None
+    follow_up: "FollowUp | None" = None
+    follow_up_rows: tuple[dict[str, Any], ...] = ()
 
     @property
     def name(self) -> str:
@@ -140,6 +150,15 @@ class Scan:
         shown = viewing_grid(self.volume.grid)
         return shown if np.prod(shown.shape) <= 160**3 else overlay_grid(shown, LABEL_SPACING_MM)
 
+    @cached_property
+    def digest(self) -> str:
+        """Hash of voxels and affine; takes a moment the first time."""
+        from coralbay_core.store import content_digest
+
+        return content_digest(self.volume)
+
     def forget_results(self) -> None:
         """Drop what came from features, as another model's features replace them."""
         self.features = self.model = self.heat = self.pca = self.probe = self.segmentation = None
+        self.midplane = self.symmetry = self.follow_up = None
+        self.follow_up_rows = ()

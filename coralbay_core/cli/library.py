@@ -13,7 +13,7 @@ from .output import Progress, emit, note, position, table
 from .work import open_ct, open_model
 
 if TYPE_CHECKING:
-    from ..library import Library, SearchReport
+    from ..library import Entry, Library, SearchReport
     from ..similarity import Query
 
 app = typer.Typer(help="Search many scans at once.", rich_markup_mode=None)
@@ -37,7 +37,9 @@ def add(
 
     opened = Library(folder)
     encoder = open_model(model or (opened.manifest.model if opened.exists else None), device)
-    added, known, failed = [], [], {}
+    added: list[Entry] = []
+    known: list[Entry] = []
+    failed: dict[str, str] = {}
     for path in _scans(paths):
         try:
             done = opened.add(
