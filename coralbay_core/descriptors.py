@@ -7,7 +7,6 @@ small compute.) Compact features are centred only: their channels are principal 
 the same spread would amplify noise.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from weakref import WeakKeyDictionary
@@ -16,7 +15,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .features import FeatureMaps, sample_trilinear
-from .preprocess import resample
 from .volume import Grid
 
 
@@ -78,8 +76,8 @@ def joint_descriptors(features: FeatureMaps, position_mm: ArrayLike) -> NDArray[
     """Descriptors of all stages at world positions (N, 3), concatenated from fine to coarse, (N, sum of C).
 
     The unit maps are interpolated, not the raw ones: a linear function of these descriptors can then be evaluated at
-    each stage's own resolution and interpolated afterwards (`linear_maps`), which is what makes projections and probes
-    cheap.
+    each stage's own resolution and interpolated afterwards (`tokens.linear_maps`), which is what makes projections and
+    probes cheap.
     """
     position_mm = np.atleast_2d(np.asarray(position_mm, float))
     parts = [
@@ -93,75 +91,6 @@ def split_by_stage(features: FeatureMaps, weights: NDArray) -> dict[int, NDArray
     """Rows of a (sum of C, ...) matrix that belong to each stage, in the order of `joint_descriptors`."""
     ends = np.cumsum([features.stages[stride].channels for stride in features.strides])[:-1]
     return dict(zip(features.strides, np.split(weights, ends), strict=True))
-
-
-def linear_maps(
-    features: FeatureMaps, weights: Mapping[int, NDArray[np.floating]], *, box: tuple[slice, slice, slice] | None = None
-) -> NDArray[np.float32]:
-    """Linear functions of the joint descriptors, on the cells of the finest stage.
-
-    Each stage is multiplied at its own resolution, and what comes out is interpolated: the same numbers as from joint
-    descriptors on the finest stage, at a fraction of the work and memory.
-
-    Parameters
-    ----------
-    features : FeatureMaps
-    weights : mapping of stride to (K, C) array
-        One row a function; stages that are left out count nothing.
-    box : slices, optional
-        Part of the finest stage's cells to evaluate, such as one plane.
-
-    Returns
-    -------
-    (K, z, y, x) float32 array
-    """
-    finest = features.strides[0]
-    shape = features.finest.shape[1:]
-    part = tuple(slice(*s.indices(n)[:2]) for s, n in zip(box or (slice(None),) * 3, shape, strict=True))
-    total = None
-    for stride, rows in weights.items():
-        score = _nested_scores if stride % finest == 0 else _scores
-        values = score(features, stride, np.asarray(rows, np.float32), part)
-        total = values if total is None else np.add(total, values, out=total)
-    if total is None:
-        raise ValueError("weights of at least one stage are needed")
-    return total
-
-
-def _scores(
-    features: FeatureMaps, stride: int, rows: NDArray[np.float32], part: tuple[slice, ...]
-) -> NDArray[np.float32]:
-    """Products of a stage whose cells are not made of whole cells of the finest one, interpolated to cells of that."""
-    source, target = features.stage(stride).grid, features.finest.grid
-    values = np.tensordot(rows, stage_descriptors(features, stride).unit, 1)
-    return np.stack([resample(plane, source, target)[part] for plane in values])
-
-
-def _nested_scores(
-    features: FeatureMaps, stride: int, rows: NDArray[np.float32], part: tuple[slice, ...]
-) -> NDArray[np.float32]:
-    """Products of a stage, interpolated to the cells `part` of the finest one, which divide its own.
-
-    Products run in torch (numpy's batched ones are many times slower), between contiguous matrices.
-    """
-    import torch
-    from torch.nn import functional as F
-
-    ratio = stride // features.strides[0]
-    unit = torch.from_numpy(stage_descriptors(features, stride).unit)
-    # One cell more on either side, since interpolation reaches half a cell beyond the part.
-    around = tuple(
-        slice(max(p.start // ratio - 1, 0), min(-(-p.stop // ratio) + 1, n))
-        for p, n in zip(part, unit.shape[1:], strict=True)
-    )
-    whole = all(a.start == 0 and a.stop == n for a, n in zip(around, unit.shape[1:], strict=True))
-    cells = unit if whole else unit[(slice(None), *around)].contiguous()
-    values = (torch.from_numpy(rows) @ cells.flatten(1)).view(len(rows), *cells.shape[1:])
-    if ratio > 1:
-        # Stages share their outer edges, so this is interpolation between cell centres, continued at the border.
-        values = F.interpolate(values[None], scale_factor=ratio, mode="trilinear", align_corners=False)[0]
-    inner = tuple(slice(p.start - a.start * ratio, p.stop - a.start * ratio) for p, a in zip(part, around, strict=True))
-    return np.ascontiguousarray(values[(slice(None), *inner)].numpy())
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,12 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from . import __version__
 from .errors import InputError
 from .store import content_digest
 from .volume import LabelVolume, Volume
 
-_PACKAGES = ("numpy", "scipy", "torch", "scikit-learn", "highdicom", "pydicom")
+_PACKAGES = ("coralbay", "numpy", "scipy", "torch", "scikit-learn", "highdicom", "pydicom")
 
 
 def provenance(
@@ -38,7 +37,7 @@ def provenance(
         Clicks in world mm, weights, thresholds; None is left out.
     """
     content = {
-        "software": {"coralbay": __version__, "python": platform.python_version(), **_versions()},
+        "software": {"python": platform.python_version(), **_versions()},
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "scans": [scan_digest(scan) for scan in scans],
         "model": model,

@@ -19,8 +19,11 @@ from .volume import Grid
 
 _SLAB_CELLS = 20_000
 
+Box = tuple[slice, slice, slice]
+WHOLE: Box = (slice(None), slice(None), slice(None))
 
-def linear_maps(features: FeatureMaps, weights: Mapping[int, NDArray]) -> Tensor:
+
+def linear_maps(features: FeatureMaps, weights: Mapping[int, NDArray], *, box: Box = WHOLE) -> Tensor:
     """A linear function of the joint descriptors on the finest grid.
 
     Parameters
@@ -28,6 +31,8 @@ def linear_maps(features: FeatureMaps, weights: Mapping[int, NDArray]) -> Tensor
     features : FeatureMaps
     weights : mapping of int to (C, K) array
         Rows of each stride.
+    box : three slices
+        Part of the finest grid to evaluate, such as one plane.
 
     Returns
     -------
@@ -39,9 +44,11 @@ def linear_maps(features: FeatureMaps, weights: Mapping[int, NDArray]) -> Tensor
     target = features.finest.grid
     total: Tensor | None = None
     for stride, rows in weights.items():
-        unit = torch.from_numpy(stage_descriptors(features, stride).unit)
-        product = torch.from_numpy(np.ascontiguousarray(rows.T, np.float32)) @ unit.flatten(1)
-        part = _interpolated(product.view(-1, *unit.shape[1:]), features.stages[stride].grid, target)
+        unit, source = torch.from_numpy(stage_descriptors(features, stride).unit), features.stages[stride].grid
+        cells = unit[(slice(None), *box)] if source == target else unit
+        product = torch.from_numpy(np.ascontiguousarray(rows.T, np.float32)) @ cells.flatten(1)
+        values = product.view(-1, *cells.shape[1:])
+        part = values if source == target else _interpolated(values, source, target, box)
         total = part if total is None else total.add_(part)
     assert total is not None
     return total
@@ -71,20 +78,25 @@ def descriptor_slabs(features: FeatureMaps, strides: tuple[int, ...]) -> Iterato
         inside = body[part]
         kept = torch.from_numpy(inside)
         maps = [
-            _interpolated(torch.from_numpy(stage_descriptors(features, s).unit), features.stages[s].grid, target, part)
+            _interpolated(
+                torch.from_numpy(stage_descriptors(features, s).unit),
+                features.stages[s].grid,
+                target,
+                (part, *WHOLE[1:]),
+            )
             for s in strides
         ]
         yield part, inside, torch.cat([values[:, kept] for values in maps]).T
 
 
-def _interpolated(values: Tensor, source: Grid, target: Grid, part: slice = slice(None)) -> Tensor:
-    """(K, z, y, x) from the grid of a stage to that of a finer one of the same scan, which is parallel to it."""
+def _interpolated(values: Tensor, source: Grid, target: Grid, box: Box) -> Tensor:
+    """(K, z, y, x) from the grid of a stage to a part of that of a finer one of the same scan, parallel to it."""
     if source == target:
-        return values[:, part]
-    z, y, x = (torch.from_numpy(matrix) for matrix in _matrices(source, target))
+        return values[(slice(None), *box)]
+    z, y, x = (torch.from_numpy(matrix[part]) for matrix, part in zip(_matrices(source, target), box, strict=True))
     result = values @ x.T
     result = y @ result
-    return torch.tensordot(z[part], result, ([1], [1])).movedim(0, 1).contiguous()
+    return torch.tensordot(z, result, ([1], [1])).movedim(0, 1).contiguous()
 
 
 def _matrices(source: Grid, target: Grid) -> list[NDArray[np.float32]]:

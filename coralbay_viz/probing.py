@@ -86,7 +86,7 @@ class ProbeCommands:
         """
         scan = self._require_features()
         if kind is not None:
-            self.kind = _known_kind(kind)
+            self.kind = known_kind(kind)
         pairs = [
             (other.features, other.probing.strokes.now)
             for other in (self.scans if self.train_on_all else [scan])
@@ -283,7 +283,8 @@ def statistics(
     return label_statistics(labels_of(probe, features, volume.grid, guide, protected), volume, reference)
 
 
-def _known_kind(kind: str) -> str:
+def known_kind(kind: str) -> str:
+    """The kind of probe, if there is such a one."""
     from coralbay_core.probe import KINDS
 
     if kind not in KINDS:

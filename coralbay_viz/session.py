@@ -22,7 +22,9 @@ from coralbay_core.errors import CoralBayError, InputError
 from coralbay_core.volume import LabelVolume, Volume
 
 from . import work as _work
+from .asking import Asking
 from .jobs import InlineRunner, Job, Runner, Task
+from .keeping import Keeping
 from .probing import ProbeCommands
 from .projecting import PcaResult, ProjectionCommands
 from .state import Clicks, HeatResult, Scan
@@ -34,7 +36,7 @@ DEFAULT_MODEL = "coralbay-mini"
 DEFAULT_SHARE = 0.03
 
 
-class Session(ProbeCommands, ProjectionCommands):
+class Session(Asking, ProbeCommands, ProjectionCommands, Keeping):
     """One exploration of one or several scans.
 
     Parameters
@@ -47,6 +49,8 @@ class Session(ProbeCommands, ProjectionCommands):
         ``auto``, ``cpu``, ``cuda`` or ``mps``.
     store : object, optional
         Where features are kept, as for `features_for`; by default the user's cache.
+    autosave : bool
+        Whether to write the state to a recoverable folder after each change.
     """
 
     scan_added = Signal(Scan)
@@ -62,7 +66,13 @@ class Session(ProbeCommands, ProjectionCommands):
     failed = Signal(Exception)
 
     def __init__(
-        self, runner: Runner | None = None, *, model: str = DEFAULT_MODEL, device: str = "auto", store: Any = True
+        self,
+        runner: Runner | None = None,
+        *,
+        model: str = DEFAULT_MODEL,
+        device: str = "auto",
+        store: Any = True,
+        autosave: bool = False,
     ) -> None:
         self._runner = runner or InlineRunner()
         self._encoders = _work.Encoders(device)
@@ -71,6 +81,8 @@ class Session(ProbeCommands, ProjectionCommands):
         self._model = model
         self.scans: list[Scan] = []
         self.scan: Scan | None = None
+        self._start_asking()
+        self._start_keeping(autosave)
 
     # What the active scan holds
 
@@ -103,11 +115,11 @@ class Session(ProbeCommands, ProjectionCommands):
     def open(self, path: str | Path, series: str | None = None) -> Job:
         """Read a NIfTI file, a DICOM folder or a file of a series, and make it the active scan."""
         path = Path(path)
-        return self.run(f"open {path}", partial(_work.open_volume, path, series), self.add)
+        return self.run(f"open {path}", partial(_work.open_volume, path, series), partial(self.add, series=series))
 
-    def add(self, volume: Volume) -> Scan:
+    def add(self, volume: Volume, series: str | None = None) -> Scan:
         """Take in a volume and make it the active scan."""
-        scan = Scan(volume)
+        scan = Scan(volume, series=series)
         self.scans.append(scan)
         self.scan_added.emit(scan)
         self.activate(scan)
@@ -184,12 +196,13 @@ class Session(ProbeCommands, ProjectionCommands):
 
     def _update_heat(self, scan: Scan) -> Job | None:
         lane = self._lane("heat", scan)
-        if scan.features is None or not scan.clicks.now.positive:
+        request = self.heat_request(scan)
+        if request is None:
             self._runner.cancel(lane)
             if scan.heat is not None:
                 self._set_heat(scan, None)
             return None
-        work = partial(_work.heat, scan.features, scan.clicks.now, scan.overlay_grid)
+        work = partial(_work.heat, scan.features, request, scan.overlay_grid)
         return self.run(lane, work, partial(self._set_heat, scan), torch=True)
 
     def _set_heat(self, scan: Scan, result: HeatResult | None) -> None:
@@ -238,8 +251,9 @@ class Session(ProbeCommands, ProjectionCommands):
         self._runner.cancel(None if what is None or self.scan is None else self._lane(what, self.scan))
 
     def close(self) -> None:
-        """Stop all work; nothing more is accepted."""
+        """Stop all work; nothing more is accepted, and nothing is left to recover."""
         self._runner.close()
+        self._stop_keeping()
 
     @staticmethod
     def _lane(what: str, scan: Scan) -> str:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +14,11 @@ from .probing import ProbeState
 from .projecting import PcaResult, ProjectionState
 
 if TYPE_CHECKING:
+    from coralbay_core.across import FollowUp
     from coralbay_core.features import FeatureMaps
     from coralbay_core.probe import Probe
-    from coralbay_core.similarity import HeatMap, Region
+    from coralbay_core.similarity import HeatMap, Query, Region
+    from coralbay_core.symmetry import Midplane, SideBySide
 
 Point = tuple[float, float, float]
 
@@ -119,6 +121,13 @@ class Scan:
     segmentation: LabelVolume | None = None
     probing: ProbeState = field(default_factory=ProbeState)
     projecting: ProjectionState = field(default_factory=ProjectionState)
+    series: str | None = None
+    origin: "Scan | None" = None  # the scan whose clicks the heat map answers, if not its own
+    used: "tuple[Query, ...]" = ()
+    midplane: "Midplane | None" = None
+    symmetry: "SideBySide | None" = None
+    follow_up: "FollowUp | None" = None
+    follow_up_rows: tuple[dict[str, Any], ...] = ()
 
     @property
     def name(self) -> str:
@@ -135,8 +144,17 @@ class Scan:
         shown = viewing_grid(self.volume.grid)
         return shown if np.prod(shown.shape) <= 160**3 else overlay_grid(shown, LABEL_SPACING_MM)
 
+    @cached_property
+    def digest(self) -> str:
+        """Hash of voxels and affine; takes a moment the first time."""
+        from coralbay_core.store import content_digest
+
+        return content_digest(self.volume)
+
     def forget_results(self) -> None:
         """Drop what came from features, as another model's features replace them."""
         self.features = self.model = self.heat = self.pca = self.probe = self.segmentation = None
         self.probing.forget_results()
         self.projecting = ProjectionState()
+        self.midplane = self.symmetry = self.follow_up = None
+        self.follow_up_rows = ()

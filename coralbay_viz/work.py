@@ -13,13 +13,17 @@ from coralbay_core.cards import WITHOUT_WEIGHTS
 from coralbay_core.volume import Grid, Volume
 
 from .jobs import Report
-from .state import Clicks, HeatResult, ScoreScale
+from .state import HeatResult, ScoreScale
 
 if TYPE_CHECKING:
+    from coralbay_core.across import FollowUp, Landmark
     from coralbay_core.encoder import Encoder
     from coralbay_core.features import FeatureMaps
     from coralbay_core.phantom import Phantom
     from coralbay_core.similarity import HeatMap
+    from coralbay_core.symmetry import Midplane, SideBySide
+
+    from .asking import HeatRequest
 
 Cancelled = Callable[[], bool]
 
@@ -74,13 +78,63 @@ def compute_features(
     return features_for(volume, encoders.get(model), store=store, progress=report, cancelled=cancelled)
 
 
-def heat(features: "FeatureMaps", clicks: Clicks, grid: Grid, report: Report, cancelled: Cancelled) -> HeatResult:
-    from coralbay_core.similarity import heat_map, top_regions
+def heat(
+    features: "FeatureMaps", request: "HeatRequest", grid: Grid, report: Report, cancelled: Cancelled
+) -> HeatResult:
+    from coralbay_core.similarity import auto_weights, make_query, merge_queries, search, top_regions
 
-    result = heat_map(features, np.array(clicks.positive), np.array(clicks.negative).reshape(-1, 3))
+    positive, negative = (
+        np.array(points, float).reshape(-1, 3) for points in (request.clicks.positive, request.clicks.negative)
+    )
+    made = [make_query(request.source, positive, negative)] if len(positive) else []
+    query = merge_queries([*made, *request.queries])
+    weights: Any = request.weights
+    if weights == "auto":
+        weights = auto_weights(request.source, positive, negative) if made else None
+    result = search(features, query, weights=weights, prior=_prior(features, request, positive))
     scale = ScoreScale(result.data[features.body_at(features.strides[0])])
     regions = tuple(top_regions(result, k=TOP_REGIONS))
-    return HeatResult(result, result.on(grid), grid, scale, regions, clicks)
+    return HeatResult(result, result.on(grid), grid, scale, regions, request.clicks)
+
+
+def _prior(features: "FeatureMaps", request: "HeatRequest", positive: NDArray) -> Any:
+    from coralbay_core.across import align
+    from coralbay_core.similarity.prior import prior_around
+
+    if request.prior_mm is None or not len(positive):
+        return None
+    expected = positive if request.source is features else align(request.source, features)(positive)
+    return prior_around(expected, request.prior_mm)
+
+
+def propagate(
+    landmarks: "tuple[Landmark, ...]",
+    source: "FeatureMaps",
+    target: "FeatureMaps",
+    weights: Any,
+    prior_mm: float | None,
+    report: Report,
+    cancelled: Cancelled,
+) -> "FollowUp":
+    from coralbay_core import across
+
+    return across.propagate(
+        landmarks, source, target, weights=weights, prior_mm=prior_mm, progress=report, cancelled=cancelled
+    )
+
+
+def mirror(
+    features: "FeatureMaps",
+    position_mm: tuple[float, ...],
+    plane: "Midplane | None",
+    weights: Any,
+    report: Report,
+    cancelled: Cancelled,
+) -> "tuple[Midplane, SideBySide]":
+    from coralbay_core.symmetry import compare_sides, find_midplane
+
+    plane = plane or find_midplane(features)
+    return plane, compare_sides(features, position_mm, plane=plane, weights=weights)
 
 
 def save(path: Path, volume: Volume, make: Callable[[Grid], NDArray], report: Report, cancelled: Cancelled) -> Path:

@@ -12,7 +12,7 @@ from test_extract import ramp_volume
 from coralbay_core import memory
 from coralbay_core.compact import CompactBasis, CompactEncoder, StageBasis
 from coralbay_core.compact_fit import fit_compact
-from coralbay_core.descriptors import joint_descriptors, joint_map, linear_maps, split_by_stage
+from coralbay_core.descriptors import joint_descriptors, joint_map, split_by_stage
 from coralbay_core.encoder import Stage
 from coralbay_core.errors import InputError, MissingFileError, OutsideVolumeError, WeightsError
 from coralbay_core.extract import Watch, extract
@@ -22,6 +22,7 @@ from coralbay_core.pipeline import features_for
 from coralbay_core.scene import Scene
 from coralbay_core.store import FeatureStore
 from coralbay_core.tiles import TileRunner
+from coralbay_core.tokens import linear_maps
 from coralbay_core.volume import Volume
 
 
@@ -160,12 +161,12 @@ def test_linear_maps_equal_products_of_joint_descriptors(data):
     box = tuple(
         slice(low, data.draw(st.integers(low + 1, n))) for n in shape for low in [data.draw(st.integers(0, n - 1))]
     )
-    rows = {s: part.T for s, part in split_by_stage(features, weights.T).items()}
-    found = linear_maps(features, rows, box=box)
+    rows = split_by_stage(features, weights.T)
+    found = linear_maps(features, rows, box=box).numpy()
     index = np.stack(np.meshgrid(*[np.arange(b.start, b.stop) for b in box], indexing="ij"), -1)
     joint = joint_descriptors(features, features.finest.grid.to_world(index.reshape(-1, 3)))
     np.testing.assert_allclose(found, (joint @ weights.T).T.reshape(found.shape), atol=2e-5)
-    np.testing.assert_allclose(linear_maps(features, rows)[(slice(None), *box)], found, atol=2e-5)
+    np.testing.assert_allclose(linear_maps(features, rows).numpy()[(slice(None), *box)], found, atol=2e-5)
 
 
 def test_joint_map_is_of_the_body():

@@ -74,7 +74,11 @@ def _told(labels: Path) -> dict[str, Any]:
 
 def _short(about: dict[str, Any]) -> dict[str, str]:
     """What fits into an object: it names the rest by hash."""
-    kept = {"scan": about["scans"][0], "software": about["software"]["coralbay"], "created": about["created"]}
+    kept = {
+        "scan": about["scans"][0],
+        "software": about["software"].get("coralbay", "unknown"),
+        "created": about["created"],
+    }
     return kept | {key: str(about[key]) for key in ("model", "fingerprint") if about.get(key)}
 
 

@@ -13,8 +13,7 @@ from .output import Progress, emit, note, position, table
 from .work import open_ct, open_model
 
 if TYPE_CHECKING:
-    from ..library import Library, SearchReport
-    from ..library.manifest import Entry
+    from ..library import Entry, Library, SearchReport
     from ..similarity import Query
 
 app = typer.Typer(help="Search many scans at once.", rich_markup_mode=None)

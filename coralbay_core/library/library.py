@@ -126,10 +126,11 @@ class Library:
         tokens = body_tokens(features)
         # Vectors first: cells of a scan that the manifest does not know are replaced when it is added again.
         self.vectors.add(scan, self.basis.compact(tokens.vectors), tokens.position_mm)
+        taken = {e.name for e in self.manifest.scans}
+        name = name or (volume.name if volume.name not in taken else f"{path.parent.name}/{volume.name}")
         today = datetime.now(UTC).date().isoformat()
-        entry = Entry(
-            scan, name or volume.name, str(path), key_of(signature(volume, encoder)), len(tokens), series, today
-        )
+        key = key_of(signature(volume, encoder))
+        entry = Entry(scan, name, str(path), key, len(tokens), series, today)
         manifests.write(self.folder, self.manifest.with_entry(entry))
         if settle:
             self.settle()

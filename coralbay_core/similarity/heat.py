@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..descriptors import linear_maps
 from ..errors import InputError
 from ..features import FeatureMaps, sample_trilinear
 from ..preprocess import resample_blocks
+from ..tokens import linear_maps
 from ..volume import Grid
 from .mixer import Weights, resolve_weights
 from .prior import DistancePrior
@@ -176,7 +176,8 @@ def _best_cosine(
     best: NDArray[np.float32] | None = None
     for start in range(0, count, _MAPS_AT_A_TIME):
         part = slice(start, start + _MAPS_AT_A_TIME)
-        maps = linear_maps(features, {s: share * prototypes[s][part] for s, share in shares.items()}).max(0)
+        rows = {s: (share * prototypes[s][part]).T for s, share in shares.items()}
+        maps = linear_maps(features, rows).numpy().max(0)
         best = maps if best is None else np.maximum(best, maps, out=best)
     assert best is not None, "a query has a positive prototype"
     return best

@@ -172,11 +172,13 @@ def merge_queries(queries: Sequence[Query], name: str = "") -> Query:
     common = sorted(set.intersection(*(set(query.strides) for query in queries)))
     if not common:
         raise InputError("queries have no stride in common", found=[query.strides for query in queries])
-    sides = [{s: np.concatenate([getattr(q, side)[s] for q in queries]) for s in common} for side in _SIDES]
+    positive, negative = (
+        {s: np.concatenate([getattr(q, side)[s] for q in queries]) for s in common} for side in _SIDES
+    )
     agreed = first.weights if all(query.weights == first.weights for query in queries) else None
     return Query(
-        sides[0],
-        sides[1],
+        positive,
+        negative,
         first.model,
         first.fingerprint,
         name or " + ".join(query.name for query in queries),
@@ -197,21 +199,33 @@ def load_query(path: str | Path) -> Query:
     """A query that `Query.save` wrote; anything else is refused."""
     arrays, about = read_tensors(path, _KIND, _VERSION, hint="write one with `coralbay query ... --save NAME.query`")
     try:
-        sides = [_side(arrays, side) for side in _SIDES]
-        weights = about["weights"]
-        query = Query(
-            sides[0],
-            sides[1],
-            str(about["model"]),
-            str(about["fingerprint"]),
-            str(about["name"]),
-            None if weights is None else {int(s): float(w) for s, w in weights.items()},
-            str(about["notice"]),
-            dict(about["about"]),
-        )
-        _require_sound(query)
-    except (KeyError, TypeError, ValueError, AttributeError, StopIteration) as error:
+        return query_from(arrays, about)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError("damaged query", where=path, found=str(error)[:120] or type(error).__name__) from error
+
+
+def query_from(arrays: Mapping[str, NDArray], about: Mapping[str, Any]) -> Query:
+    """A query from the arrays and the description that a file keeps.
+
+    Raises
+    ------
+    ValueError, KeyError, TypeError, AttributeError
+        Where they are not what a file of a query holds.
+    """
+    weights = about["weights"]
+    query = Query(
+        _side(arrays, "positive"),
+        _side(arrays, "negative"),
+        str(about["model"]),
+        str(about["fingerprint"]),
+        str(about["name"]),
+        None if weights is None else {int(s): float(w) for s, w in weights.items()},
+        str(about["notice"]),
+        dict(about["about"]),
+    )
+    if not query.positive:
+        raise ValueError("no prototypes")
+    _require_sound(query)
     return query
 
 

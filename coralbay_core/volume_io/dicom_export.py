@@ -7,6 +7,7 @@ not.
 
 import uuid
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,14 @@ def _bare(path: Path) -> Any:
     if "PatientID" not in bare:
         bare.PatientID = ""
     return bare
+
+
+def software_version() -> str:
+    """Version of the package as installed."""
+    try:
+        return version("coralbay")
+    except PackageNotFoundError:
+        return "unknown"
 
 
 def save(dataset: Any, path: Path) -> Path:

@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import __version__
 from ..errors import MissingExtraError
-from .dicom_export import MANUFACTURER, SERIES_NUMBER, LabelledSeries, save
+from .dicom_export import MANUFACTURER, SERIES_NUMBER, LabelledSeries, save, software_version
 from .dicom_series import INSTALL_HINT
 
 _LONG = 64
@@ -44,7 +43,7 @@ def write_seg(path: Path, series: LabelledSeries, about: Mapping[str, Any]) -> P
             instance_number=1,
             manufacturer=MANUFACTURER,
             manufacturer_model_name=str(about.get("model") or MANUFACTURER)[:_LONG],
-            software_versions=__version__,
+            software_versions=software_version(),
             device_serial_number="0",
             series_description="CoralBay segmentation",
             content_label="CORALBAY",
@@ -61,7 +60,7 @@ def _segment(highdicom: Any, series: LabelledSeries, number: int, value: int, ab
         family=codes(value="123109", scheme_designator="DCM", meaning="Manual Processing")
         if not about.get("model")
         else codes(value="123110", scheme_designator="DCM", meaning="Artificial Intelligence"),
-        version=__version__,
+        version=software_version(),
         parameters={str(key): str(text) for key, text in about.items()} | {"label value": str(value)},
     )
     return highdicom.seg.SegmentDescription(

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import __version__
-from .dicom_export import MANUFACTURER, SERIES_NUMBER, LabelledSeries, save
+from .dicom_export import MANUFACTURER, SERIES_NUMBER, LabelledSeries, save, software_version
 from .dicom_series import import_pydicom
 
 _RTSTRUCT = "1.2.840.10008.5.1.4.1.1.481.3"
@@ -57,7 +56,7 @@ def _root(pydicom: Any, series: LabelledSeries, about: Mapping[str, Any]) -> Any
     dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
     dataset.SpecificCharacterSet = "ISO_IR 192"
     dataset.Modality = "RTSTRUCT"
-    dataset.Manufacturer, dataset.SoftwareVersions = MANUFACTURER, __version__
+    dataset.Manufacturer, dataset.SoftwareVersions = MANUFACTURER, software_version()
     dataset.SeriesInstanceUID, dataset.SeriesNumber, dataset.InstanceNumber = (
         pydicom.uid.generate_uid(),
         SERIES_NUMBER,

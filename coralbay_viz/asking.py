@@ -1,0 +1,284 @@
+"""What a session can ask beyond clicks: other scans, a mix of scales, the other side, a follow-up, saved queries."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from psygnal import Signal
+
+from coralbay_core.errors import CoralBayError, InputError
+
+from . import work as _work
+from .jobs import Job
+from .state import Clicks, Scan
+
+if TYPE_CHECKING:
+    from coralbay_core.across import FollowUp, Landmark
+    from coralbay_core.features import FeatureMaps
+    from coralbay_core.similarity import Query
+    from coralbay_core.symmetry import Midplane, SideBySide
+
+Mixer = Mapping[int, float] | str | None
+
+
+@dataclass(frozen=True, eq=False)
+class HeatRequest:
+    """What a heat map is to answer, frozen when it was asked.
+
+    Parameters
+    ----------
+    clicks : Clicks
+    source : FeatureMaps
+        Of the scan that the clicks lie in.
+    queries : tuple of Query
+        Saved ones, asked beside the clicks.
+    weights : mapping of int to float, "auto", optional
+    prior_mm : float, optional
+        Width of a distance prior around the clicks.
+    """
+
+    clicks: Clicks
+    source: "FeatureMaps"
+    queries: "tuple[Query, ...]" = ()
+    weights: Mixer = None
+    prior_mm: float | None = None
+
+
+class Asking:
+    """Commands of a `Session` that ask. It brings signals and state; the session brings jobs and scans.
+
+    Attributes
+    ----------
+    queries : dict of str to Query
+        The session's query library.
+    """
+
+    weights_changed = Signal(object)
+    queries_changed = Signal()
+    symmetry_changed = Signal(Scan)
+    follow_up_changed = Signal(Scan)
+
+    def _start_asking(self: Any) -> None:
+        self._weights: Mixer = None
+        self._prior_mm: float | None = None
+        self.queries: dict[str, Query] = {}
+        self.clicks_changed.connect(self._update_linked)
+        self.features_changed.connect(self._features_replaced)
+        self.scan_removed.connect(self._forget_scan)
+
+    # The mixer
+
+    @property
+    def weights(self) -> Mixer:
+        """Weights of the strides: a mapping, ``auto`` (chosen from the clicks), or None for equal ones."""
+        return self._weights
+
+    @weights.setter
+    def weights(self: Any, weights: Mixer) -> None:
+        if weights is not None and weights != "auto":
+            weights = _checked(weights)
+        if weights != self._weights:
+            self._weights = weights
+            self.weights_changed.emit(weights)
+            self._update_all()
+
+    @property
+    def prior_mm(self) -> float | None:
+        """Width of the distance prior around the clicks, or None."""
+        return self._prior_mm
+
+    @prior_mm.setter
+    def prior_mm(self: Any, width: float | None) -> None:
+        if width is not None and not 0 < width < float("inf"):
+            raise InputError("unusable distance prior", found=width, expected="a number of mm above 0, or None")
+        if width != self._prior_mm:
+            self._prior_mm = None if width is None else float(width)
+            self.weights_changed.emit(self._weights)
+            self._update_all()
+
+    def _update_all(self: Any) -> None:
+        for scan in self.scans:
+            self._update_heat(scan)
+
+    # Across scans
+
+    def answer_in(self: Any, target: Scan, source: Scan | None = None) -> Job | None:
+        """Let the heat map of `target` answer the clicks of another scan, from now on; None while features are missing.
+
+        Parameters
+        ----------
+        target : Scan
+        source : Scan, optional
+            By default the active one.
+        """
+        source = source or self._require_scan()
+        self._require_member(target, source)
+        if target is source:
+            raise InputError("a scan cannot be linked to itself", where=target.name)
+        target.origin = source
+        return self._update_heat(target)
+
+    def answer_own(self: Any, target: Scan) -> Job | None:
+        """Let the heat map of a scan answer its own clicks again."""
+        self._require_member(target)
+        target.origin = None
+        return self._update_heat(target)
+
+    def _update_linked(self: Any, scan: Scan) -> None:
+        for other in self.scans:
+            if other.origin is scan and other is not scan:
+                self._update_heat(other)
+
+    def _features_replaced(self: Any, scan: Scan) -> None:
+        if scan.features is not None:
+            scan.used = tuple(q for q in scan.used if q.fingerprint == scan.features.fingerprint)
+        self._update_linked(scan)
+
+    def _forget_scan(self: Any, scan: Scan) -> None:
+        for lane in ("heat", "pca", "segmentation", "symmetry", "follow-up"):
+            self._runner.cancel(self._lane(lane, scan))
+        for other in self.scans:
+            if other.origin is scan:
+                other.origin = None
+                self._update_heat(other)
+
+    def heat_request(self: Any, scan: Scan) -> HeatRequest | None:
+        """What the heat map of a scan is to answer, or None where nothing is asked or features are missing."""
+        source = scan.origin or scan
+        clicks = source.clicks.now
+        if scan.features is None or source.features is None or not (clicks.positive or scan.used):
+            return None
+        return HeatRequest(clicks, source.features, scan.used, self._weights, self._prior_mm)
+
+    def propagate(
+        self: Any, landmarks: "Sequence[Landmark]", target: Scan, *, prior_mm: float | None = 40.0, source: Any = None
+    ) -> Job:
+        """Find landmarks of a baseline (the active scan, or `source`) in a follow-up; the result is on `target`.
+
+        Parameters
+        ----------
+        landmarks : sequence of Landmark
+            World mm of the baseline; `coralbay_core.across.read_landmarks` reads them.
+        target : Scan
+        prior_mm : float, optional
+            Width of the distance prior around the rough alignment of the two scans; None for none.
+        """
+        source = source or self._require_scan()
+        self._require_member(target, source)
+        for scan in (source, target):
+            self._require(scan.features, f"{scan.name} has no features yet", "compute features first")
+        source.features.require_same_encoder(target.features)
+        for landmark in landmarks:
+            source.volume.grid.require_inside(landmark.position_mm, where=landmark.name)
+        weights = None if self._weights == "auto" else self._weights
+        job = partial(_work.propagate, tuple(landmarks), source.features, target.features, weights, prior_mm)
+        return self.run(self._lane("follow-up", target), job, partial(self._set_follow_up, target), torch=True)
+
+    def _set_follow_up(self: Any, scan: Scan, result: "FollowUp") -> None:
+        scan.follow_up, scan.follow_up_rows = result, tuple(result.rows())
+        self.follow_up_changed.emit(scan)
+
+    # The other side
+
+    def mirror(self: Any, position_mm: Sequence[float]) -> Job:
+        """Compare a position of the active scan with the other side of the patient; the result is `scan.symmetry`."""
+        scan = self._require_features()
+        scan.volume.grid.require_inside(position_mm, where=scan.name)
+        weights = None if self._weights == "auto" else self._weights
+        place = tuple(float(v) for v in position_mm)
+        job = partial(_work.mirror, scan.features, place, scan.midplane, weights)
+        return self.run(self._lane("symmetry", scan), job, partial(self._set_symmetry, scan), torch=True)
+
+    def _set_symmetry(self: Any, scan: Scan, result: "tuple[Midplane, SideBySide]") -> None:
+        scan.midplane, scan.symmetry = result
+        self.symmetry_changed.emit(scan)
+
+    # Saved queries
+
+    def keep_query(self: Any, name: str) -> "Query":
+        """Keep the clicks of the active scan as a query of this name in the session's query library."""
+        from coralbay_core.similarity import make_query
+        from coralbay_core.similarity.query import renamed
+
+        scan = self._require_features()
+        clicks = scan.clicks.now
+        self._require(clicks.positive or None, "no clicks to keep", "click on the scan first")
+        query = renamed(make_query(scan.features, clicks.positive, clicks.negative), name)
+        return self._set_query(query)
+
+    def open_query(self: Any, path: str | Path) -> "Query":
+        """Read a query file into the session's query library."""
+        from coralbay_core.similarity import load_query
+
+        return self._set_query(load_query(path))
+
+    def save_query(self: Any, name: str, path: str | Path) -> Path:
+        """Write a query of the session's query library as a file."""
+        return self._query(name).save(path)
+
+    def rename_query(self: Any, name: str, new: str) -> "Query":
+        """Give a query another name."""
+        from coralbay_core.similarity.query import renamed
+
+        query = renamed(self._query(name), new)
+        if query.name != name and query.name in self.queries:
+            raise InputError("name is taken", found=new, hint="remove the other query first")
+        return self._replace_query(self._query(name), query)
+
+    def merge_queries(self: Any, names: Sequence[str], new: str) -> "Query":
+        """Make one query of several, beside them."""
+        from coralbay_core.similarity import merge_queries
+
+        return self._set_query(merge_queries([self._query(name) for name in names], new))
+
+    def remove_query(self: Any, name: str) -> None:
+        """Take a query out of the session's query library, and out of use."""
+        self._replace_query(self._query(name), None)
+
+    def use_queries(self: Any, *names: str) -> Job | None:
+        """Ask the active scan with saved queries, beside its clicks; without names, with its clicks alone."""
+        scan = self._require_scan()
+        queries = tuple(self._query(name) for name in names)
+        if scan.features is not None:
+            for query in queries:
+                query.require_fit(scan.features)
+        scan.used = queries
+        self.queries_changed.emit()
+        return self._update_heat(scan)
+
+    def _query(self: Any, name: str) -> "Query":
+        return self._require(self.queries.get(name), f"no query named {name}", f"there are {sorted(self.queries)}")
+
+    def _set_query(self: Any, query: "Query") -> "Query":
+        return self._replace_query(self.queries.get(query.name), query)
+
+    def _replace_query(self: Any, old: Any, new: Any) -> Any:
+        """Put a query in the place of another one, also where that is in use."""
+        if old is not None:
+            del self.queries[old.name]
+        if new is not None:
+            self.queries[new.name] = new
+        self.queries_changed.emit()
+        for scan in self.scans if old is not None else ():
+            if old in scan.used:
+                used = (new if query is old else query for query in scan.used)
+                scan.used = tuple(query for query in used if query is not None)
+                self._update_heat(scan)
+        return new
+
+    def _require_member(self: Any, *scans: Scan) -> None:
+        for scan in scans:
+            if scan not in self.scans:
+                raise CoralBayError("scan is not open in this session", where=scan.name)
+
+
+def _checked(weights: Any) -> dict[int, float]:
+    try:
+        chosen = {int(stride): float(weight) for stride, weight in weights.items()}
+    except (AttributeError, TypeError, ValueError):
+        chosen = {}
+    if not chosen or not all(0 <= w < float("inf") for w in chosen.values()) or not any(chosen.values()):
+        raise InputError("unusable scale weights", found=weights, expected='e.g. {4: 1, 8: 0.5}, "auto" or None')
+    return chosen
