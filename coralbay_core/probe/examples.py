@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -13,6 +14,10 @@ from ..features import FeatureMaps
 from ..volume import LabelVolume
 
 MAX_VOXELS_PER_CLASS = 2000
+FLOOR = 0.1
+"""Share of the mean variance that is added to every direction of the body's covariance: those in which nothing varies
+would count for everything otherwise."""
+
 _BODY_CELLS = 3000
 
 
@@ -67,6 +72,12 @@ class Examples:
         target = self.target
         count = np.bincount(target)
         return (len(target) / (len(count) * count[target])).astype(np.float32)
+
+    @cached_property
+    def metric(self) -> NDArray[np.float32]:
+        """(C, C) matrix after which Euclidean distances are Mahalanobis distances under the body's covariance."""
+        variance, axes = np.linalg.eigh(self.covariance)
+        return np.asarray(axes / np.sqrt(np.maximum(variance, 0) + FLOOR * variance.mean() + 1e-12), np.float32)
 
     def split(self, rows: NDArray) -> dict[int, NDArray[np.float32]]:
         """Rows of a (C, ...) matrix that belong to each stride."""

@@ -107,7 +107,9 @@ def _sharpness(classifier: Classifier, examples: Examples, kind: Kind, seed: int
 
 
 def _subset(examples: Examples, kept: NDArray[np.bool_]) -> Examples:
-    return replace(examples, descriptors=examples.descriptors[kept], values=examples.values[kept])
+    part = replace(examples, descriptors=examples.descriptors[kept], values=examples.values[kept])
+    part.__dict__["metric"] = examples.metric  # of the same body, and worth keeping
+    return part
 
 
 def _likeliest(scores: NDArray, target: NDArray, balance: NDArray) -> float:

@@ -13,13 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .classifiers import Classifier, Linear, Neighbours, Network
-from .examples import Examples
+from .examples import FLOOR, Examples
 
 Kind = Literal["discriminant", "prototype", "ridge", "logistic", "knn", "mlp"]
 
-# Share of the mean variance that is added to every direction of the body's covariance: those in which nothing varies
-# would count for everything otherwise.
-_FLOOR = 0.1
 # How much of the covariance within classes comes from the body at large rather than from the examples.
 _FROM_BODY = 0.5
 # Examples that a class needs for each look, and how many looks it may have.
@@ -59,7 +56,7 @@ def ridge(examples: Examples, seed: int) -> Classifier:
     """One-against-all ridge regression with balanced classes."""
     from sklearn.linear_model import Ridge
 
-    target, metric = examples.target, body_metric(examples)
+    target, metric = examples.target, examples.metric
     model = Ridge(alpha=_RIDGE * len(target))
     model.fit(examples.descriptors @ metric, np.eye(int(target.max()) + 1)[target], sample_weight=examples.balance)
     return _linear(examples, metric @ np.atleast_2d(model.coef_).T, np.atleast_1d(model.intercept_))
@@ -69,7 +66,7 @@ def logistic(examples: Examples, seed: int) -> Classifier:
     """Multinomial logistic regression with balanced classes."""
     from sklearn.linear_model import LogisticRegression
 
-    metric = body_metric(examples)
+    metric = examples.metric
     mean = examples.descriptors.mean(0)
     inputs, back = _compact((examples.descriptors - mean) @ metric)
     model = LogisticRegression(C=_LOGISTIC_C, class_weight="balanced", max_iter=300).fit(inputs, examples.target)
@@ -81,7 +78,7 @@ def logistic(examples: Examples, seed: int) -> Classifier:
 
 def knn(examples: Examples, seed: int) -> Classifier:
     """Distance to the nearest three examples of each class, in the body's metric."""
-    metric = body_metric(examples).astype(np.float32)
+    metric = examples.metric
     return Neighbours(examples.split(metric), examples.descriptors @ metric, examples.target.astype(np.int32), _NEAREST)
 
 
@@ -91,7 +88,7 @@ def mlp(examples: Examples, seed: int) -> Classifier:
     from torch import nn
     from torch.nn import functional as F
 
-    metric, mean = body_metric(examples), examples.descriptors.mean(0)
+    metric, mean = examples.metric, examples.descriptors.mean(0)
     inputs = (examples.descriptors - mean) @ metric
     size = float(np.sqrt((inputs**2).mean())) or 1.0
     x = torch.from_numpy((inputs / size).astype(np.float32))
@@ -123,19 +120,13 @@ SOLVERS: dict[Kind, Callable[[Examples, int], Classifier]] = {
 KINDS: tuple[Kind, ...] = tuple(SOLVERS)
 
 
-def body_metric(examples: Examples) -> NDArray[np.float32]:
-    """(C, C) matrix after which Euclidean distances are Mahalanobis distances under the body's covariance."""
-    variance, axes = np.linalg.eigh(examples.covariance)
-    return np.asarray(axes / np.sqrt(np.maximum(variance, 0) + _FLOOR * variance.mean() + 1e-12), np.float32)
-
-
 def _looks(examples: Examples, seed: int) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
     """Look of each example, and the class of each look."""
     target = examples.target
     count = np.clip(np.bincount(target) // _EXAMPLES_A_LOOK, 1, _MOST_LOOKS)
     if count.max() == 1:
         return target, np.arange(len(count), dtype=np.int32)
-    projected = examples.descriptors @ body_metric(examples)
+    projected = examples.descriptors @ examples.metric
     look, owner = np.empty(len(target), np.intp), list[int]()
     for c, looks in enumerate(count):
         own = np.flatnonzero(target == c)
@@ -156,7 +147,7 @@ def _kmeans(x: NDArray, count: int, seed: int) -> NDArray[np.intp]:
 
 def _gaussian(examples: Examples, means: NDArray, covariance: NDArray) -> Linear:
     """Log-likelihoods of Gaussians of one covariance, less what they share."""
-    floor = _FLOOR * np.trace(covariance) / len(covariance) + 1e-12
+    floor = FLOOR * np.trace(covariance) / len(covariance) + 1e-12
     rows = np.linalg.solve(covariance + floor * np.eye(len(covariance), dtype=np.float32), means.T)
     return _linear(examples, rows, -0.5 * (means.T * rows).sum(0))
 

@@ -20,7 +20,7 @@ from .colors import RgbMap, color_range, scaled
 from .selection import cells_inside, sample_cells
 
 VERSION = 1
-FIT_CELLS = 20_000
+FIT_CELLS = 10_000
 COMPONENTS = 16
 HINT = "write one with `coralbay project --save-basis`"
 
@@ -169,12 +169,10 @@ def fit_basis(
         [_sample(m, mask, FIT_CELLS // len(scans), seed) for m, mask in zip(scans, masks, strict=True)]
     )
     mean = sample.mean(0)
-    variance, vectors = np.linalg.eigh(np.cov(sample - mean, rowvar=False).astype(np.float64))
-    kept = np.argsort(-variance, kind="stable")[: max(3, min(components, len(sample) - 1))]
-    axes = vectors[:, kept]
-    axes = (axes * np.sign(axes[np.abs(axes).argmax(0), range(len(kept))])).astype(np.float32)
+    variance, axes, total = _principal_axes(sample - mean, max(3, min(components, len(sample) - 1)))
+    axes = (axes * np.sign(axes[np.abs(axes).argmax(0), range(axes.shape[1])])).astype(np.float32)
     low, high = color_range(((sample - mean) @ axes).T)
-    explained = tuple(float(share) for share in np.maximum(variance[kept], 0) / max(variance.sum(), 1e-12))
+    explained = tuple(float(share) for share in np.maximum(variance, 0) / max(total, 1e-12))
     first = scans[0]
     return Basis(
         split_by_stage(first, axes),
@@ -187,6 +185,18 @@ def fit_basis(
         len(scans),
         first.notice,
     )
+
+
+def _principal_axes(centred: NDArray[np.float32], count: int) -> tuple[NDArray, NDArray, float]:
+    """Leading variances, their axes as columns, and the variance in all; the product runs in torch, which is faster."""
+    import torch
+    from scipy import linalg
+
+    rows = torch.from_numpy(np.ascontiguousarray(centred))
+    covariance = (rows.T @ rows).double().numpy() / max(len(rows) - 1, 1)
+    size = len(covariance)
+    variance, axes = linalg.eigh(covariance, subset_by_index=(size - min(count, size), size - 1))
+    return variance[::-1], axes[:, ::-1], float(np.trace(covariance))
 
 
 def _sample(features: FeatureMaps, inside: NDArray[np.bool_], count: int, seed: int) -> NDArray[np.float32]:
