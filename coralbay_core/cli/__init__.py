@@ -12,7 +12,7 @@ import typer
 
 from .. import __version__
 from ..errors import CoralBayError
-from . import evaluate, explore, inspect, models, probe
+from . import evaluate, explore, inspect, models, pretrain, probe
 from .plugins import PluginGroup
 
 # The common base of what typer raises for wrong usage; newer versions of typer bring their own copy of click.
@@ -32,6 +32,7 @@ app.command("query")(explore.query)
 app.command("project")(explore.project)
 app.add_typer(probe.app, name="probe")
 app.command("evaluate")(evaluate.evaluate)
+app.command("pretrain")(pretrain.pretrain)
 
 
 def _print_version(wanted: bool) -> None:
