@@ -47,6 +47,7 @@ class Assigner(nn.Module):
     prototypes : int
     queue : int
         Rows of earlier steps, over all processes, that Sinkhorn also balances; 0 for none. A small batch needs them.
+        Whole batches are best: which rows of a divided one stay depends on the number of processes.
     momentum : float
         Of the centre.
     """
