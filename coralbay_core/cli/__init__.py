@@ -33,6 +33,7 @@ app.command("project")(explore.project)
 app.add_typer(probe.app, name="probe")
 app.command("evaluate")(evaluate.evaluate)
 app.command("pretrain")(pretrain.pretrain)
+app.command("prepare-data")(pretrain.prepare_data)
 
 
 def _print_version(wanted: bool) -> None:

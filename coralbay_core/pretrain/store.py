@@ -124,7 +124,9 @@ class StoreSource:
     def __init__(self, folder: Path):
         root = _root(folder)
         self.folder, self.spacing_mm = folder, float(root.attrs["spacing_mm"])
-        self.names: Sequence[str] = sorted(path.name for path in folder.iterdir() if (path / "zarr.json").is_file())
+        # Names with a dot are volumes that are being written.
+        written = (path.name for path in folder.iterdir() if (path / "zarr.json").is_file())
+        self.names: Sequence[str] = sorted(name for name in written if not name.startswith("."))
         if not self.names:
             raise InputError("empty store", where=folder, hint="fill it with coralbay prepare-data")
         self._shapes: list[tuple[int, int, int]] = [self._array(i, "hu").shape for i in range(len(self.names))]
