@@ -1,6 +1,7 @@
 """Configurations: read, overridden, refused as a whole, resolved; schedules as arrays."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -187,3 +188,10 @@ def test_every_setting_is_explained():
         assert all(row.meaning for row in rows), (table, [row.name for row in rows if not row.meaning])
     assert {row.name for row in tables()["objective.dino"]} >= {"weight", "strides", "prototypes"}
     assert PretrainConfig.__doc__
+
+
+def test_the_documentation_lists_the_settings_as_they_are():
+    from coralbay_core.pretrain.reference import renewed
+
+    page = (Path(__file__).resolve().parents[1] / "docs" / "pretraining.md").read_text("utf-8")
+    assert renewed(page) == page, "run: python -m coralbay_core.pretrain.reference docs/pretraining.md"

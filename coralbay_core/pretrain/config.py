@@ -274,6 +274,7 @@ class PretrainConfig:
     name : str
         Of the weights.
     seed : int
+        Of everything random.
     steps : int or "auto"
         Updates; ``auto`` takes them from `minutes`.
     minutes : float
