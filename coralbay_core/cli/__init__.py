@@ -21,6 +21,7 @@ from . import (
     library,
     match,
     models,
+    pretrain,
     probe,
     project,
     queries,
@@ -52,6 +53,8 @@ app.add_typer(probe.app, name="probe")
 app.command("export")(export.export)
 app.add_typer(cache.app, name="cache")
 app.command("evaluate")(evaluate.evaluate)
+app.command("pretrain")(pretrain.pretrain)
+app.command("prepare-data")(pretrain.prepare_data)
 
 
 def _print_version(wanted: bool) -> None:

@@ -9,7 +9,10 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 
-CtPath = Annotated[Path, typer.Argument(metavar="CT", help="NIfTI file, DICOM folder or any file of a DICOM series.")]
+CtPath = Annotated[
+    Path,
+    typer.Argument(metavar="CT", help="NIfTI, NRRD or MetaImage file, DICOM folder or any file of a DICOM series."),
+]
 Series = Annotated[str | None, typer.Option(metavar="UID", help="DICOM series to read, where a folder holds several.")]
 Model = Annotated[
     str | None, typer.Option(metavar="M", help="Model, by name or path of its weights.  [default: coralbay-mini]")

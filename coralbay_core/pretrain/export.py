@@ -1,31 +1,108 @@
-"""From a training run to weights that ship: the teacher's backbone in float16, and its checksum in the card."""
+"""From a run to weights that users load: the teacher's backbone in float16 with a filled card inside."""
 
 import hashlib
+import platform
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from ..card import parse_card
+from .. import __version__
+from ..card import ModelCard, parse_card
+from ..checkpoints import read_tensors
+from ..encoder import Preprocessing, Tiling
+from ..errors import WeightsError
 from ..swin3d import Swin3D
 from ..weights import save_weights
+from .config import PretrainConfig
 
 
-def export(teacher: Path, card: Path) -> Path:
-    """Write the weights beside a card (TOML) and their sha256 into it.
+def make_card(config: PretrainConfig, training: Mapping[str, Any], evaluation: Mapping[str, Any]) -> ModelCard:
+    """The card of a run's weights.
 
     Parameters
     ----------
-    teacher : Path
-        State dict of the backbone, ``teacher.pt`` of a run.
-    card : Path
-        Says the architecture and the name of the weights' file.
+    config : PretrainConfig
+    training, evaluation : mapping
+        What is known of the run and of its last evaluation; see `describe_training`.
     """
-    text = card.read_text("utf-8")
-    parsed = parse_card(text, str(card))
-    backbone = Swin3D(parsed.architecture)
-    backbone.load_state_dict(torch.load(teacher, weights_only=True))
-    weights = save_weights(card.parent / parsed.file, backbone, re.sub(r"(?m)^sha256 = .*\n", 'sha256 = ""\n', text))
-    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
-    card.write_text(re.sub(r"(?m)^sha256 = .*$", f'sha256 = "{digest}"', text), "utf-8")
-    return weights
+    card = config.card
+    return ModelCard(
+        name=config.name,
+        summary=card.summary,
+        license=card.license,
+        file=f"{config.name}.safetensors",
+        architecture=config.model,
+        preprocessing=Preprocessing(config.spacing_mm, config.views.window_hu),
+        tiling=Tiling(card.tile, card.step),
+        intended_use=card.intended_use,
+        citation=card.citation,
+        training=dict(training),
+        evaluation=dict(evaluation),
+    )
+
+
+def describe_training(
+    config: PretrainConfig, volumes: int, step: int, seconds: float, processes: int, device: torch.device, command: str
+) -> dict[str, Any]:
+    """What a card says of a run."""
+    terms = ", ".join(f"{name} x {term.weight:g}" for name, term in config.objective.items() if term.weight)
+    views = config.views
+    machine = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
+    crops = (
+        f"{views.globals} global of {views.global_side} voxels and {views.locals} local of {views.local_side} a place, "
+        f"{config.places} places a step, {config.spacing_mm:g} mm"
+    )
+    return {
+        "data": config.card.data,
+        "volumes": volumes,
+        "method": f"DINO-style self-distillation of pooled multi-scale features; terms: {terms}",
+        "crops": crops + "; sizes, head and schedule are CoralBay's own, not the paper's, which are not public",
+        "steps": step,
+        "hours": round(seconds / 3600, 2),
+        "device": f"{processes} x {machine}, {config.precision}",
+        "seed": config.seed,
+        "command": command,
+        "software": f"coralbay {__version__}, torch {torch.__version__}",
+    }
+
+
+def processor() -> str:
+    """Name of the CPU."""
+    try:
+        names = re.findall(r"(?m)^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text())
+    except OSError:
+        names = []
+    return names[0] if names else platform.machine()
+
+
+def export(backbone: Swin3D, card: ModelCard, folder: Path) -> Path:
+    """Write weights with their card, as ``load_encoder(path)`` takes them."""
+    path = folder / card.file
+    # In memory they may be compiled or recompute activations; what is written is the plain network.
+    plain = Swin3D(card.architecture)
+    plain.load_state_dict({key: tensor.detach().cpu().float() for key, tensor in backbone.state_dict().items()})
+    return save_weights(path, plain, card.as_toml())
+
+
+def ship(weights: Path, folder: Path) -> tuple[Path, Path]:
+    """Put exported weights and their card, with the checksum in it, into a folder of cards such as the package's.
+
+    Returns
+    -------
+    weights, card : Path
+    """
+    _, metadata = read_tensors(weights)
+    if "card" not in metadata:
+        raise WeightsError("weights without a card", where=weights, hint="take those that `coralbay pretrain` wrote")
+    text = metadata["card"]
+    card = parse_card(text, str(weights))
+    content = weights.read_bytes()
+    placed, written = folder / card.file, folder / f"{card.name}.toml"
+    placed.write_bytes(content)
+    digest = f'sha256 = "{hashlib.sha256(content).hexdigest()}"'
+    written.write_text(re.sub(r"(?m)^file = .*$", lambda found: f"{found[0]}\n{digest}", text, count=1), "utf-8")
+    parse_card(written.read_text("utf-8"), str(written))
+    return placed, written

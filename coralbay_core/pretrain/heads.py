@@ -1,12 +1,26 @@
 """Projection heads: they exist in pretraining only and are thrown away."""
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
 
+class Prototypes(nn.Module):
+    """L2-normalised bottleneck and weight-normalised prototypes of norm 1: logits are cosines."""
+
+    def __init__(self, bottleneck: int, prototypes: int):
+        super().__init__()
+        self.linear = weight_norm(nn.Linear(bottleneck, prototypes, bias=False))
+        self.linear.parametrizations.weight.original0.data.fill_(1)
+        self.linear.parametrizations.weight.original0.requires_grad = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(F.normalize(x.float(), dim=-1))
+
+
 class DinoHead(nn.Module):
-    """MLP, L2-normalised bottleneck and weight-normalised prototypes (DINO, arXiv 2104.14294, section 3.2).
+    """MLP, bottleneck and prototypes (DINO, arXiv 2104.14294, section 3.2), without batch norm.
 
     Parameters
     ----------
@@ -23,21 +37,21 @@ class DinoHead(nn.Module):
             nn.GELU(),
             nn.Linear(hidden, bottleneck),
         )
-        self.prototypes = weight_norm(nn.Linear(bottleneck, prototypes, bias=False))
-        self.prototypes.parametrizations.weight.original0.data.fill_(1)
-        self.prototypes.parametrizations.weight.original0.requires_grad = False
+        self.prototypes = Prototypes(bottleneck, prototypes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits (B, prototypes) in [-1, 1]."""
-        return self.prototypes(F.normalize(self.mlp(x), dim=-1))
+        """Vectors (..., inputs) to logits (..., prototypes) in [-1, 1], in float32: heads are small, losses sharp."""
+        with torch.autocast(x.device.type, enabled=False):
+            return self.prototypes(self.mlp(x.float()))
 
 
 class TokenHead(nn.Module):
-    """Two-layer head of one stage's tokens, (N, channels) to unit vectors (N, outputs)."""
+    """Two-layer head of one stage's tokens, (..., channels) to unit vectors (..., outputs)."""
 
     def __init__(self, channels: int, outputs: int = 64):
         super().__init__()
         self.mlp = nn.Sequential(nn.Linear(channels, 2 * channels), nn.GELU(), nn.Linear(2 * channels, outputs))
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.normalize(self.mlp(x), dim=-1)
+        with torch.autocast(x.device.type, enabled=False):
+            return F.normalize(self.mlp(x.float()), dim=-1)

@@ -1,218 +1,187 @@
-"""DINO self-distillation on pooled multi-scale features, with matched tokens: the plain recipe for small compute.
+"""The steps of a run, and what happens between them: log, alarms, checkpoints, evaluation, a polite stop.
 
 ::
 
-    for batch in views:                              # 2 global views of 64^3, local views of 32^3 a place
-        t = teacher(global); s = student(global), student(local)
-        loss  = H(sinkhorn(head_t(pool(t))), head_s(pool(s)))          # across views, DINO on concatenated scales
-        loss += sum over strides InfoNCE(tokens_s(view 1, p), tokens_t(view 2, p))
-        loss += KoLeo(pool(s, global))
-        step(student); teacher = EMA(student)
-
-What is shipped is the teacher's backbone. Schedules run over the share of the time budget that is used up, so a run on
-a busy machine ends its cosine all the same.
+    for step in range(first, steps):
+        output = trainer.step(step, feed.parts())     # student learns, teacher follows
+        monitor.observe(output)
+        each few steps:  a line of the log, alarms
+        now and then:    evaluation of the teacher, a checkpoint
 """
 
-import copy
-import json
-import math
 import time
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
 
-from ..swin3d import Swin3D, Swin3DConfig, pooled
-from . import loss as losses
-from .heads import DinoHead, TokenHead
-from .views import Views, ViewSampler, ViewSettings, matched_points
+from ..errors import CoralBayError
+from . import distributed
+from .checkpoint import Checkpoints
+from .feed import Feed
+from .monitor import Monitor
+from .online import OnlineEvaluation
+from .progress import RunLog
+from .signals import StopRequest
+from .source import VolumeSource
+from .trainer import StepOutput, Trainer
 
-TOKEN_STRIDES = (4, 8, 16)
-
-
-@dataclass(frozen=True)
-class TrainSettings:
-    """A run; see `ViewSettings` for the views."""
-
-    minutes: float = 60.0
-    places: int = 6
-    learning_rate: float = 5e-4
-    weight_decay: float = 0.04
-    warmup: float = 0.04
-    clip: float = 3.0
-    momentum: float = 0.98
-    teacher_temperature: float = 0.02
-    queue: int = 240
-    points: int = 96
-    token_weight: float = 1.0
-    koleo_weight: float = 0.05
-    seed: int = 0
-    views: ViewSettings = field(default_factory=ViewSettings)
+_LOOK_EVERY = 10  # steps between looks at other processes' stop requests, which cost a message
 
 
-def cosine(start: float, end: float, progress: float) -> float:
-    return end + (start - end) * (1 + math.cos(math.pi * min(progress, 1.0))) / 2
+class TrainingStopped(CoralBayError, ArithmeticError):
+    """A run that ended because something was not finite."""
 
 
-class Distiller(nn.Module):
-    """Backbone and heads of a student, or of its teacher."""
-
-    def __init__(self, config: Swin3DConfig):
-        super().__init__()
-        self.backbone = Swin3D(config)
-        self.strides = tuple(self.backbone.channels)
-        self.head = DinoHead(sum(self.backbone.channels.values()))
-        self.token_heads = nn.ModuleDict({str(s): TokenHead(self.backbone.channels[s]) for s in TOKEN_STRIDES})
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, dict[int, Tensor]]:
-        """Pooled vector (B, C), prototype logits (B, K), maps."""
-        maps = self.backbone(images)
-        vector = pooled(maps, self.strides).float()
-        return vector, self.head(vector), maps
-
-    def tokens(self, maps: dict[int, Tensor], points: Tensor, side: int) -> dict[int, Tensor]:
-        """Head outputs (B, N, 64) at view positions `points` (B, N, 3) of each token stride."""
-        return {s: self.token_heads[str(s)](sample(maps[s].float(), points, s, side)) for s in TOKEN_STRIDES}
-
-
-def sample(maps: Tensor, points: Tensor, stride: int, side: int) -> Tensor:
-    """Trilinear samples (B, N, C) of a stage (B, C, z, y, x) at view voxel positions (B, N, 3).
-
-    In normalised coordinates over outer edges a position is the same in the view and in every stage, which keeps the
-    half-voxel offset of a stride right.
-    """
-    grid = ((points + 0.5) * 2 / side - 1).flip(-1)[:, :, None, None]
-    return F.grid_sample(maps, grid, align_corners=False, padding_mode="border").flatten(2).transpose(1, 2)
-
-
-class Trainer:
-    """One training run on one device.
+class Loop:
+    """A run between two states.
 
     Parameters
     ----------
-    volumes : list of (z, y, x) int16 Tensor
-        HU on the model grid.
-    config : Swin3DConfig
-    settings : TrainSettings
+    trainer : Trainer
+    source : VolumeSource
+    checkpoints : Checkpoints
     folder : Path
-        Receives ``log.jsonl`` and ``teacher.pt``.
+
+    Attributes
+    ----------
+    step : int
+        Updates done.
+    seconds : float
+        That they took, earlier attempts included.
+    metrics : dict of str to float
+        Of the last evaluation, made after step `measured`.
     """
 
-    def __init__(self, volumes: list[Tensor], config: Swin3DConfig, settings: TrainSettings, folder: Path):
-        torch.manual_seed(settings.seed)
-        self.settings, self.folder, self.config = settings, folder, config
-        self.sampler = ViewSampler(volumes, settings.views, settings.seed)
-        self.generator = torch.Generator().manual_seed(settings.seed)
-        self.student = Distiller(config)
-        self.teacher = copy.deepcopy(self.student).requires_grad_(False)
-        self.optimizer = torch.optim.AdamW(self._groups(), lr=0.0, betas=(0.9, 0.98))
-        self.queue = torch.zeros(0, self.student.head.prototypes.out_features)
+    def __init__(self, trainer: Trainer, source: VolumeSource, checkpoints: Checkpoints, folder: Path):
+        self.trainer, self.source, self.checkpoints = trainer, source, checkpoints
+        self.config, self.folder = trainer.config, folder
+        self.monitor = Monitor(self.config.monitor)
+        self.evaluation = OnlineEvaluation(self.config, folder)
+        self.step, self.seconds, self.skips, self.measured = 0, 0.0, 0, 0
+        self.metrics: dict[str, float] = {}
+        self.best: tuple[float, int] | None = None
 
-    def _groups(self) -> list[dict]:
-        named = [(n, p) for n, p in self.student.named_parameters() if p.requires_grad]
-        decayed = [p for n, p in named if p.ndim > 1 and "bias_table" not in n]
-        plain = [p for n, p in named if not (p.ndim > 1 and "bias_table" not in n)]
-        return [{"params": decayed, "weight_decay": self.settings.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    def run(self, log: RunLog, request: StopRequest) -> str:
+        """Steps until the last one; returns why it stopped before, or an empty string."""
+        feed = Feed(self.config, self.source, self.trainer.device, self.step, len(self.trainer.schedules))
+        saved = lined = time.monotonic()
+        stopped = ""
+        while self.step < len(self.trainer.schedules) and not stopped:
+            output = self.trainer.step(self.step, feed.parts())
+            self.step += 1
+            if not self._went_well(output, log):
+                continue
+            self.monitor.observe(output)
+            if self._due(self.config.monitor.every):
+                stopped = self._line(log, feed, time.monotonic() - lined)
+                feed.waited, feed.cut, lined = 0.0, 0.0, time.monotonic()
+            if self._due(self.config.evaluation.every):
+                self._evaluate(log)
+                lined = time.monotonic()
+            stopped = stopped or self._asked(request)
+            minutes = self.config.checkpoint.minutes
+            long_ago = bool(minutes) and self._agreed(time.monotonic() - saved > 60 * minutes)
+            if stopped or long_ago or self._due(self.config.checkpoint.every):
+                self.save(log)
+                saved = time.monotonic()
+        self.save(log)
+        return stopped
 
-    def step(self, progress: float) -> dict[str, float]:
-        """One update; returns what the monitor logs."""
-        settings = self.settings
-        rate = (
-            settings.learning_rate * min(progress / settings.warmup, 1.0)
-            if progress < settings.warmup
-            else cosine(settings.learning_rate, 1e-6, (progress - settings.warmup) / (1 - settings.warmup))
-        )
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        global_views, local_views = self.sampler.batch(settings.places)
-        terms, log = self.losses(global_views, local_views)
-        total = terms["dino"] + settings.token_weight * terms["tokens"] + settings.koleo_weight * terms["koleo"]
-        self.optimizer.zero_grad(set_to_none=True)
-        total.backward()
-        norm = nn.utils.clip_grad_norm_(self.student.parameters(), settings.clip)
-        self.optimizer.step()
-        self.update_teacher(cosine(settings.momentum, 0.999, progress))
-        return {name: float(value.detach()) for name, value in (terms | log).items()} | {
-            "gradient_norm": float(norm),
-            "lr": rate,
+    def _due(self, every: int) -> bool:
+        return bool(every) and self.step % every == 0
+
+    def _agreed(self, wish: bool) -> bool:
+        """Whether any process wishes so; asked now and then, and then all say the same."""
+        if distributed.world() == 1:
+            return wish
+        if self.step % _LOOK_EVERY:
+            return False
+        return bool(distributed.max_over(torch.tensor(float(wish), device=self.trainer.device)))
+
+    def _asked(self, request: StopRequest) -> str:
+        return (request.name or "a signal to another process") if self._agreed(bool(request)) else ""
+
+    def _went_well(self, output: StepOutput, log: RunLog) -> bool:
+        """Whether the step counts; raises if trouble must end the run."""
+        if not output.trouble:
+            self.skips = 0
+            return True
+        self.skips += 1
+        trouble = f"{output.trouble} ({self._names(output.trouble)})"
+        log.write(self.step, {"trouble": trouble})
+        if self.config.monitor.on_non_finite == "stop" or self.skips > self.config.monitor.max_skips:
+            raise TrainingStopped(
+                trouble, where=self.folder, hint="the newest checkpoint is sound; lower the learning rate, or set "
+                "monitor.on_non_finite=skip",
+            )  # fmt: skip
+        log.say(f"skipped: {trouble}")
+        return False
+
+    def _names(self, trouble: str) -> str:
+        numbers = trouble.rpartition("number ")[2].split(", ")
+        return ", ".join(self.source.names[int(number)] for number in numbers)
+
+    def _line(self, log: RunLog, feed: Feed, seconds: float) -> str:
+        """A line of the log; returns why an alarm stops the run, or an empty string."""
+        values = self.monitor.line()
+        each = seconds / self.config.monitor.every
+        values |= {
+            "seconds_per_step": each,
+            "wait_share": feed.waited / seconds,
+            "cut_share": feed.cut / seconds,
+            "places_per_second": self.config.places / each,
+            "learning_rate": float(self.trainer.schedules.learning_rate[self.step - 1]),
+            "momentum": float(self.trainer.schedules.momentum[self.step - 1]),
+        }
+        if self.trainer.device.type == "cuda":
+            values["memory_gb"] = torch.cuda.max_memory_allocated(self.trainer.device) / 1e9
+        log.write(self.step, values)
+        log.show(self.step, values)
+        alarms = self.monitor.alarms(self.step, values)
+        for alarm in alarms:
+            log.write(self.step, {"alarm": alarm})
+            log.say(f"alarm at step {self.step}: {alarm}")
+        return f"alarm, {alarms[0]}" if alarms and self.config.monitor.on_alarm == "stop" else ""
+
+    def _evaluate(self, log: RunLog) -> None:
+        """Measure the teacher; the first process does, the others wait."""
+        if distributed.is_first():
+            self.metrics = self.evaluation(self.trainer.teacher.backbone, self.step)
+            self.measured = self.step
+            score = self.evaluation.score(self.metrics)
+            log.write(self.step, {f"evaluation.{key}": value for key, value in self.metrics.items()})
+            log.say(
+                f"step {self.step}: {self.config.evaluation.metric} {self.metrics[self.config.evaluation.metric]:.4f}"
+            )
+            if self.best is None or score >= self.best[0]:
+                self.best = score, self.step
+        # The best one is kept, so it must be there.
+        if distributed.from_first(int(self.best is not None and self.best[1] == self.step)):
+            self.save(log)
+
+    def save(self, log: RunLog) -> None:
+        """Write a checkpoint of the step that was reached, unless there is one."""
+        state = self.state(log)
+        if distributed.is_first() and self.step not in self.checkpoints.steps():
+            about = {"seconds": round(log.seconds, 1), "of": len(self.trainer.schedules), "metrics": self.metrics}
+            self.checkpoints.save(self.step, state, about, self.best[1] if self.best else None)
+        distributed.wait()
+
+    def state(self, log: RunLog) -> dict[str, Any]:
+        """All that the run needs to go on. Every process must call it."""
+        return self.trainer.state() | {
+            "monitor": self.monitor.state(),
+            "seconds": log.seconds,
+            "metrics": self.metrics,
+            "measured": self.measured,
+            "best": self.best,
         }
 
-    def losses(self, global_views: Views, local_views: Views) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Terms of the loss, and the quantities in which a collapse shows."""
-        settings, places = self.settings, self.settings.places
-        side = settings.views.global_side
-        points, positions = matched_points(global_views, side, settings.points, self.generator)
-        with torch.autocast("cpu", torch.bfloat16):
-            with torch.no_grad():
-                _, teacher_logits, teacher_maps = self.teacher(global_views.images)
-            vector, logits, maps = self.student(global_views.images)
-            _, local_logits, _ = self.student(local_views.images)
-        teacher_logits = teacher_logits.float()
-        assigned = losses.sinkhorn(torch.cat([teacher_logits, self.queue]), settings.teacher_temperature)[
-            : len(teacher_logits)
-        ]
-        self.queue = torch.cat([teacher_logits, self.queue])[: settings.queue]
-        by_view = torch.cat(
-            [group.float().view(places, -1, group.shape[-1]).transpose(0, 1) for group in (logits, local_logits)]
-        )
-        targets = assigned.view(places, 2, -1).transpose(0, 1)
-        terms = {
-            "dino": losses.cross_view_entropy(by_view, targets),
-            "koleo": losses.koleo(vector.float()),
-            "tokens": self.token_loss(maps, teacher_maps, points, positions, side),
-        }
-        with torch.no_grad():
-            log = {
-                "teacher_entropy": losses.entropy(assigned),
-                "mean_entropy": losses.entropy(self.queue.div(0.1).softmax(-1).mean(0)),
-            }
-        return terms, log
-
-    def token_loss(self, maps: dict, teacher_maps: dict, points: Tensor, positions: Tensor, side: int) -> Tensor:
-        flat = points.flatten(0, 1)
-        queries = self.student.tokens(maps, flat, side)
-        with torch.no_grad():
-            keys = self.teacher.tokens(teacher_maps, flat, side)
-        total = torch.zeros(())
-        for stride in TOKEN_STRIDES:
-            query = queries[stride].view(*points.shape[:3], -1)
-            key = keys[stride].view(*points.shape[:3], -1)
-            for a, b in ((0, 1), (1, 0)):
-                total = total + losses.matched_tokens(query[:, a], key[:, b], positions, exclusion=4 + 1.25 * stride)
-        return total / (2 * len(TOKEN_STRIDES))
-
-    @torch.no_grad()
-    def update_teacher(self, momentum: float) -> None:
-        for slow, fast in zip(self.teacher.parameters(), self.student.parameters(), strict=True):
-            slow.lerp_(fast, 1 - momentum)
-
-    def run(self) -> None:
-        """Train until the time is used up, logging each 10 steps and saving each 5 minutes."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "settings.json").write_text(
-            json.dumps({"train": asdict(self.settings), "model": asdict(self.config)}, indent=1)
-        )
-        start = saved = time.monotonic()
-        budget = self.settings.minutes * 60
-        step, elapsed = 0, 0.0
-        with open(self.folder / "log.jsonl", "a") as log:
-            while elapsed < budget:
-                values = self.step(elapsed / budget)
-                step += 1
-                elapsed = time.monotonic() - start
-                if step % 10 == 1:
-                    record = {"step": step, "seconds": round(elapsed, 1)} | {k: round(v, 5) for k, v in values.items()}
-                    log.write(json.dumps(record) + "\n")
-                    log.flush()
-                if time.monotonic() - saved > 300:
-                    self.save()
-                    saved = time.monotonic()
-        self.save()
-
-    def save(self) -> None:
-        """Write the teacher's backbone, whole or not at all."""
-        temporary = self.folder / "teacher.pt.part"
-        torch.save(self.teacher.backbone.state_dict(), temporary)
-        temporary.replace(self.folder / "teacher.pt")
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.trainer.load_state(state)
+        self.monitor.load_state(state["monitor"])
+        self.step, self.seconds = state["step"], state["seconds"]
+        self.metrics, self.measured, self.best = state["metrics"], state["measured"], state["best"]

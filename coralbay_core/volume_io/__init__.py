@@ -1,8 +1,8 @@
-"""CT volumes in and out: NIfTI files and DICOM series.
+"""CT volumes in and out: NIfTI, NRRD and MetaImage files and DICOM series.
 
-This package is the only place that knows nibabel and pydicom. Whatever the file, `load_volume` hands out an array
-indexed ``(z, y, x)`` with axis codes S, P, L and an affine to RAS+ mm; `save_map` takes an array on that grid back to
-exactly the grid and header of the file. Nothing is resampled on either way.
+This package is the only place that knows nibabel, pydicom and SimpleITK. Whatever the file, `load_volume` hands out an
+array indexed ``(z, y, x)`` with axis codes S, P, L and an affine to RAS+ mm; `save_map` takes an array on that grid
+back to exactly the grid and header of the file. Nothing is resampled on either way.
 """
 
 from collections.abc import Mapping
@@ -13,11 +13,22 @@ from numpy.typing import ArrayLike
 
 from ..errors import InputError, MissingFileError
 from ..volume import LabelVolume, SourceGrid, Volume
-from . import checks, dicom, nifti
+from . import checks, dicom, itk, nifti
 from .dicom_series import SeriesInfo, scan
+from .discover import FoundScan, find_scans
 from .raw import RawVolume
 
-__all__ = ["SeriesInfo", "list_series", "load_labels", "load_volume", "require_output", "save_dicom", "save_map"]
+__all__ = [
+    "FoundScan",
+    "SeriesInfo",
+    "find_scans",
+    "list_series",
+    "load_labels",
+    "load_volume",
+    "require_output",
+    "save_dicom",
+    "save_map",
+]
 
 
 def load_volume(path: str | Path, *, series: str | None = None) -> Volume:
@@ -26,7 +37,8 @@ def load_volume(path: str | Path, *, series: str | None = None) -> Volume:
     Parameters
     ----------
     path : str or Path
-        A ``.nii`` or ``.nii.gz`` file, a folder that holds a DICOM series, or any file of that series.
+        A ``.nii``, ``.nii.gz``, ``.nrrd``, ``.nhdr``, ``.mha`` or ``.mhd`` file, a folder that holds a DICOM series,
+        or any file of that series.
     series : str, optional
         DICOM series instance UID, or a part of it that fits one series only; needed where a folder holds several.
 
@@ -40,11 +52,12 @@ def load_volume(path: str | Path, *, series: str | None = None) -> Volume:
     MissingFileError, InputError, MissingExtraError
     """
     path = _existing(path)
-    if nifti.looks_like(path):
+    reader = next((known for known in (nifti, itk) if known.looks_like(path)), None)
+    if reader is not None:
         if series is not None:
-            raise InputError("a NIfTI file has no series", where=path, hint="leave out --series: it is for DICOM")
-        raw = nifti.read(path)
-        return _to_volume(raw, path, nifti.stem(path))
+            kind = "NIfTI" if reader is nifti else path.suffix.lstrip(".").upper()
+            raise InputError(f"a {kind} file has no series", where=path, hint="leave out --series: it is for DICOM")
+        return _to_volume(reader.read(path), path, nifti.stem(path) if reader is nifti else path.stem)
     raw = dicom.read(path, series)
     return _to_volume(raw, path, (path if path.is_dir() else path.parent).resolve().name)
 

@@ -80,7 +80,7 @@ class Scan:
 
 def scan(folder: Path) -> Scan:
     """Look through a folder and its sub-folders; files that are not DICOM do not count."""
-    return _scan_files(sorted(p for p in folder.rglob("*") if p.is_file()) if folder.is_dir() else [folder])
+    return scan_files(sorted(p for p in folder.rglob("*") if p.is_file()) if folder.is_dir() else [folder])
 
 
 def is_dicom(path: Path) -> bool:
@@ -100,9 +100,12 @@ def scan_around(path: Path, wanted: str | None) -> tuple[Scan, SeriesInfo]:
         return scanned, _choose(scanned, wanted, path)
     if not is_dicom(path):
         raise InputError(
-            "not a CT file", where=path, found="neither NIfTI nor DICOM", expected=".nii, .nii.gz or a DICOM series"
+            "not a CT file",
+            where=path,
+            found="neither NIfTI nor DICOM",
+            expected=".nii, .nii.gz, .nrrd, .mha or a DICOM series",
         )
-    own = _scan_files([path])
+    own = scan_files([path])
     if not own.series:
         raise InputError(
             "not a CT slice", where=path, found=_inventory(own), hint="give a slice, or the folder of the series"
@@ -110,11 +113,12 @@ def scan_around(path: Path, wanted: str | None) -> tuple[Scan, SeriesInfo]:
     uid = own.series[0].uid
     if wanted is not None and wanted not in uid:
         raise InputError("file is of another series", where=path, found=uid, expected=wanted)
-    scanned = _scan_files(sorted(p for p in path.parent.iterdir() if p.is_file()))
+    scanned = scan_files(sorted(p for p in path.parent.iterdir() if p.is_file()))
     return scanned, next(info for info in scanned.series if info.uid == uid)
 
 
-def _scan_files(paths: Iterable[Path]) -> Scan:
+def scan_files(paths: Iterable[Path]) -> Scan:
+    """`scan` of chosen files."""
     infos: dict[str, tuple[str, str]] = {}
     slices: dict[str, list[Slice]] = {}
     ignored: Counter[str] = Counter()

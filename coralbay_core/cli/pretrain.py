@@ -1,0 +1,115 @@
+"""``pretrain`` and ``prepare-data``."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .options import Json
+from .output import Progress, emit, note
+
+if TYPE_CHECKING:
+    from ..pretrain.prepare import Outcome
+
+
+def pretrain(
+    config: Annotated[
+        str, typer.Argument(metavar="CONFIG", help="TOML file, or the name of a packaged one: mini, base, tiny.")
+    ],
+    settings: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="KEY=VALUE", help="Settings that replace those of the file, e.g. optimizer.clip=1."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the newest checkpoint of the run, if there is one.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Train an encoder on unlabelled CT; also under torchrun, one process a GPU.
+
+    Everything is checked before the first batch. See docs/pretraining.md for all settings.
+    """
+    from ..pretrain import ConfigError, distributed, memory, read_config
+    from ..pretrain import pretrain as run
+
+    speaks = distributed.is_first_to_start()
+    memory.keep_memory()
+    try:
+        chosen = read_config(config, settings or [])
+        result = run(chosen, resume=resume, say=lambda text: typer.echo(f"auto: {text}", err=True))
+    except ConfigError as error:
+        for problem in error.problems if speaks else ():
+            typer.echo(f"error: {problem}", err=True)
+        raise typer.Exit(2) from error
+    if not speaks:
+        return
+    lines = [f"{result.step} of {result.steps} steps", *([f"stopped: {result.stopped}"] if result.stopped else [])]
+    lines += [f"{key}: {value:.4f}" for key, value in result.metrics.items()]
+    emit(
+        "pretrain",
+        as_json=as_json,
+        inputs={"config": config, "settings": settings or []},
+        outputs={"weights": result.weights, "run": result.folder},
+        results={key: value for key, value in asdict(result).items() if key not in ("weights", "folder")},
+        lines=lines,
+    )
+
+
+def prepare_data(
+    sources: Annotated[
+        list[Path], typer.Argument(metavar="SRC...", help="CT files and folders: NIfTI, NRRD, MetaImage, DICOM.")
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="STORE", help="Training store to make or to add to.")],
+    spacing: Annotated[float, typer.Option(metavar="MM", min=0.1, help="Spacing of the store.")] = 1.5,
+    min_slices: Annotated[int, typer.Option(min=2, help="Scans with fewer slices are refused.")] = 16,
+    min_mm: Annotated[float, typer.Option(min=1, help="Scans smaller than this along an axis are refused.")] = 48.0,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes.  [default: one a core]")] = None,
+    refused: Annotated[
+        Path | None, typer.Option(metavar="FILE.tsv", help="Also write which files were refused, and why.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Turn CT files into a store for pretraining; call it again to go on, or to add more.
+
+    Volumes are resampled, cropped to the body and named by a hash of their voxels: no name, date or path enters the
+    store. Faces are in the voxels: keep a store as you keep the scans.
+    """
+    import os
+
+    from ..pretrain.prepare import Limits, prepare_data
+
+    limits = Limits(spacing, min_slices, min_mm)
+    count = workers or os.cpu_count() or 1
+    done = prepare_data(sources, out, limits=limits, workers=count, report=Progress("preparing"))
+    for outcome in done.refused:
+        note(f"refused, {outcome.kind}: {outcome.path} - {outcome.detail}")
+    if refused is not None:
+        _write_refused(refused, done.refused)
+    counts = done.counts()
+    lines = [f"added:    {len(done.added)}", f"refused:  {sum(counts.values())}"]
+    lines += [f"  {kind}: {number}" for kind, number in counts.items()]
+    lines += [f"known:    {done.known}"] * bool(done.known) + [f"volumes:  {done.volumes}"]
+    emit(
+        "prepare-data",
+        as_json=as_json,
+        inputs={"sources": sources, **asdict(limits)},
+        outputs={"store": out, "refused": refused},
+        results={
+            "added": done.added,
+            "refused": [{"path": o.path, "kind": o.kind, "detail": o.detail} for o in done.refused],
+            "counts": counts,
+            "known": done.known,
+            "volumes": done.volumes,
+        },
+        lines=lines,
+    )
+
+
+def _write_refused(path: Path, outcomes: "list[Outcome]") -> None:
+    rows = [("kind", "path", "detail"), *((o.kind, o.path, o.detail) for o in outcomes)]
+    text = "".join("\t".join(" ".join(cell.split()) for cell in row) + "\n" for row in rows)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".part")
+    temporary.write_text(text, "utf-8")
+    temporary.replace(path)

@@ -1,0 +1,105 @@
+"""The state of a run on disk: whole or not at all, explained by a JSON file beside each."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import InputError
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """The checkpoints of a run.
+
+    Parameters
+    ----------
+    folder : Path
+    keep : int
+        Newest ones that stay, beside the best one.
+    """
+
+    folder: Path
+    keep: int = 2
+
+    def path(self, step: int) -> Path:
+        return self.folder / f"step-{step:07d}.pt"
+
+    def steps(self) -> list[int]:
+        """Steps of which there is a checkpoint, oldest first. Files that were not finished have other names."""
+        return sorted(int(path.stem.removeprefix("step-")) for path in self.folder.glob("step-*.pt"))
+
+    def save(self, step: int, state: Mapping[str, Any], about: Mapping[str, Any], best: int | None = None) -> Path:
+        """Write a checkpoint, then remove those that are not kept.
+
+        Parameters
+        ----------
+        step : int
+            Updates done.
+        state : mapping
+            Tensors and plain values.
+        about : mapping
+            Of the JSON file.
+        best : int, optional
+            Step of the best one so far.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.path(step)
+        write_durably(path.with_suffix(".json"), lambda file: file.write(_explained(step, about)))
+        write_durably(path, lambda file: torch.save({"format": _FORMAT, "step": step, **state}, file))
+        kept = {*self.steps()[-max(self.keep, 1) :], *([] if best is None else [best])}
+        for old in set(self.steps()) - kept:
+            self.path(old).unlink()
+            self.path(old).with_suffix(".json").unlink(missing_ok=True)
+        return path
+
+    def load(self, step: int | None = None) -> dict[str, Any] | None:
+        """The checkpoint of a step, by default the newest one; None if there is none."""
+        known = self.steps()
+        if step is None and not known:
+            return None
+        path = self.path(known[-1] if step is None else step)
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # torch raises many kinds for a damaged file
+            raise InputError(
+                "unreadable checkpoint", where=path, found=error, hint="remove it: an older one is used"
+            ) from error
+        if state.get("format") != _FORMAT:
+            raise InputError("checkpoint of another version", where=path, found=state.get("format"), expected=_FORMAT)
+        return state
+
+
+def _explained(step: int, about: Mapping[str, Any]) -> bytes:
+    content = {
+        "step": step,
+        "holds": "student, teacher, terms, optimizer, scaler, monitor; see coralbay_core.pretrain",
+        **about,
+    }
+    return (json.dumps(content, indent=1) + "\n").encode()
+
+
+def write_durably(path: Path, write: Any) -> None:
+    """Write a file under another name, make sure that it is on the disk, and move it into place.
+
+    Parameters
+    ----------
+    path : Path
+    write : callable
+        Called with the open file.
+    """
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        with temporary.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,110 @@
+"""The processes of a run. Every function also works, and does nothing, without a group."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import torch
+from torch import Tensor
+from torch import distributed as dist
+
+# Others wait while the first process evaluates.
+_PATIENCE = timedelta(hours=2)
+
+
+def active() -> bool:
+    return dist.is_available() and dist.is_initialized()
+
+
+def rank() -> int:
+    return dist.get_rank() if active() else 0
+
+
+def world() -> int:
+    return dist.get_world_size() if active() else 1
+
+
+def is_first() -> bool:
+    """Whether this process speaks and writes."""
+    return rank() == 0
+
+
+def is_first_to_start() -> bool:
+    """`is_first`, before and after the group exists."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+@contextmanager
+def group(device: torch.device) -> Iterator[torch.device]:
+    """Join the group that torchrun announces, if any; gives the device of this process."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield device
+        return
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
+    try:
+        yield device
+    finally:
+        dist.destroy_process_group()
+
+
+def sum_over(tensor: Tensor) -> Tensor:
+    """Sum of all processes' tensors."""
+    if active():
+        tensor = tensor.clone()
+        dist.all_reduce(tensor)
+    return tensor
+
+
+def mean_over(tensor: Tensor) -> Tensor:
+    """Mean of all processes' tensors."""
+    return sum_over(tensor) / world()
+
+
+def max_over(tensor: Tensor) -> Tensor:
+    """Largest of all processes' tensors, element by element."""
+    if active():
+        tensor = tensor.clone()
+        dist.all_reduce(tensor, op=dist.ReduceOp.MAX)
+    return tensor
+
+
+def gather_rows(tensor: Tensor) -> Tensor:
+    """Rows of all processes, in the order of their ranks; without gradients."""
+    if not active():
+        return tensor
+    parts = [torch.empty_like(tensor) for _ in range(world())]
+    dist.all_gather(parts, tensor.contiguous())
+    return torch.cat(parts)
+
+
+def gather_with_gradient(tensor: Tensor) -> Tensor:
+    """`gather_rows` through which gradients find their way back to the process that the rows came from."""
+    if not active():
+        return tensor
+    from torch.distributed.nn.functional import all_gather
+
+    return torch.cat(all_gather(tensor.contiguous()))
+
+
+def own_rows(tensor: Tensor) -> Tensor:
+    """This process's share of rows that `gather_rows` brought together."""
+    return tensor.chunk(world())[rank()] if active() else tensor
+
+
+def from_first(value: int) -> int:
+    """The first process's value."""
+    if not active():
+        return value
+    content = [value]
+    dist.broadcast_object_list(content, src=0)
+    return content[0]
+
+
+def wait() -> None:
+    """Until all processes are here."""
+    if active():
+        dist.barrier()

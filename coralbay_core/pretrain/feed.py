@@ -1,0 +1,51 @@
+"""Batches of a run as the loop asks for them, and how long it had to wait."""
+
+import time
+from collections.abc import Iterator
+
+import torch
+
+from . import distributed
+from .batch import Batch
+from .config import PretrainConfig
+from .data import PartNumbers, Places, read_ahead, to_batch
+from .source import VolumeSource
+
+
+class Feed:
+    """Batches of this process from one step to another.
+
+    Parameters
+    ----------
+    config : PretrainConfig
+        With nothing left ``auto``.
+    source : VolumeSource
+    device : torch.device
+    first_step, steps : int
+
+    Attributes
+    ----------
+    waited, cut : float
+        Seconds spent waiting for blocks, and cutting views out of them (on a GPU: queueing that).
+    """
+
+    def __init__(self, config: PretrainConfig, source: VolumeSource, device: torch.device, first_step: int, steps: int):
+        self.config, self.device = config, device
+        places = Places(source, config.views, config.seed, config.pairs(), config.targets())
+        numbers = PartNumbers(
+            config.places, config.accumulate, first_step, steps, distributed.rank(), distributed.world()
+        )
+        loader = config.loader
+        self._ahead = read_ahead(places, numbers, int(loader.workers), loader.prefetch, device.type == "cuda")
+        self.waited = self.cut = 0.0
+
+    def parts(self) -> Iterator[Batch]:
+        """The batches of the next step."""
+        for _ in range(self.config.accumulate):
+            started = time.perf_counter()
+            collated = next(self._ahead)
+            ready = time.perf_counter()
+            batch = to_batch(collated, self.config.views, self.config.seed, self.device)
+            self.waited += ready - started
+            self.cut += time.perf_counter() - ready
+            yield batch

@@ -1,0 +1,86 @@
+"""Networks with heads, and the loss: a weighted sum of terms on what student and teacher make of a batch."""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ..swin3d import Swin3D, Swin3DConfig
+from .batch import Batch
+from .terms import TERMS, Now, Seen, Term, TermOutput, TermSettings
+
+Autocast = Callable[[], AbstractContextManager]
+
+
+class Branch(nn.Module):
+    """A backbone and the heads of all terms: the student, or its teacher."""
+
+    def __init__(self, config: Swin3DConfig, terms: Mapping[str, Term]):
+        super().__init__()
+        self.backbone = Swin3D(config)
+        self.heads = nn.ModuleDict({name: term.make_heads() for name, term in terms.items()})
+
+
+def make_terms(settings: Mapping[str, TermSettings], channels: dict[int, int]) -> dict[str, Term]:
+    """The terms that have a weight."""
+    return {name: TERMS[name](chosen, channels) for name, chosen in settings.items() if chosen.weight}
+
+
+@dataclass(frozen=True, eq=False)
+class LossOutput:
+    """The loss of a batch and what each term said."""
+
+    loss: Tensor
+    terms: dict[str, TermOutput]
+    maps: dict[int, Tensor]
+    """The teacher's maps of the global views."""
+
+
+class Objective(nn.Module):
+    """The student and its loss; what DistributedDataParallel wraps.
+
+    Parameters
+    ----------
+    student, teacher : Branch
+        The teacher is no submodule: it has no gradients and is moved by `update_teacher`.
+    terms : mapping of str to Term
+    weights : mapping of str to float
+    autocast : callable
+        Gives the context of the backbones' forward passes; heads and losses run in float32.
+    """
+
+    def __init__(
+        self,
+        student: Branch,
+        teacher: Branch,
+        terms: Mapping[str, Term],
+        weights: Mapping[str, float],
+        autocast: Autocast = nullcontext,
+    ):
+        super().__init__()
+        self.student = student
+        self.terms = nn.ModuleDict(terms)
+        self.weights, self.autocast = dict(weights), autocast
+        self.strides = tuple(sorted({stride for term in terms.values() for stride in term.strides()}))
+        object.__setattr__(self, "teacher", teacher)
+        self.teacher: Branch
+
+    def forward(self, batch: Batch, now: Now) -> LossOutput:
+        """Loss of a batch, a mean over its places."""
+        images = batch.globals.images
+        with torch.no_grad(), self.autocast():
+            taught = self.teacher.backbone(images, self.strides)
+        for name, term in self.terms.items():
+            images = term.corrupt(images, batch, self.student.heads[name])  # type: ignore[operator]
+        with self.autocast():
+            seen = self.student.backbone(images, self.strides)
+            near = None if batch.locals is None else self.student.backbone(batch.locals.images, self.strides)
+        outputs = {}
+        for name, term in self.terms.items():
+            student = Seen(seen, near, self.student.heads[name])
+            teacher = Seen(taught, None, self.teacher.heads[name])
+            outputs[name] = term(student, teacher, batch, now)
+        loss = torch.stack([self.weights[name] * output.loss for name, output in outputs.items()]).sum()
+        return LossOutput(loss, outputs, taught)

@@ -1,0 +1,304 @@
+"""CT files to a training store: found, read, checked, resampled, cropped to the body, written under a hash.
+
+What is known of a source is a line of ``index.jsonl`` in the store: a hash of its place, size and time, and either the
+key of its volume or the kind of reason why it was refused. So an interrupted call goes on where it stopped, and nothing
+in the store says whose scan it was. What a person needs to know of refused files, with their names, is in the `Report`.
+"""
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass, field
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import CoralBayError, InputError, MissingFileError
+from ..preprocess import body_mask
+from ..volume import Volume
+from ..volume_io import FoundScan, find_scans, load_volume
+from .source import on_training_grid
+from .store import content_key, create_store, is_store, write_volume
+
+_INDEX = "index.jsonl"
+_MARGIN_MM = 15.0  # of air that is kept around the body
+_STALE_S = 3600.0
+_AHEAD = 2  # tasks a worker, so that few volumes are in flight
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a volume must have to be taken.
+
+    Parameters
+    ----------
+    spacing_mm : float
+        Of the store.
+    slices : int
+        Of the file, at least.
+    extent_mm : float
+        Along each axis, at least.
+    """
+
+    spacing_mm: float = 1.5
+    slices: int = 16
+    extent_mm: float = 48.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a source.
+
+    Parameters
+    ----------
+    source : str
+        Its hash.
+    key : str
+        Of its volume in the store; empty if it was refused.
+    kind : str
+        Of reason: ``unreadable``, ``not CT``, ``too few slices``, ``too small``, ``no body``, ``duplicate content``.
+    detail : str
+        For people; may name the file, so it is not kept in the store.
+    path : str
+    """
+
+    source: str
+    key: str = ""
+    kind: str = ""
+    detail: str = ""
+    path: str = ""
+
+    def as_line(self) -> str:
+        """For the index: without anything that could name a patient."""
+        return json.dumps({"source": self.source, "key": self.key, "refused": self.kind})
+
+
+@dataclass
+class Report:
+    """What a call did.
+
+    Parameters
+    ----------
+    added : list of str
+        Keys of new volumes.
+    refused : list of Outcome
+    known : int
+        Sources that an earlier call had already looked at.
+    volumes : int
+        In the store now.
+    """
+
+    added: list[str] = field(default_factory=list)
+    refused: list[Outcome] = field(default_factory=list)
+    known: int = 0
+    volumes: int = 0
+
+    def counts(self) -> dict[str, int]:
+        """How many sources were refused for each kind of reason."""
+        kinds = [outcome.kind for outcome in self.refused]
+        return {kind: kinds.count(kind) for kind in sorted(set(kinds))}
+
+
+def prepare_data(
+    sources: Sequence[str | Path],
+    store: str | Path,
+    *,
+    limits: Limits | None = None,
+    workers: int = 1,
+    report: Callable[[int, int], None] | None = None,
+) -> Report:
+    """Fill a training store.
+
+    Parameters
+    ----------
+    sources : sequence of path
+        Files and folders, in any mix of NIfTI, NRRD, MetaImage and DICOM; folders are searched to any depth.
+    store : path
+        Made if it is absent; volumes are added to one that is there.
+    limits : Limits, optional
+    workers : int
+        Processes.
+    report : callable, optional
+        Called with sources done and in all.
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    MissingFileError, InputError
+        For a source that does not exist, or a store of another spacing. A file that cannot be used raises nothing.
+    """
+    limits, folder = limits or Limits(), Path(store).expanduser()
+    found = list(_search([Path(source).expanduser() for source in sources], folder))
+    create_store(folder, limits.spacing_mm)
+    _sweep(folder)
+    index = _Index(folder / _INDEX)
+    done = Report()
+    tasks = []
+    for scan in found:
+        source = source_hash(scan)
+        if source in index.sources:
+            done.known += 1
+        else:
+            tasks.append((scan, source))
+    for number, outcome in enumerate(_outcomes(tasks, folder, limits, workers), 1):
+        outcome = index.add(outcome)
+        if outcome.key:
+            done.added.append(outcome.key)
+        else:
+            done.refused.append(outcome)
+        if report:
+            report(number, len(tasks))
+    done.volumes = len(index.keys)
+    return done
+
+
+def _search(sources: Iterable[Path], store: Path) -> Iterator[FoundScan]:
+    for root in sources:
+        if not root.exists():
+            raise MissingFileError("no such file or folder", where=root)
+        if is_store(root) or root.resolve() == store.resolve():
+            raise InputError("a training store is no source", where=root)
+        scans = list(find_scans(root))
+        if not scans:
+            raise InputError(
+                "no CT files", where=root, expected=".nii, .nii.gz, .nrrd, .nhdr, .mha, .mhd or DICOM, at any depth"
+            )
+        yield from scans
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what a killed call left behind; another one may be at work right now."""
+    for path in folder.glob(".part-*"):
+        if time.time() - path.stat().st_mtime > _STALE_S:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def source_hash(scan: FoundScan) -> str:
+    """Of place, size and time of a scan's files."""
+    digest = hashlib.blake2b(digest_size=12)
+    for path in scan.files:
+        status = path.stat()
+        digest.update(f"{path.resolve()}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
+    return digest.hexdigest()
+
+
+class _Index:
+    """What is known of sources, on disk and here."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        text = path.read_text("utf-8") if path.is_file() else ""
+        # The last line of a killed call may be torn; then its source is looked at again.
+        lines = [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
+        self.sources = {line["source"] for line in lines}
+        self.keys = {line["key"] for line in lines if line["key"]}
+        if text and not text.endswith("\n"):
+            path.write_text(text[: text.rfind("\n") + 1], "utf-8")
+
+    def add(self, outcome: Outcome) -> Outcome:
+        """Note an outcome; a volume that is there already makes it a duplicate."""
+        if outcome.key and outcome.key in self.keys:
+            detail = f"same voxels as {outcome.key}"
+            outcome = Outcome(outcome.source, "", "duplicate content", detail, outcome.path)
+        self.sources.add(outcome.source)
+        if outcome.key:
+            self.keys.add(outcome.key)
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(outcome.as_line() + "\n")
+        return outcome
+
+
+def _outcomes(tasks: list[tuple[FoundScan, str]], folder: Path, limits: Limits, workers: int) -> Iterator[Outcome]:
+    """Outcomes as they come, of one process or of several."""
+    work = partial(add_scan, folder=folder, limits=limits)
+    if workers <= 1:
+        yield from (work(*task) for task in tasks)
+        return
+    # Not forked: torch's threads would not survive it.
+    with ProcessPoolExecutor(workers, get_context("spawn"), _one_thread) as pool:
+        remaining = iter(tasks)
+        running: set[Future[Outcome]] = set()
+        try:
+            while True:
+                for task in remaining:
+                    running.add(pool.submit(work, *task))
+                    if len(running) >= _AHEAD * workers:
+                        break
+                if not running:
+                    return
+                finished, running = wait(running, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    yield future.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def add_scan(scan: FoundScan, source: str, *, folder: Path, limits: Limits) -> Outcome:
+    """Read, check, resample and write one scan."""
+
+    def refused(kind: str, detail: object) -> Outcome:
+        return Outcome(source, "", kind, str(detail), str(scan.path))
+
+    if scan.problem:
+        return refused("unreadable", scan.problem)
+    try:
+        volume = load_volume(scan.path)
+    except CoralBayError as error:
+        return refused("too few slices" if "single slice" in str(error) else "unreadable", error)
+    problem = why_not(volume, limits)
+    if problem:
+        return refused(*problem)
+    hu = on_training_grid(volume, limits.spacing_mm)
+    body = body_mask(hu, limits.spacing_mm)
+    if not body.any():
+        return refused("no body", "nothing as large and dense as a body")
+    part = _around(body, round(_MARGIN_MM / limits.spacing_mm))
+    hu, body = np.ascontiguousarray(hu[part]), np.ascontiguousarray(body[part])
+    key = content_key(hu)
+    # Where another process was faster, or a call was killed right after writing, the volume is there all the same.
+    write_volume(folder, key, hu, body)
+    return Outcome(source, key, path=str(scan.path))
+
+
+def why_not(volume: Volume, limits: Limits) -> tuple[str, str] | None:
+    """Kind and detail of what speaks against a volume."""
+    data, spacing = volume.data, volume.grid.spacing_mm
+    if volume.modality != "CT":
+        return "not CT", f"modality is {volume.modality}"
+    low, high = float(data.min()), float(data.max())
+    # Even a crop inside the body holds fat; label maps, MR and PET have nothing below 0.
+    if low >= -20:
+        return "not CT", f"values {low:g}..{high:g} are not Hounsfield units: none is below -20"
+    if high <= -200:
+        return "not CT", f"values {low:g}..{high:g} are all those of air"
+    if np.mean((data < -4000) | (data > 20000)) > 0.01:
+        return "not CT", f"values {low:g}..{high:g} are not Hounsfield units"
+    slices = volume.source_grid.shape[2]  # the axis that files of every format here count slices along
+    if slices < limits.slices:
+        return "too few slices", f"{slices} slices, expected at least {limits.slices}"
+    extent = np.array(volume.shape) * spacing
+    if extent.min() < limits.extent_mm:
+        found = " x ".join(f"{mm:.0f}" for mm in extent)
+        return "too small", f"{found} mm, expected at least {limits.extent_mm:g} along each axis"
+    return None
+
+
+def _around(body: NDArray[np.bool_], margin: int) -> tuple[slice, ...]:
+    """The box of a body, with a margin."""
+    ends = [np.flatnonzero(body.any(tuple(a for a in range(3) if a != axis))) for axis in range(3)]
+    return tuple(slice(max(0, int(e[0]) - margin), int(e[-1]) + 1 + margin) for e in ends)

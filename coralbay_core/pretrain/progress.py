@@ -1,0 +1,109 @@
+"""How a run tells where it is: a line on stderr, JSON lines, TensorBoard where it is installed."""
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from . import distributed
+
+
+class RunLog:
+    """Lines of a run; only the first process writes.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the run: receives ``log.jsonl`` and ``tensorboard/``.
+    steps : int
+        Of the whole run.
+    first_step : int
+        Where it goes on; later lines of an earlier attempt are dropped.
+    seconds : float
+        That earlier attempts took.
+    """
+
+    def __init__(self, folder: Path, steps: int, first_step: int = 0, seconds: float = 0.0):
+        self.steps, self.speaks = steps, distributed.is_first()
+        self._first_step, self._earlier, self._started = first_step, seconds, time.monotonic()
+        if not self.speaks:
+            return
+        path = folder / "log.jsonl"
+        _drop_after(path, first_step)
+        self._file = path.open("a", encoding="utf-8")
+        self._board = _tensorboard(folder / "tensorboard", first_step)
+
+    @property
+    def seconds(self) -> float:
+        """That the run took so far, earlier attempts included."""
+        return self._earlier + time.monotonic() - self._started
+
+    def write(self, step: int, values: Mapping[str, Any]) -> None:
+        """A line of the log; numbers go to TensorBoard too."""
+        if not self.speaks:
+            return
+        record = {"step": step, "seconds": round(self.seconds, 1)}
+        record |= {key: _rounded(value) for key, value in values.items()}
+        self._file.write(json.dumps(record) + "\n")
+        self._file.flush()
+        if self._board is not None:
+            for key, value in values.items():
+                if isinstance(value, (int, float)):
+                    self._board.add_scalar(key.replace(".", "/"), value, step)
+
+    def show(self, step: int, values: Mapping[str, float]) -> None:
+        """One line on stderr: step, loss, speed, time that remains."""
+        done = step - self._first_step
+        left = (time.monotonic() - self._started) / max(done, 1) * (self.steps - step)
+        parts = [f"step {step}/{self.steps}", f"loss {values['loss']:.4f}"]
+        parts += [f"{key} {values[key]:.3f}" for key in values if key.endswith("teacher_entropy")][:1]
+        parts += [
+            f"{values['seconds_per_step']:.2f} s a step",
+            f"waiting {values['wait_share']:.0%}",
+            f"{clock(left)} left",
+        ]
+        end = "\r" if sys.stderr.isatty() and step < self.steps else "\n"
+        self.say("  ".join(parts), end)
+
+    def say(self, text: str, end: str = "\n") -> None:
+        """Something on stderr."""
+        if self.speaks:
+            print(text, end=end, file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        if self.speaks:
+            self._file.close()
+            if self._board is not None:
+                self._board.close()
+
+
+def _rounded(value: Any) -> Any:
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
+def _drop_after(path: Path, step: int) -> None:
+    """Remove lines of steps that a resumed run will do again."""
+    if not path.is_file():
+        return
+    lines = [line for line in path.read_text("utf-8").splitlines() if line.endswith("}")]
+    kept = [line for line in lines if json.loads(line)["step"] <= step]
+    temporary = path.with_name(f".{path.name}.part")
+    temporary.write_text("".join(line + "\n" for line in kept), "utf-8")
+    temporary.replace(path)
+
+
+def _tensorboard(folder: Path, first_step: int) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder), purge_step=first_step or None)
+
+
+def clock(seconds: float) -> str:
+    """A duration for people."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"

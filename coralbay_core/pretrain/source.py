@@ -1,0 +1,176 @@
+"""Where training volumes come from: anything that reads blocks of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError, MissingFileError
+from ..preprocess import body_mask, model_grid, resample
+from ..volume import Volume
+from ..volume_io import load_volume
+from .augment import AIR_HU
+from .config import PretrainConfig
+
+CELL = 4  # voxels a side of a cell of the coarse body masks from which places are drawn
+
+
+@dataclass(frozen=True, eq=False)
+class LabelBlock:
+    """Part of a label volume.
+
+    Parameters
+    ----------
+    data : (z, y, x) integer array
+        -1 outside of the volume.
+    low : (3,) array
+        Its first cell.
+    stride : int
+        Voxels in a cell.
+    """
+
+    data: NDArray
+    low: NDArray
+    stride: int
+
+
+class VolumeSource(Protocol):
+    """Volumes on the training grid: isotropic, axes S, P, L. Safe to use from several processes."""
+
+    spacing_mm: float
+    names: Sequence[str]
+    """One a volume; the order is always the same."""
+
+    def shape(self, volume: int) -> tuple[int, int, int]: ...
+
+    def read(self, volume: int, low: NDArray, high: NDArray) -> NDArray[np.int16]:
+        """HU of the voxels from `low` to before `high`; -1000 outside of the volume."""
+        ...
+
+    def cells(self, volume: int) -> NDArray[np.bool_]:
+        """Which cells of 4 x 4 x 4 voxels touch the body, (z, y, x)."""
+        ...
+
+    def labels(self, name: str, volume: int, low: NDArray, high: NDArray) -> LabelBlock:
+        """Labels of the cells that voxels from `low` to before `high` lie in.
+
+        Raises
+        ------
+        InputError
+            If the volume has no labels of this name.
+        """
+        ...
+
+    def has_labels(self, name: str, volume: int) -> bool: ...
+
+    def set_labels(self, name: str, volume: int, labels: NDArray, stride: int) -> None:
+        """Attach a label volume whose cells are `stride` voxels wide, from the volume's first voxel on."""
+        ...
+
+
+def read_block(array: NDArray, low: NDArray, high: NDArray, outside: int) -> NDArray:
+    """``array[low:high]`` for bounds that may lie outside of it; also of a zarr array."""
+    block = np.full(np.asarray(high) - low, outside, array.dtype)
+    start, stop = np.clip(low, 0, array.shape), np.clip(high, 0, array.shape)
+    if (start < stop).all():
+        wanted = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
+        block[tuple(slice(a, b) for a, b in zip(start - low, stop - low, strict=True))] = array[wanted]
+    return block
+
+
+def coarse(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Cells of a mask that hold any of it."""
+    padded = np.pad(mask, [(0, -n % CELL) for n in mask.shape])
+    z, y, x = (n // CELL for n in padded.shape)
+    return np.asarray(padded.reshape(z, CELL, y, CELL, x, CELL).any((1, 3, 5)))
+
+
+def label_block(array: NDArray, stride: int, low: NDArray, high: NDArray) -> LabelBlock:
+    """The cells of a label volume (a numpy or zarr array, signed) that voxels from `low` to before `high` lie in."""
+    first, last = np.asarray(low) // stride, -(-np.asarray(high) // stride)
+    return LabelBlock(read_block(array, first, last, -1), first, stride)
+
+
+@dataclass(eq=False)
+class ArraySource:
+    """Volumes in memory.
+
+    Parameters
+    ----------
+    names : list of str
+    volumes : list of (z, y, x) int16 array
+    spacing_mm : float
+    masks : list of (z, y, x) bool array, optional
+        Cells of the body, as `coarse` makes them; found in the volumes by default.
+    """
+
+    names: Sequence[str]
+    volumes: list[NDArray[np.int16]]
+    spacing_mm: float = 1.5
+    masks: list[NDArray[np.bool_]] = field(default_factory=list)
+    _labels: dict[tuple[str, int], tuple[NDArray, int]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.masks:
+            self.masks = [coarse(body_mask(volume, self.spacing_mm)) for volume in self.volumes]
+
+    def shape(self, volume: int) -> tuple[int, int, int]:
+        z, y, x = self.volumes[volume].shape
+        return z, y, x
+
+    def read(self, volume: int, low: NDArray, high: NDArray) -> NDArray[np.int16]:
+        return read_block(self.volumes[volume], low, high, AIR_HU)
+
+    def cells(self, volume: int) -> NDArray[np.bool_]:
+        return self.masks[volume]
+
+    def set_labels(self, name: str, volume: int, labels: NDArray, stride: int) -> None:
+        self._labels[name, volume] = labels.astype(np.int32), stride
+
+    def has_labels(self, name: str, volume: int) -> bool:
+        return (name, volume) in self._labels
+
+    def labels(self, name: str, volume: int, low: NDArray, high: NDArray) -> LabelBlock:
+        if (name, volume) not in self._labels:
+            raise InputError("no such labels", where=self.names[volume], expected=name)
+        return label_block(*self._labels[name, volume], low, high)
+
+
+def on_training_grid(volume: Volume, spacing_mm: float) -> NDArray[np.int16]:
+    """HU of a CT on the training grid."""
+    hu = resample(volume.data, volume.grid, model_grid(volume.grid, spacing_mm))
+    return np.clip(np.rint(hu), -1024, 3071).astype(np.int16)
+
+
+def read_folder(folder: Path, spacing_mm: float) -> ArraySource:
+    """All NIfTI files of a folder, in memory: for a few tens of volumes."""
+    if not folder.is_dir():
+        raise MissingFileError("no such folder", where=folder)
+    paths = sorted(folder.glob("*.nii")) + sorted(folder.glob("*.nii.gz"))
+    if not paths:
+        raise InputError(
+            "no training data", where=folder, found="neither a store nor NIfTI files", hint="see coralbay prepare-data"
+        )
+    volumes = [on_training_grid(load_volume(path), spacing_mm) for path in paths]
+    return ArraySource([path.name.split(".")[0] for path in paths], volumes, spacing_mm)
+
+
+def open_source(config: PretrainConfig, memory_gb: float | str) -> VolumeSource:
+    """The volumes of a run: a store, or a folder of NIfTI files."""
+    from .store import is_store, open_store
+
+    folder = Path(config.data).expanduser()
+    if not is_store(folder):
+        return read_folder(folder, config.spacing_mm)
+    store = open_store(folder, float(memory_gb))
+    if abs(store.spacing_mm - config.spacing_mm) > 1e-6:
+        raise InputError(
+            "store has another spacing",
+            where=folder,
+            found=store.spacing_mm,
+            expected=f"spacing_mm={config.spacing_mm:g}",
+        )
+    return store

@@ -1,0 +1,11 @@
+"""The terms of the loss, by the names under which ``[objective.NAME]`` switches them on."""
+
+from .base import Now, Seen, Term, TermOutput, TermSettings
+from .dino import Dino, StageHeads
+from .koleo import Koleo
+from .masked import Masked
+from .tokens import TokenDino, Tokens
+
+__all__ = ["TERMS", "Now", "Seen", "Term", "TermOutput", "TermSettings"]
+
+TERMS: dict[str, type[Term]] = {term.name: term for term in (Dino, StageHeads, Tokens, TokenDino, Masked, Koleo)}

@@ -1,0 +1,77 @@
+"""NRRD and MetaImage files, through SimpleITK."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError, MissingExtraError
+from . import checks
+from .raw import RawVolume
+
+SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd")
+INSTALL_HINT = 'pip install "coralbay[itk]"'
+
+
+def looks_like(path: Path) -> bool:
+    """Whether the name says NRRD or MetaImage; the content is judged by `read`."""
+    return path.is_file() and path.name.lower().endswith(SUFFIXES)
+
+
+def read(path: Path) -> RawVolume:
+    """Read a CT; results of it are written as NIfTI."""
+    image = _open(path)
+    size = image.GetSize()
+    if image.GetNumberOfComponentsPerPixel() != 1:
+        raise InputError(
+            "not a scalar image",
+            where=path,
+            found=f"{image.GetNumberOfComponentsPerPixel()} numbers a voxel",
+            expected="one number a voxel",
+        )
+    shape = checks.require_3d(size, path)
+    affine = checks.require_affine(_affine(image), path)
+    # SimpleITK's arrays begin with the slowest axis, its sizes with the fastest.
+    data = _import_sitk().GetArrayFromImage(image).transpose().reshape(shape, order="F")
+    data, notes = checks.replace_non_finite(data, path)
+    return RawVolume(checks.compact(data), affine, None, "CT", _place_notes(path, image) + notes)
+
+
+def _open(path: Path) -> Any:
+    sitk = _import_sitk()
+    try:
+        return sitk.ReadImage(str(path))
+    except RuntimeError as error:
+        raise InputError("not a readable image", where=path, found=_short(error), hint="copy it again") from error
+
+
+def _affine(image: Any) -> np.ndarray:
+    """Index to RAS+ mm; ITK's own world is LPS."""
+    dimensions = image.GetDimension()
+    direction = np.array(image.GetDirection()).reshape(dimensions, dimensions)[:3, :3]
+    affine = np.eye(4)
+    affine[:3, :3] = direction * np.array(image.GetSpacing())[:3]
+    affine[:3, 3] = np.array(image.GetOrigin())[:3]
+    return np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
+
+
+def _place_notes(path: Path, image: Any) -> tuple[str, ...]:
+    """A NRRD file need not say where it lies."""
+    if path.suffix.lower() in (".nrrd", ".nhdr") and not image.HasMetaDataKey("NRRD_space"):
+        return ("no space in the header: position and left/right are guesses",)
+    return ()
+
+
+def _import_sitk() -> Any:
+    try:
+        import SimpleITK
+    except ImportError as error:
+        raise MissingExtraError("NRRD and MetaImage need SimpleITK", hint=INSTALL_HINT) from error
+    SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)  # they would go to stderr, past our own notes
+    return SimpleITK
+
+
+def _short(error: Exception) -> str:
+    """What ITK has to say, without the place in its own sources."""
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return lines[-1].rpartition("): ")[2][:120] if lines else type(error).__name__
