@@ -14,7 +14,7 @@ export QT_API := pyside6
 
 .DEFAULT_GOAL := help
 .PHONY: help setup libraries virtual-display demo test test-slow lint evaluate evaluate-reference wheel-smoke \
-  bench-encoder bench-pretrain clean
+  bench-encoder bench-dense bench-interactive bench-probe bench-projection bench-search bench-pretrain clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
@@ -69,6 +69,23 @@ wheel-smoke: $(STAMP) ## Build the wheel and use it where the sources are not
 
 bench-encoder: $(STAMP) ## Speed of the backbone against MONAI's, minutes (ARGS="--threads 1")
 	$(PYTHON_VENV) benchmarks/encoder.py $(ARGS)
+
+bench-dense: $(STAMP) ## Dense features against MONAI's sliding window, seams, air (ARGS="speed --ct CT")
+	$(PYTHON_VENV) benchmarks/dense.py $(ARGS)
+
+bench-interactive: $(STAMP) ## What a user waits for, on features of a whole CT
+	$(PYTHON_VENV) benchmarks/interactive.py $(ARGS)
+
+bench-probe: $(STAMP) ## Kinds of probes, refinement, suggestions, speed (ARGS="speed")
+	$(PYTHON_VENV) benchmarks/probe.py $(ARGS)
+
+bench-projection: $(STAMP) ## UMAP's shortcuts against its own transform (ARGS="--ct CT")
+	$(PYTHON_VENV) benchmarks/projection.py $(ARGS)
+
+bench-search: $(STAMP) ## Ways to ask, matching across scans, engines of libraries; tens of minutes
+	$(PYTHON_VENV) benchmarks/similarity.py --data "$(DATA)"
+	$(PYTHON_VENV) benchmarks/across.py --data "$(DATA)"
+	$(PYTHON_VENV) benchmarks/library.py --data "$(DATA)" --engine exact --engine Lance --engine FAISS
 
 bench-pretrain: $(STAMP) ## Steps of pretraining, part by part, a minute (ARGS="mini --data STORE", "base --plan places=1 accumulate=1")
 	$(PYTHON_VENV) benchmarks/pretrain.py $(ARGS)

@@ -1,6 +1,6 @@
 """What a session can ask beyond clicks: other scans, a mix of scales, the other side, a follow-up, saved queries."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,15 +12,13 @@ from coralbay_core.errors import CoralBayError, InputError
 
 from . import work as _work
 from .jobs import Job
-from .state import Clicks, Scan
+from .state import Clicks, Mixer, Scan, checked_weights
 
 if TYPE_CHECKING:
     from coralbay_core.across import FollowUp, Landmark
     from coralbay_core.features import FeatureMaps
     from coralbay_core.similarity import Query
     from coralbay_core.symmetry import Midplane, SideBySide
-
-Mixer = Mapping[int, float] | str | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,8 +75,7 @@ class Asking:
 
     @weights.setter
     def weights(self: Any, weights: Mixer) -> None:
-        if weights is not None and weights != "auto":
-            weights = _checked(weights)
+        weights = checked_weights(weights)
         if weights != self._weights:
             self._weights = weights
             self.weights_changed.emit(weights)
@@ -129,7 +126,10 @@ class Asking:
     def _update_linked(self: Any, scan: Scan) -> None:
         for other in self.scans:
             if other.origin is scan and other is not scan:
-                self._update_heat(other)
+                try:
+                    self._update_heat(other)
+                except CoralBayError as error:  # the scan that was clicked is not to blame
+                    self.failed.emit(error)
 
     def _features_replaced(self: Any, scan: Scan) -> None:
         if scan.features is not None:
@@ -272,13 +272,3 @@ class Asking:
         for scan in scans:
             if scan not in self.scans:
                 raise CoralBayError("scan is not open in this session", where=scan.name)
-
-
-def _checked(weights: Any) -> dict[int, float]:
-    try:
-        chosen = {int(stride): float(weight) for stride, weight in weights.items()}
-    except (AttributeError, TypeError, ValueError):
-        chosen = {}
-    if not chosen or not all(0 <= w < float("inf") for w in chosen.values()) or not any(chosen.values()):
-        raise InputError("unusable scale weights", found=weights, expected='e.g. {4: 1, 8: 0.5}, "auto" or None')
-    return chosen

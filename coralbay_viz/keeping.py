@@ -17,7 +17,7 @@ from .session_file import ScanState, State
 from .state import Scan
 
 if TYPE_CHECKING:
-    from .snapshot import Snapshot
+    from .snapshot import Parsed, Snapshot
 
 AUTOSAVE_LANE = "autosave"
 
@@ -90,31 +90,32 @@ class Keeping:
         chosen = _model(state, model, path)
         wanted = [_found(scan, path, [Path(s) for s in scans], self._places) for scan in state.scans]
         work = partial(_opened, state, wanted, self._encoders, chosen, path)
-        return self.run("load session", work, partial(self._replay, state, chosen, path))
+        return self.run("load session", work, partial(self._replay, chosen))
 
-    def _replay(self: Any, state: State, model: str, path: Path, volumes: list[Volume]) -> None:
+    def _replay(self: Any, model: str, parsed: "Parsed") -> None:
         for scan in list(self.scans):
             self.remove(scan)
         self.model = model
-        snapshot.give_session(self, state, path)
-        added = [self.add(volume, series=entry.series) for volume, entry in zip(volumes, state.scans, strict=True)]
-        pairs = list(zip(added, state.scans, strict=True))
-        for scan, entry in pairs:
-            snapshot.give_scan(self, scan, entry, "opened", path)
-            self._when_features_come(scan, entry, path)
-        active = state.about.get("settings", {}).get("active")
-        if isinstance(active, int) and 0 <= active < len(added):
-            self.activate(added[active])
-        for scan, entry in pairs:
-            snapshot.give_scan(self, scan, entry, "restored", path)
+        snapshot.give_session(self, parsed)
+        pairs = [(self.add(volume, series=series), parts) for volume, series, parts in parsed.scans]
+        for scan, parts in pairs:
+            snapshot.give_scan(self, scan, parts, "opened")
+            self._when_features_come(scan, parts)
+        if parsed.active is not None and 0 <= parsed.active < len(pairs):
+            self.activate(pairs[parsed.active][0])
+        for scan, parts in pairs:
+            snapshot.give_scan(self, scan, parts, "restored")
 
-    def _when_features_come(self: Any, scan: Scan, entry: ScanState, path: Path) -> None:
+    def _when_features_come(self: Any, scan: Scan, parts: dict[str, Any]) -> None:
         """Ask once for what needs features."""
 
         def replay(changed: Scan) -> None:
             if changed is scan and scan.features is not None:
                 self.features_changed.disconnect(replay)
-                snapshot.give_scan(self, scan, entry, "features", path)
+                try:
+                    snapshot.give_scan(self, scan, parts, "features")
+                except CoralBayError as error:
+                    self.failed.emit(error)
 
         self.features_changed.connect(replay)
 
@@ -183,8 +184,8 @@ def _opened(
     path: Path,
     report: Any,
     cancelled: Any,
-) -> list[Volume]:
-    """All scans, checked, and the model checked: nothing is replaced before that."""
+) -> "Parsed":
+    """All scans, the model and the rest of the file, checked: nothing is replaced before that."""
     prints = {part["fingerprint"] for scan in state.scans if (part := scan.parts.get("features"))}
     if prints and prints != {encoders.get(model).fingerprint}:
         raise InputError(
@@ -198,7 +199,7 @@ def _opened(
     for number, (scan, guesses) in enumerate(wanted):
         report(number, len(wanted))
         volumes.append(_same_scan(scan, guesses, report, cancelled))
-    return volumes
+    return snapshot.parse(state, volumes, path)
 
 
 def _same_scan(scan: ScanState, guesses: list[Path], report: Any, cancelled: Any) -> Volume:

@@ -5,22 +5,25 @@ are listed: what is to survive a restart gets a part there. Results are not kept
 and what was asked, and `give` asks again.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from coralbay_core.errors import CoralBayError
-from coralbay_core.volume import Grid, LabelVolume
+from coralbay_core.volume import Grid, LabelVolume, Volume
 
 from . import session_file
 from .history import PaintedVoxels
 from .probing import known_kind
 from .session_file import Arrays, ScanState, State, points
-from .state import Clicks, Scan
+from .state import Clicks, Scan, checked_weights
 
 if TYPE_CHECKING:
+    from coralbay_core.similarity import Query
+
     from .session import Session
 
 Content = dict[str, Any]
@@ -38,26 +41,31 @@ class ScanPart:
     take : callable
         Session and scan to plain values and arrays, or None where there is nothing to keep. It runs at each change, so
         it is quick.
+    parse : callable
+        The way back, from a file that may be hostile: a scan (with nothing but a volume), values and arrays to what
+        `give` takes. It checks everything; ValueError, KeyError, TypeError and AttributeError mean that the content is
+        not what `take` gives. Whatever it refuses leaves the session as it was.
     give : callable
-        The way back: session, scan, values, arrays. It may start jobs. ValueError, KeyError or TypeError mean that the
-        content is not what `take` gives.
+        Session, scan and what `parse` gave. It may start jobs.
     when : str
         ``opened``: as soon as the scan is there; ``restored``: when all scans are; ``features``: when its features are.
     """
 
     name: str
     take: "Callable[[Session, Scan], tuple[Content, Arrays] | None]"
-    give: "Callable[[Session, Scan, Content, Arrays], None]"
+    parse: Callable[[Scan, Content, Arrays], Any]
+    give: "Callable[[Session, Scan, Any], None]"
     when: When = "opened"
 
 
 @dataclass(frozen=True)
 class SessionPart:
-    """Something that the session holds: as `ScanPart`, without a scan. It is given back before any scan is opened."""
+    """Something that the session holds: as `ScanPart`, without a scan. It is given back before any scan is."""
 
     name: str
     take: "Callable[[Session], tuple[Content, Arrays] | None]"
-    give: "Callable[[Session, Content, Arrays], None]"
+    parse: Callable[[Content, Arrays], Any]
+    give: "Callable[[Session, Any], None]"
 
 
 # --- parts of a scan ----------------------------------------------------------------------------------------------
@@ -68,9 +76,13 @@ def _take_clicks(session: "Session", scan: Scan) -> tuple[Content, Arrays] | Non
     return ({"positive": now.positive, "negative": now.negative}, {}) if now else None
 
 
-def _give_clicks(session: "Session", scan: Scan, content: Content, arrays: Arrays) -> None:
+def _parse_clicks(scan: Scan, content: Content, arrays: Arrays) -> Clicks:
     clicks = Clicks(points(content["positive"]), points(content["negative"]))
     scan.volume.grid.require_inside([*clicks.positive, *clicks.negative], where=scan.name)
+    return clicks
+
+
+def _give_clicks(session: "Session", scan: Scan, clicks: Clicks) -> None:
     scan.clicks.change(clicks)
     session.clicks_changed.emit(scan)
 
@@ -79,11 +91,15 @@ def _take_origin(session: "Session", scan: Scan) -> tuple[Content, Arrays] | Non
     return ({"scan": session.scans.index(scan.origin)}, {}) if scan.origin in session.scans else None
 
 
-def _give_origin(session: "Session", scan: Scan, content: Content, arrays: Arrays) -> None:
-    number = content["scan"]
-    if not isinstance(number, int) or not 0 <= number < len(session.scans):
-        raise ValueError(f"no scan {number}")
-    session.answer_in(scan, session.scans[number])
+def _parse_origin(scan: Scan, content: Content, arrays: Arrays) -> int:
+    if not isinstance(content["scan"], int) or not 0 <= content["scan"] < session_file.MOST_SCANS:
+        raise ValueError(f"no scan {content['scan']}")
+    return content["scan"]
+
+
+def _give_origin(session: "Session", scan: Scan, number: int) -> None:
+    if number < len(session.scans) and session.scans[number] is not scan:
+        session.answer_in(scan, session.scans[number])
 
 
 def _take_used(session: "Session", scan: Scan) -> tuple[Content, Arrays] | None:
@@ -91,8 +107,12 @@ def _take_used(session: "Session", scan: Scan) -> tuple[Content, Arrays] | None:
     return ({"names": names}, {}) if names else None
 
 
-def _give_used(session: "Session", scan: Scan, content: Content, arrays: Arrays) -> None:
-    scan.used = tuple(session.queries[str(name)] for name in content["names"])
+def _parse_used(scan: Scan, content: Content, arrays: Arrays) -> tuple[str, ...]:
+    return tuple(str(name) for name in content["names"])
+
+
+def _give_used(session: "Session", scan: Scan, names: tuple[str, ...]) -> None:
+    scan.used = tuple(session.queries[name] for name in names if name in session.queries)
 
 
 def _take_strokes(session: "Session", scan: Scan) -> tuple[Content, Arrays] | None:
@@ -100,12 +120,28 @@ def _take_strokes(session: "Session", scan: Scan) -> tuple[Content, Arrays] | No
     return None if painted is None else painted_content(painted)
 
 
-def _give_strokes(session: "Session", scan: Scan, content: Content, arrays: Arrays) -> None:
-    strokes = labels_from(content, arrays, like=(scan.volume.grid, scan.label_grid))
-    active = session.scan
+def _parse_strokes(scan: Scan, content: Content, arrays: Arrays) -> LabelVolume:
+    return labels_from(content, arrays, like=(scan.volume.grid, scan.label_grid))
+
+
+def _give_strokes(session: "Session", scan: Scan, strokes: LabelVolume) -> None:
+    with _active(session, scan):
+        session.segment(strokes)
+
+
+@contextmanager
+def _active(session: "Session", scan: Scan) -> Iterator[None]:
+    """Commands are about the active scan."""
+    before = session.scan
     session.activate(scan)
-    session.segment(strokes)
-    session.activate(active)
+    try:
+        yield
+    finally:
+        session.activate(before)
+
+
+def _nothing(scan: Scan, content: Content, arrays: Arrays) -> None:
+    """That a part is there says all."""
 
 
 def _take_protected(session: "Session", scan: Scan) -> tuple[Content, Arrays] | None:
@@ -113,8 +149,8 @@ def _take_protected(session: "Session", scan: Scan) -> tuple[Content, Arrays] | 
     return None if kept is None else painted_content(PaintedVoxels.of(kept))
 
 
-def _give_protected(session: "Session", scan: Scan, content: Content, arrays: Arrays) -> None:
-    scan.probing.protected = labels_from(content, arrays, like=(scan.volume.grid, scan.label_grid))
+def _give_protected(session: "Session", scan: Scan, protected: LabelVolume) -> None:
+    scan.probing.protected = protected
     session.protection_changed.emit(scan)
 
 
@@ -122,8 +158,12 @@ def _take_skipped(session: "Session", scan: Scan) -> tuple[Content, Arrays] | No
     return ({"at_mm": scan.probing.skipped}, {}) if scan.probing.skipped else None
 
 
-def _give_skipped(session: "Session", scan: Scan, content: Content, arrays: Arrays) -> None:
-    scan.probing.skipped = points(content["at_mm"])
+def _parse_skipped(scan: Scan, content: Content, arrays: Arrays) -> Any:
+    return points(content["at_mm"])
+
+
+def _give_skipped(session: "Session", scan: Scan, skipped: Any) -> None:
+    scan.probing.skipped = skipped
 
 
 def painted_content(painted: PaintedVoxels) -> tuple[Content, Arrays]:
@@ -156,22 +196,24 @@ def _take_pca(session: "Session", scan: Scan) -> tuple[Content, Arrays] | None:
     return ({}, {}) if scan.pca is not None else None
 
 
-def _give_pca(session: "Session", scan: Scan, content: Content, arrays: Arrays) -> None:
-    active = session.scan
-    session.activate(scan)
-    session.compute_pca()
-    session.activate(active)
+def _give_pca(session: "Session", scan: Scan, parsed: None) -> None:
+    with _active(session, scan):
+        session.compute_pca()
 
 
 def _take_mirror(session: "Session", scan: Scan) -> tuple[Content, Arrays] | None:
     return None if scan.symmetry is None else ({"at_mm": scan.symmetry.position_mm.tolist()}, {})
 
 
-def _give_mirror(session: "Session", scan: Scan, content: Content, arrays: Arrays) -> None:
-    active = session.scan
-    session.activate(scan)
-    session.mirror(points([content["at_mm"]])[0])
-    session.activate(active)
+def _parse_mirror(scan: Scan, content: Content, arrays: Arrays) -> tuple[float, float, float]:
+    (place,) = points([content["at_mm"]])
+    scan.volume.grid.require_inside(place, where=scan.name)
+    return place
+
+
+def _give_mirror(session: "Session", scan: Scan, place: tuple[float, float, float]) -> None:
+    with _active(session, scan):
+        session.mirror(place)
 
 
 def _take_features(session: "Session", scan: Scan) -> tuple[Content, Arrays] | None:
@@ -180,11 +222,13 @@ def _take_features(session: "Session", scan: Scan) -> tuple[Content, Arrays] | N
     return {"fingerprint": scan.features.fingerprint}, {}
 
 
-def _give_features(session: "Session", scan: Scan, content: Content, arrays: Arrays) -> None:
-    active = session.scan
-    session.activate(scan)
-    session.compute()
-    session.activate(active)
+def _parse_features(scan: Scan, content: Content, arrays: Arrays) -> str:
+    return str(content["fingerprint"])
+
+
+def _give_features(session: "Session", scan: Scan, fingerprint: str) -> None:
+    with _active(session, scan):
+        session.compute()
 
 
 def _take_follow_up(session: "Session", scan: Scan) -> tuple[Content, Arrays] | None:
@@ -192,23 +236,31 @@ def _take_follow_up(session: "Session", scan: Scan) -> tuple[Content, Arrays] | 
     return ({"rows": list(scan.follow_up_rows)}, {}) if scan.follow_up_rows else None
 
 
-def _give_follow_up(session: "Session", scan: Scan, content: Content, arrays: Arrays) -> None:
-    scan.follow_up_rows = tuple(dict(row) for row in content["rows"])
+def _parse_follow_up(scan: Scan, content: Content, arrays: Arrays) -> tuple[Content, ...]:
+    rows = tuple(dict(row) for row in content["rows"])
+    if not all(isinstance(v, str | int | float | bool) for row in rows for v in row.values()):
+        raise ValueError("follow-up is no table")
+    points([[row[axis] for axis in ("x_mm", "y_mm", "z_mm")] for row in rows])
+    return rows
+
+
+def _give_follow_up(session: "Session", scan: Scan, rows: tuple[Content, ...]) -> None:
+    scan.follow_up_rows = rows
     session.follow_up_changed.emit(scan)
 
 
 # Features come last among what is given when all scans are there: with an inline runner all that follows is done then.
 SCAN_PARTS: tuple[ScanPart, ...] = (
-    ScanPart("clicks", _take_clicks, _give_clicks),
-    ScanPart("used", _take_used, _give_used),
-    ScanPart("followup", _take_follow_up, _give_follow_up, "features"),
-    ScanPart("pca", _take_pca, _give_pca, "features"),
-    ScanPart("protected", _take_protected, _give_protected),
-    ScanPart("skipped", _take_skipped, _give_skipped),
-    ScanPart("strokes", _take_strokes, _give_strokes, "features"),
-    ScanPart("mirror", _take_mirror, _give_mirror, "features"),
-    ScanPart("origin", _take_origin, _give_origin, "restored"),
-    ScanPart("features", _take_features, _give_features, "restored"),
+    ScanPart("clicks", _take_clicks, _parse_clicks, _give_clicks),
+    ScanPart("used", _take_used, _parse_used, _give_used),
+    ScanPart("followup", _take_follow_up, _parse_follow_up, _give_follow_up, "features"),
+    ScanPart("pca", _take_pca, _nothing, _give_pca, "features"),
+    ScanPart("protected", _take_protected, _parse_strokes, _give_protected),
+    ScanPart("skipped", _take_skipped, _parse_skipped, _give_skipped),
+    ScanPart("strokes", _take_strokes, _parse_strokes, _give_strokes, "features"),
+    ScanPart("mirror", _take_mirror, _parse_mirror, _give_mirror, "features"),
+    ScanPart("origin", _take_origin, _parse_origin, _give_origin, "restored"),
+    ScanPart("features", _take_features, _parse_features, _give_features, "restored"),
 )
 
 
@@ -223,12 +275,22 @@ def _take_settings(session: "Session") -> tuple[Content, Arrays]:
     return {"share": session.share, "weights": mixer, "prior_mm": session.prior_mm, "active": active} | probe, {}
 
 
-def _give_settings(session: "Session", content: Content, arrays: Arrays) -> None:
-    session.share = float(content["share"])
-    session.weights = content["weights"]
-    session.prior_mm = content["prior_mm"]
-    session.kind = content["kind"] if content["kind"] is None else known_kind(content["kind"])
-    session.refine, session.train_on_all = bool(content["refine"]), bool(content["train_on_all"])
+def _parse_settings(content: Content, arrays: Arrays) -> Content:
+    share, prior, active = float(content["share"]), content["prior_mm"], content["active"]
+    if not 0 < share <= 1 or not (prior is None or 0 < float(prior) < float("inf")):
+        raise ValueError("settings out of range")
+    if not (active is None or isinstance(active, int)):
+        raise TypeError("no scan is active")
+    kind = None if content["kind"] is None else known_kind(content["kind"])
+    flags = {name: content[name] is True for name in ("refine", "train_on_all")}
+    weights = checked_weights(content["weights"])
+    return {"share": share, "weights": weights, "prior_mm": prior, "active": active, "kind": kind} | flags
+
+
+def _give_settings(session: "Session", settings: Content) -> None:
+    session.share, session.weights = settings["share"], settings["weights"]
+    session.prior_mm, session.kind = settings["prior_mm"], settings["kind"]
+    session.refine, session.train_on_all = settings["refine"], settings["train_on_all"]
 
 
 def _take_queries(session: "Session") -> tuple[Content, Arrays] | None:
@@ -242,20 +304,25 @@ def _take_queries(session: "Session") -> tuple[Content, Arrays] | None:
     return ({"queries": about}, arrays) if about else None
 
 
-def _give_queries(session: "Session", content: Content, arrays: Arrays) -> None:
+def _parse_queries(content: Content, arrays: Arrays) -> "dict[str, Query]":
     from coralbay_core.similarity.query import query_from
 
-    session.queries = {}
+    found = {}
     for number, about in enumerate(content["queries"]):
         own = {key.split(".", 1)[1]: rows for key, rows in arrays.items() if key.split(".", 1)[0] == str(number)}
         query = query_from(own, about)
-        session.queries[query.name] = query
+        found[query.name] = query
+    return found
+
+
+def _give_queries(session: "Session", queries: "dict[str, Query]") -> None:
+    session.queries = queries
     session.queries_changed.emit()
 
 
 SESSION_PARTS: tuple[SessionPart, ...] = (
-    SessionPart("settings", _take_settings, _give_settings),
-    SessionPart("queries", _take_queries, _give_queries),
+    SessionPart("settings", _take_settings, _parse_settings, _give_settings),
+    SessionPart("queries", _take_queries, _parse_queries, _give_queries),
 )
 
 
@@ -306,24 +373,60 @@ def _scan_state(scan: Scan, parts: dict[str, Content], arrays: dict[str, Arrays]
     return ScanState(scan.digest, scan.name, path.resolve().name, relative, scan.series, parts, arrays)
 
 
-def give_session(session: "Session", state: State, where: object) -> None:
-    """Restore what the session as a whole holds."""
-    for part in SESSION_PARTS:
-        if part.name in state.about:
-            _given(where, part.give, session, state.about[part.name], state.arrays.get(part.name, {}))
+@dataclass(frozen=True, eq=False)
+class Parsed:
+    """What a file says, checked against the scans that it is about: nothing of it can fail for what it is."""
+
+    session: dict[str, Any]
+    scans: tuple[tuple[Volume, str | None, dict[str, Any]], ...]
+
+    @property
+    def active(self) -> int | None:
+        return self.session.get("settings", {}).get("active")
 
 
-def give_scan(session: "Session", scan: Scan, state: ScanState, when: When, where: object) -> None:
-    """Restore what a scan holds, as far as its time has come."""
-    for part in SCAN_PARTS:
-        if part.when == when and part.name in state.parts:
-            _given(where, part.give, session, scan, state.parts[part.name], state.arrays.get(part.name, {}))
+def parse(state: State, volumes: list[Volume], where: object) -> Parsed:
+    """Check all that a file says.
+
+    Raises
+    ------
+    CoralBayError
+    """
+    about = {
+        part.name: _checked(where, part.parse, state.about[part.name], state.arrays.get(part.name, {}))
+        for part in SESSION_PARTS
+        if part.name in state.about
+    }
+    scans = []
+    for volume, entry in zip(volumes, state.scans, strict=True):
+        bare = Scan(volume)
+        parts = {
+            part.name: _checked(where, part.parse, bare, entry.parts[part.name], entry.arrays.get(part.name, {}))
+            for part in SCAN_PARTS
+            if part.name in entry.parts
+        }
+        scans.append((volume, entry.series, parts))
+    return Parsed(about, tuple(scans))
 
 
-def _given(where: object, give: Callable[..., None], *arguments: Any) -> None:
+def _checked(where: object, parse: Callable[..., Any], *content: Any) -> Any:
     try:
-        give(*arguments)
+        return parse(*content)
     except CoralBayError:
         raise
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise session_file.damaged(where, error) from error
+
+
+def give_session(session: "Session", parsed: Parsed) -> None:
+    """Restore what the session as a whole holds."""
+    for part in SESSION_PARTS:
+        if part.name in parsed.session:
+            part.give(session, parsed.session[part.name])
+
+
+def give_scan(session: "Session", scan: Scan, parts: dict[str, Any], when: When) -> None:
+    """Restore what a scan holds, as far as its time has come."""
+    for part in SCAN_PARTS:
+        if part.when == when and part.name in parts:
+            part.give(session, scan, parts[part.name])

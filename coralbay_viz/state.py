@@ -1,5 +1,6 @@
 """What a session knows about one scan: plain values, no behaviour beyond undo."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from coralbay_core.errors import InputError
 from coralbay_core.volume import Grid, LabelVolume, Volume
 
 from .layers import LABEL_SPACING_MM, overlay_grid, viewing_grid
@@ -21,6 +23,20 @@ if TYPE_CHECKING:
     from coralbay_core.symmetry import Midplane, SideBySide
 
 Point = tuple[float, float, float]
+Mixer = Mapping[int, float] | str | None
+
+
+def checked_weights(weights: Any) -> Mixer:
+    """Weights of strides as a dict of int to float, ``auto``, or None for equal ones; anything else is refused."""
+    if weights is None or weights == "auto":
+        return weights
+    try:
+        chosen = {int(stride): float(weight) for stride, weight in weights.items()}
+    except (AttributeError, TypeError, ValueError):
+        chosen = {}
+    if not chosen or not all(0 <= w < float("inf") for w in chosen.values()) or not any(chosen.values()):
+        raise InputError("unusable scale weights", found=weights, expected='e.g. {4: 1, 8: 0.5}, "auto" or None')
+    return chosen
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ def isolated_cache(tmp_path_factory):
     """Keep features out of the user's cache, and the user's features out of the tests; processes inherit it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CORALBAY_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("CORALBAY_STATE", str(tmp_path_factory.mktemp("state")))
         yield
 
 

@@ -2,45 +2,14 @@
 
 import numpy as np
 import pytest
+from made import CT_GRID, GRID, TISSUES, made_features, tissue_map, world
 
 from coralbay_core import geometry
 from coralbay_core.errors import InputError, MissingFileError, OutsideVolumeError
-from coralbay_core.features import FeatureMap, FeatureMaps
 from coralbay_core.probe import fit_probe, load_probe
 from coralbay_core.projection import pca_rgb
 from coralbay_core.similarity import heat_map, top_regions
 from coralbay_core.volume import Grid, LabelVolume
-
-SPL = np.array([[0, 0, -1, 0], [0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1.0]])
-GRID = Grid((96, 80, 64), geometry.translate((50, 60, -70)) @ SPL @ geometry.scale(1.5))
-CT_GRID = Grid((72, 100, 50), geometry.translate((49, 59, -69)) @ SPL @ geometry.scale((1.9, 1.1, 1.8)))
-TISSUES = {"left": (20, 40, 50), "right": (20, 40, 12), "top": (80, 40, 30)}
-
-
-def made_features(seed: int = 0, noise: float = 0.3, fingerprint: str = "made") -> FeatureMaps:
-    """Three blocks of tissue in a background, each with a direction of its own in feature space."""
-    rng = np.random.default_rng(seed)
-    directions = np.random.default_rng(99).normal(size=(4, 24))
-    kind = tissue_map()
-    stages = {}
-    for stride in (4, 8):
-        kinds = kind[stride // 2 :: stride, stride // 2 :: stride, stride // 2 :: stride]
-        data = directions[kinds] * 5 + 3 + noise * rng.normal(size=(*kinds.shape, 24))
-        stages[stride] = FeatureMap(stride, np.moveaxis(data, -1, 0).astype(np.float16), GRID.coarsen(stride))
-    body = np.ones(GRID.shape, bool)
-    body[:, :4] = False
-    return FeatureMaps(stages, GRID, body, "made", fingerprint)
-
-
-def tissue_map() -> np.ndarray:
-    kind = np.zeros(GRID.shape, int)
-    for value, center in enumerate(TISSUES.values(), 1):
-        kind[tuple(slice(c - 10, c + 10) for c in center)] = value
-    return kind
-
-
-def world(name: str) -> np.ndarray:
-    return GRID.to_world(TISSUES[name])
 
 
 def test_heat_lights_up_what_was_clicked():

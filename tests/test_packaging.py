@@ -45,7 +45,7 @@ def test_viz_commands_are_found(command):
 
 def test_all_is_what_a_user_wants():
     extras = PROJECT["optional-dependencies"]
-    assert extras["all"] == ["coralbay[dicom,itk,jupyter,napari,pretrain,tensorboard,umap]"]
+    assert extras["all"] == ["coralbay[cluster,dicom,itk,jupyter,library,napari,tensorboard,umap]"]
     assert {"napari", "jupyter", "umap", "dicom", "eva", "dev", "all"} == set(extras)
     assert not any(line.startswith("torch") and "=" in line.replace(">=", "") for line in PROJECT["dependencies"])
 

@@ -24,6 +24,8 @@ INLIER_MM = 30.0
 SCALES = (0.6, 1.6)
 MOST_DEGREES = 40.0
 FEWEST_INLIERS = 12
+# Of the matches that return: real pairs with a region in common had .23 or more, such without .10 or less.
+SMALLEST_SHARE = 0.15
 FEWEST_FOR_AFFINE = 40
 
 
@@ -65,11 +67,12 @@ def align(
     rng = np.random.default_rng(seed)
     here, there = _returning_pairs(source, target, weights, rng)
     affine, inside = _consensus(here, there, rng)
-    if inside.sum() < FEWEST_INLIERS:
+    fewest = max(FEWEST_INLIERS, int(np.ceil(SMALLEST_SHARE * len(here))))
+    if inside.sum() < fewest:
         raise CoralBayError(
             "scans cannot be aligned",
             found=f"{int(inside.sum())} of {len(here)} matches agree",
-            expected=f"at least {FEWEST_INLIERS}",
+            expected=f"at least {fewest}",
             hint="do they show the same part of the body? go on without a distance prior",
         )
     fit = _affine if inside.sum() >= FEWEST_FOR_AFFINE else _similarity

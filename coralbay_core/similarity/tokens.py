@@ -43,8 +43,8 @@ def token_stride(features: FeatureMaps) -> int:
 def body_tokens(features: FeatureMaps, weights: Mapping[int, float] | None = None) -> Tokens:
     """Rows of all cells of the body, about 12 mm apart.
 
-    The maps are interpolated as heat maps are, so that the product of such a row and one of `point_tokens` is what
-    `search` gives at the cell's center.
+    The maps are interpolated linearly, so the product of such a row and one of `point_tokens` is the mixed cosine that
+    the stages' own maps have at the cell's center.
     """
     stride = token_stride(features)
     grid = features.stages[stride].grid

@@ -96,12 +96,13 @@ def labelled_series(labels: LabelVolume, folder: Path, series: str | None = None
             "nothing to export", where=labels.path, found=f"values {values[:10]}", expected="labels above 0"
         )
     names = {value: labels.names.get(value) or f"label {value}" for value in values}
-    images = [_bare(image.path) for image in slices]
+    gap = float(np.linalg.norm(slices[1].position - slices[0].position))
+    images = [_bare(image.path, gap) for image in slices]
     return LabelledSeries(images, source.to_file(labels.data).transpose(2, 1, 0), source, names)
 
 
-def _bare(path: Path) -> Any:
-    """Header of an image with references and geometry alone."""
+def _bare(path: Path, gap_mm: float) -> Any:
+    """Header of an image with references and geometry alone; the thickness, where it is not told, is the gap."""
     pydicom = import_pydicom()
     known = pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=[*_REFERENCES, *_IMAGE])
     bare = pydicom.Dataset()
@@ -120,6 +121,8 @@ def _bare(path: Path) -> Any:
             expected="the identifiers that DICOM requires",
             hint="were they stripped? export NIfTI instead",
         )
+    if not bare.get("SliceThickness"):
+        bare.SliceThickness = gap_mm
     if "PatientID" not in bare:
         bare.PatientID = ""
     return bare
