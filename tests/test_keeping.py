@@ -87,7 +87,7 @@ def assert_same(found: Session, expected: Session) -> None:
     new, old = found.scans[0], expected.scans[0]
     np.testing.assert_array_equal(new.segmentation.data, old.segmentation.data)
     np.testing.assert_array_equal(new.probing.strokes.now.labels.data, old.probing.strokes.now.labels.data)
-    assert new.strokes.names == old.strokes.names
+    assert new.probing.strokes.now.names == old.probing.strokes.now.names
     np.testing.assert_array_equal(new.pca.shown, old.pca.shown)
     np.testing.assert_allclose(new.symmetry.counterpart_mm, old.symmetry.counterpart_mm)
     assert found.scans[1].origin is found.scans[0]
