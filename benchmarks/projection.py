@@ -1,7 +1,7 @@
 """UMAP of all cells of a scan from a sample: how well, how fast.
 
     make bench-projection
-    python benchmarks/projection.py [--ct ../shared/ct/labelled/totalseg_example/ct.nii.gz] [--cells 250000] [--threads 2]
+    python benchmarks/projection.py [--ct CT] [--cells 250000] [--threads 2]
 
 UMAP is fitted on a seeded sample of a scan's principal coordinates. Its own ``transform`` of cells that were not in the
 sample is what the fast ways are compared with, on the same cells: trustworthiness (scikit-learn), the share of each

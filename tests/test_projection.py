@@ -119,7 +119,10 @@ def hostile_files(good: bytes):
     yield "of another kind", packed(dict(header, __metadata__={"format": "cake 1", "cake": meta[kind]}))
     shorter = {key: value for key, value in header.items() if key != name}
     yield "tensor missing", packed(shorter)
-    yield "not finite", good[: 8 + length] + np.full(len(data) // 4, np.nan, np.float32).tobytes() + data[len(data) // 4 * 4 :]
+    yield (
+        "not finite",
+        good[: 8 + length] + np.full(len(data) // 4, np.nan, np.float32).tobytes() + data[len(data) // 4 * 4 :],
+    )
 
 
 def test_hostile_bases_are_refused_in_one_line(tmp_path):
@@ -234,6 +237,18 @@ def test_interpolation_between_nearest_samples():
 
     with torch.inference_mode():
         assert np.abs(learned(torch.from_numpy(points)).numpy() - wanted).mean() < 0.1
+
+
+@pytest.mark.parametrize(("samples", "nearest"), [(3, 4), (50, 4), (777, 4), (200, 1)])
+def test_the_nearest_are_the_nearest(samples, nearest):
+    rng = np.random.default_rng(samples)
+    sample, points = (rng.normal(size=(n, 5)).astype(np.float32) for n in (samples, 40))
+    number = np.arange(samples, dtype=np.float32)[:, None]
+    distance = ((points[:, None] - sample[None]) ** 2).sum(2)
+    order = np.argsort(distance, axis=1)[:, :nearest]
+    weight = 1 / np.take_along_axis(distance, order, 1)
+    wanted = (weight * order).sum(1) / weight.sum(1)
+    np.testing.assert_allclose(interpolate_nearest(sample, number, points, nearest)[:, 0], wanted, rtol=1e-3)
 
 
 @pytest.mark.slow
