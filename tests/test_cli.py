@@ -310,7 +310,12 @@ AT = ["--at", "0,0,0"]
         (["query", "{scan}/ct.nii.gz", "--at", "{click}", "--device", "bogus"], "unknown device"),
         (["query", "{scan}/ct.nii.gz", *AT, "--series", "1.2"], "no series"),
         (["project", "{scan}/ct.nii.gz"], "nothing to write"),
-        (["project", "{scan}/ct.nii.gz", "--method", "umap", "-o", "{tmp}/x.nii"], "not available yet"),
+        (["project", "{scan}/ct.nii.gz", "--components", "1,2", "-o", "{tmp}/x.nii"], "unreadable components"),
+        (["project", "{scan}/ct.nii.gz", "--components", "0,1,2", "-o", "{tmp}/x.nii"], "unreadable components"),
+        (["project", "{scan}/ct.nii.gz", "--clusters", "4", "-o", "{tmp}/x.nii"], "clusters need a number and a file"),
+        (["project", "{scan}/ct.nii.gz", "--save-basis", "{tmp}/b.npz"], "not a basis name"),
+        (["project", "{scan}/ct.nii.gz", "--basis", "{tmp}/b.safetensors", "-o", "{tmp}/x.nii"], "no such basis"),
+        (["project", "{scan}/ct.nii.gz", "--scatter", "{tmp}/x.txt"], "not a table name"),
         (["project", "{scan}/ct.nii.gz", "--method", "tsne", "-o", "{tmp}/x.nii"], "--method"),
         (["project", "{scan}/ct.nii.gz", "--png", "{tmp}/x.jpg"], "not a picture name"),
         (["embed", "{scan}/ct.nii.gz", "--roi", "900,900,900,950,950,950"], "region lies outside the volume"),
@@ -322,6 +327,14 @@ AT = ["--at", "0,0,0"]
         (["embed", "{scan}/ct.nii.gz", "--roi", "1,2,3", "-o", "{tmp}"], "6 numbers in mm"),
         (["probe", "fit", "{scan}/ct.nii.gz", "--labels", "{scan}/ct.nii.gz", "-o", "{tmp}/p.bin"], "not a probe name"),
         (["probe", "apply", "{scan}/ct.nii.gz", "{scan}/ct.nii.gz", "-o", "{tmp}/s.nii.gz"], "not a probe"),
+        (
+            ["probe", "fit", "{scan}/ct.nii.gz", "{scan}/ct.nii.gz", "--labels", "{scan}/strokes.nii.gz"]
+            + ["-o", "{tmp}/p.safetensors"],
+            "not one label map for each CT - found 1 for 2",
+        ),
+        (["probe", "suggest", "{tmp}/none.safetensors", "{scan}/ct.nii.gz", "--skip", "1,2"], "unreadable position"),
+        (["probe", "stats", "{scan}/strokes.nii.gz", "--csv", "{tmp}/t.txt"], "not a table name"),
+        (["probe", "stats", "{scan}/nothing.nii.gz"], "no such file"),
         (["probe", "apply", "{tmp}/none.safetensors", "{scan}/ct.nii.gz", "-o", "{tmp}/s.nii.gz"], "no such probe"),
     ],
 )

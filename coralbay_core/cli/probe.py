@@ -232,8 +232,8 @@ def suggest(
     from ..probe import load_probe, suggest_next
     from ..volume_io import load_labels
 
-    fitted = load_probe(probe)
     skipped = options.points(skip, "--skip")
+    fitted = load_probe(probe)
     volume = open_ct(ct, series)
     painted = np.zeros((0, 3))
     if labels is not None:

@@ -25,7 +25,8 @@ _EXAMPLES_A_LOOK, _MOST_LOOKS = 8, 8
 _FOR_LOOKS = 500
 _RIDGE = 0.1
 _LOGISTIC_C = 0.1
-_NEAREST = 3
+# More examples of a class cost time and change little.
+_NEAREST, _MOST_NEIGHBOURS = 3, 100
 _HIDDEN, _STEPS, _RATE, _DECAY = 64, 150, 0.01, 0.1
 
 
@@ -77,9 +78,13 @@ def logistic(examples: Examples, seed: int) -> Classifier:
 
 
 def knn(examples: Examples, seed: int) -> Classifier:
-    """Distance to the nearest three examples of each class, in the body's metric."""
-    metric = examples.metric
-    return Neighbours(examples.split(metric), examples.descriptors @ metric, examples.target.astype(np.int32), _NEAREST)
+    """Distance to the nearest three examples of each class, in the body's metric; a hundred of a class at most."""
+    metric, target = examples.metric, examples.target
+    rng = np.random.default_rng(seed)
+    own = (rng.permutation(np.flatnonzero(target == c)) for c in range(int(target.max()) + 1))
+    kept = np.sort(np.concatenate([rows[:_MOST_NEIGHBOURS] for rows in own]))
+    known = examples.descriptors[kept] @ metric
+    return Neighbours(examples.split(metric), known, target[kept].astype(np.int32), _NEAREST)
 
 
 def mlp(examples: Examples, seed: int) -> Classifier:

@@ -26,7 +26,7 @@ SPREADS: tuple[Spread, ...] = ("neighbours", "network")
 FIT_CELLS = 5000
 NEIGHBOURS = 15
 NEAREST = 4
-_BLOCK = 2048
+_BLOCK = 1024
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,16 +191,15 @@ def interpolate_nearest(
     """
     known, target = torch.from_numpy(sample), torch.from_numpy(values)
     half = 0.5 * (known**2).sum(1)
-    parts = [_interpolated(known, half, target, block, nearest) for block in torch.from_numpy(points).split(_BLOCK)]
+    parts = []
+    for block in torch.from_numpy(points).split(_BLOCK):
+        # Half the squared distance, less what all samples share.
+        distance = torch.addmm(half, block, known.T, alpha=-1)
+        closest = distance.topk(min(nearest, len(known)), largest=False).indices
+        square = (known[closest] - block[:, None]).pow(2).sum(2)
+        weight = 1 / square.clamp_min(1e-8)
+        parts.append((weight[..., None] * target[closest]).sum(1) / weight.sum(1, keepdim=True))
     return torch.cat(parts).numpy()
-
-
-def _interpolated(known: Tensor, half: Tensor, target: Tensor, block: Tensor, nearest: int) -> Tensor:
-    # Half the squared distance, less what all samples share.
-    closest = torch.addmm(half, block, known.T, alpha=-1).topk(min(nearest, len(known)), largest=False).indices
-    square = (known[closest] - block[:, None]).pow(2).sum(2)
-    weight = 1 / square.clamp_min(1e-8)
-    return (weight[..., None] * target[closest]).sum(1) / weight.sum(1, keepdim=True)
 
 
 def train_regressor(
