@@ -1,5 +1,9 @@
 """What the feature engine does beside computing: memory, priority, estimates, compact form, linear functions."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -106,6 +110,39 @@ def test_budget_is_what_is_free_or_less(monkeypatch, tmp_path):
     assert memory.budget(cpu).host_bytes > 10**8
     (tmp_path / "limit").write_text("1")  # a container that is full
     assert memory.budget(cpu).host_bytes == 0
+
+
+_LARGE = """
+import resource, sys, tempfile
+import numpy as np
+sys.path[:0] = [{tests!r}]
+from encoders import PoolingEncoder
+from test_extract import SPL
+from coralbay_core import geometry
+from coralbay_core.pipeline import features_for
+from coralbay_core.store import FeatureStore
+from coralbay_core.volume import Grid, Volume
+
+shape = (1000, 512, 512)
+y, x = np.ogrid[:512, :512]
+data = np.full(shape, -1000, np.int16)
+data[:, ((y - 256) / 170) ** 2 + ((x - 256) / 230) ** 2 < 1] = 40
+volume = Volume(data, Grid(shape, SPL @ geometry.scale((1.0, 0.75, 0.75))))
+features_for(Volume(data[:70, :70, :70], Grid((70, 70, 70), volume.affine)), PoolingEncoder(), store=False)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+with tempfile.TemporaryDirectory() as folder:
+    maps = features_for(volume, PoolingEncoder(128, 96), store=FeatureStore(folder), memory_bytes=10**9)
+    point = volume.grid.to_world((500, 256, 256))
+    assert abs(maps.at(point)[4] - 0.52) < 1e-3
+print(1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before))
+"""
+
+
+@pytest.mark.slow
+def test_a_large_scan_takes_less_than_a_gigabyte_beside_itself():
+    code = _LARGE.format(tests=str(Path(__file__).parent))
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(printed.stdout) < 1e9
 
 
 # --- what is first, and what is ahead
