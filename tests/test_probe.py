@@ -24,7 +24,6 @@ from coralbay_core.probe import (
     suggest_next,
 )
 from coralbay_core.probe.classifiers import Linear
-from coralbay_core.probe.solvers import body_metric
 from coralbay_core.tokens import descriptor_slabs, joint_maps, linear_maps
 from coralbay_core.volume import LabelVolume, Volume
 
@@ -77,7 +76,7 @@ def test_the_metric_of_the_body_makes_its_cells_round(features):
     examples = gather(features, strokes((1, 2, 3)))
     inside = features.body_at(4)
     cells = joint_descriptors(features, features.finest.grid.to_world(np.argwhere(inside)))
-    spread = np.cov((cells @ body_metric(examples)).T)
+    spread = np.cov((cells @ examples.metric).T)
     ends = np.linalg.eigvalsh(spread)
     before = np.linalg.eigvalsh(np.cov(cells.T))
     assert ends[-1] < 1.2
