@@ -54,6 +54,13 @@ class Tiling:
     step: int = 96
 
 
+WHOLE = Tiling(tile=8192, step=8192)
+"""One pass over the whole body: larger than any scan, and cut to its size."""
+
+WHOLE_SUFFIX = ":whole"
+"""After the name of a model: its features in one pass instead of windows."""
+
+
 class Encoder(Protocol):
     """A frozen network that maps crops of a preprocessed CT to feature maps.
 
@@ -204,6 +211,14 @@ def _turn(codes: tuple[str, ...]) -> tuple[list[int], list[int]]:
     """Axis order and flipped axes that turn an S, P, L tensor to `codes`."""
     order = [next(i for i, ours in enumerate(AXIS_CODES) if code in (ours, _OPPOSITE[ours])) for code in codes]
     return order, [i for i, code in enumerate(codes) if code != AXIS_CODES[order[i]]]
+
+
+def in_one_pass(encoder: SwinEncoder) -> SwinEncoder:
+    """The encoder, told to see the whole body at once; its features are others than those of windows, and kept apart."""
+    encoder.tiling = WHOLE
+    encoder.name += WHOLE_SUFFIX
+    encoder.fingerprint += "-whole"
+    return encoder
 
 
 def check_strides(encoder: Encoder, strides: Collection[int]) -> tuple[int, ...]:

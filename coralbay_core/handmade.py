@@ -11,15 +11,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .encoder import Preprocessing, Stage, Tiling, resolve_device
+from .encoder import WHOLE, Preprocessing, Stage, resolve_device
 
 VERSION = 1
 """Raise it when the features of an encoder change: probes and caches are then told apart."""
 
 STRIDES = (4, 8, 16)
 OFFSETS_MM = (24.0, 48.0)
-# Larger than any scan, so that the lattice has one tile; a multiple of every stride.
-_WHOLE_SCAN = Tiling(tile=8192, step=8192)
 
 
 class HandmadeEncoder:
@@ -38,7 +36,7 @@ class HandmadeEncoder:
     notice: str = ""
     ignored: tuple[str, ...] = ()
     precision = torch.float32
-    tiling = _WHOLE_SCAN
+    tiling = WHOLE
 
     def __init__(
         self, name: str, describe: Callable[[Tensor, Tensor, int, float], Tensor], channels: int, device: str = "auto"

@@ -16,7 +16,7 @@ from .cards import WITHOUT_WEIGHTS
 from .checkpoints import SUFFIXES, Mapped, infer_config, map_keys, read_tensors
 from .checkpoints.keys import shortened
 from .compact import SUFFIX, CompactBasis, CompactEncoder
-from .encoder import Encoder, Preprocessing, SwinEncoder, Tiling
+from .encoder import WHOLE_SUFFIX, Encoder, Preprocessing, SwinEncoder, Tiling, in_one_pass
 from .errors import MissingFileError, WeightsError
 from .swin3d import Swin3D
 
@@ -35,7 +35,8 @@ def load_encoder(
 ) -> Encoder:
     """An encoder by the name of its card, or from a checkpoint of the SwinUNETR family.
 
-    ``NAME:compact`` gives the same features in fewer numbers (`compact`), where such a form was made.
+    ``NAME:compact`` gives the same features in fewer numbers (`compact`), where such a form was made; ``NAME:whole``
+    sees the whole body in one pass instead of in windows.
 
     Three names have no weights and need none: ``hu-patch`` and ``hu-context`` (see `handmade`), and ``random``, the
     network of the default model with random weights.
@@ -68,10 +69,13 @@ def load_encoder(
     What is said here takes precedence over the card.
     """
     said = {"merging": merging, "axis_codes": axis_codes, "spacing_mm": spacing_mm, "window_hu": window_hu}
+    more: dict[str, Any] = {"device": device, "precision": precision, "card": card, "part": part, **said}
     if str(name_or_path).endswith(SUFFIX):
         full = str(name_or_path).removesuffix(SUFFIX)
-        more: dict[str, Any] = {"device": device, "precision": precision, "card": card, "part": part, **said}
         return CompactEncoder(load_encoder(full, **more), CompactBasis.load(basis_path(full)))
+    if str(name_or_path).endswith(WHOLE_SUFFIX):
+        windows = load_encoder(str(name_or_path).removesuffix(WHOLE_SUFFIX), **more)
+        return in_one_pass(windows) if isinstance(windows, SwinEncoder) else windows
     if str(name_or_path) in WITHOUT_WEIGHTS:
         _require_nothing_said(str(name_or_path), said | {"card": card, "part": part})
         return _without_weights(str(name_or_path), device, precision)

@@ -308,3 +308,13 @@ def test_a_model_by_name_before_it_is_fetched(tmp_path, monkeypatch):
 
 def test_verify_weights_that_ship():
     assert verify_weights("coralbay-mini").against == "the sha256 of the card"
+
+
+def test_one_pass_over_the_whole_body():
+    windows, whole = load_encoder("coralbay-mini", device="cpu"), load_encoder("coralbay-mini:whole", device="cpu")
+    assert whole.name == "coralbay-mini:whole"
+    assert whole.fingerprint != windows.fingerprint
+    assert whole.tiling.tile > 1000
+    assert load_encoder("hu-patch:whole", device="cpu").name == "hu-patch"
+    with pytest.raises(WeightsError, match="unknown model"):
+        load_encoder("nothing:whole")
