@@ -214,7 +214,7 @@ def _turn(codes: tuple[str, ...]) -> tuple[list[int], list[int]]:
 
 
 def in_one_pass(encoder: SwinEncoder) -> SwinEncoder:
-    """The encoder, told to see the whole body at once; its features are others than those of windows, and kept apart."""
+    """The encoder, told to see the whole body at once. Its features differ from those of windows and are kept apart."""
     encoder.tiling = WHOLE
     encoder.name += WHOLE_SUFFIX
     encoder.fingerprint += "-whole"
