@@ -76,9 +76,10 @@ def on_landmarks(pairs: list[tuple[Case, Case, Alignment]], features: dict[str, 
     row("the alignment alone", np.concatenate(alone), np.ones(1, bool), hit=False)
     for prior in PRIORS_MM:
         errors, confirmed = [], []
-        for first, second, _ in pairs:
+        for first, second, alignment in pairs:
             places = [Landmark(n, tuple(p)) for n, p in first.landmarks.items()]
-            found = propagate(places, features[first.name], features[second.name], prior_mm=prior)
+            both = features[first.name], features[second.name]
+            found = propagate(places, *both, prior_mm=prior, alignment=alignment)
             for place, match in zip(places, found.matches, strict=True):
                 errors.append(np.linalg.norm(match.position_mm - second.landmarks[place.name]))
                 confirmed.append(match.confirmed)
@@ -90,10 +91,11 @@ def on_structures(pairs: list[tuple[Case, Case, Alignment]], features: dict[str,
     print("| | inside | mean distance, mm | inside, of confirmed | confirmed |\n|---|---|---|---|---|")
     for prior in PRIORS_MM:
         errors, confirmed = [], []
-        for first, second, _ in pairs:
+        for first, second, alignment in pairs:
             for name in first.shared_with(second):
                 places = [Landmark(name, tuple(click)) for click in first.clicks(name, CLICKS)]
-                found = propagate(places, features[first.name], features[second.name], prior_mm=prior)
+                both = features[first.name], features[second.name]
+                found = propagate(places, *both, prior_mm=prior, alignment=alignment)
                 errors += [distance_to(second, name, match.position_mm) for match in found.matches]
                 confirmed += [match.confirmed for match in found.matches]
         row("no prior" if prior is None else f"prior {prior:g} mm", np.array(errors), np.array(confirmed), hit=True)

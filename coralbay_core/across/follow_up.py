@@ -58,6 +58,7 @@ def propagate(
     *,
     weights: Mapping[int, float] | None = None,
     prior_mm: float | None = None,
+    alignment: Alignment | None = None,
     progress: Progress | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> FollowUp:
@@ -72,13 +73,18 @@ def propagate(
     weights : mapping of int to float, optional
         Of the strides.
     prior_mm : float, optional
-        Width of a distance prior around where a rough alignment of the two scans (`align`) expects each.
+        Width of a distance prior around where a rough alignment of the two scans expects each.
+    alignment : Alignment, optional
+        Of the baseline to the follow-up; by default that of `align`.
     progress, cancelled : callable, optional
         Called between landmarks; when `cancelled()` is true, `Cancelled` is raised.
     """
     for landmark in landmarks:
         baseline.grid.require_inside(landmark.position_mm, where=landmark.name)
-    alignment = None if prior_mm is None else align(baseline, follow_up, weights=weights)
+    if prior_mm is None:
+        alignment = None
+    elif alignment is None:
+        alignment = align(baseline, follow_up, weights=weights)
     matches = []
     for number, landmark in enumerate(landmarks):
         if progress:

@@ -58,8 +58,10 @@ def match(
     source, target = features_of(first, encoder, strides), features_of(second, encoder, strides)
     if mixer == "auto":
         raise InputError("auto is for one query", where="--weights", hint="give weights such as 4=1,8=1,16=1")
-    prior = _usable_prior(prior_mm, source, target)
-    found = propagate(places, source, target, weights=mixer, prior_mm=prior, progress=Progress("matches"))
+    prior, alignment = _usable_prior(prior_mm, source, target)
+    found = propagate(
+        places, source, target, weights=mixer, prior_mm=prior, alignment=alignment, progress=Progress("matches")
+    )
     rows = list(found.rows())
     written = _written(out, rows, first, second, encoder, weights=mixer, prior_mm=prior)
     emit(
@@ -88,18 +90,19 @@ def _places(landmarks: Path | None, at: list[str] | None) -> "list[Landmark]":
     return [*(read_landmarks(landmarks) if landmarks else []), *x]
 
 
-def _usable_prior(wanted: float | None, source: Any, target: Any) -> float | None:
+def _usable_prior(wanted: float | None, source: Any, target: Any) -> "tuple[float | None, Alignment | None]":
     """The prior's width; the default is given up, with a note, where the scans cannot be aligned."""
     from ..across import align
 
-    if wanted is not None:
-        return wanted or None
+    if wanted == 0:
+        return None, None
     try:
-        align(source, target)
+        return DEFAULT_PRIOR_MM if wanted is None else wanted, align(source, target)
     except CoralBayError as error:
+        if wanted is not None:
+            raise
         note(f"{error}; matched without a prior")
-        return None
-    return DEFAULT_PRIOR_MM
+        return None, None
 
 
 def _written(out: Path | None, rows: list[dict[str, Any]], first: Any, second: Any, encoder: Any, **more: Any) -> Any:

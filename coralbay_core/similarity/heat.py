@@ -1,7 +1,7 @@
 """Heat maps."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -39,7 +39,7 @@ class HeatMap:
     data: NDArray[np.float32]
     grid: Grid
     features: FeatureMaps
-    weights: Mapping[int, float]
+    weights: Mapping[int, float] = field(default_factory=dict)
 
     @property
     def inside(self) -> NDArray[np.bool_]:
