@@ -13,9 +13,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from .errors import InputError
+from .plain import MILLIONTHS, plain
 from .store import content_digest
 from .volume import LabelVolume, Volume
 
@@ -42,7 +41,7 @@ def provenance(
         "scans": [scan_digest(scan) for scan in scans],
         "model": model,
         "fingerprint": fingerprint,
-        "parameters": {key: plain(value) for key, value in parameters.items() if value is not None},
+        "parameters": {key: plain(value, MILLIONTHS) for key, value in parameters.items() if value is not None},
     }
     return {key: value for key, value in content.items() if value is not None}
 
@@ -80,17 +79,6 @@ def write_provenance(path: Path, content: Mapping[str, Any]) -> Path:
     finally:
         temporary.unlink(missing_ok=True)
     return target
-
-
-def plain(value: Any) -> Any:
-    """The same as JSON holds it; floats are rounded to a millionth."""
-    if isinstance(value, np.ndarray | np.generic):
-        return plain(value.tolist())
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    return round(value, 6) if isinstance(value, float) else value
 
 
 def _versions() -> dict[str, str]:

@@ -44,8 +44,8 @@ def evaluate(
     if not data and not phantom:
         raise InputError("nothing to measure on", expected="--data DIR, or the phantom")
     from ..evaluate import find, headline_lines, measure, open_cases, open_methods, published_models, write_report
-    from ..evaluate.records import plain
     from ..evaluate.run import check_tasks
+    from ..plain import MILLIONTHS, plain
 
     chosen = check_tasks(None if tasks is None else tasks.split(","))
     here, absent = published_models()
@@ -65,7 +65,7 @@ def evaluate(
         as_json=as_json,
         inputs={"data": data, "models": [m.name for m in methods if not m.is_baseline], "tasks": chosen, "seed": seed},
         outputs=written,
-        results=plain(asdict(findings)),
+        results=plain(asdict(findings), MILLIONTHS),
         lines=headline_lines(findings),
     )
 

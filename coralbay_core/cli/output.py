@@ -3,11 +3,11 @@
 import json
 import sys
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import typer
+
+from ..plain import plain
 
 
 def emit(
@@ -23,7 +23,7 @@ def emit(
     outputs = {name: path for name, path in (outputs or {}).items() if path is not None}
     if as_json:
         content = {"command": command, "inputs": inputs, "outputs": outputs, "results": results}
-        typer.echo(json.dumps(_plain(content), indent=2))
+        typer.echo(json.dumps(plain(content), indent=2))
         return
     for line in lines:
         typer.echo(line)
@@ -67,18 +67,3 @@ class Progress:
         if quarters > self._quarters:
             self._quarters = quarters
             typer.echo(f"{self.what}: {done}/{total}", err=True)
-
-
-def _plain(value: Any) -> Any:
-    """The same with what JSON knows: numpy and paths turned, NaN and infinity to null."""
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, np.generic):
-        return _plain(value.item())
-    if isinstance(value, float):
-        return value if np.isfinite(value) else None
-    return str(value) if isinstance(value, Path) else value

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from ..plain import MILLIONTHS, plain
 
 
 @dataclass(frozen=True)
@@ -31,22 +31,7 @@ class Record:
     def as_line(self) -> str:
         """The record as JSON; what is not finite becomes null."""
         content = {"task": self.task, "method": self.method, "domain": self.domain, **self.keys, "values": self.values}
-        return json.dumps(plain(content), allow_nan=False)
-
-
-def plain(value: Any) -> Any:
-    """The same with what JSON knows."""
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray):
-        return plain(value.tolist())
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    if isinstance(value, np.generic):
-        return plain(value.item())
-    if isinstance(value, float):
-        return round(value, 6) if np.isfinite(value) else None
-    return str(value) if isinstance(value, Path) else value
+        return json.dumps(plain(content, MILLIONTHS), allow_nan=False)
 
 
 def write_whole(path: Path, content: str | bytes) -> Path:
@@ -59,7 +44,7 @@ def write_whole(path: Path, content: str | bytes) -> Path:
 
 def write_lines(path: Path, head: dict[str, Any], records: Iterable[Record]) -> Path:
     """JSON lines: first one that says where the others come from, then a record each."""
-    lines = [json.dumps(plain({"about": head}), allow_nan=False), *(record.as_line() for record in records)]
+    lines = [json.dumps(plain({"about": head}, MILLIONTHS), allow_nan=False), *(record.as_line() for record in records)]
     return write_whole(path, "\n".join(lines) + "\n")
 
 

@@ -6,10 +6,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..plain import MILLIONTHS, plain
 from .html import page
 from .pictures import pictures
 from .plots import plots
-from .records import plain, write_lines, write_whole
+from .records import write_lines, write_whole
 from .run import Evaluation
 from .summary import Differences, Estimate, Summary, chance, compare, summarize
 from .tables import DOMAINS, HEADLINE, Table, counted, make_table, markdown, reading, sections
@@ -93,7 +94,7 @@ def write_report(evaluation: Evaluation, folder: Path, findings: Findings | None
         {"Plots": drawn, "Best and worst cases": shown},
         models=findings.models,
         lines=findings.lists(),
-        about=json.dumps(plain(findings.about), indent=1),
+        about=json.dumps(plain(findings.about, MILLIONTHS), indent=1),
     )
     return {
         "lines": write_lines(folder / "results.jsonl", findings.about, evaluation.records),
@@ -112,7 +113,7 @@ def as_markdown(findings: Findings) -> str:
 
 def summary_json(findings: Findings) -> str:
     """All numbers and where they come from; `read_findings` reads it."""
-    return json.dumps(plain(asdict(findings)), indent=1, allow_nan=False) + "\n"
+    return json.dumps(plain(asdict(findings), MILLIONTHS), indent=1, allow_nan=False) + "\n"
 
 
 def read_findings(path: Path) -> Findings:

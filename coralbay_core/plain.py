@@ -1,0 +1,32 @@
+"""Values as JSON knows them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+MILLIONTHS = 6
+"""Digits for what people read and files keep."""
+
+
+def plain(value: Any, digits: int | None = None) -> Any:
+    """The same with what JSON knows: arrays, numpy's numbers and paths turned, NaN and infinity to None.
+
+    Parameters
+    ----------
+    value : object
+    digits : int, optional
+        After the point, to which floats are rounded.
+    """
+    if isinstance(value, np.ndarray | np.generic):
+        return plain(value.tolist(), digits)
+    if isinstance(value, Mapping):
+        return {str(key): plain(item, digits) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item, digits) for item in value]
+    if isinstance(value, float):
+        if not np.isfinite(value):
+            return None
+        return value if digits is None else round(value, digits)
+    return str(value) if isinstance(value, Path) else value
