@@ -82,9 +82,8 @@ def _interpolated(values: Tensor, source: Grid, target: Grid, part: slice = slic
     if source == target:
         return values[:, part]
     z, y, x = (torch.from_numpy(matrix) for matrix in _matrices(source, target))
-    result = values @ x.T
-    result = y @ result
-    return torch.tensordot(z[part], result, ([1], [1])).movedim(0, 1).contiguous()
+    planes = (y @ (values @ x.T)).flatten(2)
+    return (z[part] @ planes).view(len(values), -1, *target.shape[1:])
 
 
 def _matrices(source: Grid, target: Grid) -> list[NDArray[np.float32]]:

@@ -12,7 +12,7 @@ from ..errors import InputError
 from ..features import FeatureMaps
 from ..volume import LabelVolume
 
-MAX_VOXELS_PER_CLASS = 2000
+MAX_VOXELS_PER_CLASS = 1000
 _BODY_CELLS = 3000
 
 
