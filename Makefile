@@ -76,8 +76,9 @@ bench-dense: $(STAMP) ## Dense features against MONAI's sliding window, seams, a
 bench-interactive: $(STAMP) ## What a user waits for, on features of a whole CT
 	$(PYTHON_VENV) benchmarks/interactive.py $(ARGS)
 
-bench-probe: $(STAMP) ## Kinds of probes, refinement, suggestions, speed (ARGS="speed")
-	$(PYTHON_VENV) benchmarks/probe.py $(ARGS)
+PART := kinds refine suggest speed
+bench-probe: $(STAMP) ## How good and how fast probes are, half an hour (PART=speed for one table: kinds, refine, suggest, speed)
+	for part in $(PART); do $(PYTHON_VENV) benchmarks/probe.py $$part --data "$(DATA)" $(ARGS) || exit 1; done
 
 bench-projection: $(STAMP) ## UMAP's shortcuts against its own transform (ARGS="--ct CT")
 	$(PYTHON_VENV) benchmarks/projection.py $(ARGS)

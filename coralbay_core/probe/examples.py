@@ -13,7 +13,7 @@ from ..errors import InputError
 from ..features import FeatureMaps
 from ..volume import LabelVolume
 
-MAX_VOXELS_PER_CLASS = 2000
+MAX_VOXELS_PER_CLASS = 1000
 FLOOR = 0.1
 """Share of the mean variance that is added to every direction of the body's covariance: those in which nothing varies
 would count for everything otherwise."""

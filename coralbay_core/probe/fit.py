@@ -15,7 +15,7 @@ from .model import Probe
 from .solvers import KINDS, SOLVERS, Kind
 
 DEFAULT_KIND: Kind = "discriminant"
-_FOLDS = 3
+_FOLDS = 3  # one of so many parts of the labels is left out to see how sure scores are
 
 
 def fit_probe(features: FeatureMaps, labels: LabelVolume, *, kind: Kind = DEFAULT_KIND, seed: int = 0) -> Probe:
@@ -92,18 +92,19 @@ def _sharpness(classifier: Classifier, examples: Examples, kind: Kind, seed: int
     if np.bincount(target).min() < 2:
         # One example of a class cannot be left out: scores that span a few units are as good a guess as any.
         return float(3 / max(np.ptp(classifier.at(examples.descriptors), axis=1).mean(), 1e-6))
-    scores = np.empty((len(target), classifier.classes), np.float32)
-    # Within each class in turn, so that every class stays in every training part.
-    fold = np.empty(len(target), int)
-    for c in range(classifier.classes):
-        fold[target == c] = np.arange((target == c).sum()) * _FOLDS // max(_FOLDS, int((target == c).sum()))
-    for part in range(_FOLDS):
-        left_out = fold == part
-        if left_out.any():
-            trained = SOLVERS[kind](_subset(examples, ~left_out), seed)
-            assert isinstance(trained, Linear)
-            scores[left_out] = trained.at(examples.descriptors[left_out])
-    return _likeliest(scores, target, examples.balance)
+    left_out = _last_part(target)
+    trained = SOLVERS[kind](_subset(examples, ~left_out), seed)
+    assert isinstance(trained, Linear)
+    return _likeliest(trained.at(examples.descriptors[left_out]), target[left_out], examples.balance[left_out])
+
+
+def _last_part(target: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """The last third of the examples of each class, one at least: on the whole a piece of a stroke, or other slices."""
+    left_out = np.zeros(len(target), bool)
+    for c in range(int(target.max()) + 1):
+        own = np.flatnonzero(target == c)
+        left_out[own[-max(1, len(own) // _FOLDS) :]] = True
+    return left_out
 
 
 def _subset(examples: Examples, kept: NDArray[np.bool_]) -> Examples:

@@ -25,6 +25,8 @@ WINDOW_MM = 6.0
 NOISE_HU = 20.0
 # How much one voxel's HU count beside the features; below 1, as HU are not independent of what the features saw.
 STRENGTH = 0.4
+# HU further from a class than this many spreads speak against it no more: gas at the skin says little of the colon.
+OUTLIER = 2.5
 _WORKING_STRIDE = 2
 _LEAST = 1e-4
 
@@ -97,7 +99,7 @@ def _smooth(values: NDArray, sigma: NDArray) -> NDArray[np.float32]:
 
 
 def _log_likelihood(hu: NDArray, mean: NDArray, spread: NDArray) -> NDArray[np.float32]:
-    distance = (hu - mean) / spread
+    distance = np.clip((hu - mean) / spread, -OUTLIER, OUTLIER)
     return np.asarray(-STRENGTH * (0.5 * distance**2 + np.log(spread)), np.float32)
 
 

@@ -22,7 +22,7 @@ _FROM_BODY = 0.5
 # Examples that a class needs for each look, and how many looks it may have.
 _EXAMPLES_A_LOOK, _MOST_LOOKS = 8, 8
 # k-means is fitted on this many examples of a class.
-_FOR_LOOKS = 500
+_FOR_LOOKS = 300
 _RIDGE = 0.1
 _LOGISTIC_C = 0.1
 # More examples of a class cost time and change little.
@@ -131,23 +131,29 @@ def _looks(examples: Examples, seed: int) -> tuple[NDArray[np.intp], NDArray[np.
     count = np.clip(np.bincount(target) // _EXAMPLES_A_LOOK, 1, _MOST_LOOKS)
     if count.max() == 1:
         return target, np.arange(len(count), dtype=np.int32)
-    projected = examples.descriptors @ examples.metric
+    metric = examples.metric
     look, owner = np.empty(len(target), np.intp), list[int]()
     for c, looks in enumerate(count):
         own = np.flatnonzero(target == c)
-        found = _kmeans(projected[own], int(looks), seed) if looks > 1 else np.zeros(len(own), np.intp)
+        found = _split(examples.descriptors[own], metric, int(looks), seed)
         look[own] = len(owner) + found
         owner += [c] * (int(found.max()) + 1)
     return look, np.array(owner, np.int32)
 
 
-def _kmeans(x: NDArray, count: int, seed: int) -> NDArray[np.intp]:
-    """Cluster of each row, numbered without gaps."""
+def _split(x: NDArray, metric: NDArray, count: int, seed: int) -> NDArray[np.intp]:
+    """k-means cluster of each row in a metric, numbered without gaps."""
     from sklearn.cluster import KMeans
 
+    if count == 1:
+        return np.zeros(len(x), np.intp)
     sample = x[np.random.default_rng(seed).permutation(len(x))[:_FOR_LOOKS]]
-    found = KMeans(count, n_init=1, max_iter=30, random_state=seed).fit(sample).predict(x)
-    return np.unique(found, return_inverse=True)[1]
+    found = KMeans(count, n_init=1, max_iter=30, random_state=seed).fit_predict(sample @ metric)
+    centers = np.stack([sample[found == k].mean(0) for k in np.unique(found)])
+    # The nearest center in the metric, without projecting all rows.
+    rows = metric @ (metric.T @ centers.T)
+    nearest = (x @ rows - 0.5 * (centers.T * rows).sum(0)).argmax(1)
+    return np.unique(nearest, return_inverse=True)[1]
 
 
 def _gaussian(examples: Examples, means: NDArray, covariance: NDArray) -> Linear:
