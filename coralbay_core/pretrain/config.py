@@ -273,6 +273,8 @@ class PretrainConfig:
         Folder of the run.
     name : str
         Of the weights.
+    init : str
+        Weights to begin with, as ``--model`` takes them; empty for random ones. Heads always begin at random.
     seed : int
     steps : int or "auto"
         Updates; ``auto`` takes them from `minutes`.
@@ -301,6 +303,7 @@ class PretrainConfig:
     data: str = ""
     output: str = ""
     name: str = "encoder"
+    init: str = ""
     seed: int = 0
     steps: int | Auto = "auto"
     minutes: float = 0.0
