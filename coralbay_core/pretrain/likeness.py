@@ -4,13 +4,13 @@ Three descriptors of a cell, each a unit vector whose channels were standardised
 product does with an encoder's maps; an inner product is then a likeness.
 
 - *Tissue*: a soft histogram of HU in boxes of one and of three cells. Two livers are alike wherever they lie.
-- *Surroundings*: shares of air, fat, soft tissue and dense matter in boxes at 26 offsets of 24 mm and of 48 mm. Mean HU in
-  the same boxes is worse: 50 % of fat and bone have the mean of muscle (docs/pretraining.md).
+- *Surroundings*: shares of air, fat, soft tissue and dense matter in boxes at 26 offsets of 24 mm and of 48 mm. Mean
+  HU in the same boxes is worse: fat and bone together have the mean of muscle (docs/pretraining.md).
 - *Place*: waves over the box of the body, whose inner product falls with the distance. It means something within a
   patient; of two patients it compares how far along the scans a cell lies.
 
-No single one of them tells organs apart; their mean, as a target, does it better than anything hand-made in
-`coralbay evaluate` (docs/pretraining.md), and a network that sees crops learns to give it without seeing the whole body.
+No single one of them tells organs apart as well as their mean does, and a network that sees crops learns to give it
+without seeing the whole body (docs/pretraining.md).
 """
 
 from dataclasses import dataclass

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -19,12 +19,20 @@ if TYPE_CHECKING:
 
 _SALT = 41
 _MARGIN = 1.0  # voxels that a cell keeps to the edge of a view
-_SETTLING = 20  # steps in which the statistics follow at once, because the network changes most
+
+Parts = tuple[float, float, float]
+"""Of tissue, surroundings and place in a likeness."""
+
+# What a stage alone is asked for, of cells of one patient and of two: the finest one sees too little to know more than
+# tissue, and to the coarsest one tissue is too small.
+_FINEST: tuple[Parts, Parts] = ((1, 0, 0), (1, 0, 0))
+_BETWEEN: tuple[Parts, Parts] = ((1, 2, 1), (1, 2, 0))
+_COARSEST: tuple[Parts, Parts] = ((0, 1, 1), (0, 1, 0))
 
 
 @dataclass(frozen=True)
 class RelationsSettings(TermSettings):
-    """Relations between tokens as those between label-free descriptors of their cells (`coralbay_core.pretrain.likeness`).
+    """Relations between tokens as those between label-free descriptors of their cells.
 
     Parameters
     ----------
@@ -35,15 +43,14 @@ class RelationsSettings(TermSettings):
     temperature : float
         Of the likeness of both sides: how much more the most alike cells count.
     stage_weight : float
-        Of each stage's own relations beside those of the mean.
+        Of each stage's own relations beside those of the mean: tissue for the finest stage, surroundings and place for
+        the coarsest, all of them in between.
     within : tuple of float
         Parts of tissue, surroundings and place in the likeness of two cells of one patient.
     across : tuple of float
         The same of cells of two patients: places in two scans compare badly.
     cells : int
         At most so many cells a volume are kept in memory, 0.9 kB each.
-    momentum : float
-        Of the running mean and spread of channels, which stand for those over the patient's body at inference.
     """
 
     strides: tuple[int, ...] = (4, 8, 16)
@@ -53,7 +60,7 @@ class RelationsSettings(TermSettings):
     within: tuple[float, float, float] = (1.0, 1.0, 1.0)
     across: tuple[float, float, float] = (1.0, 2.0, 0.0)
     cells: int = 30_000
-    momentum: float = 0.9
+    least_views: ClassVar[int] = 1
 
     def problems(self, channels: dict[int, int], views: Any) -> list[str]:
         found = unknown_strides(self.strides, channels)
@@ -66,30 +73,29 @@ class RelationsSettings(TermSettings):
 
 
 class Relations(Term):
-    """Each cell ranks all other cells of a patient, and those of the other patients of a batch.
+    """Each cell ranks all other cells of the batch: of the same patient and of the others.
 
     ::
 
-        S = mean over strides of cosines of standardised maps      # what a click shows in the product
-        K = weighted mean of inner products of descriptors          # tissue, surroundings, place
-        loss = KL(softmax(K / T) || softmax(S / T)), over cells of the same patient, and over those of others
+        z = unit vectors of maps whose channels are standardised over the cells of the batch
+        S = mean over strides of z z'                               # what a click shows in the product
+        K = weighted mean of inner products of descriptors          # tissue, surroundings, place (`likeness`)
+        loss = KL(softmax(K / T) || softmax(S / T)), over all cells but the one that ranks
 
     There is no head: what is compared is what users compare. No cell is a negative as such, so neighbours in one organ
-    are not pushed apart. The views' windows, noise and shapes differ while their cells' descriptors do not, so maps become
-    indifferent to the former. Relational distillation is known from networks (SEED, arXiv 2101.04731; ReSSL, arXiv
-    2107.09282); here the first teacher is made by hand, as in MaskFeat (arXiv 2112.09133).
+    are not pushed apart. Windows, noise and shapes of views differ while their cells' descriptors do not, so maps
+    become indifferent to the former. Relational distillation is known from networks (SEED, arXiv 2101.04731; ReSSL,
+    arXiv 2107.09282); here the first teacher is made by hand, as in MaskFeat (arXiv 2112.09133).
     """
 
     name = "relations"
     Settings = RelationsSettings
     settings: RelationsSettings
+    asks_teacher = False
 
     def __init__(self, settings: RelationsSettings, channels: dict[int, int]):
         super().__init__(settings, channels)
         self.volumes: list[Descriptions] = []
-        for stride in settings.strides:
-            self.register_buffer(f"mean{stride}", torch.zeros(channels[stride]))
-            self.register_buffer(f"variance{stride}", torch.ones(channels[stride]))
 
     def strides(self) -> tuple[int, ...]:
         return tuple(sorted(self.settings.strides))
@@ -104,18 +110,21 @@ class Relations(Term):
 
     def forward(self, student: Seen, teacher: Seen, batch: "Batch", now: Now) -> TermOutput:
         points, vectors, patients = self._cells(batch)
-        rows = {
-            stride: self._standardized(stride, sample(student.globals[stride], points, batch.globals.side), now)
-            for stride in self.strides()
-        }
-        target = Likeness(vectors, patients, self.settings.within, self.settings.across)
-        cosines = [row @ distributed.gather_with_gradient(row).T for row in rows.values()]
-        heat = torch.stack(cosines).mean(0)
-        loss = target.divergence(heat, self.settings.temperature)
-        alone = torch.stack([target.divergence(cosine, self.settings.temperature) for cosine in cosines])
-        scalars = {"heat": loss.detach(), "agreement": target.agreement(heat)}
-        scalars |= {f"stride{s}": value.detach() for s, value in zip(rows, alone, strict=True)}
-        return TermOutput(loss + self.settings.stage_weight * alone.sum(), scalars=scalars)
+        target = Likeness(vectors, patients)
+        temperature = self.settings.temperature
+        cosines = {s: _cosines(sample(student.globals[s], points, batch.globals.side)) for s in self.strides()}
+        heat = torch.stack(list(cosines.values())).mean(0)
+        wanted = target(self.settings.within, self.settings.across)
+        loss = target.divergence(heat, wanted, temperature)
+        own = {s: target.divergence(c, target(*self._own(s)), temperature) for s, c in cosines.items()}
+        scalars = {"heat": loss.detach(), "agreement": target.agreement(heat, wanted)}
+        scalars |= {f"stride{s}": value.detach() for s, value in own.items()}
+        return TermOutput(loss + self.settings.stage_weight * torch.stack(list(own.values())).sum(), scalars=scalars)
+
+    def _own(self, stride: int) -> tuple[Parts, Parts]:
+        """Parts of the kinds that a stage alone is asked for."""
+        strides = self.strides()
+        return _FINEST if stride == strides[0] else _COARSEST if stride == strides[-1] else _BETWEEN
 
     def _cells(self, batch: "Batch") -> tuple[Tensor, dict[str, Tensor], Tensor]:
         """Voxels of views (V, N, 3), descriptors (V * N, C) by kind, and the number of each cell's volume (V * N,)."""
@@ -135,19 +144,14 @@ class Relations(Term):
         stacked = torch.from_numpy(np.stack(points)).to(device, torch.float32)
         return stacked, vectors, torch.tensor(patients, device=device)
 
-    def _standardized(self, stride: int, tokens: Tensor, now: Now) -> Tensor:
-        """Tokens (V, N, C) as the product compares them: standardised channels, unit vectors, (V * N, C)."""
-        rows = tokens.flatten(0, 1)
-        mean, variance = (self.get_buffer(f"{name}{stride}") for name in ("mean", "variance"))
-        with torch.no_grad():
-            keep = self.settings.momentum if now.step >= _SETTLING else 0.5 if now.step else 0.0
-            center = distributed.mean_over(rows.mean(0))
-            spread = distributed.mean_over((rows - center).square().mean(0))
-            # Not in place: a step that is not finite is taken back.
-            mean, variance = center.lerp(mean, keep), spread.lerp(variance, keep)
-            setattr(self, f"mean{stride}", mean)
-            setattr(self, f"variance{stride}", variance)
-        return F.normalize((rows - mean) / (variance.sqrt() + 1e-4), dim=-1)
+
+def _cosines(tokens: Tensor) -> Tensor:
+    """Cosines of this process's tokens (V, N, C) with all tokens of the batch, as the product compares them."""
+    rows = distributed.gather_with_gradient(tokens.flatten(0, 1))
+    # The batch stands for the patient's body, over which channels are standardised at inference. Running statistics
+    # instead let a constant part of the maps grow (docs/pretraining.md).
+    units = F.normalize((rows - rows.mean(0)) / (rows.std(0) + 1e-4), dim=-1)
+    return distributed.own_rows(units) @ units.T
 
 
 def cells_in_view(
@@ -187,43 +191,28 @@ class Likeness:
     vectors : mapping of str to (N, C) Tensor
         Unit vectors by kind, of the cells of this process.
     patients : (N,) int Tensor
-    within, across : three floats
-        Parts of the kinds, as in `RelationsSettings`.
     """
 
-    def __init__(
-        self,
-        vectors: Mapping[str, Tensor],
-        patients: Tensor,
-        within: tuple[float, float, float],
-        across: tuple[float, float, float],
-    ):
-        everyone = distributed.gather_rows(patients)
-        same = patients[:, None] == everyone
-        inner = [vectors[kind] @ distributed.gather_rows(vectors[kind]).T for kind in KINDS]
-        parts = (sum(w * k for w, k in zip(ws, inner, strict=True)) / sum(ws) for ws in (within, across))
-        self.values = torch.where(same, *parts)
+    def __init__(self, vectors: Mapping[str, Tensor], patients: Tensor):
+        self.same = patients[:, None] == distributed.gather_rows(patients)
+        self.inner = [vectors[kind] @ distributed.gather_rows(vectors[kind]).T for kind in KINDS]
         own = torch.arange(len(patients), device=patients.device)
-        # A cell says nothing about itself.
-        self.groups = [same.clone(), ~same]
-        self.groups[0][own, own + distributed.rank() * len(patients)] = False
+        self.itself = torch.zeros_like(self.same)
+        self.itself[own, own + distributed.rank() * len(patients)] = True
 
-    def divergence(self, cosines: Tensor, temperature: float) -> Tensor:
-        """Mean KL divergence of rankings (N, cells) from the target's, over the patient's own cells and over others'."""
-        total = cosines.new_zeros(())
-        for group in self.groups:
-            ranked = group.any(1)
-            if not ranked.any():
-                continue
-            wanted, given = (
-                (values[ranked] / temperature).masked_fill(~group[ranked], -1e4).log_softmax(1)
-                for values in (self.values, cosines)
-            )
-            total = total + (wanted.exp() * (wanted - given)).sum(1).sum() / (len(self.groups) * len(ranked))
-        return total
+    def __call__(self, within: Parts, across: Parts) -> Tensor:
+        """Likeness (N, cells) with these parts of the kinds, of cells of one patient and of two."""
+        means = (sum(w * k for w, k in zip(parts, self.inner, strict=True)) / sum(parts) for parts in (within, across))
+        return torch.where(self.same, *means)
+
+    def divergence(self, given: Tensor, wanted: Tensor, temperature: float) -> Tensor:
+        """Mean KL divergence of rankings (N, cells) from the wanted ones."""
+        ours, target = (
+            (values / temperature).masked_fill(self.itself, -1e4).log_softmax(1) for values in (given, wanted)
+        )
+        return (target.exp() * (target - ours)).sum(1).mean()
 
     @torch.no_grad()
-    def agreement(self, cosines: Tensor) -> Tensor:
-        """Correlation of cosines with the target, all pairs of two cells."""
-        pairs = self.groups[0] | self.groups[1]
-        return torch.corrcoef(torch.stack([cosines[pairs], self.values[pairs]]))[0, 1]
+    def agreement(self, given: Tensor, wanted: Tensor) -> Tensor:
+        """Correlation of the rankings, all pairs of two cells."""
+        return torch.corrcoef(torch.stack([given[~self.itself], wanted[~self.itself]]))[0, 1]
