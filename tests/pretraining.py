@@ -22,6 +22,7 @@ ALL_TERMS = [
     "objective.token_dino.points=24",
     "objective.token_dino.queue=96",
     "objective.masked.prototypes=32",
+    "objective.relations.points=24",
 ]
 
 

@@ -187,6 +187,18 @@ def test_shapes_tell_the_architecture(config):
     assert infer_config(state, config.merging) == config
 
 
+def test_a_stage_may_have_convolutions_alone():
+    """Such a stage shows no heads: it gets what fits its neighbours."""
+    config = Swin3DConfig(embed_dim=24, depths=(0, 2, 0, 1), heads=(1, 2, 4, 8), window=4)
+    with torch.device("meta"):
+        state = Swin3D(config).state_dict()
+    assert infer_config(state, config.merging) == config
+    with torch.device("meta"):
+        nothing = Swin3D(Swin3DConfig(embed_dim=12, depths=(0, 0, 0, 0))).state_dict()
+    with pytest.raises(WeightsError, match=r"lack parts .* layers1.0.blocks.0"):
+        infer_config(nothing, config.merging)
+
+
 def test_a_card_must_agree_with_the_shapes(tmp_path, small):
     torch.save(small[1], tmp_path / "w.pt")
     with pytest.raises(WeightsError, match=r"another architecture .*w.pt - found embed_dim 12 vs expected 48"):

@@ -115,8 +115,9 @@ def test_heads_give_cosines_and_unit_vectors():
 
 
 @pytest.mark.parametrize("name", sorted(TERMS))
-def test_every_term_gives_a_finite_loss_that_teaches_its_stages(name, batch):
+def test_every_term_gives_a_finite_loss_that_teaches_its_stages(name, batch, phantom):
     made = objective(name)
+    made.terms[name].prepare(array_source(phantom))
     output = made(batch, NOW)
     term = output.terms[name]
     assert torch.isfinite(output.loss)
@@ -132,7 +133,7 @@ def test_every_term_gives_a_finite_loss_that_teaches_its_stages(name, batch):
         assert term.soft.shape == term.assigned.shape
 
 
-@pytest.mark.parametrize("name", sorted(set(TERMS) - {"koleo"}))  # which compares places
+@pytest.mark.parametrize("name", sorted(set(TERMS) - {"koleo", "relations"}))  # which compare places
 def test_a_term_is_the_mean_over_its_places(name, batch, phantom):
     """What lets processes be averaged: terms that look at one place at a time say the same of places one by one."""
     made = objective(name) if name == "tokens" else objective(name, assignment="centring")

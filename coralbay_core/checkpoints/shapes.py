@@ -26,13 +26,16 @@ def infer_config(state: Mapping[str, Tensor], merging: Merging = "monai>=1.5", w
     embedding = _shape(state, "swinViT.patch_embed.proj.weight", 5, where)
     if len(set(embedding[2:])) != 1:
         raise WeightsError("patches are not cubes", where=where, found=embedding[2:], expected="equal sides")
-    tables = [_shape(state, f"{_block(i)}.attn.relative_position_bias_table", 2, where) for i in _STAGES]
-    hidden = _shape(state, f"{_block(1)}.mlp.linear1.weight", 2, where)
+    depths = {i: _depth(state, i) for i in _STAGES}
+    # Without any block this asks for one of the first stage, as it should.
+    attending = [i for i in _STAGES if depths[i]] or [1]
+    tables = {i: _shape(state, f"{_block(i)}.attn.relative_position_bias_table", 2, where) for i in attending}
+    hidden = _shape(state, f"{_block(attending[0])}.mlp.linear1.weight", 2, where)
     return Swin3DConfig(
         embed_dim=embedding[0],
-        depths=tuple(_depth(state, i) for i in _STAGES),
-        heads=tuple(heads for _, heads in tables),
-        window=_window({entries for entries, _ in tables}, where),
+        depths=tuple(depths.values()),
+        heads=_heads({i: heads for i, (_, heads) in tables.items()}),
+        window=_window({entries for entries, _ in tables.values()}, where),
         in_channels=embedding[1],
         patch=embedding[2],
         mlp_ratio=hidden[0] / hidden[1],
@@ -59,7 +62,16 @@ def _shape(state: Mapping[str, Tensor], key: str, dimensions: int, where: object
 
 def _depth(state: Mapping[str, Tensor], stage: int) -> int:
     pattern = re.compile(rf"swinViT\.layers{stage}\.0\.blocks\.(\d+)\.")
-    return 1 + max(int(match[1]) for key in state if (match := pattern.match(key)))
+    return max((1 + int(match[1]) for key in state if (match := pattern.match(key))), default=0)
+
+
+def _heads(seen: Mapping[int, int]) -> tuple[int, ...]:
+    """Heads of all stages. A stage without blocks shows none and uses none: it gets what fits its neighbours."""
+    first = min(seen)
+    heads: list[int] = []
+    for stage in _STAGES:
+        heads.append(seen.get(stage) or (2 * heads[-1] if heads else max(1, seen[first] >> (first - stage))))
+    return tuple(heads)
 
 
 def _window(entries: set[int], where: object) -> int:

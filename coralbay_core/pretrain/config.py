@@ -20,6 +20,8 @@ class ViewsConfig:
 
     Parameters
     ----------
+    places_per_volume : int
+        So many places in a row are spots of one volume, so that tokens far apart in a patient meet in a batch.
     globals, locals : int
         Global and local crops of a place. The teacher sees global ones only.
     global_side, local_side : int
@@ -53,6 +55,7 @@ class ViewsConfig:
         Largest standard deviation of noise where the window is 1 wide, share of crops.
     """
 
+    places_per_volume: int = 1
     globals: int = 2
     locals: int = 2
     global_side: int = 64
@@ -273,6 +276,8 @@ class PretrainConfig:
         Folder of the run.
     name : str
         Of the weights.
+    init : str
+        Weights to begin with, as ``--model`` takes them; empty for random ones. Heads always begin at random.
     seed : int
         Of everything random.
     steps : int or "auto"
@@ -302,6 +307,7 @@ class PretrainConfig:
     data: str = ""
     output: str = ""
     name: str = "encoder"
+    init: str = ""
     seed: int = 0
     steps: int | Auto = "auto"
     minutes: float = 0.0

@@ -20,7 +20,7 @@ from .config import ViewsConfig
 from .crops import bounds, crop_sizes, matched_points, random_affine
 from .source import CELL, LabelBlock, VolumeSource
 
-_PLACES, _NOISE = 0, 1  # what a random stream is for
+_PLACES, _NOISE, _VOLUMES = 0, 1, 2  # what a random stream is for
 _TRIES = 20
 _TISSUE_SHARE = 0.4
 
@@ -65,7 +65,7 @@ class Places(Dataset):
 
     def __getitem__(self, sample: int) -> PlaceItem:
         rng = np.random.default_rng([self.seed, _PLACES, sample])
-        volume = int(rng.choice(len(self.shares), p=self.shares))
+        volume = self._volume(rng, sample)
         center = self._center(rng, volume)
         config, sizes = self.config, self.sizes
         spacing = self.source.spacing_mm
@@ -93,6 +93,12 @@ class Places(Dataset):
             pairs=pairs,
             labels=labels,
         )
+
+    def _volume(self, rng: np.random.Generator, sample: int) -> int:
+        """Number of the volume of a place; places of one group draw the same."""
+        together = self.config.places_per_volume
+        drawing = rng if together == 1 else np.random.default_rng([self.seed, _VOLUMES, sample // together])
+        return int(drawing.choice(len(self.shares), p=self.shares))
 
     def _center(self, rng: np.random.Generator, volume: int) -> NDArray[np.float64]:
         """A voxel in the body with enough of the body around it."""

@@ -35,7 +35,7 @@ class LossOutput:
     loss: Tensor
     terms: dict[str, TermOutput]
     maps: dict[int, Tensor]
-    """The teacher's maps of the global views."""
+    """Maps of the global views: the teacher's, or the student's where no term asks the teacher."""
 
 
 class Objective(nn.Module):
@@ -64,14 +64,17 @@ class Objective(nn.Module):
         self.terms = nn.ModuleDict(terms)
         self.weights, self.autocast = dict(weights), autocast
         self.strides = tuple(sorted({stride for term in terms.values() for stride in term.strides()}))
+        self.asks_teacher = any(term.asks_teacher for term in terms.values())
         object.__setattr__(self, "teacher", teacher)
         self.teacher: Branch
 
     def forward(self, batch: Batch, now: Now) -> LossOutput:
         """Loss of a batch, a mean over its places."""
         images = batch.globals.images
-        with torch.no_grad(), self.autocast():
-            taught = self.teacher.backbone(images, self.strides)
+        taught: dict[int, Tensor] = {}
+        if self.asks_teacher:
+            with torch.no_grad(), self.autocast():
+                taught = self.teacher.backbone(images, self.strides)
         for name, term in self.terms.items():
             images = term.corrupt(images, batch, self.student.heads[name])  # type: ignore[operator]
         with self.autocast():
@@ -83,4 +86,5 @@ class Objective(nn.Module):
             teacher = Seen(taught, None, self.teacher.heads[name])
             outputs[name] = term(student, teacher, batch, now)
         loss = torch.stack([self.weights[name] * output.loss for name, output in outputs.items()]).sum()
-        return LossOutput(loss, outputs, taught)
+        watched = taught or {stride: maps.detach() for stride, maps in seen.items()}
+        return LossOutput(loss, outputs, watched)

@@ -99,8 +99,11 @@ def _batch(config: PretrainConfig, world: int) -> list[str]:
 def _views(config: PretrainConfig) -> list[str]:
     views, deepest = config.views, max(config.model.channels())
     found = []
-    if views.globals < 2:
-        found.append(f"views.globals is {views.globals}, the objective needs at least 2")
+    needed = max((term.least_views for term in config.objective.values() if term.weight), default=2)
+    if views.globals < needed:
+        found.append(f"views.globals is {views.globals}, the objective needs at least {needed}")
+    if views.places_per_volume < 1 or config.places % views.places_per_volume:
+        found.append(f"places {config.places} do not divide into {views.places_per_volume} of a volume each")
     if views.locals < 0:
         found.append("views.locals must not be negative")
     for key, count in (("global_side", views.globals), ("local_side", views.locals)):

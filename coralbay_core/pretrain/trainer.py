@@ -11,7 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from ..errors import InputError
 from ..swin3d import Swin3D
+from ..weights import build, open_weights
 from . import distributed
 from .batch import Batch
 from .objective import Branch, LossOutput, Objective, make_terms
@@ -60,6 +62,8 @@ class Trainer:
             torch.manual_seed(config.seed)
             terms = make_terms(config.objective, config.model.channels())
             self.student = Branch(config.model, terms).to(device)
+        if config.init:
+            begin_with(self.student.backbone, config.init)
         self.teacher = make_teacher(self.student)
         weights = {name: config.objective[name].weight for name in terms}
         self.objective = Objective(self.student, self.teacher, terms, weights, self._autocast).to(device)
@@ -154,6 +158,16 @@ class Trainer:
         self.objective.terms.load_state_dict(terms)
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
+
+
+def begin_with(backbone: Swin3D, weights: str) -> None:
+    """Load weights of the same architecture into a backbone."""
+    card, mapped = open_weights(weights)
+    if card.architecture != backbone.config:
+        raise InputError(
+            "init is of another architecture", where=weights, found=card.architecture, expected=backbone.config
+        )
+    backbone.load_state_dict(build(card, mapped.state).state_dict())
 
 
 def decay_groups(student: nn.Module) -> list[dict[str, Any]]:

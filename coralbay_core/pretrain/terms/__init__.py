@@ -4,8 +4,11 @@ from .base import Now, Seen, Term, TermOutput, TermSettings
 from .dino import Dino, StageHeads
 from .koleo import Koleo
 from .masked import Masked
+from .relations import Relations
 from .tokens import TokenDino, Tokens
 
 __all__ = ["TERMS", "Now", "Seen", "Term", "TermOutput", "TermSettings"]
 
-TERMS: dict[str, type[Term]] = {term.name: term for term in (Dino, StageHeads, Tokens, TokenDino, Masked, Koleo)}
+TERMS: dict[str, type[Term]] = {
+    term.name: term for term in (Dino, StageHeads, Relations, Tokens, TokenDino, Masked, Koleo)
+}

@@ -24,6 +24,8 @@ class TermSettings:
     """
 
     weight: float = 1.0
+    least_views: ClassVar[int] = 2
+    """Global views of a place that the term compares."""
 
     def pairs(self) -> int:
         """Matched points a place that the term needs in ``batch.pairs``."""
@@ -110,6 +112,8 @@ class Term(nn.Module):
 
     name: ClassVar[str]
     Settings: ClassVar[type[TermSettings]] = TermSettings
+    asks_teacher: ClassVar[bool] = True
+    """Whether the term reads the teacher's maps; if none does, they are not computed."""
 
     def __init__(self, settings: Any, channels: dict[int, int]):
         super().__init__()

@@ -1,7 +1,7 @@
 """KoLeo: pooled vectors of different places keep their distance."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
@@ -29,6 +29,7 @@ class KoleoSettings(TermSettings):
     weight: float = 0.05
     strides: tuple[int, ...] = ()
     within_views: bool = False
+    least_views: ClassVar[int] = 1
 
     def problems(self, channels: dict[int, int], views: Any) -> list[str]:
         return unknown_strides(self.strides, channels)
@@ -38,6 +39,7 @@ class Koleo(Term):
     """See `KoleoSettings`."""
 
     name = "koleo"
+    asks_teacher = False
     Settings = KoleoSettings
     settings: KoleoSettings
 
