@@ -202,8 +202,9 @@ class Likeness:
 
     def __call__(self, within: Parts, across: Parts) -> Tensor:
         """Likeness (N, cells) with these parts of the kinds, of cells of one patient and of two."""
-        means = (sum(w * k for w, k in zip(parts, self.inner, strict=True)) / sum(parts) for parts in (within, across))
-        return torch.where(self.same, *means)
+        inner = torch.stack(self.inner)
+        one, two = (torch.tensordot(inner.new_tensor(parts) / sum(parts), inner, 1) for parts in (within, across))
+        return torch.where(self.same, one, two)
 
     def divergence(self, given: Tensor, wanted: Tensor, temperature: float) -> Tensor:
         """Mean KL divergence of rankings (N, cells) from the wanted ones."""
