@@ -139,7 +139,9 @@ def _train(
 
 def _card(resolved: Resolved, source: VolumeSource, loop: Loop, log: RunLog) -> Any:
     config = resolved.config
-    command = "coralbay " + shlex.join(sys.argv[1:]) if sys.argv[1:2] == ["pretrain"] else "coralbay_core.pretrain"
+    # A card travels with the weights: where on this machine the run lies is nobody's business.
+    said = ["output=RUN" if word.startswith("output=") else word for word in sys.argv[1:]]
+    command = "coralbay " + shlex.join(said) if said[:1] == ["pretrain"] else "coralbay_core.pretrain"
     training = describe_training(
         config, len(source.names), loop.step, log.seconds, distributed.world(), resolved.device, command
     )
