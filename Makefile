@@ -14,7 +14,7 @@ export QT_API := pyside6
 
 .DEFAULT_GOAL := help
 .PHONY: help setup libraries virtual-display demo test test-slow lint evaluate evaluate-reference wheel-smoke \
-  bench-encoder clean
+  bench-encoder bench-pretrain clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
@@ -69,6 +69,9 @@ wheel-smoke: $(STAMP) ## Build the wheel and use it where the sources are not
 
 bench-encoder: $(STAMP) ## Speed of the backbone against MONAI's, minutes (ARGS="--threads 1")
 	$(PYTHON_VENV) benchmarks/encoder.py $(ARGS)
+
+bench-pretrain: $(STAMP) ## Steps of pretraining, part by part, a minute (ARGS="mini --data STORE", "base --plan places=1 accumulate=1")
+	$(PYTHON_VENV) benchmarks/pretrain.py $(ARGS)
 
 clean: ## Remove what the other targets made, the environment included
 	rm -rf $(VENV) $(DEMO_OUT) $(EVALUATION_OUT) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

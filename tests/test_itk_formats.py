@@ -76,6 +76,16 @@ def test_a_file_that_does_not_say_where_it_lies_is_noted(tmp_path):
     assert any("guesses" in note for note in load_volume(tmp_path / "scan.nrrd").notes)
 
 
+def test_sheared_slices_stay_sheared(tmp_path):
+    directions = "(1,0,0) (0,1,0) (0,0.4,2)"
+    header = "NRRD0004\ntype: short\ndimension: 3\nspace: left-posterior-superior\nsizes: 4 4 4\n"
+    header += f"space directions: {directions}\nspace origin: (5,6,7)\nencoding: raw\nendian: little\n\n"
+    (tmp_path / "scan.nrrd").write_bytes(header.encode() + np.arange(-32, 32, dtype="<i2").tobytes())
+    volume = load_volume(tmp_path / "scan.nrrd")
+    np.testing.assert_allclose(volume.affine[:3], [[0, 0, -1, -5], [-0.4, -1, 0, -6], [2, 0, 0, 7]], atol=1e-6)
+    assert any("sheared" in note for note in volume.notes)
+
+
 def bad_text(path):
     path.write_text("hello")
 

@@ -45,8 +45,9 @@ def test_viz_commands_are_found(command):
 
 def test_all_is_what_a_user_wants():
     extras = PROJECT["optional-dependencies"]
-    assert extras["all"] == ["coralbay[dicom,jupyter,napari,umap]"]
-    assert {"napari", "jupyter", "umap", "dicom", "eva", "dev", "all"} == set(extras)
+    assert extras["all"] == ["coralbay[dicom,itk,jupyter,napari,pretrain,tensorboard,umap]"]
+    named = {"napari", "jupyter", "umap", "dicom", "itk", "pretrain", "tensorboard", "eva", "dev", "all"}
+    assert named == set(extras)
     assert not any(line.startswith("torch") and "=" in line.replace(">=", "") for line in PROJECT["dependencies"])
 
 

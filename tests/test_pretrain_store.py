@@ -1,4 +1,4 @@
-"""CT files to a training store: any mix of formats in, nothing of a patient in the store, interrupted and gone on with."""
+"""CT files to a training store: any mix of formats, nothing of a patient in the store, calls that were interrupted."""
 
 import json
 import shutil
@@ -171,8 +171,9 @@ def test_what_cannot_be_a_source_or_a_store(tree, prepared, tmp_path):
         prepare_data([prepared[0]], tmp_path / "store")
     with pytest.raises(InputError, match="another spacing"):
         prepare_data([tree], prepared[0], limits=Limits(1.5))
+    (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no CT files"):
-        prepare_data([tree / "empty"] if (tree / "empty").mkdir() else [tree / "empty"], tmp_path / "store")
+        prepare_data([tmp_path / "empty"], tmp_path / "store")
     with pytest.raises(InputError, match="not an empty folder"):
         prepare_data([tree], tree / "a")
     assert not (tmp_path / "store").exists()

@@ -21,6 +21,7 @@ from coralbay_core.pretrain.teacher import make_teacher, update_teacher
 from coralbay_core.pretrain.terms import TERMS, Now
 from coralbay_core.pretrain.terms.base import sample
 from coralbay_core.pretrain.terms.masked import Masked, MaskedSettings
+from coralbay_core.pretrain.trainer import recompute_activations
 from coralbay_core.swin3d import Swin3DConfig
 
 CONFIG = Swin3DConfig(embed_dim=12, window=4)
@@ -202,3 +203,16 @@ def test_the_teacher_follows():
     update_teacher(made.teacher, made.student, 0.75)
     key = "backbone.swinViT.layers1.0.blocks.0.attn.qkv.weight"
     torch.testing.assert_close(made.teacher.state_dict()[key], before[key] + 0.25)
+
+
+def test_recomputed_activations_give_the_same_gradients(batch):
+    gradients = []
+    for recompute in (False, True):
+        made = objective("dino", "tokens")
+        if recompute:
+            recompute_activations(made.student.backbone)
+        made(batch, NOW).loss.backward()
+        gradients.append([p.grad for p in made.student.parameters() if p.grad is not None])
+    assert len(gradients[0]) == len(gradients[1])
+    for plain, again in zip(*gradients, strict=True):
+        torch.testing.assert_close(again, plain)

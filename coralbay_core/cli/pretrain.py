@@ -30,10 +30,11 @@ def pretrain(
 
     Everything is checked before the first batch. See docs/pretraining.md for all settings.
     """
-    from ..pretrain import ConfigError, distributed, read_config
+    from ..pretrain import ConfigError, distributed, memory, read_config
     from ..pretrain import pretrain as run
 
     speaks = distributed.is_first_to_start()
+    memory.keep_memory()
     try:
         chosen = read_config(config, settings or [])
         result = run(chosen, resume=resume, say=lambda text: typer.echo(f"auto: {text}", err=True))

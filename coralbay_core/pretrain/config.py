@@ -279,6 +279,7 @@ class PretrainConfig:
     init : str
         Weights to begin with, as ``--model`` takes them; empty for random ones. Heads always begin at random.
     seed : int
+        Of everything random.
     steps : int or "auto"
         Updates; ``auto`` takes them from `minutes`.
     minutes : float

@@ -27,8 +27,6 @@ from .signals import StopRequest
 from .source import VolumeSource
 from .trainer import StepOutput, Trainer
 
-_LOOK_EVERY = 10  # steps between looks at other processes' stop requests, which cost a message
-
 
 class TrainingStopped(CoralBayError, ArithmeticError):
     """A run that ended because something was not finite."""
@@ -93,11 +91,9 @@ class Loop:
         return bool(every) and self.step % every == 0
 
     def _agreed(self, wish: bool) -> bool:
-        """Whether any process wishes so; asked now and then, and then all say the same."""
+        """Whether any process wishes so; then all say the same."""
         if distributed.world() == 1:
             return wish
-        if self.step % _LOOK_EVERY:
-            return False
         return bool(distributed.max_over(torch.tensor(float(wish), device=self.trainer.device)))
 
     def _asked(self, request: StopRequest) -> str:

@@ -73,4 +73,4 @@ def matched_tokens(
 
 def entropy(p: Tensor) -> Tensor:
     """Mean entropy of the rows of `p`, nats."""
-    return -(p * (p + 1e-9).log()).sum(-1).mean()
+    return torch.special.entr(p).sum(-1).mean()

@@ -34,6 +34,7 @@ class DinoSettings(TermSettings):
     queue : int
         Teacher rows of earlier steps that Sinkhorn also balances.
     center_momentum : float
+        Of the mean that centring subtracts.
     """
 
     strides: tuple[int, ...] = ()

@@ -20,7 +20,6 @@ class KoleoSettings(TermSettings):
 
     Parameters
     ----------
-    weight : float
     strides : tuple of int
         Stages that are pooled; empty for all.
     within_views : bool

@@ -32,6 +32,7 @@ class TokensSettings(TermSettings):
     outputs : int
         Of a head.
     temperature : float
+        Of the cosines.
     exclusion_voxels, exclusion_strides : float
         Other points nearer than the first plus the second times the stride are no negatives.
     """
