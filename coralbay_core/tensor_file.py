@@ -1,8 +1,8 @@
 """Arrays with a description in one file: safetensors, whose header holds JSON.
 
 The format can hold neither code nor paths, nothing in it is decompressed, and its reader refuses tables of contents
-that point outside the file or overlap. What remains to be checked, and is checked here: that the file is of the kind that
-was asked for and not absurdly large, that its JSON is an object, and that its numbers are finite.
+that point outside the file or overlap. What remains to be checked, and is checked here: that the file is of the kind
+that was asked for and not absurdly large, that its JSON is an object, and that its numbers are finite.
 """
 
 import json

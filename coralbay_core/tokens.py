@@ -82,8 +82,11 @@ def _interpolated(values: Tensor, source: Grid, target: Grid, part: slice = slic
     if source == target:
         return values[:, part]
     z, y, x = (torch.from_numpy(matrix) for matrix in _matrices(source, target))
-    planes = (y @ (values @ x.T)).flatten(2)
-    return (z[part] @ planes).view(len(values), -1, *target.shape[1:])
+    # Of a slab only the planes around it.
+    near = z[part].any(0).nonzero()
+    low, high = int(near[0]), int(near[-1]) + 1
+    planes = (y @ (values[:, low:high] @ x.T)).flatten(2)
+    return (z[part, low:high] @ planes).view(len(values), -1, *target.shape[1:])
 
 
 def _matrices(source: Grid, target: Grid) -> list[NDArray[np.float32]]:

@@ -140,7 +140,7 @@ def test_training_on_all_scans(session, belly, truth):
 def test_statistics(session, truth):
     session.segment(painted(truth, 4))
     session.compute_statistics(truth)
-    other, liver = session.scan.probing.statistics
+    _, liver = session.scan.probing.statistics
     assert liver.name == "liver"
     assert liver.dice > 0.7
     assert liver.surface_mm > 0
