@@ -94,9 +94,12 @@ def _interpolated(values: Tensor, source: Grid, target: Grid, box: Box) -> Tenso
     if source == target:
         return values[(slice(None), *box)]
     z, y, x = (torch.from_numpy(matrix[part]) for matrix, part in zip(_matrices(source, target), box, strict=True))
-    planes = y @ (values @ x.T)
+    # Of a slab only the planes around it.
+    near = z.any(0).nonzero()
+    low, high = int(near[0]), int(near[-1]) + 1
+    planes = y @ (values[:, low:high] @ x.T)
     # Slowest axis last, as one product of rows that are whole planes: nothing has to be turned in memory.
-    return (z @ planes.flatten(2)).view(-1, len(z), *planes.shape[2:])
+    return (z[:, low:high] @ planes.flatten(2)).view(-1, len(z), *planes.shape[2:])
 
 
 def _matrices(source: Grid, target: Grid) -> list[NDArray[np.float32]]:
