@@ -204,7 +204,10 @@ class ProbeCommands:
         probe = self._require(scan.probe, "no segmentation to save", "paint strokes and segment first")
         guide = scan.volume if self.refine else None
         protected = scan.probing.protected
-        return self._save(path, scan, lambda grid: labels_of(probe, scan.features, grid, guide, protected).data)
+        asked = {"probe": probe.kind, "refined": self.refine, "protected": True if protected else None}
+        return self._save(
+            path, scan, lambda grid: labels_of(probe, scan.features, grid, guide, protected).data, **asked
+        )
 
     def save_probe(self, path: str | Path) -> Job:
         """Write the active scan's probe, for other scans and for the command line."""

@@ -232,16 +232,18 @@ class Session(Asking, ProbeCommands, ProjectionCommands, Keeping):
         """Write the heat map on the grid of the scan's file."""
         scan = self._require_scan()
         result = self._require(scan.heat, "no heat map to save", "click on the scan first")
-        return self._save(path, scan, partial(_work.on_grid, result.heat))
+        asked = {"at_mm": result.clicks.positive, "not_mm": result.clicks.negative, "weights": result.heat.weights}
+        return self._save(path, scan, partial(_work.on_grid, result.heat), **asked)
 
     def save_pca(self, path: str | Path) -> Job:
         """Write the PCA colors on the grid of the scan's file, as RGB24."""
         scan = self._require_scan()
         result = self._require(scan.pca, "no PCA colors to save", "switch the PCA overlay on first")
-        return self._save(path, scan, partial(_work.on_grid, result.rgb))
+        return self._save(path, scan, partial(_work.on_grid, result.rgb), projection=result.method)
 
-    def _save(self, path: str | Path, scan: Scan, make: Callable[[Any], Any]) -> Job:
-        work = partial(_work.save, Path(path), scan.volume, make)
+    def _save(self, path: str | Path, scan: Scan, make: Callable[[Any], Any], **parameters: Any) -> Job:
+        """Write a result and, beside it, where it comes from."""
+        work = partial(_work.save, Path(path), scan.volume, make, scan.features, parameters)
         return self.run(f"save {path}", work, self.saved.emit, torch=True)
 
     # Jobs

@@ -137,10 +137,22 @@ def mirror(
     return plane, compare_sides(features, position_mm, plane=plane, weights=weights)
 
 
-def save(path: Path, volume: Volume, make: Callable[[Grid], NDArray], report: Report, cancelled: Cancelled) -> Path:
+def save(
+    path: Path,
+    volume: Volume,
+    make: Callable[[Grid], NDArray],
+    features: "FeatureMaps | None",
+    parameters: dict[str, Any],
+    report: Report,
+    cancelled: Cancelled,
+) -> Path:
+    from coralbay_core.provenance import provenance, write_provenance
     from coralbay_core.volume_io import save_map
 
-    return save_map(path, make(volume.grid), volume)
+    written = save_map(path, make(volume.grid), volume)
+    origin = {} if features is None else {"model": features.model, "fingerprint": features.fingerprint}
+    write_provenance(written, provenance(volume, **origin, **parameters))
+    return written
 
 
 def on_grid(result: "HeatMap | Any", grid: Grid) -> NDArray:

@@ -108,7 +108,12 @@ def test_apply_to_a_folder(coralbay, succeed, scan, fitted, tmp_path):  # noqa: 
     told = succeed("probe", "apply", fitted, tmp_path / "in", "-o", tmp_path / "out", "--margin", tmp_path / "margins")
     assert [entry["name"] for entry in told["results"]["scans"]] == ["a", "b"]
     for folder in ("out", "margins"):
-        assert sorted(p.name for p in (tmp_path / folder).iterdir()) == ["a.nii.gz", "b.nii.gz"]
+        assert {p.name for p in (tmp_path / folder).iterdir()} == {
+            "a.nii.gz",
+            "b.nii.gz",
+            "a.provenance.json",
+            "b.provenance.json",
+        }
     code, out, _ = coralbay("probe", "apply", fitted, tmp_path / "in", "-o", tmp_path / "out")
     assert code == 0
     assert "a:" in out

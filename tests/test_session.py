@@ -1,5 +1,6 @@
 """Session and jobs without a window."""
 
+import json
 import subprocess
 import sys
 import threading
@@ -364,7 +365,11 @@ def test_tour_of_the_phantom(small_phantom, tmp_path):
     tour = Tour(Session(), out=tmp_path)
     names = [step.name for step in tour.steps()]
     assert names == ["open", "features", "pca", "similar", "strokes", "segment", "save", "save", "save"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["heat.nii.gz", "pca.nii.gz", "seg.nii.gz"]
+    written = {f"{name}.{ending}" for name in ("heat", "pca", "seg") for ending in ("nii.gz", "provenance.json")}
+    assert {path.name for path in tmp_path.iterdir()} == written
+    about = json.loads((tmp_path / "heat.provenance.json").read_text())
+    assert about["model"] == "coralbay-mini"
+    assert about["parameters"]["at_mm"]
     assert tour.results["dice"]["liver"] > 0.5
     assert any("Dice" in line for line in tour.report)
 

@@ -167,6 +167,7 @@ class _Job:
         require_output(self.margin, self.ct, self.seg, self.probability)
 
     def run(self, fitted: "Probe", encoder: Any, refine: bool, series: str | None) -> dict[str, Any]:
+        from ..provenance import provenance, write_provenance
         from ..volume_io import load_labels, save_map
 
         volume = open_ct(self.ct, series)
@@ -186,6 +187,18 @@ class _Job:
             for key, (path, data) in maps.items()
             if path is not None and data is not None
         }
+        about = provenance(
+            volume,
+            model=encoder.name,
+            fingerprint=encoder.fingerprint,
+            probe=fitted.kind,
+            probe_scans=fitted.scans,
+            stages=fitted.strides,
+            refined=refine,
+            protected=True if protected else None,
+        )
+        for path in outputs.values():
+            write_provenance(path, about)
         names = fitted.names | ({} if protected is None else protected.names)
         return {
             "name": self.name,

@@ -94,6 +94,17 @@ def project(
         "scatter": None if scatter is None else _write_scatter(scatter, shown.scatter(method)),
         "basis": None if save_basis is None else axes.save(save_basis),
     }
+    _write_provenance(
+        outputs,
+        volume,
+        encoder,
+        method=method,
+        stages=features.strides,
+        components=[c + 1 for c in chosen],
+        basis_scans=axes.scans,
+        clusters=clusters,
+        seed=seed,
+    )
     explained = [axes.explained[c] for c in chosen]
     emit(
         "project",
@@ -215,6 +226,16 @@ def _save_labels(path: Path | None, groups: LabelVolume | None, volume: Volume) 
     from ..volume_io import save_map
 
     return None if path is None or groups is None else save_map(path, labels_on(groups, volume.grid).data, volume)
+
+
+def _write_provenance(outputs: dict[str, Path | None], volume: Volume, encoder: Any, **parameters: Any) -> None:
+    """Say beside each result where it comes from; a basis says so itself."""
+    from ..provenance import provenance, write_provenance
+
+    about = provenance(volume, model=encoder.name, fingerprint=encoder.fingerprint, **parameters)
+    for name, path in outputs.items():
+        if path is not None and name != "basis":
+            write_provenance(path, about)
 
 
 def _sizes(groups: LabelVolume) -> list[dict[str, Any]]:
