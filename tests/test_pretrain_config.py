@@ -56,7 +56,7 @@ def test_files_and_overrides(tmp_path):
 
 
 def test_a_budget_on_the_command_line_replaces_that_of_the_file():
-    assert (read_config("mini").minutes, read_config("mini").steps) == (64.0, "auto")
+    assert (read_config("mini").minutes, read_config("mini").steps) == (0.0, 1300)
     config = read_config("mini", ["steps=10"])
     assert (config.minutes, config.steps) == (0.0, 10)
     config = read_config("tiny", ["minutes=3"])
