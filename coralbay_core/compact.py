@@ -6,7 +6,6 @@ blending of tiles: it is done tile by tile, and neither memory nor disk ever hol
 """
 
 import hashlib
-import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +17,13 @@ from torch import Tensor
 
 from .encoder import Encoder, Stage
 from .errors import MissingFileError, WeightsError
+from .tensor_file import read_tensors, write_tensors
 
 SUFFIX = ":compact"
 """After the name of a model: its features in compact form."""
 
-_FORMAT = "1"
+_KIND, _VERSION = "compact form", 1
+_PARTS = ("mean", "scale", "directions")
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,27 +85,15 @@ class CompactBasis:
         return digest.hexdigest()
 
     def save(self, path: Path) -> Path:
-        """Write to a safetensors file, whole or not at all."""
-        from safetensors.numpy import save_file
-
-        tensors = {
-            f"{stride}.{name}": np.ascontiguousarray(getattr(basis, name), np.float32)
+        """Write a file, whole or not at all."""
+        arrays = {
+            f"{stride}.{name}": np.asarray(getattr(basis, name), np.float32)
             for stride, basis in self.stages.items()
-            for name in ("mean", "scale", "directions")
+            for name in _PARTS
         }
-        about = {
-            "format": _FORMAT,
-            "fingerprint": self.fingerprint,
-            "explained": json.dumps(self.explained),
-            "scans": str(self.scans),
-        }
-        temporary = path.with_name(path.name + ".part")
-        try:
-            save_file(tensors, temporary, about)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-        return path
+        explained = {str(stride): share for stride, share in self.explained.items()}
+        about = {"fingerprint": self.fingerprint, "explained": explained, "scans": self.scans}
+        return write_tensors(path, _KIND, _VERSION, arrays, about)
 
     @classmethod
     def load(cls, path: Path) -> "CompactBasis":
@@ -112,30 +101,19 @@ class CompactBasis:
 
         Raises
         ------
-        MissingFileError, WeightsError
+        MissingFileError, InputError, WeightsError
         """
-        from safetensors import SafetensorError, safe_open
-
+        hint = "make one with coralbay models compact"
         if not path.is_file():
-            raise MissingFileError(
-                "no compact form of this model", where=path, hint="make one with coralbay models compact"
-            )
+            raise MissingFileError("no compact form of this model", where=path, hint=hint)
+        arrays, about = read_tensors(path, _KIND, _VERSION, hint=hint)
         try:
-            with safe_open(path, framework="numpy") as file:
-                about = file.metadata() or {}
-                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
-            if about.get("format") != _FORMAT:
-                raise WeightsError("unknown format", where=path, found=about.get("format"), expected=_FORMAT)
-            strides = sorted({int(key.split(".")[0]) for key in tensors})
-            stages = {
-                s: StageBasis(tensors[f"{s}.mean"], tensors[f"{s}.scale"], tensors[f"{s}.directions"]) for s in strides
-            }
-            explained = {int(s): float(share) for s, share in json.loads(about["explained"]).items()}
-            basis = cls(stages, about["fingerprint"], explained, int(about["scans"]))
-        except (SafetensorError, KeyError, ValueError, OSError) as error:
-            if isinstance(error, WeightsError):
-                raise
-            raise WeightsError("not a compact form of a model", where=path, found=error) from error
+            strides = sorted({int(key.split(".")[0]) for key in arrays})
+            stages = {s: StageBasis(*(arrays[f"{s}.{name}"] for name in _PARTS)) for s in strides}
+            explained = {int(s): float(share) for s, share in about["explained"].items()}
+            basis = cls(stages, str(about["fingerprint"]), explained, int(about["scans"]))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise WeightsError("not a compact form of a model", where=path, found=error, hint=hint) from error
         for stride, stage in stages.items():
             if stage.directions.ndim != 2 or not stage.mean.shape == stage.scale.shape == stage.directions.shape[1:]:
                 raise WeightsError("shapes do not fit", where=path, found=f"stride {stride}")

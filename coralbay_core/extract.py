@@ -19,11 +19,10 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from . import geometry
 from .encoder import Encoder, check_strides
 from .errors import Cancelled, InputError
 from .features import FeatureMap, FeatureMaps
-from .lattice import Box, Index, Lattice, blending_weights, nearest_first, region_of, stage_slices
+from .lattice import Box, Index, Lattice, blending_weights, nearest_first, region_grid, region_of, stage_slices
 from .memory import Budget, budget
 from .outlook import Outlook
 from .scene import Scene, holds
@@ -323,9 +322,3 @@ def assemble(
     stages = {stride: FeatureMap(stride, data, part.coarsen(stride)) for stride, data in arrays.items()}
     notice = getattr(encoder, "notice", "")
     return FeatureMaps(stages, part, inside, encoder.name, encoder.fingerprint, notice)
-
-
-def region_grid(grid: Grid, region: Box) -> Grid:
-    """The part of a grid that a region covers."""
-    shape = tuple(high - low for low, high in region)
-    return Grid(shape, grid.affine @ geometry.translate([low for low, _ in region]))  # type: ignore[arg-type]

@@ -14,6 +14,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from . import geometry
 from .errors import InputError
 from .volume import Grid
 
@@ -140,6 +141,12 @@ def region_of(grid: Grid, roi_mm: tuple[ArrayLike, ArrayLike] | None) -> Box:
             expected=f"mm within {bounds}",
         )
     return tuple((int(a), int(b)) for a, b in zip(low, high, strict=True))
+
+
+def region_grid(grid: Grid, region: Box) -> Grid:
+    """The part of a grid that a region covers."""
+    shape = tuple(high - low for low, high in region)
+    return Grid(shape, grid.affine @ geometry.translate([low for low, _ in region]))  # type: ignore[arg-type]
 
 
 def nearest_first(lattice: Lattice, tiles: Iterable[Index], index: NDArray) -> list[Index]:

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .descriptors import split_by_stage, stage_descriptors
+from .descriptors import stage_descriptors
 from .errors import InputError
 from .features import FeatureMaps
 from .volume import Grid
@@ -52,11 +52,6 @@ def linear_maps(features: FeatureMaps, weights: Mapping[int, NDArray], *, box: B
         total = part if total is None else total.add_(part)
     assert total is not None
     return total
-
-
-def joint_maps(features: FeatureMaps, weights: NDArray) -> Tensor:
-    """`linear_maps` of one (sum of C, K) matrix in the order of `joint_descriptors`."""
-    return linear_maps(features, split_by_stage(features, weights))
 
 
 def descriptor_slabs(features: FeatureMaps, strides: tuple[int, ...]) -> Iterator[tuple[slice, NDArray, Tensor]]:

@@ -1,6 +1,7 @@
 """What all tests share: the data to work on, and isolation from the machine that they run on."""
 
 import gc
+import json
 import os
 from pathlib import Path
 
@@ -63,3 +64,30 @@ def _top_level_widgets(application):
     application.sendPostedEvents(None, QEvent.Type.DeferredDelete)
     application.processEvents()
     return set(application.topLevelWidgets())
+
+
+@pytest.fixture
+def coralbay(capsys):
+    """Run a command; returns its exit code, stdout and stderr."""
+
+    from coralbay_core.cli import run
+
+    def call(*arguments):
+        capsys.readouterr()
+        code = run([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return call
+
+
+@pytest.fixture
+def succeed(coralbay):
+    """Run a command with --json that must succeed; returns the object."""
+
+    def call(*arguments):
+        code, out, err = coralbay(*arguments, "--json")
+        assert code == 0, err
+        return json.loads(out)
+
+    return call

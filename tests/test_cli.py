@@ -12,7 +12,7 @@ import typer
 from make_dicom import write_rtstruct, write_series
 
 from coralbay_core import geometry
-from coralbay_core.cli import main, plugins, run
+from coralbay_core.cli import main, plugins
 from coralbay_core.cli.output import Progress
 from coralbay_core.store import open_features
 from coralbay_core.volume import Grid, Volume
@@ -20,31 +20,6 @@ from coralbay_core.volume_io import load_labels, load_volume, save_map
 
 VERTEBRA = "L2"
 SIZE = np.array([40, 32, 40])
-
-
-@pytest.fixture
-def coralbay(capsys):
-    """Run a command; returns its exit code, stdout and stderr."""
-
-    def call(*arguments):
-        capsys.readouterr()
-        code = run([str(argument) for argument in arguments])
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return call
-
-
-@pytest.fixture
-def succeed(coralbay):
-    """Run a command with --json that must succeed; returns the object."""
-
-    def call(*arguments):
-        code, out, err = coralbay(*arguments, "--json")
-        assert code == 0, err
-        return json.loads(out)
-
-    return call
 
 
 def crop(volume, center_mm):

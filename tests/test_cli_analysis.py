@@ -7,7 +7,7 @@ from typing import get_args
 import nibabel as nib
 import numpy as np
 import pytest
-from test_cli import click, coralbay, scan, succeed  # noqa: F401 - fixtures
+from test_cli import click, scan  # noqa: F401 - fixtures
 
 from coralbay_core.cli.probe import Kind
 from coralbay_core.probe import DEFAULT_KIND, KINDS, load_probe

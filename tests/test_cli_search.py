@@ -6,36 +6,10 @@ import json
 import numpy as np
 import pytest
 
-from coralbay_core.cli import run
 from coralbay_core.phantom import make_phantom
 from coralbay_core.volume_io import load_volume, save_map
 
 MODEL = ("--model", "hu-context")
-
-
-@pytest.fixture
-def coralbay(capsys):
-    """Run a command; returns its exit code, stdout and stderr."""
-
-    def call(*arguments):
-        capsys.readouterr()
-        code = run([str(argument) for argument in arguments])
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return call
-
-
-@pytest.fixture
-def succeed(coralbay):
-    """Run a command with --json that must succeed; returns the object."""
-
-    def call(*arguments):
-        code, out, err = coralbay(*arguments, "--json")
-        assert code == 0, err
-        return json.loads(out)
-
-    return call
 
 
 @pytest.fixture

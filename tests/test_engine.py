@@ -286,7 +286,7 @@ def test_bad_compact_forms(tmp_path):
         CompactBasis.load(tmp_path / "none.safetensors")
     for content in (b"", b"\x80\x04nonsense", b"\xff" * 64):
         (tmp_path / "bad.safetensors").write_bytes(content)
-        with pytest.raises(WeightsError, match="not a compact form"):
+        with pytest.raises(InputError, match="not a compact form"):
             CompactBasis.load(tmp_path / "bad.safetensors")
     odd = StageBasis(np.zeros(5, np.float32), np.ones(12, np.float32), np.eye(12, dtype=np.float32)[:8])
     CompactBasis({4: odd}, "f", {4: 1.0}, 1).save(tmp_path / "odd.safetensors")

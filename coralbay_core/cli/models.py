@@ -51,11 +51,13 @@ def show(model: Name, as_json: Json = False) -> None:
     """Print the card of a model: what it is, what it expects, what it was trained on and how it measures."""
     from ..card import load_card
     from ..cards import WITHOUT_WEIGHTS
+    from ..compact import SUFFIX
+    from ..encoder import WHOLE_SUFFIX
 
     if model in WITHOUT_WEIGHTS:
         _show_built_in(model, as_json)
         return
-    card = load_card(model)
+    card = load_card(model.removesuffix(SUFFIX).removesuffix(WHOLE_SUFFIX))  # other forms of the same weights
     emit("models show", as_json=as_json, inputs={"model": model}, results=card.described(), lines=_card_lines(card))
 
 

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..features import FeatureMap, FeatureMaps
-from ..lattice import CHUNK, Box, Index, stage_slices
+from ..lattice import CHUNK, Box, Index, region_grid, stage_slices
 from ..volume import Grid
 from . import files
 from .files import UnusableEntryError
@@ -200,11 +200,7 @@ class Entry:
             body = body.copy()
             for chunk in absent:
                 body[self._inside(chunk, region)] = False
-        shape = tuple(high - low for low, high in region)
-        corner = np.array([low for low, _ in region], float)
-        affine = self.grid.affine.copy()
-        affine[:3, 3] = self.grid.to_world(corner)
-        grid = Grid(shape, affine)  # type: ignore[arg-type]
+        grid = region_grid(self.grid, region)
         there = [chunk for chunk in expected if chunk not in set(absent)]
         stages = {s: FeatureMap(s, _StoredPart(self, s, region, there), grid.coarsen(s)) for s in sorted(strides)}
         about = self.about
@@ -214,10 +210,6 @@ class Entry:
     def read(self, stride: int, part: tuple[slice, ...]) -> NDArray[np.float16]:
         """A part (C, z, y, x) of a stage; chunks that are not there are zero."""
         return np.asarray(self._array(stride)[part])
-
-    @property
-    def size_bytes(self) -> int:
-        return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
 
     def touch(self) -> None:
         """Note that it was used: what was not used for longest is removed first."""
