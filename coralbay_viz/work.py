@@ -1,6 +1,7 @@
 """What jobs do: functions of their arguments that call the core and may run on any thread."""
 
 import threading
+import tomllib
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
@@ -56,6 +57,16 @@ def model_names() -> list[str]:
     """Names of the models that the package knows, those without weights last; found without importing torch."""
     names = [entry.name for entry in (files("coralbay_core") / "cards").iterdir()]
     return [*sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml")), *WITHOUT_WEIGHTS]
+
+
+def about_model(name: str) -> str:
+    """What a model's card says in two lines; nothing for a file. Found without importing torch."""
+    card = files("coralbay_core") / "cards" / f"{name}.toml"
+    if name in WITHOUT_WEIGHTS or not card.is_file():
+        return WITHOUT_WEIGHTS.get(name, "")
+    content = tomllib.loads(card.read_text("utf-8"))
+    license = content["license"] + (", not for commercial use" if content.get("noncommercial") else "")
+    return f"{content['summary']}\nLicense: {license}"
 
 
 def open_volume(path: Path, series: str | None, report: Report, cancelled: Cancelled) -> Volume:

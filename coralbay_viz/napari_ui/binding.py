@@ -3,6 +3,8 @@
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from psygnal import Signal
+
 from coralbay_core.volume import LabelVolume, Volume
 
 from .. import layers
@@ -29,6 +31,9 @@ class Binding:
     viewer : napari.Viewer
     session : Session
     """
+
+    window_changed = Signal(object)  # limits in HU, of the slices of the active scan
+    visibility_changed = Signal(str)  # role of a layer that was shown or hidden
 
     def __init__(self, viewer: "napari.Viewer", session: "Session") -> None:
         self.viewer = viewer
@@ -81,11 +86,21 @@ class Binding:
         if layer is not None:
             layer.visible = visible
 
+    @property
+    def window(self) -> tuple[float, float] | None:
+        """Gray scale of the active scan in slices, HU."""
+        layer = self.layer("ct")
+        if layer is None:
+            return None
+        low, high = self._slice_limits.get(id(layer), layer.contrast_limits)
+        return float(low), float(high)
+
     def set_window(self, limits_hu: tuple[float, float]) -> None:
         """Set the gray scale of the active scan."""
         layer = self.layer("ct")
         if layer is not None and id(layer) in self._slice_limits:
             self._slice_limits[id(layer)] = limits_hu  # 3-D is shown: the slices will have it
+            self.window_changed.emit(limits_hu)
         elif layer is not None:
             layer.contrast_limits = limits_hu
 
@@ -122,6 +137,7 @@ class Binding:
     def _on_scan_added(self, scan: "Scan") -> None:
         if self._adopted is not None:
             self._layers[id(scan)] = {"ct": self._adopted}
+            self._watch("ct", self._adopted)
         else:
             self._show(scan, layers.ct_spec(scan.volume))
             self.viewer.reset_view()
@@ -167,6 +183,16 @@ class Binding:
     def _on_segmentation(self, scan: "Scan") -> None:
         self._show_or_drop(scan, "segmentation", scan.segmentation and layers.labels_spec(scan.segmentation))
 
+    def _watch(self, role: str, layer: "Layer") -> None:
+        """Tell others of what the user does to a layer in napari's own controls."""
+        layer.events.visible.connect(lambda: self.visibility_changed.emit(role))
+        if role == "ct":
+            layer.events.contrast_limits.connect(lambda: self._on_contrast(layer))
+
+    def _on_contrast(self, layer: "Layer") -> None:
+        if layer is self.layer("ct") and id(layer) not in self._slice_limits and self.viewer.dims.ndisplay == 2:
+            self.window_changed.emit(self.window)
+
     def _show_or_drop(self, scan: "Scan", role: str, spec: LayerSpec | None) -> None:
         if spec is not None:
             self._show(scan, spec)
@@ -196,6 +222,7 @@ class Binding:
                 self.viewer.layers.remove(old)
             self.viewer.add_layer(layer)
             mine[spec.role] = layer
+            self._watch(spec.role, layer)
             above = [mine[role] for role in layers.ROLES[layers.ROLES.index(spec.role) + 1 :] if role in mine]
             if above:
                 at = min(self.viewer.layers.index(other) for other in above)

@@ -1,0 +1,124 @@
+"""What panels are made of."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from qtpy.QtCore import QSignalBlocker
+from qtpy.QtWidgets import (
+    QComboBox,
+    QHBoxLayout,
+    QLabel,
+    QMenu,
+    QPushButton,
+    QSizePolicy,
+    QToolButton,
+    QTreeWidget,
+    QTreeWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+
+class Section(QWidget):
+    """A heading, if it has one, and what belongs under it."""
+
+    def __init__(self, title: str = "") -> None:
+        super().__init__()
+        self.rows = QVBoxLayout(self)
+        self.rows.setContentsMargins(0, 0, 0, 6)
+        self.rows.setSpacing(5)
+        if title:
+            self.heading(title)
+
+    def heading(self, title: str) -> QLabel:
+        """A line in bold."""
+        label = QLabel(f"<b>{title}</b>")
+        label.setObjectName("coralbay_heading")
+        self.rows.addWidget(label)
+        return label
+
+    def row(self, *widgets: QWidget, stretch: int | None = None) -> QHBoxLayout:
+        """Widgets side by side; one of them may take what room is left."""
+        line = QHBoxLayout()
+        line.setContentsMargins(0, 0, 0, 0)
+        line.setSpacing(4)
+        for widget in widgets:
+            line.addWidget(widget)
+        if stretch is not None:
+            line.setStretch(stretch, 1)
+        self.rows.addLayout(line)
+        return line
+
+
+def button(text: str, tip: str, checkable: bool = False) -> QPushButton:
+    """A button with an explanation."""
+    made = QPushButton(text)
+    made.setToolTip(tip)
+    made.setCheckable(checkable)
+    return made
+
+
+def menu_button(text: str, tip: str, entries: Sequence[tuple[str, Callable[[], Any]]]) -> QToolButton:
+    """A button that opens a menu."""
+    made = QToolButton()
+    made.setText(text)
+    made.setToolTip(tip)
+    made.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+    made.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+    menu = QMenu(made)
+    for name, slot in entries:
+        menu.addAction(name, slot)
+    made.setMenu(menu)
+    return made
+
+
+def note(text: str = "") -> QLabel:
+    """Small text that wraps."""
+    label = QLabel(text)
+    label.setWordWrap(True)
+    label.setObjectName("coralbay_note")
+    return label
+
+
+def combo(tip: str, items: Sequence[str] = ()) -> QComboBox:
+    """A choice that does not widen the panel."""
+    made = QComboBox()
+    made.setToolTip(tip)
+    made.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+    made.addItems(list(items))
+    return made
+
+
+def fill(chooser: QComboBox, items: Sequence[str], current: int | None) -> None:
+    """Give a choice other items without telling anyone."""
+    with QSignalBlocker(chooser):
+        chooser.clear()
+        chooser.addItems(list(items))
+        chooser.setCurrentIndex(-1 if current is None else current)
+
+
+def table(tip: str, columns: Sequence[str], height: int) -> QTreeWidget:
+    """A table of rows that can be chosen."""
+    made = QTreeWidget()
+    made.setToolTip(tip)
+    made.setHeaderLabels(list(columns))
+    made.setRootIsDecorated(False)
+    made.setIndentation(4)
+    made.setFixedHeight(height)
+    return made
+
+
+def fill_table(rows: QTreeWidget, content: Sequence[Sequence[str]]) -> None:
+    """Give a table other rows without telling anyone."""
+    with QSignalBlocker(rows):
+        rows.clear()
+        for cells in content:
+            rows.addTopLevelItem(QTreeWidgetItem(list(cells)))
+    for column in range(rows.columnCount()):
+        rows.resizeColumnToContents(column)
+
+
+def place_text(position_mm: Any) -> str:
+    """A position in words of anatomy: ``12 R  30 P  210 S``."""
+    signs = zip(position_mm, ("R", "A", "S"), ("L", "P", "I"), strict=True)
+    return "  ".join(f"{abs(v):.0f} {positive if v >= 0 else negative}" for v, positive, negative in signs)

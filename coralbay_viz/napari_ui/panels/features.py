@@ -1,0 +1,144 @@
+"""Choose a model and compute features."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QSignalBlocker
+from qtpy.QtWidgets import QLabel, QProgressBar
+
+from ... import work
+from ...jobs import Job, Progress
+from ..context import Context
+from .base import Section, button, combo, note
+
+if TYPE_CHECKING:
+    from ...state import Scan
+
+# What may follow a model's name, and how that reads.
+QUALITIES = {"Standard": "", "Compact: less disk": ":compact", "One pass: no tiles": ":whole"}
+_WEIGHTS = "Weights (*.safetensors *.pt *.pth *.pth.tar *.ckpt);;All files (*)"
+_LIGHTS = {"idle": "#8a8a8a", "computing": "#ffb74d", "ready": "#3ddc84", "stale": "#e6c229", "failed": "#ff4d6d"}
+
+
+class FeaturePanel(Section):
+    """Whose eyes are borrowed, and how far they have looked.
+
+    Parameters
+    ----------
+    context : Context
+    """
+
+    def __init__(self, context: Context) -> None:
+        super().__init__("Features")
+        self._context = context
+        self.job: Job | None = None
+        self._failed = False
+        self._lay_out()
+        session = context.session
+        context.connect(
+            (session.model_changed, self._show_model),
+            (session.features_changed, self._features_done),
+            (session.scan_changed, self._scan_changed),
+            (session.job_started, self._job_started),
+        )
+        self._show_model(session.model)
+
+    def _lay_out(self) -> None:
+        self.models = combo("The model whose eyes are borrowed", work.model_names())
+        self.browse = button("…", "Use weights from a file")
+        self.browse.setFixedWidth(30)
+        self.row(QLabel("Model"), self.models, self.browse, stretch=1)
+        self.card = note()
+        self.rows.addWidget(self.card)
+        self.quality = combo("Standard features, or in fewer numbers, or without tiles", list(QUALITIES))
+        self.row(QLabel("Quality"), self.quality, stretch=1)
+        self.compute = button("Compute features", "Once for a scan and model: they are kept on disk")
+        self.cancel = button("Cancel", "Stop; what is finished is kept, and the next start goes on from there")
+        self.row(self.compute, self.cancel)
+        self.bar = QProgressBar()
+        self.rows.addWidget(self.bar)
+        self.light = QLabel("●")
+        self.status = note()
+        self.row(self.light, self.status, stretch=1)
+        self.compute.clicked.connect(self._context.told(self._compute))
+        self.cancel.clicked.connect(lambda: self._context.session.cancel("features"))
+        self.models.textActivated.connect(self._choose)
+        self.quality.textActivated.connect(self._choose)
+        self.browse.clicked.connect(self._browse)
+
+    # What the user wants
+
+    def _compute(self, *_: Any) -> None:
+        self._context.session.compute()
+
+    def _choose(self, _: str) -> None:
+        name = self.models.currentText()
+        quality = QUALITIES[self.quality.currentText()]
+        self._context.session.model = name + ("" if name in work.WITHOUT_WEIGHTS else quality)
+
+    def _browse(self) -> None:
+        path = self._context.ask_open("Weights of a model", _WEIGHTS)
+        if path:
+            self._context.session.model = str(path)
+
+    # What the session says
+
+    def _show_model(self, model: str) -> None:
+        name, mark, variant = model.rpartition(":") if model.endswith((":compact", ":whole")) else (model, "", "")
+        with QSignalBlocker(self.models), QSignalBlocker(self.quality):
+            if self.models.findText(name) < 0:
+                self.models.addItem(name)
+            self.models.setCurrentText(name)
+            self.quality.setCurrentIndex(list(QUALITIES.values()).index(mark + variant))
+        self.quality.setEnabled(name not in work.WITHOUT_WEIGHTS)
+        self.card.setText(work.about_model(name))
+        self.show_state()
+
+    def _scan_changed(self, scan: "Scan | None") -> None:
+        self._failed = False
+        self.show_state()
+
+    def _features_done(self, scan: "Scan") -> None:
+        self._failed = False
+        self.show_state()
+
+    def _job_started(self, job: Job) -> None:
+        if job.lane.startswith("features"):
+            self.job, self._failed = job, False
+            self.show_progress(job.progress)
+            self._context.connect((job.progressed, self.show_progress), (job.finished, self._finished))
+
+    def _finished(self) -> None:
+        self._failed = self.job is not None and self.job.state == "failed"
+        self.show_state()
+
+    def show_progress(self, progress: Progress) -> None:
+        """How far it is and how long it takes."""
+        self.compute.hide()
+        self.cancel.show()
+        self.bar.show()
+        self.bar.setRange(0, progress.total)
+        self.bar.setValue(progress.done)
+        self._show_status("computing", str(progress))
+
+    def show_state(self) -> None:
+        """What there is, while nothing is computed."""
+        if self.job is not None and self.job.running:
+            return
+        scan = self._context.session.scan
+        self.bar.hide()
+        self.cancel.hide()
+        self.compute.show()
+        self.compute.setEnabled(scan is not None)
+        if self._failed:
+            self._show_status("failed", "failed: see the notification")
+        elif scan is None or scan.features is None:
+            self._show_status("idle", "" if scan is None else "no features yet")
+        elif scan.model != self._context.session.model:
+            self._show_status("stale", f"Ready: {Path(scan.model).name} (another model is chosen)")
+        else:
+            self._show_status("ready", f"Ready: {Path(scan.model).name}")
+
+    def _show_status(self, light: str, text: str) -> None:
+        self.light.setStyleSheet(f"color: {_LIGHTS[light]}")
+        self.status.setText(text)
