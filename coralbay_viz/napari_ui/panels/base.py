@@ -5,6 +5,7 @@ from typing import Any
 
 from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import (
+    QAbstractButton,
     QComboBox,
     QHBoxLayout,
     QLabel,
@@ -56,6 +57,11 @@ def button(text: str, tip: str, checkable: bool = False) -> QPushButton:
     made.setToolTip(tip)
     made.setCheckable(checkable)
     return made
+
+
+def when_clicked(made: QAbstractButton, slot: Callable[[bool], Any]) -> None:
+    """Connect a slot that wants to know whether the button is down; PySide tells only functions of one argument."""
+    made.clicked.connect(lambda on: slot(on))
 
 
 def menu_button(text: str, tip: str, entries: Sequence[tuple[str, Callable[[], Any]]]) -> QToolButton:

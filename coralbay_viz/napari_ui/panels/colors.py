@@ -6,7 +6,7 @@ from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QCheckBox
 
 from ..context import Context
-from .base import Section
+from .base import Section, when_clicked
 
 if TYPE_CHECKING:
     from ...state import Scan
@@ -26,7 +26,7 @@ class ColorsPanel(Section):
         self.pca = QCheckBox("PCA overlay")
         self.pca.setToolTip("The three main directions of the features as red, green and blue")
         self.rows.addWidget(self.pca)
-        self.pca.clicked.connect(context.told(self.want_pca))
+        when_clicked(self.pca, context.told(self.want_pca))
         session = context.session
         context.connect(
             (session.scan_changed, self.show_state),

@@ -6,6 +6,7 @@ from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel, QSlider, QToolButton, QVBoxLayout, QWidget
 
 from ..context import Context
+from .base import when_clicked
 
 
 class Mixer(QWidget):
@@ -39,7 +40,7 @@ class Mixer(QWidget):
         column.addWidget(self._inner)
         self._inner.hide()
         self.fold.toggled.connect(self._unfold)
-        self.auto.clicked.connect(context.told(lambda on: setattr(context.session, "weights", "auto" if on else None)))
+        when_clicked(self.auto, context.told(lambda on: setattr(context.session, "weights", "auto" if on else None)))
         context.connect(
             (context.session.features_changed, self.show_state),
             (context.session.scan_changed, self.show_state),
