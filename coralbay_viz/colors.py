@@ -71,6 +71,9 @@ RANGE_HU = (-1024.0, 3071.0)
 POSITIVE = "#3ddc84"
 NEGATIVE = "#ff4d6d"
 REGION = "#ffffff"
+SUGGESTION = "#ff9ff3"
+MARK = "#ffd54f"
+UNDECIDED = "#9e9e9e"
 
 # Okabe and Ito's palette, told apart by color-blind readers too, then lighter versions of it.
 CLASS_COLORS = (

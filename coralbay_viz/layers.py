@@ -4,6 +4,7 @@ CoralBay's world is RAS+ mm; napari's is ``(S, P, L)`` mm, so that a volume's ar
 same way: ``J`` maps ``(R, A, S)`` to ``(S, -A, -R)``. This is the only module that converts between the two.
 """
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -89,6 +90,17 @@ def overlay_grid(grid: Grid, spacing_mm: float = OVERLAY_SPACING_MM) -> Grid:
     return Grid(shape, geometry.coarsen(grid.affine, ratio))  # type: ignore[arg-type]
 
 
+def planes_at(grid: Grid, position_mm: ArrayLike) -> tuple[Grid, ...]:
+    """The three slices of a grid, one voxel thick, that hold a world position or are nearest to it."""
+    index = np.clip(np.rint(grid.to_index(position_mm)), 0, np.asarray(grid.shape) - 1)
+    planes = []
+    for axis in range(3):
+        start, shape = np.zeros(3), list(grid.shape)
+        start[axis], shape[axis] = index[axis], 1
+        planes.append(Grid(tuple(shape), grid.affine @ geometry.translate(start)))  # type: ignore[arg-type]
+    return tuple(planes)
+
+
 def _straightened(grid: Grid) -> Affine:
     """The affine with each array axis turned onto its nearest world axis, about the centre of the grid."""
     axes, signs = geometry.nearest_axes(grid.affine)
@@ -104,9 +116,13 @@ Kind = Literal["image", "labels", "points"]
 
 # Name of a class that says "none of the others".
 BACKGROUND = "background"
+CLEAR = "#00000000"
 
 # From the bottom of a stack of layers to its top.
-ROLES = ("ct", "pca", "heat", "segmentation", "strokes", "regions", "clicks")
+ROLES = (
+    "ct", "pca", "clusters", "heat", "segmentation", "scores", "lasso", "strokes", "regions", "suggestions", "mark",
+    "clicks",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,14 +213,23 @@ def rgb_spec(data: NDArray, grid: Grid, name: str) -> LayerSpec:
 
 def labels_spec(labels: LabelVolume, role: str = "segmentation", opacity: float = 0.5) -> LayerSpec:
     """A label map in the fixed class colors; a class named background is clear, in strokes it is gray."""
-    palette: dict[int | None, str] = {None: "#00000000"}
-    for value in np.unique(labels.data):
-        clear = value == 0 or labels.names.get(int(value)) == BACKGROUND
-        palette[int(value)] = "#00000000" if clear else colors.class_color(int(value))
-    metadata = {"names": labels.names}
+    # Painting brings values that are not there yet, and to look for those of a large map takes longer than 256 colors.
+    small = labels.data.dtype == np.uint8
+    values = range(256) if small else [int(value) for value in np.unique(labels.data)]
+    palette = label_colors(values, labels.names, colors.UNDECIDED if role == "strokes" else CLEAR)
+    metadata = {"names": dict(labels.names), "grid": labels.grid}
     return LayerSpec(
         "labels", role, labels.data, labels.name, labels.grid, opacity=opacity, colors=palette, metadata=metadata
     )
+
+
+def label_colors(values: Iterable[int], names: Mapping[int, str], background: str) -> dict[int | None, str]:
+    """Colors of label values; 0 and what is not listed is clear."""
+    palette: dict[int | None, str] = {None: CLEAR, 0: CLEAR}
+    for value in values:
+        if value:
+            palette[value] = background if names.get(value) == BACKGROUND else colors.class_color(value)
+    return palette
 
 
 def clicks_spec(positive: ArrayLike, negative: ArrayLike) -> LayerSpec:
@@ -226,3 +251,17 @@ def regions_spec(positions_mm: ArrayLike) -> LayerSpec:
     }
     style = {"symbol": "ring", "face_color": "transparent", "border_color": colors.REGION, "text": text}
     return LayerSpec("points", "regions", points, "top regions", style=style)
+
+
+def suggestions_spec(positions_mm: ArrayLike) -> LayerSpec:
+    """Places to label next, the most useful first, numbered from 1."""
+    points = np.asarray(positions_mm, float).reshape(-1, 3)
+    text = {"string": [str(i + 1) for i in range(len(points))], "size": 11, "color": colors.SUGGESTION}
+    style = {"symbol": "diamond", "face_color": "transparent", "border_color": colors.SUGGESTION, "text": text}
+    return LayerSpec("points", "suggestions", points, "label next", style=style)
+
+
+def mark_spec(position_mm: ArrayLike) -> LayerSpec:
+    """The place of the point that is marked in a scatter plot."""
+    style = {"symbol": "cross", "face_color": colors.MARK, "border_color": "black"}
+    return LayerSpec("points", "mark", np.asarray(position_mm, float).reshape(1, 3), "marked point", style=style)

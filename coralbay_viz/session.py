@@ -97,6 +97,7 @@ class Session(Asking, ProbeCommands, ProjectionCommands, Keeping):
         self.scan: Scan | None = None
         self._computing: dict[int, Job] = {}
         self._start_asking()
+        self._start_probing()
         self._start_keeping(autosave)
 
     # What the active scan holds

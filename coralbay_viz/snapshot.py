@@ -125,8 +125,10 @@ def _parse_strokes(scan: Scan, content: Content, arrays: Arrays) -> LabelVolume:
 
 
 def _give_strokes(session: "Session", scan: Scan, strokes: LabelVolume) -> None:
-    with _active(session, scan):
-        session.segment(strokes)
+    session.paint(strokes, scan)
+    if len(scan.probing.strokes.now.classes) > 1:
+        with _active(session, scan):
+            session.fit()
 
 
 @contextmanager

@@ -4,12 +4,13 @@ Only the scores of the classes are brought to the CT's grid, slab by slab, where
 are those of the label map, not of the features.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import Cancelled
 from ..features import FeatureMaps
 from ..preprocess import resample, resample_blocks
 from ..volume import Grid, LabelVolume, Volume
@@ -76,6 +77,7 @@ class ScoreMap:
         protected: LabelVolume | None = None,
         probability: bool = False,
         margin: bool = False,
+        cancelled: Callable[[], bool] = lambda: False,
     ) -> Segmentation:
         """Labels on a grid.
 
@@ -88,12 +90,16 @@ class ScoreMap:
             Labels that stay what they are wherever they are not 0.
         probability, margin : bool
             Also make these maps.
+        cancelled : callable
+            Asked between slabs whether nobody wants the labels any more: `Cancelled` is raised then.
         """
         values = np.array(self.values, np.min_scalar_type(max(*self.values, self.outside, _largest(protected))))
         labels = np.full(grid.shape, self.outside, values.dtype)
         sure = np.zeros(grid.shape, np.float32) if probability else None
         ahead = np.zeros(grid.shape, np.float32) if margin else None
         for part, inside, scores in self._slabs(grid, guide):
+            if cancelled():
+                raise Cancelled("segmentation was stopped")
             labels[part] = np.where(inside, values[scores.argmax(0)], labels.dtype.type(self.outside))
             if sure is None and ahead is None:
                 continue

@@ -2,6 +2,7 @@
 
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from psygnal import Signal
 
@@ -39,6 +40,7 @@ class Binding:
         self.viewer = viewer
         self.session = session
         self._layers: dict[int, dict[str, Layer]] = {}
+        self._palettes: WeakKeyDictionary[Layer, dict[int | None, str]] = WeakKeyDictionary()
         self._busy = False
         self._adopted: Layer | None = None
         self._slice_limits: dict[int, Any] = {}
@@ -51,6 +53,9 @@ class Binding:
             (session.share_changed, self._on_share),
             (session.pca_changed, self._on_pca),
             (session.segmentation_changed, self._on_segmentation),
+            (session.clusters_changed, self._on_clusters),
+            (session.features_changed, self._on_clusters),
+            (session.suggestions_changed, self._on_suggestions),
         )
         self._viewer_links = (
             (viewer.layers.events.inserted, self._on_layer_inserted),
@@ -108,29 +113,34 @@ class Binding:
         """Move the slices to a world position."""
         self.viewer.dims.set_point((0, 1, 2), layers.napari_from_world(position_mm))
 
-    def new_strokes(self) -> "Layer":
-        """An empty label layer to paint on, in front and ready."""
-        import numpy as np
+    def show_strokes(self, strokes: LabelVolume, scan: "Scan | None" = None) -> "Layer":
+        """Strokes of a scan (the active one) to see and to go on with; the layer says of what grid and names they are.
 
-        scan = self.session.scan
-        grid = scan.label_grid
-        empty = LabelVolume(np.zeros(grid.shape, np.uint8), grid, name="strokes")
-        return self.show_strokes(empty)
+        Parameters
+        ----------
+        strokes : LabelVolume
+            Its array is painted on from then on.
+        scan : Scan, optional
+        """
+        return self._show(scan or self.session.scan, layers.labels_spec(strokes, "strokes", opacity=0.9))
 
-    def show_strokes(self, strokes: LabelVolume) -> "Layer":
-        """Strokes that were painted elsewhere, to see and to go on with."""
-        spec = layers.labels_spec(strokes, "strokes", opacity=0.9)
-        layer = self._show(self.session.scan, spec)
-        self.viewer.layers.selection.active = layer
-        layer.brush_size = 6
-        layer.selected_label = 1
-        layer.mode = "paint"
-        return layer
+    def show(self, spec: LayerSpec, scan: "Scan | None" = None) -> "Layer":
+        """Show something of a scan (the active one), in place of what has its role."""
+        return self._show(scan or self.session.scan, spec)
 
-    def strokes(self) -> LabelVolume | None:
-        """What is painted, on the grid that it is painted on."""
-        layer, scan = self.layer("strokes"), self.session.scan
-        return None if layer is None else LabelVolume(layer.data, scan.label_grid, name="strokes")
+    def drop(self, role: str, scan: "Scan | None" = None) -> None:
+        """Show no layer of a role."""
+        self._show_or_drop(scan or self.session.scan, role, None)
+
+    def mark(self, position_mm: Any) -> None:
+        """Mark a place of the active scan; None takes the mark away."""
+        layer = self.layer("mark")
+        if position_mm is None:
+            self.drop("mark")
+        elif layer is None:
+            self.show(layers.mark_spec(position_mm))
+        else:
+            layer.data = layer_data(layers.mark_spec(position_mm))[0]
 
     # Session -> layers
 
@@ -183,6 +193,16 @@ class Binding:
     def _on_segmentation(self, scan: "Scan") -> None:
         self._show_or_drop(scan, "segmentation", scan.segmentation and layers.labels_spec(scan.segmentation))
 
+        self._on_suggestions(scan)  # a new segmentation has no suggestions yet
+
+    def _on_clusters(self, scan: "Scan") -> None:
+        found = scan.projecting.clusters
+        self._show_or_drop(scan, "clusters", found and layers.labels_spec(found, "clusters"))
+
+    def _on_suggestions(self, scan: "Scan") -> None:
+        places = [suggestion.position_mm for suggestion in scan.probing.suggestions]
+        self._show_or_drop(scan, "suggestions", layers.suggestions_spec(places) if places else None)
+
     def _watch(self, role: str, layer: "Layer") -> None:
         """Tell others of what the user does to a layer in napari's own controls."""
         layer.events.visible.connect(lambda: self.visibility_changed.emit(role))
@@ -206,11 +226,17 @@ class Binding:
         if layer is None or spec.kind == "points":
             return self._replace(mine, spec)
         layer.data, layer.affine = spec.data, spec.affine
+        layer.metadata = {**layer.metadata, **spec.metadata}
         if spec.contrast_limits is not None:
             layer.contrast_limits = spec.contrast_limits
-        if spec.colors:
-            layer.colormap = layer_data(spec)[1]["colormap"]
+        self.recolor(layer, spec.colors)
         return layer
+
+    def recolor(self, layer: "Layer", colors: dict[int | None, str]) -> None:
+        """Colors of a label layer; to set the same again would draw all of it anew."""
+        if colors and self._palettes.get(layer) != colors:
+            layer.colormap = colors
+            self._palettes[layer] = colors
 
     def _replace(self, mine: "dict[str, Layer]", spec: LayerSpec) -> "Layer":
         """Put a new layer where its role has its place in the stack; the selection stays, for HU to stay readable."""
@@ -222,6 +248,7 @@ class Binding:
                 self.viewer.layers.remove(old)
             self.viewer.add_layer(layer)
             mine[spec.role] = layer
+            self._palettes[layer] = spec.colors
             self._watch(spec.role, layer)
             above = [mine[role] for role in layers.ROLES[layers.ROLES.index(spec.role) + 1 :] if role in mine]
             if above:

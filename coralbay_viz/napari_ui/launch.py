@@ -117,7 +117,7 @@ class Guide:
 
     def _show_segmentation(self) -> None:
         binding = self.widget.binding
-        for role in ("heat", "regions", "clicks"):
+        for role in ("heat", "regions", "clicks", "strokes"):
             binding.set_visible(role, False)
         self._picture("segmentation.png", views.CORONAL)
         for role in ("heat", "clicks"):

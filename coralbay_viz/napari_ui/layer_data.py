@@ -41,7 +41,7 @@ def make_layer(spec: LayerSpec) -> "Layer":
     layer = Layer.create(*layer_data(spec))
     if spec.role == "ct":
         layer.contrast_limits_range = RANGE_HU
-    if spec.role in ("clicks", "regions"):
+    if spec.kind == "points":
         layer.editable = False
     return layer
 
