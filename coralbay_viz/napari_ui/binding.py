@@ -4,6 +4,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+import numpy as np
 from psygnal import Signal
 
 from coralbay_core.volume import LabelVolume, Volume
@@ -53,6 +54,7 @@ class Binding:
             (session.share_changed, self._on_share),
             (session.pca_changed, self._on_pca),
             (session.segmentation_changed, self._on_segmentation),
+            (session.segmentation_previewed, self._on_preview),
             (session.clusters_changed, self._on_clusters),
             (session.features_changed, self._on_clusters),
             (session.suggestions_changed, self._on_suggestions),
@@ -194,6 +196,17 @@ class Binding:
         self._show_or_drop(scan, "segmentation", scan.segmentation and layers.labels_spec(scan.segmentation))
 
         self._on_suggestions(scan)  # a new segmentation has no suggestions yet
+
+    def _on_preview(self, scan: "Scan", planes: "tuple[LabelVolume, ...]") -> None:
+        """Some slices of the segmentation that is on its way; elsewhere the one before stays."""
+        layer, grid = self.layer("segmentation", scan), scan.label_grid
+        fits = layer is not None and layer.data.shape == grid.shape
+        # What the layer shows belongs to the session.
+        data = layer.data.astype(planes[0].data.dtype) if fits else np.zeros(grid.shape, planes[0].data.dtype)
+        for plane in planes:
+            low = np.rint(grid.to_index(plane.grid.to_world((0, 0, 0)))).astype(int)
+            data[tuple(slice(a, a + n) for a, n in zip(low, plane.shape, strict=True))] = plane.data
+        self._show(scan, layers.labels_spec(LabelVolume(data, grid, "segmentation", names=planes[0].names)))
 
     def _on_clusters(self, scan: "Scan") -> None:
         found = scan.projecting.clusters

@@ -12,6 +12,8 @@ from qtpy.QtWidgets import QFileDialog
 
 from coralbay_core.errors import CoralBayError
 
+from .painting import Painting
+
 if TYPE_CHECKING:
     import napari
 
@@ -38,8 +40,9 @@ class Context:
         self.session = session
         self.binding = binding
         self.tools = tools
+        self.painting = Painting(viewer, session, binding)
         self._links: list[tuple[Any, Callable[..., Any]]] = []
-        self._closers: list[Callable[[], Any]] = []
+        self._closers: list[Callable[[], Any]] = [self.painting.close]
 
     # Wires
 
