@@ -26,6 +26,7 @@ from .asking import Asking
 from .history import History
 from .jobs import InlineRunner, Job, Runner, Task, Work
 from .keeping import Keeping
+from .pointing import Pointing
 from .probing import ProbeCommands
 from .projecting import PcaResult, ProjectionCommands
 from .state import Clicks, HeatResult, Point, Scan
@@ -47,7 +48,7 @@ def _point(position_mm: Sequence[float]) -> Point:
     return r, a, s
 
 
-class Session(Asking, ProbeCommands, ProjectionCommands, Keeping):
+class Session(Asking, Pointing, ProbeCommands, ProjectionCommands, Keeping):
     """One exploration of one or several scans.
 
     Parameters
@@ -97,6 +98,7 @@ class Session(Asking, ProbeCommands, ProjectionCommands, Keeping):
         self.scan: Scan | None = None
         self._computing: dict[int, Job] = {}
         self._start_asking()
+        self._start_pointing()
         self._start_keeping(autosave)
 
     # What the active scan holds
