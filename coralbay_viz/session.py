@@ -24,6 +24,7 @@ from coralbay_core.volume import LabelVolume, Volume
 from . import work as _work
 from .asking import Asking
 from .history import History
+from .inspecting import Inspecting
 from .jobs import InlineRunner, Job, Runner, Task, Work
 from .keeping import Keeping
 from .pointing import Pointing
@@ -48,7 +49,7 @@ def _point(position_mm: Sequence[float]) -> Point:
     return r, a, s
 
 
-class Session(Asking, Pointing, ProbeCommands, ProjectionCommands, Keeping):
+class Session(Asking, Pointing, Inspecting, ProbeCommands, ProjectionCommands, Keeping):
     """One exploration of one or several scans.
 
     Parameters
@@ -99,6 +100,7 @@ class Session(Asking, Pointing, ProbeCommands, ProjectionCommands, Keeping):
         self._computing: dict[int, Job] = {}
         self._start_asking()
         self._start_pointing()
+        self._start_inspecting()
         self._start_keeping(autosave)
 
     # What the active scan holds

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from coralbay_core.similarity import HeatMap, Query, Region
     from coralbay_core.symmetry import Midplane, SideBySide
 
+    from .inspecting import WindowResult
+
 Point = tuple[float, float, float]
 Mixer = Mapping[int, float] | str | None
 
@@ -147,6 +149,7 @@ class Scan:
     cursor_mm: Point | None = None
     matched: "Match | None" = None  # the place that the cursor of another scan means here
     hover: HeatResult | None = None
+    windows: "WindowResult | None" = None
     marked: int | None = None  # of the heat map's regions, from 0
 
     @property
