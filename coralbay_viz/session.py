@@ -23,6 +23,7 @@ from coralbay_core.volume import LabelVolume, Volume
 
 from . import work as _work
 from .asking import Asking
+from .exporting import Exporting
 from .history import History
 from .inspecting import Inspecting
 from .jobs import InlineRunner, Job, Runner, Task, Work
@@ -30,6 +31,8 @@ from .keeping import Keeping
 from .pointing import Pointing
 from .probing import ProbeCommands
 from .projecting import PcaResult, ProjectionCommands
+from .scoring import Scoring
+from .searching import Searching
 from .state import Clicks, HeatResult, Point, Scan
 
 if TYPE_CHECKING:
@@ -49,7 +52,7 @@ def _point(position_mm: Sequence[float]) -> Point:
     return r, a, s
 
 
-class Session(Asking, Pointing, Inspecting, ProbeCommands, ProjectionCommands, Keeping):
+class Session(Asking, Pointing, Inspecting, Searching, ProbeCommands, Scoring, Exporting, ProjectionCommands, Keeping):
     """One exploration of one or several scans.
 
     Parameters
@@ -101,6 +104,8 @@ class Session(Asking, Pointing, Inspecting, ProbeCommands, ProjectionCommands, K
         self._start_asking()
         self._start_pointing()
         self._start_inspecting()
+        self._start_searching()
+        self._start_scoring()
         self._start_keeping(autosave)
 
     # What the active scan holds
