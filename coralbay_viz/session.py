@@ -23,11 +23,16 @@ from coralbay_core.volume import LabelVolume, Volume
 
 from . import work as _work
 from .asking import Asking
+from .exporting import Exporting
 from .history import History
+from .inspecting import Inspecting
 from .jobs import InlineRunner, Job, Runner, Task, Work
 from .keeping import Keeping
+from .pointing import Pointing
 from .probing import ProbeCommands
 from .projecting import PcaResult, ProjectionCommands
+from .scoring import Scoring
+from .searching import Searching
 from .state import Clicks, HeatResult, Point, Scan
 
 if TYPE_CHECKING:
@@ -47,7 +52,7 @@ def _point(position_mm: Sequence[float]) -> Point:
     return r, a, s
 
 
-class Session(Asking, ProbeCommands, ProjectionCommands, Keeping):
+class Session(Asking, Pointing, Inspecting, Searching, ProbeCommands, Scoring, Exporting, ProjectionCommands, Keeping):
     """One exploration of one or several scans.
 
     Parameters
@@ -98,6 +103,10 @@ class Session(Asking, ProbeCommands, ProjectionCommands, Keeping):
         self._computing: dict[int, Job] = {}
         self._start_asking()
         self._start_probing()
+        self._start_pointing()
+        self._start_inspecting()
+        self._start_searching()
+        self._start_scoring()
         self._start_keeping(autosave)
 
     # What the active scan holds
