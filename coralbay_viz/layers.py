@@ -205,6 +205,11 @@ def heat_limits(threshold: float, highest: float) -> tuple[float, float]:
     return threshold, max(highest, threshold + 1e-4 * max(1.0, abs(threshold)))
 
 
+def scores_spec(data: NDArray, grid: Grid, name: str) -> LayerSpec:
+    """Probabilities or margins in [0, 1]."""
+    return LayerSpec("image", "scores", data, name, grid, colormap=colors.heat_colors(), contrast_limits=(0.0, 1.0))
+
+
 def rgb_spec(data: NDArray, grid: Grid, name: str) -> LayerSpec:
     """An RGB map of shape (z, y, x, 3), uint8, black = clear."""
     alpha = np.where(data.any(-1, keepdims=True), np.uint8(255), np.uint8(0))

@@ -244,6 +244,7 @@ class ProbeCommands:
 
 # --- jobs ---------------------------------------------------------------------------------------------------------
 
+
 @dataclass(frozen=True)
 class LabelRequest:
     """What a segmentation is made of beside a probe: as of `ScoreMap.segment`."""

@@ -87,6 +87,10 @@ class Binding:
         scan = scan or self.session.scan
         return self._layers.get(id(scan), {}).get(role) if scan else None
 
+    def layers_of(self, scan: "Scan | None") -> "tuple[Layer, ...]":
+        """All layers of a scan that the session's state is shown in."""
+        return tuple(self._layers.get(id(scan), {}).values()) if scan else ()
+
     def set_visible(self, role: str, visible: bool) -> None:
         """Show or hide a layer of the active scan, if there is one."""
         layer = self.layer(role)

@@ -223,9 +223,9 @@ class Painting:
         finally:
             self._handing_over = False
         self.changed.emit(scan)
-        if self.live and scan is self._session.scan and scan.features is not None:
-            if len(scan.probing.strokes.now.classes) > 1:
-                self._session.fit(first_mm=self._looked_at())
+        wanted = self.live and scan is self._session.scan and scan.features is not None
+        if wanted and len(scan.probing.strokes.now.classes) > 1:
+            self._session.fit(first_mm=self._looked_at())
 
     def _set_names(self, layer: "Layer", names: dict[int, str]) -> None:
         layer.metadata = {**layer.metadata, "names": names}
