@@ -207,7 +207,10 @@ def heat_limits(threshold: float, highest: float) -> tuple[float, float]:
 
 def scores_spec(data: NDArray, grid: Grid, name: str) -> LayerSpec:
     """Probabilities or margins in [0, 1]."""
-    return LayerSpec("image", "scores", data, name, grid, colormap=colors.heat_colors(), contrast_limits=(0.0, 1.0))
+    limits = (0.0, 1.0)
+    return LayerSpec(
+        "image", "scores", data, name, grid, colormap=colors.heat_colors(), contrast_limits=limits, opacity=0.7
+    )
 
 
 def rgb_spec(data: NDArray, grid: Grid, name: str) -> LayerSpec:
