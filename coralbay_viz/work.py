@@ -72,14 +72,14 @@ def model_names() -> list[str]:
     return [*sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml")), *WITHOUT_WEIGHTS]
 
 
-def about_model(name: str) -> str:
-    """What a model's card says in two lines; nothing for a file. Found without importing torch."""
+def about_model(name: str) -> tuple[str, str]:
+    """Summary and license of a model, empty for a file; found without importing torch."""
     card = files("coralbay_core") / "cards" / f"{name}.toml"
     if name in WITHOUT_WEIGHTS or not card.is_file():
-        return WITHOUT_WEIGHTS.get(name, "")
+        return WITHOUT_WEIGHTS.get(name, ""), ""
     content = tomllib.loads(card.read_text("utf-8"))
     license = content["license"] + (", not for commercial use" if content.get("noncommercial") else "")
-    return f"{content['summary']}\nLicense: {license}"
+    return content["summary"], f"License: {license}"
 
 
 def open_volume(path: Path, series: str | None, report: Report, cancelled: Cancelled) -> Volume:

@@ -12,11 +12,14 @@ from ..session import Session
 from .binding import Binding
 from .bridge import Courier
 from .context import Context
+from .docks import Dock
+from .panels.base import Section, when_clicked
 from .panels.colors import ColorsPanel
 from .panels.features import FeaturePanel
 from .panels.scan import ScanPanel
 from .panels.segment import SegmentPanel
 from .panels.similar import SimilarPanel
+from .planes import OrthogonalViews
 from .readout import Letters, Readout
 from .tools import MouseTools
 
@@ -90,6 +93,16 @@ class CoralBayWidget(QWidget):
         self.setStyleSheet(_STYLE)
         self.setMinimumWidth(320)
 
+        self.planes = Dock(
+            self.context,
+            self,
+            "Planes",
+            "bottom",
+            partial(OrthogonalViews, self.context),
+            self.scan_panel.orthogonal.setChecked,
+        )
+        when_clicked(self.scan_panel.orthogonal, self.planes.open)
+
     def _annotate_canvas(self) -> None:
         self.letters = Letters(self.viewer)
         self.readout = Readout(self.viewer, self.session)
@@ -127,7 +140,8 @@ def _close(context: Context, *_: Any) -> None:
     context.close()
 
 
-def _scrolled(panel: QWidget) -> QScrollArea:
+def _scrolled(panel: Section) -> QScrollArea:
+    panel.rows.addStretch(1)
     scroll = QScrollArea()
     scroll.setWidgetResizable(True)
     scroll.setFrameShape(QFrame.Shape.NoFrame)

@@ -12,7 +12,6 @@ from qtpy.QtWidgets import (
     QMenu,
     QPushButton,
     QSizePolicy,
-    QToolButton,
     QTreeWidget,
     QTreeWidgetItem,
     QVBoxLayout,
@@ -64,13 +63,9 @@ def when_clicked(made: QAbstractButton, slot: Callable[[bool], Any]) -> None:
     made.clicked.connect(lambda on: slot(on))
 
 
-def menu_button(text: str, tip: str, entries: Sequence[tuple[str, Callable[[], Any]]]) -> QToolButton:
+def menu_button(text: str, tip: str, entries: Sequence[tuple[str, Callable[[], Any]]]) -> QPushButton:
     """A button that opens a menu."""
-    made = QToolButton()
-    made.setText(text)
-    made.setToolTip(tip)
-    made.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-    made.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+    made = button(text, tip)
     menu = QMenu(made)
     for name, slot in entries:
         menu.addAction(name, slot)

@@ -48,8 +48,8 @@ class FeaturePanel(Section):
         self.browse = button("…", "Use weights from a file")
         self.browse.setFixedWidth(30)
         self.row(QLabel("Model"), self.models, self.browse, stretch=1)
-        self.card = note()
-        self.rows.addWidget(self.card)
+        self.license = note()
+        self.rows.addWidget(self.license)
         self.quality = combo("Standard features, or in fewer numbers, or without tiles", list(QUALITIES))
         self.row(QLabel("Quality"), self.quality, stretch=1)
         self.compute = button("Compute features", "Once for a scan and model: they are kept on disk")
@@ -91,7 +91,11 @@ class FeaturePanel(Section):
             self.models.setCurrentText(name)
             self.quality.setCurrentIndex(list(QUALITIES.values()).index(mark + variant))
         self.quality.setEnabled(name not in work.WITHOUT_WEIGHTS)
-        self.card.setText(work.about_model(name))
+        summary, license = work.about_model(name)
+        self.models.setToolTip("\n".join(filter(None, (summary, license))))
+        # What everybody must know stands there; the rest can be asked for.
+        self.license.setText(license)
+        self.license.setVisible("not for commercial use" in license)
         self.show_state()
 
     def _scan_changed(self, scan: "Scan | None") -> None:
