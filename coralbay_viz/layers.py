@@ -36,6 +36,11 @@ def world_from_napari(position: ArrayLike) -> NDArray[np.float64]:
     return geometry.apply(_J_INVERSE, position)
 
 
+def world_affine(affine: ArrayLike) -> Affine:
+    """Index to RAS+ mm, from an affine of index to napari's world."""
+    return _J_INVERSE @ np.asarray(affine, float)
+
+
 def is_sliceable(grid: Grid) -> bool:
     """Whether napari can slice this grid as it is.
 
@@ -104,6 +109,9 @@ Kind = Literal["image", "labels", "points"]
 
 # Name of a class that says "none of the others".
 BACKGROUND = "background"
+
+# Keys of a layer's metadata: the scan that it is, and the scan that it was made on.
+IS_SCAN, MADE_ON = "coralbay", "coralbay_scan"
 
 # From the bottom of a stack of layers to its top.
 ROLES = ("ct", "pca", "heat", "segmentation", "strokes", "regions", "clicks")
@@ -174,7 +182,7 @@ def ct_spec(volume: Volume, window: str = colors.DEFAULT_WINDOW) -> LayerSpec:
         colormap="gray",
         contrast_limits=colors.WINDOWS[window].limits_hu,
         blending="opaque",
-        metadata={"coralbay": volume},
+        metadata={IS_SCAN: volume},
     )
 
 

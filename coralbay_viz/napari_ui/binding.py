@@ -86,6 +86,12 @@ class Binding:
         if layer is not None:
             layer.visible = visible
 
+    def toggle(self, role: str) -> None:
+        """Show a layer of the active scan if it is hidden, else hide it."""
+        layer = self.layer(role)
+        if layer is not None:
+            layer.visible = not layer.visible
+
     @property
     def window(self) -> tuple[float, float] | None:
         """Gray scale of the active scan in slices, HU."""
@@ -204,7 +210,7 @@ class Binding:
         mine = self._layers.setdefault(id(scan), {})
         layer = mine.get(spec.role)
         if layer is None or spec.kind == "points":
-            return self._replace(mine, spec)
+            return self._replace(scan, mine, spec)
         layer.data, layer.affine = spec.data, spec.affine
         if spec.contrast_limits is not None:
             layer.contrast_limits = spec.contrast_limits
@@ -212,10 +218,10 @@ class Binding:
             layer.colormap = layer_data(spec)[1]["colormap"]
         return layer
 
-    def _replace(self, mine: "dict[str, Layer]", spec: LayerSpec) -> "Layer":
+    def _replace(self, scan: "Scan", mine: "dict[str, Layer]", spec: LayerSpec) -> "Layer":
         """Put a new layer where its role has its place in the stack; the selection stays, for HU to stay readable."""
         selected = self.viewer.layers.selection.active
-        layer = make_layer(spec)
+        layer = make_layer(spec, scan.volume)
         with self._own_changes():
             if old := mine.pop(spec.role, None):
                 layer.visible = old.visible
@@ -239,7 +245,7 @@ class Binding:
 
     def _adopt(self, layer: "Layer") -> None:
         """Take a scan that the reader or the sample menu brought in."""
-        volume = layer.metadata.get("coralbay")
+        volume = layer.metadata.get(layers.IS_SCAN)
         if isinstance(volume, Volume) and not any(scan.volume is volume for scan in self.session.scans):
             self._adopted = layer
             try:

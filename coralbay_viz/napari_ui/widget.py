@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QFrame, QScrollArea, QTabWidget, QVBoxLayout, QWidget
 
 from ..jobs import ThreadRunner
 from ..session import Session
+from . import actions
 from .binding import Binding
 from .bridge import Courier
 from .context import Context
@@ -61,17 +62,25 @@ class CoralBayWidget(QWidget):
         self.context = Context(napari_viewer, self.session, self.binding, self.tools)
         for closer in (self.session.close, self.binding.close, self.tools.close):
             self.context.at_end(closer)
+        self.context.at_end(partial(actions.forget, napari_viewer))
         self._annotate_canvas()
         self._lay_out()
         self._connect()
         # Qt deletes the widget when its dock is closed; Python may keep the object long after.
         self.destroyed.connect(partial(_close, self.context))
+        actions.register(napari_viewer, self)
         self.binding.adopt_layers()
         self._show_scan(self.session.scan)
 
     def open(self, path: str | Path) -> None:
         """Open a scan as if the user had chosen it."""
         self.scan_panel.open(path)
+
+    def show_tab(self, name: str) -> None:
+        """Bring a tab to the front."""
+        for number in range(self.tabs.count()):
+            if self.tabs.tabText(number) == name:
+                self.tabs.setCurrentIndex(number)
 
     def _lay_out(self) -> None:
         self.scan_panel = ScanPanel(self.context)

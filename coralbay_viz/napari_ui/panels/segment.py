@@ -43,6 +43,14 @@ class SegmentPanel(Section):
         if strokes is not None:
             self._context.session.segment(strokes)
 
+    def next_suggestion(self) -> None:
+        """Look for the place where the next stroke helps most."""
+        self._context.session.suggest()
+
+    def skip_suggestion(self) -> None:
+        """Turn it down."""
+        self._context.session.skip()
+
     def _save(self) -> None:
         self._context.save_as("Save the segmentation", "seg.nii.gz", NIFTI, self._context.session.save_segmentation)
 

@@ -105,6 +105,13 @@ class SimilarPanel(Section):
         if heat is not None and 0 <= number < len(heat.regions):
             self._context.binding.go_to(heat.regions[number].position_mm)
 
+    def next_region(self) -> None:
+        """Choose the region after the one that is chosen, and after the last the first."""
+        count = self.regions.topLevelItemCount()
+        if count:
+            now = self.regions.indexOfTopLevelItem(self.regions.currentItem())
+            self.regions.setCurrentItem(self.regions.topLevelItem((now + 1) % count))
+
     def _save_heat(self) -> None:
         self._context.save_as("Save the heat map", "heat.nii.gz", NIFTI, self._context.session.save_heat)
 
