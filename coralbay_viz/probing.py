@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from coralbay_core.features import FeatureMaps
     from coralbay_core.probe import LabelStatistics, Probe, Suggestion
 
+    from .scoring import ScoreResult
     from .state import Scan
 
 Cancelled = Callable[[], bool]
@@ -39,6 +40,7 @@ class ProbeState:
         Suggestions that were turned down, world mm.
     suggestions : tuple of Suggestion
     statistics : tuple of LabelStatistics
+    scores : ScoreResult, optional
     """
 
     strokes: "History[PaintedVoxels | None]" = field(default_factory=lambda: History(None))
@@ -46,6 +48,7 @@ class ProbeState:
     skipped: tuple[Point, ...] = ()
     suggestions: "tuple[Suggestion, ...]" = ()
     statistics: "tuple[LabelStatistics, ...]" = ()
+    scores: "ScoreResult | None" = None
 
     def forget_results(self) -> None:
         """Drop what came from features; what the user made stays."""

@@ -23,12 +23,18 @@ from coralbay_core.volume import LabelVolume, Volume
 
 from . import work as _work
 from .asking import Asking
+from .exporting import Exporting
 from .history import History
+from .inspecting import Inspecting
 from .jobs import InlineRunner, Job, Runner, Task, Work
 from .keeping import Keeping
+from .pointing import Pointing
 from .probing import ProbeCommands
 from .projecting import PcaResult, ProjectionCommands
+from .scoring import Scoring
+from .searching import Searching
 from .state import Clicks, HeatResult, Point, Scan
+from .training import Training
 
 if TYPE_CHECKING:
     from coralbay_core.features import FeatureMaps
@@ -47,7 +53,9 @@ def _point(position_mm: Sequence[float]) -> Point:
     return r, a, s
 
 
-class Session(Asking, ProbeCommands, ProjectionCommands, Keeping):
+class Session(
+    Asking, Pointing, Inspecting, Searching, ProbeCommands, Scoring, Exporting, Training, ProjectionCommands, Keeping
+):
     """One exploration of one or several scans.
 
     Parameters
@@ -97,6 +105,11 @@ class Session(Asking, ProbeCommands, ProjectionCommands, Keeping):
         self.scan: Scan | None = None
         self._computing: dict[int, Job] = {}
         self._start_asking()
+        self._start_pointing()
+        self._start_inspecting()
+        self._start_searching()
+        self._start_scoring()
+        self._start_training()
         self._start_keeping(autosave)
 
     # What the active scan holds

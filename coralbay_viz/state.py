@@ -17,12 +17,14 @@ from .probing import ProbeState
 from .projecting import PcaResult, ProjectionState
 
 if TYPE_CHECKING:
-    from coralbay_core.across import FollowUp
+    from coralbay_core.across import FollowUp, Match
     from coralbay_core.features import FeatureMaps
     from coralbay_core.outlook import Outlook
     from coralbay_core.probe import Probe
     from coralbay_core.similarity import HeatMap, Query, Region
     from coralbay_core.symmetry import Midplane, SideBySide
+
+    from .inspecting import WindowResult
 
 Point = tuple[float, float, float]
 Mixer = Mapping[int, float] | str | None
@@ -144,6 +146,11 @@ class Scan:
     symmetry: "SideBySide | None" = None
     follow_up: "FollowUp | None" = None
     follow_up_rows: tuple[dict[str, Any], ...] = ()
+    cursor_mm: Point | None = None
+    matched: "Match | None" = None  # the place that the cursor of another scan means here
+    hover: HeatResult | None = None
+    windows: "WindowResult | None" = None
+    marked: int | None = None  # of the heat map's regions, from 0
 
     @property
     def name(self) -> str:

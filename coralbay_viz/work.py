@@ -44,7 +44,7 @@ class Encoders:
     """
 
     def __init__(self, device: str) -> None:
-        self._asked = device
+        self.asked = device
         self._loaded: dict[str, Encoder] = {}
         self._lock = threading.Lock()
 
@@ -53,17 +53,17 @@ class Encoders:
 
         with self._lock:
             if name not in self._loaded:
-                self._loaded = {name: load_encoder(name, device=self._asked)}
+                self._loaded = {name: load_encoder(name, device=self.asked)}
             return self._loaded[name]
 
     @property
     def device(self) -> str:
         """Where encoders run; ``auto`` stays so until torch, which knows, is there."""
-        if self._asked != "auto" or "torch" not in sys.modules:
-            return self._asked
+        if self.asked != "auto" or "torch" not in sys.modules:
+            return self.asked
         from coralbay_core.encoder import resolve_device
 
-        return str(resolve_device(self._asked))
+        return str(resolve_device(self.asked))
 
 
 def model_names() -> list[str]:

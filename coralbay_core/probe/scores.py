@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import InputError
 from ..features import FeatureMaps
 from ..preprocess import resample, resample_blocks
 from ..volume import Grid, LabelVolume, Volume
@@ -109,6 +110,35 @@ class ScoreMap:
                 if certain is not None:
                     certain[kept != 0] = 1
         return Segmentation(labels, sure, ahead)
+
+    def probability_of(
+        self, value: int, grid: Grid, *, guide: Volume | None = None, protected: LabelVolume | None = None
+    ) -> NDArray[np.float32]:
+        """Probability of one label on a grid, (z, y, x); 0 outside the body.
+
+        Parameters
+        ----------
+        value : int
+            One of `values`.
+        grid : Grid
+        guide, protected : optional
+            As of `segment`; protected voxels are 1 where they have this label, else 0.
+
+        Raises
+        ------
+        InputError
+            For a label that the probe does not know.
+        """
+        if value not in self.values:
+            raise InputError("no such label", found=value, expected=f"one of {list(self.values)}")
+        out = np.zeros(grid.shape, np.float32)
+        number = self.values.index(value)
+        for part, inside, scores in self._slabs(grid, guide):
+            out[part] = np.where(inside, softmax(scores)[number], 0)
+        if protected is not None:
+            kept = _on(protected, grid)
+            out[kept != 0] = kept[kept != 0] == value
+        return out
 
     def _slabs(
         self, grid: Grid, guide: Volume | None
