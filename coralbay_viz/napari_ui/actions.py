@@ -22,7 +22,12 @@ _widgets: "WeakKeyDictionary[Any, CoralBayWidget]" = WeakKeyDictionary()
 
 
 def _widget(viewer: Any) -> "CoralBayWidget | None":
-    return next((widget for known, widget in _widgets.items() if known is viewer), None)
+    return next((widget for known, widget in _widgets.items() if known is _itself(viewer)), None)
+
+
+def _itself(viewer: Any) -> Any:
+    """The viewer behind the proxy that napari gives to plugins."""
+    return getattr(viewer, "__wrapped__", viewer)
 
 
 def _action(command: Callable[["CoralBayWidget"], Any]) -> Callable[[Any], None]:
@@ -67,7 +72,7 @@ ACTIONS: dict[str, tuple[str, Callable[[Any], Any], str]] = {
 
 def register(viewer: Any, widget: "CoralBayWidget") -> None:
     """Give a window's keys to its dock widget; the user's own choice of keys goes first."""
-    _widgets[viewer] = widget
+    _widgets[_itself(viewer)] = widget
     try:
         from napari.components.viewer_model import ViewerModel
         from napari.settings import get_settings
@@ -86,4 +91,4 @@ def register(viewer: Any, widget: "CoralBayWidget") -> None:
 
 def forget(viewer: Any) -> None:
     """Let keys of this window do nothing."""
-    _widgets.pop(viewer, None)
+    _widgets.pop(_itself(viewer), None)

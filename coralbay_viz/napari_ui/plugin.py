@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from coralbay_core.errors import CoralBayError
 from coralbay_core.volume import LabelVolume, Volume
 
 from ..layers import MADE_ON, ct_spec, labels_spec
@@ -16,10 +16,11 @@ from .layer_data import layer_data
 if TYPE_CHECKING:
     import napari
 
-LayerData = tuple[Any, dict[str, Any], str]
+LayerData = tuple[Any, dict[str, Any], str] | tuple[None]
 
 _FILES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm")
 _MOST_LABELS = 255
+_LOOK_AT = 64
 
 
 # --- reading ------------------------------------------------------------------------------------------------------
@@ -36,7 +37,8 @@ def read(path: str | Sequence[str]) -> list[LayerData]:
     paths = [Path(path)] if isinstance(path, str) else [Path(p) for p in path]
     if len(paths) > 1 and all(p.suffix.lower() == ".dcm" for p in paths):
         paths = paths[:1]
-    return [layer_data(spec) for p in paths for spec in _specs(p)]
+    # napari's word for "nothing, and that is all right": the user did not choose a series.
+    return [layer_data(spec) for p in paths for spec in _specs(p)] or [(None,)]
 
 
 def _specs(path: Path) -> list[Any]:
@@ -73,7 +75,8 @@ def _as_labels(volume: Volume) -> LabelVolume | None:
 def _is_ours(path: Path) -> bool:
     if path.is_dir():
         # Other plugins open folders too: take only what holds at least one file that says it is DICOM.
-        return any(_says_dicom(file) for file in sorted(path.iterdir())[:8] if file.is_file())
+        files = (file for file in path.rglob("*") if file.is_file())
+        return any(_says_dicom(file) for file in islice(files, _LOOK_AT))
     return path.name.lower().endswith(_FILES) or (path.suffix == "" and path.is_file() and _says_dicom(path))
 
 
@@ -103,16 +106,10 @@ def sample_phantom() -> list[LayerData]:
 
 
 def sample_chest() -> list[LayerData]:
-    """A public chest CT, downloaded the first time; without a network a notification, and nothing is opened."""
-    from napari.utils import notifications
-
+    """A public chest CT, downloaded the first time; without a network napari says so, and nothing is opened."""
     from ..samples import fetch_chest
 
-    try:
-        return read(str(fetch_chest()))
-    except CoralBayError as error:
-        notifications.show_warning(str(error))
-        return []
+    return read(str(fetch_chest()))
 
 
 # --- menus --------------------------------------------------------------------------------------------------------
