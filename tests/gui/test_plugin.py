@@ -27,7 +27,7 @@ def test_manifest_is_valid_and_all_that_it_names_is_there():
     manifest = PluginManifest.from_distribution("coralbay")
     assert manifest.name == distribution("coralbay").name
     manifest.validate_imports()
-    keys = {menu for menu in manifest.contributions.menus}
+    keys = set(manifest.contributions.menus)
     from napari._app_model.constants import MenuId
 
     assert keys <= {str(menu) for menu in MenuId.contributables()}
