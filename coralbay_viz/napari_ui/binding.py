@@ -42,6 +42,7 @@ class Binding:
         self._busy = False
         self._adopted: Layer | None = None
         self._slice_limits: dict[int, Any] = {}
+        self._was_visible: dict[int, bool] = {}  # of layers of scans that are not active
         self._session_links = (
             (session.scan_added, self._on_scan_added),
             (session.scan_removed, self._on_scan_removed),
@@ -51,6 +52,8 @@ class Binding:
             (session.share_changed, self._on_share),
             (session.pca_changed, self._on_pca),
             (session.segmentation_changed, self._on_segmentation),
+            (session.hover_changed, self._on_hover),
+            (session.marked_changed, self._on_marked),
         )
         self._viewer_links = (
             (viewer.layers.events.inserted, self._on_layer_inserted),
@@ -138,6 +141,14 @@ class Binding:
         layer, scan = self.layer("strokes"), self.session.scan
         return None if layer is None else LabelVolume(layer.data, scan.label_grid, name="strokes")
 
+    def show(self, scan: "Scan", spec: LayerSpec) -> "Layer":
+        """Show something of a scan, in place of what its role showed before."""
+        return self._show(scan, spec)
+
+    def drop(self, scan: "Scan", role: str) -> None:
+        """Show nothing in this role."""
+        self._show_or_drop(scan, role, None)
+
     # Session -> layers
 
     def _on_scan_added(self, scan: "Scan") -> None:
@@ -156,12 +167,17 @@ class Binding:
                     self.viewer.layers.remove(layer)
 
     def _on_scan_changed(self, scan: "Scan | None") -> None:
+        """Show what the active scan showed when it was active last, and nothing of the others."""
         for other in self.session.scans:
-            for role, layer in self._layers.get(id(other), {}).items():
-                if other is not scan:
-                    layer.visible = False
-                elif role == "ct":
-                    layer.visible = True
+            for layer in self._layers.get(id(other), {}).values() if other is not scan else ():
+                self._was_visible.setdefault(id(layer), layer.visible)
+                layer.visible = False
+        for role, layer in self._layers.get(id(scan), {}).items():
+            layer.visible = self._was_visible.pop(id(layer), layer.visible or role == "ct")
+        ct = self.layer("ct")
+        if ct is not None:
+            self.viewer.layers.selection.active = ct
+            self.viewer.reset_view(layers=[ct], margin=0.02)
 
     def _on_clicks(self, scan: "Scan") -> None:
         clicks = scan.clicks.now
@@ -175,7 +191,17 @@ class Binding:
             return
         limits = (heat.scale.score_of(self.session.share), heat.scale.high)
         self._show(scan, layers.heat_spec(heat.shown, heat.grid, limits, f"similar - {scan.name}"))
-        self._show(scan, layers.regions_spec([region.position_mm for region in heat.regions]))
+        self._on_marked(scan)
+
+    def _on_marked(self, scan: "Scan") -> None:
+        if scan.heat is not None:
+            places = [region.position_mm for region in scan.heat.regions]
+            self._show(scan, layers.regions_spec(places, scan.marked))
+
+    def _on_hover(self, scan: "Scan") -> None:
+        hover = scan.hover
+        limits = None if hover is None else (hover.scale.score_of(self.session.share), hover.scale.high)
+        self._show_or_drop(scan, "hover", hover and layers.hover_spec(hover.shown, hover.grid, limits))
 
     def _on_share(self, share: float) -> None:
         layer, heat = self.layer("heat"), self.session.heat
@@ -222,6 +248,8 @@ class Binding:
         """Put a new layer where its role has its place in the stack; the selection stays, for HU to stay readable."""
         selected = self.viewer.layers.selection.active
         layer = make_layer(spec, scan.volume)
+        if scan is not self.session.scan:
+            self._was_visible[id(layer)], layer.visible = True, False
         with self._own_changes():
             if old := mine.pop(spec.role, None):
                 layer.visible = old.visible

@@ -44,7 +44,7 @@ def make_layer(spec: LayerSpec, scan: Volume | None = None) -> "Layer":
     layer.metadata[MADE_ON] = scan
     if spec.role == "ct":
         layer.contrast_limits_range = RANGE_HU
-    if spec.role in ("clicks", "regions"):
+    if spec.kind == "points":
         layer.editable = False
     return layer
 
@@ -60,7 +60,7 @@ def _image(spec: LayerSpec) -> dict[str, Any]:
 
 
 def _colormap(colormap: Any) -> Any:
-    return {"colors": colormap, "name": "coralbay heat"} if isinstance(colormap, np.ndarray) else colormap
+    return {"colors": colormap, "name": "coralbay"} if isinstance(colormap, np.ndarray) else colormap
 
 
 def _labels(spec: LayerSpec) -> dict[str, Any]:

@@ -4,10 +4,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFrame, QScrollArea, QTabWidget, QVBoxLayout, QWidget
 
 from ..jobs import ThreadRunner
+from ..layers import world_from_napari
 from ..session import Session
 from . import actions
 from .binding import Binding
@@ -16,10 +18,13 @@ from .context import Context
 from .docks import Dock
 from .panels.base import Section, when_clicked
 from .panels.colors import ColorsPanel
+from .panels.compare import ComparePanel
 from .panels.features import FeaturePanel
+from .panels.library import LibraryPanel
 from .panels.scan import ScanPanel
 from .panels.segment import SegmentPanel
 from .panels.similar import SimilarPanel
+from .panels.training import TrainingPanel
 from .planes import OrthogonalViews
 from .readout import Letters, Readout
 from .tools import MouseTools
@@ -29,6 +34,7 @@ if TYPE_CHECKING:
 
     from ..state import Scan
 
+_NEAR_MM = 0.01
 _STYLE = """
 #coralbay_heading {font-size: 13px;}
 #coralbay_note {font-size: 11px;}
@@ -71,10 +77,17 @@ class CoralBayWidget(QWidget):
         actions.register(napari_viewer, self)
         self.binding.adopt_layers()
         self._show_scan(self.session.scan)
+        self._offer_lost()
 
     def open(self, path: str | Path) -> None:
         """Open a scan as if the user had chosen it."""
         self.scan_panel.open(path)
+
+    def _offer_lost(self) -> None:
+        lost = self.session.lost()
+        if lost:
+            scans = ", ".join(lost[0].scans)
+            self.context.say(f"A session with {scans} was not closed: Session > Recover a lost session brings it back.")
 
     def show_tab(self, name: str) -> None:
         """Bring a tab to the front."""
@@ -88,11 +101,17 @@ class CoralBayWidget(QWidget):
         self.similar_panel = SimilarPanel(self.context)
         self.colors_panel = ColorsPanel(self.context)
         self.segment_panel = SegmentPanel(self.context)
+        self.compare_panel = ComparePanel(self.context)
+        self.library_panel = LibraryPanel(self.context)
+        self.training_panel = TrainingPanel(self.context)
         self.tabs = QTabWidget()
         for name, panel in (
             ("Similar", self.similar_panel),
             ("Colors", self.colors_panel),
             ("Segment", self.segment_panel),
+            ("Compare", self.compare_panel),
+            ("Library", self.library_panel),
+            ("Train", self.training_panel),
         ):
             self.tabs.addTab(_scrolled(panel), name)
         outer = QVBoxLayout(self)
@@ -127,6 +146,8 @@ class CoralBayWidget(QWidget):
             (session.failed, self.context.show_error),
             (self.tools.hovered, self.readout.show),
             (self.tools.placed, self.binding.go_to),
+            (session.cursor_changed, self._cursor_moved),
+            (viewer.dims.events.point, self._point_moved),
             (viewer.dims.events.ndisplay, self._dims_changed),
             (viewer.dims.events.order, self._dims_changed),
         )
@@ -134,6 +155,20 @@ class CoralBayWidget(QWidget):
     def _dims_changed(self, event: Any = None) -> None:
         self.letters.update()
         self.readout.hide()
+
+    def _point_moved(self, event: Any = None) -> None:
+        """The slices that are shown are where the session's cursor is."""
+        point = self.viewer.dims.point
+        if self.session.scan is not None and len(point) == 3:
+            self.session.cursor_mm = world_from_napari(point)
+
+    def _cursor_moved(self, position_mm: Any) -> None:
+        if position_mm is None or self.viewer.dims.ndim != 3:
+            return
+        shown = world_from_napari(self.viewer.dims.point)
+        inside = self.session.volume.grid.contains(shown)
+        if inside and np.abs(shown - position_mm).max() > _NEAR_MM:
+            self.binding.go_to(position_mm)
 
     def _show_scan(self, scan: "Scan | None") -> None:
         self._dims_changed()
