@@ -71,8 +71,9 @@ RANGE_HU = (-1024.0, 3071.0)
 POSITIVE = "#3ddc84"
 NEGATIVE = "#ff4d6d"
 REGION = "#ffffff"
+MARKED = "#ffd54f"
+FOUND = "#4dd0e1"
 SUGGESTION = "#ff9ff3"
-MARK = "#ffd54f"
 UNDECIDED = "#9e9e9e"
 
 # Okabe and Ito's palette, told apart by color-blind readers too, then lighter versions of it.
@@ -118,6 +119,21 @@ def heat_colors(steps: int = 256) -> NDArray[np.float32]:
     colors = np.stack([np.interp(at, stops[:, 0], channel) for channel in stops[:, 1:].T], axis=1)
     colors[0, 3] = 0
     return colors.astype(np.float32)
+
+
+def hover_colors(steps: int = 256) -> NDArray[np.float32]:
+    """RGBA of what hovering shows, shape (steps, 4): clear to light blue."""
+    at = np.linspace(0, 1, steps)
+    return np.stack([0.3 * at, 0.7 + 0.3 * at, np.ones(steps), 0.55 * (at > 0)], 1).astype(np.float32)
+
+
+def share_colors(steps: int = 256) -> NDArray[np.float32]:
+    """RGBA for values in [0, 1], shape (steps, 4): viridis, whose brightness orders the values; 0 is clear."""
+    from matplotlib import colormaps
+
+    made = colormaps["viridis"](np.linspace(0, 1, steps)).astype(np.float32)
+    made[0, 3] = 0
+    return made
 
 
 def class_color(value: int) -> str:

@@ -34,6 +34,7 @@ from .projecting import PcaResult, ProjectionCommands
 from .scoring import Scoring
 from .searching import Searching
 from .state import Clicks, HeatResult, Point, Scan
+from .training import Training
 
 if TYPE_CHECKING:
     from coralbay_core.features import FeatureMaps
@@ -52,7 +53,9 @@ def _point(position_mm: Sequence[float]) -> Point:
     return r, a, s
 
 
-class Session(Asking, Pointing, Inspecting, Searching, ProbeCommands, Scoring, Exporting, ProjectionCommands, Keeping):
+class Session(
+    Asking, Pointing, Inspecting, Searching, ProbeCommands, Scoring, Exporting, Training, ProjectionCommands, Keeping
+):
     """One exploration of one or several scans.
 
     Parameters
@@ -107,6 +110,7 @@ class Session(Asking, Pointing, Inspecting, Searching, ProbeCommands, Scoring, E
         self._start_inspecting()
         self._start_searching()
         self._start_scoring()
+        self._start_training()
         self._start_keeping(autosave)
 
     # What the active scan holds

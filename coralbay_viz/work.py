@@ -44,7 +44,7 @@ class Encoders:
     """
 
     def __init__(self, device: str) -> None:
-        self._asked = device
+        self.asked = device
         self._loaded: dict[str, Encoder] = {}
         self._lock = threading.Lock()
 
@@ -53,17 +53,17 @@ class Encoders:
 
         with self._lock:
             if name not in self._loaded:
-                self._loaded = {name: load_encoder(name, device=self._asked)}
+                self._loaded = {name: load_encoder(name, device=self.asked)}
             return self._loaded[name]
 
     @property
     def device(self) -> str:
         """Where encoders run; ``auto`` stays so until torch, which knows, is there."""
-        if self._asked != "auto" or "torch" not in sys.modules:
-            return self._asked
+        if self.asked != "auto" or "torch" not in sys.modules:
+            return self.asked
         from coralbay_core.encoder import resolve_device
 
-        return str(resolve_device(self._asked))
+        return str(resolve_device(self.asked))
 
 
 def model_names() -> list[str]:
@@ -72,14 +72,14 @@ def model_names() -> list[str]:
     return [*sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml")), *WITHOUT_WEIGHTS]
 
 
-def about_model(name: str) -> str:
-    """What a model's card says in two lines; nothing for a file. Found without importing torch."""
+def about_model(name: str) -> tuple[str, str]:
+    """Summary and license of a model, empty for a file; found without importing torch."""
     card = files("coralbay_core") / "cards" / f"{name}.toml"
     if name in WITHOUT_WEIGHTS or not card.is_file():
-        return WITHOUT_WEIGHTS.get(name, "")
+        return WITHOUT_WEIGHTS.get(name, ""), ""
     content = tomllib.loads(card.read_text("utf-8"))
     license = content["license"] + (", not for commercial use" if content.get("noncommercial") else "")
-    return f"{content['summary']}\nLicense: {license}"
+    return content["summary"], f"License: {license}"
 
 
 def open_volume(path: Path, series: str | None, report: Report, cancelled: Cancelled) -> Volume:

@@ -45,6 +45,7 @@ class Binding:
         self._busy = False
         self._adopted: Layer | None = None
         self._slice_limits: dict[int, Any] = {}
+        self._was_visible: dict[int, bool] = {}  # of layers of scans that are not active
         self._session_links = (
             (session.scan_added, self._on_scan_added),
             (session.scan_removed, self._on_scan_removed),
@@ -58,6 +59,8 @@ class Binding:
             (session.clusters_changed, self._on_clusters),
             (session.features_changed, self._on_clusters),
             (session.suggestions_changed, self._on_suggestions),
+            (session.hover_changed, self._on_hover),
+            (session.marked_changed, self._on_marked),
         )
         self._viewer_links = (
             (viewer.layers.events.inserted, self._on_layer_inserted),
@@ -97,6 +100,12 @@ class Binding:
         if layer is not None:
             layer.visible = visible
 
+    def toggle(self, role: str) -> None:
+        """Show a layer of the active scan if it is hidden, else hide it."""
+        layer = self.layer(role)
+        if layer is not None:
+            layer.visible = not layer.visible
+
     @property
     def window(self) -> tuple[float, float] | None:
         """Gray scale of the active scan in slices, HU."""
@@ -130,23 +139,23 @@ class Binding:
         """
         return self._show(scan or self.session.scan, layers.labels_spec(strokes, "strokes", opacity=0.9))
 
-    def show(self, spec: LayerSpec, scan: "Scan | None" = None) -> "Layer":
-        """Show something of a scan (the active one), in place of what has its role."""
-        return self._show(scan or self.session.scan, spec)
-
-    def drop(self, role: str, scan: "Scan | None" = None) -> None:
-        """Show no layer of a role."""
-        self._show_or_drop(scan or self.session.scan, role, None)
-
     def mark(self, position_mm: Any) -> None:
         """Mark a place of the active scan; None takes the mark away."""
         layer = self.layer("mark")
         if position_mm is None:
-            self.drop("mark")
+            self.drop(self.session.scan, "mark")
         elif layer is None:
-            self.show(layers.mark_spec(position_mm))
+            self.show(self.session.scan, layers.mark_spec(position_mm))
         else:
             layer.data = layer_data(layers.mark_spec(position_mm))[0]
+
+    def show(self, scan: "Scan", spec: LayerSpec) -> "Layer":
+        """Show something of a scan, in place of what its role showed before."""
+        return self._show(scan, spec)
+
+    def drop(self, scan: "Scan", role: str) -> None:
+        """Show nothing in this role."""
+        self._show_or_drop(scan, role, None)
 
     # Session -> layers
 
@@ -166,12 +175,17 @@ class Binding:
                     self.viewer.layers.remove(layer)
 
     def _on_scan_changed(self, scan: "Scan | None") -> None:
+        """Show what the active scan showed when it was active last, and nothing of the others."""
         for other in self.session.scans:
-            for role, layer in self._layers.get(id(other), {}).items():
-                if other is not scan:
-                    layer.visible = False
-                elif role == "ct":
-                    layer.visible = True
+            for layer in self._layers.get(id(other), {}).values() if other is not scan else ():
+                self._was_visible.setdefault(id(layer), layer.visible)
+                layer.visible = False
+        for role, layer in self._layers.get(id(scan), {}).items():
+            layer.visible = self._was_visible.pop(id(layer), layer.visible or role == "ct")
+        ct = self.layer("ct")
+        if ct is not None:
+            self.viewer.layers.selection.active = ct
+            self.viewer.reset_view(layers=[ct], margin=0.02)
 
     def _on_clicks(self, scan: "Scan") -> None:
         clicks = scan.clicks.now
@@ -185,7 +199,17 @@ class Binding:
             return
         limits = (heat.scale.score_of(self.session.share), heat.scale.high)
         self._show(scan, layers.heat_spec(heat.shown, heat.grid, limits, f"similar - {scan.name}"))
-        self._show(scan, layers.regions_spec([region.position_mm for region in heat.regions]))
+        self._on_marked(scan)
+
+    def _on_marked(self, scan: "Scan") -> None:
+        if scan.heat is not None:
+            places = [region.position_mm for region in scan.heat.regions]
+            self._show(scan, layers.regions_spec(places, scan.marked))
+
+    def _on_hover(self, scan: "Scan") -> None:
+        hover = scan.hover
+        limits = None if hover is None else (hover.scale.score_of(self.session.share), hover.scale.high)
+        self._show_or_drop(scan, "hover", hover and layers.hover_spec(hover.shown, hover.grid, limits))
 
     def _on_share(self, share: float) -> None:
         layer, heat = self.layer("heat"), self.session.heat
@@ -241,7 +265,7 @@ class Binding:
         mine = self._layers.setdefault(id(scan), {})
         layer = mine.get(spec.role)
         if layer is None or spec.kind == "points":
-            return self._replace(mine, spec)
+            return self._replace(scan, mine, spec)
         layer.data, layer.affine = spec.data, spec.affine
         layer.metadata = {**layer.metadata, **spec.metadata}
         if spec.contrast_limits is not None:
@@ -255,10 +279,12 @@ class Binding:
             layer.colormap = colors
             self._palettes[layer] = colors
 
-    def _replace(self, mine: "dict[str, Layer]", spec: LayerSpec) -> "Layer":
+    def _replace(self, scan: "Scan", mine: "dict[str, Layer]", spec: LayerSpec) -> "Layer":
         """Put a new layer where its role has its place in the stack; the selection stays, for HU to stay readable."""
         selected = self.viewer.layers.selection.active
-        layer = make_layer(spec)
+        layer = make_layer(spec, scan.volume)
+        if scan is not self.session.scan:
+            self._was_visible[id(layer)], layer.visible = True, False
         with self._own_changes():
             if old := mine.pop(spec.role, None):
                 layer.visible = old.visible
@@ -283,7 +309,7 @@ class Binding:
 
     def _adopt(self, layer: "Layer") -> None:
         """Take a scan that the reader or the sample menu brought in."""
-        volume = layer.metadata.get("coralbay")
+        volume = layer.metadata.get(layers.IS_SCAN)
         if isinstance(volume, Volume) and not any(scan.volume is volume for scan in self.session.scans):
             self._adopted = layer
             try:

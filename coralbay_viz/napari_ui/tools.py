@@ -2,6 +2,7 @@
 
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -71,7 +72,7 @@ class MouseTools:
         other.mode = self._mode
         self.mode_changed.connect(other._take_mode)  # psygnal forgets a method with its object
         for name in ("placed", "picked", "hovered", "dragged"):
-            getattr(other, name).connect(getattr(self, name).emit)
+            getattr(other, name).connect(partial(_emit, getattr(self, name)))
 
     @contextmanager
     def held(self, mode: Mode) -> Iterator[None]:
@@ -134,3 +135,8 @@ def _paints(viewer: Any) -> bool:
     """Whether a press belongs to the selected layer: a stroke is no click."""
     layer = viewer.layers.selection.active
     return layer is not None and str(getattr(layer, "mode", "pan_zoom")) not in ("pan_zoom", "transform")
+
+
+def _emit(signal: Any, *said: Any) -> None:
+    # psygnal takes whatever is called `emit` for Qt's, and calls it to see what it wants.
+    signal.emit(*said)

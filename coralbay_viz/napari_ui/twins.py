@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.components import ViewerModel
 from napari.qt import QtViewer
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from ..layers import napari_from_world
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
 _FOLLOWED = ("opacity", "blending", "contrast_limits", "colormap", "affine", "interpolation2d", "gamma")
-_CROSS_COLOR = "#ffd54f"
+_CROSS_COLOR, _CROSS_MM = "#ffd54f", 1.2
 
 
 class Twin:
@@ -124,6 +125,11 @@ class TwinView(QWidget):
         self.model.dims.set_point((0, 1, 2), place)
         self._mark(place)
 
+    def resizeEvent(self, event: Any) -> None:
+        """Fit the slices into the room that there is, once the canvas knows it."""
+        super().resizeEvent(event)
+        QTimer.singleShot(0, self, self._fit)
+
     def _fit(self) -> None:
         point = tuple(self.model.dims.point)
         views.show_view(self.model, self._view, reset=False)
@@ -135,38 +141,42 @@ class TwinView(QWidget):
     def _mark(self, place: Any) -> None:
         if not self._twins:
             return
-        if self._cross is None or self._cross not in self.model.layers:
-            self._cross = crosshair(place, self.model.layers.extent.world)
-            self.model.layers.append(self._cross)
-        else:
-            self._cross.data = _lines(place, self.model.layers.extent.world)
+        self._cross = mark(self.model, self._cross, place)
 
-    def shut(self) -> None:
-        """Let go of the main canvas' layers, before Qt deletes this one."""
+    def release(self) -> None:
+        """Let go of the main canvas' layers."""
         self.tools.close()
         for twin in self._twins:
             twin.close()
         self._twins = []
-        self.model.layers.clear()
-        self.canvas.close()
 
 
-def crosshair(place: Any, extent: Any) -> "Layer":
-    """Lines along the axes through a place of napari's world, seen in the slices that it lies in."""
+def mark(viewer: Any, cross: "Layer | None", place: Any) -> "Layer":
+    """Put a crosshair, a new one unless there is one, at a place of napari's world.
+
+    Its lines run along the axes and are seen in the slices that they lie in.
+    """
     from napari.layers import Vectors
 
-    return Vectors(
-        _lines(place, extent),
+    others = [layer for layer in viewer.layers if layer is not cross]
+    lines = _lines(place, viewer.layers.get_extent(others).world)
+    if cross is not None and cross in viewer.layers:
+        cross.data = lines
+        return cross
+    cross = Vectors(
+        lines,
         name="crosshair",
         # As with points: the unit of the data is how far from its slice a line is seen.
         scale=(POINT_MM,) * 3,
         units=("mm",) * 3,
         axis_labels=AXES,
-        edge_width=0.06,
+        edge_width=_CROSS_MM / POINT_MM,
         edge_color=_CROSS_COLOR,
         vector_style="line",
-        opacity=0.6,
+        opacity=0.5,
     )
+    viewer.layers.append(cross)
+    return cross
 
 
 def _lines(place: Any, extent: Any) -> Any:

@@ -4,19 +4,28 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFrame, QScrollArea, QTabWidget, QVBoxLayout, QWidget
 
 from ..jobs import ThreadRunner
+from ..layers import world_from_napari
 from ..session import Session
+from . import actions
 from .binding import Binding
 from .bridge import Courier
 from .context import Context
+from .docks import Dock
+from .panels.base import Section, when_clicked
 from .panels.colors import ColorsPanel
+from .panels.compare import ComparePanel
 from .panels.features import FeaturePanel
+from .panels.library import LibraryPanel
 from .panels.scan import ScanPanel
 from .panels.segment import SegmentPanel
 from .panels.similar import SimilarPanel
+from .panels.training import TrainingPanel
+from .planes import OrthogonalViews
 from .readout import Letters, Readout
 from .tools import MouseTools
 
@@ -25,6 +34,7 @@ if TYPE_CHECKING:
 
     from ..state import Scan
 
+_NEAR_MM = 0.01
 _STYLE = """
 #coralbay_heading {font-size: 13px;}
 #coralbay_note {font-size: 11px;}
@@ -58,17 +68,32 @@ class CoralBayWidget(QWidget):
         self.context = Context(napari_viewer, self.session, self.binding, self.tools)
         for closer in (self.session.close, self.binding.close, self.tools.close):
             self.context.at_end(closer)
+        self.context.at_end(partial(actions.forget, napari_viewer))
         self._annotate_canvas()
         self._lay_out()
         self._connect()
         # Qt deletes the widget when its dock is closed; Python may keep the object long after.
         self.destroyed.connect(partial(_close, self.context))
+        actions.register(napari_viewer, self)
         self.binding.adopt_layers()
         self._show_scan(self.session.scan)
+        self._offer_lost()
 
     def open(self, path: str | Path) -> None:
         """Open a scan as if the user had chosen it."""
         self.scan_panel.open(path)
+
+    def _offer_lost(self) -> None:
+        lost = self.session.lost()
+        if lost:
+            scans = ", ".join(lost[0].scans)
+            self.context.say(f"A session with {scans} was not closed: Session > Recover a lost session brings it back.")
+
+    def show_tab(self, name: str) -> None:
+        """Bring a tab to the front."""
+        for number in range(self.tabs.count()):
+            if self.tabs.tabText(number) == name:
+                self.tabs.setCurrentIndex(number)
 
     def _lay_out(self) -> None:
         self.scan_panel = ScanPanel(self.context)
@@ -76,11 +101,17 @@ class CoralBayWidget(QWidget):
         self.similar_panel = SimilarPanel(self.context)
         self.colors_panel = ColorsPanel(self.context)
         self.segment_panel = SegmentPanel(self.context)
+        self.compare_panel = ComparePanel(self.context)
+        self.library_panel = LibraryPanel(self.context)
+        self.training_panel = TrainingPanel(self.context)
         self.tabs = QTabWidget()
         for name, panel in (
             ("Similar", self.similar_panel),
             ("Colors", self.colors_panel),
             ("Segment", self.segment_panel),
+            ("Compare", self.compare_panel),
+            ("Library", self.library_panel),
+            ("Train", self.training_panel),
         ):
             self.tabs.addTab(_scrolled(panel), name)
         outer = QVBoxLayout(self)
@@ -89,6 +120,16 @@ class CoralBayWidget(QWidget):
         outer.addWidget(self.tabs, stretch=1)
         self.setStyleSheet(_STYLE)
         self.setMinimumWidth(320)
+
+        self.planes = Dock(
+            self.context,
+            self,
+            "Planes",
+            "bottom",
+            partial(OrthogonalViews, self.context),
+            self.scan_panel.orthogonal.setChecked,
+        )
+        when_clicked(self.scan_panel.orthogonal, self.planes.open)
 
     def _annotate_canvas(self) -> None:
         self.letters = Letters(self.viewer)
@@ -105,6 +146,8 @@ class CoralBayWidget(QWidget):
             (session.failed, self.context.show_error),
             (self.tools.hovered, self.readout.show),
             (self.tools.placed, self.binding.go_to),
+            (session.cursor_changed, self._cursor_moved),
+            (viewer.dims.events.point, self._point_moved),
             (viewer.dims.events.ndisplay, self._dims_changed),
             (viewer.dims.events.order, self._dims_changed),
         )
@@ -112,6 +155,20 @@ class CoralBayWidget(QWidget):
     def _dims_changed(self, event: Any = None) -> None:
         self.letters.update()
         self.readout.hide()
+
+    def _point_moved(self, event: Any = None) -> None:
+        """The slices that are shown are where the session's cursor is."""
+        point = self.viewer.dims.point
+        if self.session.scan is not None and len(point) == 3:
+            self.session.cursor_mm = world_from_napari(point)
+
+    def _cursor_moved(self, position_mm: Any) -> None:
+        if position_mm is None or self.viewer.dims.ndim != 3:
+            return
+        shown = world_from_napari(self.viewer.dims.point)
+        inside = self.session.volume.grid.contains(shown)
+        if inside and np.abs(shown - position_mm).max() > _NEAR_MM:
+            self.binding.go_to(position_mm)
 
     def _show_scan(self, scan: "Scan | None") -> None:
         self._dims_changed()
@@ -127,7 +184,8 @@ def _close(context: Context, *_: Any) -> None:
     context.close()
 
 
-def _scrolled(panel: QWidget) -> QScrollArea:
+def _scrolled(panel: Section) -> QScrollArea:
+    panel.rows.addStretch(1)
     scroll = QScrollArea()
     scroll.setWidgetResizable(True)
     scroll.setFrameShape(QFrame.Shape.NoFrame)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from qtpy.QtCore import QSignalBlocker
+from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import (
     QAbstractButton,
     QComboBox,
@@ -64,13 +64,9 @@ def when_clicked(made: QAbstractButton, slot: Callable[[bool], Any]) -> None:
     made.clicked.connect(lambda on: slot(on))
 
 
-def menu_button(text: str, tip: str, entries: Sequence[tuple[str, Callable[[], Any]]]) -> QToolButton:
+def menu_button(text: str, tip: str, entries: Sequence[tuple[str, Callable[[], Any]]]) -> QPushButton:
     """A button that opens a menu."""
-    made = QToolButton()
-    made.setText(text)
-    made.setToolTip(tip)
-    made.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-    made.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+    made = button(text, tip)
     menu = QMenu(made)
     for name, slot in entries:
         menu.addAction(name, slot)
@@ -128,3 +124,35 @@ def place_text(position_mm: Any) -> str:
     """A position in words of anatomy: ``12 R  30 P  210 S``."""
     signs = zip(position_mm, ("R", "A", "S"), ("L", "P", "I"), strict=True)
     return "  ".join(f"{abs(v):.0f} {positive if v >= 0 else negative}" for v, positive, negative in signs)
+
+
+class Fold(QWidget):
+    """A heading that shows and hides what is under it.
+
+    Parameters
+    ----------
+    title, tip : str
+    inner : QWidget
+    """
+
+    def __init__(self, title: str, tip: str, inner: QWidget) -> None:
+        super().__init__()
+        self.head = QToolButton()
+        self.head.setText(title)
+        self.head.setToolTip(tip)
+        self.head.setCheckable(True)
+        self.head.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.head.setArrowType(Qt.ArrowType.RightArrow)
+        self.head.setAutoRaise(True)
+        self._inner = inner
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(2)
+        column.addWidget(self.head)
+        column.addWidget(inner)
+        inner.hide()
+        self.head.toggled.connect(self._unfold)
+
+    def _unfold(self, on: bool) -> None:
+        self.head.setArrowType(Qt.ArrowType.DownArrow if on else Qt.ArrowType.RightArrow)
+        self._inner.setVisible(on)

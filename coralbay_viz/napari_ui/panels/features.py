@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 # What may follow a model's name, and how that reads.
 QUALITIES = {"Standard": "", "Compact: less disk": ":compact", "One pass: no tiles": ":whole"}
 _WEIGHTS = "Weights (*.safetensors *.pt *.pth *.pth.tar *.ckpt);;All files (*)"
-_LIGHTS = {"idle": "#8a8a8a", "computing": "#ffb74d", "ready": "#3ddc84", "stale": "#e6c229", "failed": "#ff4d6d"}
+_LIGHTS = {
+    "no features": "#8a8a8a",
+    "computing": "#ffb74d",
+    "ready": "#3ddc84",
+    "other model": "#e6c229",
+    "failed": "#ff4d6d",
+}
 
 
 class FeaturePanel(Section):
@@ -32,13 +38,15 @@ class FeaturePanel(Section):
         super().__init__("Features")
         self._context = context
         self.job: Job | None = None
-        self._failed = False
         self._lay_out()
         session = context.session
         context.connect(
             (session.model_changed, self._show_model),
-            (session.features_changed, self._features_done),
-            (session.scan_changed, self._scan_changed),
+            (session.scan_changed, self.show_state),
+            (session.state_changed, self._scan_changed),
+            (session.features_changed, self._scan_changed),
+            (session.outlook_changed, self._scan_changed),
+            (session.said, context.say),
             (session.job_started, self._job_started),
         )
         self._show_model(session.model)
@@ -48,8 +56,8 @@ class FeaturePanel(Section):
         self.browse = button("…", "Use weights from a file")
         self.browse.setFixedWidth(30)
         self.row(QLabel("Model"), self.models, self.browse, stretch=1)
-        self.card = note()
-        self.rows.addWidget(self.card)
+        self.license = note()
+        self.rows.addWidget(self.license)
         self.quality = combo("Standard features, or in fewer numbers, or without tiles", list(QUALITIES))
         self.row(QLabel("Quality"), self.quality, stretch=1)
         self.compute = button("Compute features", "Once for a scan and model: they are kept on disk")
@@ -57,6 +65,8 @@ class FeaturePanel(Section):
         self.row(self.compute, self.cancel)
         self.bar = QProgressBar()
         self.rows.addWidget(self.bar)
+        self.outlook = note()
+        self.rows.addWidget(self.outlook)
         self.light = QLabel("●")
         self.status = note()
         self.row(self.light, self.status, stretch=1)
@@ -69,7 +79,9 @@ class FeaturePanel(Section):
     # What the user wants
 
     def _compute(self, *_: Any) -> None:
-        self._context.session.compute()
+        """Begin where the user looks, unless something was clicked already."""
+        session = self._context.session
+        session.compute(None if session.clicks.positive else session.cursor_mm)
 
     def _choose(self, _: str) -> None:
         name = self.models.currentText()
@@ -91,54 +103,56 @@ class FeaturePanel(Section):
             self.models.setCurrentText(name)
             self.quality.setCurrentIndex(list(QUALITIES.values()).index(mark + variant))
         self.quality.setEnabled(name not in work.WITHOUT_WEIGHTS)
-        self.card.setText(work.about_model(name))
+        summary, license = work.about_model(name)
+        self.models.setToolTip("\n".join(filter(None, (summary, license))))
+        # What everybody must know stands there; the rest can be asked for.
+        self.license.setText(license)
+        self.license.setVisible("not for commercial use" in license)
         self.show_state()
 
-    def _scan_changed(self, scan: "Scan | None") -> None:
-        self._failed = False
-        self.show_state()
-
-    def _features_done(self, scan: "Scan") -> None:
-        self._failed = False
-        self.show_state()
+    def _scan_changed(self, scan: "Scan") -> None:
+        if scan is self._context.session.scan:
+            self.show_state()
 
     def _job_started(self, job: Job) -> None:
         if job.lane.startswith("features"):
-            self.job, self._failed = job, False
-            self.show_progress(job.progress)
-            self._context.connect((job.progressed, self.show_progress), (job.finished, self._finished))
+            self.job = job
+            self._context.connect((job.progressed, self._progressed), (job.finished, self.show_state))
+            self.show_state()
 
-    def _finished(self) -> None:
-        self._failed = self.job is not None and self.job.state == "failed"
-        self.show_state()
-
-    def show_progress(self, progress: Progress) -> None:
-        """How far it is and how long it takes."""
-        self.compute.hide()
-        self.cancel.show()
-        self.bar.show()
+    def _progressed(self, progress: Progress) -> None:
         self.bar.setRange(0, progress.total)
         self.bar.setValue(progress.done)
         self._show_status("computing", str(progress))
 
-    def show_state(self) -> None:
-        """What there is, while nothing is computed."""
-        if self.job is not None and self.job.running:
-            return
-        scan = self._context.session.scan
-        self.bar.hide()
-        self.cancel.hide()
-        self.compute.show()
+    def show_state(self, _: Any = None) -> None:
+        """What there is, or how far it is."""
+        session = self._context.session
+        scan = session.scan
+        state = "no features" if scan is None else session.state_of(scan)
+        busy = state == "computing"
+        for widget, shown in ((self.bar, busy), (self.cancel, busy), (self.compute, not busy)):
+            widget.setVisible(shown)
         self.compute.setEnabled(scan is not None)
-        if self._failed:
-            self._show_status("failed", "failed: see the notification")
-        elif scan is None or scan.features is None:
-            self._show_status("idle", "" if scan is None else "no features yet")
-        elif scan.model != self._context.session.model:
-            self._show_status("stale", f"Ready: {Path(scan.model).name} (another model is chosen)")
+        self.compute.setText("Go on computing" if state == "failed" else "Compute features")
+        self.outlook.setText(str(scan.outlook) if scan is not None and scan.outlook is not None else "")
+        self.outlook.setVisible(bool(self.outlook.text()))
+        if busy:
+            # The session says that it computes before it says with which job.
+            self._progressed(self.job.progress if self.job is not None and self.job.running else Progress())
         else:
-            self._show_status("ready", f"Ready: {Path(scan.model).name}")
+            self._show_status(state, "" if scan is None else _in_words(state, scan))
 
-    def _show_status(self, light: str, text: str) -> None:
-        self.light.setStyleSheet(f"color: {_LIGHTS[light]}")
+    def _show_status(self, state: str, text: str) -> None:
+        self.light.setStyleSheet(f"color: {_LIGHTS[state]}")
+        self.light.setToolTip(f"{state}; device: {self._context.session.device}")
         self.status.setText(text)
+
+
+def _in_words(state: str, scan: "Scan") -> str:
+    if state == "failed":
+        return "failed: see the notification"
+    if state == "no features":
+        return "no features yet"
+    name = Path(scan.model).name
+    return f"Ready: {name}" + (" (another model is chosen)" if state == "other model" else "")

@@ -3,14 +3,14 @@
 from typing import Any
 
 from qtpy.QtCore import QSignalBlocker, Qt
-from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel, QSlider, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel, QSlider, QWidget
 
 from ..context import Context
 from .base import when_clicked
 
 
 class Mixer(QWidget):
-    """Sliders that fold away; equal weights until one is moved.
+    """Sliders; equal weights until one is moved.
 
     Parameters
     ----------
@@ -21,25 +21,10 @@ class Mixer(QWidget):
         super().__init__()
         self._context = context
         self.sliders: dict[int, QSlider] = {}
-        self.fold = QToolButton()
-        self.fold.setText("Scales")
-        self.fold.setToolTip("How much detail counts against surroundings")
-        self.fold.setCheckable(True)
-        self.fold.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-        self.fold.setArrowType(Qt.ArrowType.RightArrow)
-        self.fold.setAutoRaise(True)
         self.auto = QCheckBox("Choose from the clicks")
-        self._inner = QWidget()
-        self._grid = QGridLayout(self._inner)
+        self._grid = QGridLayout(self)
         self._grid.setContentsMargins(8, 0, 0, 0)
         self._grid.addWidget(self.auto, 0, 0, 1, 3)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(2)
-        column.addWidget(self.fold)
-        column.addWidget(self._inner)
-        self._inner.hide()
-        self.fold.toggled.connect(self._unfold)
         when_clicked(self.auto, context.told(lambda on: setattr(context.session, "weights", "auto" if on else None)))
         context.connect(
             (context.session.features_changed, self.show_state),
@@ -47,10 +32,6 @@ class Mixer(QWidget):
             (context.session.weights_changed, self.show_state),
         )
         self.show_state()
-
-    def _unfold(self, on: bool) -> None:
-        self.fold.setArrowType(Qt.ArrowType.DownArrow if on else Qt.ArrowType.RightArrow)
-        self._inner.setVisible(on)
 
     def show_state(self, _: Any = None) -> None:
         """Sliders for the stages that the active scan has, at the weights of the session."""

@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QButtonGroup, QInputDialog, QLabel
 
 from ... import colors
 from ...session_file import SUFFIX
+from ...state import names_apart
 from .. import views
 from ..context import Context
 from .base import Section, button, combo, fill, menu_button, note
@@ -146,7 +147,7 @@ class ScanPanel(Section):
         """List what is open."""
         session = self._context.session
         current = session.scans.index(session.scan) if session.scan in session.scans else None
-        fill(self.scans, [other.name for other in session.scans], current)
+        fill(self.scans, names_apart(session.scans), current)
         self.scans.setVisible(len(session.scans) > 1)
         self.about.setText(_EMPTY if session.volume is None else _described(session.volume))
         self.show_view()

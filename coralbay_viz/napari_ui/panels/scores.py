@@ -50,7 +50,7 @@ class ScoreMaps(Section):
     def _show(self, scan: Any) -> None:
         found, binding = scan.probing.scores, self._context.binding
         if found is None:
-            binding.drop("scores", scan)
+            binding.drop(scan, "scores")
             self.show_state()
             return
         names = {} if scan.segmentation is None else scan.segmentation.names
@@ -60,7 +60,7 @@ class ScoreMaps(Section):
             data = found.probability
             what = "" if found.value is None else f" of {names.get(found.value, f'label {found.value}')}"
             name = "probability" + what
-        layer = binding.show(layers.scores_spec(data, found.grid, name), scan)
+        layer = binding.show(scan, layers.scores_spec(data, found.grid, name))
         layer.name = name
 
     def show_state(self, _: Any = None) -> None:

@@ -4,13 +4,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import QSignalBlocker, Qt
-from qtpy.QtWidgets import QInputDialog, QLabel, QSlider
+from qtpy.QtWidgets import QCheckBox, QInputDialog, QLabel, QSlider
 
 from ... import rays
 from ...colors import NEGATIVE, POSITIVE
 from ..context import NIFTI, Context
-from .base import Section, button, fill_table, menu_button, note, place_text, table
+from .base import Fold, Section, button, fill_table, menu_button, note, place_text, table
 from .mixer import Mixer
+from .windows import WindowsPanel
 
 if TYPE_CHECKING:
     from coralbay_core.similarity import Region
@@ -43,11 +44,11 @@ class SimilarPanel(Section):
             (session.heat_changed, self.show_state),
             (session.queries_changed, self.show_state),
             (session.share_changed, self._show_share),
+            (context.tools.hovered, self._hovered),
         )
         self.show_state()
 
     def _lay_out(self) -> None:
-        told = self._context.told
         self.pick = button("Pick", "Click: where else does it look like this? In 3-D, too", checkable=True)
         self.undo = button("Undo", "Take the last click back")
         self.redo = button("Redo", "Bring back what was undone")
@@ -61,8 +62,11 @@ class SimilarPanel(Section):
         self.threshold = note()
         self.row(QLabel("Threshold"), self.slider)
         self.rows.addWidget(self.threshold)
+        self.hover = QCheckBox("Preview under the cursor")
+        self.hover.setToolTip("Roughly what a click here would light up, while picking")
+        self.rows.addWidget(self.hover)
         self.mixer = Mixer(self._context)
-        self.rows.addWidget(self.mixer)
+        self.rows.addWidget(Fold("Scales", "How much detail counts against surroundings", self.mixer))
         self.regions = table("Most similar regions: choose one to go there", ["", "Score", "Size", "Place (mm)"], 150)
         self.rows.addWidget(self.regions)
         self.save = button("Save heat map…", "NIfTI on the grid of the scan's file")
@@ -77,6 +81,12 @@ class SimilarPanel(Section):
             ],
         )
         self.row(self.save, self.queries)
+        self.windows = WindowsPanel(self._context)
+        self.rows.addWidget(Fold("Windows", "Does the answer depend on the CT window?", self.windows))
+        self._connect()
+
+    def _connect(self) -> None:
+        told = self._context.told
         self.pick.clicked.connect(lambda on: setattr(self._context.tools, "mode", "pick" if on else "look"))
         self.undo.clicked.connect(told(lambda *_: self._context.session.undo()))
         self.redo.clicked.connect(told(lambda *_: self._context.session.redo()))
@@ -99,11 +109,24 @@ class SimilarPanel(Section):
         else:
             self._picked(place, negative)
 
+    def _hovered(self, position_mm: Any) -> None:
+        session = self._context.session
+        if session.scan is not None and (session.features is not None or session.scan.preview is not None):
+            session.hover(position_mm if self.hover.isChecked() and self._context.tools.mode == "pick" else None)
+
     def _go_to_region(self) -> None:
         number = self.regions.indexOfTopLevelItem(self.regions.currentItem())
         heat = self._context.session.heat
         if heat is not None and 0 <= number < len(heat.regions):
+            self._context.session.mark(number)
             self._context.binding.go_to(heat.regions[number].position_mm)
+
+    def next_region(self) -> None:
+        """Choose the region after the one that is chosen, and after the last the first."""
+        count = self.regions.topLevelItemCount()
+        if count:
+            now = self.regions.indexOfTopLevelItem(self.regions.currentItem())
+            self.regions.setCurrentItem(self.regions.topLevelItem((now + 1) % count))
 
     def _save_heat(self) -> None:
         self._context.save_as("Save the heat map", "heat.nii.gz", NIFTI, self._context.session.save_heat)
@@ -161,6 +184,8 @@ class SimilarPanel(Section):
         fill_table(self.regions, [region_cells(number, region) for number, region in enumerate(regions, 1)])
         self.regions.setVisible(bool(regions))
         self.save.setEnabled(bool(regions))
+        if heat is not None and heat.partial:
+            self.hint.setText(self.hint.text() + "<br>Answered from the first features; the rest is on its way.")
         self._show_share(session.share)
 
     def _described(self) -> str:
