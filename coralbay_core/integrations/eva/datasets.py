@@ -1,11 +1,10 @@
 """eva's volume classification data sets as its commands need them.
 
-Release 0.4.5 has the four classes, but ``predict_fit`` asks each item for a file name, a tensor and a number, and a split
-for its own items: what a class of the release lacks is said beside it and added here.
+Release 0.4.5 has the four classes, but ``predict_fit`` asks for tensors, names of items and splits that do not overlap:
+what a class of the release lacks is said beside it and added here.
 """
 
 import os
-
 from typing import Any, Literal
 
 import torch
@@ -100,5 +99,3 @@ class CCCCII(eva_datasets.CC_CCII):
     def filename(self, index: int) -> str:
         """Name under which eva keeps the embeddings of an item."""
         return os.path.basename(super().filename(index))
-
-

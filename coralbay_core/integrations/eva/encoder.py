@@ -33,8 +33,8 @@ class CoralBayEncoder(nn.Module):
     out_indices : int, optional
         How many maps to return, the last ones; 6 for eva's SwinUNETR decoder. Without it: the pooled vector.
     inferer : callable, optional
-        A MONAI inferer, such as ``monai.inferers.SlidingWindowInferer``, through which maps are computed when the module
-        is not in training.
+        A MONAI inferer, such as ``monai.inferers.SlidingWindowInferer``, through which maps are computed when the
+        module is not in training.
     input_hu : tuple of float, optional
         HU that 0 and 1 mean in the input. By default it is windowed for the model already (`transforms.ModelWindow`).
 

@@ -90,6 +90,11 @@ TASKS = {
 """All tasks of the leaderboard, by name."""
 
 
+def has_config(name: str) -> bool:
+    """Whether eva's release can run a task at all; then there is a configuration."""
+    return _path(name).is_file()
+
+
 def config_path(name: str) -> Path:
     """Our configuration of a task, for ``eva fit --config`` or ``eva predict_fit --config``.
 
@@ -100,9 +105,10 @@ def config_path(name: str) -> Path:
     """
     if name not in TASKS:
         raise InputError("unknown task of eva", found=name, expected=f"one of {', '.join(TASKS)}")
-    path = Path(str(files(__package__) / "configs" / f"{name}.yaml"))
-    if not path.is_file():
-        raise InputError(
-            "no configuration", where=TASKS[name].title, found=f"eva {RELEASE} lacks {TASKS[name].lacks}"
-        )
-    return path
+    if not has_config(name):
+        raise InputError("no configuration", where=TASKS[name].title, hint=f"eva {RELEASE} lacks {TASKS[name].lacks}")
+    return _path(name)
+
+
+def _path(name: str) -> Path:
+    return Path(str(files(__package__) / "configs" / f"{name}.yaml"))

@@ -13,7 +13,7 @@ from torchvision.transforms import v2
 from .encoder import preprocessing_of
 
 FOREGROUND_HU = -175.0
-"""Lower end of eva's window for CT, at which it crops; kept for every model, so that all see the same part of a scan."""
+"""Lower end of eva's window for CT, at which it crops; the same for all models, so that they see the same part."""
 
 
 class ModelSpacing(transforms.Spacing):
