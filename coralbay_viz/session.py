@@ -23,6 +23,7 @@ from coralbay_core.volume import LabelVolume, Volume
 
 from . import work as _work
 from .asking import Asking
+from .comparing import Comparing
 from .jobs import InlineRunner, Job, Runner, Task
 from .keeping import Keeping
 from .probing import ProbeCommands
@@ -36,7 +37,7 @@ DEFAULT_MODEL = "coralbay-mini"
 DEFAULT_SHARE = 0.03
 
 
-class Session(Asking, ProbeCommands, ProjectionCommands, Keeping):
+class Session(Asking, Comparing, ProbeCommands, ProjectionCommands, Keeping):
     """One exploration of one or several scans.
 
     Parameters
@@ -82,6 +83,7 @@ class Session(Asking, ProbeCommands, ProjectionCommands, Keeping):
         self.scans: list[Scan] = []
         self.scan: Scan | None = None
         self._start_asking()
+        self._start_comparing()
         self._start_keeping(autosave)
 
     # What the active scan holds

@@ -21,7 +21,7 @@ SCANS = 30
 
 ORIENTATIONS = ("LAS", "RAS", "LPS", "PIR")
 SPACING_MM = 3.0
-SIDE = 48
+SIDE = 32
 
 
 def save(path: Path, data: np.ndarray, affine: np.ndarray, codes: str) -> None:
