@@ -319,7 +319,8 @@ def matching(
 def probe_dice(question: Question, features: "FeatureMaps") -> dict[str, float | None]:
     """Dice of a probe of the strokes, on voxels that were not painted, and on those `GAP_MM` away from any stroke.
 
-    Painted values need not be those of the reference: each stands for the label that most of its voxels lie in.
+    Painted values need not be those of the reference: each stands for the label that most of its voxels lie in, or for
+    background where they lie in many.
     """
     from scipy import ndimage
 
@@ -342,15 +343,16 @@ def probe_dice(question: Question, features: "FeatureMaps") -> dict[str, float |
 
 
 def meant_labels(ground: Ground, strokes: PaintedVoxels) -> dict[int, int]:
-    """Reference label (0 for none) that most voxels of each painted value lie in."""
+    """Reference label that more than half of the voxels of each painted value lie in; 0, background, where none is."""
     if ground.labels is None:
         return {}
     index = np.rint(ground.grid.to_index(strokes.position_mm)).astype(int)
     under = ground.labels[tuple(np.clip(index, 0, np.asarray(ground.grid.shape) - 1).T)]
-    return {
-        int(value): int(np.bincount(under[strokes.values == value].astype(np.int64)).argmax())
-        for value in np.unique(strokes.values)
-    }
+    meant = {}
+    for value in np.unique(strokes.values):
+        counts = np.bincount(under[strokes.values == value].astype(np.int64))
+        meant[int(value)] = int(counts.argmax()) if 2 * counts.max() > counts.sum() else 0
+    return meant
 
 
 def _renumbered(found: NDArray[np.integer], meant: Mapping[int, int]) -> NDArray[np.integer]:
