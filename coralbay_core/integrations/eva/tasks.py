@@ -36,7 +36,7 @@ class EvaTask:
     lacks: str = ""
 
 
-_NO_CONFIG = "a configuration"
+_NO_CONFIG = "a published configuration, as far as we found"
 
 
 def _segmentation(name: str, title: str, dataset: str, lacks: str = "") -> EvaTask:
@@ -55,35 +55,35 @@ TASKS = {
         _segmentation("msd_task7_pancreas", "MSD Task 7 Pancreas", "MSDTask7Pancreas"),
         _segmentation("flare22", "FLARE22", "FLARE22", _NO_CONFIG),
         _segmentation("word", "WORD", "WORD", _NO_CONFIG),
-        _segmentation("kits23", "KiTS23", "KiTS23", "a 3-D configuration"),
+        _segmentation("kits23", "KiTS23", "KiTS23", "a published 3-D configuration, as far as we found"),
         _segmentation("chaos", "CHAOS", "CHAOS", "the data set"),
         _classification(
             "organ_mnist_3d",
             "OrganMNIST3D",
             "OrganMNIST3D",
             "MulticlassAccuracy",
-            "a configuration, and names of items, without which predict_fit fails",
+            f"{_NO_CONFIG}, and names of items, without which predict_fit fails",
         ),
         _classification(
             "nodule_mnist_3d",
             "NoduleMNIST3D",
             "NoduleMNIST3D",
             "BinaryBalancedAccuracy",
-            "a configuration, and names of items, without which predict_fit fails",
+            f"{_NO_CONFIG}, and names of items, without which predict_fit fails",
         ),
         _classification(
             "luna25",
             "LUNA25",
             "LUNA25",
             "BinaryBalancedAccuracy",
-            "a configuration, names of items, and the use of its own split",
+            f"{_NO_CONFIG}, names of items, and the use of its own split",
         ),
         _classification(
             "cc_ccii",
             "CC-CCII",
             "CC_CCII",
             "MulticlassAccuracy",
-            "a configuration, names of items that are no absolute paths, and the range of values",
+            f"{_NO_CONFIG}, names of items that are no absolute paths, and the range of values",
         ),
     )
 }
