@@ -7,16 +7,20 @@ import pytest
 from tiny import scores, write_btcv, write_organ_mnist
 
 from coralbay_core.integrations.eva import config_path
+from coralbay_core.weights import convert_weights
 
 pytestmark = pytest.mark.slow
 
 
-def test_fit_ends_in_a_dice_and_a_row(run_eva, tmp_path, capsys):
+def test_fit_of_a_checkpoint_ends_in_a_dice_and_a_row(run_eva, tmp_path, capsys):
     from coralbay_core.cli import run
 
+    weights = tmp_path / "mine.safetensors"
+    convert_weights("coralbay-mini", weights)
     results = run_eva(
         "fit",
         config_path("btcv"),
+        MODEL_NAME=weights,
         DATA_ROOT=write_btcv(tmp_path / "btcv"),
         N_RUNS=1,  # eva 0.4.5 fails at the end of several runs if a class is nowhere in the validation set
         MAX_STEPS=5,
@@ -33,7 +37,7 @@ def test_fit_ends_in_a_dice_and_a_row(run_eva, tmp_path, capsys):
     assert {"val/DiceScore_6_liver", "val/DiceScore_1_spleen"} <= set(scores(results))
     assert run(["leaderboard", str(results), "--json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)["results"]["rows"]
-    assert (row["model"], row["task"], row["runs"]) == ("coralbay-mini", "btcv", 1)
+    assert (row["model"], row["task"], row["runs"]) == ("mine", "btcv", 1)
     assert row["mean"] == pytest.approx(dice["mean"])
 
 

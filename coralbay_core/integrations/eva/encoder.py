@@ -155,12 +155,7 @@ def family_width(model: str, stages: Sequence[Stage]) -> int:
 
 
 @cache
-def stages_of(model: str) -> tuple[Stage, ...]:
-    """Stages of a model."""
-    return _load(model, "cpu").stages
-
-
-@cache
-def preprocessing_of(model: str) -> Preprocessing:
-    """Spacing, window and axis codes of a model."""
-    return _load(model, "cpu").preprocessing
+def describe(model: str) -> tuple[tuple[Stage, ...], Preprocessing]:
+    """Stages and preprocessing of a model; its weights are read once for all parts that ask."""
+    encoder = _load(model, "cpu")
+    return encoder.stages, encoder.preprocessing

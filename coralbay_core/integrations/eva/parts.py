@@ -3,7 +3,7 @@
 from eva.vision.models.networks.decoders.segmentation import SwinUNETRDecoderWithProjection
 from torch import nn
 
-from .encoder import family_width, pooled_width, stages_of
+from .encoder import describe, family_width, pooled_width
 
 
 class ModelDecoder(SwinUNETRDecoderWithProjection):
@@ -20,7 +20,7 @@ class ModelDecoder(SwinUNETRDecoderWithProjection):
     """
 
     def __init__(self, model: str, out_channels: int, project_dims: list[int] | None = None) -> None:
-        width = family_width(model, stages_of(model))
+        width = family_width(model, describe(model)[0])
         super().__init__(out_channels=out_channels, feature_size=width, project_dims=project_dims)
 
 
@@ -36,4 +36,4 @@ class ModelHead(nn.Linear):
     """
 
     def __init__(self, model: str, out_features: int) -> None:
-        super().__init__(pooled_width(stages_of(model)), out_features)
+        super().__init__(pooled_width(describe(model)[0]), out_features)

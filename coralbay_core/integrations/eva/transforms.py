@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from eva.vision.data import transforms
 from torchvision.transforms import v2
 
-from .encoder import preprocessing_of
+from .encoder import describe
 
 FOREGROUND_HU = -175.0
 """Lower end of eva's window for CT, at which it crops; the same for all models, so that they see the same part."""
@@ -26,7 +26,7 @@ class ModelSpacing(transforms.Spacing):
     """
 
     def __init__(self, model: str) -> None:
-        super().__init__(pixdim=[preprocessing_of(model).spacing_mm] * 3)
+        super().__init__(pixdim=[describe(model)[1].spacing_mm] * 3)
 
 
 class ModelWindow(transforms.ScaleIntensityRange):
@@ -39,7 +39,7 @@ class ModelWindow(transforms.ScaleIntensityRange):
     """
 
     def __init__(self, model: str) -> None:
-        super().__init__(input_range=preprocessing_of(model).window_hu, output_range=(0.0, 1.0))
+        super().__init__(input_range=describe(model)[1].window_hu, output_range=(0.0, 1.0))
 
 
 class WholeScan(v2.Compose):
@@ -86,7 +86,7 @@ class TrainingCrops(v2.Compose):
 
 
 def _scan(model: str) -> list[v2.Transform]:
-    low, high = preprocessing_of(model).window_hu
+    low, high = describe(model)[1].window_hu
     return [
         transforms.EnsureChannelFirst(channel_dim=1),
         ModelSpacing(model),
