@@ -23,15 +23,11 @@ from coralbay_core.volume import LabelVolume, Volume
 
 from . import work as _work
 from .asking import Asking
-<<<<<<< HEAD
+from .comparing import Comparing
 from .exporting import Exporting
 from .history import History
 from .inspecting import Inspecting
 from .jobs import InlineRunner, Job, Runner, Task, Work
-=======
-from .comparing import Comparing
-from .jobs import InlineRunner, Job, Runner, Task
->>>>>>> eva
 from .keeping import Keeping
 from .pointing import Pointing
 from .probing import ProbeCommands
@@ -53,18 +49,24 @@ NEAR_MM = 5.0
 """A position means a click that is no farther away."""
 
 
-<<<<<<< HEAD
 def _point(position_mm: Sequence[float]) -> Point:
     r, a, s = (float(v) for v in position_mm)
     return r, a, s
 
 
 class Session(
-    Asking, Pointing, Inspecting, Searching, ProbeCommands, Scoring, Exporting, Training, ProjectionCommands, Keeping
+    Asking,
+    Pointing,
+    Inspecting,
+    Searching,
+    Comparing,
+    ProbeCommands,
+    Scoring,
+    Exporting,
+    Training,
+    ProjectionCommands,
+    Keeping,
 ):
-=======
-class Session(Asking, Comparing, ProbeCommands, ProjectionCommands, Keeping):
->>>>>>> eva
     """One exploration of one or several scans.
 
     Parameters
@@ -114,16 +116,13 @@ class Session(Asking, Comparing, ProbeCommands, ProjectionCommands, Keeping):
         self.scan: Scan | None = None
         self._computing: dict[int, Job] = {}
         self._start_asking()
-<<<<<<< HEAD
         self._start_probing()
         self._start_pointing()
         self._start_inspecting()
         self._start_searching()
         self._start_scoring()
         self._start_training()
-=======
         self._start_comparing()
->>>>>>> eva
         self._start_keeping(autosave)
 
     # What the active scan holds
