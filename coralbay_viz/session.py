@@ -255,8 +255,10 @@ class Session(
 
     def _set_features(self, scan: Scan, model: str, features: "FeatureMaps") -> None:
         self._set_outlook(scan, None)
+        first = scan.heat if scan.heat is not None and scan.heat.partial else None
         scan.forget_results()
         scan.features, scan.model = features, model
+        scan.heat = first  # shown until the whole answer comes
         for changed in (self.features_changed, self.heat_changed, self.pca_changed, self.segmentation_changed):
             changed.emit(scan)
         self._update_heat(scan)
