@@ -4,6 +4,7 @@ CoralBay's world is RAS+ mm; napari's is ``(S, P, L)`` mm, so that a volume's ar
 same way: ``J`` maps ``(R, A, S)`` to ``(S, -A, -R)``. This is the only module that converts between the two.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -34,6 +35,11 @@ def napari_from_world(position_mm: ArrayLike) -> NDArray[np.float64]:
 def world_from_napari(position: ArrayLike) -> NDArray[np.float64]:
     """napari world coordinates, shape (..., 3), to RAS+ mm."""
     return geometry.apply(_J_INVERSE, position)
+
+
+def world_affine(affine: ArrayLike) -> Affine:
+    """Index to RAS+ mm, from an affine of index to napari's world."""
+    return _J_INVERSE @ np.asarray(affine, float)
 
 
 def is_sliceable(grid: Grid) -> bool:
@@ -105,8 +111,14 @@ Kind = Literal["image", "labels", "points"]
 # Name of a class that says "none of the others".
 BACKGROUND = "background"
 
+# Keys of a layer's metadata: the scan that it is, and the scan that it was made on.
+IS_SCAN, MADE_ON = "coralbay", "coralbay_scan"
+
 # From the bottom of a stack of layers to its top.
-ROLES = ("ct", "pca", "heat", "segmentation", "strokes", "regions", "clicks")
+ROLES = (
+    "ct", "pca", "training_pca", "heat", "training_heat", "windows", "symmetry", "hover", "segmentation", "strokes",
+    "regions", "found", "clicks",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,14 +186,36 @@ def ct_spec(volume: Volume, window: str = colors.DEFAULT_WINDOW) -> LayerSpec:
         colormap="gray",
         contrast_limits=colors.WINDOWS[window].limits_hu,
         blending="opaque",
-        metadata={"coralbay": volume},
+        metadata={IS_SCAN: volume},
     )
 
 
-def heat_spec(data: NDArray, grid: Grid, limits: tuple[float, float], name: str) -> LayerSpec:
+def heat_spec(data: NDArray, grid: Grid, limits: tuple[float, float], name: str, role: str = "heat") -> LayerSpec:
     """A heat map; what lies below the lower limit is clear."""
     limits = heat_limits(*limits)
-    return LayerSpec("image", "heat", data, name, grid, colormap=colors.heat_colors(), contrast_limits=limits)
+    return LayerSpec("image", role, data, name, grid, colormap=colors.heat_colors(), contrast_limits=limits)
+
+
+def hover_spec(data: NDArray, grid: Grid, limits: tuple[float, float]) -> LayerSpec:
+    """What a click under the cursor would light up, in a color that no answer has."""
+    return LayerSpec(
+        "image", "hover", data, "hover", grid, colormap=colors.hover_colors(), contrast_limits=heat_limits(*limits)
+    )
+
+
+def share_spec(data: NDArray, grid: Grid, role: str, name: str) -> LayerSpec:
+    """Values in [0, 1], 0 being clear: ranks, agreement, probabilities."""
+    return LayerSpec(
+        "image", role, data, name, grid, colormap=colors.share_colors(), contrast_limits=(0.0, 1.0), opacity=0.7
+    )
+
+
+def found_spec(positions_mm: ArrayLike, texts: Sequence[str]) -> LayerSpec:
+    """Places that were found for others: matches, counterparts, landmarks; world mm of shape (n, 3)."""
+    points = np.asarray(positions_mm, float).reshape(-1, 3)
+    text = {"string": list(texts), "size": 10, "color": colors.FOUND, "anchor": "upper_left"}
+    style = {"symbol": "diamond", "face_color": "transparent", "border_color": colors.FOUND, "text": text}
+    return LayerSpec("points", "found", points, "found", style=style)
 
 
 def heat_limits(threshold: float, highest: float) -> tuple[float, float]:
@@ -189,10 +223,10 @@ def heat_limits(threshold: float, highest: float) -> tuple[float, float]:
     return threshold, max(highest, threshold + 1e-4 * max(1.0, abs(threshold)))
 
 
-def rgb_spec(data: NDArray, grid: Grid, name: str) -> LayerSpec:
+def rgb_spec(data: NDArray, grid: Grid, name: str, role: str = "pca") -> LayerSpec:
     """An RGB map of shape (z, y, x, 3), uint8, black = clear."""
     alpha = np.where(data.any(-1, keepdims=True), np.uint8(255), np.uint8(0))
-    return LayerSpec("image", "pca", np.concatenate([data, alpha], -1), name, grid, opacity=0.6)
+    return LayerSpec("image", role, np.concatenate([data, alpha], -1), name, grid, opacity=0.6)
 
 
 def labels_spec(labels: LabelVolume, role: str = "segmentation", opacity: float = 0.5) -> LayerSpec:
@@ -215,8 +249,8 @@ def clicks_spec(positive: ArrayLike, negative: ArrayLike) -> LayerSpec:
     return LayerSpec("points", "clicks", np.concatenate([positive, negative]), "clicks", style=style)
 
 
-def regions_spec(positions_mm: ArrayLike) -> LayerSpec:
-    """Top regions, best first, numbered from 1."""
+def regions_spec(positions_mm: ArrayLike, marked: int | None = None) -> LayerSpec:
+    """Top regions, best first, numbered from 1; the one that is marked, counted from 0, stands out."""
     points = np.asarray(positions_mm, float).reshape(-1, 3)
     text = {
         "string": [str(i + 1) for i in range(len(points))],
@@ -224,5 +258,6 @@ def regions_spec(positions_mm: ArrayLike) -> LayerSpec:
         "color": colors.REGION,
         "anchor": "upper_left",
     }
-    style = {"symbol": "ring", "face_color": "transparent", "border_color": colors.REGION, "text": text}
+    border = [colors.MARKED if i == marked else colors.REGION for i in range(len(points))]
+    style = {"symbol": "ring", "face_color": "transparent", "border_color": border or colors.REGION, "text": text}
     return LayerSpec("points", "regions", points, "top regions", style=style)

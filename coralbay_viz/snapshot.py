@@ -289,7 +289,8 @@ SCAN_PARTS: tuple[ScanPart, ...] = (
 def _take_settings(session: "Session") -> tuple[Content, Arrays]:
     weights = session.weights
     mixer = weights if weights is None or isinstance(weights, str) else {str(s): w for s, w in weights.items()}
-    active = None if session.scan is None else session.scans.index(session.scan)
+    # While a scan is removed it is active for a moment more.
+    active = session.scans.index(session.scan) if session.scan in session.scans else None
     probe = {"kind": session.kind, "refine": session.refine, "train_on_all": session.train_on_all}
     return {"share": session.share, "weights": mixer, "prior_mm": session.prior_mm, "active": active} | probe, {}
 

@@ -1,6 +1,7 @@
 """What a session knows about one scan: plain values."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -121,6 +122,17 @@ class HeatResult:
     regions: "tuple[Region, ...]"
     clicks: Clicks
     partial: bool = False
+
+
+def names_apart(scans: "Sequence[Scan]") -> list[str]:
+    """Names of scans; with their folder, then with a number, where they would be the same."""
+    names = [scan.name for scan in scans]
+    for number, scan in enumerate(scans):
+        path = scan.volume.path
+        if names.count(scan.name) > 1 and path is not None and path.is_file():
+            names[number] = f"{path.parent.name}/{scan.name}"
+    taken = Counter(names)
+    return [f"{name} ({names[:n].count(name) + 1})" if taken[name] > 1 else name for n, name in enumerate(names)]
 
 
 @dataclass(eq=False)

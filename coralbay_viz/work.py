@@ -2,6 +2,7 @@
 
 import sys
 import threading
+import tomllib
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
@@ -66,6 +67,16 @@ def model_names() -> list[str]:
     """Names of the models that the package knows, those without weights last; found without importing torch."""
     names = [entry.name for entry in (files("coralbay_core") / "cards").iterdir()]
     return [*sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml")), *WITHOUT_WEIGHTS]
+
+
+def about_model(name: str) -> tuple[str, str]:
+    """Summary and license of a model, empty for a file; found without importing torch."""
+    card = files("coralbay_core") / "cards" / f"{name}.toml"
+    if name in WITHOUT_WEIGHTS or not card.is_file():
+        return WITHOUT_WEIGHTS.get(name, ""), ""
+    content = tomllib.loads(card.read_text("utf-8"))
+    license = content["license"] + (", not for commercial use" if content.get("noncommercial") else "")
+    return content["summary"], f"License: {license}"
 
 
 def open_volume(path: Path, series: str | None, report: Report, cancelled: Cancelled) -> Volume:

@@ -3,6 +3,8 @@
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from psygnal import Signal
+
 from coralbay_core.volume import LabelVolume, Volume
 
 from .. import layers
@@ -30,6 +32,9 @@ class Binding:
     session : Session
     """
 
+    window_changed = Signal(object)  # limits in HU, of the slices of the active scan
+    visibility_changed = Signal(str)  # role of a layer that was shown or hidden
+
     def __init__(self, viewer: "napari.Viewer", session: "Session") -> None:
         self.viewer = viewer
         self.session = session
@@ -37,6 +42,7 @@ class Binding:
         self._busy = False
         self._adopted: Layer | None = None
         self._slice_limits: dict[int, Any] = {}
+        self._was_visible: dict[int, bool] = {}  # of layers of scans that are not active
         self._session_links = (
             (session.scan_added, self._on_scan_added),
             (session.scan_removed, self._on_scan_removed),
@@ -46,6 +52,8 @@ class Binding:
             (session.share_changed, self._on_share),
             (session.pca_changed, self._on_pca),
             (session.segmentation_changed, self._on_segmentation),
+            (session.hover_changed, self._on_hover),
+            (session.marked_changed, self._on_marked),
         )
         self._viewer_links = (
             (viewer.layers.events.inserted, self._on_layer_inserted),
@@ -81,11 +89,27 @@ class Binding:
         if layer is not None:
             layer.visible = visible
 
+    def toggle(self, role: str) -> None:
+        """Show a layer of the active scan if it is hidden, else hide it."""
+        layer = self.layer(role)
+        if layer is not None:
+            layer.visible = not layer.visible
+
+    @property
+    def window(self) -> tuple[float, float] | None:
+        """Gray scale of the active scan in slices, HU."""
+        layer = self.layer("ct")
+        if layer is None:
+            return None
+        low, high = self._slice_limits.get(id(layer), layer.contrast_limits)
+        return float(low), float(high)
+
     def set_window(self, limits_hu: tuple[float, float]) -> None:
         """Set the gray scale of the active scan."""
         layer = self.layer("ct")
         if layer is not None and id(layer) in self._slice_limits:
             self._slice_limits[id(layer)] = limits_hu  # 3-D is shown: the slices will have it
+            self.window_changed.emit(limits_hu)
         elif layer is not None:
             layer.contrast_limits = limits_hu
 
@@ -117,11 +141,20 @@ class Binding:
         layer, scan = self.layer("strokes"), self.session.scan
         return None if layer is None else LabelVolume(layer.data, scan.label_grid, name="strokes")
 
+    def show(self, scan: "Scan", spec: LayerSpec) -> "Layer":
+        """Show something of a scan, in place of what its role showed before."""
+        return self._show(scan, spec)
+
+    def drop(self, scan: "Scan", role: str) -> None:
+        """Show nothing in this role."""
+        self._show_or_drop(scan, role, None)
+
     # Session -> layers
 
     def _on_scan_added(self, scan: "Scan") -> None:
         if self._adopted is not None:
             self._layers[id(scan)] = {"ct": self._adopted}
+            self._watch("ct", self._adopted)
         else:
             self._show(scan, layers.ct_spec(scan.volume))
             self.viewer.reset_view()
@@ -134,12 +167,17 @@ class Binding:
                     self.viewer.layers.remove(layer)
 
     def _on_scan_changed(self, scan: "Scan | None") -> None:
+        """Show what the active scan showed when it was active last, and nothing of the others."""
         for other in self.session.scans:
-            for role, layer in self._layers.get(id(other), {}).items():
-                if other is not scan:
-                    layer.visible = False
-                elif role == "ct":
-                    layer.visible = True
+            for layer in self._layers.get(id(other), {}).values() if other is not scan else ():
+                self._was_visible.setdefault(id(layer), layer.visible)
+                layer.visible = False
+        for role, layer in self._layers.get(id(scan), {}).items():
+            layer.visible = self._was_visible.pop(id(layer), layer.visible or role == "ct")
+        ct = self.layer("ct")
+        if ct is not None:
+            self.viewer.layers.selection.active = ct
+            self.viewer.reset_view(layers=[ct], margin=0.02)
 
     def _on_clicks(self, scan: "Scan") -> None:
         clicks = scan.clicks.now
@@ -153,7 +191,17 @@ class Binding:
             return
         limits = (heat.scale.score_of(self.session.share), heat.scale.high)
         self._show(scan, layers.heat_spec(heat.shown, heat.grid, limits, f"similar - {scan.name}"))
-        self._show(scan, layers.regions_spec([region.position_mm for region in heat.regions]))
+        self._on_marked(scan)
+
+    def _on_marked(self, scan: "Scan") -> None:
+        if scan.heat is not None:
+            places = [region.position_mm for region in scan.heat.regions]
+            self._show(scan, layers.regions_spec(places, scan.marked))
+
+    def _on_hover(self, scan: "Scan") -> None:
+        hover = scan.hover
+        limits = None if hover is None else (hover.scale.score_of(self.session.share), hover.scale.high)
+        self._show_or_drop(scan, "hover", hover and layers.hover_spec(hover.shown, hover.grid, limits))
 
     def _on_share(self, share: float) -> None:
         layer, heat = self.layer("heat"), self.session.heat
@@ -167,6 +215,16 @@ class Binding:
     def _on_segmentation(self, scan: "Scan") -> None:
         self._show_or_drop(scan, "segmentation", scan.segmentation and layers.labels_spec(scan.segmentation))
 
+    def _watch(self, role: str, layer: "Layer") -> None:
+        """Tell others of what the user does to a layer in napari's own controls."""
+        layer.events.visible.connect(lambda: self.visibility_changed.emit(role))
+        if role == "ct":
+            layer.events.contrast_limits.connect(lambda: self._on_contrast(layer))
+
+    def _on_contrast(self, layer: "Layer") -> None:
+        if layer is self.layer("ct") and id(layer) not in self._slice_limits and self.viewer.dims.ndisplay == 2:
+            self.window_changed.emit(self.window)
+
     def _show_or_drop(self, scan: "Scan", role: str, spec: LayerSpec | None) -> None:
         if spec is not None:
             self._show(scan, spec)
@@ -178,7 +236,7 @@ class Binding:
         mine = self._layers.setdefault(id(scan), {})
         layer = mine.get(spec.role)
         if layer is None or spec.kind == "points":
-            return self._replace(mine, spec)
+            return self._replace(scan, mine, spec)
         layer.data, layer.affine = spec.data, spec.affine
         if spec.contrast_limits is not None:
             layer.contrast_limits = spec.contrast_limits
@@ -186,16 +244,19 @@ class Binding:
             layer.colormap = layer_data(spec)[1]["colormap"]
         return layer
 
-    def _replace(self, mine: "dict[str, Layer]", spec: LayerSpec) -> "Layer":
+    def _replace(self, scan: "Scan", mine: "dict[str, Layer]", spec: LayerSpec) -> "Layer":
         """Put a new layer where its role has its place in the stack; the selection stays, for HU to stay readable."""
         selected = self.viewer.layers.selection.active
-        layer = make_layer(spec)
+        layer = make_layer(spec, scan.volume)
+        if scan is not self.session.scan:
+            self._was_visible[id(layer)], layer.visible = True, False
         with self._own_changes():
             if old := mine.pop(spec.role, None):
                 layer.visible = old.visible
                 self.viewer.layers.remove(old)
             self.viewer.add_layer(layer)
             mine[spec.role] = layer
+            self._watch(spec.role, layer)
             above = [mine[role] for role in layers.ROLES[layers.ROLES.index(spec.role) + 1 :] if role in mine]
             if above:
                 at = min(self.viewer.layers.index(other) for other in above)
@@ -212,7 +273,7 @@ class Binding:
 
     def _adopt(self, layer: "Layer") -> None:
         """Take a scan that the reader or the sample menu brought in."""
-        volume = layer.metadata.get("coralbay")
+        volume = layer.metadata.get(layers.IS_SCAN)
         if isinstance(volume, Volume) and not any(scan.volume is volume for scan in self.session.scans):
             self._adopted = layer
             try:
