@@ -98,6 +98,14 @@ class Hand:
         QTest.mouseClick(native, Qt.MouseButton.LeftButton, modifier, point)
         self.wait(20)
 
+    def move(self, position_mm) -> None:
+        """Move the mouse to a world position; Qt tells of no move to where the mouse is already."""
+        native = self.viewer.window._qt_viewer.canvas.native
+        point = QPoint(*(round(float(v)) for v in self.pixel_of(position_mm)))
+        for place in (point + QPoint(5, 5), point):
+            QTest.mouseMove(native, place)
+            self.wait(20)
+
     def drag(self, start_mm, end_mm) -> None:
         """Press at one world position, move to another, release."""
         native = self.viewer.window._qt_viewer.canvas.native
