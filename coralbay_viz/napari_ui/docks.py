@@ -86,9 +86,10 @@ class Dock:
             self.widget = self._make()
             self.widget.gone.connect(self._gone)
             _give_corners(self._beside.window())
-            dock = window.add_dock_widget(self.widget, name=self._name, area=self._area)
+            window.add_dock_widget(self.widget, name=self._name, area=self._area)
             if self._area == "bottom":
-                dock.parent().resizeDocks([dock], [_HEIGHT], Qt.Orientation.Vertical)
+                dock = self.widget.parentWidget()  # not what napari returns: plugins get a proxy of it
+                dock.parentWidget().resizeDocks([dock], [_HEIGHT], Qt.Orientation.Vertical)
             self._changed(True)
         elif not on and self.widget is not None:
             with suppress(LookupError):

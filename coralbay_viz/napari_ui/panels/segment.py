@@ -119,7 +119,6 @@ class SegmentPanel(Section):
             ],
         )
         self.row(self.save, self.export, self.probe)
-        self.rows.addStretch(1)
         self.save.clicked.connect(lambda *_: self._save())
 
     # What the user wants
@@ -155,14 +154,6 @@ class SegmentPanel(Section):
         scan = session.scan
         if scan is not None and scan.segmentation is not None and scan.probing.strokes.now:
             self._context.told(self._context.painting.segment)()
-
-    def next_suggestion(self) -> None:
-        """Look for the place where the next stroke helps most."""
-        self._context.session.suggest()
-
-    def skip_suggestion(self) -> None:
-        """Turn it down."""
-        self._context.session.skip()
 
     def _save(self) -> None:
         self._context.save_as("Save the segmentation", "seg.nii.gz", NIFTI, self._context.session.save_segmentation)
