@@ -23,6 +23,7 @@ from coralbay_core.volume import LabelVolume, Volume
 
 from . import work as _work
 from .asking import Asking
+from .comparing import Comparing
 from .exporting import Exporting
 from .history import History
 from .inspecting import Inspecting
@@ -54,7 +55,17 @@ def _point(position_mm: Sequence[float]) -> Point:
 
 
 class Session(
-    Asking, Pointing, Inspecting, Searching, ProbeCommands, Scoring, Exporting, Training, ProjectionCommands, Keeping
+    Asking,
+    Pointing,
+    Inspecting,
+    Searching,
+    Comparing,
+    ProbeCommands,
+    Scoring,
+    Exporting,
+    Training,
+    ProjectionCommands,
+    Keeping,
 ):
     """One exploration of one or several scans.
 
@@ -111,6 +122,7 @@ class Session(
         self._start_searching()
         self._start_scoring()
         self._start_training()
+        self._start_comparing()
         self._start_keeping(autosave)
 
     # What the active scan holds
