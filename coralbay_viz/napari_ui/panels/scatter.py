@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from ...state import Scan
 
 _METHODS = {"PCA": "pca", "UMAP": "umap"}
-_COLORS, _CLUSTERS, _SEGMENTATION = "colors of the overlay", "clusters", "segmentation"
+_COLORS, _CLUSTERS, _SEGMENTATION = "overlay", "clusters", "segmentation"
+_CONTROLS_PX = 130
 _GRAY = (150, 150, 150)
 
 
@@ -73,15 +74,18 @@ class ScatterDock(Docked):
         self.to_labels = button("Lasso to labels", "A new class of strokes from the lassoed cells")
         self.canvas = ScatterCanvas()
         self.about = note()
-        top = QHBoxLayout()
-        for widget in (self.method, QLabel("Colors"), self.colors, self.inside, self.all, self.to_labels):
-            top.addWidget(widget)
-        top.setStretch(0, 1)
-        top.setStretch(2, 2)
+        controls = QVBoxLayout()
+        self.method.setFixedWidth(_CONTROLS_PX)
+        chosen = (self.inside, self.all, self.to_labels)
+        for widget in (QLabel("Plane"), self.method, QLabel("Colors of"), self.colors, *chosen):
+            controls.addWidget(widget)
+        controls.addStretch(1)
+        row = QHBoxLayout()
+        row.addLayout(controls)
+        row.addWidget(self.canvas, stretch=1)
         column = QVBoxLayout(self)
         column.setContentsMargins(4, 4, 4, 4)
-        column.addLayout(top)
-        column.addWidget(self.canvas, stretch=1)
+        column.addLayout(row, stretch=1)
         column.addWidget(self.about)
         self.method.activated.connect(told(lambda *_: self._compute()))
         self.colors.activated.connect(lambda _: self._recolor())
