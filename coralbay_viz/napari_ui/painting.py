@@ -201,7 +201,9 @@ class Painting:
             return
         for scan in list(self._session.scans):
             layer = self._binding.layer("strokes", scan)
-            if layer is not None and not np.array_equal(layer.data, self._known.get(scan)):
+            if layer is None or layer.data.shape != layer.metadata["grid"].shape:
+                continue  # somebody gave the layer an array that does not belong here
+            if not np.array_equal(layer.data, self._known.get(scan)):
                 self._hand_over(scan, layer)
 
     def _hand_over(self, scan: "Scan", layer: "Layer") -> None:

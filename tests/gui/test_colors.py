@@ -5,11 +5,12 @@ import sys
 import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, Qt
+from qtpy.QtGui import QColor
 from qtpy.QtTest import QTest
 from scans import cut
 
 from coralbay_viz import layers
-from coralbay_viz.napari_ui import context, scatter, views
+from coralbay_viz.napari_ui import context, raster, views
 
 
 @pytest.fixture(scope="module")
@@ -270,7 +271,7 @@ def test_points_have_the_colors_of_the_overlay_or_the_clusters(plotted, hand):
     choose(plot.colors, 1)
     value = session.scan.projecting.clusters.data
     at = np.rint(session.scan.projecting.clusters.grid.to_index(session.scan.projecting.scatter.position_mm[number]))
-    wanted = scatter.QColor(layers.colors.class_color(int(value[tuple(at.astype(int))])))
+    wanted = QColor(layers.colors.class_color(int(value[tuple(at.astype(int))])))
     assert np.abs(drawn() - wanted.getRgb()[:3]).max() < 2
 
 
@@ -293,8 +294,8 @@ def test_points_land_where_they_belong():
     rng = np.random.default_rng(0)
     points = rng.normal(size=(250_000, 2)).astype(np.float32)
     size = (300, 200)
-    view = scatter.view_of(points, size)
-    picture = scatter.rasterize(points, np.full(len(points), 0xFFFF0000, np.uint32), view, size)
+    view = raster.view_of(points, size)
+    picture = raster.rasterize(points, np.full(len(points), 0xFFFF0000, np.uint32), view, size)
     assert picture.shape == (200, 300)
     lone = int(points[:, 1].argmax())
     column, row = view.pixels(points[lone : lone + 1], size)[0].astype(int)

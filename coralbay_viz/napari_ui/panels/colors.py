@@ -209,8 +209,9 @@ class ColorsPanel(Section):
         session, layer = self._context.session, self._context.binding.layer("pca")
         self._watch(layer)
         features, pca = session.features is not None, session.pca
-        for made in (self.pca, self.method, self.share, self.clusters, self.scatter):
+        for made in (self.pca, self.method, self.share, self.clusters):
             made.setEnabled(features)
+        self.scatter.setEnabled(features or self.scatter.isChecked())
         for chooser in self.components:
             chooser.setEnabled(features and self._method == "pca")
         self.lock.setEnabled(pca is not None or session.basis is not None)
