@@ -1,6 +1,7 @@
 """Colors, clusters and the scatter plot, with a real mouse on a real window."""
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -100,8 +101,6 @@ def test_opacity_follows_slider_and_layer(colored, hand):
 
 
 def test_a_locked_basis_colors_the_next_scan(colored, hand, belly, tmp_path, monkeypatch):
-    from dataclasses import replace
-
     panel, session = colored.colors_panel, colored.session
     hand.press(panel.lock)
     basis = session.basis
@@ -127,15 +126,26 @@ def test_a_locked_basis_colors_the_next_scan(colored, hand, belly, tmp_path, mon
     assert session.basis.scans == 1
 
 
-def test_umap_and_back(colored, hand, picture_of):
+def test_umap_its_coordinates_its_lock_and_back(colored, hand, belly, picture_of):
     pytest.importorskip("umap", reason="pip install 'coralbay[umap]'")
     panel, session = colored.colors_panel, colored.session
     choose(panel.method, 1)
     assert "while" in panel.about.text()
     hand.wait_for(lambda: session.pca.method == "umap", 300)
     assert colored.binding.layer("pca").name == "UMAP - belly"
-    assert not panel.components[0].isEnabled()
     picture_of("umap")
+    before = session.pca
+    assert panel.components[0].count() == 3
+    choose(panel.components[0], 2)
+    hand.wait_for(lambda: session.pca is not before)
+    assert session.pca.embedding is before.embedding  # another order needs no other UMAP
+    np.testing.assert_array_equal(session.pca.rgb.components[0], before.rgb.components[2])
+    hand.press(panel.lock)
+    second = session.add(replace(belly, name="other", data=np.ascontiguousarray(belly.data[::-1])))
+    session.compute()
+    hand.wait_for(lambda: second.pca is not None, 300)
+    assert second.pca.embedding.model is before.embedding.model
+    colored.scan_panel.scans.activated.emit(0)
     choose(panel.method, 0)
     hand.wait_for(lambda: session.pca.method == "pca")
     assert colored.binding.layer("pca").name == "PCA - belly"

@@ -7,7 +7,7 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QLabel, QSlider, QSpinBox
 
 from ..context import Context
 from ..docks import Dock
-from .base import Section, button, combo, menu_button, note, when_clicked
+from .base import Section, button, combo, fill, menu_button, note, when_clicked
 from .scatter import ScatterDock
 
 if TYPE_CHECKING:
@@ -61,10 +61,9 @@ class ColorsPanel(Section):
         self.row(self.pca, self.method, stretch=1)
         self.components: list[QComboBox] = []
         line: list[Any] = []
-        for color, first in (("Red", 1), ("Green", 2), ("Blue", 3)):
-            chooser = combo(f"Component that becomes {color.lower()}", [str(n) for n in range(1, _COMPONENTS + 1)])
-            chooser.setCurrentIndex(first - 1)
-            chooser.activated.connect(self._context.told(lambda *_: self._recompute()))
+        for color in ("Red", "Green", "Blue"):
+            chooser = combo(f"Component that becomes {color.lower()}")
+            chooser.activated.connect(self._context.told(lambda *_: self._choose_components()))
             self.components.append(chooser)
             line += [QLabel(color), chooser]
         row = self.row(*line)
@@ -82,7 +81,7 @@ class ColorsPanel(Section):
 
     def _lay_out_basis(self) -> None:
         told = self._context.told
-        self.lock = button("Lock", "Keep these components for all scans: colors then mean the same", checkable=True)
+        self.lock = button("Lock", "Keep these components, or this UMAP, for all scans", checkable=True)
         self.share = button("Share", "Fit the components on all open scans together and keep them")
         self.basis = menu_button(
             "Basis",
@@ -120,11 +119,20 @@ class ColorsPanel(Section):
 
     def _compute(self) -> None:
         session = self._context.session
-        red, green, blue = (chooser.currentIndex() for chooser in self.components)
         if self._method == "umap":
             session.compute_umap()
         else:
-            session.compute_pca((red, green, blue))
+            session.compute_pca()
+
+    def _choose_components(self) -> None:
+        session = self._context.session
+        # A small basis may lack a component that was chosen before: 0 stands for it until another is.
+        red, green, blue = (max(0, chooser.currentIndex()) for chooser in self.components)
+        if self._method == "umap":
+            session.umap_components = (red, green, blue)
+        else:
+            session.components = (red, green, blue)
+        self._recompute()
 
     def _recompute(self) -> None:
         """What is shown follows what is chosen."""
@@ -169,7 +177,9 @@ class ColorsPanel(Section):
         """Colors of a scan that comes into sight mean what the locked basis says."""
         session = self._context.session
         pca, basis = session.pca, session.basis
-        if pca is None or basis is None or pca.basis is basis:
+        if pca is None or basis is None:
+            return
+        if pca.basis is basis and (pca.embedding is None or session.umap in (None, pca.embedding.model)):
             return
         if basis.fingerprint == session.features.fingerprint:
             self._context.told(self._compute)()
@@ -204,6 +214,16 @@ class ColorsPanel(Section):
             self._watched = layer
             self._context.connect((layer.events.opacity, self.show_state))
 
+    def _show_components(self) -> None:
+        session = self._context.session
+        if self._method == "umap":
+            count, chosen = 3, session.umap_components
+        else:
+            count, chosen = session.basis.size if session.basis is not None else _COMPONENTS, session.components
+        for chooser, component in zip(self.components, chosen, strict=True):
+            fill(chooser, [str(number) for number in range(1, count + 1)], component if component < count else None)
+            chooser.setEnabled(session.features is not None)
+
     def show_state(self, _: Any = None) -> None:
         """All of it."""
         session, layer = self._context.session, self._context.binding.layer("pca")
@@ -212,8 +232,7 @@ class ColorsPanel(Section):
         for made in (self.pca, self.method, self.share, self.clusters):
             made.setEnabled(features)
         self.scatter.setEnabled(features or self.scatter.isChecked())
-        for chooser in self.components:
-            chooser.setEnabled(features and self._method == "pca")
+        self._show_components()
         self.lock.setEnabled(pca is not None or session.basis is not None)
         self.opacity.setEnabled(layer is not None)
         with QSignalBlocker(self.pca), QSignalBlocker(self.opacity):
