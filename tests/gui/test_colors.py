@@ -1,6 +1,8 @@
 """Colors, clusters and the scatter plot, with a real mouse on a real window."""
 
+import gc
 import sys
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -320,14 +322,19 @@ def test_the_plot_closes_and_opens_again(plotted, viewer, hand):
     lasso_right_half(hand, first)
     first.canvas.hovered.emit(3)
     assert plotted.binding.layer("mark") is not None
+    links, known = len(plotted.context._links), weakref.ref(first)
     hand.press(panel.scatter)
     hand.wait(100)
     assert plot_of(plotted) is None
+    del first
+    gc.collect()
+    assert known() is None  # nor are its points kept
+    assert len(plotted.context._links) < links
     assert plotted.binding.layer("mark") is None
     assert plotted.session.scan.projecting.selection is None
     hand.press(panel.scatter)
     second = plot_of(plotted)
-    assert second is not first
+    assert len(plotted.context._links) == links
     assert len(second._places) == len(plotted.session.scan.projecting.scatter.points)
     second.parent().title.close_button.click()  # napari's own cross
     hand.wait(100)
