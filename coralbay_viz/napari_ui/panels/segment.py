@@ -133,7 +133,9 @@ class SegmentPanel(Section):
 
     def _paint(self, *_: Any) -> None:
         self._context.tools.mode = "look"  # a stroke is no click
-        painting = self._context.painting
+        painting, session = self._context.painting, self._context.session
+        if session.segmentation is None:
+            session.prepare_probe()
         values = [known.value for known in painting.classes()]
         chosen = painting.selected
         painting.select(chosen if chosen in values else min(values, default=1))
