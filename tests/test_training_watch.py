@@ -11,7 +11,6 @@ from scans import cut
 
 from coralbay_core import features_for, load_encoder
 from coralbay_core.errors import CoralBayError, InputError, MissingFileError
-from coralbay_core.pretrain import pretrain, read_config
 from coralbay_core.pretrain.run_folder import RunFolder
 from coralbay_core.projection import aligned_basis, fit_basis
 from coralbay_viz import Session, training

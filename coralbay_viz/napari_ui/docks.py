@@ -49,6 +49,7 @@ class Docked(QWidget):
                 self._docked = True
             elif self._docked and not self._released:
                 self._release_once()
+                self._context.not_at_end(self._release_once)
                 self.gone.emit()
                 self.deleteLater()
         return handled

@@ -173,9 +173,7 @@ def test_what_is_clicked_here_is_searched_there(two, explored, viewer, hand, liv
     assert np.linalg.norm(np.array(best) - expected) < 25
     view = panel._dock.widget.view
     assert any(layer.name.startswith("similar") and layer.visible for layer in view.model.layers)
-    np.testing.assert_allclose(
-        layers.world_from_napari(view.model.dims.point), second.matched.position_mm, atol=2
-    )
+    np.testing.assert_allclose(layers.world_from_napari(view.model.dims.point), second.matched.position_mm, atol=2)
     # The main canvas shows the active scan alone.
     assert not explored.binding.layer("heat", second).visible
     hand.press(panel.link)
