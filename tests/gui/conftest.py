@@ -61,6 +61,9 @@ def dock(viewer, hand):
     _, widget = viewer.window.add_plugin_dock_widget("coralbay", "CoralBay")
     hand.wait(50)
     yield widget
+    for name in list(viewer.window.dock_widgets):
+        if not name.startswith("CoralBay"):  # planes, another scan, a scatter plot: each holds a canvas
+            viewer.window.remove_dock_widget(viewer.window.dock_widgets[name])
     widget.session.close()
     hand.wait(150)
 

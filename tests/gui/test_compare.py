@@ -154,7 +154,7 @@ def test_a_drag_sets_level_and_width(explored, hand, liver):
 
 
 def test_what_is_clicked_here_is_searched_there(two, explored, viewer, hand, liver):
-    first, second = two
+    _, second = two
     panel = explored.compare_panel
     explored.show_tab("Compare")
     hand.wait()
@@ -197,7 +197,7 @@ def test_the_other_scan_goes_while_it_is_shown(two, explored, viewer, hand):
 
 
 def test_landmarks_are_found_in_the_follow_up(two, explored, hand, liver, tmp_path, monkeypatch):
-    first, second = two
+    _, second = two
     path = tmp_path / "before.csv"
     path.write_text("name,x_mm,y_mm,z_mm\nliver,{},{},{}\n".format(*liver))
     monkeypatch.setattr(context.QFileDialog, "getOpenFileName", lambda *_: (str(path), ""))
