@@ -37,6 +37,8 @@ class Scorecard:
         In which the clicks are looked for.
     rows : tuple of ScoreRow
         One a model that is done, in the order of `models`.
+    before : tuple of ScoreRow
+        Of the clicks and strokes before, while it follows them.
     """
 
     scan: Scan
@@ -45,10 +47,23 @@ class Scorecard:
     other: Scan | None = None
     other_reference: Reference = None
     rows: tuple[ScoreRow, ...] = ()
+    before: tuple[ScoreRow, ...] = ()
 
     @property
     def is_done(self) -> bool:
         return len(self.rows) == len(self.models)
+
+    @property
+    def awaited(self) -> str | None:
+        """The model whose row comes next."""
+        return None if self.is_done else self.models[len(self.rows)]
+
+    @property
+    def shown(self) -> tuple[ScoreRow, ...]:
+        """A row a model for a table that does not flicker: first `rows`, then those of before, or empty ones."""
+        old = {row.model: row for row in self.before}
+        waiting = self.models[len(self.rows) :]
+        return (*self.rows, *(old.get(model, ScoreRow(model)) for model in waiting))
 
 
 class Comparing:
@@ -165,7 +180,7 @@ class Comparing:
         if self.scores is not None and self.scores.scan is not card.scan:
             self._runner.cancel(self._lane("scorecard", self.scores.scan))
         scan, other = card.scan, card.other
-        self._show_scores_of(replace(card, rows=()))
+        self._show_scores_of(replace(card, rows=(), before=(*card.rows, *card.before[len(card.rows) :])))
         asked = partial(
             Question,
             clicks=scan.clicks.now,
@@ -181,7 +196,7 @@ class Comparing:
         card = self.scores
         if card.is_done:
             return
-        model = card.models[len(card.rows)]
+        model = card.awaited
         if card.scan.features is not None and card.scan.model == model:
             self._shelf.put(card.scan.volume, model, card.scan.features)
         work = partial(score, question, self._shelf, model, self._eva_rows)
@@ -199,7 +214,7 @@ class Comparing:
             self._score(card)
         else:
             self._runner.cancel(self._lane("scorecard", scan))
-            self._show_scores_of(replace(card, rows=()))
+            self._show_scores_of(replace(card, rows=(), before=()))
 
     def _show_scores_of(self: Any, card: Scorecard | None) -> None:
         self.scores = card

@@ -153,7 +153,9 @@ def test_it_follows_clicks_only_while_live(session, reference, liver):
     session.undo()
     assert session.scores.rows[0].retrieval == first
     session.clear_clicks()
-    assert session.scores.rows == ()
+    assert session.scores.rows == session.scores.before == ()
+    assert session.scores.shown == (ScoreRow("hu-patch"),)
+    assert session.scores.awaited == "hu-patch"
     session.undo()
     assert session.scores.rows[0].retrieval == first
     session.clear_scorecard()
@@ -274,4 +276,7 @@ def test_cells_and_the_best_of_a_column():
     assert best_models(rows, way_back) == {"b"}
     assert best_models(rows[:1], retrieval) == frozenset()
     json.dumps(as_dicts(rows))
-    assert not Scorecard(None, ("a", "b"), rows=rows[:1]).is_done
+    card = Scorecard(None, ("a", "b", "c"), rows=rows[:1], before=(ScoreRow("a", 0.1), ScoreRow("b", 0.2)))
+    assert not card.is_done
+    assert card.awaited == "b"
+    assert card.shown == (rows[0], ScoreRow("b", 0.2), ScoreRow("c"))
