@@ -24,20 +24,48 @@ from coralbay_core.volume import LabelVolume, Volume
 from . import work as _work
 from .asking import Asking
 from .comparing import Comparing
-from .jobs import InlineRunner, Job, Runner, Task
+from .computing import Computing
+from .exporting import Exporting
+from .history import History
+from .inspecting import Inspecting
+from .jobs import InlineRunner, Job, Runner, Task, Work
 from .keeping import Keeping
+from .pointing import Pointing
 from .probing import ProbeCommands
 from .projecting import PcaResult, ProjectionCommands
-from .state import Clicks, HeatResult, Scan
+from .scoring import Scoring
+from .searching import Searching
+from .state import Clicks, HeatResult, Point, Scan
+from .training import Training
 
 if TYPE_CHECKING:
     from coralbay_core.features import FeatureMaps
 
 DEFAULT_MODEL = "coralbay-mini"
 DEFAULT_SHARE = 0.03
+NEAR_MM = 5.0
+"""A position means a click that is no farther away."""
 
 
-class Session(Asking, Comparing, ProbeCommands, ProjectionCommands, Keeping):
+def _point(position_mm: Sequence[float]) -> Point:
+    r, a, s = (float(v) for v in position_mm)
+    return r, a, s
+
+
+class Session(
+    Computing,
+    Asking,
+    Pointing,
+    Inspecting,
+    Searching,
+    Comparing,
+    ProbeCommands,
+    Scoring,
+    Exporting,
+    Training,
+    ProjectionCommands,
+    Keeping,
+):
     """One exploration of one or several scans.
 
     Parameters
@@ -57,11 +85,9 @@ class Session(Asking, Comparing, ProbeCommands, ProjectionCommands, Keeping):
     scan_added = Signal(Scan)
     scan_removed = Signal(Scan)
     scan_changed = Signal(object)  # the active Scan, or None
-    features_changed = Signal(Scan)
     clicks_changed = Signal(Scan)
     heat_changed = Signal(Scan)
     share_changed = Signal(float)
-    model_changed = Signal(str)
     job_started = Signal(Job)
     saved = Signal(Path)
     failed = Signal(Exception)
@@ -76,13 +102,18 @@ class Session(Asking, Comparing, ProbeCommands, ProjectionCommands, Keeping):
         autosave: bool = False,
     ) -> None:
         self._runner = runner or InlineRunner()
-        self._encoders = _work.Encoders(device)
         self._store = store
         self._share = DEFAULT_SHARE
-        self._model = model
         self.scans: list[Scan] = []
         self.scan: Scan | None = None
+        self._start_computing(model, device)
         self._start_asking()
+        self._start_probing()
+        self._start_pointing()
+        self._start_inspecting()
+        self._start_searching()
+        self._start_scoring()
+        self._start_training()
         self._start_comparing()
         self._start_keeping(autosave)
 
@@ -95,6 +126,12 @@ class Session(Asking, Comparing, ProbeCommands, ProjectionCommands, Keeping):
     @property
     def features(self) -> "FeatureMaps | None":
         return self.scan and self.scan.features
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Stages that the active scan has, finest first: what `weights` may name."""
+        features = self.scan and (self.scan.features or self.scan.preview)
+        return features.strides if features else ()
 
     @property
     def clicks(self) -> Clicks:
@@ -137,37 +174,10 @@ class Session(Asking, Comparing, ProbeCommands, ProjectionCommands, Keeping):
         """Forget a scan; work on it is stopped."""
         if scan not in self.scans:
             return
-        self._runner.cancel(self._lane("features", scan))
         self.scans.remove(scan)
         self.scan_removed.emit(scan)
         if scan is self.scan:
             self.activate(self.scans[-1] if self.scans else None)
-
-    # Features
-
-    @property
-    def model(self) -> str:
-        return self._model
-
-    @model.setter
-    def model(self, name: str) -> None:
-        if name != self._model:
-            self._model = name
-            self.model_changed.emit(name)
-
-    def compute(self) -> Job:
-        """Compute the features of the active scan, or take them from the cache."""
-        scan = self._require_scan()
-        model = self._model
-        work = partial(_work.compute_features, scan.volume, self._encoders, model, self._store)
-        return self.run(self._lane("features", scan), work, partial(self._set_features, scan, model), torch=True)
-
-    def _set_features(self, scan: Scan, model: str, features: "FeatureMaps") -> None:
-        scan.forget_results()
-        scan.features, scan.model = features, model
-        for changed in (self.features_changed, self.heat_changed, self.pca_changed, self.segmentation_changed):
-            changed.emit(scan)
-        self._update_heat(scan)
 
     # Similarity
 
@@ -175,18 +185,46 @@ class Session(Asking, Comparing, ProbeCommands, ProjectionCommands, Keeping):
         """Ask for places like this one (or unlike it); None while there are no features yet."""
         scan = self._require_scan()
         scan.volume.grid.require_inside(position_mm, where=scan.name)
-        r, a, s = (float(v) for v in position_mm)
-        return self._change_clicks(scan, scan.clicks.now.add((r, a, s), negative))
+        return self._change_clicks(scan, scan.clicks.now.add(_point(position_mm), negative))
 
     def clear_clicks(self) -> Job | None:
         """Take all clicks away; `undo` brings them back."""
         scan = self._require_scan()
         return self._change_clicks(scan, Clicks()) if scan.clicks.now else None
 
+    def remove_click(self, position_mm: Sequence[float], within_mm: float = NEAR_MM) -> Job | None:
+        """Take away the click, of either kind, that is nearest to a position; nothing where none is near."""
+        return self._replace_click(position_mm, None, within_mm)
+
+    def move_click(
+        self, position_mm: Sequence[float], to_mm: Sequence[float], within_mm: float = NEAR_MM
+    ) -> Job | None:
+        """Move the click, of either kind, that is nearest to a position; nothing where none is near."""
+        scan = self._require_scan()
+        scan.volume.grid.require_inside(to_mm, where=scan.name)
+        return self._replace_click(position_mm, to_mm, within_mm)
+
+    def _replace_click(
+        self, position_mm: Sequence[float], to_mm: Sequence[float] | None, within_mm: float
+    ) -> Job | None:
+        scan = self._require_scan()
+        now = scan.clicks.now
+        click = now.near(_point(position_mm), within_mm)
+        if click is None:
+            return None
+        return self._change_clicks(scan, now.replace(click, None if to_mm is None else _point(to_mm)))
+
     def undo(self) -> Job | None:
         """Take the last change of the clicks back."""
+        return self._step_clicks(lambda history: history.undo())
+
+    def redo(self) -> Job | None:
+        """Bring back what was undone."""
+        return self._step_clicks(lambda history: history.redo())
+
+    def _step_clicks(self, step: Callable[[History[Clicks]], bool]) -> Job | None:
         scan = self._require_scan()
-        if not scan.clicks.undo():
+        if not step(scan.clicks):
             return None
         self.clicks_changed.emit(scan)
         return self._update_heat(scan)
@@ -204,7 +242,7 @@ class Session(Asking, Comparing, ProbeCommands, ProjectionCommands, Keeping):
             if scan.heat is not None:
                 self._set_heat(scan, None)
             return None
-        work = partial(_work.heat, scan.features, request, scan.overlay_grid)
+        work = partial(_work.heat, request, scan.overlay_grid)
         return self.run(lane, work, partial(self._set_heat, scan), torch=True)
 
     def _set_heat(self, scan: Scan, result: HeatResult | None) -> None:
@@ -234,6 +272,8 @@ class Session(Asking, Comparing, ProbeCommands, ProjectionCommands, Keeping):
         """Write the heat map on the grid of the scan's file."""
         scan = self._require_scan()
         result = self._require(scan.heat, "no heat map to save", "click on the scan first")
+        if result.partial:
+            raise CoralBayError("heat map is not complete", where=scan.name, hint="wait for the features")
         asked = {"at_mm": result.clicks.positive, "not_mm": result.clicks.negative, "weights": result.heat.weights}
         return self._save(path, scan, partial(_work.on_grid, result.heat), **asked)
 
@@ -263,9 +303,21 @@ class Session(Asking, Comparing, ProbeCommands, ProjectionCommands, Keeping):
     def _lane(what: str, scan: Scan) -> str:
         return f"{what} {id(scan):x}"
 
-    def run(self, lane: str, work: Any, done: Callable[[Any], Any], torch: bool = False) -> Job:
+    def run(
+        self,
+        lane: str,
+        work: Work,
+        done: Callable[[Any], Any],
+        torch: bool = False,
+        started: Callable[[Job], Any] = lambda job: None,
+    ) -> Job:
         """Run anything as a job of this session: see `Task`."""
-        return self._runner.submit(Task(lane, work, done, self.failed.emit, self.job_started.emit, torch))
+
+        def begin(job: Job) -> None:
+            started(job)
+            self.job_started.emit(job)
+
+        return self._runner.submit(Task(lane, work, done, self.failed.emit, begin, torch))
 
     def _require_scan(self) -> Scan:
         return self._require(self.scan, "no scan is open", "open a NIfTI file or a DICOM folder first")

@@ -1,6 +1,8 @@
 """What jobs do: functions of their arguments that call the core and may run on any thread."""
 
+import sys
 import threading
+import tomllib
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
@@ -39,7 +41,7 @@ class Encoders:
     """
 
     def __init__(self, device: str) -> None:
-        self._device = device
+        self.asked = device
         self._loaded: dict[str, Encoder] = {}
         self._lock = threading.Lock()
 
@@ -48,14 +50,33 @@ class Encoders:
 
         with self._lock:
             if name not in self._loaded:
-                self._loaded = {name: load_encoder(name, device=self._device)}
+                self._loaded = {name: load_encoder(name, device=self.asked)}
             return self._loaded[name]
+
+    @property
+    def device(self) -> str:
+        """Where encoders run; ``auto`` stays so until torch, which knows, is there."""
+        if self.asked != "auto" or "torch" not in sys.modules:
+            return self.asked
+        from coralbay_core.encoder import resolve_device
+
+        return str(resolve_device(self.asked))
 
 
 def model_names() -> list[str]:
     """Names of the models that the package knows, those without weights last; found without importing torch."""
     names = [entry.name for entry in (files("coralbay_core") / "cards").iterdir()]
     return [*sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml")), *WITHOUT_WEIGHTS]
+
+
+def about_model(name: str) -> tuple[str, str]:
+    """Summary and license of a model, empty for a file; found without importing torch."""
+    card = files("coralbay_core") / "cards" / f"{name}.toml"
+    if name in WITHOUT_WEIGHTS or not card.is_file():
+        return WITHOUT_WEIGHTS.get(name, ""), ""
+    content = tomllib.loads(card.read_text("utf-8"))
+    license = content["license"] + (", not for commercial use" if content.get("noncommercial") else "")
+    return content["summary"], f"License: {license}"
 
 
 def open_volume(path: Path, series: str | None, report: Report, cancelled: Cancelled) -> Volume:
@@ -70,17 +91,7 @@ def make_phantom(report: Report, cancelled: Cancelled) -> "Phantom":
     return phantom.make_phantom()
 
 
-def compute_features(
-    volume: Volume, encoders: Encoders, model: str, store: Any, report: Report, cancelled: Cancelled
-) -> "FeatureMaps":
-    from coralbay_core.pipeline import features_for
-
-    return features_for(volume, encoders.get(model), store=store, progress=report, cancelled=cancelled)
-
-
-def heat(
-    features: "FeatureMaps", request: "HeatRequest", grid: Grid, report: Report, cancelled: Cancelled
-) -> HeatResult:
+def heat(request: "HeatRequest", grid: Grid, report: Report, cancelled: Cancelled) -> HeatResult:
     from coralbay_core.similarity import auto_weights, make_query, merge_queries, search, top_regions
 
     positive, negative = (
@@ -91,10 +102,11 @@ def heat(
     weights: Any = request.weights
     if weights == "auto":
         weights = auto_weights(request.source, positive, negative) if made else None
+    features = request.target
     result = search(features, query, weights=weights, prior=_prior(features, request, positive))
     scale = ScoreScale(result.data[features.body_at(features.strides[0])])
     regions = tuple(top_regions(result, k=TOP_REGIONS))
-    return HeatResult(result, result.on(grid), grid, scale, regions, request.clicks)
+    return HeatResult(result, result.on(grid), grid, scale, regions, request.clicks, request.partial)
 
 
 def _prior(features: "FeatureMaps", request: "HeatRequest", positive: NDArray) -> Any:

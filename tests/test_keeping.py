@@ -70,6 +70,8 @@ def made(files, belly, **settings) -> Session:
     session.segment(LabelVolume(data, first.label_grid, "strokes", names={7: "bone"}))
     session.compute_pca()
     session.mirror(here)
+    session.cursor_mm = third
+    session.link_cursor(second)
     session.answer_in(second, first)
     session.propagate([Landmark("one", here)], second, prior_mm=None)
     return session
@@ -83,6 +85,7 @@ def assert_same(found: Session, expected: Session) -> None:
     assert list(found.queries) == list(expected.queries)
     for new, old in zip(found.scans, expected.scans, strict=True):
         assert new.clicks.now == old.clicks.now
+        assert new.cursor_mm == old.cursor_mm
         np.testing.assert_array_equal(new.heat.heat.data, old.heat.heat.data)
     new, old = found.scans[0], expected.scans[0]
     np.testing.assert_array_equal(new.segmentation.data, old.segmentation.data)
@@ -91,6 +94,8 @@ def assert_same(found: Session, expected: Session) -> None:
     np.testing.assert_array_equal(new.pca.shown, old.pca.shown)
     np.testing.assert_allclose(new.symmetry.counterpart_mm, old.symmetry.counterpart_mm)
     assert found.scans[1].origin is found.scans[0]
+    assert found.linked is found.scans[1]
+    np.testing.assert_allclose(found.linked.matched.position_mm, expected.linked.matched.position_mm)
     assert found.scans[1].follow_up_rows == expected.scans[1].follow_up_rows
 
 
@@ -124,6 +129,7 @@ def test_the_state_survives_with_work_on_threads(files, belly, tmp_path):
         and threaded.scans[0].segmentation is not None
         and threaded.scans[0].pca is not None
         and threaded.scans[0].symmetry is not None
+        and threaded.scans[1].matched is not None
     ):
         while calls:
             calls.pop(0)()
