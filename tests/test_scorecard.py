@@ -15,7 +15,7 @@ from coralbay_core.evaluate.metrics import average_precision
 from coralbay_core.evaluate.tasks.common import Setting
 from coralbay_core.evaluate.tasks.fewshot import GAP_MM
 from coralbay_core.volume import LabelVolume
-from coralbay_core.volume_io import save_map
+from coralbay_core.volume_io import load_labels, save_map
 from coralbay_core.weights import load_encoder
 from coralbay_viz import Session
 from coralbay_viz.comparing import Scorecard
@@ -280,3 +280,18 @@ def test_cells_and_the_best_of_a_column():
     assert not card.is_done
     assert card.awaited == "b"
     assert card.shown == (rows[0], ScoreRow("b", 0.2), ScoreRow("c"))
+
+
+@pytest.mark.slow
+def test_a_click_in_the_liver_of_a_real_scan(ct_pack):
+    folder = ct_pack / "labelled" / "totalseg_example"
+    session = Session()
+    session.open(folder / "ct.nii.gz")
+    labels = load_labels(folder / "labels.nii.gz", like=session.volume)
+    names = json.loads((folder / "labels.json").read_text())
+    liver = next(int(value) for value, name in names.items() if name == "liver")
+    inside = np.argwhere(labels.data == liver)
+    session.click(labels.grid.to_world(inside[len(inside) // 2]))
+    session.scorecard(["hu-context", "coralbay-mini"], folder / "labels.nii.gz")
+    context, mini = session.last_scorecard.rows
+    assert mini.retrieval > context.retrieval > (labels.data == liver).mean()
