@@ -334,7 +334,7 @@ def test_a_scorecard_against_a_labels_layer(explored, viewer, hand, phantom, liv
         wanted = item.text() in ("coralbay-mini", "hu-patch")
         item.setCheckState(Qt.CheckState.Checked if wanted else Qt.CheckState.Unchecked)
     hand.press(panel.compare)
-    hand.wait_for(lambda: explored.session.scores is not None and explored.session.scores.is_done)
+    hand.wait_for(lambda: explored.session.last_scorecard is not None and explored.session.last_scorecard.is_done)
     rows = {panel.table.topLevelItem(n).text(0): panel.table.topLevelItem(n) for n in range(2)}
     assert set(rows) == {"coralbay-mini", "hu-patch"}
     assert all(0 < float(row.text(1)) <= 1 for row in rows.values())

@@ -7,7 +7,7 @@ from qtpy.QtGui import QFont
 from qtpy.QtWidgets import QCheckBox, QLabel, QListWidget, QListWidgetItem, QTreeWidgetItem
 
 from ... import work
-from ...scorecard import best_models, shown_columns
+from ...scorecard import EVA_TITLE, best_models, shown_columns
 from ..context import Context
 from .base import Section, button, note, table, when_clicked
 from .reference import ReferenceChooser
@@ -38,7 +38,7 @@ class ScorecardPanel(Section):
             (session.strokes_changed, self.show_state),
         )
         self.show_state()
-        self._show_card(session.scores)
+        self._show_card(session.last_scorecard)
 
     def _lay_out(self) -> None:
         self.rows.addWidget(note("The same clicks and strokes, through the eyes of several encoders."))
@@ -59,6 +59,8 @@ class ScorecardPanel(Section):
         self.stop = button("Stop", "Measure no more")
         self.eva = button("eva…", "Results of eva, or its published table, as a column")
         self.row(self.compare, self.stop, self.eva)
+        self.progress = note()
+        self.rows.addWidget(self.progress)
         self.live = QCheckBox("Follow clicks and strokes")
         self.rows.addWidget(self.live)
         self.table = table("The best of each column is bold", ["Model"], 150)
@@ -92,25 +94,31 @@ class ScorecardPanel(Section):
         self.compare.setEnabled(scan is not None and bool(scan.clicks.now.positive or scan.probing.strokes.now))
 
     def _show_card(self, card: "Scorecard | None") -> None:
-        rows = card.rows if card is not None else ()
+        """What is there, old numbers in the place of those that are on their way."""
+        rows = card.shown if card is not None else ()
         columns = shown_columns(rows)
         eva = any(row.eva for row in rows)
+        titles = ["Model", *(column.title for column in columns), *([EVA_TITLE] if eva else [])]
         self.table.clear()
-        self.table.setHeaderLabels(["Model", *(column.title for column in columns), *(["eva"] if eva else [])])
+        self.table.setColumnCount(len(titles))
+        self.table.setHeaderLabels(titles)
+        for number, column in enumerate(columns, 1):
+            self.table.headerItem().setToolTip(number, column.hint)
         for row in rows:
             cells = [row.model, *(row.cell(column) for column in columns), *([row.eva_text] if eva else [])]
             item = QTreeWidgetItem(cells)
             item.setToolTip(0, row.problem)
             for number, column in enumerate(columns, 1):
-                if row.model in best_models(rows, column):
-                    font = QFont(item.font(number))
-                    font.setBold(True)
-                    item.setFont(number, font)
+                _embolden(item, number, row.model in best_models(rows, column))
             self.table.addTopLevelItem(item)
-        if card is not None and not card.is_done:
-            self.table.addTopLevelItem(QTreeWidgetItem([f"{card.models[len(rows)]}…"]))
-        for number, column in enumerate(columns, 1):
-            self.table.headerItem().setToolTip(number, column.hint)
-        for number in range(self.table.columnCount()):
+        for number in range(len(titles)):
             self.table.resizeColumnToContents(number)
         self.table.setVisible(card is not None)
+        waiting = "" if card is None or card.is_done else f"{len(card.rows)} of {len(card.models)} encoders"
+        self.progress.setText(waiting)
+
+
+def _embolden(item: QTreeWidgetItem, column: int, best: bool) -> None:
+    font = QFont(item.font(column))
+    font.setBold(best)
+    item.setFont(column, font)
