@@ -94,6 +94,12 @@ class Binding:
         """All layers of a scan that the session's state is shown in."""
         return tuple(self._layers.get(id(scan), {}).values()) if scan else ()
 
+    def fit(self) -> None:
+        """Fit the active scan into the canvas; a look in 3-D stays as it is."""
+        ct = self.layer("ct")
+        if ct is not None and self.viewer.dims.ndisplay == 2:
+            self.viewer.reset_view(layers=[ct], margin=0.02)
+
     def set_visible(self, role: str, visible: bool) -> None:
         """Show or hide a layer of the active scan, if there is one."""
         layer = self.layer(role)
@@ -185,7 +191,7 @@ class Binding:
         ct = self.layer("ct")
         if ct is not None:
             self.viewer.layers.selection.active = ct
-            self.viewer.reset_view(layers=[ct], margin=0.02)
+            self.fit()
 
     def _on_clicks(self, scan: "Scan") -> None:
         clicks = scan.clicks.now

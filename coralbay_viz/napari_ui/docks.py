@@ -4,13 +4,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QEvent, QSize, Qt, Signal
+from qtpy.QtCore import QEvent, QSize, Qt, QTimer, Signal
 from qtpy.QtWidgets import QMainWindow, QWidget
 
 if TYPE_CHECKING:
     from .context import Context
 
 _SIZE = 480, 320
+_SETTLED_MS = 120
 
 
 class Docked(QWidget):
@@ -92,6 +93,7 @@ class Dock:
             self.widget.gone.connect(self._gone)
             _give_corners(self._beside.window())
             window.add_dock_widget(self.widget, name=self._name, area=self._area)
+            QTimer.singleShot(_SETTLED_MS, self._beside, self._context.binding.fit)
             self._changed(True)
         elif not on and self.widget is not None:
             with suppress(LookupError):

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
 _FOLLOWED = ("opacity", "blending", "contrast_limits", "colormap", "affine", "interpolation2d", "gamma")
+# After so long without another size the canvas knows its own.
+_SETTLED_MS = 80
 _CROSS_COLOR, _CROSS_MM = "#ffd54f", 1.2
 
 
@@ -86,6 +88,10 @@ class TwinView(QWidget):
         self._follows = follows_visibility
         self._twins: list[Twin] = []
         self._view = view
+        self._refit = QTimer(self)
+        self._refit.setSingleShot(True)
+        self._refit.setInterval(_SETTLED_MS)
+        self._refit.timeout.connect(self._fit)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.canvas)
@@ -128,7 +134,7 @@ class TwinView(QWidget):
     def resizeEvent(self, event: Any) -> None:
         """Fit the slices into the room that there is, once the canvas knows it."""
         super().resizeEvent(event)
-        QTimer.singleShot(0, self, self._fit)
+        self._refit.start()
 
     def _fit(self) -> None:
         point = tuple(self.model.dims.point)

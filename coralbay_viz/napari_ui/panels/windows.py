@@ -36,7 +36,7 @@ class WindowsPanel(Section):
         self.shown.textActivated.connect(lambda _: self._show_layer())
         self.answers.currentItemChanged.connect(lambda *_: self._go())
         session = context.session
-        context.connect((session.windows_changed, self._changed), (session.scan_changed, self._changed))
+        context.connect((session.windows_changed, self._changed), (session.scan_changed, self._list))
         self._changed()
 
     def _inspect(self, *_: Any) -> None:
@@ -44,6 +44,10 @@ class WindowsPanel(Section):
         self.hint.setText("Computing features under each window…")
 
     def _changed(self, scan: "Scan | None" = None) -> None:
+        self._list()
+        self._show_layer()
+
+    def _list(self, scan: "Scan | None" = None) -> None:
         scan = self._context.session.scan
         result = scan.windows if scan else None
         answers = result.comparison.answers if result else ()
@@ -57,7 +61,6 @@ class WindowsPanel(Section):
         self.shown.setCurrentText(chosen if chosen in names else _AGREEMENT)
         self.shown.setEnabled(result is not None)
         self.hint.setText(f"Agreement by chance: {result.comparison.chance:.2f}" if result else "")
-        self._show_layer()
 
     def _show_layer(self) -> None:
         scan = self._context.session.scan

@@ -1,0 +1,196 @@
+"""What a user of the window waits for, on features that are cached.
+
+    make bench-gui                                   (ARGS="--ct scan.nii.gz --repeats 15")
+
+Real mouse clicks and strokes on a real canvas, until the canvas has drawn the answer; on a virtual display OpenGL runs
+on the processor, which is part of what is measured. The longest block is the longest pause of a timer of 5 ms on the
+GUI thread while features are computed. The start is the median of interleaved starts of processes.
+"""
+
+import argparse
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from qtpy.QtCore import QPoint, Qt, QTimer
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication
+
+from coralbay_core.phantom import make_phantom
+from coralbay_viz import strokes
+from coralbay_viz.layers import napari_from_world
+from coralbay_viz.napari_ui.launch import open_window
+from coralbay_viz.napari_ui.widget import threaded_session
+
+_START = """
+import sys, time
+begin = time.perf_counter()
+import napari
+from qtpy.QtCore import QTimer
+viewer = napari.Viewer()
+if sys.argv[1] == "plugin":
+    viewer.window.add_plugin_dock_widget("coralbay", "CoralBay")
+def shown():
+    print(time.perf_counter() - begin, flush=True)
+    viewer.close()
+QTimer.singleShot(0, shown)
+napari.run()
+"""
+
+
+class User:
+    """A window with a scan, and somebody who clicks in it."""
+
+    def __init__(self, ct: Path | None) -> None:
+        self.session = threaded_session(store=True)
+        self.viewer, self.dock = open_window(self.session)
+        self.canvas = self.viewer.window._qt_viewer.canvas
+        self.drawn = 0
+        self.canvas._scene_canvas.events.draw.connect(self._on_draw)
+        if ct is None:
+            self.session.add(make_phantom().volume)
+        else:
+            self.session.open(ct)
+        self.wait(lambda: self.session.scan is not None)
+
+    def _on_draw(self, event: Any) -> None:
+        self.drawn += 1
+
+    def wait(self, until: Callable[[], Any], seconds: float = 600) -> None:
+        end = time.perf_counter() + seconds
+        while not until():
+            assert time.perf_counter() < end, "waited too long"
+            QApplication.processEvents()
+
+    def features(self) -> float:
+        """Compute features; the longest pause of the GUI thread meanwhile, s."""
+        ticks: list[float] = []
+        timer = QTimer()
+        timer.setInterval(5)
+        timer.timeout.connect(lambda: ticks.append(time.perf_counter()))
+        timer.start()
+        job = self.session.compute()
+        self.wait(lambda: not job.running)
+        timer.stop()
+        self.wait(lambda: self.session.pca is not None)
+        self.rest()
+        return float(np.diff(ticks).max())
+
+    def rest(self) -> None:
+        end = time.perf_counter() + 0.7
+        self.wait(lambda: time.perf_counter() > end)
+
+    def pixel(self, position_mm: Any) -> QPoint:
+        shown = napari_from_world(position_mm)[list(self.viewer.dims.displayed)][::-1]
+        x, y, *_, w = self.canvas.view.scene.transform.map(np.append(shown, [0, 1]))
+        return QPoint(*(round(float(v)) for v in np.array([x, y]) / w + self.canvas.view.pos))
+
+    def click(self, position_mm: Any) -> float:
+        """From a click to the heat map that it lights up, drawn, s."""
+        self.dock.tools.mode = "pick"
+        self.dock.binding.go_to(position_mm)
+        self.session.clear_clicks()
+        self.rest()
+        place = self.pixel(position_mm)
+        begin = time.perf_counter()
+        QTest.mouseClick(self.canvas.native, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, place)
+        self.wait(lambda: self.session.heat is not None)
+        self._until_drawn()
+        return time.perf_counter() - begin
+
+    def stroke(self, position_mm: Any) -> float:
+        """From the end of a stroke to the new segmentation of the slice that is seen, drawn, s."""
+        changed: list[Any] = []
+        preview = self.session.segmentation_previewed.connect(lambda scan, slices: changed.append(scan))
+        whole = self.session.segmentation_changed.connect(changed.append)
+        start = self.pixel(position_mm)
+        native, left = self.canvas.native, Qt.MouseButton.LeftButton
+        QTest.mousePress(native, left, Qt.KeyboardModifier.NoModifier, start)
+        for step in (4, 8, 12):
+            QTest.mouseMove(native, start + QPoint(step, 0))
+            QApplication.processEvents()
+        begin = time.perf_counter()
+        QTest.mouseRelease(native, left, Qt.KeyboardModifier.NoModifier, start + QPoint(12, 0))
+        self.wait(lambda: bool(changed))
+        self._until_drawn()
+        seconds = time.perf_counter() - begin
+        self.session.segmentation_previewed.disconnect(preview)
+        self.session.segmentation_changed.disconnect(whole)
+        return seconds
+
+    def _until_drawn(self) -> None:
+        before = self.drawn
+        self.wait(lambda: self.drawn > before)
+
+
+def start(kind: str) -> float:
+    """Seconds from an empty process to a window."""
+    command = [sys.executable, "-W", "ignore", "-c", _START, kind]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return float(done.stdout.split()[-1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--ct", type=Path)
+    parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--starts", type=int, default=5)
+    arguments = parser.parse_args()
+    starts = {kind: [] for kind in ("napari", "plugin")}
+    for _ in range(arguments.starts):
+        for kind, times in starts.items():
+            times.append(start(kind))
+    alone, plugin = (statistics.median(times) for times in starts.values())
+    user = User(arguments.ct)
+    block = user.features()
+    session = user.session
+    body = np.argwhere(session.features.body)
+    chosen = (np.linspace(0.2, 0.8, arguments.repeats) * len(body)).astype(int)
+    places = session.features.grid.to_world(body[chosen])
+    clicks = [user.click(place) for place in places]
+    print("| what | median | of all | aim |\n|---|---|---|---|")
+    print(f"| click to heat map drawn | {1000 * statistics.median(clicks):.0f} ms | {_range(clicks)} | 150 ms |")
+    times = strokes_of(user, arguments.repeats)
+    print(f"| end of stroke to slice drawn | {1000 * statistics.median(times):.0f} ms | {_range(times)} | 250 ms |")
+    print(f"| longest block while features are computed | {1000 * block:.0f} ms | | 100 ms |")
+    late = plugin - alone
+    print(f"| start: napari {alone:.2f} s, with the plugin open | {plugin:.2f} s | + {late:.2f} s | + 1.5 s |")
+    user.viewer.close()
+
+
+def strokes_of(user: User, repeats: int) -> list[float]:
+    """Strokes of two classes in turn, with live on, after a first segmentation from strokes that were placed."""
+    session, dock = user.session, user.dock
+    scan = session.scan
+    session.clear_clicks()
+    placed = strokes.place(scan.volume, scan.features, scan.label_grid, None)
+    session.segment(placed.labels)
+    user.wait(lambda: session.segmentation is not None)
+    dock.binding.set_visible("pca", False)
+    painting = dock.context.painting
+    painting.live = True
+    body = np.argwhere(scan.features.body)
+    middle = scan.features.grid.to_world(np.median(body, axis=0))
+    values = [known.value for known in painting.classes()][:2]
+    times = []
+    for number in range(repeats):
+        painting.select(values[number % 2])
+        place = middle + [20 * np.cos(number), 20 * np.sin(number), 0]
+        dock.binding.go_to(place)
+        user.rest()
+        times.append(user.stroke(place))
+        user.rest()
+    return times
+
+
+def _range(times: list[float]) -> str:
+    return f"{1000 * min(times):.0f} to {1000 * max(times):.0f}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,224 @@
+"""Work never holds the window up, and nothing that a user does during work does harm."""
+
+import gc
+import time
+import weakref
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QTimer
+from scans import cut
+
+from coralbay_viz import strokes
+from coralbay_viz.napari_ui import context, views
+
+
+class Heartbeat:
+    """Ticks as long as the window is alive."""
+
+    def __init__(self):
+        self.times = []
+        self.timer = QTimer()
+        self.timer.setInterval(20)
+        self.timer.timeout.connect(lambda: self.times.append(time.monotonic()))
+        self.timer.start()
+
+    def beats(self) -> int:
+        return len(self.times)
+
+
+@pytest.fixture(scope="module")
+def torso(phantom):
+    # Most of a body and not the belly: the tests are worth nothing unless the work takes a while.
+    return cut(phantom.volume, phantom.landmarks["liver_right_lobe"], 120)
+
+
+@pytest.fixture
+def explored(dock, hand, torso, phantom):
+    dock.session.add(torso)
+    hand.press(dock.feature_panel.compute)
+    hand.wait_for(lambda: dock.session.pca is not None)
+    dock.binding.go_to(phantom.landmarks["liver_right_lobe"])
+    return dock
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """Notifications that the user got."""
+    lines = []
+    for name in ("show_info", "show_warning", "show_error"):
+        monkeypatch.setattr(context.notifications, name, lines.append)
+    return lines
+
+
+def fit_umap(dock):
+    pytest.importorskip("umap")
+    return dock.session.compute_umap()
+
+
+def predict(dock):
+    scan = dock.session.scan
+    placed = strokes.place(scan.volume, scan.features, scan.label_grid, None)
+    return dock.session.segment(placed.labels)
+
+
+@pytest.mark.parametrize("work", [fit_umap, predict], ids=["umap", "predict"])
+def test_the_heart_beats_while_it_works(explored, hand, work):
+    job = work(explored)
+    heart = Heartbeat()
+    hand.wait_for(lambda: not job.running, 300)
+    assert job.state == "done"
+    assert heart.beats() >= min(5, 10 * job.seconds)
+
+
+def extract(dock):
+    dock.session.model = "random"
+    return dock.session.compute()
+
+
+@pytest.mark.parametrize("work", [extract, predict], ids=["features", "segmentation"])
+def test_views_and_layers_change_during_work(explored, viewer, hand, work):
+    job = work(explored)
+    for view in (views.CORONAL, views.VOLUME, views.SAGITTAL, views.AXIAL):
+        views.show_view(viewer, view)
+        hand.wait(30)
+    explored.binding.layer("pca").name = "renamed"
+    viewer.layers.remove(explored.binding.layer("pca"))
+    viewer.dims.ndisplay = 3
+    hand.wait_for(lambda: not job.running, 300)
+    assert job.state == "done"
+    viewer.dims.ndisplay = 2
+    hand.wait(200)
+    assert explored.session.features is not None
+
+
+def test_another_model_is_chosen_while_features_are_computed(dock, hand, torso):
+    dock.session.add(torso)
+    hand.press(dock.feature_panel.compute)
+    job = dock.feature_panel.job
+    hand.wait_for(lambda: job.progress.done >= 1 or not job.running)
+    dock.feature_panel.models.setCurrentText("hu-patch")
+    dock.feature_panel.models.textActivated.emit("hu-patch")
+    hand.wait_for(lambda: not job.running, 300)
+    assert dock.session.scan.model == "coralbay-mini"  # what was begun under that name
+    assert "another model" in dock.feature_panel.status.text()
+    hand.press(dock.feature_panel.compute)
+    hand.wait_for(lambda: dock.session.scan.model == "hu-patch", 300)
+
+
+def test_the_scan_is_removed_while_features_are_computed(dock, viewer, hand, torso):
+    dock.session.add(torso)
+    hand.press(dock.feature_panel.compute)
+    job = dock.feature_panel.job
+    hand.wait_for(lambda: job.progress.done >= 1 or not job.running)
+    viewer.layers.remove(dock.binding.layer("ct"))
+    hand.wait_for(lambda: not job.running, 300)
+    hand.wait(100)
+    assert dock.session.scan is None
+    assert len(viewer.layers) == 0
+    assert not dock.feature_panel.compute.isEnabled()
+
+
+def test_a_failure_is_told_and_the_session_goes_on(explored, hand, told, monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError("the graphics card is on fire")
+
+    from napari.utils import notifications
+
+    received = []
+    monkeypatch.setattr(notifications.notification_manager, "receive_error", lambda *error: received.append(error[1]))
+    from coralbay_core import pipeline
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "features_for", fail)
+        hand.press(explored.feature_panel.compute)
+        hand.wait_for(lambda: bool(received))
+    assert "on fire" in str(received[0])
+    assert explored.session.state_of(explored.session.scan) == "failed"
+    hand.press(explored.feature_panel.compute)
+    hand.wait_for(lambda: explored.session.state_of(explored.session.scan) == "ready", 300)
+
+
+def test_first_answers_come_before_all_features(dock, hand, phantom, told):
+    scan = phantom.volume
+    dock.session.add(scan)
+    place = phantom.landmarks["liver_right_lobe"]
+    dock.binding.go_to(place)
+    hand.wait()
+    dock.tools.mode = "pick"
+    dock.session.model = "random"
+    hand.press(dock.feature_panel.compute)
+    job = dock.feature_panel.job
+    hand.click(place)
+    hand.wait_for(lambda: dock.session.heat is not None or not job.running, 300)
+    first = dock.session.heat
+    if job.running:
+        assert first.partial
+        assert "first features" in dock.similar_panel.hint.text()
+    hand.wait_for(lambda: not job.running, 300)
+    hand.wait_for(lambda: dock.session.heat is not None and not dock.session.heat.partial)
+    assert first.partial  # whoever saw it first, it came before the rest
+
+
+def test_a_lost_session_is_offered_and_comes_back(dock, viewer, hand, torso, tmp_path, told, monkeypatch, phantom):
+    import subprocess
+    import sys
+
+    from coralbay_core.volume_io import save_map
+
+    path = save_map(tmp_path / "scan.nii.gz", torso.data, torso)
+    place = [float(v) for v in phantom.landmarks["liver_right_lobe"]]
+    code = f"""
+import os
+from coralbay_viz import Session
+session = Session(autosave=True)
+session.open({str(path)!r})
+session.click({place})
+os._exit(9)
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 9
+    dock._offer_lost()
+    assert any("was not closed" in line for line in told)
+    from coralbay_viz.napari_ui.panels import scan as module
+
+    monkeypatch.setattr(module.QInputDialog, "getItem", lambda *args: (args[3][0], True))
+    dock.scan_panel._recover()
+    hand.wait_for(lambda: bool(dock.session.clicks))
+    np.testing.assert_allclose(dock.session.clicks.positive[0], place)
+    assert not dock.session.lost()
+
+
+def test_a_session_file_goes_out_and_in(dock, hand, torso, tmp_path, monkeypatch, phantom):
+    from coralbay_core.volume_io import save_map
+
+    path = save_map(tmp_path / "scan.nii.gz", torso.data, torso)
+    dock.open(path)
+    hand.wait_for(lambda: dock.session.scan is not None)
+    dock.session.click(phantom.landmarks["liver_right_lobe"])
+    saved = tmp_path / "work.coralbay"
+    monkeypatch.setattr(context.QFileDialog, "getSaveFileName", lambda *_: (str(saved), ""))
+    monkeypatch.setattr(context.QFileDialog, "getOpenFileName", lambda *_: (str(saved), ""))
+    dock.scan_panel._save_session()
+    hand.wait_for(saved.exists)
+    dock.session.clear_clicks()
+    dock.scan_panel._open_session()
+    hand.wait_for(lambda: bool(dock.session.clicks))
+
+
+def test_closing_the_dock_leaves_nothing_behind(viewer, hand, torso):
+    _, widget = viewer.window.add_plugin_dock_widget("coralbay", "CoralBay")
+    widget.session.add(torso)
+    widget.planes.open(True)
+    hand.wait(200)
+    parts = [weakref.ref(part) for part in (widget, widget.context, widget.session, widget.planes.widget)]
+    widget.planes.open(False)
+    hand.wait(100)
+    viewer.window.remove_dock_widget(widget)
+    widget.close()
+    widget.deleteLater()
+    del widget
+    hand.wait(300)
+    gc.collect()
+    assert [part() for part in parts] == [None] * len(parts)
+    viewer.dims.ndisplay = 3
+    hand.wait(100)
