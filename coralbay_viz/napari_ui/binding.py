@@ -45,6 +45,7 @@ class Binding:
         self._busy = False
         self._adopted: Layer | None = None
         self._slice_limits: dict[int, Any] = {}
+        self._watched: WeakKeyDictionary[Layer, list[Any]] = WeakKeyDictionary()
         self._was_visible: dict[int, bool] = {}  # of layers of scans that are not active
         self._session_links = (
             (session.scan_added, self._on_scan_added),
@@ -82,6 +83,9 @@ class Binding:
         """Let go of session and viewer; the layers stay."""
         for signal, slot in self._session_links + self._viewer_links:
             signal.disconnect(slot)
+        for emitter, slot in [link for links in self._watched.values() for link in links]:
+            emitter.disconnect(slot)
+        self._watched.clear()
 
     # What the panels ask for
 
@@ -258,9 +262,12 @@ class Binding:
 
     def _watch(self, role: str, layer: "Layer") -> None:
         """Tell others of what the user does to a layer in napari's own controls."""
-        layer.events.visible.connect(lambda: self.visibility_changed.emit(role))
+        links = [(layer.events.visible, lambda: self.visibility_changed.emit(role))]
         if role == "ct":
-            layer.events.contrast_limits.connect(lambda: self._on_contrast(layer))
+            links.append((layer.events.contrast_limits, lambda: self._on_contrast(layer)))
+        for emitter, slot in links:
+            emitter.connect(slot)
+        self._watched.setdefault(layer, []).extend(links)
 
     def _on_contrast(self, layer: "Layer") -> None:
         if layer is self.layer("ct") and id(layer) not in self._slice_limits and self.viewer.dims.ndisplay == 2:
