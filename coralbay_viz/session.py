@@ -25,6 +25,7 @@ from . import work as _work
 from .asking import Asking
 from .jobs import InlineRunner, Job, Runner, Task
 from .keeping import Keeping
+from .picture import Picturing
 from .probing import ProbeCommands
 from .projecting import PcaResult, ProjectionCommands
 from .state import Clicks, HeatResult, Scan
@@ -36,7 +37,7 @@ DEFAULT_MODEL = "coralbay-mini"
 DEFAULT_SHARE = 0.03
 
 
-class Session(Asking, ProbeCommands, ProjectionCommands, Keeping):
+class Session(Asking, ProbeCommands, ProjectionCommands, Picturing, Keeping):
     """One exploration of one or several scans.
 
     Parameters
