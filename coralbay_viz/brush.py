@@ -1,5 +1,7 @@
 """A brush of some millimetres: strokes of the mouse to voxels. Knows no GUI toolkit."""
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -44,7 +46,7 @@ def _dense(points: NDArray, radius_mm: float, grid: Grid) -> NDArray:
     """The line with so many points that brush marks overlap."""
     step = max(radius_mm / 2, float(grid.spacing_mm.min()) / 2)
     parts = [points[:1]]
-    for start, end in zip(points[:-1], points[1:], strict=True):
+    for start, end in pairwise(points):
         count = max(1, int(np.ceil(np.linalg.norm(end - start) / step)))
         parts.append(start + (end - start) * (np.arange(1, count + 1) / count)[:, None])
     return np.unique(np.concatenate(parts), axis=0)

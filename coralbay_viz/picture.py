@@ -1,4 +1,4 @@
-"""Still pictures of a scan and what lies over it, for notebooks without a widget, reports and GitHub. No GUI toolkit."""
+"""Still pictures of a scan and what lies over it, where no widget can be: GitHub, reports. Knows no GUI toolkit."""
 
 import io
 from collections.abc import Sequence
@@ -50,8 +50,8 @@ class Picturing:
         position_mm : (3,) array, optional
             World mm; by default the last click, the best region, or the middle.
         show : sequence of str, optional
-            What to lay over the scan, of ``pca``, ``heat``, ``segmentation``, ``selection``, ``strokes``, ``regions`` and
-            ``clicks``; by default the newest kind of result that there is.
+            What to lay over the scan, of ``pca``, ``heat``, ``segmentation``, ``selection``, ``strokes``, ``regions``
+            and ``clicks``; by default a segmentation, else a heat map, else colors, whichever is there first.
         scan : Scan, optional
             Another open one.
         window : str or (level, width)

@@ -71,10 +71,15 @@ class ProbeCommands:
 
     def segment(self, strokes: LabelVolume) -> Job:
         """Fit a probe to painted voxels of the active scan and apply it; `undo_strokes` goes back."""
-        scan = self._require_features()
-        scan.probing.strokes.change(PaintedVoxels.of(strokes))  # a copy: the user may paint on while the job runs
-        self.strokes_changed.emit(scan)
+        self._require_features()
+        self.paint(strokes)
         return self.fit()
+
+    def paint(self, strokes: LabelVolume) -> None:
+        """Keep painted voxels of the active scan without fitting a probe; `fit` and `undo_strokes` know them."""
+        scan = self._require_scan()
+        scan.probing.strokes.change(PaintedVoxels.of(strokes))  # a copy: the user may paint on while a job runs
+        self.strokes_changed.emit(scan)
 
     def fit(self, kind: str | None = None) -> Job:
         """Fit a probe again to the strokes, and apply it to the active scan.
@@ -109,7 +114,7 @@ class ProbeCommands:
         if not step(scan.probing.strokes):
             return None
         self.strokes_changed.emit(scan)
-        if scan.probing.strokes.now and scan.features is not None:
+        if scan.features is not None and has_two_classes(scan.probing.strokes.now):
             return self.fit()
         self._runner.cancel(self._lane("segmentation", scan))
         self._set_segmentation(scan, (None, None))
@@ -284,6 +289,11 @@ def statistics(
     from coralbay_core.probe import label_statistics
 
     return label_statistics(labels_of(probe, features, volume.grid, guide, protected), volume, reference)
+
+
+def has_two_classes(painted: PaintedVoxels | None) -> bool:
+    """Whether there is something for a probe to tell apart."""
+    return painted is not None and len(np.unique(painted.values)) > 1
 
 
 def known_kind(kind: str) -> str:

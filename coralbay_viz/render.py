@@ -106,7 +106,7 @@ def encoded(spec: LayerSpec, plane: Plane) -> NDArray:
     if spec.is_rgb:
         return np.ascontiguousarray(cut)
     if spec.kind == "labels":
-        values = _label_values(spec)
+        values = label_values(spec)
         return np.searchsorted(values, cut).clip(0, len(values) - 1).astype(np.min_scalar_type(len(values) - 1))
     if spec.role == "ct":
         return np.clip(np.rint(cut), *_HU_RANGE).astype(np.int16)
@@ -118,7 +118,7 @@ def encoded(spec: LayerSpec, plane: Plane) -> NDArray:
 def palette(spec: LayerSpec) -> NDArray[np.uint8]:
     """RGBA colors (n, 4) of the integers of `encoded`, the layer's opacity not yet applied; none for a scan or RGBA."""
     if spec.kind == "labels":
-        shown = [spec.colors.get(int(value), "#00000000") for value in _label_values(spec)]
+        shown = [spec.colors.get(int(value), "#00000000") for value in label_values(spec)]
         return np.array([_rgba(color) for color in shown], np.uint8).reshape(-1, 4)
     if spec.is_rgb or spec.role == "ct":
         return np.zeros((0, 4), np.uint8)
@@ -159,8 +159,9 @@ def _letter(step: NDArray) -> str:
     return ("RL", "AP", "SI")[axis][int(step[axis] < 0)]
 
 
-def _label_values(spec: LayerSpec) -> list[int]:
-    return sorted({0, *(value for value in spec.colors if value is not None)})
+def label_values(spec: LayerSpec) -> list[int]:
+    """Label values in the order in which `palette` has their colors; none for an image."""
+    return sorted({0, *(value for value in spec.colors if value is not None)}) if spec.kind == "labels" else []
 
 
 def _rgba(color: str) -> tuple[int, ...]:
