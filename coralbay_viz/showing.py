@@ -1,5 +1,6 @@
 """What there is to show of a scan, role by role, as layers that any view draws. Knows no GUI toolkit."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -7,7 +8,7 @@ from numpy.typing import NDArray
 
 from coralbay_core.volume import LabelVolume
 
-from . import layers
+from . import colors, layers
 from .layers import LayerSpec
 
 if TYPE_CHECKING:
@@ -55,7 +56,10 @@ def _strokes(scan: "Scan", share: float) -> LayerSpec | None:
 
 def _selection(scan: "Scan", share: float) -> LayerSpec | None:
     chosen = selection_mask(scan)
-    return None if chosen is None else layers.labels_spec(chosen, "selection", opacity=0.45)
+    if chosen is None:
+        return None
+    spec = layers.labels_spec(chosen, "selection", opacity=0.4)
+    return replace(spec, colors={**spec.colors, 1: colors.REGION})
 
 
 def _clicks(scan: "Scan", share: float) -> LayerSpec | None:

@@ -76,7 +76,7 @@ function conversation(model, el, bar) {
     },
     set: (name, value) => {
       if (dead) return;
-      expect();
+      if (name === "cursor" && String(model.get(name)) !== String(value)) expect();
       model.set(name, value);
       model.save_changes();
     },

@@ -28,10 +28,12 @@ class Courier:
         except RuntimeError:
             self._loop = None  # a script: calls are run by `wait`
 
-    @property
-    def at_home(self) -> bool:
-        """Whether the calling thread is the one that calls are run on."""
-        return threading.get_ident() == self._home
+    def here(self, call: Call) -> None:
+        """Run `call` at once where the calling thread is the one of the cells, else soon."""
+        if threading.get_ident() == self._home:
+            call()
+        else:
+            self.deliver(call)
 
     def deliver(self, call: Call) -> None:
         """Run `call` soon; from any thread."""

@@ -25,6 +25,7 @@ CLASSES = 8
 _ROW = w.Layout(align_items="center", flex_flow="row wrap")
 _WIDE = w.Layout(width="100%")
 _CUSTOM = "as dragged"
+_WEIGHTS = [("all alike", "equal"), ("by the clicks", "auto")]
 
 
 def button(text: str, tip: str, wide: str = "auto") -> w.Button:
@@ -53,9 +54,10 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 class Panel:
     """Widgets in a column; what it is told to show does not come back as the user's wish."""
 
+    _telling = False
+
     def __init__(self, *rows: w.Widget) -> None:
         self.box = w.VBox(list(rows))
-        self._telling = False
 
     @contextmanager
     def showing(self) -> Any:
@@ -142,7 +144,7 @@ class StatusLine(Panel):
         self.cancel = button("Cancel", "Stop the work")
         self.cancel.layout.visibility = "hidden"
         self.text = note()
-        super().__init__(row(self.bar, self.cancel, self.text))
+        super().__init__(row(self.text, self.bar, self.cancel))
         self._press(self.cancel, self.cancel_wanted)
 
     def show_job(self, job: "Job | None", what: str = "") -> None:
@@ -219,26 +221,37 @@ class SimilarPanel(Panel):
         self.undo = button("Undo", "Take the last change of the clicks back")
         self.clear = button("Clear", "Take all clicks away")
         self.share = w.FloatLogSlider(
-            share * 100, min=np.log10(STRICTEST_SHARE * 100), max=2, description="Best %", readout_format=".2g"
+            share * 100,
+            min=np.log10(STRICTEST_SHARE * 100),
+            max=2,
+            step=0.01,
+            description="Best %",
+            readout_format=".2g",
         )
         self.share.tooltip = "Share of the body, best first, that is lit up"
-        self.weights = w.Dropdown(options=[("all scales alike", None), ("scales by the clicks", "auto")])
+        self.weights = w.Dropdown(description="Scales")
+        self.show_weights(None)
         self.regions = w.Select(options=[], rows=6, layout=w.Layout(width="330px"))
         self.regions.tooltip = "The best regions; choose one to go there"
         self.other = w.Dropdown(options=[("no other scan", None)], description="Beside")
+        self.other.layout.display = "none"
         self.other.tooltip = "Show another open scan beside this one, lit up by the same clicks"
         left = w.VBox([self.clicks, row(self.undo, self.clear), self.share, self.weights, self.other])
         super().__init__(w.HBox([left, self.regions], layout=w.Layout(flex_flow="row wrap")))
         self._press(self.undo, self.undo_wanted)
         self._press(self.clear, self.clear_wanted)
         self.share.observe(self._share_chosen, "value")
-        self._wire(self.weights, self.weights_chosen)
+        self.weights.observe(self._weights_chosen, "value")
         self._wire(self.regions, self.region_chosen)
         self._wire(self.other, self.compare_chosen)
 
     def _share_chosen(self, change: dict[str, Any]) -> None:
         if not self._telling:
             self.share_chosen.emit(min(1.0, change["new"] / 100))
+
+    def _weights_chosen(self, change: dict[str, Any]) -> None:
+        if not self._telling and change["new"] in ("equal", "auto"):
+            self.weights_chosen.emit(None if change["new"] == "equal" else "auto")
 
     def show_clicks(self, clicks: "Clicks", can_undo: bool, ready: bool) -> None:
         like, unlike = len(clicks.positive), len(clicks.negative)
@@ -252,10 +265,10 @@ class SimilarPanel(Panel):
             self.share.value = share * 100
 
     def show_weights(self, weights: Any) -> None:
-        known = [("all scales alike", None), ("scales by the clicks", "auto")]
+        set_in_code = weights not in (None, "auto")
         with self.showing():
-            self.weights.options = known if weights in (None, "auto") else [*known, ("set in code", weights)]
-            self.weights.value = weights
+            self.weights.options = [*_WEIGHTS, ("set in code", "code")] if set_in_code else _WEIGHTS
+            self.weights.value = "code" if set_in_code else weights or "equal"
 
     def show_regions(self, regions: "Sequence[Region]") -> None:
         lines = [
@@ -271,6 +284,7 @@ class SimilarPanel(Panel):
         with self.showing():
             self.other.options = [("no other scan", None), *others]
             self.other.value = chosen
+        self.other.layout.display = "" if others else "none"
 
 
 class PaintPanel(Panel):

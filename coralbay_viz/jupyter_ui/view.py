@@ -4,7 +4,7 @@ Small settings are synchronised traits; pixels and points travel as binary buffe
 the way. The browser's half is `canvas.js`, which documents the messages.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,15 @@ _HERE = Path(__file__).parent
 
 
 class _Canvas(anywidget.AnyWidget):
-    """What both canvases share: an ESM module that looks at `kind`, and counted traffic."""
+    """What both canvases share: an ESM module that looks at `kind`, and messages.
+
+    Attributes
+    ----------
+    carry_out : callable
+        Runs a function on the thread of the session: kernels may receive messages on another one.
+    bytes_sent : int
+        In buffers, so far.
+    """
 
     _esm = _HERE / "canvas.js"
     _css = _HERE / "canvas.css"
@@ -33,6 +41,7 @@ class _Canvas(anywidget.AnyWidget):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self.bytes_sent = 0
+        self.carry_out: Callable[[Callable[[], None]], None] = lambda call: call()
         self.on_msg(self._receive)
 
     def tell(self, kind: str, buffers: Sequence[Any] = (), **content: Any) -> None:
@@ -41,8 +50,11 @@ class _Canvas(anywidget.AnyWidget):
         self.send({"kind": kind, **content}, buffers=list(buffers))
 
     def _receive(self, _: Any, content: dict[str, Any], buffers: Sequence[Any]) -> None:
-        self.tell("heard")
-        self._wanted(content, [bytes(part) for part in buffers])
+        def answer() -> None:
+            self._wanted(content, [bytes(part) for part in buffers])
+            self.tell("heard")
+
+        self.carry_out(answer)
 
     def _wanted(self, content: dict[str, Any], buffers: list[bytes]) -> None:
         raise NotImplementedError
