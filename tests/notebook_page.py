@@ -119,6 +119,7 @@ class NotebookPage:
 
     def place(self, view, x, y):
         """Page coordinates of a place in a pane, given as shares of its size."""
+        self.pane(view).scroll_into_view_if_needed()
         box = self.pane(view).bounding_box()
         return box["x"] + x * box["width"], box["y"] + y * box["height"]
 

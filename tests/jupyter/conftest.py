@@ -75,7 +75,11 @@ def lab(tmp_path_factory):
         yield made
     finally:
         server.terminate()
-        server.wait(20)
+        try:
+            server.wait(10)
+        except subprocess.TimeoutExpired:  # a kernel at work holds it up
+            server.kill()
+            server.wait()
 
 
 @pytest.fixture(scope="module")
