@@ -3,6 +3,9 @@
 VENV := .venv
 PYTHON_VENV := $(VENV)/bin/python
 STAMP := $(VENV)/.coralbay-installed
+# eva pins packages that CoralBay leaves free, so it gets an environment of its own.
+VENV_EVA := .venv-eva
+STAMP_EVA := $(VENV_EVA)/.coralbay-installed
 DEMO_OUT := demo-output
 # Options for pytest, e.g. make test ARGS="-k geometry -x"
 ARGS :=
@@ -13,7 +16,7 @@ VIRTUAL_DISPLAY := xvfb-run --auto-servernum --server-args="-screen 0 1400x900x2
 export QT_API := pyside6
 
 .DEFAULT_GOAL := help
-.PHONY: help setup libraries virtual-display demo test test-slow lint evaluate evaluate-reference wheel-smoke \
+.PHONY: help setup libraries virtual-display demo test test-slow test-eva lint evaluate evaluate-reference wheel-smoke \
   bench-encoder bench-dense bench-interactive bench-probe bench-projection bench-search bench-pretrain clean
 
 help: ## List the targets
@@ -46,6 +49,13 @@ test: virtual-display ## Run the tests (ARGS="-k word" for some of them)
 
 test-slow: virtual-display ## Run the slow tests
 	$(VIRTUAL_DISPLAY) $(PYTHON_VENV) -m pytest -m slow $(ARGS)
+
+$(STAMP_EVA): pyproject.toml constraints.txt scripts/bootstrap.sh
+	@sh scripts/bootstrap.sh eva $(VENV_EVA)
+	@touch $@
+
+test-eva: $(STAMP_EVA) ## Run the tests with kaiko's eva, in an environment of their own (some GB, once)
+	$(VENV_EVA)/bin/python -m pytest -c tests/eva/pytest.ini tests/eva $(ARGS)
 
 lint: $(STAMP) ## Style, types and import directions
 	$(VENV)/bin/ruff check .
@@ -92,4 +102,4 @@ bench-pretrain: $(STAMP) ## Steps of pretraining, part by part, a minute (ARGS="
 	$(PYTHON_VENV) benchmarks/pretrain.py $(ARGS)
 
 clean: ## Remove what the other targets made, the environment included
-	rm -rf $(VENV) $(DEMO_OUT) $(EVALUATION_OUT) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV_EVA) $(DEMO_OUT) $(EVALUATION_OUT) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import TYPE_CHECKING, Protocol
 
@@ -127,6 +127,7 @@ class FeatureMaps:
     notice: str = ""
     compact: bool = False
     _pooled_body: dict[int, NDArray[np.bool_]] = field(default_factory=dict, init=False, repr=False)
+    _parts: "dict[tuple[int, ...], FeatureMaps]" = field(default_factory=dict, init=False, repr=False)
 
     @property
     def strides(self) -> tuple[int, ...]:
@@ -152,6 +153,23 @@ class FeatureMaps:
         if stride not in self.stages:
             raise InputError("no such stage", found=stride, expected=f"one of {list(self.strides)}")
         return self.stages[stride]
+
+    def only(self, strides: Collection[int]) -> "FeatureMaps":
+        """The same without the other stages; the same object each time, as descriptors are kept with it.
+
+        Raises
+        ------
+        InputError
+            If one of them is not there, or none is asked for.
+        """
+        wanted = tuple(sorted(set(strides)))
+        if not wanted:
+            raise InputError("no stages", expected=f"some of {list(self.strides)}")
+        if wanted == self.strides:
+            return self
+        if wanted not in self._parts:
+            self._parts[wanted] = replace(self, stages={stride: self.stage(stride) for stride in wanted})
+        return self._parts[wanted]
 
     def at(self, points_mm: ArrayLike, strides: Collection[int] | None = None) -> dict[int, NDArray[np.float32]]:
         """Raw features at world positions, trilinear.

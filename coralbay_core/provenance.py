@@ -46,6 +46,16 @@ def provenance(
     return {key: value for key, value in content.items() if value is not None}
 
 
+def in_few_words(content: Mapping[str, Any]) -> dict[str, str]:
+    """What of a provenance fits into an object such as a DICOM file: it names the rest by hash."""
+    kept = {
+        "scan": content["scans"][0],
+        "software": content["software"].get("coralbay", "unknown"),
+        "created": content["created"],
+    }
+    return kept | {key: str(content[key]) for key in ("model", "fingerprint") if content.get(key)}
+
+
 def scan_digest(scan: Volume | LabelVolume) -> str:
     """Hash of voxels and affine, by which features are kept, too."""
     return content_digest(scan)  # type: ignore[arg-type]

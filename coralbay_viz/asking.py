@@ -28,20 +28,24 @@ class HeatRequest:
     Parameters
     ----------
     clicks : Clicks
-    source : FeatureMaps
-        Of the scan that the clicks lie in.
+    source, target : FeatureMaps
+        Of the scan that the clicks lie in, and of the one that is searched.
     queries : tuple of Query
         Saved ones, asked beside the clicks.
     weights : mapping of int to float, "auto", optional
     prior_mm : float, optional
         Width of a distance prior around the clicks.
+    partial : bool
+        Whether one of them is but the first of its scan's features.
     """
 
     clicks: Clicks
     source: "FeatureMaps"
+    target: "FeatureMaps"
     queries: "tuple[Query, ...]" = ()
     weights: Mixer = None
     prior_mm: float | None = None
+    partial: bool = False
 
 
 class Asking:
@@ -145,12 +149,19 @@ class Asking:
                 self._update_heat(other)
 
     def heat_request(self: Any, scan: Scan) -> HeatRequest | None:
-        """What the heat map of a scan is to answer, or None where nothing is asked or features are missing."""
+        """What the heat map of a scan is to answer, or None where nothing is asked or features are missing.
+
+        While they are computed the first of them answer for their box.
+        """
         source = scan.origin or scan
-        clicks = source.clicks.now
-        if scan.features is None or source.features is None or not (clicks.positive or scan.used):
+        target, asked = scan.features or scan.preview, source.features or source.preview
+        if target is None or asked is None:
             return None
-        return HeatRequest(clicks, source.features, scan.used, self._weights, self._prior_mm)
+        clicks = source.clicks.now if source.features is not None else source.clicks.now.inside(asked.grid)
+        if not (clicks.positive or scan.used):
+            return None
+        is_partial = scan.features is None or source.features is None
+        return HeatRequest(clicks, asked, target, scan.used, self._weights, self._prior_mm, is_partial)
 
     def propagate(
         self: Any, landmarks: "Sequence[Landmark]", target: Scan, *, prior_mm: float | None = 40.0, source: Any = None

@@ -34,9 +34,32 @@ WINDOWS = {
         Window("Bone", 400, 1800),
         Window("Brain", 40, 80),
         Window("Liver", 70, 180),
+        Window("Mediastinum", 50, 350),
     )
 }
 DEFAULT_WINDOW = "Soft tissue"
+
+
+def dragged(limits_hu: tuple[float, float], level: float, width: float) -> tuple[float, float]:
+    """A CT window after a drag over the canvas.
+
+    Parameters
+    ----------
+    limits_hu : pair of float
+    level, width : float
+        Shares of the canvas: a drag over all of it moves the level by twice the width and changes that fourfold, so
+        that narrow windows are set finely.
+    """
+    low, high = limits_hu
+    new_width = float(np.clip((high - low) * 4.0**width, 1, 2 * (RANGE_HU[1] - RANGE_HU[0])))
+    new_level = float(np.clip((low + high) / 2 + 2 * (high - low) * level, *RANGE_HU))
+    return new_level - new_width / 2, new_level + new_width / 2
+
+
+def window_name(limits_hu: tuple[float, float]) -> str | None:
+    """Name of the preset with these limits, or None."""
+    return next((w.name for w in WINDOWS.values() if np.allclose(w.limits_hu, limits_hu, atol=0.5)), None)
+
 
 # A projection through a body shows bone at best: in a slice's window all of it would be one white blob.
 _PROJECTION_LOW_HU = -50.0
@@ -48,6 +71,10 @@ RANGE_HU = (-1024.0, 3071.0)
 POSITIVE = "#3ddc84"
 NEGATIVE = "#ff4d6d"
 REGION = "#ffffff"
+MARKED = "#ffd54f"
+FOUND = "#4dd0e1"
+SUGGESTION = "#ff9ff3"
+UNDECIDED = "#9e9e9e"
 
 # Okabe and Ito's palette, told apart by color-blind readers too, then lighter versions of it.
 CLASS_COLORS = (
@@ -92,6 +119,21 @@ def heat_colors(steps: int = 256) -> NDArray[np.float32]:
     colors = np.stack([np.interp(at, stops[:, 0], channel) for channel in stops[:, 1:].T], axis=1)
     colors[0, 3] = 0
     return colors.astype(np.float32)
+
+
+def hover_colors(steps: int = 256) -> NDArray[np.float32]:
+    """RGBA of what hovering shows, shape (steps, 4): clear to light blue."""
+    at = np.linspace(0, 1, steps)
+    return np.stack([0.3 * at, 0.7 + 0.3 * at, np.ones(steps), 0.55 * (at > 0)], 1).astype(np.float32)
+
+
+def share_colors(steps: int = 256) -> NDArray[np.float32]:
+    """RGBA for values in [0, 1], shape (steps, 4): viridis, whose brightness orders the values; 0 is clear."""
+    from matplotlib import colormaps
+
+    made = colormaps["viridis"](np.linspace(0, 1, steps)).astype(np.float32)
+    made[0, 3] = 0
+    return made
 
 
 def class_color(value: int) -> str:

@@ -83,6 +83,11 @@ class PaintedVoxels:
         return len(self.index)
 
     @property
+    def classes(self) -> tuple[int, ...]:
+        """Values that are painted, rising."""
+        return tuple(int(value) for value in np.unique(self.values))
+
+    @property
     def labels(self) -> LabelVolume:
         """The strokes as a label volume."""
         data = np.zeros(self.grid.shape, self.values.dtype)

@@ -3,7 +3,8 @@
 A *lane* names what a job produces ("features", "heat", ...). A new job in a lane cancels the one before it and makes
 its result stale: each job carries a generation number, and what arrives with an older one is dropped.
 Two runners share this: `InlineRunner` works at once in the calling thread (scripts, tests), `ThreadRunner` on a thread
-and hands everything that others see to `deliver`, which a GUI implements by posting to its own thread.
+and hands everything that others see to `deliver`, which a GUI implements by posting to its own thread. Work that has
+something to show before its end says so by `Report.tell`, which takes the same way.
 """
 
 import os
@@ -17,9 +18,30 @@ from psygnal import Signal
 
 from coralbay_core.errors import Cancelled
 
-Report = Callable[[int, int], None]
-
 _REPORT_EVERY_S = 0.05
+
+
+@dataclass(frozen=True)
+class Report:
+    """What work is given to speak through: ``report(done, total)`` and ``report.tell(call, *values)``.
+
+    Parameters
+    ----------
+    progress : callable
+        Takes the numbers done and in all.
+    deliver : callable
+        Runs a function where the session lives, soon and in order, unless the job is stale by then.
+    """
+
+    progress: Callable[[int, int], None]
+    deliver: Callable[[Callable[[], None]], None]
+
+    def __call__(self, done: int, total: int) -> None:
+        self.progress(done, total)
+
+    def tell(self, call: Callable[..., Any], *values: Any) -> None:
+        """Hand on what is ready before the end: ``call(*values)`` runs where `Task.done` would."""
+        self.deliver(lambda: call(*values))
 
 
 @dataclass(frozen=True)
@@ -112,6 +134,9 @@ class Job:
         return Progress(done, total, time.monotonic() - self.started_s)
 
 
+Work = Callable[[Report, Callable[[], bool]], Any]
+
+
 @dataclass(frozen=True)
 class Task:
     """What a runner is asked to do.
@@ -121,8 +146,8 @@ class Task:
     lane : str
         What it produces; a newer task in the same lane replaces it.
     work : callable
-        ``work(report, cancelled) -> result``; calls ``report(done, total)`` now and then and raises `Cancelled` soon
-        after ``cancelled()`` turns true. It must own what it reads: nobody changes that meanwhile.
+        ``work(report, cancelled) -> result``; calls ``report(done, total)`` now and then (see `Report`) and raises
+        `Cancelled` soon after ``cancelled()`` turns true. It must own what it reads: nobody changes that meanwhile.
     done, failed : callable
         Exactly one is called, with the result or the exception; none if the job was cancelled or replaced.
     started : callable
@@ -132,7 +157,7 @@ class Task:
     """
 
     lane: str
-    work: Callable[[Report, Callable[[], bool]], Any]
+    work: Work
     done: Callable[[Any], Any]
     failed: Callable[[Exception], Any]
     started: Callable[[Job], Any] = lambda job: None
@@ -191,6 +216,13 @@ def _finish(job: Job, task: Task, wanted: bool) -> None:
     job.finished.emit()
 
 
+def _show_early(task: Task, call: Callable[[], None]) -> None:
+    try:
+        call()
+    except Exception as error:  # what cannot be shown early must not keep the result from coming
+        task.failed(error)
+
+
 class InlineRunner:
     """Does the work at once, in the calling thread; errors are raised to the caller."""
 
@@ -205,8 +237,12 @@ class InlineRunner:
             job.progress = job.progress_at(done, total)
             job.progressed.emit(job.progress)
 
+        def deliver(call: Callable[[], None]) -> None:
+            if self._lanes.wants(job):
+                _show_early(task, call)
+
         try:
-            job.result = task.work(report, lambda: job.cancelled)
+            job.result = task.work(Report(report, deliver), lambda: job.cancelled)
         except Cancelled as error:
             job.error = error
         except Exception:
@@ -259,12 +295,16 @@ class ThreadRunner:
                 progress = job.progress_at(done, total)
                 self._deliver(lambda: self._show(job, progress))
 
+        def tell(call: Callable[[], None]) -> None:
+            if not job.cancelled:
+                self._deliver(lambda: self._tell(job, task, call))
+
         try:
             if job.cancelled:
                 raise Cancelled("stopped before it began")
             if task.torch:
                 leave_a_core()
-            job.result = task.work(report, lambda: job.cancelled)
+            job.result = task.work(Report(report, tell), lambda: job.cancelled)
         except Exception as error:  # whatever happens in a thread must reach the user, not die with it
             job.error = error
         self._deliver(lambda: self._end(job, task))
@@ -275,10 +315,29 @@ class ThreadRunner:
         else:
             _finish(job, task, self._lanes.wants(job))
 
+    def _tell(self, job: Job, task: Task, call: Callable[[], None]) -> None:
+        if not self._closed and self._lanes.wants(job):
+            _show_early(task, call)
+
     def _show(self, job: Job, progress: Progress) -> None:
         if self._lanes.wants(job) and job.running:
             job.progress = progress
             job.progressed.emit(progress)
+
+
+def in_turn(lock: Any, work: Work) -> Work:
+    """Work that waits for its turn, and gives up if something newer has replaced it meanwhile.
+
+    For what follows the mouse: jobs of one lane would else run side by side, each slower for the others.
+    """
+
+    def waiting(report: Report, cancelled: Callable[[], bool]) -> Any:
+        with lock:
+            if cancelled():
+                raise Cancelled("something newer came before it began")
+            return work(report, cancelled)
+
+    return waiting
 
 
 def leave_a_core() -> None:

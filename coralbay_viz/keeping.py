@@ -40,6 +40,7 @@ class Keeping:
             self.heat_changed, self.share_changed, self.pca_changed, self.segmentation_changed, self.model_changed,
             self.weights_changed, self.queries_changed, self.symmetry_changed, self.follow_up_changed,
             self.strokes_changed, self.protection_changed, self.suggestions_changed,
+            self.cursor_changed,
         )  # fmt: skip
 
     def _stop_keeping(self: Any) -> None:

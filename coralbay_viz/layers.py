@@ -4,6 +4,7 @@ CoralBay's world is RAS+ mm; napari's is ``(S, P, L)`` mm, so that a volume's ar
 same way: ``J`` maps ``(R, A, S)`` to ``(S, -A, -R)``. This is the only module that converts between the two.
 """
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -34,6 +35,11 @@ def napari_from_world(position_mm: ArrayLike) -> NDArray[np.float64]:
 def world_from_napari(position: ArrayLike) -> NDArray[np.float64]:
     """napari world coordinates, shape (..., 3), to RAS+ mm."""
     return geometry.apply(_J_INVERSE, position)
+
+
+def world_affine(affine: ArrayLike) -> Affine:
+    """Index to RAS+ mm, from an affine of index to napari's world."""
+    return _J_INVERSE @ np.asarray(affine, float)
 
 
 def is_sliceable(grid: Grid) -> bool:
@@ -94,6 +100,17 @@ def overlay_grid(grid: Grid, spacing_mm: float = OVERLAY_SPACING_MM) -> Grid:
     return Grid(shape, geometry.coarsen(grid.affine, ratio))  # type: ignore[arg-type]
 
 
+def planes_at(grid: Grid, position_mm: ArrayLike) -> tuple[Grid, ...]:
+    """The three slices of a grid, one voxel thick, that hold a world position or are nearest to it."""
+    index = np.clip(np.rint(grid.to_index(position_mm)), 0, np.asarray(grid.shape) - 1)
+    planes = []
+    for axis in range(3):
+        start, shape = np.zeros(3), list(grid.shape)
+        start[axis], shape[axis] = index[axis], 1
+        planes.append(Grid(tuple(shape), grid.affine @ geometry.translate(start)))  # type: ignore[arg-type]
+    return tuple(planes)
+
+
 def _straightened(grid: Grid) -> Affine:
     """The affine with each array axis turned onto its nearest world axis, about the centre of the grid."""
     axes, signs = geometry.nearest_axes(grid.affine)
@@ -109,9 +126,16 @@ Kind = Literal["image", "labels", "points"]
 
 # Name of a class that says "none of the others".
 BACKGROUND = "background"
+CLEAR = "#00000000"
+
+# Keys of a layer's metadata: the scan that it is, and the scan that it was made on.
+IS_SCAN, MADE_ON = "coralbay", "coralbay_scan"
 
 # From the bottom of a stack of layers to its top.
-ROLES = ("ct", "pca", "heat", "segmentation", "selection", "strokes", "regions", "clicks")
+ROLES = (
+    "ct", "pca", "clusters", "training_pca", "heat", "training_heat", "windows", "symmetry", "hover", "segmentation",
+    "scores", "lasso", "strokes", "regions", "found", "suggestions", "mark", "clicks",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,14 +203,36 @@ def ct_spec(volume: Volume, window: str = colors.DEFAULT_WINDOW) -> LayerSpec:
         colormap="gray",
         contrast_limits=colors.WINDOWS[window].limits_hu,
         blending="opaque",
-        metadata={"coralbay": volume},
+        metadata={IS_SCAN: volume},
     )
 
 
-def heat_spec(data: NDArray, grid: Grid, limits: tuple[float, float], name: str) -> LayerSpec:
+def heat_spec(data: NDArray, grid: Grid, limits: tuple[float, float], name: str, role: str = "heat") -> LayerSpec:
     """A heat map; what lies below the lower limit is clear."""
     limits = heat_limits(*limits)
-    return LayerSpec("image", "heat", data, name, grid, colormap=colors.heat_colors(), contrast_limits=limits)
+    return LayerSpec("image", role, data, name, grid, colormap=colors.heat_colors(), contrast_limits=limits)
+
+
+def hover_spec(data: NDArray, grid: Grid, limits: tuple[float, float]) -> LayerSpec:
+    """What a click under the cursor would light up, in a color that no answer has."""
+    return LayerSpec(
+        "image", "hover", data, "hover", grid, colormap=colors.hover_colors(), contrast_limits=heat_limits(*limits)
+    )
+
+
+def share_spec(data: NDArray, grid: Grid, role: str, name: str) -> LayerSpec:
+    """Values in [0, 1], 0 being clear: ranks, agreement, probabilities."""
+    return LayerSpec(
+        "image", role, data, name, grid, colormap=colors.share_colors(), contrast_limits=(0.0, 1.0), opacity=0.7
+    )
+
+
+def found_spec(positions_mm: ArrayLike, texts: Sequence[str]) -> LayerSpec:
+    """Places that were found for others: matches, counterparts, landmarks; world mm of shape (n, 3)."""
+    points = np.asarray(positions_mm, float).reshape(-1, 3)
+    text = {"string": list(texts), "size": 10, "color": colors.FOUND, "anchor": "upper_left"}
+    style = {"symbol": "diamond", "face_color": "transparent", "border_color": colors.FOUND, "text": text}
+    return LayerSpec("points", "found", points, "found", style=style)
 
 
 def heat_limits(threshold: float, highest: float) -> tuple[float, float]:
@@ -194,22 +240,39 @@ def heat_limits(threshold: float, highest: float) -> tuple[float, float]:
     return threshold, max(highest, threshold + 1e-4 * max(1.0, abs(threshold)))
 
 
-def rgb_spec(data: NDArray, grid: Grid, name: str) -> LayerSpec:
+def scores_spec(data: NDArray, grid: Grid, name: str) -> LayerSpec:
+    """Probabilities or margins in [0, 1]."""
+    limits = (0.0, 1.0)
+    return LayerSpec(
+        "image", "scores", data, name, grid, colormap=colors.heat_colors(), contrast_limits=limits, opacity=0.7
+    )
+
+
+def rgb_spec(data: NDArray, grid: Grid, name: str, role: str = "pca") -> LayerSpec:
     """An RGB map of shape (z, y, x, 3), uint8, black = clear."""
     alpha = np.where(data.any(-1, keepdims=True), np.uint8(255), np.uint8(0))
-    return LayerSpec("image", "pca", np.concatenate([data, alpha], -1), name, grid, opacity=0.6)
+    return LayerSpec("image", role, np.concatenate([data, alpha], -1), name, grid, opacity=0.6)
 
 
 def labels_spec(labels: LabelVolume, role: str = "segmentation", opacity: float = 0.5) -> LayerSpec:
     """A label map in the fixed class colors; a class named background is clear, in strokes it is gray."""
-    palette: dict[int | None, str] = {None: "#00000000"}
-    for value in np.unique(labels.data):
-        clear = value == 0 or labels.names.get(int(value)) == BACKGROUND
-        palette[int(value)] = "#00000000" if clear else colors.class_color(int(value))
-    metadata = {"names": labels.names}
+    # Painting brings values that are not there yet, and to look for those of a large map takes longer than 256 colors.
+    small = labels.data.dtype == np.uint8
+    values = range(256) if small else [int(value) for value in np.unique(labels.data)]
+    palette = label_colors(values, labels.names, colors.UNDECIDED if role == "strokes" else CLEAR)
+    metadata = {"names": dict(labels.names), "grid": labels.grid}
     return LayerSpec(
         "labels", role, labels.data, labels.name, labels.grid, opacity=opacity, colors=palette, metadata=metadata
     )
+
+
+def label_colors(values: Iterable[int], names: Mapping[int, str], background: str) -> dict[int | None, str]:
+    """Colors of label values; 0 and what is not listed is clear."""
+    palette: dict[int | None, str] = {None: CLEAR, 0: CLEAR}
+    for value in values:
+        if value:
+            palette[value] = background if names.get(value) == BACKGROUND else colors.class_color(value)
+    return palette
 
 
 def clicks_spec(positive: ArrayLike, negative: ArrayLike) -> LayerSpec:
@@ -220,8 +283,8 @@ def clicks_spec(positive: ArrayLike, negative: ArrayLike) -> LayerSpec:
     return LayerSpec("points", "clicks", np.concatenate([positive, negative]), "clicks", style=style)
 
 
-def regions_spec(positions_mm: ArrayLike) -> LayerSpec:
-    """Top regions, best first, numbered from 1."""
+def regions_spec(positions_mm: ArrayLike, marked: int | None = None) -> LayerSpec:
+    """Top regions, best first, numbered from 1; the one that is marked, counted from 0, stands out."""
     points = np.asarray(positions_mm, float).reshape(-1, 3)
     text = {
         "string": [str(i + 1) for i in range(len(points))],
@@ -229,5 +292,20 @@ def regions_spec(positions_mm: ArrayLike) -> LayerSpec:
         "color": colors.REGION,
         "anchor": "upper_left",
     }
-    style = {"symbol": "ring", "face_color": "transparent", "border_color": colors.REGION, "text": text}
+    border = [colors.MARKED if i == marked else colors.REGION for i in range(len(points))]
+    style = {"symbol": "ring", "face_color": "transparent", "border_color": border or colors.REGION, "text": text}
     return LayerSpec("points", "regions", points, "top regions", style=style)
+
+
+def suggestions_spec(positions_mm: ArrayLike) -> LayerSpec:
+    """Places to label next, the most useful first, numbered from 1."""
+    points = np.asarray(positions_mm, float).reshape(-1, 3)
+    text = {"string": [str(i + 1) for i in range(len(points))], "size": 11, "color": colors.SUGGESTION}
+    style = {"symbol": "diamond", "face_color": "transparent", "border_color": colors.SUGGESTION, "text": text}
+    return LayerSpec("points", "suggestions", points, "label next", style=style)
+
+
+def mark_spec(position_mm: ArrayLike) -> LayerSpec:
+    """The place of the point that is marked in a scatter plot."""
+    style = {"symbol": "cross", "face_color": colors.MARKED, "border_color": "black"}
+    return LayerSpec("points", "mark", np.asarray(position_mm, float).reshape(1, 3), "marked point", style=style)

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike
 from coralbay_core.errors import CoralBayError, InputError
 
 from . import colors, render
-from .layers import ROLES, LayerSpec
-from .showing import layer_of, telling_place
+from .layers import LayerSpec
+from .showing import SHOWN, layer_of, telling_place
 
 if TYPE_CHECKING:
     from .render import Plane
@@ -50,8 +50,9 @@ class Picturing:
         position_mm : (3,) array, optional
             World mm; by default the last click, the best region, or the middle.
         show : sequence of str, optional
-            What to lay over the scan, of ``pca``, ``heat``, ``segmentation``, ``selection``, ``strokes``, ``regions``
-            and ``clicks``; by default a segmentation, else a heat map, else colors, whichever is there first.
+            What to lay over the scan, of ``pca``, ``clusters``, ``heat``, ``segmentation``, ``lasso``, ``strokes``,
+            ``regions``, ``found`` and ``clicks``; by default a segmentation, else a heat map, else
+            colors, whichever is there first.
         scan : Scan, optional
             Another open one.
         window : str or (level, width)
@@ -91,7 +92,7 @@ def montage(
 ) -> Picture:
     """The three views through a position; see `Picturing.plot`."""
     place = np.asarray(telling_place(scan) if position_mm is None else position_mm, float)
-    specs = [layer_of(role, scan, share) for role in ROLES if role in ("ct", *_roles(scan, show))]
+    specs = [layer_of(role, scan, share) for role in SHOWN if role in ("ct", *_roles(scan, show))]
     specs = [spec for spec in specs if spec is not None]
     planes = {view: render.plane_at(specs[0].grid, view, place) for view in render.VIEWS}
     if any(plane is None for plane in planes.values()):
@@ -115,8 +116,8 @@ def _roles(scan: "Scan", show: Sequence[str] | None) -> Sequence[str]:
         if scan.heat is not None:
             return ("heat", "regions", "clicks")
         return ("pca", "clicks")
-    if unknown := set(show) - set(ROLES):
-        raise InputError("unknown layer", found=sorted(unknown), expected=f"some of {', '.join(ROLES[1:])}")
+    if unknown := set(show) - set(SHOWN):
+        raise InputError("unknown layer", found=sorted(unknown), expected=f"some of {', '.join(SHOWN[1:])}")
     return show
 
 
@@ -159,13 +160,18 @@ def _draw_points(axis: Any, spec: LayerSpec, flat: Any, plane: "Plane") -> None:
     if not near.any():
         return
     x, y = flat(spec.data[near])
-    hollow = spec.style["symbol"] == "ring"
-    faces = spec.style["face_color"]
-    shown = "none" if hollow else [c for c, keep in zip(faces, near, strict=True) if keep]
-    axis.scatter(x, y, s=36, facecolors=shown, edgecolors=spec.style["border_color"], linewidths=1.2, zorder=3)
+    faces, edges = (_each(spec.style[part], near) for part in ("face_color", "border_color"))
+    axis.scatter(x, y, s=36, facecolors=faces, edgecolors=edges, linewidths=1.2, zorder=3)
     if "text" in spec.style:
         for text, i, j in zip(np.array(spec.style["text"]["string"])[near], x, y, strict=True):
             axis.annotate(text, (i, j), (5, 3), textcoords="offset points", color="white", fontsize=8)
+
+
+def _each(color: Any, near: Any) -> Any:
+    """A color for all points, or one for each of those that are near."""
+    if isinstance(color, str):
+        return "none" if color == "transparent" else color
+    return [one for one, keep in zip(color, near, strict=True) if keep]
 
 
 def _draw_letters(axis: Any, letters: dict[str, str]) -> None:

@@ -1,5 +1,6 @@
 """Strokes to segmentations: what a session does with probes. Knows no GUI toolkit."""
 
+import threading
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,12 +14,14 @@ from coralbay_core.errors import InputError
 from coralbay_core.volume import Grid, LabelVolume, Volume
 
 from .history import History, PaintedVoxels
-from .jobs import Job, Report
+from .jobs import Job, Report, in_turn
+from .layers import planes_at
 
 if TYPE_CHECKING:
     from coralbay_core.features import FeatureMaps
     from coralbay_core.probe import LabelStatistics, Probe, Suggestion
 
+    from .scoring import ScoreResult
     from .state import Scan
 
 Cancelled = Callable[[], bool]
@@ -39,6 +42,7 @@ class ProbeState:
         Suggestions that were turned down, world mm.
     suggestions : tuple of Suggestion
     statistics : tuple of LabelStatistics
+    scores : ScoreResult, optional
     """
 
     strokes: "History[PaintedVoxels | None]" = field(default_factory=lambda: History(None))
@@ -46,6 +50,7 @@ class ProbeState:
     skipped: tuple[Point, ...] = ()
     suggestions: "tuple[Suggestion, ...]" = ()
     statistics: "tuple[LabelStatistics, ...]" = ()
+    scores: "ScoreResult | None" = None
 
     def forget_results(self) -> None:
         """Drop what came from features; what the user made stays."""
@@ -60,6 +65,7 @@ class ProbeCommands:
     """
 
     segmentation_changed = Signal(object)
+    segmentation_previewed = Signal(object, object)  # Scan, and slices of what is being made: LabelVolumes
     strokes_changed = Signal(object)
     suggestions_changed = Signal(object)
     statistics_changed = Signal(object)
@@ -69,25 +75,29 @@ class ProbeCommands:
     refine: bool = False
     train_on_all: bool = False
 
-    def segment(self, strokes: LabelVolume) -> Job:
-        """Fit a probe to painted voxels of the active scan and apply it; `undo_strokes` goes back."""
-        self._require_features()
-        self.paint(strokes)
-        return self.fit()
+    def _start_probing(self) -> None:
+        self._turn_to_fit = threading.Lock()
 
-    def paint(self, strokes: LabelVolume) -> None:
-        """Keep painted voxels of the active scan without fitting a probe; `fit` and `undo_strokes` know them."""
-        scan = self._require_scan()
+    def paint(self, strokes: LabelVolume, scan: "Scan | None" = None) -> None:
+        """Take in what is painted on a scan (the active one), and fit no probe to it yet; `undo_strokes` goes back."""
+        scan = scan or self._require_scan()
         scan.probing.strokes.change(PaintedVoxels.of(strokes))  # a copy: the user may paint on while a job runs
         self.strokes_changed.emit(scan)
 
-    def fit(self, kind: str | None = None) -> Job:
+    def segment(self, strokes: LabelVolume, first_mm: Sequence[float] | None = None) -> Job:
+        """Fit a probe to painted voxels of the active scan and apply it; `undo_strokes` goes back."""
+        self.paint(strokes, self._require_features())
+        return self.fit(first_mm=first_mm)
+
+    def fit(self, kind: str | None = None, first_mm: Sequence[float] | None = None) -> Job:
         """Fit a probe again to the strokes, and apply it to the active scan.
 
         Parameters
         ----------
         kind : str, optional
             One of `coralbay_core.probe.KINDS`; stays until another is chosen.
+        first_mm : three floats, optional
+            World mm that is looked at: the slices through it come first, by `segmentation_previewed`.
         """
         scan = self._require_features()
         if kind is not None:
@@ -98,7 +108,9 @@ class ProbeCommands:
             if other.features is not None and other.probing.strokes.now
         ]
         self._require(pairs or None, "nothing is painted", "paint strokes of two classes first")
-        work = partial(fit_and_apply, pairs, self.kind, partial(self._applied, scan))
+        planes = () if first_mm is None else planes_at(scan.label_grid, first_mm)
+        make = partial(apply, self._request(scan), planes, partial(self.segmentation_previewed.emit, scan))
+        work = in_turn(self._turn_to_fit, partial(fit_and_apply, pairs, self.kind, make))
         return self.run(self._lane("segmentation", scan), work, partial(self._set_segmentation, scan), torch=True)
 
     def undo_strokes(self) -> Job | None:
@@ -114,7 +126,8 @@ class ProbeCommands:
         if not step(scan.probing.strokes):
             return None
         self.strokes_changed.emit(scan)
-        if scan.features is not None and has_two_classes(scan.probing.strokes.now):
+        now = scan.probing.strokes.now
+        if now and len(now.classes) > 1 and scan.features is not None:
             return self.fit()
         self._runner.cancel(self._lane("segmentation", scan))
         self._set_segmentation(scan, (None, None))
@@ -132,12 +145,13 @@ class ProbeCommands:
     def _apply_to(self, scan: "Scan", probe: "Probe") -> Job:
         self._require(scan.features, "the scan has no features yet", "compute features first")
         probe.require_fits(scan.features)
-        work = partial(apply, probe, partial(self._applied, scan))
+        show = partial(self.segmentation_previewed.emit, scan)
+        work = partial(apply, self._request(scan), (), show, probe)
         return self.run(self._lane("segmentation", scan), work, partial(self._set_segmentation, scan), torch=True)
 
-    def _applied(self, scan: "Scan", probe: "Probe") -> LabelVolume:
+    def _request(self, scan: "Scan") -> "LabelRequest":
         guide = scan.volume if self.refine else None
-        return labels_of(probe, scan.features, scan.label_grid, guide, scan.probing.protected)
+        return LabelRequest(scan.features, scan.label_grid, guide, scan.probing.protected)
 
     def _set_segmentation(self, scan: "Scan", result: Any) -> None:
         scan.probe, scan.segmentation = result
@@ -178,11 +192,11 @@ class ProbeCommands:
         work = partial(suggest, probe, scan.features, painted, scan.probing.skipped, count)
         return self.run(self._lane("suggestion", scan), work, partial(self._set_suggestions, scan), torch=True)
 
-    def skip(self) -> Job:
-        """Turn the first suggestion down and look for others."""
+    def skip(self, number: int = 0) -> Job:
+        """Turn a suggestion down, by default the first, and look for others."""
         scan = self._require_features()
         shown = self._require(scan.probing.suggestions or None, "no suggestion to skip", "ask for suggestions first")
-        scan.probing.skipped = (*scan.probing.skipped, shown[0].position_mm)
+        scan.probing.skipped = (*scan.probing.skipped, shown[number].position_mm)
         return self.suggest(len(shown))
 
     def _set_suggestions(self, scan: "Scan", found: "Sequence[Suggestion]") -> None:
@@ -230,25 +244,48 @@ class ProbeCommands:
 
 # --- jobs ---------------------------------------------------------------------------------------------------------
 
-Apply = Callable[["Probe"], LabelVolume]
+
+@dataclass(frozen=True)
+class LabelRequest:
+    """What a segmentation is made of beside a probe: as of `ScoreMap.segment`."""
+
+    features: "FeatureMaps"
+    grid: Grid
+    guide: Volume | None
+    protected: LabelVolume | None
 
 
 def fit_and_apply(
     pairs: "Sequence[tuple[FeatureMaps, PaintedVoxels]]",
     kind: str | None,
-    make: Apply,
+    make: "Callable[[Probe, Report, Cancelled], tuple[Probe, LabelVolume]]",
     report: Report,
     cancelled: Cancelled,
 ) -> "tuple[Probe, LabelVolume]":
     from coralbay_core.probe import DEFAULT_KIND, fit_probe_to_scans
 
     scans = [(features, strokes.labels) for features, strokes in pairs]
-    probe = fit_probe_to_scans(scans, kind=kind or DEFAULT_KIND)
-    return probe, make(probe)
+    return make(fit_probe_to_scans(scans, kind=kind or DEFAULT_KIND), report, cancelled)
 
 
-def apply(probe: "Probe", make: Apply, report: Report, cancelled: Cancelled) -> "tuple[Probe, LabelVolume]":
-    return probe, make(probe)
+def apply(
+    request: LabelRequest,
+    planes: Sequence[Grid],
+    show: Callable[[tuple[LabelVolume, ...]], None],
+    probe: "Probe",
+    report: Report,
+    cancelled: Cancelled,
+) -> "tuple[Probe, LabelVolume]":
+    """The segmentation; slices that are looked at are shown at once, without refinement, which takes seconds."""
+    scores = probe.scores(request.features)
+    names = probe.names | ({} if request.protected is None else request.protected.names)
+    early = [
+        LabelVolume(scores.segment(plane, protected=request.protected).labels, plane, names=names) for plane in planes
+    ]
+    if early:
+        report.tell(show, tuple(early))
+    made = scores.segment(request.grid, guide=request.guide, protected=request.protected, cancelled=cancelled)
+    return probe, LabelVolume(made.labels, request.grid, name="segmentation", names=names)
 
 
 def labels_of(
@@ -289,11 +326,6 @@ def statistics(
     from coralbay_core.probe import label_statistics
 
     return label_statistics(labels_of(probe, features, volume.grid, guide, protected), volume, reference)
-
-
-def has_two_classes(painted: PaintedVoxels | None) -> bool:
-    """Whether there is something for a probe to tell apart."""
-    return painted is not None and len(np.unique(painted.values)) > 1
 
 
 def known_kind(kind: str) -> str:

@@ -14,7 +14,7 @@ command has finished when it returns, so that a script reads::
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from psygnal import Signal
 
@@ -23,21 +23,52 @@ from coralbay_core.volume import LabelVolume, Volume
 
 from . import work as _work
 from .asking import Asking
-from .jobs import InlineRunner, Job, Runner, Task
+from .comparing import Comparing
+from .exporting import Exporting
+from .history import History
+from .inspecting import Inspecting
+from .jobs import InlineRunner, Job, Runner, Task, Work
 from .keeping import Keeping
 from .picture import Picturing
+from .pointing import Pointing
 from .probing import ProbeCommands
 from .projecting import PcaResult, ProjectionCommands
-from .state import Clicks, HeatResult, Scan
+from .scoring import Scoring
+from .searching import Searching
+from .state import Clicks, HeatResult, Point, Scan
+from .training import Training
 
 if TYPE_CHECKING:
     from coralbay_core.features import FeatureMaps
+    from coralbay_core.outlook import Outlook
+
+State = Literal["no features", "computing", "ready", "other model", "failed"]
 
 DEFAULT_MODEL = "coralbay-mini"
 DEFAULT_SHARE = 0.03
+NEAR_MM = 5.0
+"""A position means a click that is no farther away."""
 
 
-class Session(Asking, ProbeCommands, ProjectionCommands, Picturing, Keeping):
+def _point(position_mm: Sequence[float]) -> Point:
+    r, a, s = (float(v) for v in position_mm)
+    return r, a, s
+
+
+class Session(
+    Asking,
+    Pointing,
+    Inspecting,
+    Searching,
+    Comparing,
+    ProbeCommands,
+    Scoring,
+    Exporting,
+    Training,
+    ProjectionCommands,
+    Picturing,
+    Keeping,
+):
     """One exploration of one or several scans.
 
     Parameters
@@ -58,6 +89,9 @@ class Session(Asking, ProbeCommands, ProjectionCommands, Picturing, Keeping):
     scan_removed = Signal(Scan)
     scan_changed = Signal(object)  # the active Scan, or None
     features_changed = Signal(Scan)
+    state_changed = Signal(Scan)
+    outlook_changed = Signal(Scan)
+    said = Signal(str)
     clicks_changed = Signal(Scan)
     heat_changed = Signal(Scan)
     share_changed = Signal(float)
@@ -82,7 +116,15 @@ class Session(Asking, ProbeCommands, ProjectionCommands, Picturing, Keeping):
         self._model = model
         self.scans: list[Scan] = []
         self.scan: Scan | None = None
+        self._computing: dict[int, Job] = {}
         self._start_asking()
+        self._start_probing()
+        self._start_pointing()
+        self._start_inspecting()
+        self._start_searching()
+        self._start_scoring()
+        self._start_training()
+        self._start_comparing()
         self._start_keeping(autosave)
 
     # What the active scan holds
@@ -94,6 +136,12 @@ class Session(Asking, ProbeCommands, ProjectionCommands, Picturing, Keeping):
     @property
     def features(self) -> "FeatureMaps | None":
         return self.scan and self.scan.features
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Stages that the active scan has, finest first: what `weights` may name."""
+        features = self.scan and (self.scan.features or self.scan.preview)
+        return features.strides if features else ()
 
     @property
     def clicks(self) -> Clicks:
@@ -137,6 +185,7 @@ class Session(Asking, ProbeCommands, ProjectionCommands, Picturing, Keeping):
         if scan not in self.scans:
             return
         self._runner.cancel(self._lane("features", scan))
+        self._computing.pop(id(scan), None)
         self.scans.remove(scan)
         self.scan_removed.emit(scan)
         if scan is self.scan:
@@ -152,16 +201,75 @@ class Session(Asking, ProbeCommands, ProjectionCommands, Picturing, Keeping):
     def model(self, name: str) -> None:
         if name != self._model:
             self._model = name
+            self._computing = {key: job for key, job in self._computing.items() if job.running}
             self.model_changed.emit(name)
+            for scan in self.scans:
+                self.state_changed.emit(scan)
 
-    def compute(self) -> Job:
-        """Compute the features of the active scan, or take them from the cache."""
+    @property
+    def device(self) -> str:
+        """Where the encoder runs: ``cpu``, ``cuda`` or ``mps``; ``auto`` until the first work has found out."""
+        return self._encoders.device
+
+    def state_of(self, scan: Scan) -> State:
+        """How a scan stands with the chosen model: what a status light shows."""
+        job = self._computing.get(id(scan))
+        if job is not None and job.running:
+            return "computing"
+        if job is not None and job.state == "failed":
+            return "failed"
+        if scan.features is None:
+            return "no features"
+        return "ready" if scan.model == self._model else "other model"
+
+    def compute(self, focus_mm: Sequence[float] | None = None) -> Job:
+        """Compute the features of the active scan, or take them from the cache.
+
+        While that goes on, `scan.outlook` says what is ahead, and clicks near the focus are answered from the first
+        features (`scan.preview`): their heat map is `partial`.
+
+        Parameters
+        ----------
+        focus_mm : three floats, optional
+            World mm where to begin; by default the last click.
+        """
         scan = self._require_scan()
+        if focus_mm is not None:
+            scan.volume.grid.require_inside(focus_mm, where=scan.name)
+        focus = focus_mm if focus_mm is not None else next(iter(scan.clicks.now.positive[::-1]), None)
         model = self._model
-        work = partial(_work.compute_features, scan.volume, self._encoders, model, self._store)
-        return self.run(self._lane("features", scan), work, partial(self._set_features, scan, model), torch=True)
+        listener = _work.Listener(partial(self._set_outlook, scan), partial(self._set_preview, scan), self.said.emit)
+        work = partial(_work.compute_features, scan.volume, self._encoders, model, self._store, focus, listener)
+        done, started = partial(self._set_features, scan, model), partial(self._computing_began, scan)
+        return self.run(self._lane("features", scan), work, done, torch=True, started=started)
+
+    def _computing_began(self, scan: Scan, job: Job) -> None:
+        self._computing[id(scan)] = job
+        job.finished.connect(partial(self._computing_ended, scan, job))
+        self._set_preview(scan, None)
+        self.state_changed.emit(scan)
+
+    def _computing_ended(self, scan: Scan, job: Job) -> None:
+        if self._computing.get(id(scan)) is job:
+            self._set_outlook(scan, None)
+            if scan.features is None:
+                self._set_preview(scan, None)
+            self.state_changed.emit(scan)
+
+    def _set_outlook(self, scan: Scan, outlook: "Outlook | None") -> None:
+        if outlook is not scan.outlook:
+            scan.outlook = outlook
+            self.outlook_changed.emit(scan)
+
+    def _set_preview(self, scan: Scan, features: "FeatureMaps | None") -> None:
+        if features is not scan.preview:
+            scan.preview = features
+            if scan.features is None:
+                self._update_heat(scan)
+                self._update_linked(scan)
 
     def _set_features(self, scan: Scan, model: str, features: "FeatureMaps") -> None:
+        self._set_outlook(scan, None)
         scan.forget_results()
         scan.features, scan.model = features, model
         for changed in (self.features_changed, self.heat_changed, self.pca_changed, self.segmentation_changed):
@@ -174,18 +282,46 @@ class Session(Asking, ProbeCommands, ProjectionCommands, Picturing, Keeping):
         """Ask for places like this one (or unlike it); None while there are no features yet."""
         scan = self._require_scan()
         scan.volume.grid.require_inside(position_mm, where=scan.name)
-        r, a, s = (float(v) for v in position_mm)
-        return self._change_clicks(scan, scan.clicks.now.add((r, a, s), negative))
+        return self._change_clicks(scan, scan.clicks.now.add(_point(position_mm), negative))
 
     def clear_clicks(self) -> Job | None:
         """Take all clicks away; `undo` brings them back."""
         scan = self._require_scan()
         return self._change_clicks(scan, Clicks()) if scan.clicks.now else None
 
+    def remove_click(self, position_mm: Sequence[float], within_mm: float = NEAR_MM) -> Job | None:
+        """Take away the click, of either kind, that is nearest to a position; nothing where none is near."""
+        return self._replace_click(position_mm, None, within_mm)
+
+    def move_click(
+        self, position_mm: Sequence[float], to_mm: Sequence[float], within_mm: float = NEAR_MM
+    ) -> Job | None:
+        """Move the click, of either kind, that is nearest to a position; nothing where none is near."""
+        scan = self._require_scan()
+        scan.volume.grid.require_inside(to_mm, where=scan.name)
+        return self._replace_click(position_mm, to_mm, within_mm)
+
+    def _replace_click(
+        self, position_mm: Sequence[float], to_mm: Sequence[float] | None, within_mm: float
+    ) -> Job | None:
+        scan = self._require_scan()
+        now = scan.clicks.now
+        click = now.near(_point(position_mm), within_mm)
+        if click is None:
+            return None
+        return self._change_clicks(scan, now.replace(click, None if to_mm is None else _point(to_mm)))
+
     def undo(self) -> Job | None:
         """Take the last change of the clicks back."""
+        return self._step_clicks(lambda history: history.undo())
+
+    def redo(self) -> Job | None:
+        """Bring back what was undone."""
+        return self._step_clicks(lambda history: history.redo())
+
+    def _step_clicks(self, step: Callable[[History[Clicks]], bool]) -> Job | None:
         scan = self._require_scan()
-        if not scan.clicks.undo():
+        if not step(scan.clicks):
             return None
         self.clicks_changed.emit(scan)
         return self._update_heat(scan)
@@ -203,7 +339,7 @@ class Session(Asking, ProbeCommands, ProjectionCommands, Picturing, Keeping):
             if scan.heat is not None:
                 self._set_heat(scan, None)
             return None
-        work = partial(_work.heat, scan.features, request, scan.overlay_grid)
+        work = partial(_work.heat, request, scan.overlay_grid)
         return self.run(lane, work, partial(self._set_heat, scan), torch=True)
 
     def _set_heat(self, scan: Scan, result: HeatResult | None) -> None:
@@ -233,6 +369,8 @@ class Session(Asking, ProbeCommands, ProjectionCommands, Picturing, Keeping):
         """Write the heat map on the grid of the scan's file."""
         scan = self._require_scan()
         result = self._require(scan.heat, "no heat map to save", "click on the scan first")
+        if result.partial:
+            raise CoralBayError("heat map is not complete", where=scan.name, hint="wait for the features")
         asked = {"at_mm": result.clicks.positive, "not_mm": result.clicks.negative, "weights": result.heat.weights}
         return self._save(path, scan, partial(_work.on_grid, result.heat), **asked)
 
@@ -262,9 +400,21 @@ class Session(Asking, ProbeCommands, ProjectionCommands, Picturing, Keeping):
     def _lane(what: str, scan: Scan) -> str:
         return f"{what} {id(scan):x}"
 
-    def run(self, lane: str, work: Any, done: Callable[[Any], Any], torch: bool = False) -> Job:
+    def run(
+        self,
+        lane: str,
+        work: Work,
+        done: Callable[[Any], Any],
+        torch: bool = False,
+        started: Callable[[Job], Any] = lambda job: None,
+    ) -> Job:
         """Run anything as a job of this session: see `Task`."""
-        return self._runner.submit(Task(lane, work, done, self.failed.emit, self.job_started.emit, torch))
+
+        def begin(job: Job) -> None:
+            started(job)
+            self.job_started.emit(job)
+
+        return self._runner.submit(Task(lane, work, done, self.failed.emit, begin, torch))
 
     def _require_scan(self) -> Scan:
         return self._require(self.scan, "no scan is open", "open a NIfTI file or a DICOM folder first")

@@ -21,12 +21,21 @@ def layer_of(role: str, scan: "Scan", share: float) -> LayerSpec | None:
     Parameters
     ----------
     role : str
-        One of `layers.ROLES`.
+        One of `SHOWN`.
     scan : Scan
     share : float
         Share of the body that the heat map shows.
     """
     return _MAKERS[role](scan, share)
+
+
+def _clusters(scan: "Scan", share: float) -> LayerSpec | None:
+    found = scan.projecting.clusters
+    return found and layers.labels_spec(found, "clusters")
+
+
+def _found(scan: "Scan", share: float) -> LayerSpec | None:
+    return None if scan.matched is None else layers.found_spec([scan.matched.position_mm], ["match"])
 
 
 def _ct(scan: "Scan", share: float) -> LayerSpec:
@@ -58,8 +67,8 @@ def _selection(scan: "Scan", share: float) -> LayerSpec | None:
     chosen = selection_mask(scan)
     if chosen is None:
         return None
-    spec = layers.labels_spec(chosen, "selection", opacity=0.4)
-    return replace(spec, colors={**spec.colors, 1: colors.REGION})
+    spec = layers.labels_spec(chosen, "lasso", opacity=0.4)
+    return replace(spec, colors={0: layers.CLEAR, 1: colors.REGION})
 
 
 def _clicks(scan: "Scan", share: float) -> LayerSpec | None:
@@ -69,19 +78,26 @@ def _clicks(scan: "Scan", share: float) -> LayerSpec | None:
 
 def _regions(scan: "Scan", share: float) -> LayerSpec | None:
     heat = scan.heat
-    return layers.regions_spec([region.position_mm for region in heat.regions]) if heat and heat.regions else None
+    if heat is None or not heat.regions:
+        return None
+    return layers.regions_spec([region.position_mm for region in heat.regions], scan.marked)
 
 
 _MAKERS = {
     "ct": _ct,
     "pca": _colors,
+    "clusters": _clusters,
     "heat": _heat,
     "segmentation": _segmentation,
-    "selection": _selection,
+    "lasso": _selection,
     "strokes": _strokes,
     "regions": _regions,
+    "found": _found,
     "clicks": _clicks,
 }
+
+SHOWN = tuple(role for role in layers.ROLES if role in _MAKERS)
+"""Roles that `layer_of` knows, from the bottom of the stack to its top."""
 
 
 def selection_mask(scan: "Scan") -> LabelVolume | None:
@@ -92,7 +108,7 @@ def selection_mask(scan: "Scan") -> LabelVolume | None:
     from coralbay_core.preprocess import resample
 
     mask = resample(cells.astype(np.uint8), scan.features.finest.grid, scan.label_grid, order=0, fill=0)
-    return LabelVolume(mask.astype(np.uint8), scan.label_grid, name="selection", names={1: "selection"})
+    return LabelVolume(mask.astype(np.uint8), scan.label_grid, name="lasso", names={1: "lasso"})
 
 
 def telling_place(scan: "Scan") -> NDArray[np.float64]:

@@ -125,8 +125,10 @@ def _parse_strokes(scan: Scan, content: Content, arrays: Arrays) -> LabelVolume:
 
 
 def _give_strokes(session: "Session", scan: Scan, strokes: LabelVolume) -> None:
-    with _active(session, scan):
-        session.segment(strokes)
+    session.paint(strokes, scan)
+    if len(scan.probing.strokes.now.classes) > 1:
+        with _active(session, scan):
+            session.fit()
 
 
 @contextmanager
@@ -192,6 +194,21 @@ def labels_from(content: Content, arrays: Arrays, like: tuple[Grid, ...]) -> Lab
     return LabelVolume(data.reshape(grid.shape), grid, "strokes", names=names)
 
 
+def _take_cursor(session: "Session", scan: Scan) -> tuple[Content, Arrays] | None:
+    return None if scan.cursor_mm is None else ({"at_mm": scan.cursor_mm}, {})
+
+
+def _parse_place(scan: Scan, content: Content, arrays: Arrays) -> tuple[float, float, float]:
+    (place,) = points([content["at_mm"]])
+    scan.volume.grid.require_inside(place, where=scan.name)
+    return place
+
+
+def _give_cursor(session: "Session", scan: Scan, place: tuple[float, float, float]) -> None:
+    with _active(session, scan):
+        session.cursor_mm = place
+
+
 def _take_pca(session: "Session", scan: Scan) -> tuple[Content, Arrays] | None:
     return ({}, {}) if scan.pca is not None else None
 
@@ -203,12 +220,6 @@ def _give_pca(session: "Session", scan: Scan, parsed: None) -> None:
 
 def _take_mirror(session: "Session", scan: Scan) -> tuple[Content, Arrays] | None:
     return None if scan.symmetry is None else ({"at_mm": scan.symmetry.position_mm.tolist()}, {})
-
-
-def _parse_mirror(scan: Scan, content: Content, arrays: Arrays) -> tuple[float, float, float]:
-    (place,) = points([content["at_mm"]])
-    scan.volume.grid.require_inside(place, where=scan.name)
-    return place
 
 
 def _give_mirror(session: "Session", scan: Scan, place: tuple[float, float, float]) -> None:
@@ -252,13 +263,14 @@ def _give_follow_up(session: "Session", scan: Scan, rows: tuple[Content, ...]) -
 # Features come last among what is given when all scans are there: with an inline runner all that follows is done then.
 SCAN_PARTS: tuple[ScanPart, ...] = (
     ScanPart("clicks", _take_clicks, _parse_clicks, _give_clicks),
+    ScanPart("cursor", _take_cursor, _parse_place, _give_cursor),
     ScanPart("used", _take_used, _parse_used, _give_used),
     ScanPart("followup", _take_follow_up, _parse_follow_up, _give_follow_up, "features"),
     ScanPart("pca", _take_pca, _nothing, _give_pca, "features"),
     ScanPart("protected", _take_protected, _parse_strokes, _give_protected),
     ScanPart("skipped", _take_skipped, _parse_skipped, _give_skipped),
     ScanPart("strokes", _take_strokes, _parse_strokes, _give_strokes, "features"),
-    ScanPart("mirror", _take_mirror, _parse_mirror, _give_mirror, "features"),
+    ScanPart("mirror", _take_mirror, _parse_place, _give_mirror, "features"),
     ScanPart("origin", _take_origin, _parse_origin, _give_origin, "restored"),
     ScanPart("features", _take_features, _parse_features, _give_features, "restored"),
 )
@@ -270,7 +282,8 @@ SCAN_PARTS: tuple[ScanPart, ...] = (
 def _take_settings(session: "Session") -> tuple[Content, Arrays]:
     weights = session.weights
     mixer = weights if weights is None or isinstance(weights, str) else {str(s): w for s, w in weights.items()}
-    active = None if session.scan is None else session.scans.index(session.scan)
+    # While a scan is removed it is active for a moment more.
+    active = session.scans.index(session.scan) if session.scan in session.scans else None
     probe = {"kind": session.kind, "refine": session.refine, "train_on_all": session.train_on_all}
     return {"share": session.share, "weights": mixer, "prior_mm": session.prior_mm, "active": active} | probe, {}
 

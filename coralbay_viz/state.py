@@ -1,6 +1,7 @@
-"""What a session knows about one scan: plain values, no behaviour beyond undo."""
+"""What a session knows about one scan: plain values."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -11,16 +12,20 @@ from numpy.typing import NDArray
 from coralbay_core.errors import InputError
 from coralbay_core.volume import Grid, LabelVolume, Volume
 
+from .history import History
 from .layers import LABEL_SPACING_MM, overlay_grid, viewing_grid
 from .probing import ProbeState
 from .projecting import PcaResult, ProjectionState
 
 if TYPE_CHECKING:
-    from coralbay_core.across import FollowUp
+    from coralbay_core.across import FollowUp, Match
     from coralbay_core.features import FeatureMaps
+    from coralbay_core.outlook import Outlook
     from coralbay_core.probe import Probe
     from coralbay_core.similarity import HeatMap, Query, Region
     from coralbay_core.symmetry import Midplane, SideBySide
+
+    from .inspecting import WindowResult
 
 Point = tuple[float, float, float]
 Mixer = Mapping[int, float] | str | None
@@ -54,28 +59,21 @@ class Clicks:
             return Clicks(self.positive, self.negative + (point,))
         return Clicks(self.positive + (point,), self.negative)
 
+    def near(self, point: Point, within_mm: float) -> Point | None:
+        """The click nearest to a point, of either kind; None where none is within the distance."""
+        away = {click: float(np.linalg.norm(np.subtract(click, point))) for click in (*self.positive, *self.negative)}
+        nearest = min(away, key=away.__getitem__, default=None)
+        return nearest if nearest is not None and away[nearest] <= within_mm else None
 
-class ClickHistory:
-    """The clicks now, and all that they were before."""
+    def replace(self, click: Point, point: Point | None) -> "Clicks":
+        """The same with a click at another point, or without it."""
+        moved = () if point is None else (point,)
+        sides = (sum((moved if p == click else (p,) for p in side), ()) for side in (self.positive, self.negative))
+        return Clicks(*sides)
 
-    def __init__(self) -> None:
-        self._past: list[Clicks] = []
-        self.now = Clicks()
-
-    def change(self, clicks: Clicks) -> None:
-        self._past.append(self.now)
-        self.now = clicks
-
-    def undo(self) -> bool:
-        """Go one change back; whether there was one."""
-        if not self._past:
-            return False
-        self.now = self._past.pop()
-        return True
-
-    @property
-    def can_undo(self) -> bool:
-        return bool(self._past)
+    def inside(self, grid: Grid) -> "Clicks":
+        """Those that lie on a grid."""
+        return Clicks(*(tuple(p for p in side if grid.contains(p)) for side in (self.positive, self.negative)))
 
 
 class ScoreScale:
@@ -113,6 +111,8 @@ class HeatResult:
         Best first.
     clicks : Clicks
         That it answers.
+    partial : bool
+        Whether it comes from the first features alone; elsewhere `shown` has its minimum.
     """
 
     heat: "HeatMap"
@@ -121,6 +121,18 @@ class HeatResult:
     scale: ScoreScale
     regions: "tuple[Region, ...]"
     clicks: Clicks
+    partial: bool = False
+
+
+def names_apart(scans: "Sequence[Scan]") -> list[str]:
+    """Names of scans; with their folder, then with a number, where they would be the same."""
+    names = [scan.name for scan in scans]
+    for number, scan in enumerate(scans):
+        path = scan.volume.path
+        if names.count(scan.name) > 1 and path is not None and path.is_file():
+            names[number] = f"{path.parent.name}/{scan.name}"
+    taken = Counter(names)
+    return [f"{name} ({names[:n].count(name) + 1})" if taken[name] > 1 else name for n, name in enumerate(names)]
 
 
 @dataclass(eq=False)
@@ -128,7 +140,9 @@ class Scan:
     """A volume and all that was made of it."""
 
     volume: Volume
-    clicks: ClickHistory = field(default_factory=ClickHistory)
+    clicks: History[Clicks] = field(default_factory=lambda: History(Clicks()))
+    outlook: "Outlook | None" = None  # what is ahead while features are computed
+    preview: "FeatureMaps | None" = None  # the first of them, of one box
     features: "FeatureMaps | None" = None
     model: str | None = None
     heat: HeatResult | None = None
@@ -144,6 +158,11 @@ class Scan:
     symmetry: "SideBySide | None" = None
     follow_up: "FollowUp | None" = None
     follow_up_rows: tuple[dict[str, Any], ...] = ()
+    cursor_mm: Point | None = None
+    matched: "Match | None" = None  # the place that the cursor of another scan means here
+    hover: HeatResult | None = None
+    windows: "WindowResult | None" = None
+    marked: int | None = None  # of the heat map's regions, from 0
 
     @property
     def name(self) -> str:
@@ -170,6 +189,7 @@ class Scan:
     def forget_results(self) -> None:
         """Drop what came from features, as another model's features replace them."""
         self.features = self.model = self.heat = self.pca = self.probe = self.segmentation = None
+        self.preview = self.outlook = None
         self.probing.forget_results()
         self.projecting = ProjectionState()
         self.midplane = self.symmetry = self.follow_up = None

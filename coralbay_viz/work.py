@@ -1,7 +1,11 @@
 """What jobs do: functions of their arguments that call the core and may run on any thread."""
 
+import sys
 import threading
+import tomllib
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +22,7 @@ from .state import HeatResult, ScoreScale
 if TYPE_CHECKING:
     from coralbay_core.across import FollowUp, Landmark
     from coralbay_core.encoder import Encoder
+    from coralbay_core.extract import Watch
     from coralbay_core.features import FeatureMaps
     from coralbay_core.phantom import Phantom
     from coralbay_core.similarity import HeatMap
@@ -39,7 +44,7 @@ class Encoders:
     """
 
     def __init__(self, device: str) -> None:
-        self._device = device
+        self.asked = device
         self._loaded: dict[str, Encoder] = {}
         self._lock = threading.Lock()
 
@@ -48,14 +53,33 @@ class Encoders:
 
         with self._lock:
             if name not in self._loaded:
-                self._loaded = {name: load_encoder(name, device=self._device)}
+                self._loaded = {name: load_encoder(name, device=self.asked)}
             return self._loaded[name]
+
+    @property
+    def device(self) -> str:
+        """Where encoders run; ``auto`` stays so until torch, which knows, is there."""
+        if self.asked != "auto" or "torch" not in sys.modules:
+            return self.asked
+        from coralbay_core.encoder import resolve_device
+
+        return str(resolve_device(self.asked))
 
 
 def model_names() -> list[str]:
     """Names of the models that the package knows, those without weights last; found without importing torch."""
     names = [entry.name for entry in (files("coralbay_core") / "cards").iterdir()]
     return [*sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml")), *WITHOUT_WEIGHTS]
+
+
+def about_model(name: str) -> tuple[str, str]:
+    """Summary and license of a model, empty for a file; found without importing torch."""
+    card = files("coralbay_core") / "cards" / f"{name}.toml"
+    if name in WITHOUT_WEIGHTS or not card.is_file():
+        return WITHOUT_WEIGHTS.get(name, ""), ""
+    content = tomllib.loads(card.read_text("utf-8"))
+    license = content["license"] + (", not for commercial use" if content.get("noncommercial") else "")
+    return content["summary"], f"License: {license}"
 
 
 def open_volume(path: Path, series: str | None, report: Report, cancelled: Cancelled) -> Volume:
@@ -70,17 +94,45 @@ def make_phantom(report: Report, cancelled: Cancelled) -> "Phantom":
     return phantom.make_phantom()
 
 
+@dataclass(frozen=True)
+class Listener:
+    """Who hears of features while they are computed, where the session lives.
+
+    Parameters
+    ----------
+    outlook, preview, say : callable
+        As of `coralbay_core.extract.Watch`.
+    """
+
+    outlook: Callable[[Any], Any]
+    preview: Callable[[Any], Any]
+    say: Callable[[str], Any]
+
+    def watch(self, report: Report, cancelled: Cancelled) -> "Watch":
+        """What the work is watched by: each call takes the way of results."""
+        from coralbay_core.extract import Watch
+
+        calls = (partial(report.tell, call) for call in (self.outlook, self.preview, self.say))
+        return Watch(report, cancelled, *calls)
+
+
 def compute_features(
-    volume: Volume, encoders: Encoders, model: str, store: Any, report: Report, cancelled: Cancelled
+    volume: Volume,
+    encoders: Encoders,
+    model: str,
+    store: Any,
+    focus_mm: Any,
+    listener: Listener,
+    report: Report,
+    cancelled: Cancelled,
 ) -> "FeatureMaps":
     from coralbay_core.pipeline import features_for
 
-    return features_for(volume, encoders.get(model), store=store, progress=report, cancelled=cancelled)
+    watch = listener.watch(report, cancelled)
+    return features_for(volume, encoders.get(model), store=store, focus_mm=focus_mm, watch=watch)
 
 
-def heat(
-    features: "FeatureMaps", request: "HeatRequest", grid: Grid, report: Report, cancelled: Cancelled
-) -> HeatResult:
+def heat(request: "HeatRequest", grid: Grid, report: Report, cancelled: Cancelled) -> HeatResult:
     from coralbay_core.similarity import auto_weights, make_query, merge_queries, search, top_regions
 
     positive, negative = (
@@ -91,10 +143,11 @@ def heat(
     weights: Any = request.weights
     if weights == "auto":
         weights = auto_weights(request.source, positive, negative) if made else None
+    features = request.target
     result = search(features, query, weights=weights, prior=_prior(features, request, positive))
     scale = ScoreScale(result.data[features.body_at(features.strides[0])])
     regions = tuple(top_regions(result, k=TOP_REGIONS))
-    return HeatResult(result, result.on(grid), grid, scale, regions, request.clicks)
+    return HeatResult(result, result.on(grid), grid, scale, regions, request.clicks, request.partial)
 
 
 def _prior(features: "FeatureMaps", request: "HeatRequest", positive: NDArray) -> Any:

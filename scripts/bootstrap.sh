@@ -1,6 +1,7 @@
 #!/bin/sh
 # What `make` does before anything else.
 #   bootstrap.sh packages VENV                       a virtual environment with CoralBay, at the versions of constraints.txt
+#   bootstrap.sh eva VENV                            another one, with kaiko's eva and the headless part of CoralBay
 #   bootstrap.sh libraries VENV [--virtual-display]  the system libraries of Qt and OpenGL, and Xvfb if it is needed
 # Needs a POSIX shell and Python, nothing else. Set PYTHON to choose the interpreter.
 set -eu
@@ -58,14 +59,16 @@ make_venv() {
   "$python" -m venv --clear "$1"
 }
 
+# Install requirements into an environment, which is made if it is not there.
 packages() {
   venv=$1
+  shift
   # An environment that works is kept, whoever made it: only what is missing is added.
   is_usable_venv "$venv" || make_venv "$venv"
   echo "Installing CoralBay and its packages into $venv (some GB, once; minutes) ..."
   quiet=
   [ -t 1 ] || quiet=--quiet
-  "$venv/bin/python" -m pip install $quiet --disable-pip-version-check -c constraints.txt -e ".[all,dev]"
+  "$venv/bin/python" -m pip install $quiet --disable-pip-version-check -c constraints.txt "$@"
 }
 
 # Names of libraries that the dynamic linker does not find and, with a second argument, of tools that are not there.
@@ -96,7 +99,9 @@ libraries() {
 
 cd "$(dirname "$0")/.."
 case ${1:-} in
-  packages) packages "$2" ;;
+  packages) packages "$2" -e ".[all,dev]" ;;
+  # torch by name: with torchvision to please, pip would otherwise look for another one.
+  eva) packages "$2" -e ".[eva]" torch pytest ;;
   libraries) libraries "$2" "${3:-}" ;;
-  *) fail "unknown part - found '${1:-}' - expected packages or libraries" ;;
+  *) fail "unknown part - found '${1:-}' - expected packages, eva or libraries" ;;
 esac

@@ -70,6 +70,7 @@ def made(files, belly, **settings) -> Session:
     session.segment(LabelVolume(data, first.label_grid, "strokes", names={7: "bone"}))
     session.compute_pca()
     session.mirror(here)
+    session.cursor_mm = third
     session.answer_in(second, first)
     session.propagate([Landmark("one", here)], second, prior_mm=None)
     return session
@@ -83,6 +84,7 @@ def assert_same(found: Session, expected: Session) -> None:
     assert list(found.queries) == list(expected.queries)
     for new, old in zip(found.scans, expected.scans, strict=True):
         assert new.clicks.now == old.clicks.now
+        assert new.cursor_mm == old.cursor_mm
         np.testing.assert_array_equal(new.heat.heat.data, old.heat.heat.data)
     new, old = found.scans[0], expected.scans[0]
     np.testing.assert_array_equal(new.segmentation.data, old.segmentation.data)

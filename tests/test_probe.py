@@ -152,6 +152,24 @@ def test_probability_and_margin(probe, features):
     assert made.probability[deep] > 0.9
 
 
+def test_probabilities_of_the_labels_sum_to_one(probe, features):
+    scores = probe.scores(features)
+    body = resample(features.body, features.grid, CT_GRID, order=0, fill=0)
+    of = {value: scores.probability_of(value, CT_GRID) for value in scores.values}
+    np.testing.assert_allclose(sum(of.values()), body, atol=1e-5)
+    made = scores.segment(CT_GRID, probability=True)
+    np.testing.assert_allclose(np.max(list(of.values()), 0), made.probability, atol=1e-6)
+    value = scores.values[-1]
+    kept = np.zeros(CT_GRID.shape, np.uint16)
+    kept[:3], kept[3:6] = value, value + 1
+    held = scores.probability_of(value, CT_GRID, protected=LabelVolume(kept, CT_GRID))
+    assert (held[:3] == 1).all()
+    assert (held[3:6] == 0).all()
+    np.testing.assert_array_equal(held[6:], of[value][6:])
+    with pytest.raises(InputError, match="no such label"):
+        scores.probability_of(value + 1, CT_GRID)
+
+
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 2**16), share=st.floats(0, 1), refine=st.booleans())
 def test_protected_labels_are_never_overwritten(probe, features, seed, share, refine):

@@ -16,7 +16,7 @@ from coralbay_core.errors import Cancelled, CoralBayError, InputError, MissingFi
 from coralbay_core.volume import LabelVolume, Volume
 from coralbay_viz import Session, strokes, work
 from coralbay_viz.jobs import InlineRunner, Progress, Task, ThreadRunner, duration
-from coralbay_viz.state import ClickHistory, Clicks, ScoreScale
+from coralbay_viz.state import Clicks, ScoreScale
 from coralbay_viz.tour import Tour
 
 # --- jobs ---------------------------------------------------------------------------------------------------------
@@ -147,18 +147,17 @@ def test_progress_says_how_long_it_will_take():
 points = st.tuples(*[st.floats(-500, 500)] * 3)
 
 
-@given(st.lists(st.tuples(points, st.booleans())))
-def test_undo_goes_back_through_every_state(clicks):
-    history = ClickHistory()
-    past = []
-    for point, negative in clicks:
-        past.append(history.now)
-        history.change(history.now.add(point, negative))
-    for state in reversed(past):
-        assert history.undo()
-        assert history.now == state
-    assert history.now == Clicks()
-    assert not history.undo()
+@given(st.lists(st.tuples(points, st.booleans()), min_size=1, max_size=8, unique_by=lambda click: click[0]), points)
+def test_a_click_is_found_moved_and_taken_away(given_clicks, other):
+    clicks = Clicks()
+    for point, negative in given_clicks:
+        clicks = clicks.add(point, negative)
+    point, negative = given_clicks[-1]
+    assert clicks.near(point, 0) == point
+    moved = clicks.replace(point, other)
+    assert (moved.negative if negative else moved.positive)[-1] == other
+    assert clicks.replace(point, None).add(point, negative) == clicks
+    assert Clicks().near(point, 1e9) is None
 
 
 @given(st.lists(st.floats(-1, 1), min_size=1, max_size=300), st.floats(1e-3, 1), st.floats(1e-3, 1))
@@ -232,6 +231,25 @@ def test_a_negative_click_takes_away(session, belly):
     assert session.heat.heat.at(place + 20)[0] < before
     session.undo()
     assert session.heat.heat.at(place + 20)[0] == pytest.approx(before)
+
+
+def test_clicks_are_taken_away_moved_undone_and_redone(session, belly):
+    first, second = tuple(middle_of(belly)), tuple(middle_of(belly) + 20)
+    session.click(first)
+    session.click(second, negative=True)
+    assert session.remove_click(middle_of(belly) + 100) is None
+    assert session.move_click(middle_of(belly) + 21, middle_of(belly) - 20) is not None
+    assert session.clicks == Clicks((first,), (tuple(middle_of(belly) - 20),))
+    session.remove_click(middle_of(belly) - 19)
+    assert session.clicks == session.heat.clicks == Clicks((first,))
+    session.undo()
+    session.undo()
+    assert session.clicks.negative == (second,)
+    session.redo()
+    assert session.clicks.negative == (tuple(middle_of(belly) - 20),)
+    assert session.heat.clicks == session.clicks
+    with pytest.raises(OutsideVolumeError):
+        session.move_click(first, (1e4, 0, 0))
 
 
 def test_undo_brings_cleared_clicks_back(session, belly):

@@ -18,6 +18,7 @@ from . import (
     evaluate,
     export,
     inspect,
+    leaderboard,
     library,
     match,
     models,
@@ -53,6 +54,8 @@ app.add_typer(probe.app, name="probe")
 app.command("export")(export.export)
 app.add_typer(cache.app, name="cache")
 app.command("evaluate")(evaluate.evaluate)
+app.command("leaderboard")(leaderboard.leaderboard)
+app.command("eva")(leaderboard.eva)
 app.command("pretrain")(pretrain.pretrain)
 app.command("prepare-data")(pretrain.prepare_data)
 

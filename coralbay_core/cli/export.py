@@ -26,7 +26,7 @@ def export(
     """Write a label map as a DICOM object that refers to the images it was made on."""
     from dataclasses import replace
 
-    from ..provenance import provenance, write_provenance
+    from ..provenance import in_few_words, provenance, write_provenance
     from ..volume_io import load_labels, load_volume, save_dicom
 
     if out.suffix.lower() not in (".dcm", ""):
@@ -37,7 +37,7 @@ def export(
         label_map = replace(label_map, names=_names(names))
     told = _told(labels)
     about = provenance(volume, model=told.get("model"), fingerprint=told.get("fingerprint"), made_from=told or None)
-    written = save_dicom(out, label_map, dicom, kind=kind, series=series, about=_short(about))
+    written = save_dicom(out, label_map, dicom, kind=kind, series=series, about=in_few_words(about))
     write_provenance(written, about)
     present = {int(v): label_map.names.get(int(v)) or f"label {v}" for v in _values(label_map)}
     emit(
@@ -70,16 +70,6 @@ def _told(labels: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
-
-
-def _short(about: dict[str, Any]) -> dict[str, str]:
-    """What fits into an object: it names the rest by hash."""
-    kept = {
-        "scan": about["scans"][0],
-        "software": about["software"].get("coralbay", "unknown"),
-        "created": about["created"],
-    }
-    return kept | {key: str(about[key]) for key in ("model", "fingerprint") if about.get(key)}
 
 
 def _values(labels: Any) -> list[int]:

@@ -26,7 +26,7 @@ def page(
     *,
     models: Sequence[str],
     lines: Mapping[str, Sequence[str]],
-    about: str,
+    about: str = "",
 ) -> str:
     """The whole report.
 
@@ -41,7 +41,7 @@ def page(
     lines : mapping of str to sequence of str
         Headings and lists of sentences, after the first table.
     about : str
-        Environment and hashes, as text.
+        Environment and hashes, as text; left out where empty.
     """
     first, rest = tables[:1], tables[1:]
     parts = [
@@ -49,7 +49,7 @@ def page(
         *(_list(heading, texts) for heading, texts in lines.items()),
         *(_figures(heading, shown) for heading, shown in figures.items() if shown),
         *(_table(table, models) for table in rest),
-        f"<h2>Environment and hashes</h2><pre>{html.escape(about)}</pre>",
+        f"<h2>Environment and hashes</h2><pre>{html.escape(about)}</pre>" if about else "",
     ]
     body = "\n".join(parts)
     return (

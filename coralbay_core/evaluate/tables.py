@@ -167,6 +167,12 @@ def make_table(section: Section, summary: Summary, chance: dict[str, dict[str, f
     return Table(section, titles, tuple(rows)).fitted()
 
 
+def headline_titles() -> dict[str, str]:
+    """Titles of the measures that decide, by key, with an arrow that shows which way is better."""
+    known = {measure.key: measure for measure in measures()}
+    return {key: _column_title(HEADLINE, known[key]) for key in HEADLINE.keys}
+
+
 def _measured(summary: Summary, domain: str, key: str) -> bool:
     return any(key in found for found in summary.get(domain, {}).values())
 

@@ -1,5 +1,6 @@
 """The teacher measured while it learns, by the tasks of ``coralbay evaluate``, and a picture of what it sees."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ..encoder import Preprocessing, SwinEncoder, Tiling
 from ..errors import InputError
@@ -20,6 +22,24 @@ if TYPE_CHECKING:
     from ..volume import Volume
 
 _PICTURE_WINDOW_HU = (-200.0, 300.0)
+
+
+def encoder_at(config: PretrainConfig, state: Mapping[str, Tensor], step: int, device: str) -> SwinEncoder:
+    """An encoder of a run's weights, named after the step.
+
+    Parameters
+    ----------
+    config : PretrainConfig
+    state : mapping of str to Tensor
+        Of the backbone; it is copied.
+    step : int
+    device : str
+    """
+    backbone = Swin3D(config.model)
+    backbone.load_state_dict(state)
+    preprocessing = Preprocessing(config.spacing_mm, config.views.window_hu)
+    tiling = Tiling(config.card.tile, config.card.step)
+    return SwinEncoder(backbone, f"{config.name} at step {step}", preprocessing, tiling, device)
 
 
 class OnlineEvaluation:
@@ -68,12 +88,7 @@ class OnlineEvaluation:
 
     def encoder(self, backbone: Swin3D, step: int) -> SwinEncoder:
         """The backbone as users would have it; the run's own stays as it is."""
-        config = self.config
-        twin = Swin3D(config.model)
-        twin.load_state_dict(backbone.state_dict())
-        preprocessing = Preprocessing(config.spacing_mm, config.views.window_hu)
-        name = f"{config.name} at step {step}"
-        return SwinEncoder(twin, name, preprocessing, Tiling(config.card.tile, config.card.step), config.device)
+        return encoder_at(self.config, backbone.state_dict(), step, self.config.device)
 
     def score(self, metrics: dict[str, float]) -> float:
         """What the best checkpoint has most of."""

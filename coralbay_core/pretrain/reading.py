@@ -2,7 +2,7 @@
 
 import difflib
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -59,6 +59,21 @@ def read_config(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Pret
     for override in overrides:
         _apply(values, override, problems)
     config = _build(PretrainConfig, values, "", problems)
+    if problems:
+        raise ConfigError(problems)
+    return config
+
+
+def config_from(tables: Mapping[str, Any]) -> PretrainConfig:
+    """A configuration from nested tables, as `resolve.as_tables` gives them and JSON keeps them.
+
+    Raises
+    ------
+    ConfigError
+        With a line for each thing that is wrong.
+    """
+    problems: list[str] = []
+    config: PretrainConfig = _build(PretrainConfig, dict(tables), "", problems)
     if problems:
         raise ConfigError(problems)
     return config

@@ -4,12 +4,13 @@ Only the scores of the classes are brought to the CT's grid, slab by slab, where
 are those of the label map, not of the features.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import Cancelled, InputError
 from ..features import FeatureMaps
 from ..preprocess import resample, resample_blocks
 from ..volume import Grid, LabelVolume, Volume
@@ -76,6 +77,7 @@ class ScoreMap:
         protected: LabelVolume | None = None,
         probability: bool = False,
         margin: bool = False,
+        cancelled: Callable[[], bool] = lambda: False,
     ) -> Segmentation:
         """Labels on a grid.
 
@@ -88,12 +90,16 @@ class ScoreMap:
             Labels that stay what they are wherever they are not 0.
         probability, margin : bool
             Also make these maps.
+        cancelled : callable
+            Asked between slabs whether nobody wants the labels any more: `Cancelled` is raised then.
         """
         values = np.array(self.values, np.min_scalar_type(max(*self.values, self.outside, _largest(protected))))
         labels = np.full(grid.shape, self.outside, values.dtype)
         sure = np.zeros(grid.shape, np.float32) if probability else None
         ahead = np.zeros(grid.shape, np.float32) if margin else None
         for part, inside, scores in self._slabs(grid, guide):
+            if cancelled():
+                raise Cancelled("segmentation was stopped")
             labels[part] = np.where(inside, values[scores.argmax(0)], labels.dtype.type(self.outside))
             if sure is None and ahead is None:
                 continue
@@ -109,6 +115,35 @@ class ScoreMap:
                 if certain is not None:
                     certain[kept != 0] = 1
         return Segmentation(labels, sure, ahead)
+
+    def probability_of(
+        self, value: int, grid: Grid, *, guide: Volume | None = None, protected: LabelVolume | None = None
+    ) -> NDArray[np.float32]:
+        """Probability of one label on a grid, (z, y, x); 0 outside the body.
+
+        Parameters
+        ----------
+        value : int
+            One of `values`.
+        grid : Grid
+        guide, protected : optional
+            As of `segment`; protected voxels are 1 where they have this label, else 0.
+
+        Raises
+        ------
+        InputError
+            For a label that the probe does not know.
+        """
+        if value not in self.values:
+            raise InputError("no such label", found=value, expected=f"one of {list(self.values)}")
+        out = np.zeros(grid.shape, np.float32)
+        number = self.values.index(value)
+        for part, inside, scores in self._slabs(grid, guide):
+            out[part] = np.where(inside, softmax(scores)[number], 0)
+        if protected is not None:
+            kept = _on(protected, grid)
+            out[kept != 0] = kept[kept != 0] == value
+        return out
 
     def _slabs(
         self, grid: Grid, guide: Volume | None

@@ -1,5 +1,6 @@
 """Features as colors, points of a plane and groups: PCA, UMAP, clusters."""
 
+from .alignment import aligned_basis
 from .basis import Basis, fit_basis, load_basis, pca_rgb
 from .clusters import CLUSTER_METHODS, ClusterMethod, cluster_cells, labels_on
 from .colors import RgbMap
@@ -17,6 +18,7 @@ __all__ = [
     "Scatter",
     "Spread",
     "UmapModel",
+    "aligned_basis",
     "cells_inside",
     "cluster_cells",
     "fit_basis",

@@ -19,6 +19,7 @@ class Asking(Control):
         self.panel = panel = SimilarPanel(session.share)
         self.obey(looking.view.picked, self._picked)
         self.obey(panel.undo_wanted, session.undo)
+        self.obey(panel.redo_wanted, session.redo)
         self.obey(panel.clear_wanted, session.clear_clicks)
         self.obey(panel.share_chosen, lambda share: setattr(session, "share", share))
         self.obey(panel.weights_chosen, lambda weights: setattr(session, "weights", weights))
@@ -34,8 +35,9 @@ class Asking(Control):
     def show(self, scan: "Scan | None" = None) -> None:
         """All that there is."""
         session = self.session
-        can_undo = bool(session.scan and session.scan.clicks.can_undo)
-        self.panel.show_clicks(session.clicks, can_undo, session.features is not None)
+        history = session.scan and session.scan.clicks
+        self.panel.show_clicks(session.clicks, session.features is not None)
+        self.panel.show_history(bool(history and history.can_undo), bool(history and history.can_redo))
         self.panel.show_regions(session.heat.regions if session.heat else ())
         self.show_others()
 
@@ -54,9 +56,8 @@ class Asking(Control):
         self.looking.reveal("heat", instead_of=("pca", "segmentation"))
 
     def _go_to_region(self, number: int | None) -> None:
-        heat = self.session.heat
-        if number is not None and heat is not None and number < len(heat.regions):
-            self.looking.go_to(heat.regions[number].position_mm)
+        if number is not None:
+            self.session.mark(number)
 
     def _compare(self, number: int | None) -> None:
         try:

@@ -7,15 +7,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import render
-from ..layers import ROLES, LayerSpec
-from ..showing import layer_of, telling_place
+from ..layers import LayerSpec
+from ..showing import SHOWN, layer_of, telling_place
 from .view import SliceView
 
 if TYPE_CHECKING:
     from ..session import Session
     from ..state import Scan
 
-POINT_ROLES = ("regions", "clicks")
+POINT_ROLES = ("regions", "found", "clicks")
 
 
 class ScanBinding:
@@ -45,15 +45,18 @@ class ScanBinding:
             (session.pca_changed, self._changed("pca")),
             (session.segmentation_changed, self._changed("segmentation")),
             (session.strokes_changed, self._changed("strokes")),
-            (session.selection_changed, self._changed("selection")),
-            (session.features_changed, self._changed("selection")),
+            (session.selection_changed, self._changed("lasso")),
+            (session.features_changed, self._changed("lasso", "clusters")),
+            (session.clusters_changed, self._changed("clusters")),
+            (session.marked_changed, self._changed("regions")),
+            (session.match_changed, self._changed("found")),
         )
         for signal, slot in self._links:
             signal.connect(slot)
         view.title = scan.name
         if not view.cursor:
             view.cursor = telling_place(scan).tolist()
-        self.refresh(*ROLES)
+        self.refresh(*SHOWN)
 
     def close(self) -> None:
         """Let go of session and view."""
@@ -106,7 +109,7 @@ class ScanBinding:
     def flush(self) -> None:
         """Bring the view up to date."""
         self._waiting = False
-        dirty = [role for role in ROLES if role in self._dirty]
+        dirty = [role for role in SHOWN if role in self._dirty]
         self._dirty.clear()
         for role in dirty:
             self._make(role)
@@ -130,12 +133,11 @@ class ScanBinding:
         if role not in POINT_ROLES:
             self.view.show_layer(spec)
         else:
-            faces = spec.style["face_color"]
-            texts = spec.style.get("text", {}).get("string")
+            faces, border = spec.style["face_color"], spec.style["border_color"]
             style = {
                 "faces": None if isinstance(faces, str) else faces,
-                "border": spec.style["border_color"],
-                "texts": texts,
+                "borders": [border] * len(spec.data) if isinstance(border, str) else border,
+                "texts": spec.style.get("text", {}).get("string"),
             }
             self.view.show_points(role, spec.data, style)
 

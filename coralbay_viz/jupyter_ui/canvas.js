@@ -263,9 +263,9 @@ class Pane {
         pen.fillStyle = style.faces[i];
         pen.fill();
       }
-      pen.strokeStyle = style.border;
+      pen.strokeStyle = style.borders[i];
       pen.stroke();
-      pen.fillStyle = style.border;
+      pen.fillStyle = style.borders[i];
       if (style.texts) pen.fillText(style.texts[i], x + 7 * dense, y - 5 * dense);
     });
   }

@@ -56,6 +56,8 @@ class Progress(Control):
         self.obey(self.panel.cancel_wanted, self.session.cancel)
         self.hear(self.session.job_started, self._started)
         self.hear(self.session.saved, lambda path: self.panel.say(f"Saved {path}"))
+        self.hear(self.session.said, self.panel.say)
+        self.hear(self.session.outlook_changed, self._show_outlook)
         self.hear(self.session.failed, self.show_error)
 
     def show_error(self, error: Exception) -> None:
@@ -64,6 +66,11 @@ class Progress(Control):
             _log.error("a wish or a job failed", exc_info=error)
         text = str(error) if isinstance(error, CoralBayError) else f"{type(error).__name__}: {error}"
         self.panel.say(text, bad=True)
+
+    def _show_outlook(self, scan: Any) -> None:
+        """What is ahead, while features are computed."""
+        if scan.outlook is not None:
+            self.panel.say(str(scan.outlook))
 
     def _started(self, job: Job) -> None:
         self.running[job.lane] = job

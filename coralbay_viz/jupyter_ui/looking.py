@@ -39,14 +39,16 @@ class Looking(Control):
     def _connect(self) -> None:
         self.hear(self.session.scan_changed, self.show_scan)
         self.hear(self.session.scan_removed, self._scan_gone)
+        self.hear(self.session.cursor_changed, self._cursor_set)
+        self.hear(self.session.match_changed, self._match_found)
         self.obey(self.view.ready, lambda: self.binding and self.binding.resend())
         self.obey(self.beside_view.ready, lambda: self.beside and self.beside.resend())
         self.obey(self.tools.tool_chosen, self.choose_tool)
         self.obey(self.tools.window_chosen, self._choose_window)
         self.obey(self.tools.layer_toggled, self._toggle)
         for view, name, react in (
-            (self.view, "cursor", lambda: self._moved(self.binding)),
-            (self.beside_view, "cursor", lambda: self._moved(self.beside)),
+            (self.view, "cursor", self._moved),
+            (self.beside_view, "cursor", self._moved_beside),
             (self.view, "window", self._window_changed),
             (self.view, "hidden", self._hidden_changed),
         ):
@@ -73,11 +75,12 @@ class Looking(Control):
         self.binding = None if scan is None else ScanBinding(self.session, scan, self.view, self._courier.deliver)
 
     def compare(self, scan: "Scan | None") -> None:
-        """Show a scan beside the active one, lit up by the same clicks; None shows none."""
+        """Show a scan beside the active one, lit up by the same clicks, its crosshair where the best match is."""
         if scan is not None and scan is self.session.scan:
             raise InputError("scan is the active one", where=scan.name, expected="another open scan")
         if scan is not None:
             self.session.answer_in(scan)
+        self.session.link_cursor(scan)
         before, self.beside = self.beside, None
         if before is not None:
             before.close()
@@ -97,12 +100,28 @@ class Looking(Control):
     def go_to(self, position_mm: ArrayLike) -> None:
         """Put the crosshair of the main view at a world position."""
         if self.binding is not None:
+            self.session.cursor_mm = self.binding.inside(position_mm)
             self.binding.go_to(position_mm)
 
-    def _moved(self, binding: ScanBinding | None) -> None:
-        if binding is not None and binding.view.cursor:
-            binding.go_to(binding.view.cursor)
-            binding.view.tell("heard")
+    def _moved(self) -> None:
+        if self.binding is not None and self.view.cursor:
+            self.go_to(self.view.cursor)
+            self.view.tell("heard")
+
+    def _moved_beside(self) -> None:
+        if self.beside is not None and self.beside_view.cursor:
+            self.beside.go_to(self.beside_view.cursor)
+            self.beside_view.tell("heard")
+
+    def _cursor_set(self, position_mm: Any) -> None:
+        """The session's cursor was set in code."""
+        if self.binding is not None and position_mm is not None:
+            self.binding.go_to(position_mm)
+
+    def _match_found(self, scan: "Scan") -> None:
+        """The other scan follows to where the place under the crosshair was found in it."""
+        if self.beside is not None and self.beside.scan is scan and scan.matched is not None:
+            self.beside.go_to(scan.matched.position_mm)
 
     def choose_tool(self, tool: str) -> None:
         """What the left button does from now on."""

@@ -8,12 +8,12 @@ from coralbay_core.volume import LabelVolume
 
 from .. import brush, render
 from ..colors import class_color
-from ..probing import has_two_classes
 from .control import Control
 from .looking import Looking
 from .panels import PaintPanel
 
 if TYPE_CHECKING:
+    from ..history import PaintedVoxels
     from ..state import Scan
 
 
@@ -42,7 +42,7 @@ class Painting(Control):
         active = self.session.scan
         history = active and active.probing.strokes
         self.panel.show_state(
-            strokes=bool(history and has_two_classes(history.now)),
+            strokes=bool(history and _classes(history.now) > 1),
             can_undo=bool(history and history.can_undo),
             can_redo=bool(history and history.can_redo),
             features=self.session.features is not None,
@@ -68,7 +68,7 @@ class Painting(Control):
         brush.paint(labels.data, labels.grid, points_mm, panel.radius.value, value, through)
         session.paint(labels)
         self.looking.reveal("strokes", "segmentation", instead_of=("heat", "pca"))
-        if panel.live.value and session.features is not None and has_two_classes(session.scan.probing.strokes.now):
+        if panel.live.value and session.features is not None and _classes(session.scan.probing.strokes.now) > 1:
             session.fit()
 
     def _undo(self) -> None:
@@ -92,3 +92,7 @@ class Painting(Control):
     def _segment(self) -> None:
         self.looking.reveal("segmentation", instead_of=("heat", "pca"))
         self.session.fit()
+
+
+def _classes(painted: "PaintedVoxels | None") -> int:
+    return len(painted.classes) if painted is not None else 0

@@ -210,6 +210,7 @@ class SimilarPanel(Panel):
     """Clicks and what they light up, here and in another scan."""
 
     undo_wanted = Signal()
+    redo_wanted = Signal()
     clear_wanted = Signal()
     share_chosen = Signal(float)
     region_chosen = Signal(int)
@@ -219,6 +220,7 @@ class SimilarPanel(Panel):
     def __init__(self, share: float) -> None:
         self.clicks = note()
         self.undo = button("Undo", "Take the last change of the clicks back")
+        self.redo = button("Redo", "Bring it back")
         self.clear = button("Clear", "Take all clicks away")
         self.share = w.FloatLogSlider(
             share * 100,
@@ -236,9 +238,10 @@ class SimilarPanel(Panel):
         self.other = w.Dropdown(options=[("no other scan", None)], description="Beside")
         self.other.layout.display = "none"
         self.other.tooltip = "Show another open scan beside this one, lit up by the same clicks"
-        left = w.VBox([self.clicks, row(self.undo, self.clear), self.share, self.weights, self.other])
+        left = w.VBox([self.clicks, row(self.undo, self.redo, self.clear), self.share, self.weights, self.other])
         super().__init__(w.HBox([left, self.regions], layout=w.Layout(flex_flow="row wrap")))
         self._press(self.undo, self.undo_wanted)
+        self._press(self.redo, self.redo_wanted)
         self._press(self.clear, self.clear_wanted)
         self.share.observe(self._share_chosen, "value")
         self.weights.observe(self._weights_chosen, "value")
@@ -253,12 +256,15 @@ class SimilarPanel(Panel):
         if not self._telling and change["new"] in ("equal", "auto"):
             self.weights_chosen.emit(None if change["new"] == "equal" else "auto")
 
-    def show_clicks(self, clicks: "Clicks", can_undo: bool, ready: bool) -> None:
+    def show_history(self, can_undo: bool, can_redo: bool) -> None:
+        self.undo.disabled, self.redo.disabled = not can_undo, not can_redo
+
+    def show_clicks(self, clicks: "Clicks", ready: bool) -> None:
         like, unlike = len(clicks.positive), len(clicks.negative)
         hint = "" if ready else " (features are needed first)"
         dots = f"<b style='color:{POSITIVE}'>●</b> {like} alike, <b style='color:{NEGATIVE}'>●</b> {unlike} unlike"
         self.clicks.value = dots + hint
-        self.undo.disabled, self.clear.disabled = not can_undo, not clicks
+        self.clear.disabled = not clicks
 
     def show_share(self, share: float) -> None:
         with self.showing():

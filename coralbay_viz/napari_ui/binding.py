@@ -2,6 +2,10 @@
 
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from psygnal import Signal
 
 from coralbay_core.volume import LabelVolume, Volume
 
@@ -30,13 +34,18 @@ class Binding:
     session : Session
     """
 
+    window_changed = Signal(object)  # limits in HU, of the slices of the active scan
+    visibility_changed = Signal(str)  # role of a layer that was shown or hidden
+
     def __init__(self, viewer: "napari.Viewer", session: "Session") -> None:
         self.viewer = viewer
         self.session = session
         self._layers: dict[int, dict[str, Layer]] = {}
+        self._palettes: WeakKeyDictionary[Layer, dict[int | None, str]] = WeakKeyDictionary()
         self._busy = False
         self._adopted: Layer | None = None
         self._slice_limits: dict[int, Any] = {}
+        self._was_visible: dict[int, bool] = {}  # of layers of scans that are not active
         self._session_links = (
             (session.scan_added, self._on_scan_added),
             (session.scan_removed, self._on_scan_removed),
@@ -46,6 +55,12 @@ class Binding:
             (session.share_changed, self._on_share),
             (session.pca_changed, self._on_pca),
             (session.segmentation_changed, self._on_segmentation),
+            (session.segmentation_previewed, self._on_preview),
+            (session.clusters_changed, self._on_clusters),
+            (session.features_changed, self._on_clusters),
+            (session.suggestions_changed, self._on_suggestions),
+            (session.hover_changed, self._on_hover),
+            (session.marked_changed, self._on_marked),
         )
         self._viewer_links = (
             (viewer.layers.events.inserted, self._on_layer_inserted),
@@ -75,17 +90,37 @@ class Binding:
         scan = scan or self.session.scan
         return self._layers.get(id(scan), {}).get(role) if scan else None
 
+    def layers_of(self, scan: "Scan | None") -> "tuple[Layer, ...]":
+        """All layers of a scan that the session's state is shown in."""
+        return tuple(self._layers.get(id(scan), {}).values()) if scan else ()
+
     def set_visible(self, role: str, visible: bool) -> None:
         """Show or hide a layer of the active scan, if there is one."""
         layer = self.layer(role)
         if layer is not None:
             layer.visible = visible
 
+    def toggle(self, role: str) -> None:
+        """Show a layer of the active scan if it is hidden, else hide it."""
+        layer = self.layer(role)
+        if layer is not None:
+            layer.visible = not layer.visible
+
+    @property
+    def window(self) -> tuple[float, float] | None:
+        """Gray scale of the active scan in slices, HU."""
+        layer = self.layer("ct")
+        if layer is None:
+            return None
+        low, high = self._slice_limits.get(id(layer), layer.contrast_limits)
+        return float(low), float(high)
+
     def set_window(self, limits_hu: tuple[float, float]) -> None:
         """Set the gray scale of the active scan."""
         layer = self.layer("ct")
         if layer is not None and id(layer) in self._slice_limits:
             self._slice_limits[id(layer)] = limits_hu  # 3-D is shown: the slices will have it
+            self.window_changed.emit(limits_hu)
         elif layer is not None:
             layer.contrast_limits = limits_hu
 
@@ -93,35 +128,41 @@ class Binding:
         """Move the slices to a world position."""
         self.viewer.dims.set_point((0, 1, 2), layers.napari_from_world(position_mm))
 
-    def new_strokes(self) -> "Layer":
-        """An empty label layer to paint on, in front and ready."""
-        import numpy as np
+    def show_strokes(self, strokes: LabelVolume, scan: "Scan | None" = None) -> "Layer":
+        """Strokes of a scan (the active one) to see and to go on with; the layer says of what grid and names they are.
 
-        scan = self.session.scan
-        grid = scan.label_grid
-        empty = LabelVolume(np.zeros(grid.shape, np.uint8), grid, name="strokes")
-        return self.show_strokes(empty)
+        Parameters
+        ----------
+        strokes : LabelVolume
+            Its array is painted on from then on.
+        scan : Scan, optional
+        """
+        return self._show(scan or self.session.scan, layers.labels_spec(strokes, "strokes", opacity=0.9))
 
-    def show_strokes(self, strokes: LabelVolume) -> "Layer":
-        """Strokes that were painted elsewhere, to see and to go on with."""
-        spec = layers.labels_spec(strokes, "strokes", opacity=0.9)
-        layer = self._show(self.session.scan, spec)
-        self.viewer.layers.selection.active = layer
-        layer.brush_size = 6
-        layer.selected_label = 1
-        layer.mode = "paint"
-        return layer
+    def mark(self, position_mm: Any) -> None:
+        """Mark a place of the active scan; None takes the mark away."""
+        layer = self.layer("mark")
+        if position_mm is None:
+            self.drop(self.session.scan, "mark")
+        elif layer is None:
+            self.show(self.session.scan, layers.mark_spec(position_mm))
+        else:
+            layer.data = layer_data(layers.mark_spec(position_mm))[0]
 
-    def strokes(self) -> LabelVolume | None:
-        """What is painted, on the grid that it is painted on."""
-        layer, scan = self.layer("strokes"), self.session.scan
-        return None if layer is None else LabelVolume(layer.data, scan.label_grid, name="strokes")
+    def show(self, scan: "Scan", spec: LayerSpec) -> "Layer":
+        """Show something of a scan, in place of what its role showed before."""
+        return self._show(scan, spec)
+
+    def drop(self, scan: "Scan", role: str) -> None:
+        """Show nothing in this role."""
+        self._show_or_drop(scan, role, None)
 
     # Session -> layers
 
     def _on_scan_added(self, scan: "Scan") -> None:
         if self._adopted is not None:
             self._layers[id(scan)] = {"ct": self._adopted}
+            self._watch("ct", self._adopted)
         else:
             self._show(scan, layers.ct_spec(scan.volume))
             self.viewer.reset_view()
@@ -134,12 +175,17 @@ class Binding:
                     self.viewer.layers.remove(layer)
 
     def _on_scan_changed(self, scan: "Scan | None") -> None:
+        """Show what the active scan showed when it was active last, and nothing of the others."""
         for other in self.session.scans:
-            for role, layer in self._layers.get(id(other), {}).items():
-                if other is not scan:
-                    layer.visible = False
-                elif role == "ct":
-                    layer.visible = True
+            for layer in self._layers.get(id(other), {}).values() if other is not scan else ():
+                self._was_visible.setdefault(id(layer), layer.visible)
+                layer.visible = False
+        for role, layer in self._layers.get(id(scan), {}).items():
+            layer.visible = self._was_visible.pop(id(layer), layer.visible or role == "ct")
+        ct = self.layer("ct")
+        if ct is not None:
+            self.viewer.layers.selection.active = ct
+            self.viewer.reset_view(layers=[ct], margin=0.02)
 
     def _on_clicks(self, scan: "Scan") -> None:
         clicks = scan.clicks.now
@@ -153,7 +199,17 @@ class Binding:
             return
         limits = (heat.scale.score_of(self.session.share), heat.scale.high)
         self._show(scan, layers.heat_spec(heat.shown, heat.grid, limits, f"similar - {scan.name}"))
-        self._show(scan, layers.regions_spec([region.position_mm for region in heat.regions]))
+        self._on_marked(scan)
+
+    def _on_marked(self, scan: "Scan") -> None:
+        if scan.heat is not None:
+            places = [region.position_mm for region in scan.heat.regions]
+            self._show(scan, layers.regions_spec(places, scan.marked))
+
+    def _on_hover(self, scan: "Scan") -> None:
+        hover = scan.hover
+        limits = None if hover is None else (hover.scale.score_of(self.session.share), hover.scale.high)
+        self._show_or_drop(scan, "hover", hover and layers.hover_spec(hover.shown, hover.grid, limits))
 
     def _on_share(self, share: float) -> None:
         layer, heat = self.layer("heat"), self.session.heat
@@ -167,6 +223,37 @@ class Binding:
     def _on_segmentation(self, scan: "Scan") -> None:
         self._show_or_drop(scan, "segmentation", scan.segmentation and layers.labels_spec(scan.segmentation))
 
+        self._on_suggestions(scan)  # a new segmentation has no suggestions yet
+
+    def _on_preview(self, scan: "Scan", planes: "tuple[LabelVolume, ...]") -> None:
+        """Some slices of the segmentation that is on its way; elsewhere the one before stays."""
+        layer, grid = self.layer("segmentation", scan), scan.label_grid
+        fits = layer is not None and layer.data.shape == grid.shape
+        # What the layer shows belongs to the session.
+        data = layer.data.astype(planes[0].data.dtype) if fits else np.zeros(grid.shape, planes[0].data.dtype)
+        for plane in planes:
+            low = np.rint(grid.to_index(plane.grid.to_world((0, 0, 0)))).astype(int)
+            data[tuple(slice(a, a + n) for a, n in zip(low, plane.shape, strict=True))] = plane.data
+        self._show(scan, layers.labels_spec(LabelVolume(data, grid, "segmentation", names=planes[0].names)))
+
+    def _on_clusters(self, scan: "Scan") -> None:
+        found = scan.projecting.clusters
+        self._show_or_drop(scan, "clusters", found and layers.labels_spec(found, "clusters"))
+
+    def _on_suggestions(self, scan: "Scan") -> None:
+        places = [suggestion.position_mm for suggestion in scan.probing.suggestions]
+        self._show_or_drop(scan, "suggestions", layers.suggestions_spec(places) if places else None)
+
+    def _watch(self, role: str, layer: "Layer") -> None:
+        """Tell others of what the user does to a layer in napari's own controls."""
+        layer.events.visible.connect(lambda: self.visibility_changed.emit(role))
+        if role == "ct":
+            layer.events.contrast_limits.connect(lambda: self._on_contrast(layer))
+
+    def _on_contrast(self, layer: "Layer") -> None:
+        if layer is self.layer("ct") and id(layer) not in self._slice_limits and self.viewer.dims.ndisplay == 2:
+            self.window_changed.emit(self.window)
+
     def _show_or_drop(self, scan: "Scan", role: str, spec: LayerSpec | None) -> None:
         if spec is not None:
             self._show(scan, spec)
@@ -178,24 +265,34 @@ class Binding:
         mine = self._layers.setdefault(id(scan), {})
         layer = mine.get(spec.role)
         if layer is None or spec.kind == "points":
-            return self._replace(mine, spec)
+            return self._replace(scan, mine, spec)
         layer.data, layer.affine = spec.data, spec.affine
+        layer.metadata = {**layer.metadata, **spec.metadata}
         if spec.contrast_limits is not None:
             layer.contrast_limits = spec.contrast_limits
-        if spec.colors:
-            layer.colormap = layer_data(spec)[1]["colormap"]
+        self.recolor(layer, spec.colors)
         return layer
 
-    def _replace(self, mine: "dict[str, Layer]", spec: LayerSpec) -> "Layer":
+    def recolor(self, layer: "Layer", colors: dict[int | None, str]) -> None:
+        """Colors of a label layer; to set the same again would draw all of it anew."""
+        if colors and self._palettes.get(layer) != colors:
+            layer.colormap = colors
+            self._palettes[layer] = colors
+
+    def _replace(self, scan: "Scan", mine: "dict[str, Layer]", spec: LayerSpec) -> "Layer":
         """Put a new layer where its role has its place in the stack; the selection stays, for HU to stay readable."""
         selected = self.viewer.layers.selection.active
-        layer = make_layer(spec)
+        layer = make_layer(spec, scan.volume)
+        if scan is not self.session.scan:
+            self._was_visible[id(layer)], layer.visible = True, False
         with self._own_changes():
             if old := mine.pop(spec.role, None):
                 layer.visible = old.visible
                 self.viewer.layers.remove(old)
             self.viewer.add_layer(layer)
             mine[spec.role] = layer
+            self._palettes[layer] = spec.colors
+            self._watch(spec.role, layer)
             above = [mine[role] for role in layers.ROLES[layers.ROLES.index(spec.role) + 1 :] if role in mine]
             if above:
                 at = min(self.viewer.layers.index(other) for other in above)
@@ -212,7 +309,7 @@ class Binding:
 
     def _adopt(self, layer: "Layer") -> None:
         """Take a scan that the reader or the sample menu brought in."""
-        volume = layer.metadata.get("coralbay")
+        volume = layer.metadata.get(layers.IS_SCAN)
         if isinstance(volume, Volume) and not any(scan.volume is volume for scan in self.session.scans):
             self._adopted = layer
             try:

@@ -108,7 +108,7 @@ class Guide:
         self._picture("pca.png", views.CORONAL)
 
     def _show_similar(self) -> None:
-        self.widget.show_pca_layer(False)
+        self.widget.binding.set_visible("pca", False)
         self.widget.binding.go_to(self.tour.at_mm)
         for name, view in (("coronal", views.CORONAL), ("sagittal", views.SAGITTAL), ("3d", views.VOLUME)):
             self._picture(f"{name}.png", view)
@@ -117,7 +117,7 @@ class Guide:
 
     def _show_segmentation(self) -> None:
         binding = self.widget.binding
-        for role in ("heat", "regions", "clicks"):
+        for role in ("heat", "regions", "clicks", "strokes"):
             binding.set_visible(role, False)
         self._picture("segmentation.png", views.CORONAL)
         for role in ("heat", "clicks"):
@@ -166,7 +166,7 @@ def run_tour(
     def end(error: Exception | None) -> None:
         outcome.append(error)
         if error is not None and pictures is None:
-            widget.show_error(error)
+            widget.context.show_error(error)
         if pictures is not None:
             viewer.close()
 

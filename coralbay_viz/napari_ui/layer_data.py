@@ -4,8 +4,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from coralbay_core.volume import Volume
+
 from ..colors import RANGE_HU
-from ..layers import LayerSpec, napari_from_world
+from ..layers import MADE_ON, LayerSpec, napari_from_world
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -34,14 +36,15 @@ def layer_data(spec: LayerSpec) -> tuple[Any, dict[str, Any], str]:
     return data, attributes, spec.kind
 
 
-def make_layer(spec: LayerSpec) -> "Layer":
-    """The napari layer itself."""
+def make_layer(spec: LayerSpec, scan: Volume | None = None) -> "Layer":
+    """The napari layer itself, which remembers the scan that it was made on."""
     from napari.layers import Layer
 
     layer = Layer.create(*layer_data(spec))
+    layer.metadata[MADE_ON] = scan
     if spec.role == "ct":
         layer.contrast_limits_range = RANGE_HU
-    if spec.role in ("clicks", "regions"):
+    if spec.kind == "points":
         layer.editable = False
     return layer
 
@@ -57,7 +60,7 @@ def _image(spec: LayerSpec) -> dict[str, Any]:
 
 
 def _colormap(colormap: Any) -> Any:
-    return {"colors": colormap, "name": "coralbay heat"} if isinstance(colormap, np.ndarray) else colormap
+    return {"colors": colormap, "name": "coralbay"} if isinstance(colormap, np.ndarray) else colormap
 
 
 def _labels(spec: LayerSpec) -> dict[str, Any]:

@@ -1,36 +1,83 @@
-"""What the manifest points at: reader, sample data and the dock widget."""
+"""What the manifest points at: reader, writers, sample data, and menu entries that open the dock widget."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..layers import ct_spec
+import numpy as np
+
+from coralbay_core.volume import LabelVolume, Volume
+
+from ..layers import MADE_ON, ct_spec, labels_spec
 from .layer_data import layer_data
 
-LayerData = tuple[Any, dict[str, Any], str]
+if TYPE_CHECKING:
+    import napari
+
+LayerData = tuple[Any, dict[str, Any], str] | tuple[None]
+
+_FILES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm")
+_MOST_LABELS = 255
+_LOOK_AT = 64
+
+
+# --- reading ------------------------------------------------------------------------------------------------------
 
 
 def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[LayerData]] | None:
-    """Reader of NIfTI files, DICOM files and DICOM folders; None for anything else."""
+    """Reader of CT files and DICOM folders; None for anything else."""
     paths = [path] if isinstance(path, str) else list(path)
     return read if paths and all(_is_ours(Path(p)) for p in paths) else None
 
 
 def read(path: str | Sequence[str]) -> list[LayerData]:
-    """Read one scan, or each of several files; files of one DICOM series are one scan."""
-    from coralbay_core.volume_io import load_volume
-
+    """Read one scan or label map, or each of several files; files of one DICOM series are one scan."""
     paths = [Path(path)] if isinstance(path, str) else [Path(p) for p in path]
     if len(paths) > 1 and all(p.suffix.lower() == ".dcm" for p in paths):
         paths = paths[:1]
-    return [layer_data(ct_spec(load_volume(p))) for p in paths]
+    # napari's word for "nothing, and that is all right": the user did not choose a series.
+    return [layer_data(spec) for p in paths for spec in _specs(p)] or [(None,)]
+
+
+def _specs(path: Path) -> list[Any]:
+    from coralbay_core.volume_io import load_volume
+
+    series = None
+    if path.is_dir():
+        from .series import choose
+
+        series, go = choose(path)
+        if not go:
+            return []
+    volume = load_volume(path, series=series)
+    labels = _as_labels(volume)
+    if labels is None:
+        return [ct_spec(volume)]
+    spec = labels_spec(labels, "reference")
+    return [replace(spec, metadata={**spec.metadata, MADE_ON: labels})]
+
+
+def _as_labels(volume: Volume) -> LabelVolume | None:
+    """The volume as labels if it holds such: no CT consists of small integers without a negative one."""
+    data = volume.data
+    name = volume.path.name.lower() if volume.path is not None else ""
+    if not name.endswith((".nii", ".nii.gz")) or not np.issubdtype(data.dtype, np.integer):
+        return None
+    if data.min() < 0 or data.max() > _MOST_LABELS:
+        return None
+    from coralbay_core.volume_io import load_labels
+
+    return load_labels(volume.path)
 
 
 def _is_ours(path: Path) -> bool:
     if path.is_dir():
         # Other plugins open folders too: take only what holds at least one file that says it is DICOM.
-        return any(_says_dicom(file) for file in sorted(path.iterdir())[:8] if file.is_file())
-    return path.name.lower().endswith((".nii", ".nii.gz", ".dcm"))
+        files = (file for file in path.rglob("*") if file.is_file())
+        return any(_says_dicom(file) for file in islice(files, _LOOK_AT))
+    return path.name.lower().endswith(_FILES) or (path.suffix == "" and path.is_file() and _says_dicom(path))
 
 
 def _says_dicom(file: Path) -> bool:
@@ -38,8 +85,56 @@ def _says_dicom(file: Path) -> bool:
         return stream.read(132)[128:] == b"DICM"
 
 
+# --- writing ------------------------------------------------------------------------------------------------------
+
+
+def write(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
+    """Write an image or labels as NIfTI, on the grid and with the header of the scan that the layer was made on."""
+    from .saving import save_layer
+
+    return [str(save_layer(Path(path), data, attributes))]
+
+
+# --- samples ------------------------------------------------------------------------------------------------------
+
+
 def sample_phantom() -> list[LayerData]:
     """The synthetic torso, as a scan."""
     from coralbay_core.phantom import make_phantom
 
     return [layer_data(ct_spec(make_phantom().volume))]
+
+
+def sample_chest() -> list[LayerData]:
+    """A public chest CT, downloaded the first time; without a network napari says so, and nothing is opened."""
+    from ..samples import fetch_chest
+
+    return read(str(fetch_chest()))
+
+
+# --- menus --------------------------------------------------------------------------------------------------------
+
+
+def open_similar(viewer: "napari.Viewer") -> None:
+    """Open the dock widget where similar places are searched."""
+    _open(viewer, "Similar")
+
+
+def open_colors(viewer: "napari.Viewer") -> None:
+    """Open the dock widget where features become colors."""
+    _open(viewer, "Colors")
+
+
+def open_segment(viewer: "napari.Viewer") -> None:
+    """Open the dock widget where strokes become a segmentation."""
+    _open(viewer, "Segment")
+
+
+def open_compare(viewer: "napari.Viewer") -> None:
+    """Open the dock widget where scans are compared."""
+    _open(viewer, "Compare")
+
+
+def _open(viewer: "napari.Viewer", tab: str) -> None:
+    _, widget = viewer.window.add_plugin_dock_widget("coralbay", "CoralBay")
+    widget.show_tab(tab)

@@ -6,6 +6,8 @@ on the right of the picture.
 
 from typing import TYPE_CHECKING
 
+from ..layers import IS_SCAN
+
 if TYPE_CHECKING:
     import napari
 
@@ -27,7 +29,7 @@ def show_view(viewer: "napari.Viewer", view: str, *, reset: bool = True) -> None
     viewer.dims.point = point  # napari goes to the camera's centre when it leaves 3-D; the place looked at must stay
     orient(viewer)
     if reset:
-        scans = [layer for layer in viewer.layers if "coralbay" in layer.metadata and layer.visible]
+        scans = [layer for layer in viewer.layers if IS_SCAN in layer.metadata and layer.visible]
         viewer.reset_view(layers=scans or None, margin=0.02)
     if view == VOLUME:
         viewer.scene.camera.set_view_direction(_DIRECTION, _UP)

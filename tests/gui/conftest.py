@@ -121,3 +121,18 @@ class Hand:
         """RGB of the canvas as a user sees it, (rows, columns, 3)."""
         self.wait()
         return self.viewer.screenshot(canvas_only=True, flash=False)[..., :3].astype(int)
+
+
+@pytest.fixture
+def picture_of(viewer, hand, tmp_path):
+    """Write a picture of the window, to look at: into CORALBAY_ARTEFACTS if that is set."""
+    folder = Path(os.environ.get("CORALBAY_ARTEFACTS") or tmp_path)
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def take(name):
+        hand.wait()
+        path = folder / f"{name}.png"
+        viewer.screenshot(str(path), canvas_only=False, flash=False)
+        return path
+
+    return take

@@ -10,7 +10,7 @@ from scans import cut
 
 from coralbay_core import geometry
 from coralbay_viz import layers
-from coralbay_viz.napari_ui import views, widget
+from coralbay_viz.napari_ui import context, views
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def told(monkeypatch):
     """Notifications that the user got."""
     lines = []
     for name in ("show_info", "show_warning", "show_error"):
-        monkeypatch.setattr(widget.notifications, name, lines.append)
+        monkeypatch.setattr(context.notifications, name, lines.append)
     return lines
 
 
@@ -65,7 +65,7 @@ def test_the_window_lives_while_features_are_computed(dock, hand, phantom):
     dock.session.add(cut(phantom.volume, phantom.landmarks["liver_right_lobe"], 130))
     seen = []
     hand.press(dock.feature_panel.compute)
-    job = dock._features_job
+    job = dock.feature_panel.job
     job.progressed.connect(seen.append)
     heart = Heartbeat()
     hand.wait_for(lambda: not job.running, 300)
@@ -79,7 +79,7 @@ def test_cancel_stops_the_work_and_leaves_the_session_usable(dock, hand, phantom
     dock.session.add(cut(phantom.volume, phantom.landmarks["heart_apex"], 130))
     panel = dock.feature_panel
     hand.press(panel.compute)
-    job = dock._features_job
+    job = dock.feature_panel.job
     hand.wait_for(lambda: job.progress.done >= 1 or not job.running, 120)
     assert panel.bar.isVisible()
     assert "left" in panel.status.text()
@@ -95,7 +95,7 @@ def test_colors_appear_with_the_features_and_can_be_switched(explored, hand):
     layer = explored.binding.layer("pca")
     assert layer.rgb
     assert layer.visible
-    box = explored.feature_panel.pca
+    box = explored.colors_panel.pca
     assert box.isChecked()
     hand.press(box)
     assert not layer.visible
@@ -170,12 +170,33 @@ def test_a_click_beside_the_scan_is_explained(explored, hand, liver, told):
     assert "mm within" in told[0]
 
 
-def test_a_click_in_3d_is_explained(explored, viewer, hand, liver, told):
+def test_a_click_in_3d_takes_what_is_seen_there(explored, viewer, hand, liver):
+    session = explored.session
     views.show_view(viewer, views.VOLUME)
     hand.wait()
     hand.click(liver)
+    (skin,) = session.clicks.positive
+    direction = -np.array(viewer.scene.camera.view_direction)  # towards the eye, in napari's axes
+    outwards = layers.world_from_napari(direction) - layers.world_from_napari(np.zeros(3))
+    body, grid = session.features.body, session.features.grid
+    outside = np.rint(grid.to_index(skin + 6 * outwards / np.linalg.norm(outwards))).astype(int)
+    assert (outside < 0).any() or (outside >= body.shape).any() or not body[tuple(outside)]
+    hand.wait_for(lambda: session.heat is not None)
+    hand.press(explored.similar_panel.clear)
+    session.click(liver)
+    hand.wait_for(lambda: session.heat is not None)
+    hand.click(liver)
+    lit = session.clicks.positive[-1]  # now the heat map shines through the skin
+    assert session.heat.heat.at(lit)[0] > session.threshold - 0.05
+    assert np.linalg.norm(np.cross(np.array(lit) - liver, outwards)) < 6
+
+
+def test_nothing_lies_under_a_click_beside_the_body(explored, viewer, hand, liver, told):
+    views.show_view(viewer, views.VOLUME)
+    hand.wait()
+    hand.click(liver + [200, 0, 0])
     assert not explored.session.clicks
-    assert any("slices" in line for line in told)
+    assert any("Nothing" in line for line in told)
 
 
 def test_threshold_hides_what_is_less_similar(explored, hand, liver):
@@ -205,7 +226,7 @@ def test_heat_is_saved_on_the_scans_grid(explored, hand, liver, tmp_path, monkey
     from coralbay_core.volume_io import load_volume
 
     path = tmp_path / "heat.nii.gz"
-    monkeypatch.setattr(widget.QFileDialog, "getSaveFileName", lambda *_: (str(path), ""))
+    monkeypatch.setattr(context.QFileDialog, "getSaveFileName", lambda *_: (str(path), ""))
     hand.click(liver)
     hand.wait_for(lambda: explored.session.heat is not None)
     hand.press(explored.similar_panel.save)
@@ -219,7 +240,7 @@ def test_strokes_become_a_segmentation(explored, hand):
     hand.press(panel.strokes)
     layer = explored.binding.layer("strokes")
     assert layer.mode == "paint"
-    assert not explored.pick_tool.on  # a stroke is no click
+    assert explored.tools.mode != "pick"  # a stroke is no click
     data = np.asarray(layer.data).copy()
     data[:6, :6, :6], data[-6:, -6:, -6:] = 1, 5
     layer.data = data
@@ -301,10 +322,10 @@ def test_two_scans_take_turns(explored, viewer, hand, belly):
     assert explored.binding.layer("ct", second).visible
     assert not explored.binding.layer("ct", first).visible
     assert not explored.binding.layer("pca", first).visible
-    assert not explored.feature_panel.pca.isEnabled()
-    explored.scan_panel.scan_chosen.emit(0)
+    assert not explored.colors_panel.pca.isEnabled()
+    explored.scan_panel.scans.activated.emit(0)
     assert explored.session.scan is first
-    assert explored.feature_panel.pca.isEnabled()
+    assert explored.colors_panel.pca.isEnabled()
 
 
 def test_an_oblique_scan_is_shown_straight_and_clicked_right(dock, viewer, hand):
@@ -316,7 +337,7 @@ def test_an_oblique_scan_is_shown_straight_and_clicked_right(dock, viewer, hand)
     straight = np.array([[0, 0, -2.0, 60], [0, -2.0, 0, 60], [2.0, 0, 0, -60], [0, 0, 0, 1]])
     grid = Grid((60, 60, 60), turn @ straight)
     dock.session.add(Volume(np.full(grid.shape, 40, np.int16), grid, name="oblique"))
-    dock.similar_panel.pick.setChecked(True)
+    dock.tools.mode = "pick"
     place = grid.to_world([40, 20, 25])
     dock.binding.go_to(place)
     hand.wait()
@@ -353,7 +374,7 @@ def test_deleting_the_scan_takes_its_maps_along(explored, viewer, hand, liver):
 def test_closing_the_widget_during_work_does_no_harm(dock, viewer, hand, phantom):
     dock.session.add(cut(phantom.volume, phantom.landmarks["kidney_left"], 130))
     hand.press(dock.feature_panel.compute)
-    job = dock._features_job
+    job = dock.feature_panel.job
     viewer.window.remove_dock_widget(dock)
     dock.close()
     dock.deleteLater()
@@ -367,10 +388,10 @@ def test_closing_the_widget_during_work_does_no_harm(dock, viewer, hand, phantom
 def test_window_presets_and_3d_keep_their_gray_scales_apart(dock, viewer, hand, belly):
     dock.session.add(belly)
     layer = dock.binding.layer("ct")
-    dock.scan_panel.window_chosen.emit("Lung")
+    dock.scan_panel.windows.textActivated.emit("Lung")
     assert tuple(layer.contrast_limits) == (-1350, 150)
     hand.press(dock.scan_panel.views.button(views.VIEWS.index(views.VOLUME)))
     assert layer.contrast_limits[1] >= 1000
-    dock.scan_panel.window_chosen.emit("Bone")
+    dock.scan_panel.windows.textActivated.emit("Bone")
     hand.press(dock.scan_panel.views.button(views.VIEWS.index(views.AXIAL)))
     assert tuple(layer.contrast_limits) == (-500, 1300)

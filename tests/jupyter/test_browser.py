@@ -125,7 +125,7 @@ def test_points_and_slices_are_linked(open_notebook):
     for corner in ((0.5, 0.05), (0.5, 0.95), (0.05, 0.95), (0.05, 0.05)):
         page.page.mouse.move(*at(*corner), steps=4)
     page.page.mouse.up()
-    page.newer("selection", 0)
+    page.newer("lasso", 0)
     chosen = page.kernel.ask("int(app.session.scan.projecting.selection.sum())")
     assert 0 < chosen < count
     page.shot("lasso")

@@ -1,0 +1,39 @@
+"""eva's decoder and a linear head in the size that a model asks for, so that a YAML file names the model alone."""
+
+from eva.vision.models.networks.decoders.segmentation import SwinUNETRDecoderWithProjection
+from torch import nn
+
+from .encoder import describe, family_width, pooled_width
+
+
+class ModelDecoder(SwinUNETRDecoderWithProjection):
+    """eva's SwinUNETR decoder for the six maps of a model.
+
+    Parameters
+    ----------
+    model : str
+        As of `CoralBayEncoder`.
+    out_channels : int
+        Classes, background included.
+    project_dims : list of int, optional
+        As of eva's class: six numbers of channels to which the maps are brought first.
+    """
+
+    def __init__(self, model: str, out_channels: int, project_dims: list[int] | None = None) -> None:
+        width = family_width(model, describe(model)[0])
+        super().__init__(out_channels=out_channels, feature_size=width, project_dims=project_dims)
+
+
+class ModelHead(nn.Linear):
+    """A linear layer on the pooled vector of a model.
+
+    Parameters
+    ----------
+    model : str
+        As of `CoralBayEncoder`.
+    out_features : int
+        Classes.
+    """
+
+    def __init__(self, model: str, out_features: int) -> None:
+        super().__init__(pooled_width(describe(model)[0]), out_features)

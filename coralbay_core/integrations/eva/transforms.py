@@ -1,0 +1,95 @@
+"""eva's preprocessing of CT segmentation with the spacing and the HU window of a model.
+
+The steps and their numbers are those of eva's configurations (configs/vision/radiology/online/segmentation of release
+0.4.5), except that these ask for the window of a model by hand; CT comes as eva's ``Volume``, (T, C, H, W) with axis
+codes S, P, L for T, H, W.
+"""
+
+from collections.abc import Sequence
+
+from eva.vision.data import transforms
+from torchvision.transforms import v2
+
+from .encoder import describe
+
+FOREGROUND_HU = -175.0
+"""Lower end of eva's window for CT, at which it crops; the same for all models, so that they see the same part."""
+
+
+class ModelSpacing(transforms.Spacing):
+    """Resamples to the grid of a model.
+
+    Parameters
+    ----------
+    model : str
+        As of `encoder.CoralBayEncoder`.
+    """
+
+    def __init__(self, model: str) -> None:
+        super().__init__(pixdim=[describe(model)[1].spacing_mm] * 3)
+
+
+class ModelWindow(transforms.ScaleIntensityRange):
+    """Scales the HU window of a model to [0, 1] and clips to it.
+
+    Parameters
+    ----------
+    model : str
+        As of `encoder.CoralBayEncoder`.
+    """
+
+    def __init__(self, model: str) -> None:
+        super().__init__(input_range=describe(model)[1].window_hu, output_range=(0.0, 1.0))
+
+
+class WholeScan(v2.Compose):
+    """What eva does to a scan that is measured: model grid, model window, cropped to the body.
+
+    Parameters
+    ----------
+    model : str
+        As of `encoder.CoralBayEncoder`.
+    """
+
+    def __init__(self, model: str) -> None:
+        super().__init__(_scan(model))
+
+
+class TrainingCrops(v2.Compose):
+    """The same, then random crops that hold each class, flips, turns and changes of intensity.
+
+    Parameters
+    ----------
+    model : str
+        As of `encoder.CoralBayEncoder`.
+    spatial_size : sequence of int
+        Of a crop, voxels.
+    num_samples : int
+        Crops a scan.
+    num_classes : int
+        Background included.
+    """
+
+    def __init__(self, model: str, spatial_size: Sequence[int], num_samples: int, num_classes: int) -> None:
+        size = list(spatial_size)
+        super().__init__(
+            [
+                *_scan(model),
+                transforms.SpatialPad(spatial_size=size),
+                transforms.RandCropByLabelClasses(spatial_size=size, num_samples=num_samples, num_classes=num_classes),
+                transforms.RandFlip(spatial_axes=[0, 1, 2]),
+                transforms.RandRotate90(spatial_axes=[1, 2]),
+                transforms.RandScaleIntensity(factors=0.1, prob=0.1),
+                transforms.RandShiftIntensity(offsets=0.1, prob=0.1),
+            ]
+        )
+
+
+def _scan(model: str) -> list[v2.Transform]:
+    low, high = describe(model)[1].window_hu
+    return [
+        transforms.EnsureChannelFirst(channel_dim=1),
+        ModelSpacing(model),
+        ModelWindow(model),
+        transforms.CropForeground(threshold=max(0.0, (FOREGROUND_HU - low) / (high - low))),
+    ]

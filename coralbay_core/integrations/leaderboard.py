@@ -1,0 +1,163 @@
+"""eva's numbers and ours in one table: a row a model, a column a measure, and behind each number its file."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from ..errors import InputError, MissingFileError
+from ..evaluate.html import page
+from ..evaluate.report import read_findings
+from ..evaluate.tables import HEADLINE, Cell, Section, Table, headline_titles, markdown
+from ..plain import MILLIONTHS, plain
+from .eva.results import find_results, read_published, read_run
+from .eva.tasks import TASKS
+from .rows import EVA_PUBLISHED, OURS, Row
+
+FORMATS = ("markdown", "csv", "html", "json")
+
+_TEXT = (
+    "Each number is followed by the file that holds it; ± is the standard deviation over runs. "
+    "What eva published has rows of its own. Best of each column in bold, arrows show which way is better."
+)
+
+
+def read_rows(paths: Iterable[Path], ours: Iterable[Path] = ()) -> list[Row]:
+    """Rows of eva's results (files or folders), of its published table (``.csv``), and of reports of our evaluation.
+
+    Raises
+    ------
+    InputError
+        If a file is none of these, or two files hold the same number.
+    MissingFileError
+    """
+    rows = [row for path in paths for row in _rows_of(path)]
+    rows += [row for path in ours for row in read_ours(path)]
+    known: dict[tuple[str, ...], Row] = {}
+    for row in rows:
+        if (other := known.setdefault(row.key, row)) is not row:
+            what = f"{row.model}, {row.task}, {row.metric}"
+            raise InputError(
+                "one number twice", where=what, found=f"{other.file} and {row.file}", hint="leave one of them out"
+            )
+    return rows
+
+
+def _rows_of(path: Path) -> list[Row]:
+    if path.suffix.lower() == ".csv" and path.exists():
+        return read_published(path)
+    return [read_run(found) for found in find_results(path)]
+
+
+def read_ours(path: Path) -> list[Row]:
+    """The measures that decide, of a report of ``coralbay evaluate`` or its ``summary.json``.
+
+    Raises
+    ------
+    InputError, MissingFileError
+    """
+    file = path / "summary.json" if path.is_dir() else path
+    if not file.is_file():
+        raise MissingFileError("no evaluation", where=file, hint="make one with coralbay evaluate -o REPORT")
+    try:
+        summary = read_findings(file).summary
+        return [
+            Row(model, key, title, found[key].value, file, OURS, domain, low=found[key].low, high=found[key].high)
+            for domain, models in summary.items()
+            for model, found in models.items()
+            for key, title in headline_titles().items()
+            if key in found
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise InputError("not a summary of coralbay evaluate", where=file, expected="its summary.json") from None
+
+
+def leaderboard(rows: Sequence[Row]) -> Table:
+    """Models as rows, measures as columns; the first column decides the order."""
+    columns = sorted(dict.fromkeys(_column(row) for row in rows), key=_order)
+    files = _numbered(rows)
+    found = {(_label(row), _column(row)): row for row in rows}
+    best = {column: _best([row for (_, c), row in found.items() if c == column]) for column in columns}
+    labels = sorted(dict.fromkeys(_label(row) for row in rows), key=lambda label: _rank(label, columns, found))
+    lines = tuple((label, tuple(_cell(found.get((label, c)), best[c], files) for c in columns)) for label in labels)
+    section = Section("Leaderboard", _TEXT, ())
+    return Table(section, tuple(_title(*column) for column in columns), lines, "model").fitted()
+
+
+def sources(rows: Sequence[Row]) -> list[str]:
+    """Lines with the number and the path of each file."""
+    return [f"[{number}] {file}" for file, number in _numbered(rows).items()]
+
+
+def written(rows: Sequence[Row], form: str) -> str:
+    """The leaderboard as text in one of `FORMATS`; CSV and JSON hold a line a number."""
+    if form == "json":
+        return json.dumps(plain([row.as_dict() for row in rows], MILLIONTHS), indent=1) + "\n"
+    if form == "csv":
+        return _csv(rows)
+    table = leaderboard(rows)
+    if form == "html":
+        own = [label for label, _ in table.rows if not label.endswith(f"({EVA_PUBLISHED})")]
+        return page("Leaderboard", [table], {}, models=own, lines={"Files": sources(rows)})
+    return markdown(table, intervals=False) + "\n" + "\n".join(f"- {line}" for line in sources(rows)) + "\n"
+
+
+def _csv(rows: Sequence[Row]) -> str:
+    stream = io.StringIO()
+    lines = [plain(row.as_dict(), MILLIONTHS) for row in rows]
+    writer = csv.DictWriter(stream, list(lines[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return stream.getvalue()
+
+
+def _numbered(rows: Sequence[Row]) -> dict[Path, int]:
+    return {file: number for number, file in enumerate(dict.fromkeys(row.file for row in rows), 1)}
+
+
+def _label(row: Row) -> str:
+    return f"{row.model} ({EVA_PUBLISHED})" if row.source == EVA_PUBLISHED else row.model
+
+
+def _column(row: Row) -> tuple[str, str, str]:
+    # eva publishes validation sets without saying so, and test sets where there are some.
+    return row.task, row.metric, "" if row.split == "val" else row.split
+
+
+def _order(column: tuple[str, str, str]) -> tuple[int, int, str]:
+    task, _, split = column
+    ranked = [*TASKS, *HEADLINE.keys]
+    return (0 if task not in HEADLINE.keys else 1), ranked.index(task) if task in ranked else len(ranked), split
+
+
+def _title(task: str, metric: str, split: str) -> str:
+    of_split = f" ({split})" if split else ""
+    if task in HEADLINE.keys:
+        return f"{metric}{of_split}"
+    return f"{TASKS[task].title if task in TASKS else task}, {metric}{of_split} ↑"
+
+
+def _is_lower_better(row: Row) -> bool:
+    return row.source == OURS and row.metric.endswith("↓")
+
+
+def _best(rows: Sequence[Row]) -> float:
+    return (min if _is_lower_better(rows[0]) else max)(row.mean for row in rows)
+
+
+def _rank(label: str, columns: Sequence[tuple], found: dict[tuple, Row]) -> tuple[list[float], str]:
+    values = [found.get((label, column)) for column in columns]
+    return [float("inf") if v is None else v.mean if _is_lower_better(v) else -v.mean for v in values], label
+
+
+def _cell(row: Row | None, best: float, files: dict[Path, int]) -> Cell:
+    if row is None:
+        return Cell("-")
+    digits = 1 if _is_lower_better(row) else 3
+    text = f"{row.mean:.{digits}f}"
+    if row.sd is not None:
+        text += f" ± {row.sd:.{digits}f}"
+    if row.runs is not None:
+        text += f" ({row.runs} run{'s' if row.runs > 1 else ''})"
+    return Cell(f"{text} [{files[row.file]}]", row.mean == best)

@@ -1,0 +1,69 @@
+"""Colors of one scan under a model that changes, kept as alike as they can be.
+
+A basis that was fitted to the features of one checkpoint says nothing of a later one's: the channels mean something
+else by then. But the cells of the scan are the same, so the principal components are fitted anew and turned, within
+their span, until the cells lie as near as they can to where they lay before (orthogonal Procrustes; Schonemann,
+Psychometrika 31, 1966). Signs and order of the components, and turns between components of like variance, thereby
+stay; what still changes is what the model has learned.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from ..features import FeatureMaps
+from .basis import Basis
+from .colors import color_range
+from .selection import cells_inside
+
+
+def aligned_basis(basis: Basis, features: FeatureMaps, like: NDArray[np.float32]) -> Basis:
+    """The basis turned within its span, so that the coordinates of a scan come near to given ones.
+
+    Parameters
+    ----------
+    basis : Basis
+        Of K components.
+    features : FeatureMaps
+        Of the scan.
+    like : (K, z, y, x) float32 array
+        Coordinates of the same cells to come near to, such as `Basis.coordinates` of an earlier model. Their scale does
+        not matter.
+
+    Returns
+    -------
+    Basis
+        Orthonormal as before, with color limits of its own. `explained` is that of the turned components.
+
+    Raises
+    ------
+    InputError
+        Where the cells or the number of components are others.
+    """
+    coordinates = basis.coordinates(features)
+    if like.shape != coordinates.shape:
+        raise InputError("coordinates are of other cells", found=like.shape, expected=coordinates.shape)
+    inside = cells_inside(features)
+    here, there = (maps[:, inside].astype(np.float64) for maps in (coordinates, like))
+    # Each component counts alike: else the first one, which has most variance, would decide alone.
+    left, _, right = np.linalg.svd(_unit(here) @ _unit(there).T)
+    turn = (left @ right).astype(np.float32)
+    variance = here.var(1)
+    share = sum(basis.explained) / max(float(variance.sum()), 1e-12)
+    turned = turn.T @ coordinates[:, inside]
+    low, high = color_range(turned)
+    return replace(
+        basis,
+        weights={stride: rows @ turn for stride, rows in basis.weights.items()},
+        mean=basis.mean @ turn,
+        low=low,
+        high=high,
+        explained=tuple(float(v) for v in share * turned.var(1, dtype=np.float64)),
+    )
+
+
+def _unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    rows = rows - rows.mean(1, keepdims=True)
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)

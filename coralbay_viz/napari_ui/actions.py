@@ -1,0 +1,94 @@
+"""Commands with keys that stand in napari's preferences.
+
+This is the one module that reaches beyond napari's public interface: plugins cannot contribute key bindings through
+their manifest (napari 0.9 ignores `keybindings`), and the manager of actions is what its preferences list. Without it,
+or with another one, CoralBay works by its buttons alone.
+"""
+
+import logging
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from coralbay_core.errors import CoralBayError
+
+if TYPE_CHECKING:
+    from .widget import CoralBayWidget
+
+_log = logging.getLogger(__name__)
+
+# Which dock widget a key is meant for: that of the window which has the focus. Neither is kept alive by this.
+_widgets: "WeakKeyDictionary[Any, CoralBayWidget]" = WeakKeyDictionary()
+
+
+def _widget(viewer: Any) -> "CoralBayWidget | None":
+    return next((widget for known, widget in _widgets.items() if known is _itself(viewer)), None)
+
+
+def _itself(viewer: Any) -> Any:
+    """The viewer behind the proxy that napari gives to plugins."""
+    return getattr(viewer, "__wrapped__", viewer)
+
+
+def _action(command: Callable[["CoralBayWidget"], Any]) -> Callable[[Any], None]:
+    def act(viewer: Any) -> None:
+        widget = _widget(viewer)
+        if widget is None:
+            return
+        try:
+            command(widget)
+        except CoralBayError as error:
+            widget.context.warn(str(error))
+
+    return act
+
+
+def _held(mode: Any) -> Callable[[Any], Generator[None, None, None]]:
+    def hold(viewer: Any) -> Generator[None, None, None]:
+        widget = _widget(viewer)
+        if widget is None:
+            return
+        with widget.tools.held(mode):
+            yield
+
+    return hold
+
+
+ACTIONS: dict[str, tuple[str, Callable[[Any], Any], str]] = {
+    "coralbay:hold_to_pick": ("Hold: click for similar places", _held("pick"), "Q"),
+    "coralbay:hold_for_window": ("Hold: drag for window level and width", _held("window"), "W"),
+    "coralbay:undo_click": ("Take the last click back", _action(lambda w: w.session.undo()), "U"),
+    "coralbay:redo_click": ("Bring back the click that was undone", _action(lambda w: w.session.redo()), "Shift-U"),
+    "coralbay:next_region": ("Go to the next similar region", _action(lambda w: w.similar_panel.next_region()), "G"),
+    "coralbay:toggle_heat": ("Show or hide the heat map", _action(lambda w: w.binding.toggle("heat")), "H"),
+    "coralbay:next_suggestion": (
+        "Go to where the next stroke helps most", _action(lambda w: w.segment_panel.next_suggestion()), "N",
+    ),
+    "coralbay:skip_suggestion": (
+        "Skip this suggestion", _action(lambda w: w.segment_panel.skip_suggestion()), "Shift-N",
+    ),
+}  # fmt: skip
+
+
+def register(viewer: Any, widget: "CoralBayWidget") -> None:
+    """Give a window's keys to its dock widget; the user's own choice of keys goes first."""
+    _widgets[_itself(viewer)] = widget
+    try:
+        from napari.components.viewer_model import ViewerModel
+        from napari.settings import get_settings
+        from napari.utils.action_manager import action_manager
+
+        chosen = get_settings().shortcuts.shortcuts
+        for name, (description, command, key) in ACTIONS.items():
+            if name in action_manager._actions:
+                continue
+            action_manager.register_action(name, command, description, ViewerModel)
+            for shortcut in chosen.get(name, [key]):
+                action_manager.bind_shortcut(name, shortcut)
+    except (ImportError, AttributeError, TypeError):
+        _log.warning("this napari offers no key bindings to plugins", exc_info=True)
+
+
+def forget(viewer: Any) -> None:
+    """Let keys of this window do nothing."""
+    _widgets.pop(_itself(viewer), None)

@@ -1,0 +1,130 @@
+"""What every panel works with: the viewer, the session, the layers, and ways to ask and to tell the user."""
+
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari.utils import notifications
+from qtpy.QtWidgets import QFileDialog
+
+from coralbay_core.errors import CoralBayError
+
+from .painting import Painting
+
+if TYPE_CHECKING:
+    import napari
+
+    from ..session import Session
+    from .binding import Binding
+    from .tools import MouseTools
+
+_log = logging.getLogger(__name__)
+
+
+class Context:
+    """Shared by all panels of one dock widget.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    session : Session
+    binding : Binding
+    tools : MouseTools
+    """
+
+    def __init__(self, viewer: "napari.Viewer", session: "Session", binding: "Binding", tools: "MouseTools") -> None:
+        self.viewer = viewer
+        self.session = session
+        self.binding = binding
+        self.tools = tools
+        self.painting = Painting(viewer, session, binding)
+        self._links: list[tuple[Any, Callable[..., Any]]] = []
+        self._closers: list[Callable[[], Any]] = [self.painting.close]
+
+    # Wires
+
+    def connect(self, *pairs: tuple[Any, Callable[..., Any]]) -> None:
+        """Connect signals of session and viewer to slots, until `close`.
+
+        Qt deletes a panel when its dock is closed; a signal that reached it after that would end the process.
+        """
+        for signal, slot in pairs:
+            signal.connect(slot)
+            self._links.append((signal, slot))
+
+    def disconnect(self, *pairs: tuple[Any, Callable[..., Any]]) -> None:
+        """Undo `connect`."""
+        for signal, slot in pairs:
+            if (signal, slot) in self._links:
+                self._links.remove((signal, slot))
+            with suppress(ValueError):
+                signal.disconnect(slot)
+
+    def at_end(self, closer: Callable[[], Any]) -> None:
+        """Call something when the dock widget is gone; it must not need Qt objects of it."""
+        self._closers.append(closer)
+
+    def close(self) -> None:
+        """Let go of everything; safe to call twice."""
+        links, self._links = self._links, []
+        for signal, slot in links:
+            with suppress(ValueError):
+                signal.disconnect(slot)
+        closers, self._closers = self._closers, []
+        for closer in closers:
+            closer()
+
+    # Telling
+
+    def told(self, command: Callable[..., Any]) -> Callable[..., Any]:
+        """A command whose errors become notifications; the session is as it was before."""
+
+        @wraps(command)
+        def told(*args: Any) -> Any:
+            try:
+                return command(*args)
+            except CoralBayError as error:
+                self.warn(str(error))
+                return None
+
+        return told
+
+    def say(self, text: str) -> None:
+        """A notification."""
+        notifications.show_info(text)
+
+    def warn(self, text: str) -> None:
+        """A notification of something that the user can mend."""
+        notifications.show_warning(text)
+
+    def show_error(self, error: Exception) -> None:
+        """One line for what the user can mend; the whole story, on request, for what they cannot."""
+        if isinstance(error, CoralBayError):
+            notifications.show_error(str(error))
+        else:
+            _log.error("a job failed", exc_info=error)
+            notifications.notification_manager.receive_error(type(error), error, error.__traceback__)
+
+    # Asking
+
+    def ask_open(self, title: str, kinds: str) -> Path | None:
+        """A file to read, or None."""
+        path, _ = QFileDialog.getOpenFileName(None, title, "", kinds)
+        return Path(path) if path else None
+
+    def ask_folder(self, title: str) -> Path | None:
+        """A folder, or None."""
+        path = QFileDialog.getExistingDirectory(None, title)
+        return Path(path) if path else None
+
+    def save_as(self, title: str, name: str, kinds: str | Sequence[str], save: Callable[[Path], Any]) -> None:
+        """Ask where to write, then write."""
+        path, _ = QFileDialog.getSaveFileName(None, title, name, kinds if isinstance(kinds, str) else ";;".join(kinds))
+        if path:
+            self.told(save)(Path(path))
+
+
+NIFTI = "NIfTI (*.nii.gz *.nii)"

@@ -1,0 +1,292 @@
+"""What is painted in napari's label layers goes to the session, and what the session says of strokes back to them."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+from psygnal import Signal
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import QApplication
+
+from coralbay_core.errors import CoralBayError
+from coralbay_core.volume import LabelVolume
+
+from .. import colors, layers
+from ..layers import BACKGROUND, world_from_napari
+
+if TYPE_CHECKING:
+    import napari
+    from napari.layers import Layer
+
+    from ..jobs import Job
+    from ..session import Session
+    from ..state import Scan
+    from .binding import Binding
+
+# napari tells of undo and redo only as of a slice that is drawn anew, as it does of each step through the slices: what
+# has changed is looked up when that has come to rest.
+_REST_MS = 60
+_BRUSH_VOXELS = 6
+_FIRST_CLASSES = {1: BACKGROUND, 2: "structure"}
+
+
+@dataclass(frozen=True)
+class PaintedClass:
+    """A class that can be painted.
+
+    Parameters
+    ----------
+    value : int
+    name, color : str
+    voxels : int
+        That are painted.
+    """
+
+    value: int
+    name: str
+    color: str
+    voxels: int
+
+
+class Painting:
+    """Strokes and their classes, one label layer a scan.
+
+    Whatever changes the layer (brush, eraser, bucket, napari's own undo, a script) reaches the session once it has come
+    to an end and the mouse is up. With `live` the session then fits a probe, one for each change.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    session : Session
+    binding : Binding
+    """
+
+    changed = Signal(object)  # Scan whose voxels or classes are others now
+
+    def __init__(self, viewer: "napari.Viewer", session: "Session", binding: "Binding") -> None:
+        self._viewer = viewer
+        self._session = session
+        self._binding = binding
+        self.live = False
+        self._handing_over = False
+        self._known: WeakKeyDictionary[Scan, NDArray] = WeakKeyDictionary()
+        self._timer = QTimer()
+        self._timer.setSingleShot(True)
+        self._timer.timeout.connect(self._look)
+        session.strokes_changed.connect(self._on_strokes)
+
+    def close(self) -> None:
+        """Listen no more."""
+        self._timer.stop()
+        self._session.strokes_changed.disconnect(self._on_strokes)
+
+    # Classes
+
+    def names(self) -> dict[int, str]:
+        """Names of the active scan's classes by value."""
+        layer, scan = self._binding.layer("strokes"), self._session.scan
+        if layer is not None:
+            return dict(layer.metadata["names"])
+        now = scan.probing.strokes.now if scan else None
+        return {} if now is None else dict(now.names)
+
+    def classes(self) -> tuple[PaintedClass, ...]:
+        """The active scan's classes by value."""
+        names, scan = self.names(), self._session.scan
+        now = scan.probing.strokes.now if scan else None
+        counts = {} if now is None else dict(zip(*np.unique(now.values, return_counts=True), strict=True))
+        return tuple(
+            PaintedClass(value, name, class_color(value, name), int(counts.get(value, 0)))
+            for value, name in sorted(names.items())
+        )
+
+    def add_class(self, name: str = "") -> int:
+        """A new class, chosen to paint with."""
+        layer = self._ready()
+        names = self.names()
+        value = next(value for value in range(1, 256) if value not in names)
+        self._set_names(layer, {**names, value: name or f"class {value}"})
+        self.select(value)
+        return value
+
+    def rename(self, value: int, name: str) -> None:
+        """Call a class something else."""
+        name = name.strip()
+        if not name or self.names().get(value) == name:
+            return
+        layer = self._ready()
+        self._set_names(layer, {**self.names(), value: name})
+
+    def remove_class(self, value: int) -> None:
+        """Forget a class and what was painted of it; `undo` brings it back."""
+        layer = self._ready()
+        names = {other: name for other, name in self.names().items() if other != value}
+        data = np.asarray(layer.data)
+        if (data == value).any():
+            layer.data = np.where(data == value, 0, data).astype(data.dtype)
+        self._set_names(layer, names)
+        if layer.selected_label == value and names:
+            layer.selected_label = min(names)
+
+    def select(self, value: int) -> None:
+        """Paint with a class: the layer is in front and ready."""
+        layer = self._ready()
+        layer.visible = True
+        self._viewer.layers.selection.active = layer
+        layer.selected_label = value
+        layer.mode = "paint"
+
+    @property
+    def selected(self) -> int | None:
+        """Value that is painted with."""
+        layer = self._binding.layer("strokes")
+        return None if layer is None else int(layer.selected_label)
+
+    def add_mask(self, mask: LabelVolume, name: str) -> int:
+        """What a mask covers and nobody has painted yet becomes a new class."""
+        layer = self._ready()
+        grid = layer.metadata["grid"]
+        if mask.grid != grid:
+            from coralbay_core.projection import labels_on
+
+            mask = labels_on(mask, grid)
+        value = self.add_class(name)
+        data = np.array(layer.data)
+        data[(mask.data != 0) & (data == 0)] = value
+        layer.data = data
+        self.flush()
+        return value
+
+    def clear(self) -> None:
+        """Take all strokes away and keep the classes; `undo` brings them back."""
+        layer = self._ready()
+        layer.data = np.zeros_like(layer.data)
+        self.flush()
+
+    # What the session does with them
+
+    def segment(self) -> "Job":
+        """Fit a probe to what is painted now."""
+        live, self.live = self.live, False
+        try:
+            self.flush()
+        finally:
+            self.live = live
+        return self._session.fit(first_mm=self._looked_at())
+
+    def undo(self) -> None:
+        """Take the last change of the strokes back."""
+        self.flush()
+        self._session.undo_strokes()
+
+    def redo(self) -> None:
+        """Bring back what was undone."""
+        self._session.redo_strokes()
+
+    def flush(self) -> None:
+        """Hand over what has changed since the last time."""
+        self._timer.stop()
+        self._look()
+
+    # Layer -> session
+
+    def _soon(self, event: Any = None) -> None:
+        self._timer.start(0 if event is not None and event.type in ("paint", "data") else _REST_MS)
+
+    def _look(self) -> None:
+        if QApplication.mouseButtons() != Qt.MouseButton.NoButton:
+            self._timer.start(_REST_MS)  # the stroke goes on
+            return
+        for scan in list(self._session.scans):
+            layer = self._binding.layer("strokes", scan)
+            if layer is not None and not np.array_equal(layer.data, self._known.get(scan)):
+                self._hand_over(scan, layer)
+
+    def _hand_over(self, scan: "Scan", layer: "Layer") -> None:
+        data = np.asarray(layer.data)
+        self._known[scan] = data.copy()
+        names = dict(layer.metadata["names"])
+        new = [int(value) for value in np.unique(data[data != 0]) if value not in names]
+        if new:
+            layer.metadata = {**layer.metadata, "names": names | {value: f"class {value}" for value in new}}
+        self._tell(scan, layer)
+
+    def _tell(self, scan: "Scan", layer: "Layer") -> None:
+        strokes = LabelVolume(
+            np.asarray(layer.data), layer.metadata["grid"], "strokes", names=dict(layer.metadata["names"])
+        )
+        self._handing_over = True
+        try:
+            self._session.paint(strokes, scan)
+        finally:
+            self._handing_over = False
+        self.changed.emit(scan)
+        wanted = self.live and scan is self._session.scan and scan.features is not None
+        if wanted and len(scan.probing.strokes.now.classes) > 1:
+            self._session.fit(first_mm=self._looked_at())
+
+    def _set_names(self, layer: "Layer", names: dict[int, str]) -> None:
+        layer.metadata = {**layer.metadata, "names": names}
+        self._binding.recolor(layer, layers.label_colors({*range(256), *names}, names, colors.UNDECIDED))
+        scan = self._session.scan
+        self._timer.stop()
+        self._known[scan] = np.array(layer.data)
+        self._tell(scan, layer)
+
+    def _looked_at(self) -> Any:
+        return world_from_napari(np.array(self._viewer.dims.point)[-3:])
+
+    # Session -> layer
+
+    def _on_strokes(self, scan: "Scan") -> None:
+        if self._handing_over:
+            return
+        now, layer = scan.probing.strokes.now, self._binding.layer("strokes", scan)
+        if now is not None:
+            self._show(scan, now.labels)
+        elif layer is not None:
+            self._show(scan, self._empty(scan, dict(layer.metadata["names"])))
+        self.changed.emit(scan)
+
+    def _ready(self) -> "Layer":
+        """The active scan's layer, made where there is none."""
+        scan = self._session.scan
+        if scan is None:
+            raise CoralBayError("no scan is open", hint="open a NIfTI file or a DICOM folder first")
+        layer = self._binding.layer("strokes")
+        if layer is None:
+            now = scan.probing.strokes.now
+            layer = self._show(scan, self._empty(scan, self._first_names()) if now is None else now.labels)
+            self.changed.emit(scan)
+        return layer
+
+    def _first_names(self) -> dict[int, str]:
+        """Classes of another scan, so that values mean the same in all of them."""
+        others = (scan.probing.strokes.now for scan in reversed(self._session.scans))
+        return next((dict(now.names) for now in others if now is not None and now.names), dict(_FIRST_CLASSES))
+
+    @staticmethod
+    def _empty(scan: "Scan", names: dict[int, str]) -> LabelVolume:
+        return LabelVolume(np.zeros(scan.label_grid.shape, np.uint8), scan.label_grid, "strokes", names=names)
+
+    def _show(self, scan: "Scan", strokes: LabelVolume) -> "Layer":
+        if strokes.data.dtype == np.uint8 or strokes.data.max(initial=0) > 255:
+            shown = strokes
+        else:  # room for the classes that are painted next, and colors that are looked up at once
+            shown = LabelVolume(strokes.data.astype(np.uint8), strokes.grid, strokes.name, names=strokes.names)
+        before = self._binding.layer("strokes", scan)
+        self._known[scan] = shown.data.copy()
+        layer = self._binding.show_strokes(shown, scan)
+        if layer is not before:
+            layer.brush_size = _BRUSH_VOXELS
+            for emitter in (layer.events.paint, layer.events.data, layer.events.set_data):
+                emitter.connect(self._soon)
+            layer.events.selected_label.connect(lambda: self.changed.emit(scan))
+        return layer
+
+
+def class_color(value: int, name: str) -> str:
+    """Color of a class in strokes."""
+    return colors.UNDECIDED if name == BACKGROUND else colors.class_color(value)

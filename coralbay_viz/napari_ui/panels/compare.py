@@ -1,0 +1,241 @@
+"""The active scan and another: search there, linked cursors, follow-up of landmarks; and the patient's other side."""
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtWidgets import QCheckBox
+
+from ...layers import found_spec, heat_spec
+from ...state import names_apart
+from ..beside import ScanBeside
+from ..context import Context
+from ..docks import Dock
+from .base import Section, button, combo, fill, fill_table, note, place_text, table, when_clicked
+
+if TYPE_CHECKING:
+    from ...state import Scan
+
+_LANDMARKS = "Landmarks (*.csv *.json)"
+
+
+class ComparePanel(Section):
+    """What another scan has to do with this one.
+
+    Parameters
+    ----------
+    context : Context
+    """
+
+    def __init__(self, context: Context) -> None:
+        super().__init__()
+        self._context = context
+        self._targets: list[Scan] = []
+        self._dock: Dock | None = None
+        self._lay_out_other()
+        self._lay_out_follow_up()
+        self._lay_out_mirror()
+        session = context.session
+        context.connect(
+            (session.scan_changed, self.show_state),
+            (session.scan_added, self.show_state),
+            (session.scan_removed, self._removed),
+            (session.features_changed, self.show_state),
+            (session.heat_changed, self.show_state),
+            (session.match_changed, self._matched),
+            (session.follow_up_changed, self._followed),
+            (session.symmetry_changed, self._mirrored),
+        )
+        self.show_state()
+
+    def _lay_out_other(self) -> None:
+        told = self._context.told
+        self.heading("Another scan")
+        self.targets = combo("An open scan to compare with")
+        self.rows.addWidget(self.targets)
+        self.beside = button("Side by side", "Show it below the canvas", checkable=True)
+        self.rows.addWidget(self.beside)
+        self.search = QCheckBox("Search there for what is clicked here")
+        self.link = QCheckBox("Follow the cursor")
+        self.link.setToolTip("Show there what matches the place under the crosshair")
+        self.rows.addWidget(self.search)
+        self.rows.addWidget(self.link)
+        self.match = note()
+        self.rows.addWidget(self.match)
+        self.targets.activated.connect(lambda _: self._target_chosen())
+        when_clicked(self.beside, told(self.show_beside))
+        when_clicked(self.search, told(self._search))
+        when_clicked(self.link, told(self._link))
+
+    def _lay_out_follow_up(self) -> None:
+        self.heading("Follow-up")
+        self.landmarks = button("Find landmarks there…", "CSV or JSON of places in this scan, to find in the other")
+        self.save = button("Save…", "CSV or JSON, with the error of the way back")
+        self.row(self.landmarks, self.save)
+        self.table = table("Choose one to go there in the other scan", ["Name", "Place (mm)", "Score", "Way back"], 130)
+        self.rows.addWidget(self.table)
+        self.landmarks.clicked.connect(self._choose_landmarks)
+        self.save.clicked.connect(self._save_landmarks)
+        self.table.currentItemChanged.connect(lambda *_: self._go_to_landmark())
+
+    def _lay_out_mirror(self) -> None:
+        self.heading("The other side")
+        self.mirror = button("Compare with the other side", "The place under the crosshair against its mirror image")
+        self.rows.addWidget(self.mirror)
+        self.sides = note()
+        self.rows.addWidget(self.sides)
+        self.mirror.clicked.connect(self._context.told(self._mirror))
+
+    @property
+    def target(self) -> "Scan | None":
+        """The scan that is compared with."""
+        number = self.targets.currentIndex()
+        return self._targets[number] if 0 <= number < len(self._targets) else None
+
+    # What the user wants
+
+    def show_beside(self, on: bool) -> None:
+        """Open or close the second canvas."""
+        if on and self.target is not None:
+            make = partial(ScanBeside, self._context, self.target)
+            self._dock = Dock(self._context, self, "Other scan", "bottom", make, self.beside.setChecked)
+            self._dock.open(True)
+        elif self._dock is not None:
+            self._dock.open(False)
+
+    def _target_chosen(self) -> None:
+        session = self._context.session
+        if session.linked is not None:
+            self._context.told(session.link_cursor)(self.target)
+        if self._dock is not None and self._dock.widget is not None:
+            self.show_beside(False)
+            self.show_beside(True)
+        self.show_state()
+
+    def _search(self, on: bool) -> None:
+        target, session = self.target, self._context.session
+        if target is not None:
+            session.answer_in(target) if on else session.answer_own(target)
+
+    def _link(self, on: bool) -> None:
+        self._context.session.link_cursor(self.target if on else None)
+
+    def _choose_landmarks(self) -> None:
+        path = self._context.ask_open("Landmarks", _LANDMARKS)
+        if path:
+            self._context.told(self._find_landmarks)(path)
+
+    def _find_landmarks(self, path: Path) -> None:
+        from coralbay_core.across import read_landmarks
+
+        if self.target is not None:
+            self._context.session.propagate(read_landmarks(path), self.target)
+
+    def _save_landmarks(self) -> None:
+        from coralbay_core.across import write_landmarks
+
+        target = self.target
+        if target is not None and target.follow_up is not None:
+            self._context.save_as(
+                "Save what was found",
+                "found.csv",
+                _LANDMARKS,
+                lambda path: write_landmarks(path, target.follow_up_rows),
+            )
+
+    def _go_to_landmark(self) -> None:
+        number = self.table.indexOfTopLevelItem(self.table.currentItem())
+        target = self.target
+        if target is None or target.follow_up is None or number < 0:
+            return
+        match = target.follow_up.matches[number]
+        self._context.binding.go_to(match.source_mm)
+        if self._dock is not None and self._dock.widget is not None:
+            self._dock.widget.go_to(match.position_mm)
+
+    def _mirror(self, *_: Any) -> None:
+        session = self._context.session
+        if session.cursor_mm is not None:
+            session.mirror(session.cursor_mm)
+
+    # What the session says
+
+    def _removed(self, scan: "Scan") -> None:
+        if self._dock is not None and self._dock.widget is not None and self._dock.widget.scan is scan:
+            self._dock.open(False)
+        self.show_state()
+
+    def show_state(self, _: Any = None) -> None:
+        """All of it."""
+        session = self._context.session
+        before = self.target
+        self._targets = [scan for scan in session.scans if scan is not session.scan]
+        current = self._targets.index(before) if before in self._targets else (0 if self._targets else None)
+        apart = dict(zip(map(id, session.scans), names_apart(session.scans), strict=True))
+        names = [apart[id(scan)] for scan in self._targets]
+        fill(self.targets, names or ["open a second scan to compare"], current or 0)
+        target = self.target
+        ready = bool(target and target.features is not None and session.features is not None)
+        self.targets.setEnabled(target is not None)
+        self.beside.setEnabled(target is not None)
+        for widget in (self.search, self.link, self.landmarks):
+            widget.setEnabled(ready)
+        self.search.setChecked(bool(target and target.origin is session.scan))
+        self.link.setChecked(session.linked is not None and session.linked is target)
+        self.mirror.setEnabled(session.features is not None)
+        if target is not None and not ready:
+            self.match.setText("Compute features of both scans to search there.")
+        else:
+            self._matched(target)
+        self._followed(target)
+        self._mirrored(session.scan)
+
+    def _matched(self, scan: "Scan | None") -> None:
+        if scan is None or scan is not self.target:
+            self.match.setText("")
+            return
+        found = scan.matched
+        if found is None:
+            self.match.setText("")
+            return
+        sure = "confirmed" if found.confirmed else "not confirmed"
+        self.match.setText(
+            f"{place_text(found.position_mm)}, score {found.score:.2f}; the way back ends "
+            f"{found.return_mm:.0f} mm off: {sure}"
+        )
+
+    def _followed(self, scan: "Scan | None") -> None:
+        if scan is not self.target:
+            return
+        rows = scan.follow_up_rows if scan else ()
+        fill_table(self.table, [_row_cells(row) for row in rows])
+        self.table.setVisible(bool(rows))
+        self.save.setEnabled(bool(rows))
+
+    def _mirrored(self, scan: "Scan | None") -> None:
+        if scan is None or scan is not self._context.session.scan:
+            return
+        result = scan.symmetry
+        binding = self._context.binding
+        if result is None:
+            self.sides.setText("")
+            binding.drop(scan, "found")
+            binding.drop(scan, "symmetry")
+            return
+        self.sides.setText(
+            f"difference {result.difference:.2f}, more than at {result.rank:.0%} of the body; its counterpart: "
+            f"{place_text(result.counterpart_mm)}"
+        )
+        places = [result.position_mm, result.counterpart_mm]
+        binding.show(scan, found_spec(places, ["here", "other side"]))
+        heat = result.heat
+        values = heat.data[heat.inside]
+        grid = scan.overlay_grid
+        limits = (float(values.max()) - 0.3 * float(values.max() - values.min()), float(values.max()))
+        binding.show(scan, heat_spec(heat.on(grid), grid, limits, f"other side - {scan.name}", "symmetry"))
+
+
+def _row_cells(row: dict[str, Any]) -> list[str]:
+    place = place_text([row["x_mm"], row["y_mm"], row["z_mm"]])
+    back = f"{row['return_mm']:.0f} mm" + ("" if row["confirmed"] else " ?")
+    return [row["name"], place, f"{row['score']:.2f}", back]

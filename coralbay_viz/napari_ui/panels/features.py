@@ -1,0 +1,158 @@
+"""Choose a model and compute features."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QSignalBlocker
+from qtpy.QtWidgets import QLabel, QProgressBar
+
+from ... import work
+from ...jobs import Job, Progress
+from ..context import Context
+from .base import Section, button, combo, note
+
+if TYPE_CHECKING:
+    from ...state import Scan
+
+# What may follow a model's name, and how that reads.
+QUALITIES = {"Standard": "", "Compact: less disk": ":compact", "One pass: no tiles": ":whole"}
+_WEIGHTS = "Weights (*.safetensors *.pt *.pth *.pth.tar *.ckpt);;All files (*)"
+_LIGHTS = {
+    "no features": "#8a8a8a",
+    "computing": "#ffb74d",
+    "ready": "#3ddc84",
+    "other model": "#e6c229",
+    "failed": "#ff4d6d",
+}
+
+
+class FeaturePanel(Section):
+    """Whose eyes are borrowed, and how far they have looked.
+
+    Parameters
+    ----------
+    context : Context
+    """
+
+    def __init__(self, context: Context) -> None:
+        super().__init__("Features")
+        self._context = context
+        self.job: Job | None = None
+        self._lay_out()
+        session = context.session
+        context.connect(
+            (session.model_changed, self._show_model),
+            (session.scan_changed, self.show_state),
+            (session.state_changed, self._scan_changed),
+            (session.features_changed, self._scan_changed),
+            (session.outlook_changed, self._scan_changed),
+            (session.said, context.say),
+            (session.job_started, self._job_started),
+        )
+        self._show_model(session.model)
+
+    def _lay_out(self) -> None:
+        self.models = combo("The model whose eyes are borrowed", work.model_names())
+        self.browse = button("…", "Use weights from a file")
+        self.browse.setFixedWidth(30)
+        self.row(QLabel("Model"), self.models, self.browse, stretch=1)
+        self.license = note()
+        self.rows.addWidget(self.license)
+        self.quality = combo("Standard features, or in fewer numbers, or without tiles", list(QUALITIES))
+        self.row(QLabel("Quality"), self.quality, stretch=1)
+        self.compute = button("Compute features", "Once for a scan and model: they are kept on disk")
+        self.cancel = button("Cancel", "Stop; what is finished is kept, and the next start goes on from there")
+        self.row(self.compute, self.cancel)
+        self.bar = QProgressBar()
+        self.rows.addWidget(self.bar)
+        self.outlook = note()
+        self.rows.addWidget(self.outlook)
+        self.light = QLabel("●")
+        self.status = note()
+        self.row(self.light, self.status, stretch=1)
+        self.compute.clicked.connect(self._context.told(self._compute))
+        self.cancel.clicked.connect(lambda: self._context.session.cancel("features"))
+        self.models.textActivated.connect(self._choose)
+        self.quality.textActivated.connect(self._choose)
+        self.browse.clicked.connect(self._browse)
+
+    # What the user wants
+
+    def _compute(self, *_: Any) -> None:
+        """Begin where the user looks, unless something was clicked already."""
+        session = self._context.session
+        session.compute(None if session.clicks.positive else session.cursor_mm)
+
+    def _choose(self, _: str) -> None:
+        name = self.models.currentText()
+        quality = QUALITIES[self.quality.currentText()]
+        self._context.session.model = name + ("" if name in work.WITHOUT_WEIGHTS else quality)
+
+    def _browse(self) -> None:
+        path = self._context.ask_open("Weights of a model", _WEIGHTS)
+        if path:
+            self._context.session.model = str(path)
+
+    # What the session says
+
+    def _show_model(self, model: str) -> None:
+        name, mark, variant = model.rpartition(":") if model.endswith((":compact", ":whole")) else (model, "", "")
+        with QSignalBlocker(self.models), QSignalBlocker(self.quality):
+            if self.models.findText(name) < 0:
+                self.models.addItem(name)
+            self.models.setCurrentText(name)
+            self.quality.setCurrentIndex(list(QUALITIES.values()).index(mark + variant))
+        self.quality.setEnabled(name not in work.WITHOUT_WEIGHTS)
+        summary, license = work.about_model(name)
+        self.models.setToolTip("\n".join(filter(None, (summary, license))))
+        # What everybody must know stands there; the rest can be asked for.
+        self.license.setText(license)
+        self.license.setVisible("not for commercial use" in license)
+        self.show_state()
+
+    def _scan_changed(self, scan: "Scan") -> None:
+        if scan is self._context.session.scan:
+            self.show_state()
+
+    def _job_started(self, job: Job) -> None:
+        if job.lane.startswith("features"):
+            self.job = job
+            self._context.connect((job.progressed, self._progressed), (job.finished, self.show_state))
+            self.show_state()
+
+    def _progressed(self, progress: Progress) -> None:
+        self.bar.setRange(0, progress.total)
+        self.bar.setValue(progress.done)
+        self._show_status("computing", str(progress))
+
+    def show_state(self, _: Any = None) -> None:
+        """What there is, or how far it is."""
+        session = self._context.session
+        scan = session.scan
+        state = "no features" if scan is None else session.state_of(scan)
+        busy = state == "computing"
+        for widget, shown in ((self.bar, busy), (self.cancel, busy), (self.compute, not busy)):
+            widget.setVisible(shown)
+        self.compute.setEnabled(scan is not None)
+        self.compute.setText("Go on computing" if state == "failed" else "Compute features")
+        self.outlook.setText(str(scan.outlook) if scan is not None and scan.outlook is not None else "")
+        self.outlook.setVisible(bool(self.outlook.text()))
+        if busy:
+            # The session says that it computes before it says with which job.
+            self._progressed(self.job.progress if self.job is not None and self.job.running else Progress())
+        else:
+            self._show_status(state, "" if scan is None else _in_words(state, scan))
+
+    def _show_status(self, state: str, text: str) -> None:
+        self.light.setStyleSheet(f"color: {_LIGHTS[state]}")
+        self.light.setToolTip(f"{state}; device: {self._context.session.device}")
+        self.status.setText(text)
+
+
+def _in_words(state: str, scan: "Scan") -> str:
+    if state == "failed":
+        return "failed: see the notification"
+    if state == "no features":
+        return "no features yet"
+    name = Path(scan.model).name
+    return f"Ready: {name}" + (" (another model is chosen)" if state == "other model" else "")

@@ -1,0 +1,112 @@
+"""Many scans: where in a library does it look like what was clicked?"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import QSize
+from qtpy.QtGui import QIcon, QImage, QPixmap
+
+from ..context import Context
+from .base import Section, button, fill_table, note, place_text, table
+
+if TYPE_CHECKING:
+    from ...searching import Found
+    from ...state import Scan
+
+_PICTURE = 56
+
+
+class LibraryPanel(Section):
+    """A folder with the features of many scans.
+
+    Parameters
+    ----------
+    context : Context
+    """
+
+    def __init__(self, context: Context) -> None:
+        super().__init__()
+        self._context = context
+        self._wanted: tuple[str, Any] | None = None
+        self.open = button("Open library…", "A folder; an empty one becomes a library when a scan is added")
+        self.add = button("Add this scan", "Its features, in few numbers, become part of the library")
+        self.row(self.open, self.add)
+        self.about = note("Search many scans for what is clicked in one.")
+        self.rows.addWidget(self.about)
+        self.search = button("Search for what is clicked", "The clicks, and queries in use")
+        self.rows.addWidget(self.search)
+        self.found = table("Choose one to open that scan there", ["", "Scan", "Score", "Place (mm)"], 380)
+        self.found.setIconSize(QSize(_PICTURE, _PICTURE))
+        self.rows.addWidget(self.found)
+        self.open.clicked.connect(self._choose)
+        self.add.clicked.connect(context.told(lambda *_: context.session.add_to_library()))
+        self.search.clicked.connect(context.told(self._search))
+        self.found.itemActivated.connect(lambda *_: context.told(self._go)())
+        self.found.itemClicked.connect(lambda *_: context.told(self._go)())
+        session = context.session
+        context.connect(
+            (session.library_changed, self._show_library),
+            (session.found_changed, self._show_found),
+            (session.scan_changed, self._show_library),
+            (session.clicks_changed, self._show_library),
+            (session.scan_added, self._arrived),
+        )
+        self._show_library()
+        self._show_found()
+
+    def _choose(self) -> None:
+        folder = self._context.ask_folder("Open a library, or choose an empty folder")
+        if folder:
+            self._context.told(self._context.session.open_library)(folder)
+
+    def _search(self, *_: Any) -> None:
+        self._context.session.search_library()
+        self.about.setText("Searching…")
+
+    def _go(self) -> None:
+        """Go to a place that was found, opening its scan unless it is open."""
+        session = self._context.session
+        number = self.found.indexOfTopLevelItem(self.found.currentItem())
+        if not 0 <= number < len(session.found):
+            return
+        hit = session.found[number]
+        for scan in session.scans:
+            if scan.volume.path is not None and str(Path(scan.volume.path).resolve()) == str(Path(hit.path).resolve()):
+                session.activate(scan)
+                self._context.binding.go_to(hit.position_mm)
+                return
+        self._wanted = hit.path, hit.position_mm
+        session.open(hit.path, hit.series)
+
+    def _arrived(self, scan: "Scan") -> None:
+        if self._wanted is not None and str(scan.volume.path) == str(self._wanted[0]):
+            self._context.binding.go_to(self._wanted[1])
+            self._wanted = None
+
+    def _show_library(self, _: Any = None) -> None:
+        session = self._context.session
+        library, scan = session.library, session.scan
+        self.add.setEnabled(library is not None and scan is not None)
+        self.search.setEnabled(library is not None and scan is not None and bool(session.clicks or scan.used))
+        if library is not None:
+            count = len(library.manifest.scans) if library.exists else 0
+            self.about.setText(f"{library.folder.name}: {count} scan{'s' if count != 1 else ''}")
+
+    def _show_found(self) -> None:
+        found = self._context.session.found
+        rows = [["", hit.name, f"{hit.score:.2f}", place_text(hit.position_mm)] for hit in found]
+        fill_table(self.found, rows)
+        for number, hit in enumerate(found):
+            if hit.thumbnail is not None:
+                self.found.topLevelItem(number).setIcon(0, _icon(hit))
+        self.found.resizeColumnToContents(0)
+        self.found.setVisible(bool(rows))
+        self._show_library()
+
+
+def _icon(hit: "Found") -> QIcon:
+    pixels = np.ascontiguousarray(hit.thumbnail)
+    height, width = pixels.shape
+    image = QImage(pixels.data, width, height, width, QImage.Format.Format_Grayscale8).copy()
+    return QIcon(QPixmap.fromImage(image))

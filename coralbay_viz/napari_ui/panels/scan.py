@@ -1,0 +1,177 @@
+"""Open scans and sessions, and choose how to look at them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtWidgets import QButtonGroup, QInputDialog, QLabel
+
+from ... import colors
+from ...session_file import SUFFIX
+from ...state import names_apart
+from .. import views
+from ..context import Context
+from .base import Section, button, combo, fill, menu_button, note
+
+if TYPE_CHECKING:
+    from coralbay_core.volume import Volume
+
+    from ...state import Scan
+
+_EMPTY = "Drop a NIfTI file or a DICOM folder on the window, or open one here."
+_SCANS = "CT scans (*.nii *.nii.gz *.nrrd *.nhdr *.mha *.mhd *.dcm);;All files (*)"
+_SESSIONS = f"CoralBay sessions (*{SUFFIX})"
+_CUSTOM = "Custom"
+
+
+class ScanPanel(Section):
+    """The scans that are open.
+
+    Parameters
+    ----------
+    context : Context
+    """
+
+    def __init__(self, context: Context) -> None:
+        super().__init__("Scan")
+        self._context = context
+        self.open_file = button("Open file…", "NIfTI, NRRD, MetaImage, or one file of a DICOM series")
+        self.open_folder = button("Open folder…", "A folder that holds a DICOM series")
+        told = context.told
+        self.session_menu = menu_button(
+            "Session",
+            "Everything that was opened, clicked, painted and set, as one file",
+            [
+                ("Save session…", self._save_session),
+                ("Open session…", self._open_session),
+                ("Recover a lost session…", self._recover),
+            ],
+        )
+        self.row(self.open_file, self.open_folder, self.session_menu)
+        self.scans = combo("The scan that everything below is about")
+        self.rows.addWidget(self.scans)
+        self.about = note(_EMPTY)
+        self.rows.addWidget(self.about)
+        self._lay_out_views()
+        self._lay_out_window()
+        self.open_file.clicked.connect(self._choose_file)
+        self.open_folder.clicked.connect(self._choose_folder)
+        self.scans.activated.connect(lambda number: context.session.activate(context.session.scans[number]))
+        context.connect(
+            (context.session.scan_changed, self.show_scan),
+            (context.session.scan_added, self.show_scan),
+            (context.session.scan_removed, self.show_scan),
+            (context.viewer.dims.events.ndisplay, self.show_view),
+            (context.viewer.dims.events.order, self.show_view),
+            (context.binding.window_changed, self.show_window),
+            (context.tools.mode_changed, lambda mode: self.drag.setChecked(mode == "window")),
+            (context.tools.dragged, told(self._drag_window)),
+        )
+        self.show_scan()
+
+    def _lay_out_views(self) -> None:
+        self.views = QButtonGroup(self)
+        buttons = [button(name, f"{name} view, patient's left on the right", checkable=True) for name in views.VIEWS]
+        for number, made in enumerate(buttons):
+            self.views.addButton(made, number)
+        self.orthogonal = button("All", "The two other planes beside this one, with a crosshair", checkable=True)
+        self.row(*buttons, self.orthogonal)
+        self.views.idClicked.connect(lambda number: views.show_view(self._context.viewer, views.VIEWS[number]))
+
+    def _lay_out_window(self) -> None:
+        self.windows = combo("Gray scale of the scan in slices", list(colors.WINDOWS))
+        self.windows.setCurrentText(colors.DEFAULT_WINDOW)
+        self.drag = button("Drag", "Set level (up, down) and width (left, right) with the mouse", checkable=True)
+        self.row(QLabel("Window"), self.windows, self.drag, stretch=1)
+        self.windows.textActivated.connect(self._choose_window)
+        self.drag.clicked.connect(lambda on: setattr(self._context.tools, "mode", "window" if on else "look"))
+
+    # What the user wants
+
+    def _choose_file(self) -> None:
+        path = self._context.ask_open("Open a scan", _SCANS)
+        if path:
+            self.open(path)
+
+    def _choose_folder(self) -> None:
+        path = self._context.ask_folder("Open a DICOM folder")
+        if path:
+            self.open(path)
+
+    def open(self, path: str | Path) -> None:
+        """Open a scan as if the user had chosen it; asks which series where a folder holds several."""
+        self._context.told(self._open)(Path(path))
+
+    def _open(self, path: Path) -> None:
+        if path.is_dir():
+            from ..series import choose
+
+            series, go = choose(path, self)
+            if go:
+                self._context.session.open(path, series)
+        else:
+            self._context.session.open(path)
+
+    def _choose_window(self, name: str) -> None:
+        if name in colors.WINDOWS:
+            self._context.binding.set_window(colors.WINDOWS[name].limits_hu)
+
+    def _drag_window(self, level: float, width: float) -> None:
+        limits = self._context.binding.window
+        if limits is not None:
+            self._context.binding.set_window(colors.dragged(limits, level, width))
+
+    def _save_session(self) -> None:
+        name = self._context.session.scan.name if self._context.session.scan else "session"
+        self._context.save_as("Save the session", name + SUFFIX, _SESSIONS, self._context.session.save)
+
+    def _open_session(self) -> None:
+        path = self._context.ask_open("Open a session", _SESSIONS)
+        if path:
+            self._context.told(self._context.session.load)(path)
+
+    def _recover(self) -> None:
+        """Offer what a crash has left."""
+        lost = self._context.session.lost()
+        if not lost:
+            self._context.say("No session was lost.")
+            return
+        names = [f"{entry.saved.astimezone():%Y-%m-%d %H:%M}: {', '.join(entry.scans)}" for entry in lost]
+        name, go = QInputDialog.getItem(self, "Recover", "Sessions that were not closed:", names, 0, False)
+        if go:
+            self._context.told(self._context.session.recover)(lost[names.index(name)])
+
+    # What the session says
+
+    def show_scan(self, scan: "Scan | None" = None) -> None:
+        """List what is open."""
+        session = self._context.session
+        current = session.scans.index(session.scan) if session.scan in session.scans else None
+        fill(self.scans, names_apart(session.scans), current)
+        self.scans.setVisible(len(session.scans) > 1)
+        self.about.setText(_EMPTY if session.volume is None else _described(session.volume))
+        self.show_view()
+        self.show_window(self._context.binding.window)
+
+    def show_view(self, event: Any = None) -> None:
+        """Mark the view that is shown; none for an order of dimensions that is no view."""
+        shown = views.current_view(self._context.viewer)
+        self.views.setExclusive(False)
+        for number, name in enumerate(views.VIEWS):
+            self.views.button(number).setChecked(name == shown)
+        self.views.setExclusive(True)
+
+    def show_window(self, limits: Sequence[float] | None) -> None:
+        """Name the gray scale, or say what it is."""
+        if limits is None:
+            return
+        name = colors.window_name(tuple(limits))
+        custom = f"{_CUSTOM}: level {sum(limits) / 2:.0f}, width {limits[1] - limits[0]:.0f}"
+        names = [*colors.WINDOWS, *([] if name else [custom])]
+        fill(self.windows, names, names.index(name or custom))
+
+
+def _described(volume: "Volume") -> str:
+    size = " × ".join(str(n) for n in reversed(volume.shape))
+    spacing = " × ".join(f"{mm:.3g}" for mm in reversed(volume.grid.spacing_mm))
+    return "\n".join([volume.name, f"{size} voxels of {spacing} mm", *volume.notes])

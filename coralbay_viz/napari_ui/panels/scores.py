@@ -1,0 +1,78 @@
+"""How sure the segmentation is: a map of the probability of a class, or of the margin."""
+
+from typing import Any
+
+from qtpy.QtWidgets import QLabel
+
+from ... import layers
+from ..context import Context
+from .base import Section, combo, fill
+
+_NOTHING, _CHOSEN, _MARGIN = "nothing", "probability of each result", "margin: how clear the choice was"
+
+
+class ScoreMaps(Section):
+    """One map at a time: two would say nothing on top of each other.
+
+    Parameters
+    ----------
+    context : Context
+    """
+
+    def __init__(self, context: Context) -> None:
+        super().__init__()
+        self._context = context
+        self._classes: list[int] = []
+        self._wanted: int | str = _NOTHING
+        self.maps = combo("How sure the segmentation is, as a map")
+        self.row(QLabel("Map of"), self.maps, stretch=1)
+        self.rows.setContentsMargins(0, 0, 0, 0)
+        self.maps.activated.connect(lambda number: self._choose(number))
+        session = context.session
+        context.connect(
+            (session.scores_changed, self._show),
+            (session.segmentation_changed, self.show_state),
+            (session.scan_changed, self.show_state),
+        )
+        self.show_state()
+
+    def _choices(self) -> list[int | str]:
+        return [_NOTHING, _CHOSEN, _MARGIN, *self._classes]
+
+    def _choose(self, number: int) -> None:
+        self._wanted = self._choices()[number]
+        session = self._context.session
+        if self._wanted == _NOTHING:
+            self._context.told(session.hide_scores)()
+        else:
+            self._context.told(session.show_scores)(self._wanted if isinstance(self._wanted, int) else None)
+
+    def _show(self, scan: Any) -> None:
+        found, binding = scan.probing.scores, self._context.binding
+        if found is None:
+            binding.drop(scan, "scores")
+            self.show_state()
+            return
+        names = {} if scan.segmentation is None else scan.segmentation.names
+        if self._wanted == _MARGIN:
+            data, name = found.margin, "margin"
+        else:
+            data = found.probability
+            what = "" if found.value is None else f" of {names.get(found.value, f'label {found.value}')}"
+            name = "probability" + what
+        layer = binding.show(scan, layers.scores_spec(data, found.grid, name))
+        layer.name = name
+
+    def show_state(self, _: Any = None) -> None:
+        """The classes that there are."""
+        scan = self._context.session.scan
+        probe = scan.probe if scan else None
+        self._classes = list(probe.values) if probe else []
+        if scan is None or scan.probing.scores is None:
+            self._wanted = _NOTHING
+        names = {} if probe is None else probe.names
+        texts = [f"probability: {names.get(value, f'label {value}')}" for value in self._classes]
+        choices = self._choices()
+        current = choices.index(self._wanted) if self._wanted in choices else 0
+        fill(self.maps, [_NOTHING, _CHOSEN, _MARGIN, *texts], current)
+        self.maps.setEnabled(probe is not None)

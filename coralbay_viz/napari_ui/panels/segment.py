@@ -1,0 +1,239 @@
+"""From a few strokes to a segmentation."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from qtpy.QtCore import QSignalBlocker
+from qtpy.QtWidgets import QCheckBox, QInputDialog, QLabel
+
+from ..context import NIFTI, Context
+from .base import Section, button, combo, menu_button, note, when_clicked
+from .classes import ClassTable
+from .scores import ScoreMaps
+from .statistics import Statistics
+from .suggestions import Suggestions
+
+_PROBES = "Probes (*.safetensors)"
+_DICOM = "DICOM (*.dcm)"
+# The default first; the names are those of `coralbay_core.probe.KINDS`, which takes long to import.
+KINDS = {
+    "Mixture discriminants": "discriminant",
+    "Nearest mean": "prototype",
+    "Ridge regression": "ridge",
+    "Logistic regression": "logistic",
+    "Nearest strokes": "knn",
+    "Small network": "mlp",
+}
+
+
+class SegmentPanel(Section):
+    """Strokes, the probe that learns from them, and what becomes of it.
+
+    Parameters
+    ----------
+    context : Context
+    """
+
+    def __init__(self, context: Context) -> None:
+        super().__init__()
+        self._context = context
+        self._lay_out_strokes()
+        self._lay_out_probe()
+        self._lay_out_results()
+        session = context.session
+        context.connect(
+            (context.painting.changed, self.show_state),
+            (session.scan_changed, self.show_state),
+            (session.features_changed, self.show_state),
+            (session.segmentation_changed, self._job_ended),
+            (session.segmentation_changed, self.show_state),
+            (session.protection_changed, self.show_state),
+            (session.scan_added, self.show_state),
+            (session.scan_removed, self.show_state),
+            (context.viewer.layers.events.removed, self.show_state),
+        )
+        self.show_state()
+
+    def _lay_out_strokes(self) -> None:
+        told, painting = self._context.told, self._context.painting
+        self.strokes = button("Paint", "Paint a few voxels of each class on a label layer, background too")
+        self.segment = button("Segment", "Spread the strokes over the whole scan")
+        self.live = QCheckBox("Live")
+        self.live.setToolTip("Segment anew whenever a stroke ends")
+        self.row(self.strokes, self.segment, self.live, stretch=1)
+        self.classes = ClassTable(self._context)
+        self.rows.addWidget(self.classes)
+        self.undo = button("Undo", "Take the last change of the strokes back")
+        self.redo = button("Redo", "Bring back what was undone")
+        self.clear = button("Clear", "Take all strokes away and keep the classes")
+        self.row(self.undo, self.redo, self.clear)
+        self.strokes.clicked.connect(told(self._paint))
+        self.segment.clicked.connect(told(lambda *_: painting.segment()))
+        when_clicked(self.live, self._want_live)
+        self.undo.clicked.connect(told(lambda *_: painting.undo()))
+        self.redo.clicked.connect(told(lambda *_: painting.redo()))
+        self.clear.clicked.connect(told(lambda *_: painting.clear()))
+
+    def _lay_out_probe(self) -> None:
+        session = self._context.session
+        self.kinds = combo("What learns from the strokes", list(KINDS))
+        self.row(QLabel("Probe"), self.kinds, stretch=1)
+        self.refine = QCheckBox("Refine borders")
+        self.refine.setToolTip("Draw borders between classes where HU change; takes seconds")
+        self.all_scans = QCheckBox("Learn from all scans")
+        self.all_scans.setToolTip("The strokes of all open scans count; equal values mean equal classes")
+        self.row(self.refine, self.all_scans)
+        self.kinds.activated.connect(lambda _: self._choose_kind())
+        when_clicked(self.refine, lambda on: self._set("refine", on))
+        when_clicked(self.all_scans, lambda on: self._set("train_on_all", on))
+        self.suggestions = Suggestions(self._context)
+        self.rows.addWidget(self.suggestions)
+        self.saying = note()
+        self.rows.addWidget(self.saying)
+        self._context.connect((session.job_started, self._job_started), (session.failed, self._job_ended))
+
+    def _lay_out_results(self) -> None:
+        self.maps = ScoreMaps(self._context)
+        self.statistics = Statistics(self._context)
+        for part in (self.maps, self.statistics):
+            self.rows.addWidget(part)
+        self.save = button("Save segmentation…", "NIfTI on the grid of the scan's file, with the painted values")
+        self.export = menu_button(
+            "Export",
+            "Write the segmentation for other programs, and the probe for other scans",
+            [
+                ("Segmentation as NIfTI…", self._save),
+                ("Segmentation as DICOM-SEG…", partial(self._export_dicom, "seg")),
+                ("Outlines as RTSTRUCT…", partial(self._export_dicom, "rtstruct")),
+                ("Probability as NIfTI…", self._save_probability),
+                ("Probe…", self._save_probe),
+            ],
+        )
+        self.probe = menu_button(
+            "Probe",
+            "Use what was learned elsewhere",
+            [
+                ("Load a probe…", self._load_probe),
+                ("Apply to the other scans", self._context.told(lambda *_: self._apply())),
+            ],
+        )
+        self.row(self.save, self.export, self.probe)
+        self.rows.addStretch(1)
+        self.save.clicked.connect(lambda *_: self._save())
+
+    # What the user wants
+
+    def next_suggestion(self) -> None:
+        """Go to where the next stroke helps most."""
+        self.suggestions.go_on()
+
+    def skip_suggestion(self) -> None:
+        """Turn down the suggestion that is looked at."""
+        self.suggestions.turn_down()
+
+    def _paint(self, *_: Any) -> None:
+        self._context.tools.mode = "look"  # a stroke is no click
+        painting = self._context.painting
+        values = [known.value for known in painting.classes()]
+        chosen = painting.selected
+        painting.select(chosen if chosen in values else min(values, default=1))
+
+    def _want_live(self, on: bool) -> None:
+        painting = self._context.painting
+        painting.live = on
+        if on and sum(bool(known.voxels) for known in painting.classes()) > 1:
+            self._context.told(painting.segment)()
+
+    def _choose_kind(self) -> None:
+        self._set("kind", KINDS[self.kinds.currentText()])
+
+    def _set(self, name: str, value: Any) -> None:
+        """Change a setting of the session; what is shown follows where there is something to show."""
+        session = self._context.session
+        setattr(session, name, value)
+        scan = session.scan
+        if scan is not None and scan.segmentation is not None and scan.probing.strokes.now:
+            self._context.told(self._context.painting.segment)()
+
+    def _save(self) -> None:
+        self._context.save_as("Save the segmentation", "seg.nii.gz", NIFTI, self._context.session.save_segmentation)
+
+    def _export_dicom(self, kind: Literal["seg", "rtstruct"]) -> None:
+        session = self._context.session
+        scan = session.scan
+        path = scan.volume.path if scan else None
+        folder = None
+        if path is None or not (path.is_dir() or path.suffix.lower() == ".dcm"):
+            # The scan is no DICOM: which series do the labels belong to?
+            folder = self._context.ask_folder("The DICOM series on whose grid the scan lies")
+            if folder is None:
+                return
+        self._context.save_as(
+            "Export the segmentation",
+            f"{kind}.dcm",
+            _DICOM,
+            lambda chosen: session.export_dicom(chosen, folder, "segmentation", kind),
+        )
+
+    def _save_probability(self) -> None:
+        session = self._context.session
+        probe = session.scan.probe if session.scan else None
+        if probe is None:
+            self._context.say("There is no probe yet: paint strokes and segment first.")
+            return
+        names = {probe.names.get(value, f"label {value}"): value for value in probe.values}
+        name, go = QInputDialog.getItem(self, "Save a probability", "Class:", list(names), 0, False)
+        if go:
+            self._context.save_as(
+                "Save the probability",
+                "probability.nii.gz",
+                NIFTI,
+                lambda path: session.save_probability(path, names[name]),
+            )
+
+    def _save_probe(self) -> None:
+        self._context.save_as("Save the probe", "probe.safetensors", _PROBES, self._context.session.save_probe)
+
+    def _load_probe(self) -> None:
+        path: Path | None = self._context.ask_open("Load a probe", f"{_PROBES};;All files (*)")
+        if path:
+            self._context.told(self._context.session.load_probe)(path)
+
+    def _apply(self) -> None:
+        if not self._context.session.apply_probe():
+            self._context.say("No other open scan has features of this model.")
+
+    # What the session says
+
+    def _job_started(self, job: Any) -> None:
+        if job.lane.startswith("segmentation"):
+            self.saying.setText("Segmenting …")
+
+    def _job_ended(self, _: Any = None) -> None:
+        self.saying.setText("")
+
+    def show_state(self, _: Any = None) -> None:
+        """All of it."""
+        session, painting = self._context.session, self._context.painting
+        scan, features = session.scan, session.features is not None
+        self.classes.show_state()
+        strokes = scan.probing.strokes if scan else None
+        painted = bool(strokes and strokes.now)
+        for made in (self.strokes, self.classes.add, self.live):
+            made.setEnabled(features)
+        self.segment.setEnabled(features and (painted or self._context.binding.layer("strokes") is not None))
+        self.undo.setEnabled(bool(strokes and strokes.can_undo))
+        self.redo.setEnabled(bool(strokes and strokes.can_redo))
+        self.clear.setEnabled(painted)
+        segmented = session.segmentation is not None
+        self.save.setEnabled(segmented)
+        self.export.setEnabled(segmented)
+        self.probe.setEnabled(features)
+        with QSignalBlocker(self.kinds), QSignalBlocker(self.live):
+            kinds = list(KINDS.values())
+            self.kinds.setCurrentIndex(kinds.index(session.kind) if session.kind in kinds else 0)
+            self.live.setChecked(painting.live)
+        self.refine.setChecked(session.refine)
+        self.all_scans.setChecked(session.train_on_all)
+        self.all_scans.setVisible(len(session.scans) > 1)

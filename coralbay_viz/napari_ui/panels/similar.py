@@ -1,0 +1,224 @@
+"""Click, and see where else it looks like that."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import QSignalBlocker, Qt
+from qtpy.QtWidgets import QCheckBox, QInputDialog, QLabel, QSlider
+
+from ... import rays
+from ...colors import NEGATIVE, POSITIVE
+from ..context import NIFTI, Context
+from .base import Fold, Section, button, fill_table, menu_button, note, place_text, table
+from .mixer import Mixer
+from .windows import WindowsPanel
+
+if TYPE_CHECKING:
+    from coralbay_core.similarity import Region
+
+    from ...state import Scan
+
+_STRICTEST_SHARE = 1e-3
+
+
+class SimilarPanel(Section):
+    """Clicks, their threshold, and the best regions.
+
+    Parameters
+    ----------
+    context : Context
+    """
+
+    def __init__(self, context: Context) -> None:
+        super().__init__()
+        self._context = context
+        self._lay_out()
+        session = context.session
+        context.connect(
+            (context.tools.mode_changed, self._show_mode),
+            (context.tools.picked, context.told(self._picked)),
+            (context.tools.looked, context.told(self._looked)),
+            (session.scan_changed, self.show_state),
+            (session.features_changed, self.show_state),
+            (session.clicks_changed, self.show_state),
+            (session.heat_changed, self.show_state),
+            (session.queries_changed, self.show_state),
+            (session.share_changed, self._show_share),
+            (context.tools.hovered, self._hovered),
+        )
+        self.show_state()
+
+    def _lay_out(self) -> None:
+        self.pick = button("Pick", "Click: where else does it look like this? In 3-D, too", checkable=True)
+        self.undo = button("Undo", "Take the last click back")
+        self.redo = button("Redo", "Bring back what was undone")
+        self.clear = button("Clear", "Take all clicks away")
+        self.row(self.pick, self.undo, self.redo, self.clear)
+        self.hint = note()
+        self.rows.addWidget(self.hint)
+        self.slider = QSlider(Qt.Orientation.Horizontal)
+        self.slider.setRange(0, 1000)
+        self.slider.setToolTip("Threshold of the heat map: to the right, only the most similar places stay")
+        self.threshold = note()
+        self.row(QLabel("Threshold"), self.slider)
+        self.rows.addWidget(self.threshold)
+        self.hover = QCheckBox("Preview under the cursor")
+        self.hover.setToolTip("Roughly what a click here would light up, while picking")
+        self.rows.addWidget(self.hover)
+        self.mixer = Mixer(self._context)
+        self.rows.addWidget(Fold("Scales", "How much detail counts against surroundings", self.mixer))
+        self.regions = table("Most similar regions: choose one to go there", ["", "Score", "Size", "Place (mm)"], 150)
+        self.rows.addWidget(self.regions)
+        self.save = button("Save heat map…", "NIfTI on the grid of the scan's file")
+        self.queries = menu_button(
+            "Queries",
+            "Keep these clicks as a query for other scans, and use queries that were kept",
+            [
+                ("Keep clicks as a query…", self._keep_query),
+                ("Save a query…", self._save_query),
+                ("Open a query…", self._open_query),
+                ("Use queries…", self._use_queries),
+            ],
+        )
+        self.row(self.save, self.queries)
+        self.windows = WindowsPanel(self._context)
+        self.rows.addWidget(Fold("Windows", "Does the answer depend on the CT window?", self.windows))
+        self._connect()
+
+    def _connect(self) -> None:
+        told = self._context.told
+        self.pick.clicked.connect(lambda on: setattr(self._context.tools, "mode", "pick" if on else "look"))
+        self.undo.clicked.connect(told(lambda *_: self._context.session.undo()))
+        self.redo.clicked.connect(told(lambda *_: self._context.session.redo()))
+        self.clear.clicked.connect(told(lambda *_: self._context.session.clear_clicks()))
+        self.slider.valueChanged.connect(lambda value: setattr(self._context.session, "share", share_at(value)))
+        self.regions.currentItemChanged.connect(lambda *_: self._go_to_region())
+        self.save.clicked.connect(self._save_heat)
+
+    # What the user wants
+
+    def _picked(self, position_mm: Any, negative: bool) -> None:
+        self._context.session.click(position_mm, negative)
+        # One colored layer at a time: a heat map over PCA colors says nothing.
+        self._context.binding.set_visible("pca", False)
+
+    def _looked(self, origin_mm: Any, direction: Any, negative: bool) -> None:
+        place = rays.place_on_ray(self._context.session, origin_mm, direction)
+        if place is None:
+            self._context.say("Nothing of the body lies under this click.")
+        else:
+            self._picked(place, negative)
+
+    def _hovered(self, position_mm: Any) -> None:
+        session = self._context.session
+        if session.scan is not None and (session.features is not None or session.scan.preview is not None):
+            session.hover(position_mm if self.hover.isChecked() and self._context.tools.mode == "pick" else None)
+
+    def _go_to_region(self) -> None:
+        number = self.regions.indexOfTopLevelItem(self.regions.currentItem())
+        heat = self._context.session.heat
+        if heat is not None and 0 <= number < len(heat.regions):
+            self._context.session.mark(number)
+            self._context.binding.go_to(heat.regions[number].position_mm)
+
+    def next_region(self) -> None:
+        """Choose the region after the one that is chosen, and after the last the first."""
+        count = self.regions.topLevelItemCount()
+        if count:
+            now = self.regions.indexOfTopLevelItem(self.regions.currentItem())
+            self.regions.setCurrentItem(self.regions.topLevelItem((now + 1) % count))
+
+    def _save_heat(self) -> None:
+        self._context.save_as("Save the heat map", "heat.nii.gz", NIFTI, self._context.session.save_heat)
+
+    def _keep_query(self) -> None:
+        name, go = QInputDialog.getText(self, "Keep a query", "Name:")
+        if go and name:
+            self._context.told(self._context.session.keep_query)(name)
+
+    def _choose_query(self, title: str) -> str | None:
+        names = list(self._context.session.queries)
+        if not names:
+            self._context.say("No query is kept yet: click, then keep the clicks as a query.")
+            return None
+        name, go = QInputDialog.getItem(self, title, "Query:", names, 0, False)
+        return name if go else None
+
+    def _save_query(self) -> None:
+        name = self._choose_query("Save a query")
+        if name:
+            session = self._context.session
+            self._context.save_as(
+                "Save the query", f"{name}.query", "Queries (*.query)", lambda path: session.save_query(name, path)
+            )
+
+    def _open_query(self) -> None:
+        path = self._context.ask_open("Open a query", "Queries (*.query);;All files (*)")
+        if path:
+            self._context.told(self._open_and_use)(path)
+
+    def _open_and_use(self, path: Any) -> None:
+        session = self._context.session
+        query = session.open_query(path)
+        session.use_queries(*{*(q.name for q in session.scan.used), query.name} if session.scan else ())
+
+    def _use_queries(self) -> None:
+        name = self._choose_query("Use a query")
+        if name:
+            self._context.told(self._context.session.use_queries)(name)
+
+    # What the session says
+
+    def _show_mode(self, mode: str) -> None:
+        self.pick.setChecked(mode == "pick")
+
+    def show_state(self, scan: "Scan | None" = None) -> None:
+        """All of it."""
+        session = self._context.session
+        scan, heat = session.scan, session.heat
+        self.undo.setEnabled(bool(scan and scan.clicks.can_undo))
+        self.redo.setEnabled(bool(scan and scan.clicks.can_redo))
+        self.clear.setEnabled(bool(session.clicks))
+        self.hint.setText(self._described())
+        regions = heat.regions if heat else ()
+        fill_table(self.regions, [region_cells(number, region) for number, region in enumerate(regions, 1)])
+        self.regions.setVisible(bool(regions))
+        self.save.setEnabled(bool(regions))
+        if heat is not None and heat.partial:
+            self.hint.setText(self.hint.text() + "<br>Answered from the first features; the rest is on its way.")
+        self._show_share(session.share)
+
+    def _described(self) -> str:
+        session = self._context.session
+        clicks, used = session.clicks, session.scan.used if session.scan else ()
+        if not clicks and not used:
+            return "Click = like this, Shift-click = unlike this."
+        text = (
+            f'<span style="color:{POSITIVE}">●</span> {len(clicks.positive)} like this &nbsp; '
+            f'<span style="color:{NEGATIVE}">●</span> {len(clicks.negative)} unlike'
+        )
+        text += f"<br>with {', '.join(query.name for query in used)}" if used else ""
+        return text + ("" if session.features is not None else "<br>Compute features to see similar places.")
+
+    def _show_share(self, share: float) -> None:
+        with QSignalBlocker(self.slider):
+            self.slider.setValue(slider_value(share))
+        score = self._context.session.threshold
+        text = f"best {share:.1%} of the body" if share < 0.1 else f"best {share:.0%} of the body"
+        self.threshold.setText(text + ("" if score is None else f", score ≥ {score:.3f}"))
+
+
+def share_at(value: int) -> float:
+    """Slider position to share of the body, evenly spaced in orders of magnitude."""
+    return float(_STRICTEST_SHARE ** (value / 1000))
+
+
+def slider_value(share: float) -> int:
+    """The way back."""
+    return round(1000 * np.log(max(share, _STRICTEST_SHARE)) / np.log(_STRICTEST_SHARE))
+
+
+def region_cells(number: int, region: "Region") -> list[str]:
+    """A region in the words of the table."""
+    size = f"{region.size_ml:.0f} ml" if region.size_ml >= 10 else f"{region.size_ml:.1f} ml"
+    return [str(number), f"{region.score:.2f}", size, place_text(region.position_mm)]

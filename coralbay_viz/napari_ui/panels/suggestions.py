@@ -1,0 +1,91 @@
+"""Where the next stroke helps most."""
+
+from typing import TYPE_CHECKING, Any
+
+from ..context import Context
+from .base import Section, button, note
+
+if TYPE_CHECKING:
+    from coralbay_core.probe import Suggestion
+
+    from ...state import Scan
+
+COUNT = 5
+
+
+class Suggestions(Section):
+    """Goes from one suggestion to the next; asks for new ones where there are none.
+
+    Parameters
+    ----------
+    context : Context
+    """
+
+    def __init__(self, context: Context) -> None:
+        super().__init__()
+        self._context = context
+        self._number: int | None = None  # of the one that is looked at
+        self.next = button("Next suggestion", "Go to where the next stroke helps most")
+        self.skip = button("Skip", "Turn this one down and look for others")
+        self.row(self.next, self.skip, stretch=0)
+        self.about = note()
+        self.rows.addWidget(self.about)
+        self.rows.setContentsMargins(0, 0, 0, 0)
+        self.next.clicked.connect(lambda *_: self.go_on())
+        self.skip.clicked.connect(lambda *_: self.turn_down())
+        session = context.session
+        context.connect(
+            (session.suggestions_changed, self._arrived),
+            (session.segmentation_changed, self._forget),
+            (session.scan_changed, self._forget),
+        )
+        self._forget()
+
+    # What the user wants
+
+    def go_on(self) -> None:
+        """Go to the next suggestion."""
+        found = self._found()
+        if not found:
+            self._context.told(self._context.session.suggest)(COUNT)
+        else:
+            self._look_at(0 if self._number is None else (self._number + 1) % len(found))
+
+    def turn_down(self) -> None:
+        """Skip the suggestion that is looked at."""
+        if self._found():
+            self._context.told(self._context.session.skip)(self._number or 0)
+        else:
+            self._context.say("There is no suggestion to skip: ask for the next one first.")
+
+    # What the session says
+
+    def _found(self) -> "tuple[Suggestion, ...]":
+        scan = self._context.session.scan
+        return scan.probing.suggestions if scan else ()
+
+    def _arrived(self, scan: "Scan") -> None:
+        if scan is not self._context.session.scan:
+            return
+        if self._found():
+            self._look_at(0)
+        else:
+            self._number = None
+            self.about.setText("No place is left that is worth a stroke.")
+            self.skip.setEnabled(False)
+
+    def _forget(self, _: Any = None) -> None:
+        scan = self._context.session.scan
+        self._number = None
+        self.next.setEnabled(bool(scan and scan.probe and scan.features))
+        self.skip.setEnabled(bool(self._found()))
+        self.about.setText("")
+
+    def _look_at(self, number: int) -> None:
+        found = self._found()
+        self._number = number
+        self.skip.setEnabled(True)
+        self._context.binding.go_to(found[number].position_mm)
+        names = self._context.painting.names()
+        either = " or ".join(names.get(value, f"label {value}") for value in found[number].candidates)
+        self.about.setText(f"{number + 1} of {len(found)}: {either}? Doubt {found[number].doubt:.0%}")

@@ -1,0 +1,187 @@
+"""Watch a training: its curves, and what the teacher of each checkpoint makes of the open scan."""
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QSignalBlocker, Qt, QTimer
+from qtpy.QtWidgets import QCheckBox, QLabel, QSlider, QWidget
+
+from ...layers import heat_spec, rgb_spec
+from ..context import Context
+from .base import Section, button, combo, fill, note
+
+if TYPE_CHECKING:
+    from ...state import Scan
+    from ...training import TrainingState
+
+REFRESH_MS = 3000
+_PLOT_HEIGHT = 180
+
+
+class TrainingPanel(Section):
+    """A folder that `coralbay pretrain` writes into, while it does or later.
+
+    Parameters
+    ----------
+    context : Context
+    """
+
+    def __init__(self, context: Context) -> None:
+        super().__init__()
+        self._context = context
+        self._shown_on: Scan | None = None
+        self._canvas: Any = None
+        self._lay_out()
+        self._timer = QTimer(self)
+        self._timer.setInterval(REFRESH_MS)
+        self._timer.timeout.connect(self._refresh)
+        context.connect((context.session.training_changed, self.show_state))
+        self.show_state()
+
+    def _lay_out(self) -> None:
+        self.open = button("Open a training…", "The output folder of `coralbay pretrain`, running or done")
+        self.stop = button("Close", "Watch it no more")
+        self.row(self.open, self.stop)
+        self.about = note("The newest teacher's colors and heat map on the open scan, as it learns.")
+        self.rows.addWidget(self.about)
+        self.slider = QSlider(Qt.Orientation.Horizontal)
+        self.slider.setToolTip("Checkpoints, the newest on the right")
+        self.step = QLabel()
+        self.row(QLabel("Step"), self.slider, self.step, stretch=1)
+        self.newest = QCheckBox("Follow the newest")
+        self.rows.addWidget(self.newest)
+        self.curve = combo("A curve of the log")
+        self.row(QLabel("Curve"), self.curve, stretch=1)
+        self.plot = QWidget()
+        self.plot.setFixedHeight(_PLOT_HEIGHT)
+        self.rows.addWidget(self.plot)
+        self.open.clicked.connect(self._choose)
+        self.stop.clicked.connect(lambda: self._context.session.stop_training())
+        self.slider.valueChanged.connect(self._context.told(self._choose_step))
+        self.newest.clicked.connect(lambda on: self._follow(on))
+        self.curve.activated.connect(lambda _: self._draw())
+
+    # What the user wants
+
+    def _choose(self) -> None:
+        folder = self._context.ask_folder("The output folder of a training")
+        if folder:
+            self._context.told(self._context.session.watch_training)(folder)
+
+    def _choose_step(self, number: int) -> None:
+        state = self._context.session.training
+        if state is not None and 0 <= number < len(state.steps):
+            self._context.session.show_checkpoint(state.steps[number])
+
+    def _follow(self, on: bool) -> None:
+        state = self._context.session.training
+        if state is not None:
+            self._context.told(self._context.session.show_checkpoint)(None if on else state.wanted)
+
+    def _refresh(self) -> None:
+        if self._context.session.training is not None:
+            self._context.session.refresh_training()
+
+    # What the session says
+
+    def show_state(self) -> None:
+        """All of it."""
+        state = self._context.session.training
+        for widget in (self.stop, self.slider, self.newest, self.curve, self.plot):
+            widget.setVisible(state is not None)
+        self.step.setText("" if state is None or state.wanted is None else str(state.wanted))
+        if state is None:
+            self._timer.stop()
+            self._forget_layers()
+            return
+        if not self._timer.isActive():
+            self._timer.start()
+        self.about.setText(_described(state))
+        self._show_steps(state)
+        names = sorted(state.curves, key=lambda name: (not name.startswith("evaluation"), name))
+        chosen = self.curve.currentText()
+        fill(self.curve, names, names.index(chosen) if chosen in names else (0 if names else None))
+        self._draw()
+        self._show_layers(state)
+
+    def _show_steps(self, state: "TrainingState") -> None:
+        with QSignalBlocker(self.slider):
+            self.slider.setRange(0, max(0, len(state.steps) - 1))
+            if state.wanted in state.steps:
+                self.slider.setValue(state.steps.index(state.wanted))
+        with QSignalBlocker(self.newest):
+            self.newest.setChecked(state.chosen is None)
+
+    def _show_layers(self, state: "TrainingState") -> None:
+        shown, scan, binding = state.shown, state.scan, self._context.binding
+        if shown is None or scan is None or scan not in self._context.session.scans:
+            return
+        fresh = self._shown_on is not scan
+        self._shown_on = scan
+        binding.show(scan, rgb_spec(shown.pca.shown, shown.pca.grid, f"training - {scan.name}", "training_pca"))
+        if shown.heat is None:
+            binding.drop(scan, "training_heat")
+        else:
+            heat = shown.heat
+            limits = (heat.scale.score_of(self._context.session.share), heat.scale.high)
+            spec = heat_spec(heat.shown, heat.grid, limits, f"training, similar - {scan.name}", "training_heat")
+            binding.show(scan, spec)
+        if fresh:  # one colored layer at a time
+            for role in ("pca", "heat"):
+                binding.set_visible(role, False)
+
+    def _forget_layers(self) -> None:
+        if self._shown_on is not None and self._shown_on in self._context.session.scans:
+            for role in ("training_pca", "training_heat"):
+                self._context.binding.drop(self._shown_on, role)
+        self._shown_on = None
+
+    def _draw(self) -> None:
+        state = self._context.session.training
+        curve = None if state is None else state.curves.get(self.curve.currentText())
+        if curve is None:
+            return
+        if self._canvas is None:
+            self._canvas = _Plot(self.plot)
+        self._canvas.show(curve.steps, curve.values, state.wanted)
+
+
+class _Plot:
+    """A line plot in a widget; matplotlib is imported when there is something to plot."""
+
+    def __init__(self, parent: QWidget) -> None:
+        from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
+        from matplotlib.figure import Figure
+        from qtpy.QtWidgets import QVBoxLayout
+
+        self._figure = Figure(layout="constrained", facecolor="none")
+        self._axes = self._figure.add_subplot()
+        self._canvas = FigureCanvasQTAgg(self._figure)
+        self._canvas.setStyleSheet("background-color: transparent;")
+        self._color = parent.palette().text().color().name()
+        column = QVBoxLayout(parent)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self._canvas)
+
+    def show(self, steps: Any, values: Any, marked: int | None) -> None:
+        axes = self._axes
+        axes.clear()
+        axes.set_facecolor("none")
+        axes.plot(steps, values, color="#4dd0e1", marker="o" if len(steps) < 40 else "", markersize=3)
+        if marked is not None:
+            axes.axvline(marked, color="#ffd54f", linewidth=1)
+        axes.tick_params(colors=self._color, labelsize=7)
+        for spine in axes.spines.values():
+            spine.set_color(self._color)
+        self._canvas.draw_idle()
+
+
+def _described(state: "TrainingState") -> str:
+    lines = [f"{state.folder.name}: {len(state.steps)} checkpoint{'s' if len(state.steps) != 1 else ''}"]
+    if state.box_mm is not None:
+        lines.append("seen in a box around the last click, the crosshair or the middle")
+    if state.alarms:
+        step, text = state.alarms[-1]
+        lines.append(f"alarm at step {step}: {text}")
+    if state.problem:
+        lines.append(state.problem)
+    return "\n".join(lines)

@@ -1,0 +1,79 @@
+"""The window inspector: would the same click find the same under another CT window?"""
+
+from typing import TYPE_CHECKING, Any
+
+from ...inspecting import INSPECTED
+from ...layers import share_spec
+from ..context import Context
+from .base import Section, button, combo, fill_table, note, place_text, table
+
+if TYPE_CHECKING:
+    from ...state import Scan
+
+_AGREEMENT = "Agreement"
+
+
+class WindowsPanel(Section):
+    """The clicks, asked again as if the scan had been exported with a lung, a soft-tissue and a bone window.
+
+    Parameters
+    ----------
+    context : Context
+    """
+
+    def __init__(self, context: Context) -> None:
+        super().__init__()
+        self._context = context
+        self.inspect = button("Inspect", "Ask the same clicks under several CT windows, around the last of them")
+        self.shown = combo("Where the windows agree, or what one of them finds", [_AGREEMENT])
+        self.row(self.inspect, self.shown, stretch=1)
+        columns = ["Window", "Rank corr.", "Best place (mm)"]
+        self.answers = table("How like the answer of the whole range each window's is", columns, 92)
+        self.rows.addWidget(self.answers)
+        self.hint = note()
+        self.rows.addWidget(self.hint)
+        self.inspect.clicked.connect(context.told(self._inspect))
+        self.shown.textActivated.connect(lambda _: self._show_layer())
+        self.answers.currentItemChanged.connect(lambda *_: self._go())
+        session = context.session
+        context.connect((session.windows_changed, self._changed), (session.scan_changed, self._changed))
+        self._changed()
+
+    def _inspect(self, *_: Any) -> None:
+        self._context.session.inspect_windows(windows=INSPECTED)
+        self.hint.setText("Computing features under each window…")
+
+    def _changed(self, scan: "Scan | None" = None) -> None:
+        scan = self._context.session.scan
+        result = scan.windows if scan else None
+        answers = result.comparison.answers if result else ()
+        rows = [[a.name, f"{a.correlation:.2f}", place_text(a.position_mm)] for a in answers]
+        fill_table(self.answers, rows)
+        self.answers.setVisible(bool(rows))
+        chosen = self.shown.currentText()
+        names = [_AGREEMENT, *(answer.name for answer in answers)]
+        self.shown.clear()
+        self.shown.addItems(names)
+        self.shown.setCurrentText(chosen if chosen in names else _AGREEMENT)
+        self.shown.setEnabled(result is not None)
+        self.hint.setText(f"Agreement by chance: {result.comparison.chance:.2f}" if result else "")
+        self._show_layer()
+
+    def _show_layer(self) -> None:
+        scan = self._context.session.scan
+        if scan is None:
+            return
+        if scan.windows is None:
+            self._context.binding.drop(scan, "windows")
+            return
+        name = self.shown.currentText()
+        data = scan.windows.stability if name == _AGREEMENT else scan.windows.shown[name]
+        layer = self._context.binding.show(scan, share_spec(data, scan.windows.grid, "windows", "windows"))
+        layer.name = f"windows: {name.lower()} - {scan.name}"
+        self._context.binding.set_visible("heat", False)
+
+    def _go(self) -> None:
+        scan = self._context.session.scan
+        number = self.answers.indexOfTopLevelItem(self.answers.currentItem())
+        if scan is not None and scan.windows is not None and number >= 0:
+            self._context.binding.go_to(scan.windows.comparison.answers[number].position_mm)

@@ -1,0 +1,110 @@
+"""The other two planes beside the main canvas, all three at one place of the patient."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtWidgets import QHBoxLayout
+
+from ..layers import world_from_napari
+from . import views
+from .docks import Docked
+from .twins import TwinView, mark
+
+if TYPE_CHECKING:
+    from .context import Context
+
+_SLICES = (views.AXIAL, views.CORONAL, views.SAGITTAL)
+
+
+class OrthogonalViews(Docked):
+    """Two canvases with the planes that the main one does not show; a click in any of them moves all.
+
+    Parameters
+    ----------
+    context : Context
+    """
+
+    def __init__(self, context: "Context") -> None:
+        super().__init__(context)
+        self._moving = False
+        self._cross: Any = None
+        self.planes = [TwinView(view) for view in self._others()]
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        for plane in self.planes:
+            row.addWidget(plane)
+            context.tools.share_with(plane.tools)
+        self.setMinimumHeight(220)
+        layers, dims = context.viewer.layers, context.viewer.dims
+        self._links = [
+            (layers.events.inserted, self._show_layers),
+            (layers.events.removed, self._show_layers),
+            (layers.events.reordered, self._show_layers),
+            (dims.events.point, self._follow_main),
+            (dims.events.order, self._turn),
+            (dims.events.ndisplay, self._turn),
+        ]
+        self._links += [(plane.model.dims.events.point, self._follow_plane(plane)) for plane in self.planes]
+        context.connect(*self._links)
+        self._show_layers()
+
+    def _others(self) -> list[str]:
+        shown = views.current_view(self._context.viewer)
+        return [view for view in _SLICES if view != shown][:2]
+
+    def _show_layers(self, event: Any = None) -> None:
+        with self._quietly():
+            for plane in self.planes:
+                plane.show_layers(layer for layer in self._context.viewer.layers if layer is not self._cross)
+        self._follow_main()
+
+    def _turn(self, event: Any = None) -> None:
+        with self._quietly():
+            for plane, view in zip(self.planes, self._others(), strict=True):
+                if plane.view != view:
+                    plane.view = view
+        self._follow_main()
+
+    def _follow_main(self, event: Any = None) -> None:
+        place = np.array(self._context.viewer.dims.point)
+        if self._moving or len(place) != 3:
+            return
+        with self._quietly():
+            self._mark_main(place)
+            for plane in self.planes:
+                plane.go_to(world_from_napari(place))
+
+    def _mark_main(self, place: Any) -> None:
+        viewer = self._context.viewer
+        if any(layer is not self._cross for layer in viewer.layers):
+            selected = viewer.layers.selection.active
+            new = mark(viewer, self._cross, place)
+            if new is not self._cross:
+                self._cross = new
+                viewer.layers.selection.active = selected
+
+    def _follow_plane(self, plane: TwinView) -> Callable[..., None]:
+        def follow(event: Any = None) -> None:
+            if not self._moving and plane.model.dims.ndim == 3:
+                self._context.viewer.dims.set_point((0, 1, 2), plane.model.dims.point)
+
+        return follow
+
+    @contextmanager
+    def _quietly(self) -> Iterator[None]:
+        """Changes of the planes' slices that the main canvas must not follow."""
+        moving, self._moving = self._moving, True
+        try:
+            yield
+        finally:
+            self._moving = moving
+
+    def release(self) -> None:
+        """Let go of the main canvas."""
+        self._context.disconnect(*self._links)
+        for plane in self.planes:
+            plane.release()
+        if self._cross in self._context.viewer.layers:
+            self._context.viewer.layers.remove(self._cross)

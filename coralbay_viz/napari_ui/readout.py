@@ -1,0 +1,104 @@
+"""What is under the cursor, in HU and mm, and which side is which, written on the canvas."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.components.overlays import TextOverlay
+
+from .panels.base import place_text
+
+if TYPE_CHECKING:
+    import napari
+
+    from ..session import Session
+
+# Of napari's world axes S, P and L: what lies where they grow, and where they fall.
+_ENDS = (("S", "I"), ("P", "A"), ("L", "R"))
+_COLOR = "#ffb74d"
+_SIDES = ("top_center", "bottom_center", "middle_left", "middle_right")
+
+
+class Letters:
+    """S, I, A, P, L and R at the edges of slices.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer or napari.components.ViewerModel
+    """
+
+    def __init__(self, viewer: "napari.Viewer") -> None:
+        self._viewer = viewer
+        self._texts = {side: TextOverlay(position=side, font_size=12, color=_COLOR) for side in _SIDES}
+        for side, text in self._texts.items():
+            viewer.canvas.overlays[f"coralbay_{side}"] = text
+        self.shown = True
+
+    def update(self) -> None:
+        """Say what the displayed dimensions make of the edges; nothing in 3-D, where a look can come from anywhere."""
+        flat = self._viewer.dims.ndisplay == 2 and self._viewer.dims.ndim == 3 and len(self._viewer.layers) > 0
+        for text in self._texts.values():
+            text.visible = self.shown and flat
+        if not flat:
+            return
+        vertical, horizontal = self._viewer.dims.displayed[-2:]
+        up = str(self._viewer.scene.camera.orientation[1]) == "up"
+        high, low = _ENDS[vertical]
+        self._texts["top_center"].text, self._texts["bottom_center"].text = (high, low) if up else (low, high)
+        self._texts["middle_right"].text, self._texts["middle_left"].text = _ENDS[horizontal]
+
+    def close(self) -> None:
+        """Take them off."""
+        for side in self._texts:
+            if f"coralbay_{side}" in self._viewer.canvas.overlays:
+                del self._viewer.canvas.overlays[f"coralbay_{side}"]
+
+
+class Readout:
+    """HU, score and place under the cursor.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    session : Session
+    """
+
+    def __init__(self, viewer: "napari.Viewer", session: "Session") -> None:
+        self._viewer = viewer
+        self._session = session
+        self._text = TextOverlay(position="bottom_left", font_size=10, color="white", box=True)
+        viewer.canvas.overlays["coralbay_readout"] = self._text
+
+    def show(self, position_mm: Any) -> None:
+        """Describe a place of the active scan."""
+        text = describe(self._session, position_mm)
+        self._text.text, self._text.visible = text, bool(text)
+
+    def hide(self) -> None:
+        self._text.visible = False
+
+    def close(self) -> None:
+        """Take it off."""
+        if "coralbay_readout" in self._viewer.canvas.overlays:
+            del self._viewer.canvas.overlays["coralbay_readout"]
+
+
+def describe(session: "Session", position_mm: Any) -> str:
+    """A place of the active scan in words, or nothing outside of it."""
+    scan = session.scan
+    if scan is None:
+        return ""
+    index = np.rint(scan.volume.grid.to_index(position_mm)).astype(int)
+    if (index < 0).any() or (index >= scan.volume.shape).any():
+        return ""
+    words = [f"{int(scan.volume.data[tuple(index)])} HU", f"{place_text(position_mm)} mm"]
+    if scan.heat is not None:
+        words.append(f"similarity {float(scan.heat.heat.at(position_mm)[0]):.2f}")
+    if scan.segmentation is not None and (name := _label_at(scan.segmentation, position_mm)):
+        words.append(name)
+    return "   ".join(words)
+
+
+def _label_at(labels: Any, position_mm: Any) -> str:
+    index = np.rint(labels.grid.to_index(position_mm)).astype(int).clip(0, np.array(labels.data.shape) - 1)
+    value = int(labels.data[tuple(index)])
+    return labels.names.get(value, f"label {value}") if value else ""

@@ -1,0 +1,63 @@
+"""A napari layer to a NIfTI file."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coralbay_core.errors import InputError
+from coralbay_core.volume import Grid, LabelVolume, Volume
+
+from ..layers import IS_SCAN, MADE_ON, world_affine
+
+
+def save_layer(path: Path, data: Any, attributes: dict[str, Any]) -> Path:
+    """Write an image or labels.
+
+    Parameters
+    ----------
+    path : Path
+        Ends in ``.nii`` or ``.nii.gz``.
+    data : (z, y, x) array, or (z, y, x, 3 or 4) of an RGB image
+    attributes : dict
+        Of the layer, as napari gives them to writers.
+
+    Raises
+    ------
+    InputError
+        For other dimensions, or a layer that is neither on a scan's grid nor in mm.
+    """
+    from coralbay_core.preprocess import resample
+    from coralbay_core.volume_io import save_map
+
+    data = np.asarray(data)
+    rgb = bool(attributes.get("rgb"))
+    if data.ndim != 3 + rgb:
+        raise InputError(
+            "layer cannot be written as NIfTI", where=attributes.get("name", "layer"), found=f"{data.ndim - rgb}-D",
+            expected="3-D",
+        )  # fmt: skip
+    data = data[..., :3] if rgb else data
+    grid = Grid(data.shape[:3], world_affine(_data_to_world(attributes)))
+    metadata = attributes.get("metadata", {})
+    scan = metadata.get(MADE_ON) or metadata.get(IS_SCAN)
+    if not isinstance(scan, Volume | LabelVolume):
+        return save_map(path, data, LabelVolume(np.zeros(grid.shape, np.uint8), grid, name=path.name))
+    is_labels = "colormap" in attributes and np.issubdtype(data.dtype, np.integer) and not rgb
+    if grid.shape != scan.shape or not np.allclose(grid.affine, scan.grid.affine, atol=1e-3):
+        order = 0 if is_labels else 1
+        channels = np.moveaxis(data, -1, 0) if rgb else data[None]
+        moved = [resample(channel, grid, scan.grid, order=order, fill=float(channel.min())) for channel in channels]
+        data = np.stack([np.rint(m).astype(data.dtype) for m in moved], -1) if rgb else moved[0].astype(data.dtype)
+    return save_map(path, data, scan)
+
+
+def _data_to_world(attributes: dict[str, Any]) -> NDArray[np.float64]:
+    """Array index to napari's world: the layer's affine after its scale, shear, rotation and translation."""
+    from napari.utils.transforms import Affine
+
+    own = {key: attributes.get(key) for key in ("scale", "translate", "rotate", "shear")}
+    inner = Affine(**{key: value for key, value in own.items() if value is not None}, ndim=3)
+    outer = np.asarray(attributes.get("affine", np.eye(4)), float)
+    return outer @ inner.affine_matrix

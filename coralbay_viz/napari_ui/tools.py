@@ -1,0 +1,142 @@
+"""What the mouse does on the canvas beside napari's own: pick, set the gray scale, move the crosshair."""
+
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from psygnal import Signal
+
+from ..layers import world_from_napari
+
+if TYPE_CHECKING:
+    import napari
+
+Mode = Literal["look", "pick", "window"]
+
+_STILL_PX = 4
+_NEGATIVE_KEYS = {"Shift", "Alt"}  # window managers keep Alt-click for themselves, so Shift does the same
+
+
+class MouseTools:
+    """One mode at a time; a drag stays what napari makes of it, but for the gray scale.
+
+    In ``look`` a click moves the crosshair, in ``pick`` it says "like this" or, with Shift or Alt, "unlike this", in
+    ``window`` a drag sets level (up and down) and width (left and right).
+
+    Parameters
+    ----------
+    viewer : napari.Viewer or napari.components.ViewerModel
+    """
+
+    mode_changed = Signal(str)
+    placed = Signal(object)  # world mm
+    picked = Signal(object, bool)  # world mm, negative
+    looked = Signal(object, object, bool)  # a click in 3-D: origin and direction, world mm, and negative
+    hovered = Signal(object)  # world mm
+    dragged = Signal(float, float)  # change of level and of width, in shares of the canvas
+
+    def __init__(self, viewer: "napari.Viewer") -> None:
+        self._viewer = viewer
+        self._mode: Mode = "look"
+        self._callbacks = (
+            (viewer.mouse_drag_callbacks, self._on_press),
+            (viewer.mouse_move_callbacks, self._on_move),
+        )
+        for callbacks, callback in self._callbacks:
+            callbacks.append(callback)
+
+    def close(self) -> None:
+        """Listen no more."""
+        for callbacks, callback in self._callbacks:
+            if callback in callbacks:
+                callbacks.remove(callback)
+        self._viewer.scene.camera.mouse_pan = True
+
+    @property
+    def mode(self) -> Mode:
+        return self._mode
+
+    @mode.setter
+    def mode(self, mode: Mode) -> None:
+        if mode != self._mode:
+            self._mode = mode
+            # napari would pan under a drag that is not meant for it.
+            self._viewer.scene.camera.mouse_pan = mode != "window"
+            self.mode_changed.emit(mode)
+
+    def share_with(self, other: "MouseTools") -> None:
+        """Let the mouse on another canvas do what it does on this one."""
+        other.mode = self._mode
+        self.mode_changed.connect(other._take_mode)  # psygnal forgets a method with its object
+        for name in ("placed", "picked", "hovered", "dragged"):
+            getattr(other, name).connect(partial(_emit, getattr(self, name)))
+
+    @contextmanager
+    def held(self, mode: Mode) -> Iterator[None]:
+        """Another mode while a key is down."""
+        before, self.mode = self.mode, mode
+        try:
+            yield
+        finally:
+            self.mode = before
+
+    def _take_mode(self, mode: Mode) -> None:
+        self.mode = mode
+
+    def _on_move(self, viewer: Any, event: Any) -> None:
+        if viewer.dims.ndisplay == 2:
+            self.hovered.emit(world_from_napari(np.array(event.position[-3:], float)))
+
+    def _on_press(self, viewer: Any, event: Any) -> Generator[None, None, None]:
+        if event.button != 1:
+            return
+        if self._mode == "window":
+            yield from self._drag_window(event)
+            return
+        start = np.array(event.pos, float)
+        position = np.array(event.position[-3:], float)
+        direction = None if event.view_direction is None else np.array(event.view_direction[-3:], float)
+        negative = bool(_NEGATIVE_KEYS & set(event.modifiers))
+        paints = _paints(viewer)
+        yield
+        while event.type == "mouse_move":
+            if np.abs(np.array(event.pos, float) - start).max() > _STILL_PX:
+                return
+            yield
+        if not paints:
+            self._report(position, direction, negative)
+
+    def _report(self, position: NDArray, direction: NDArray | None, negative: bool) -> None:
+        place = world_from_napari(position)
+        if self._viewer.dims.ndisplay == 3:
+            if self._mode == "pick" and direction is not None:
+                self.looked.emit(place, world_from_napari(position + direction) - place, negative)
+        elif self._mode == "pick":
+            self.picked.emit(place, negative)
+        else:
+            self.placed.emit(place)
+
+    def _drag_window(self, event: Any) -> Generator[None, None, None]:
+        last = np.array(event.pos, float)
+        size = np.array(self._viewer.canvas.size[::-1], float)
+        yield
+        while event.type == "mouse_move":
+            now = np.array(event.pos, float)
+            across, down = (now - last) / size
+            last = now
+            self.dragged.emit(-down, across)
+            yield
+
+
+def _paints(viewer: Any) -> bool:
+    """Whether a press belongs to the selected layer: a stroke is no click."""
+    layer = viewer.layers.selection.active
+    return layer is not None and str(getattr(layer, "mode", "pan_zoom")) not in ("pan_zoom", "transform")
+
+
+def _emit(signal: Any, *said: Any) -> None:
+    # psygnal takes whatever is called `emit` for Qt's, and calls it to see what it wants.
+    signal.emit(*said)

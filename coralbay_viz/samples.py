@@ -1,0 +1,40 @@
+"""A public CT to try things on, fetched once. Knows no GUI toolkit."""
+
+from pathlib import Path
+
+from platformdirs import user_cache_path
+
+from coralbay_core.errors import CoralBayError, MissingExtraError
+
+# "CTChest" of 3D Slicer's sample data; the address names the checksum. Both stand in Slicer's SampleData module.
+CHEST_SHA256 = "4507b664690840abb6cb9af2d919377ffc4ef75b167cb6fd0f747befdb12e38e"
+CHEST_URL = f"https://github.com/Slicer/SlicerTestingData/releases/download/SHA256/{CHEST_SHA256}"
+CHEST_FILE = "CT-chest.nrrd"
+
+
+def fetch_chest(url: str = CHEST_URL, sha256: str = CHEST_SHA256, folder: Path | None = None) -> Path:
+    """Path of a chest CT of 3D Slicer's sample data (about 25 MB), downloaded the first time.
+
+    Raises
+    ------
+    MissingExtraError
+        Without pooch.
+    CoralBayError
+        Where there is no network, or what came is not what was expected; nothing is kept then.
+    """
+    try:
+        import pooch
+    except ImportError as error:
+        raise MissingExtraError("pooch is not installed", hint="pip install 'coralbay[napari]'") from error
+    folder = folder or user_cache_path("coralbay") / "samples"
+    log = pooch.get_logger()
+    log.setLevel("WARNING")
+    try:
+        return Path(pooch.retrieve(url, f"sha256:{sha256}", CHEST_FILE, folder))
+    except (OSError, ValueError) as error:  # no network, no space; or another checksum
+        raise CoralBayError(
+            "the sample CT could not be fetched",
+            where=url.split("/")[2] if "//" in url else url,
+            found=str(error).splitlines()[0][:200],
+            hint="try again with a network, or open a scan of your own",
+        ) from error

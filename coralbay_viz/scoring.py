@@ -1,0 +1,124 @@
+"""How sure a probe is: maps of probability and margin. Knows no GUI toolkit."""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from psygnal import Signal
+
+from coralbay_core.volume import Grid, LabelVolume, Volume
+
+from .jobs import Job, Report
+from .state import Scan
+from .work import Cancelled
+
+if TYPE_CHECKING:
+    from coralbay_core.features import FeatureMaps
+    from coralbay_core.probe import Probe
+
+
+@dataclass(frozen=True, eq=False)
+class ScoreResult:
+    """Scores of a probe on a display grid.
+
+    Parameters
+    ----------
+    value : int, optional
+        Label that `probability` is of; None for that of the label which each voxel got.
+    probability : (z, y, x) float32 array
+        In [0, 1]; 0 outside the body.
+    margin : (z, y, x) float32 array
+        By how much the likeliest label exceeds the next one, in [0, 1]; 0 outside the body.
+    grid : Grid
+    probe : Probe
+        Whose scores they are.
+    """
+
+    value: int | None
+    probability: NDArray[np.float32]
+    margin: NDArray[np.float32]
+    grid: Grid
+    probe: "Probe"
+
+
+class Scoring:
+    """Commands of a `Session` about the scores of a probe. It brings a signal; the session brings jobs and probes."""
+
+    scores_changed = Signal(Scan)
+
+    def _start_scoring(self: Any) -> None:
+        self.segmentation_changed.connect(self._probe_replaced)
+        self.scan_removed.connect(lambda scan: self._runner.cancel(self._lane("scores", scan)))
+
+    def show_scores(self: Any, value: int | None = None) -> Job:
+        """Map the probability of a label, and the margin, as `scan.probing.scores`; they follow the probe from then on.
+
+        Parameters
+        ----------
+        value : int, optional
+            A painted label; by default the one that each voxel got.
+        """
+        scan = self._require_features()
+        self._require(scan.probe, "no probe to ask", "paint strokes and segment first")
+        return self._compute_scores(scan, value)
+
+    def _compute_scores(self: Any, scan: Scan, value: int | None) -> Job:
+        guide = scan.volume if self.refine else None
+        work = partial(scores, scan.probe, scan.features, scan.overlay_grid, value, guide, scan.probing.protected)
+        return self.run(self._lane("scores", scan), work, partial(self._set_scores, scan), torch=True)
+
+    def hide_scores(self: Any) -> None:
+        """Show no scores of the active scan any more."""
+        scan = self._require_scan()
+        self._runner.cancel(self._lane("scores", scan))
+        self._set_scores(scan, None)
+
+    def save_probability(self: Any, path: str | Path, value: int) -> Job:
+        """Write the probability of a label on the grid of the scan's file."""
+        scan = self._require_features()
+        probe = self._require(scan.probe, "no probe to ask", "paint strokes and segment first")
+        guide, protected = scan.volume if self.refine else None, scan.probing.protected
+
+        def make(grid: Grid) -> NDArray[np.float32]:
+            return probe.scores(scan.features).probability_of(value, grid, guide=guide, protected=protected)
+
+        return self._save(path, scan, make, probe=probe.kind, probability_of=value, refined=self.refine)
+
+    def _set_scores(self: Any, scan: Scan, result: ScoreResult | None) -> None:
+        if result is not scan.probing.scores:
+            scan.probing.scores = result
+            self.scores_changed.emit(scan)
+
+    def _probe_replaced(self: Any, scan: Scan) -> None:
+        """Scores of the probe before mean nothing; where they were shown, those of the new one are."""
+        shown, probe = scan.probing.scores, scan.probe
+        if shown is None or shown.probe is probe:
+            return
+        if probe is None or scan.features is None or (shown.value is not None and shown.value not in probe.values):
+            self._runner.cancel(self._lane("scores", scan))
+            self._set_scores(scan, None)
+        else:
+            self._compute_scores(scan, shown.value)
+
+
+def scores(
+    probe: "Probe",
+    features: "FeatureMaps",
+    grid: Grid,
+    value: int | None,
+    guide: Volume | None,
+    protected: LabelVolume | None,
+    report: Report,
+    cancelled: Cancelled,
+) -> ScoreResult:
+    made = probe.scores(features)
+    best = made.segment(grid, guide=guide, protected=protected, probability=value is None, margin=True)
+    chance = best.probability
+    if value is not None:
+        chance = made.probability_of(value, grid, guide=guide, protected=protected)
+    assert chance is not None, "it was asked for"
+    assert best.margin is not None, "it was asked for"
+    return ScoreResult(value, chance, best.margin, grid, probe)

@@ -1,0 +1,341 @@
+"""A training watched from a session: what the teacher makes of a scan, checkpoint after checkpoint, and its curves.
+
+A view calls `refresh_training` with a timer. Features of a checkpoint are used once, so they are kept nowhere but in
+memory; of a large scan only a box is computed.
+"""
+
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from psygnal import Signal
+
+from coralbay_core.errors import CoralBayError, MissingFileError
+from coralbay_core.volume import Grid, Volume
+
+from .jobs import Job, Report
+from .projecting import PcaResult
+from .state import Clicks, HeatResult, Point, Scan, ScoreScale
+from .work import TOP_REGIONS, Cancelled
+
+if TYPE_CHECKING:
+    from coralbay_core.features import FeatureMaps
+    from coralbay_core.pretrain.run_folder import Curve, RunFolder
+
+LARGE_MM = 240.0
+"""A scan that is larger than a cube of this side is seen in a box."""
+
+RADIUS_MM = 72.0
+LANE = "training"
+LOG_LANE = "training log"
+
+Box = tuple[Point, Point]
+
+
+@dataclass(frozen=True, eq=False)
+class CheckpointView:
+    """What the teacher of one checkpoint makes of a scan.
+
+    Parameters
+    ----------
+    step : int
+    features : FeatureMaps
+        Of the scan or of a box of it.
+    pca : PcaResult
+        Its colors are turned to be as like those of the checkpoint that was seen before as they can be.
+    coordinates : (3, z, y, x) float32 array
+        Behind the colors, for the next one to be turned to.
+    heat : HeatResult, optional
+        Of the clicks that lie in the box; None where none does.
+    asked : Clicks
+        All clicks that there were.
+    """
+
+    step: int
+    features: "FeatureMaps"
+    pca: PcaResult
+    coordinates: NDArray[np.float32]
+    heat: HeatResult | None
+    asked: Clicks
+
+
+@dataclass(eq=False)
+class TrainingState:
+    """What is known of a run.
+
+    Parameters
+    ----------
+    folder : Path
+    scan : Scan, optional
+        That it is watched on; without one there are curves alone.
+    box_mm : pair of points, optional
+        Opposite corners of what is computed; None for all of the scan.
+    chosen : int, optional
+        Step to show; None for the newest.
+    steps : tuple of int
+        Of the checkpoints that are there, oldest first.
+    curves : dict of str to Curve
+        `steps` and `values` by name: ``loss``, ``evaluation.across_ap``, ...
+    alarms : tuple of (int, str)
+        Step and text.
+    shown : CheckpointView, optional
+    problem : str
+        Why the last look was in vain, in a line; empty if it was not.
+    """
+
+    folder: Path
+    scan: Scan | None = None
+    box_mm: Box | None = None
+    chosen: int | None = None
+    steps: tuple[int, ...] = ()
+    curves: "dict[str, Curve]" = field(default_factory=dict)
+    alarms: tuple[tuple[int, str], ...] = ()
+    shown: CheckpointView | None = None
+    problem: str = ""
+
+    @property
+    def wanted(self) -> int | None:
+        """Step that is to be shown."""
+        if self.chosen is not None:
+            return self.chosen
+        return self.steps[-1] if self.steps else None
+
+
+class Training:
+    """Commands of a `Session` about a run of `coralbay pretrain`. The session brings jobs, scans and clicks.
+
+    Attributes
+    ----------
+    training : TrainingState, optional
+    """
+
+    training_changed = Signal()
+
+    def _start_training(self: Any) -> None:
+        self.training: TrainingState | None = None
+        self._training_jobs: dict[str, Job] = {}
+        self.clicks_changed.connect(self._clicks_for_training)
+        self.scan_removed.connect(self._scan_of_training_removed)
+
+    def watch_training(self: Any, folder: str | Path, step: int | None = None) -> Job:
+        """Watch the run in a folder on the active scan; without a scan, its curves alone.
+
+        Of a large scan a box is seen: around the last click, else the cursor, else the middle. It stays where it is
+        until `watch_training` is called again, so that checkpoints can be compared.
+
+        Parameters
+        ----------
+        folder : str or Path
+            ``output`` of the run.
+        step : int, optional
+            Checkpoint to show; by default always the newest.
+        """
+        folder, scan = Path(folder), self.scan
+        if not (folder / "run.json").is_file():
+            raise MissingFileError(
+                "no run", where=folder, expected="run.json", hint="give the output of `coralbay pretrain`"
+            )
+        self.stop_training()
+        self.training = TrainingState(folder, scan, None if scan is None else box_of(scan), step)
+        self.training_changed.emit()
+        return self.refresh_training()
+
+    def stop_training(self: Any) -> None:
+        """Watch no run any more."""
+        for lane in (LANE, LOG_LANE):
+            self._runner.cancel(lane)
+        self._training_jobs.clear()
+        if self.training is not None:
+            self.training = None
+            self.training_changed.emit()
+
+    def refresh_training(self: Any) -> Job | None:
+        """Look whether the run has something newer; None while the last look still goes on. Problems are no errors."""
+        state = self._require(self.training, "no training is watched", "give its folder to watch_training first")
+        if self._busy(LOG_LANE):
+            return None
+        done = partial(self._set_log, state)
+        return self.run(LOG_LANE, partial(look, state.folder), done, torch=True, started=self._training_began)
+
+    def show_checkpoint(self: Any, step: int | None) -> Job | None:
+        """Show the checkpoint of a step; None follows the newest."""
+        state = self._require(self.training, "no training is watched", "give its folder to watch_training first")
+        state.chosen = step
+        self.training_changed.emit()
+        return self._show_wanted(state)
+
+    def _training_began(self: Any, job: Job) -> None:
+        self._training_jobs[job.lane] = job
+
+    def _busy(self: Any, lane: str) -> bool:
+        return lane in self._training_jobs and self._training_jobs[lane].running
+
+    def _set_log(self: Any, state: TrainingState, seen: "Look") -> None:
+        if state is not self.training:
+            return
+        changed = (seen.steps, seen.problem, seen.size) != (state.steps, state.problem, _size(state))
+        state.steps, state.problem = seen.steps, seen.problem
+        if not seen.problem:
+            state.curves, state.alarms = seen.curves, seen.alarms
+        if changed:
+            self.training_changed.emit()
+        if not self._busy(LANE):
+            self._show_wanted(state)
+
+    def _show_wanted(self: Any, state: TrainingState, anew: bool = False) -> Job | None:
+        step, shown = state.wanted, state.shown
+        if state.scan is None or step is None or (shown is not None and shown.step == step and not anew):
+            return None
+        known = shown.features if shown is not None and shown.step == step else None
+        work = partial(
+            view_of,
+            state.folder,
+            step,
+            state.scan.volume,
+            state.box_mm,
+            state.scan.clicks.now,
+            state.scan.overlay_grid,
+            shown,
+            known,
+            self._encoders.asked,
+        )
+        return self.run(LANE, work, partial(self._set_view, state), torch=True, started=self._training_began)
+
+    def _set_view(self: Any, state: TrainingState, view: CheckpointView | str) -> None:
+        if state is not self.training:
+            return
+        if isinstance(view, str):
+            state.problem = view
+        else:
+            state.shown, state.problem = view, ""
+        self.training_changed.emit()
+        if state.scan is not None:
+            self._clicks_for_training(state.scan)
+
+    def _clicks_for_training(self: Any, scan: Scan) -> None:
+        """Answer other clicks, unless a checkpoint is on its way: then they are answered when it is there."""
+        state = self.training
+        if state is None or scan is not state.scan or state.shown is None:
+            return
+        if state.shown.step == state.wanted and state.shown.asked != scan.clicks.now:
+            self._show_wanted(state, anew=True)
+
+    def _scan_of_training_removed(self: Any, scan: Scan) -> None:
+        if self.training is not None and scan is self.training.scan:
+            self.stop_training()
+
+
+def _size(state: TrainingState) -> int:
+    return sum(len(curve.steps) for curve in state.curves.values()) + len(state.alarms)
+
+
+def box_of(scan: Scan) -> Box | None:
+    """Corners of the box that a large scan is seen in."""
+    low, high = scan.volume.grid.bounds_mm
+    if np.prod(high - low) <= LARGE_MM**3:
+        return None
+    clicks = scan.clicks.now.positive
+    center = np.asarray(clicks[-1] if clicks else scan.cursor_mm or (low + high) / 2)
+    corners = np.maximum(center - RADIUS_MM, low), np.minimum(center + RADIUS_MM, high)
+    return tuple(corners[0].tolist()), tuple(corners[1].tolist())
+
+
+# --- jobs ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """What a look at the folder has found."""
+
+    steps: tuple[int, ...]
+    curves: "dict[str, Curve]"
+    alarms: tuple[tuple[int, str], ...]
+    problem: str
+
+    @property
+    def size(self) -> int:
+        return sum(len(curve.steps) for curve in self.curves.values()) + len(self.alarms)
+
+
+def look(folder: Path, report: Report, cancelled: Cancelled) -> Look:
+    from coralbay_core.pretrain.run_folder import RunFolder
+
+    run = RunFolder(folder)
+    try:
+        run.config()
+        return Look(tuple(run.checkpoints()), run.curves(), run.alarms(), "")
+    except (CoralBayError, OSError) as error:
+        return Look((), {}, (), str(error))
+
+
+def view_of(
+    folder: Path,
+    step: int,
+    volume: Volume,
+    box_mm: Box | None,
+    clicks: Clicks,
+    grid: Grid,
+    before: CheckpointView | None,
+    known: "FeatureMaps | None",
+    device: str,
+    report: Report,
+    cancelled: Cancelled,
+) -> CheckpointView | str:
+    """What a checkpoint makes of a scan; a line that says why where it cannot be read."""
+    from coralbay_core.errors import Cancelled as Stopped
+    from coralbay_core.pretrain.run_folder import RunFolder
+
+    if known is not None and before is not None:
+        return CheckpointView(step, known, before.pca, before.coordinates, heat_of(known, clicks, grid, box_mm), clicks)
+    try:
+        features = _features(RunFolder(folder), step, volume, box_mm, device, report, cancelled)
+    except Stopped:
+        raise
+    except (CoralBayError, OSError) as error:  # removed meanwhile, or not whole: a later look finds another
+        return str(error)
+    pca, coordinates = colors_of(features, grid, before)
+    return CheckpointView(step, features, pca, coordinates, heat_of(features, clicks, grid, box_mm), clicks)
+
+
+def _features(
+    run: "RunFolder",
+    step: int,
+    volume: Volume,
+    box_mm: Box | None,
+    device: str,
+    report: Report,
+    cancelled: Cancelled,
+) -> "FeatureMaps":
+    from coralbay_core.pipeline import features_for
+
+    encoder = run.encoder(step, device=device)
+    return features_for(volume, encoder, roi_mm=box_mm, store=False, progress=report, cancelled=cancelled)
+
+
+def colors_of(
+    features: "FeatureMaps", grid: Grid, before: CheckpointView | None
+) -> tuple[PcaResult, NDArray[np.float32]]:
+    """First principal components, turned to those of the checkpoint before, and their coordinates."""
+    from coralbay_core.projection import aligned_basis, fit_basis
+
+    basis = fit_basis(features, 3)
+    if before is not None and before.coordinates.shape[1:] == features.finest.grid.shape:
+        basis = aligned_basis(basis, features, before.coordinates)
+    rgb = basis.rgb(features)
+    return PcaResult(rgb, rgb.on(grid), grid, basis), basis.coordinates(features)
+
+
+def heat_of(features: "FeatureMaps", clicks: Clicks, grid: Grid, box_mm: Box | None) -> HeatResult | None:
+    """The answer to the clicks that lie in the box."""
+    from coralbay_core.similarity import heat_map, top_regions
+
+    near = clicks.inside(features.grid)
+    if not near.positive:
+        return None
+    result = heat_map(features, near.positive, near.negative)
+    scale = ScoreScale(result.data[result.inside])
+    regions = tuple(top_regions(result, k=TOP_REGIONS))
+    return HeatResult(result, result.on(grid), grid, scale, regions, near, partial=box_mm is not None)

@@ -1,0 +1,143 @@
+"""What reaches the encoder through eva: orientation, window, grid; and that features are those of `features_for`."""
+
+import numpy as np
+import pytest
+import torch
+from eva.vision import datasets
+from tiny import ORIENTATIONS, cube, save, write_cc_ccii, write_luna25
+
+from coralbay_core import features_for, load_encoder, load_volume
+from coralbay_core.encoder import Preprocessing, Stage
+from coralbay_core.integrations.eva import TASKS, CoralBayEncoder, config_path
+from coralbay_core.integrations.eva.datasets import CCCCII, LUNA25
+from coralbay_core.integrations.eva.parts import ModelDecoder, ModelHead
+from coralbay_core.integrations.eva.transforms import WholeScan
+from coralbay_core.phantom import make_phantom
+from coralbay_core.volume import Grid
+
+SPL = np.array([[0, 0, -1.5, 40], [0, -1.5, 0, 50], [1.5, 0, 0, -60], [0, 0, 0, 1.0]])
+
+
+def btcv_scan(root, data, affine, codes, model):
+    """One scan through eva's own data set and what it does before a measurement; (1, 1, Z, Y, X)."""
+    for folder, name, content in (("imagesTr", "img", data), ("labelsTr", "label", (data > 0).astype(np.uint8))):
+        (root / folder).mkdir(parents=True)
+        save(root / folder / f"{name}0001.nii.gz", content, affine, codes)
+    dataset = datasets.BTCV(str(root), split=None, transforms=WholeScan(model))
+    dataset.configure()
+    volume, mask, _ = dataset[0]
+    assert volume.shape == mask.shape
+    return volume[None]
+
+
+class Recorder:
+    """An encoder that keeps its input."""
+
+    device = torch.device("cpu")
+    stages = (Stage(2, 1), Stage(4, 1))
+    preprocessing = Preprocessing()
+
+    def __call__(self, x, strides):
+        self.seen = x
+        return {stride: torch.nn.functional.avg_pool3d(x, stride) for stride in strides}
+
+
+@pytest.mark.parametrize("codes", ORIENTATIONS)
+def test_a_mark_at_the_left_front_head_arrives_there(tmp_path, codes):
+    data = np.zeros((32, 40, 48), np.int16)
+    data[28, 6, 44] = 900
+    module = CoralBayEncoder("hu-patch")
+    module._encoder = Recorder()
+    module(btcv_scan(tmp_path, data, SPL, codes, "hu-patch"))
+    seen = module._encoder.seen[0, 0].numpy()
+    assert seen.shape == data.shape
+    assert np.unravel_index(seen.argmax(), seen.shape) == (28, 6, 44)
+    assert seen.max() == pytest.approx(0.95)
+    assert seen.min() == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("codes", ["LAS", "PIR"])
+def test_features_are_those_of_features_for(tmp_path, codes):
+    phantom = make_phantom(0, 3.0)
+    volume, _ = cube(phantom, phantom.landmarks["liver_right_lobe"] + [-20, 0, -20], 64)
+    affine = volume.affine.copy()
+    affine[:3, :3] /= 2  # the same voxels, said to be 1.5 mm apart: no resampling on either way
+    unit = btcv_scan(tmp_path, volume.data, affine, codes, "coralbay-mini")
+    assert unit.shape[2:] == volume.shape
+    ours = features_for(
+        load_volume(tmp_path / "imagesTr" / "img0001.nii.gz"),
+        load_encoder("coralbay-mini", device="cpu", precision=torch.float32),
+        strides=(2, 4, 8, 16, 32),
+        store=False,
+    )
+    maps = CoralBayEncoder("coralbay-mini", out_indices=6)(unit)
+    torch.testing.assert_close(maps[0][0, 0], unit[0, 0].as_subclass(torch.Tensor))
+    for stride, theirs in zip((2, 4, 8, 16, 32), maps[1:], strict=True):
+        wanted = ours.stage(stride).data.astype(np.float32)
+        np.testing.assert_allclose(theirs[0].numpy(), wanted, rtol=2e-3, atol=2e-3 * np.abs(wanted).max())
+    vector = CoralBayEncoder("coralbay-mini")(unit)[0].numpy()
+    means = [ours.stage(stride).data.astype(np.float32).mean((1, 2, 3)) for stride in (2, 4, 8, 32)]
+    np.testing.assert_allclose(vector, np.concatenate(means), atol=2e-3)
+
+
+def test_a_coarse_scan_is_resampled_to_nearly_the_same(tmp_path):
+    """eva resamples with MONAI, which puts the first voxels' centres on each other; ours shares the outer edges."""
+    from coralbay_core.preprocess import model_grid, resample, to_unit
+
+    phantom = make_phantom(0, 3.0)
+    volume, _ = cube(phantom, phantom.landmarks["liver_right_lobe"] + [-20, 0, -20])
+    unit = btcv_scan(tmp_path, volume.data, volume.affine, "LAS", "coralbay-mini")[0, 0].numpy()
+    grid = model_grid(volume.grid)
+    start = volume.grid.to_world((0, 0, 0))
+    theirs = Grid(unit.shape, np.vstack([np.c_[grid.affine[:3, :3], start], [0, 0, 0, 1]]))
+    ours = to_unit(resample(volume.data, volume.grid, theirs), (-1000.0, 1000.0))
+    assert abs(np.asarray(unit.shape) - grid.shape).max() <= 1
+    np.testing.assert_allclose(unit[:-1, :-1, :-1], ours[:-1, :-1, :-1], atol=0.01)
+
+
+@pytest.mark.parametrize("model", ["coralbay-mini", "random"])
+def test_decoder_and_head_take_the_size_of_the_model(model):
+    unit = torch.rand(1, 1, 64, 64, 64)
+    maps = CoralBayEncoder(model, out_indices=6)(unit)
+    decoded = ModelDecoder(model, out_channels=14)(maps)
+    assert decoded.shape == (1, 14, 64, 64, 64)
+    decoded.mean().backward()  # the encoder's maps can be trained on
+    assert ModelHead(model, 11)(CoralBayEncoder(model)(unit)).shape == (1, 11)
+
+
+@pytest.mark.parametrize("name", [name for name in TASKS if name != "chaos"])
+def test_eva_accepts_the_configuration(name, monkeypatch, tmp_path, capsys):
+    import jsonargparse
+    from eva.core import interface
+
+    monkeypatch.chdir(tmp_path)
+    line = [TASKS[name].command, "--config", str(config_path(name)), "--print_config"]
+    with pytest.raises(SystemExit) as stop:
+        jsonargparse.CLI(interface.Interface, args=line, parser_mode="omegaconf", fail_untyped=False)
+    assert stop.value.code in (0, None)
+    assert "CoralBayEncoder" in capsys.readouterr().out
+
+
+def test_luna25_is_split_and_named(tmp_path):
+    root = write_luna25(tmp_path)
+    with pytest.raises(TypeError, match="filename"):
+        datasets.LUNA25(str(root))  # the reason for our class; let it go when this no longer fails
+    parts = {split: LUNA25(str(root), split=split, rotations=((0, 1),) * 3, translations=False) for split in
+             ("train", "val", "test")}  # fmt: skip
+    for part in parts.values():
+        part.setup()
+    names = {split: {part.filename(i) for i in range(len(part))} for split, part in parts.items()}
+    assert {split: len(found) for split, found in names.items()} == {"train": 6, "val": 2, "test": 2}
+    assert len(set().union(*names.values())) == 10
+    volume, target, _ = parts["train"][0]
+    assert volume.shape == (1, 64, 64, 64)
+    assert 0 <= volume.min() <= volume.max() <= 1
+    assert target in (0, 1)
+
+
+def test_cc_ccii_comes_in_one_size_with_names_that_stay_in_their_folder(tmp_path):
+    dataset = CCCCII(str(write_cc_ccii(tmp_path)), split="val", size=(16, 32, 32))
+    dataset.setup()
+    assert [dataset.filename(i) for i in range(2)] == ["p0-s1.npy", "p1-s1.npy"]
+    assert [dataset[i][0].shape for i in range(2)] == [(1, 16, 32, 32)] * 2
+    assert 0 <= dataset[1][0].min() <= dataset[1][0].max() <= 1

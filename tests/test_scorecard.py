@@ -1,0 +1,277 @@
+"""The scorecard of a session: several encoders on the same clicks and strokes, without a window."""
+
+import json
+import threading
+
+import numpy as np
+import pytest
+from scans import cut
+
+from coralbay_core.across import SearchSpace, best_match
+from coralbay_core.errors import CoralBayError, InputError, MissingFileError
+from coralbay_core.evaluate.cases import make_case
+from coralbay_core.evaluate.methods import encoder_method
+from coralbay_core.evaluate.metrics import average_precision
+from coralbay_core.evaluate.tasks.common import Setting
+from coralbay_core.evaluate.tasks.fewshot import GAP_MM
+from coralbay_core.volume import LabelVolume
+from coralbay_core.volume_io import save_map
+from coralbay_core.weights import load_encoder
+from coralbay_viz import Session
+from coralbay_viz.comparing import Scorecard
+from coralbay_viz.history import PaintedVoxels
+from coralbay_viz.jobs import ThreadRunner
+from coralbay_viz.scorecard import COLUMNS, Ground, ScoreRow, as_dicts, best_models, meant_labels, shown_columns
+
+CHEAP = ("hu-patch", "random", "coralbay-mini")
+
+
+@pytest.fixture(scope="module")
+def belly(phantom):
+    return cut(phantom.volume, phantom.landmarks["liver_right_lobe"], 60)
+
+
+@pytest.fixture(scope="module")
+def other(phantom):
+    return cut(phantom.volume, phantom.landmarks["liver_right_lobe"] + [-18, 12, -18], 60)
+
+
+@pytest.fixture(scope="module")
+def reference(phantom):
+    return cut(phantom.labels, phantom.landmarks["liver_right_lobe"], 60)
+
+
+@pytest.fixture(scope="module")
+def other_reference(phantom):
+    return cut(phantom.labels, phantom.landmarks["liver_right_lobe"] + [-18, 12, -18], 60)
+
+
+@pytest.fixture
+def session(belly):
+    session = Session()
+    session.add(belly)
+    return session
+
+
+@pytest.fixture
+def liver(phantom):
+    return phantom.landmarks["liver_right_lobe"]
+
+
+def painted(reference: LabelVolume) -> LabelVolume:
+    """A stroke in the liver and one around it, in values that are not those of the reference."""
+    value = next(value for value, name in reference.names.items() if name == "liver")
+    data = np.zeros(reference.shape, np.uint8)
+    middle = reference.shape[0] // 2
+    data[middle, ::3, ::3] = np.where(reference.data[middle, ::3, ::3] == value, 2, 1)
+    return LabelVolume(data, reference.grid, names={1: "rest", 2: "organ"})
+
+
+def test_rows_arrive_one_by_one(session, reference, liver):
+    seen = []
+    session.scorecard_changed.connect(lambda card: seen.append(tuple(row.model for row in card.rows)))
+    session.click(liver)
+    job = session.scorecard(CHEAP, reference)
+    assert job.state == "done"
+    assert seen == [(), CHEAP[:1], CHEAP[:2], CHEAP]
+    assert session.scores.is_done
+    assert session.scores.scan is session.scan
+    assert [column.key for column in shown_columns(session.scores.rows)] == ["retrieval"]
+    assert len({row.retrieval for row in session.scores.rows}) == 3
+    assert all(0 < row.retrieval < 1 for row in session.scores.rows)
+    assert session.scan.features is None  # the scan's own features are left alone
+
+
+def test_retrieval_is_that_of_the_evaluation(session, belly, reference, liver):
+    names = {value: name for value, name in reference.names.items() if value}
+    case = make_case("belly", belly, reference.data, names)
+    setting = Setting(encoder_method(load_encoder("hu-patch", device="cpu")), [case])
+    wanted = average_precision(setting.scores(liver, case, case)[case.body], case.mask("liver")[case.body])
+    session.click(liver)
+    session.scorecard(["hu-patch"], reference)
+    assert session.scores.rows[0].retrieval == pytest.approx(wanted, abs=1e-6)
+
+
+def test_the_other_scan_is_searched(session, other, reference, other_reference, liver):
+    here = session.scan
+    there = session.add(other)
+    session.activate(here)
+    session.click(liver)
+    session.scorecard(["hu-patch", "coralbay-mini"], reference, other_reference=other_reference)
+    assert session.scores.other is there
+    patch, mini = session.scores.rows
+    assert mini.match_mm == 0  # the same patient: the match lies in the liver
+    spaces = [SearchSpace(ground.grid, ground.body) for ground in (Ground.of(s.volume, None) for s in (there, here))]
+    maps = [session._shelf.get(scan.volume, "hu-patch", None, None) for scan in (here, there)]
+    wanted = best_match(*maps, liver, space=spaces[0], back=spaces[1])
+    assert patch.return_mm == pytest.approx(wanted.return_mm)
+    assert mini.return_mm != patch.return_mm
+    session.scorecard(["hu-patch"], reference, other=there)
+    assert session.scores.rows[0].match_mm is None
+    with pytest.raises(InputError, match="matched with itself"):
+        session.scorecard(["hu-patch"], other=here)
+    session.remove(there)
+    assert session.scores.other is None
+
+
+def test_dice_leaves_out_what_was_painted(session, reference):
+    session.compute()
+    session.segment(painted(reference))
+    session.scorecard(["coralbay-mini"], reference)
+    (row,) = session.scores.rows
+    assert row.retrieval is None
+    assert 0.5 < row.dice < 1
+    assert 0 < row.dice_far < 1
+    ground = Ground.of(session.volume, reference)
+    found = session.scan.probe.segment(session.features, ground.grid) == 2
+    truth = ground.labels == next(value for value, name in reference.names.items() if name == "liver")
+    index = np.rint(ground.grid.to_index(PaintedVoxels.of(painted(reference)).position_mm)).astype(int)
+    counted = np.ones(truth.shape, bool)
+    counted[tuple(index.T)] = False
+    wanted = 2 * (found & truth & counted).sum() / ((found & counted).sum() + (truth & counted).sum())
+    assert row.dice == pytest.approx(wanted, abs=1e-3)
+    assert GAP_MM == 24
+
+
+def test_painted_values_stand_for_the_labels_they_lie_in(belly, reference):
+    ground = Ground.of(belly, reference)
+    liver = next(value for value, name in reference.names.items() if name == "liver")
+    meant = meant_labels(ground, PaintedVoxels.of(painted(reference)))
+    assert meant[2] == liver
+    assert meant[1] == 0  # all around it, so background
+    assert meant_labels(Ground.of(belly, None), PaintedVoxels.of(painted(reference))) == {}
+
+
+def test_it_follows_clicks_only_while_live(session, reference, liver):
+    session.click(liver)
+    session.scorecard(["hu-patch"], reference)
+    first = session.scores.rows[0].retrieval
+    session.click(liver + [5, 0, 0])
+    assert session.scores.rows[0].retrieval == first
+    session.scorecard_live = True
+    assert session.scores.rows[0].retrieval != first
+    session.undo()
+    assert session.scores.rows[0].retrieval == first
+    session.clear_clicks()
+    assert session.scores.rows == ()
+    session.undo()
+    assert session.scores.rows[0].retrieval == first
+    session.clear_scorecard()
+    assert session.scores is None
+
+
+class Gate:
+    """Holds back the features of the first model until it is opened."""
+
+    def __init__(self, session):
+        self.open, self.reached = threading.Event(), threading.Event()
+        load = session._shelf.load
+
+        def wait(model):
+            self.reached.set()
+            assert self.open.wait(30)
+            return load(model)
+
+        session._shelf.load = wait
+
+
+def run_threaded(belly):
+    calls, done = [], threading.Event()
+    session = Session(ThreadRunner(lambda call: (calls.append(call), done.set())))
+    session.add(belly)
+    return session, calls, done
+
+
+def drain(session, calls, done, until):
+    for _ in range(200):
+        while calls:
+            calls.pop(0)()
+        if until():
+            return
+        done.wait(0.1)
+        done.clear()
+    raise AssertionError("nothing came")
+
+
+def test_the_newest_wins_and_the_rest_can_be_cancelled(belly, reference, liver):
+    session, calls, done = run_threaded(belly)
+    gate = Gate(session)
+    session.click(liver)
+    session.scorecard(["hu-patch", "hu-context"], reference)
+    drain(session, calls, done, gate.reached.is_set)
+    session.scorecard(["hu-context"], reference)
+    gate.open.set()
+    drain(session, calls, done, lambda: session.scores.is_done)
+    assert [row.model for row in session.scores.rows] == ["hu-context"]
+    gate.open.clear()
+    gate.reached.clear()
+    session.scorecard(["random"], reference)
+    drain(session, calls, done, gate.reached.is_set)
+    session.cancel("scorecard")
+    gate.open.set()
+    drain(session, calls, done, lambda: not any(t.name.startswith("coralbay") for t in threading.enumerate()))
+    assert session.scores.rows == ()
+    session.close()
+
+
+def test_a_model_that_cannot_be_loaded_says_so_in_its_row(session, reference, liver):
+    session.click(liver)
+    session.scorecard(["no-such-model", "hu-patch"], reference)
+    broken, good = session.scores.rows
+    assert "no-such-model" in broken.problem
+    assert "\n" not in broken.problem
+    assert broken.cell(COLUMNS[0]) == "–"
+    assert good.retrieval is not None
+
+
+def test_references_are_read_from_files(session, tmp_path, belly, reference, liver):
+    path = save_map(tmp_path / "labels.nii.gz", reference.data, belly)
+    session.click(liver)
+    session.scorecard(["hu-patch"], reference)
+    wanted = session.scores.rows[0].retrieval
+    session.scorecard(["hu-patch"], path)
+    assert session.scores.rows[0].retrieval == wanted
+    with pytest.raises(MissingFileError, match="no such label map"):
+        session.scorecard(["hu-patch"], tmp_path / "none.nii.gz")
+
+
+def test_nothing_to_compare_is_said(session, reference):
+    with pytest.raises(CoralBayError, match="nothing to compare"):
+        session.scorecard(CHEAP, reference)
+    with pytest.raises(CoralBayError, match="no scan"):
+        Session().scorecard(CHEAP)
+
+
+def test_eva_stands_beside_them(session, tmp_path, reference, liver):
+    table = tmp_path / "radiology.csv"
+    table.write_text("model,btcv,lits17\ncoralbay_mini,0.5,\nvoco_b,0.83,0.816\n")
+    session.click(liver)
+    session.eva_results = table
+    session.scorecard(["hu-patch", "coralbay-mini"], reference)
+    assert [row.eva_text for row in session.scores.rows] == ["", "btcv 0.500"]
+    session.eva_results = None
+    assert [row.eva_text for row in session.scores.rows] == ["", ""]
+    assert session.scores.is_done
+    with pytest.raises(MissingFileError):
+        session.eva_results = tmp_path / "none"
+    assert session.eva_results == ()
+
+
+def test_a_removed_scan_takes_its_card_along(session, reference, liver):
+    seen = []
+    session.click(liver)
+    session.scorecard(["hu-patch"], reference)
+    session.scorecard_changed.connect(seen.append)
+    session.remove(session.scan)
+    assert seen == [None]
+
+
+def test_cells_and_the_best_of_a_column():
+    rows = (ScoreRow("a", 0.5, return_mm=12.0), ScoreRow("b", 0.25, return_mm=3.04), ScoreRow("c", problem="broken"))
+    retrieval, way_back = (next(c for c in COLUMNS if c.key == key) for key in ("retrieval", "return_mm"))
+    assert [rows[1].cell(column) for column in (retrieval, way_back)] == ["0.250", "3.0 mm"]
+    assert best_models(rows, retrieval) == {"a"}
+    assert best_models(rows, way_back) == {"b"}
+    assert best_models(rows[:1], retrieval) == frozenset()
+    json.dumps(as_dicts(rows))
+    assert not Scorecard(None, ("a", "b"), rows=rows[:1]).is_done
