@@ -37,7 +37,7 @@ def paint(
     base = np.rint(centres).astype(int)
     cells = base[:, None] + offsets
     away = (cells - centres[:, None]) * spacing
-    near = (np.linalg.norm(away, axis=-1) <= radius_mm) | ~offsets.any(-1)
+    near = (np.linalg.norm(away, axis=-1) <= radius_mm + 1e-6) | ~offsets.any(-1)
     inside = near & ((cells >= 0) & (cells < grid.shape)).all(-1)
     data[tuple(cells[inside].T)] = value
 

@@ -39,7 +39,6 @@ class Lab:
         with urllib.request.urlopen(f"{self.url}{path}", timeout=10) as answer:
             return json.loads(answer.read())
 
-
     def delete(self, path):
         request = urllib.request.Request(f"{self.url}{path}", method="DELETE")
         urllib.request.urlopen(request, timeout=20).close()
