@@ -1,12 +1,31 @@
 """A notebook in JupyterLab as a user sees it: the page, and the kernel behind it."""
 
 import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
 import time
+import urllib.error
 import urllib.request
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import nbformat
 import numpy as np
 
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+# Nothing that asks the network.
+FLAGS = (
+    "--no-sandbox",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-quic",
+)
+SETTINGS = {"notification": {"fetchNews": "false", "checkForUpdates": False}}  # else a pop-up covers the page
 SCREEN = {"width": 1400, "height": 1180}
 PHANTOM = """
 import coralbay_viz
@@ -82,13 +101,14 @@ class Kernel:
 
     def close(self):
         self._client.stop_channels()
-        self._end()
+        with suppress(urllib.error.HTTPError):  # a kernel that restarts is ended with the server
+            self._end()
 
 
 class NotebookPage:
     """A notebook that was run in a page: the view, and the kernel behind it."""
 
-    def __init__(self, lab, browser, name, cells, pictures):
+    def __init__(self, lab, browser, name, cells, pictures, watch=None, ready=".coralbay[data-ct]"):
         notebook = nbformat.v4.new_notebook()
         notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
         notebook.cells = [nbformat.v4.new_code_cell(cell.strip()) for cell in cells]
@@ -96,6 +116,7 @@ class NotebookPage:
         self.pictures = pictures
         self.errors = []
         self.page = browser.new_page(viewport=SCREEN)
+        self.watched = watch(self.page) if watch else None
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.goto(f"{lab.url}/lab/tree/{name}?reset")
         self.page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=60_000)
@@ -103,7 +124,7 @@ class NotebookPage:
         self.page.keyboard.press("Control+b")  # the file browser away
         self.run_all()
         try:
-            self.page.wait_for_selector(".coralbay[data-ct]", timeout=60_000)
+            self.page.wait_for_selector(ready, timeout=120_000)
         except Exception:
             self.shot("failed")
             raise
@@ -148,3 +169,73 @@ class NotebookPage:
         self.kernel.close()
         self.page.close()
         assert not self.errors
+
+
+def find_chromium():
+    """The program, or None."""
+    return next(filter(None, map(shutil.which, CHROMIUM)), None)
+
+
+@contextmanager
+def headless(program):
+    """A headless browser."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, headless=True, args=list(FLAGS))
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def jupyterlab(home: Path):
+    """JupyterLab on a port of its own, with settings of its own, below an empty folder."""
+    folders = {name: home / name for name in ("config", "settings", "workspaces", "runtime", "data", "notebooks")}
+    extension = folders["settings"] / "@jupyterlab" / "apputils-extension"
+    for folder in (*folders.values(), extension):
+        folder.mkdir(parents=True, exist_ok=True)
+    for name, values in SETTINGS.items():
+        (extension / f"{name}.jupyterlab-settings").write_text(json.dumps(values))
+    places = {
+        "JUPYTER_CONFIG_DIR": "config",
+        "JUPYTER_DATA_DIR": "data",
+        "JUPYTER_RUNTIME_DIR": "runtime",
+        "JUPYTERLAB_SETTINGS_DIR": "settings",
+        "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
+    }
+    environment = os.environ | {variable: str(folders[name]) for variable, name in places.items()}
+    port = free_port()
+    options = ["--no-browser", "--allow-root", f"--port={port}", "--IdentityProvider.token=", "--ServerApp.password="]
+    options.append("--ServerApp.disable_check_xsrf=True")  # kernels are ended without a form
+    command = [sys.executable, "-m", "jupyterlab", *options, f"--ServerApp.root_dir={folders['notebooks']}"]
+    with (home / "log").open("wb") as log:
+        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+    lab = Lab(f"http://127.0.0.1:{port}", folders["notebooks"], folders["runtime"])
+    try:
+        _wait_for(lab, server, home / "log")
+        yield lab
+    finally:
+        server.terminate()
+        try:
+            server.wait(10)
+        except subprocess.TimeoutExpired:  # a kernel at work holds it up
+            server.kill()
+            server.wait()
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _wait_for(lab, server, log):
+    end = time.monotonic() + 60
+    while True:
+        try:
+            lab.get("/api")
+            return
+        except OSError:
+            assert server.poll() is None, log.read_text()
+            assert time.monotonic() < end, log.read_text()
+            time.sleep(0.2)
