@@ -65,6 +65,7 @@ class ScanBinding:
         for role in self._specs:
             self.view.drop_layer(role)
         self._specs.clear()
+        self._dirty.clear()
 
     # What the view asks for
 
@@ -109,6 +110,8 @@ class ScanBinding:
     def flush(self) -> None:
         """Bring the view up to date."""
         self._waiting = False
+        if not self.view.cursor:
+            return
         dirty = [role for role in SHOWN if role in self._dirty]
         self._dirty.clear()
         for role in dirty:

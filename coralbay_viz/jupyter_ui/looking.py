@@ -69,8 +69,9 @@ class Looking(Control):
         """Show another scan in the main view."""
         if self.beside is not None and self.beside.scan is scan:
             self.compare(None)
-        if self.binding is not None:
-            self.binding.close()
+        before, self.binding = self.binding, None  # the old one must not hear of the new one's crosshair
+        if before is not None:
+            before.close()
         self.view.cursor = []
         self.binding = None if scan is None else ScanBinding(self.session, scan, self.view, self._courier.deliver)
 

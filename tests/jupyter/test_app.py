@@ -10,6 +10,7 @@ from scans import cut
 pytest.importorskip("anywidget")
 
 from coralbay_core.errors import CoralBayError, InputError
+from coralbay_core.volume import Grid, Volume
 from coralbay_viz import Session, render, show
 from coralbay_viz.jupyter_ui.app import App
 from coralbay_viz.jupyter_ui.courier import Courier
@@ -209,6 +210,18 @@ def test_another_scan_stands_beside_and_answers(ready, belly):
     ready.session.remove(first)
     settle(ready)
     assert ready.looking.beside is None
+
+
+def test_another_scan_begins_at_a_place_of_its_own(ready, belly):
+    ready.go_to(belly.grid.to_world((1, 1, 1)))
+    affine = belly.affine.copy()
+    affine[2, 3] += 5000
+    far = Volume(belly.data, Grid(belly.shape, affine), name="far")
+    sent = Sent(ready.view)
+    ready.session.add(far)
+    settle(ready)
+    assert far.grid.contains(ready.view.cursor)
+    assert sent.cuts() == [("ct", view) for view in render.VIEWS]
 
 
 def test_wishes_come_from_other_threads(ready):

@@ -137,9 +137,7 @@ def test_two_scans_side_by_side(open_notebook):
     page.page.wait_for_function("document.querySelectorAll('.coralbay')[1].dataset.ct > 0")
     x, y = 0.3, 0.5
     page.page.mouse.click(*page.place("axial", x, y))
-    page.shot("beside")
-    print(page.kernel.ask("[app.progress.panel.text.value, str(app.session.clicks), app.view.cursor, [s.name for s in app.session.scans], [s.features is not None for s in app.session.scans], app.view.tool]"))
-    page.kernel.until("app.session.scans[0].heat is not None", 5)
+    page.kernel.until("app.session.scans[0].heat is not None")
     page.page.wait_for_function("document.querySelectorAll('.coralbay')[1].dataset.heat > 0")
     assert page.kernel.ask("app.session.scans[0].origin is app.session.scan")
     page.shot("beside")
