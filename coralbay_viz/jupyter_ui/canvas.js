@@ -291,7 +291,8 @@ class Pane {
     pen.textBaseline = "alphabetic";
     pen.fillStyle = "#c8c8c8";
     pen.font = `${11 * dense}px sans-serif`;
-    pen.fillText(this.view, edge / 2, height - edge / 2);
+    const title = this.view === "axial" ? this.app.model.get("title") : "";
+    pen.fillText(`${this.view}  ${title}`, edge / 2, height - edge / 2);
   }
 
   press(event) {
