@@ -68,7 +68,7 @@ def clicked(location):
         return
     began = time.perf_counter()
     session.clear_clicks()
-    session.click(location["mm"])
+    session.click(location["mm"][:3])
     low, high = session.threshold, session.heat.scale.high
     levels = np.clip((session.heat.shown - low) / (high - low) * 255, 0, 255).astype(np.uint8)
     data = as_nifti(levels, session.heat.grid)
@@ -87,9 +87,11 @@ WATCH = """() => {
   const root = document.querySelector(".coralbay");
   window.times = [];
   let begin = null;
+  let shown = root.dataset.heat;
   document.addEventListener("pointerup", () => (begin = performance.now()), true);
   new MutationObserver(() => {
-    if (begin === null) return;
+    if (root.dataset.heat === shown || begin === null) return;
+    shown = root.dataset.heat;
     const start = begin;
     begin = null;
     requestAnimationFrame(() => window.times.push(performance.now() - start));
@@ -142,6 +144,7 @@ def measure_niivue(lab, browser, scan, clicks, folder):
     page.wait_for_timeout(20_000)  # for the scan to be there
     opened = traffic.bytes
     notebook.kernel.ask("globals().update(wanted='heat')")
+    page.locator(".jp-OutputArea canvas").first.scroll_into_view_if_needed()
     box = page.locator(".jp-OutputArea canvas").first.bounding_box()
     notebook.shot("niivue")
     for number, (x, y) in enumerate(places(clicks)):
