@@ -1,4 +1,4 @@
-"""Notebooks where napari and Qt are not installed: an environment of what `coralbay[jupyter]` asks for, and nothing else."""
+"""Notebooks without napari and Qt: in an environment of what `coralbay[jupyter]` asks for, and nothing else."""
 
 import subprocess
 import sys
