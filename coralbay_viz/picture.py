@@ -50,9 +50,9 @@ class Picturing:
         position_mm : (3,) array, optional
             World mm; by default the last click, the best region, or the middle.
         show : sequence of str, optional
-            What to lay over the scan, of ``pca``, ``clusters``, ``heat``, ``segmentation``, ``lasso``, ``strokes``,
-            ``regions``, ``found`` and ``clicks``; by default a segmentation, else a heat map, else
-            colors, whichever is there first.
+            What to lay over the scan, of ``pca``, ``clusters``, ``heat``, ``windows``, ``segmentation``, ``lasso``,
+            ``strokes``, ``regions``, ``found`` and ``clicks``; by default a segmentation, else a heat map, else colors,
+            whichever is there first.
         scan : Scan, optional
             Another open one.
         window : str or (level, width)

@@ -112,7 +112,8 @@ def encoded(spec: LayerSpec, plane: Plane) -> NDArray:
         return np.clip(np.rint(cut), *_HU_RANGE).astype(np.int16)
     low, high = spec.contrast_limits
     steps = (cut - low) * ((_PALETTE_STEPS - 2) / (high - low)) + 1
-    return np.where(cut >= low, np.clip(steps, 1, _PALETTE_STEPS - 1), 0).astype(np.uint8)
+    # What lies at the lower limit is clear, as it is in napari.
+    return np.where(cut > low, np.clip(steps, 1, _PALETTE_STEPS - 1), 0).astype(np.uint8)
 
 
 def palette(spec: LayerSpec) -> NDArray[np.uint8]:

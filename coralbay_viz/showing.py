@@ -54,6 +54,12 @@ def _heat(scan: "Scan", share: float) -> LayerSpec | None:
     return layers.heat_spec(heat.shown, heat.grid, (heat.scale.score_of(share), heat.scale.high), "similar")
 
 
+def _windows(scan: "Scan", share: float) -> LayerSpec | None:
+    """Where answers under several HU windows agree."""
+    seen = scan.windows
+    return seen and layers.share_spec(seen.stability, seen.grid, "windows", "agreement of windows")
+
+
 def _segmentation(scan: "Scan", share: float) -> LayerSpec | None:
     return scan.segmentation and layers.labels_spec(scan.segmentation)
 
@@ -88,6 +94,7 @@ _MAKERS = {
     "pca": _colors,
     "clusters": _clusters,
     "heat": _heat,
+    "windows": _windows,
     "segmentation": _segmentation,
     "lasso": _selection,
     "strokes": _strokes,

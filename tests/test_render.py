@@ -72,8 +72,8 @@ def test_a_heat_map_is_clear_below_its_threshold():
     plane = render.plane_at(spec.grid, "coronal", grid().to_world((6, 5, 4)))
     cut, values = render.encoded(spec, plane), render.pixels(data, plane)
     assert cut.dtype == np.uint8
-    assert (cut[values < 0.5] == 0).all()
-    assert (cut[values >= 0.5] > 0).all()
+    assert (cut[values <= 0.5] == 0).all()
+    assert (cut[values > 0.5] > 0).all()
     assert (np.diff(cut.astype(int).ravel()[np.argsort(values.ravel())]) >= 0).all()
     assert render.palette(spec)[0, 3] == 0
     assert render.palette(spec)[1, 3] > 0

@@ -48,6 +48,7 @@ class ScanBinding:
             (session.selection_changed, self._changed("lasso")),
             (session.features_changed, self._changed("lasso", "clusters")),
             (session.clusters_changed, self._changed("clusters")),
+            (session.windows_changed, self._changed("windows")),
             (session.marked_changed, self._changed("regions")),
             (session.match_changed, self._changed("found")),
         )
