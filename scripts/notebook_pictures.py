@@ -31,6 +31,7 @@ placed = strokes.place(scan.volume, scan.features, scan.label_grid, phantom)
 app.session.segment(placed.labels)
 app.wait()
 app.looking.choose_tool("paint")
+app.looking.reveal("segmentation", "strokes", instead_of=("heat", "pca"))
 app.session.compute_statistics()
 app.wait()
 """

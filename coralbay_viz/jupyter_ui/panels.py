@@ -9,7 +9,7 @@ import ipywidgets as w
 import numpy as np
 from psygnal import Signal
 
-from ..colors import DEFAULT_WINDOW, NEGATIVE, POSITIVE, WINDOWS, class_color
+from ..colors import DEFAULT_WINDOW, NEGATIVE, POSITIVE, UNDECIDED, WINDOWS, class_color
 from ..layers import BACKGROUND
 
 if TYPE_CHECKING:
@@ -335,7 +335,8 @@ class PaintPanel(Panel):
         self.show_names({})
 
     def _show_chip(self, change: Any = None) -> None:
-        self.chip.value = f"<b style='color:{class_color(self.label.value)}'>■</b>"
+        color = UNDECIDED if self.label.label == BACKGROUND else class_color(self.label.value)
+        self.chip.value = f"<b style='color:{color}'>■</b>"
 
     def show_names(self, names: dict[int, str]) -> None:
         known = {n: names.get(n) or f"class {n}" for n in range(1, CLASSES + 1)} | names
@@ -344,6 +345,7 @@ class PaintPanel(Panel):
             self.label.options = [(text, n) for n, text in sorted(known.items())]
             self.label.value = chosen
             self.name.value = names.get(chosen, "")
+        self._show_chip()
 
     def show_state(self, *, strokes: bool, can_undo: bool, can_redo: bool, features: bool, segmentation: bool) -> None:
         self.undo.disabled, self.redo.disabled = not can_undo, not can_redo
@@ -354,12 +356,13 @@ class PaintPanel(Panel):
         def number(value: float | None) -> str:
             return "" if value is None else f"{value:.4g}"
 
+        head = ("label", "name", "ml", "mean HU", "sd HU")
+        head += ("Dice",) if any(r.dice is not None for r in rows) else ()
         lines = [
-            (r.value, r.name, number(r.volume_ml), number(r.mean_hu), number(r.sd_hu), number(r.dice))
+            (r.value, r.name, number(r.volume_ml), number(r.mean_hu), number(r.sd_hu), number(r.dice))[: len(head)]
             for r in rows
             if r.name != BACKGROUND
         ]
-        head = ("label", "name", "ml", "mean HU", "sd HU", "Dice")
         self.statistics.value = table(head, lines) if lines else ""
 
 
