@@ -7,6 +7,7 @@ Widgets are left out: their still pictures stand for them, as on any page withou
 
 import argparse
 import io
+import re
 import tempfile
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def render(path: Path, out: Path) -> None:
         picture = out / f"{path.stem}-{number}.png"
         picture.write_bytes(_smaller(data))
         text = text.replace(name, picture.name)
-    text = "\n".join(line.rstrip() for line in text.splitlines())
+    text = re.sub(r"\n{3,}", "\n\n", "\n".join(line.rstrip() for line in text.splitlines()))
     origin = f"*Made by `make notebooks` from [notebooks/{path.name}](../../notebooks/{path.name}).*\n\n"
     (out / f"{path.stem}.md").write_text(origin + text.strip() + "\n")
 
