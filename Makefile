@@ -58,7 +58,7 @@ $(STAMP_EVA): pyproject.toml constraints.txt scripts/bootstrap.sh
 	@touch $@
 
 test-eva: $(STAMP_EVA) ## Run the tests with kaiko's eva, in an environment of their own (some GB, once)
-	$(VENV_EVA)/bin/python -m pytest -c tests/eva/pytest.ini tests/eva $(ARGS)
+	$(VENV_EVA)/bin/python -m pytest -c tests/with_eva/pytest.ini tests/with_eva $(ARGS)
 
 notebooks: $(STAMP) browser ## Run the notebooks and renew docs/notebooks/ and the pictures of the app, minutes
 	$(PYTHON_VENV) scripts/render_notebooks.py

@@ -224,3 +224,21 @@ class LabelVolume(_OnGrid):
             raise InputError(
                 "label map is not integer", where=self.name, found=self.data.dtype, expected="an integer type"
             )
+
+
+def labelled_voxels(data: NDArray[np.integer]) -> NDArray[np.intp]:
+    """Flat indices of what is not 0, rising: `numpy.flatnonzero`, many times faster where little is painted.
+
+    Parameters
+    ----------
+    data : integer array
+        Of any shape, in C order.
+    """
+    flat = np.ascontiguousarray(data).reshape(-1)
+    word = 8 // flat.itemsize  # look at eight bytes at a time first
+    whole = len(flat) // word * word
+    words = np.flatnonzero(flat[:whole].view(np.uint64))
+    if len(words) > whole // (4 * word):
+        return np.flatnonzero(flat)
+    inside = (words[:, None] * word + np.arange(word)).reshape(-1)
+    return np.concatenate([inside[flat[inside] != 0], whole + np.flatnonzero(flat[whole:])])

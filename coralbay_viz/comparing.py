@@ -37,6 +37,8 @@ class Scorecard:
         In which the clicks are looked for.
     rows : tuple of ScoreRow
         One a model that is done, in the order of `models`.
+    before : tuple of ScoreRow
+        Of the clicks and strokes before, while it follows them.
     """
 
     scan: Scan
@@ -45,10 +47,23 @@ class Scorecard:
     other: Scan | None = None
     other_reference: Reference = None
     rows: tuple[ScoreRow, ...] = ()
+    before: tuple[ScoreRow, ...] = ()
 
     @property
     def is_done(self) -> bool:
         return len(self.rows) == len(self.models)
+
+    @property
+    def awaited(self) -> str | None:
+        """The model whose row comes next."""
+        return None if self.is_done else self.models[len(self.rows)]
+
+    @property
+    def shown(self) -> tuple[ScoreRow, ...]:
+        """A row a model for a table that does not flicker: first `rows`, then those of before, or empty ones."""
+        old = {row.model: row for row in self.before}
+        waiting = self.models[len(self.rows) :]
+        return (*self.rows, *(old.get(model, ScoreRow(model)) for model in waiting))
 
 
 class Comparing:
@@ -56,14 +71,14 @@ class Comparing:
 
     Attributes
     ----------
-    scores : Scorecard or None
+    last_scorecard : Scorecard or None
         The last one that was asked for; its rows come one by one, each with a `scorecard_changed`.
     """
 
     scorecard_changed = Signal(object)  # the Scorecard, or None
 
     def _start_comparing(self: Any) -> None:
-        self.scores: Scorecard | None = None
+        self.last_scorecard: Scorecard | None = None
         self._live = False
         self._eva_paths: tuple[Path, ...] = ()
         self._eva_rows: dict[str, tuple[Row, ...]] = {}
@@ -71,8 +86,8 @@ class Comparing:
         self._grounds: Grounds = {}
         self.clicks_changed.connect(self._score_again)
         self.strokes_changed.connect(self._score_again)
-        self.weights_changed.connect(lambda _: self._score_again(self.scores and self.scores.scan))
-        self.scan_removed.connect(self._forget_scores)
+        self.weights_changed.connect(lambda _: self._score_again(self.last_scorecard and self.last_scorecard.scan))
+        self.scan_removed.connect(self._forget_card)
 
     def scorecard(
         self: Any,
@@ -82,7 +97,7 @@ class Comparing:
         other: Scan | None = None,
         other_reference: Reference = None,
     ) -> Job:
-        """Measure encoders on the clicks and strokes of the active scan; the rows of `scores` come one by one.
+        """Measure encoders on the clicks and strokes of the active scan; the rows of `last_scorecard` come one by one.
 
         Features that an encoder has not computed yet are computed (or taken from the cache) first; ``cancel`` with
         ``"scorecard"`` stops all of it.
@@ -126,8 +141,8 @@ class Comparing:
     @scorecard_live.setter
     def scorecard_live(self: Any, live: bool) -> None:
         self._live = bool(live)
-        if live and self.scores is not None:
-            self._score_again(self.scores.scan)
+        if live and self.last_scorecard is not None:
+            self._score_again(self.last_scorecard.scan)
 
     @property
     def eva_results(self) -> tuple[Path, ...]:
@@ -148,24 +163,24 @@ class Comparing:
             if row.task not in [known.task for known in mine]:
                 found[row.model] = (*mine, row)
         self._eva_paths, self._eva_rows = chosen, found
-        if self.scores is not None:
-            rows = tuple(replace(row, eva=found.get(model_name(row.model), ())) for row in self.scores.rows)
-            self._show_scores_of(replace(self.scores, rows=rows))
+        if self.last_scorecard is not None:
+            rows = tuple(replace(row, eva=found.get(model_name(row.model), ())) for row in self.last_scorecard.rows)
+            self._show_card(replace(self.last_scorecard, rows=rows))
 
     def clear_scorecard(self: Any) -> None:
         """Stop measuring and show nothing."""
-        if self.scores is not None:
-            self._runner.cancel(self._lane("scorecard", self.scores.scan))
-            self._show_scores_of(None)
+        if self.last_scorecard is not None:
+            self._runner.cancel(self._lane("scorecard", self.last_scorecard.scan))
+            self._show_card(None)
 
     # The steps: read what is asked about, then one encoder after the other. All have one lane, so a newer card ends
     # an older one.
 
     def _score(self: Any, card: Scorecard) -> Job:
-        if self.scores is not None and self.scores.scan is not card.scan:
-            self._runner.cancel(self._lane("scorecard", self.scores.scan))
+        if self.last_scorecard is not None and self.last_scorecard.scan is not card.scan:
+            self._runner.cancel(self._lane("scorecard", self.last_scorecard.scan))
         scan, other = card.scan, card.other
-        self._show_scores_of(replace(card, rows=()))
+        self._show_card(replace(card, rows=(), before=(*card.rows, *card.before[len(card.rows) :])))
         asked = partial(
             Question,
             clicks=scan.clicks.now,
@@ -178,44 +193,44 @@ class Comparing:
         return self.run(self._lane("scorecard", scan), work, self._score_next, torch=True)
 
     def _score_next(self: Any, question: Question) -> None:
-        card = self.scores
+        card = self.last_scorecard
         if card.is_done:
             return
-        model = card.models[len(card.rows)]
+        model = card.awaited
         if card.scan.features is not None and card.scan.model == model:
             self._shelf.put(card.scan.volume, model, card.scan.features)
         work = partial(score, question, self._shelf, model, self._eva_rows)
         self.run(self._lane("scorecard", card.scan), work, partial(self._add_row, question), torch=True)
 
     def _add_row(self: Any, question: Question, row: ScoreRow) -> None:
-        self._show_scores_of(replace(self.scores, rows=(*self.scores.rows, row)))
+        self._show_card(replace(self.last_scorecard, rows=(*self.last_scorecard.rows, row)))
         self._score_next(question)
 
     def _score_again(self: Any, scan: Scan | None) -> None:
-        card = self.scores
+        card = self.last_scorecard
         if not self._live or card is None or scan is not card.scan:
             return
         if scan.clicks.now.positive or scan.probing.strokes.now:
             self._score(card)
         else:
             self._runner.cancel(self._lane("scorecard", scan))
-            self._show_scores_of(replace(card, rows=()))
+            self._show_card(replace(card, rows=(), before=()))
 
-    def _show_scores_of(self: Any, card: Scorecard | None) -> None:
-        self.scores = card
+    def _show_card(self: Any, card: Scorecard | None) -> None:
+        self.last_scorecard = card
         self.scorecard_changed.emit(card)
 
     def _another(self: Any, scan: Scan) -> Scan | None:
         return next((other for other in self.scans if other is not scan), None)
 
-    def _forget_scores(self: Any, scan: Scan) -> None:
+    def _forget_card(self: Any, scan: Scan) -> None:
         self._shelf.forget(scan.volume)
         self._grounds = {key: kept for key, kept in self._grounds.items() if key[0] != id(scan)}
-        card = self.scores
+        card = self.last_scorecard
         if card is not None and scan is card.scan:
             self.clear_scorecard()
         elif card is not None and scan is card.other:
-            self.scores = replace(card, other=None, other_reference=None)
+            self.last_scorecard = replace(card, other=None, other_reference=None)
 
 
 Grounds = dict[tuple[int, Any], tuple[Reference, Ground]]

@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from coralbay_core.volume import Grid, LabelVolume
+from coralbay_core.volume import Grid, LabelVolume, labelled_voxels
 
 T = TypeVar("T")
 LEVELS = 100
@@ -76,7 +76,7 @@ class PaintedVoxels:
 
     @classmethod
     def of(cls, labels: LabelVolume) -> "PaintedVoxels":
-        index = np.flatnonzero(labels.data)
+        index = labelled_voxels(labels.data)
         return cls(index, labels.data.reshape(-1)[index], labels.grid, dict(labels.names))
 
     def __len__(self) -> int:

@@ -34,13 +34,12 @@ class Keeping:
                 signal.connect(self._state_changed)
 
     def _changes_of_state(self: Any) -> tuple[Any, ...]:
-        """Signals after which the state is another one."""
+        """Signals after which the state is worth a copy. The cursor moves too often; it goes with the next change."""
         return (
             self.scan_added, self.scan_removed, self.scan_changed, self.features_changed, self.clicks_changed,
             self.heat_changed, self.share_changed, self.pca_changed, self.segmentation_changed, self.model_changed,
             self.weights_changed, self.queries_changed, self.symmetry_changed, self.follow_up_changed,
             self.strokes_changed, self.protection_changed, self.suggestions_changed,
-            self.cursor_changed,
         )  # fmt: skip
 
     def _stop_keeping(self: Any) -> None:

@@ -1,7 +1,7 @@
 """Strokes to segmentations: what a session does with probes. Knows no GUI toolkit."""
 
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from .layers import planes_at
 
 if TYPE_CHECKING:
     from coralbay_core.features import FeatureMaps
-    from coralbay_core.probe import LabelStatistics, Probe, Suggestion
+    from coralbay_core.probe import LabelStatistics, Probe, ScoreMap, Suggestion
 
     from .scoring import ScoreResult
     from .state import Scan
@@ -84,6 +84,13 @@ class ProbeCommands:
         scan.probing.strokes.change(PaintedVoxels.of(strokes))  # a copy: the user may paint on while a job runs
         self.strokes_changed.emit(scan)
 
+    def prepare_probe(self) -> Job:
+        """Do ahead what the first fit on the active scan needs, so that the first stroke does not wait for it."""
+        scan = self._require_features()
+        return self.run(
+            self._lane("preparation", scan), partial(prepare, scan.features), lambda result: None, torch=True
+        )
+
     def segment(self, strokes: LabelVolume, first_mm: Sequence[float] | None = None) -> Job:
         """Fit a probe to painted voxels of the active scan and apply it; `undo_strokes` goes back."""
         self.paint(strokes, self._require_features())
@@ -109,8 +116,9 @@ class ProbeCommands:
         ]
         self._require(pairs or None, "nothing is painted", "paint strokes of two classes first")
         planes = () if first_mm is None else planes_at(scan.label_grid, first_mm)
-        make = partial(apply, self._request(scan), planes, partial(self.segmentation_previewed.emit, scan))
-        work = in_turn(self._turn_to_fit, partial(fit_and_apply, pairs, self.kind, make))
+        show = partial(self.segmentation_previewed.emit, scan)
+        asked = partial(fit_and_apply, pairs, self.kind, self._request(scan), planes, show)
+        work = in_turn(self._turn_to_fit, asked)
         return self.run(self._lane("segmentation", scan), work, partial(self._set_segmentation, scan), torch=True)
 
     def undo_strokes(self) -> Job | None:
@@ -145,8 +153,7 @@ class ProbeCommands:
     def _apply_to(self, scan: "Scan", probe: "Probe") -> Job:
         self._require(scan.features, "the scan has no features yet", "compute features first")
         probe.require_fits(scan.features)
-        show = partial(self.segmentation_previewed.emit, scan)
-        work = partial(apply, self._request(scan), (), show, probe)
+        work = partial(apply, self._request(scan), probe)
         return self.run(self._lane("segmentation", scan), work, partial(self._set_segmentation, scan), torch=True)
 
     def _request(self, scan: "Scan") -> "LabelRequest":
@@ -255,36 +262,55 @@ class LabelRequest:
     protected: LabelVolume | None
 
 
+def prepare(features: "FeatureMaps", report: Report, cancelled: Cancelled) -> None:
+    import sklearn.cluster  # noqa: F401  # takes a second the first time
+
+    from coralbay_core.probe.examples import body_covariance
+
+    body_covariance(features)  # it keeps what it has found
+
+
 def fit_and_apply(
     pairs: "Sequence[tuple[FeatureMaps, PaintedVoxels]]",
     kind: str | None,
-    make: "Callable[[Probe, Report, Cancelled], tuple[Probe, LabelVolume]]",
+    request: LabelRequest,
+    planes: Sequence[Grid],
+    show: Callable[[tuple[LabelVolume, ...]], None],
     report: Report,
     cancelled: Cancelled,
 ) -> "tuple[Probe, LabelVolume]":
     from coralbay_core.probe import DEFAULT_KIND, fit_probe_to_scans
 
+    known: list[ScoreMap] = []
+
+    def early(probe: "Probe") -> None:
+        known.append(probe.scores(request.features))
+        if planes and not cancelled():
+            report.tell(show, tuple(slices_of(known[0], request, planes, probe.names)))
+
     scans = [(features, strokes.labels) for features, strokes in pairs]
-    return make(fit_probe_to_scans(scans, kind=kind or DEFAULT_KIND), report, cancelled)
+    probe = fit_probe_to_scans(scans, kind=kind or DEFAULT_KIND, early=early)
+    return labelled(probe, known[0].sharpened(probe.sharpness), request, cancelled)
 
 
-def apply(
-    request: LabelRequest,
-    planes: Sequence[Grid],
-    show: Callable[[tuple[LabelVolume, ...]], None],
-    probe: "Probe",
-    report: Report,
-    cancelled: Cancelled,
+def apply(request: LabelRequest, probe: "Probe", report: Report, cancelled: Cancelled) -> "tuple[Probe, LabelVolume]":
+    return labelled(probe, probe.scores(request.features), request, cancelled)
+
+
+def slices_of(
+    scores: "ScoreMap", request: LabelRequest, planes: Sequence[Grid], names: dict[int, str]
+) -> Iterator[LabelVolume]:
+    """Slices that are looked at, without refinement, which takes seconds."""
+    for plane in planes:
+        yield LabelVolume(scores.segment(plane, protected=request.protected).labels, plane, names=names)
+
+
+def labelled(
+    probe: "Probe", scores: "ScoreMap", request: LabelRequest, cancelled: Cancelled
 ) -> "tuple[Probe, LabelVolume]":
-    """The segmentation; slices that are looked at are shown at once, without refinement, which takes seconds."""
-    scores = probe.scores(request.features)
-    names = probe.names | ({} if request.protected is None else request.protected.names)
-    early = [
-        LabelVolume(scores.segment(plane, protected=request.protected).labels, plane, names=names) for plane in planes
-    ]
-    if early:
-        report.tell(show, tuple(early))
+    """The probe and all of the segmentation."""
     made = scores.segment(request.grid, guide=request.guide, protected=request.protected, cancelled=cancelled)
+    names = probe.names | ({} if request.protected is None else request.protected.names)
     return probe, LabelVolume(made.labels, request.grid, name="segmentation", names=names)
 
 

@@ -16,7 +16,7 @@ from .jobs import Job, Report
 
 if TYPE_CHECKING:
     from coralbay_core.features import FeatureMaps
-    from coralbay_core.projection import Basis, RgbMap, Scatter
+    from coralbay_core.projection import Basis, Embedding, RgbMap, Scatter, UmapModel
 
     from .state import Scan
 
@@ -38,6 +38,8 @@ class PcaResult:
         That the colors, or the coordinates behind them, come from.
     method : str
         ``pca`` or ``umap``.
+    embedding : Embedding, optional
+        That colors of a UMAP come from.
     """
 
     rgb: "RgbMap"
@@ -45,6 +47,7 @@ class PcaResult:
     grid: Grid
     basis: "Basis | None" = None
     method: Method = "pca"
+    embedding: "Embedding | None" = None
 
 
 @dataclass(eq=False)
@@ -68,7 +71,7 @@ class ProjectionState:
 class ProjectionCommands:
     """The part of `Session` that is about colors, clusters and scatter plots.
 
-    While a `basis` is set it is used for all scans, so that colors mean the same everywhere.
+    While a `basis` is set it is used for all scans, so that colors mean the same everywhere; `umap` likewise.
     """
 
     pca_changed = Signal(object)
@@ -78,7 +81,9 @@ class ProjectionCommands:
     basis_changed = Signal(object)
 
     basis: "Basis | None" = None
+    umap: "UmapModel | None" = None
     components: tuple[int, int, int] = (0, 1, 2)
+    umap_components: tuple[int, int, int] = (0, 1, 2)
 
     def compute_pca(self, components: tuple[int, int, int] | None = None) -> Job:
         """Turn main directions of the features into colors, inside the selection if there is one.
@@ -92,14 +97,27 @@ class ProjectionCommands:
             self.components = components
         return self._compute_colors("pca")
 
-    def compute_umap(self) -> Job:
-        """Colors from a UMAP instead; they appear where those of `compute_pca` do."""
+    def compute_umap(self, components: tuple[int, int, int] | None = None) -> Job:
+        """Colors from a UMAP instead; they appear where those of `compute_pca` do.
+
+        Parameters
+        ----------
+        components : three ints, optional
+            Which of its three coordinates become red, green and blue, from 0; stays until changed.
+        """
+        if components is not None:
+            self.umap_components = components
         return self._compute_colors("umap")
 
     def _compute_colors(self, method: Method) -> Job:
         scan = self._require_features()
         selection = scan.projecting.selection
-        work = partial(colors, scan.features, scan.overlay_grid, method, self.components, self.basis, selection)
+        if method == "umap":
+            known = scan.pca and scan.pca.embedding
+            asked = (self.umap_components, self.basis, selection, self.umap, known)
+            work = partial(umap_colors, scan.features, scan.overlay_grid, *asked)
+        else:
+            work = partial(colors, scan.features, scan.overlay_grid, self.components, self.basis, selection)
         return self.run(self._lane("pca", scan), work, partial(self._set_pca, scan), torch=True)
 
     def _set_pca(self, scan: "Scan", result: PcaResult) -> None:
@@ -109,13 +127,14 @@ class ProjectionCommands:
     # One basis for all
 
     def lock_basis(self, locked: bool = True) -> None:
-        """Use the active scan's components for all scans from now on, or let each have its own again."""
-        basis = None
+        """Use the active scan's components, or UMAP, for all scans from now on, or let each have its own again."""
+        basis = umap = None
         if locked:
             scan = self._require_scan()
             shown = self._require(scan.pca, "no colors to keep", "switch the PCA overlay on first")
             basis = shown.basis
-        self._set_basis(basis)
+            umap = shown.embedding and shown.embedding.model
+        self._set_basis(basis, umap)
 
     def fit_basis(self) -> Job:
         """Fit one basis on all open scans that have features of one model, and use it from now on."""
@@ -139,8 +158,8 @@ class ProjectionCommands:
             basis.require_fits(self.features)
         self._set_basis(basis)
 
-    def _set_basis(self, basis: "Basis | None") -> None:
-        self.basis = basis
+    def _set_basis(self, basis: "Basis | None", umap: "UmapModel | None" = None) -> None:
+        self.basis, self.umap = basis, umap
         self.basis_changed.emit(basis)
 
     # Groups
@@ -213,22 +232,48 @@ class ProjectionCommands:
 def colors(
     features: "FeatureMaps",
     grid: Grid,
-    method: Method,
     components: tuple[int, int, int],
     basis: "Basis | None",
     selection: NDArray[np.bool_] | None,
     report: Report,
     cancelled: Cancelled,
 ) -> PcaResult:
-    from coralbay_core.projection import fit_umap
-
     used = _basis(features, basis, selection, max(components) + 1)
-    if method == "umap":
-        fitted = fit_umap(features, 3, inside=selection, basis=used)
-        rgb = fitted.apply(features, selection).rgb()
-    else:
-        rgb = used.rgb(features, components, selection)
-    return PcaResult(rgb, rgb.on(grid), grid, used, method)
+    rgb = used.rgb(features, components, selection)
+    return PcaResult(rgb, rgb.on(grid), grid, used)
+
+
+def umap_colors(
+    features: "FeatureMaps",
+    grid: Grid,
+    components: tuple[int, int, int],
+    basis: "Basis | None",
+    selection: NDArray[np.bool_] | None,
+    model: "UmapModel | None",
+    known: "Embedding | None",
+    report: Report,
+    cancelled: Cancelled,
+) -> PcaResult:
+    """Colors of a UMAP: of the given model, else of one that is fitted; what is `known` is used where it is that."""
+    from coralbay_core.projection import cells_inside, fit_umap
+
+    inside = cells_inside(features) if selection is None else selection
+    if known is None or not _is_wanted(known, features, inside, basis, model):
+        used = model or fit_umap(features, 3, inside=selection, basis=_basis(features, basis, selection))
+        known = used.apply(features, selection)
+    rgb = known.rgb(components)
+    return PcaResult(rgb, rgb.on(grid), grid, known.model.basis, "umap", known)
+
+
+def _is_wanted(
+    known: "Embedding",
+    features: "FeatureMaps",
+    inside: NDArray[np.bool_],
+    basis: "Basis | None",
+    model: "UmapModel | None",
+) -> bool:
+    same_model = known.model is model if model is not None else basis is None or known.model.basis is basis
+    return known.features is features and same_model and np.array_equal(known.inside, inside)
 
 
 def fit_basis(features: "list[FeatureMaps]", report: Report, cancelled: Cancelled) -> "Basis":

@@ -14,7 +14,7 @@ command has finished when it returns, so that a script reads::
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
@@ -24,6 +24,7 @@ from coralbay_core.volume import LabelVolume, Volume
 from . import work as _work
 from .asking import Asking
 from .comparing import Comparing
+from .computing import Computing
 from .exporting import Exporting
 from .history import History
 from .inspecting import Inspecting
@@ -40,9 +41,6 @@ from .training import Training
 
 if TYPE_CHECKING:
     from coralbay_core.features import FeatureMaps
-    from coralbay_core.outlook import Outlook
-
-State = Literal["no features", "computing", "ready", "other model", "failed"]
 
 DEFAULT_MODEL = "coralbay-mini"
 DEFAULT_SHARE = 0.03
@@ -56,6 +54,7 @@ def _point(position_mm: Sequence[float]) -> Point:
 
 
 class Session(
+    Computing,
     Asking,
     Pointing,
     Inspecting,
@@ -88,14 +87,9 @@ class Session(
     scan_added = Signal(Scan)
     scan_removed = Signal(Scan)
     scan_changed = Signal(object)  # the active Scan, or None
-    features_changed = Signal(Scan)
-    state_changed = Signal(Scan)
-    outlook_changed = Signal(Scan)
-    said = Signal(str)
     clicks_changed = Signal(Scan)
     heat_changed = Signal(Scan)
     share_changed = Signal(float)
-    model_changed = Signal(str)
     job_started = Signal(Job)
     saved = Signal(Path)
     failed = Signal(Exception)
@@ -110,13 +104,11 @@ class Session(
         autosave: bool = False,
     ) -> None:
         self._runner = runner or InlineRunner()
-        self._encoders = _work.Encoders(device)
         self._store = store
         self._share = DEFAULT_SHARE
-        self._model = model
         self.scans: list[Scan] = []
         self.scan: Scan | None = None
-        self._computing: dict[int, Job] = {}
+        self._start_computing(model, device)
         self._start_asking()
         self._start_probing()
         self._start_pointing()
@@ -184,97 +176,10 @@ class Session(
         """Forget a scan; work on it is stopped."""
         if scan not in self.scans:
             return
-        self._runner.cancel(self._lane("features", scan))
-        self._computing.pop(id(scan), None)
         self.scans.remove(scan)
         self.scan_removed.emit(scan)
         if scan is self.scan:
             self.activate(self.scans[-1] if self.scans else None)
-
-    # Features
-
-    @property
-    def model(self) -> str:
-        return self._model
-
-    @model.setter
-    def model(self, name: str) -> None:
-        if name != self._model:
-            self._model = name
-            self._computing = {key: job for key, job in self._computing.items() if job.running}
-            self.model_changed.emit(name)
-            for scan in self.scans:
-                self.state_changed.emit(scan)
-
-    @property
-    def device(self) -> str:
-        """Where the encoder runs: ``cpu``, ``cuda`` or ``mps``; ``auto`` until the first work has found out."""
-        return self._encoders.device
-
-    def state_of(self, scan: Scan) -> State:
-        """How a scan stands with the chosen model: what a status light shows."""
-        job = self._computing.get(id(scan))
-        if job is not None and job.running:
-            return "computing"
-        if job is not None and job.state == "failed":
-            return "failed"
-        if scan.features is None:
-            return "no features"
-        return "ready" if scan.model == self._model else "other model"
-
-    def compute(self, focus_mm: Sequence[float] | None = None) -> Job:
-        """Compute the features of the active scan, or take them from the cache.
-
-        While that goes on, `scan.outlook` says what is ahead, and clicks near the focus are answered from the first
-        features (`scan.preview`): their heat map is `partial`.
-
-        Parameters
-        ----------
-        focus_mm : three floats, optional
-            World mm where to begin; by default the last click.
-        """
-        scan = self._require_scan()
-        if focus_mm is not None:
-            scan.volume.grid.require_inside(focus_mm, where=scan.name)
-        focus = focus_mm if focus_mm is not None else next(iter(scan.clicks.now.positive[::-1]), None)
-        model = self._model
-        listener = _work.Listener(partial(self._set_outlook, scan), partial(self._set_preview, scan), self.said.emit)
-        work = partial(_work.compute_features, scan.volume, self._encoders, model, self._store, focus, listener)
-        done, started = partial(self._set_features, scan, model), partial(self._computing_began, scan)
-        return self.run(self._lane("features", scan), work, done, torch=True, started=started)
-
-    def _computing_began(self, scan: Scan, job: Job) -> None:
-        self._computing[id(scan)] = job
-        job.finished.connect(partial(self._computing_ended, scan, job))
-        self._set_preview(scan, None)
-        self.state_changed.emit(scan)
-
-    def _computing_ended(self, scan: Scan, job: Job) -> None:
-        if self._computing.get(id(scan)) is job:
-            self._set_outlook(scan, None)
-            if scan.features is None:
-                self._set_preview(scan, None)
-            self.state_changed.emit(scan)
-
-    def _set_outlook(self, scan: Scan, outlook: "Outlook | None") -> None:
-        if outlook is not scan.outlook:
-            scan.outlook = outlook
-            self.outlook_changed.emit(scan)
-
-    def _set_preview(self, scan: Scan, features: "FeatureMaps | None") -> None:
-        if features is not scan.preview:
-            scan.preview = features
-            if scan.features is None:
-                self._update_heat(scan)
-                self._update_linked(scan)
-
-    def _set_features(self, scan: Scan, model: str, features: "FeatureMaps") -> None:
-        self._set_outlook(scan, None)
-        scan.forget_results()
-        scan.features, scan.model = features, model
-        for changed in (self.features_changed, self.heat_changed, self.pca_changed, self.segmentation_changed):
-            changed.emit(scan)
-        self._update_heat(scan)
 
     # Similarity
 

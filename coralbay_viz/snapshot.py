@@ -209,6 +209,14 @@ def _give_cursor(session: "Session", scan: Scan, place: tuple[float, float, floa
         session.cursor_mm = place
 
 
+def _take_linked(session: "Session", scan: Scan) -> tuple[Content, Arrays] | None:
+    return ({}, {}) if session.linked is scan else None
+
+
+def _give_linked(session: "Session", scan: Scan, parsed: None) -> None:
+    session.link_cursor(scan)
+
+
 def _take_pca(session: "Session", scan: Scan) -> tuple[Content, Arrays] | None:
     return ({}, {}) if scan.pca is not None else None
 
@@ -271,6 +279,7 @@ SCAN_PARTS: tuple[ScanPart, ...] = (
     ScanPart("skipped", _take_skipped, _parse_skipped, _give_skipped),
     ScanPart("strokes", _take_strokes, _parse_strokes, _give_strokes, "features"),
     ScanPart("mirror", _take_mirror, _parse_place, _give_mirror, "features"),
+    ScanPart("linked", _take_linked, _nothing, _give_linked, "restored"),
     ScanPart("origin", _take_origin, _parse_origin, _give_origin, "restored"),
     ScanPart("features", _take_features, _parse_features, _give_features, "restored"),
 )

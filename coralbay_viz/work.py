@@ -4,8 +4,6 @@ import sys
 import threading
 import tomllib
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +20,6 @@ from .state import HeatResult, ScoreScale
 if TYPE_CHECKING:
     from coralbay_core.across import FollowUp, Landmark
     from coralbay_core.encoder import Encoder
-    from coralbay_core.extract import Watch
     from coralbay_core.features import FeatureMaps
     from coralbay_core.phantom import Phantom
     from coralbay_core.similarity import HeatMap
@@ -92,44 +89,6 @@ def make_phantom(report: Report, cancelled: Cancelled) -> "Phantom":
     from coralbay_core import phantom
 
     return phantom.make_phantom()
-
-
-@dataclass(frozen=True)
-class Listener:
-    """Who hears of features while they are computed, where the session lives.
-
-    Parameters
-    ----------
-    outlook, preview, say : callable
-        As of `coralbay_core.extract.Watch`.
-    """
-
-    outlook: Callable[[Any], Any]
-    preview: Callable[[Any], Any]
-    say: Callable[[str], Any]
-
-    def watch(self, report: Report, cancelled: Cancelled) -> "Watch":
-        """What the work is watched by: each call takes the way of results."""
-        from coralbay_core.extract import Watch
-
-        calls = (partial(report.tell, call) for call in (self.outlook, self.preview, self.say))
-        return Watch(report, cancelled, *calls)
-
-
-def compute_features(
-    volume: Volume,
-    encoders: Encoders,
-    model: str,
-    store: Any,
-    focus_mm: Any,
-    listener: Listener,
-    report: Report,
-    cancelled: Cancelled,
-) -> "FeatureMaps":
-    from coralbay_core.pipeline import features_for
-
-    watch = listener.watch(report, cancelled)
-    return features_for(volume, encoders.get(model), store=store, focus_mm=focus_mm, watch=watch)
 
 
 def heat(request: "HeatRequest", grid: Grid, report: Report, cancelled: Cancelled) -> HeatResult:

@@ -1,4 +1,4 @@
-"""Our encoder as eva's modules use it; eva itself is not needed (tests/eva has the tests with it)."""
+"""Our encoder as eva's modules use it; eva itself is not needed (tests/with_eva has the tests with it)."""
 
 import copy
 from importlib.resources import files

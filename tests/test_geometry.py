@@ -11,7 +11,7 @@ from strategies import affines, shapes
 
 from coralbay_core import geometry
 from coralbay_core.errors import InputError, OutsideVolumeError
-from coralbay_core.volume import AXIS_CODES, Grid, LabelVolume, SourceGrid, Volume
+from coralbay_core.volume import AXIS_CODES, Grid, LabelVolume, SourceGrid, Volume, labelled_voxels
 
 ALL_CODES = [
     "".join(signs[axis] for axis in order) for order in permutations(range(3)) for signs in product("RL", "AP", "SI")
@@ -129,3 +129,15 @@ def test_arrays_must_fit_their_grid():
         Volume(np.zeros((4, 3, 2), np.int16), grid)
     with pytest.raises(InputError, match="not integer"):
         LabelVolume(np.zeros((2, 3, 4)), grid)
+
+
+@given(
+    st.sampled_from([np.uint8, np.int16, np.int32, np.int64]),
+    st.integers(0, 700),
+    st.floats(0, 1),
+    st.integers(0, 2**32 - 1),
+)
+def test_labelled_voxels_are_those_that_are_not_0(dtype, size, share, seed):
+    rng = np.random.default_rng(seed)
+    data = np.where(rng.random(size) < share**3, rng.integers(1, 100, size), 0).astype(dtype)
+    np.testing.assert_array_equal(labelled_voxels(data), np.flatnonzero(data))

@@ -71,6 +71,7 @@ def made(files, belly, **settings) -> Session:
     session.compute_pca()
     session.mirror(here)
     session.cursor_mm = third
+    session.link_cursor(second)
     session.answer_in(second, first)
     session.propagate([Landmark("one", here)], second, prior_mm=None)
     return session
@@ -93,6 +94,8 @@ def assert_same(found: Session, expected: Session) -> None:
     np.testing.assert_array_equal(new.pca.shown, old.pca.shown)
     np.testing.assert_allclose(new.symmetry.counterpart_mm, old.symmetry.counterpart_mm)
     assert found.scans[1].origin is found.scans[0]
+    assert found.linked is found.scans[1]
+    np.testing.assert_allclose(found.linked.matched.position_mm, expected.linked.matched.position_mm)
     assert found.scans[1].follow_up_rows == expected.scans[1].follow_up_rows
 
 
@@ -126,6 +129,7 @@ def test_the_state_survives_with_work_on_threads(files, belly, tmp_path):
         and threaded.scans[0].segmentation is not None
         and threaded.scans[0].pca is not None
         and threaded.scans[0].symmetry is not None
+        and threaded.scans[1].matched is not None
     ):
         while calls:
             calls.pop(0)()

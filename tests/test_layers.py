@@ -126,6 +126,27 @@ def test_classes_keep_their_colors_and_background_is_clear():
     assert palette[7] == colors.class_color(7)
 
 
+def test_strokes_have_a_color_for_every_class_and_gray_for_the_background():
+    labels = LabelVolume(np.zeros((3, 3, 3), np.uint8), grid_of((3, 3, 3)), names={1: "background", 2: "liver"})
+    palette = layers.labels_spec(labels, "strokes").colors
+    assert palette[0] == layers.CLEAR
+    assert palette[1] == colors.UNDECIDED
+    assert all(palette[value] == colors.class_color(value) for value in range(2, 256))
+
+
+def test_planes_hold_the_place_and_lie_on_the_grid():
+    grid = grid_of((8, 9, 10))
+    place = grid.to_world((2.3, 4.2, 6.4))
+    for axis, plane in enumerate(layers.planes_at(grid, place)):
+        assert plane.shape[axis] == 1
+        index = grid.to_index(plane.to_world((0, 0, 0)))
+        expected = np.zeros(3)
+        expected[axis] = (2, 4, 6)[axis]
+        np.testing.assert_allclose(index, expected, atol=1e-9)
+    far = layers.planes_at(grid, place + 1000)
+    assert all(grid.contains(plane.to_world((0, 0, 0))) for plane in far)
+
+
 def test_projection_limits_follow_the_densest_bone():
     body = np.full((30, 30, 30), 40, np.int16)
     skull = body.copy()

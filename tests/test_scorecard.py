@@ -15,7 +15,7 @@ from coralbay_core.evaluate.metrics import average_precision
 from coralbay_core.evaluate.tasks.common import Setting
 from coralbay_core.evaluate.tasks.fewshot import GAP_MM
 from coralbay_core.volume import LabelVolume
-from coralbay_core.volume_io import save_map
+from coralbay_core.volume_io import load_labels, save_map
 from coralbay_core.weights import load_encoder
 from coralbay_viz import Session
 from coralbay_viz.comparing import Scorecard
@@ -74,11 +74,11 @@ def test_rows_arrive_one_by_one(session, reference, liver):
     job = session.scorecard(CHEAP, reference)
     assert job.state == "done"
     assert seen == [(), CHEAP[:1], CHEAP[:2], CHEAP]
-    assert session.scores.is_done
-    assert session.scores.scan is session.scan
-    assert [column.key for column in shown_columns(session.scores.rows)] == ["retrieval"]
-    assert len({row.retrieval for row in session.scores.rows}) == 3
-    assert all(0 < row.retrieval < 1 for row in session.scores.rows)
+    assert session.last_scorecard.is_done
+    assert session.last_scorecard.scan is session.scan
+    assert [column.key for column in shown_columns(session.last_scorecard.rows)] == ["retrieval"]
+    assert len({row.retrieval for row in session.last_scorecard.rows}) == 3
+    assert all(0 < row.retrieval < 1 for row in session.last_scorecard.rows)
     assert session.scan.features is None  # the scan's own features are left alone
 
 
@@ -89,7 +89,7 @@ def test_retrieval_is_that_of_the_evaluation(session, belly, reference, liver):
     wanted = average_precision(setting.scores(liver, case, case)[case.body], case.mask("liver")[case.body])
     session.click(liver)
     session.scorecard(["hu-patch"], reference)
-    assert session.scores.rows[0].retrieval == pytest.approx(wanted, abs=1e-6)
+    assert session.last_scorecard.rows[0].retrieval == pytest.approx(wanted, abs=1e-6)
 
 
 def test_the_other_scan_is_searched(session, other, reference, other_reference, liver):
@@ -98,8 +98,8 @@ def test_the_other_scan_is_searched(session, other, reference, other_reference, 
     session.activate(here)
     session.click(liver)
     session.scorecard(["hu-patch", "coralbay-mini"], reference, other_reference=other_reference)
-    assert session.scores.other is there
-    patch, mini = session.scores.rows
+    assert session.last_scorecard.other is there
+    patch, mini = session.last_scorecard.rows
     assert mini.match_mm == 0  # the same patient: the match lies in the liver
     spaces = [SearchSpace(ground.grid, ground.body) for ground in (Ground.of(s.volume, None) for s in (there, here))]
     maps = [session._shelf.get(scan.volume, "hu-patch", None, None) for scan in (here, there)]
@@ -107,18 +107,18 @@ def test_the_other_scan_is_searched(session, other, reference, other_reference, 
     assert patch.return_mm == pytest.approx(wanted.return_mm)
     assert mini.return_mm != patch.return_mm
     session.scorecard(["hu-patch"], reference, other=there)
-    assert session.scores.rows[0].match_mm is None
+    assert session.last_scorecard.rows[0].match_mm is None
     with pytest.raises(InputError, match="matched with itself"):
         session.scorecard(["hu-patch"], other=here)
     session.remove(there)
-    assert session.scores.other is None
+    assert session.last_scorecard.other is None
 
 
 def test_dice_leaves_out_what_was_painted(session, reference):
     session.compute()
     session.segment(painted(reference))
     session.scorecard(["coralbay-mini"], reference)
-    (row,) = session.scores.rows
+    (row,) = session.last_scorecard.rows
     assert row.retrieval is None
     assert 0.5 < row.dice < 1
     assert 0 < row.dice_far < 1
@@ -145,19 +145,21 @@ def test_painted_values_stand_for_the_labels_they_lie_in(belly, reference):
 def test_it_follows_clicks_only_while_live(session, reference, liver):
     session.click(liver)
     session.scorecard(["hu-patch"], reference)
-    first = session.scores.rows[0].retrieval
+    first = session.last_scorecard.rows[0].retrieval
     session.click(liver + [5, 0, 0])
-    assert session.scores.rows[0].retrieval == first
+    assert session.last_scorecard.rows[0].retrieval == first
     session.scorecard_live = True
-    assert session.scores.rows[0].retrieval != first
+    assert session.last_scorecard.rows[0].retrieval != first
     session.undo()
-    assert session.scores.rows[0].retrieval == first
+    assert session.last_scorecard.rows[0].retrieval == first
     session.clear_clicks()
-    assert session.scores.rows == ()
+    assert session.last_scorecard.rows == session.last_scorecard.before == ()
+    assert session.last_scorecard.shown == (ScoreRow("hu-patch"),)
+    assert session.last_scorecard.awaited == "hu-patch"
     session.undo()
-    assert session.scores.rows[0].retrieval == first
+    assert session.last_scorecard.rows[0].retrieval == first
     session.clear_scorecard()
-    assert session.scores is None
+    assert session.last_scorecard is None
 
 
 class Gate:
@@ -201,8 +203,8 @@ def test_the_newest_wins_and_the_rest_can_be_cancelled(belly, reference, liver):
     drain(session, calls, done, gate.reached.is_set)
     session.scorecard(["hu-context"], reference)
     gate.open.set()
-    drain(session, calls, done, lambda: session.scores.is_done)
-    assert [row.model for row in session.scores.rows] == ["hu-context"]
+    drain(session, calls, done, lambda: session.last_scorecard.is_done)
+    assert [row.model for row in session.last_scorecard.rows] == ["hu-context"]
     gate.open.clear()
     gate.reached.clear()
     session.scorecard(["random"], reference)
@@ -210,14 +212,14 @@ def test_the_newest_wins_and_the_rest_can_be_cancelled(belly, reference, liver):
     session.cancel("scorecard")
     gate.open.set()
     drain(session, calls, done, lambda: not any(t.name.startswith("coralbay") for t in threading.enumerate()))
-    assert session.scores.rows == ()
+    assert session.last_scorecard.rows == ()
     session.close()
 
 
 def test_a_model_that_cannot_be_loaded_says_so_in_its_row(session, reference, liver):
     session.click(liver)
     session.scorecard(["no-such-model", "hu-patch"], reference)
-    broken, good = session.scores.rows
+    broken, good = session.last_scorecard.rows
     assert "no-such-model" in broken.problem
     assert "\n" not in broken.problem
     assert broken.cell(COLUMNS[0]) == "–"
@@ -228,9 +230,9 @@ def test_references_are_read_from_files(session, tmp_path, belly, reference, liv
     path = save_map(tmp_path / "labels.nii.gz", reference.data, belly)
     session.click(liver)
     session.scorecard(["hu-patch"], reference)
-    wanted = session.scores.rows[0].retrieval
+    wanted = session.last_scorecard.rows[0].retrieval
     session.scorecard(["hu-patch"], path)
-    assert session.scores.rows[0].retrieval == wanted
+    assert session.last_scorecard.rows[0].retrieval == wanted
     with pytest.raises(MissingFileError, match="no such label map"):
         session.scorecard(["hu-patch"], tmp_path / "none.nii.gz")
 
@@ -248,10 +250,10 @@ def test_eva_stands_beside_them(session, tmp_path, reference, liver):
     session.click(liver)
     session.eva_results = table
     session.scorecard(["hu-patch", "coralbay-mini"], reference)
-    assert [row.eva_text for row in session.scores.rows] == ["", "btcv 0.500"]
+    assert [row.eva_text for row in session.last_scorecard.rows] == ["", "btcv 0.500"]
     session.eva_results = None
-    assert [row.eva_text for row in session.scores.rows] == ["", ""]
-    assert session.scores.is_done
+    assert [row.eva_text for row in session.last_scorecard.rows] == ["", ""]
+    assert session.last_scorecard.is_done
     with pytest.raises(MissingFileError):
         session.eva_results = tmp_path / "none"
     assert session.eva_results == ()
@@ -274,4 +276,22 @@ def test_cells_and_the_best_of_a_column():
     assert best_models(rows, way_back) == {"b"}
     assert best_models(rows[:1], retrieval) == frozenset()
     json.dumps(as_dicts(rows))
-    assert not Scorecard(None, ("a", "b"), rows=rows[:1]).is_done
+    card = Scorecard(None, ("a", "b", "c"), rows=rows[:1], before=(ScoreRow("a", 0.1), ScoreRow("b", 0.2)))
+    assert not card.is_done
+    assert card.awaited == "b"
+    assert card.shown == (rows[0], ScoreRow("b", 0.2), ScoreRow("c"))
+
+
+@pytest.mark.slow
+def test_a_click_in_the_liver_of_a_real_scan(ct_pack):
+    folder = ct_pack / "labelled" / "totalseg_example"
+    session = Session()
+    session.open(folder / "ct.nii.gz")
+    labels = load_labels(folder / "labels.nii.gz", like=session.volume)
+    names = json.loads((folder / "labels.json").read_text())
+    liver = next(int(value) for value, name in names.items() if name == "liver")
+    inside = np.argwhere(labels.data == liver)
+    session.click(labels.grid.to_world(inside[len(inside) // 2]))
+    session.scorecard(["hu-context", "coralbay-mini"], folder / "labels.nii.gz")
+    context, mini = session.last_scorecard.rows
+    assert mini.retrieval > context.retrieval > (labels.data == liver).mean()

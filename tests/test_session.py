@@ -355,7 +355,7 @@ def test_features_of_a_removed_scan_go_nowhere(belly, mailbox):
 
 
 @pytest.mark.parametrize(
-    "module", ["session", "layers", "colors", "jobs", "state", "work", "strokes", "tour", "commands"]
+    "module", ["session", "layers", "colors", "jobs", "state", "work", "strokes", "tour", "commands", "training"]
 )
 def test_what_views_share_needs_no_gui_and_loads_quickly(module):
     code = (

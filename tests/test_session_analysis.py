@@ -55,6 +55,39 @@ def painted(truth, every=7) -> LabelVolume:
     return LabelVolume(data, truth.grid, names=truth.names)
 
 
+def test_the_slices_that_are_looked_at_come_first_and_say_the_same(session, truth):
+    seen = []
+    session.segmentation_previewed.connect(lambda scan, planes: seen.append((scan.segmentation, planes)))
+    place = truth.grid.to_world((5, 6, 7))
+    session.segment(painted(truth), first_mm=place)
+    ((before, planes),) = seen
+    assert before is None  # the whole comes later
+    whole = session.segmentation
+    for plane, part in zip(planes, (np.s_[5:6], np.s_[:, 6:7], np.s_[:, :, 7:8]), strict=True):
+        np.testing.assert_array_equal(plane.data, whole.data[part])
+
+
+def test_what_is_painted_is_kept_before_it_is_learned_from(session, truth, tmp_path):
+    one = painted(truth)
+    session.paint(LabelVolume(np.where(one.data == 1, 1, 0).astype(np.uint8), one.grid, names=one.names))
+    assert session.segmentation is None
+    assert session.scan.probing.strokes.now.classes == (1,)
+    session.paint(one)
+    session.fit()
+    assert session.segmentation is not None
+    session.undo_strokes()  # one class teaches nothing
+    assert session.segmentation is None
+    assert session.scan.probing.strokes.now.classes == (1,)
+
+
+def test_a_suggestion_further_down_can_be_skipped(session, truth):
+    session.segment(painted(truth, 12))
+    session.suggest(3)
+    second = session.scan.probing.suggestions[1].position_mm
+    session.skip(1)
+    assert session.scan.probing.skipped == (second,)
+
+
 def test_strokes_are_undone_and_redone_with_their_segmentation(session, truth):
     assert session.undo_strokes() is None
     session.segment(painted(truth, 12))

@@ -128,6 +128,7 @@ def test_a_click_before_the_features_is_answered_in_the_first_box(torso, mailbox
     assert np.prod(box.shape) < np.prod(np.array(torso.shape) * torso.grid.spacing_mm / 1.5)
     mailbox.run_until(lambda: scan.heat is not None or scan.features is not None)
     mailbox.run_until(lambda: scan.features is not None and scan.heat is not None and not scan.heat.partial)
+    assert None not in partial  # the first answer stays until the whole one comes
     assert partial[0] is True
     assert partial[-1] is False
     assert (scan.preview, scan.outlook, session.state_of(scan)) == (None, None, "ready")

@@ -6,12 +6,11 @@ import time
 
 import numpy as np
 import pytest
-from pretraining import TINY, array_source
+from pretraining import finished_run
 from scans import cut
 
 from coralbay_core import features_for, load_encoder
 from coralbay_core.errors import CoralBayError, InputError, MissingFileError
-from coralbay_core.pretrain import pretrain, read_config
 from coralbay_core.pretrain.run_folder import RunFolder
 from coralbay_core.projection import aligned_basis, fit_basis
 from coralbay_viz import Session, training
@@ -21,11 +20,7 @@ from coralbay_viz.jobs import ThreadRunner
 @pytest.fixture(scope="module")
 def finished(phantom, tmp_path_factory):
     """A run of six steps with a checkpoint after each two."""
-    folder = tmp_path_factory.mktemp("runs") / "run"
-    more = ["spacing_mm=3", "views.shift_mm=18", "steps=6", "checkpoint.every=2", "checkpoint.keep=9", "card.tile=64"]
-    config = read_config(TINY[0], [*TINY[1:], f"output={folder}", f"data={folder.parent}", "card.step=32", *more])
-    pretrain(config, source=array_source(phantom))
-    return folder
+    return finished_run(phantom, tmp_path_factory.mktemp("runs") / "run")
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""eva's numbers and ours in one table: a row a model, a column a measure, and behind each number its file."""
+"""eva's numbers beside ours: a row a model, a column a measure, and behind each number its file."""
 
 import csv
 import io
@@ -13,14 +13,14 @@ from ..evaluate.tables import HEADLINE, Cell, Section, Table, headline_titles, m
 from ..plain import MILLIONTHS, plain
 from .eva.results import find_results, read_published, read_run
 from .eva.tasks import TASKS
-from .rows import EVA_PUBLISHED, OURS, Row
+from .rows import EVA_PUBLISHED, EVA_RUN, OURS, Row
 
 FORMATS = ("markdown", "csv", "html", "json")
 
 _TEXT = (
-    "Each number is followed by the file that holds it; ± is the standard deviation over runs. "
-    "What eva published has rows of its own. Best of each column in bold, arrows show which way is better."
+    "Each number is followed by the file that holds it. Best of each column in bold, arrows show which way is better."
 )
+_EVA_TEXT = f"{_TEXT} ± is the standard deviation over runs. What eva published has rows of its own."
 
 
 def read_rows(paths: Iterable[Path], ours: Iterable[Path] = ()) -> list[Row]:
@@ -73,16 +73,28 @@ def read_ours(path: Path) -> list[Row]:
         raise InputError("not a summary of coralbay evaluate", where=file, expected="its summary.json") from None
 
 
-def leaderboard(rows: Sequence[Row]) -> Table:
-    """Models as rows, measures as columns; the first column decides the order."""
-    columns = sorted(dict.fromkeys(_column(row) for row in rows), key=_order)
+def leaderboard(rows: Sequence[Row]) -> list[Table]:
+    """Tables with a row a model and a column a measure: of eva, and of our evaluation on real scans and the phantom.
+
+    The first column decides the order of the models.
+    """
     files = _numbered(rows)
+    groups = {
+        "eva, radiology": [row for row in rows if row.source != OURS],
+        "coralbay evaluate, real scans": [row for row in rows if row.source == OURS and row.split == "real"],
+        "coralbay evaluate, phantom": [row for row in rows if row.source == OURS and row.split == "phantom"],
+    }
+    return [_table(title, found, files) for title, found in groups.items() if found]
+
+
+def _table(title: str, rows: Sequence[Row], files: dict[Path, int]) -> Table:
+    columns = sorted(dict.fromkeys(_column(row) for row in rows), key=_order)
     found = {(_label(row), _column(row)): row for row in rows}
     best = {column: _best([row for (_, c), row in found.items() if c == column]) for column in columns}
     labels = sorted(dict.fromkeys(_label(row) for row in rows), key=lambda label: _rank(label, columns, found))
     lines = tuple((label, tuple(_cell(found.get((label, c)), best[c], files) for c in columns)) for label in labels)
-    section = Section("Leaderboard", _TEXT, ())
-    return Table(section, tuple(_title(*column) for column in columns), lines, "model").fitted()
+    text = _TEXT if rows[0].source == OURS else _EVA_TEXT
+    return Table(Section(title, text, ()), tuple(_title(*column) for column in columns), lines, "model").fitted()
 
 
 def sources(rows: Sequence[Row]) -> list[str]:
@@ -96,11 +108,12 @@ def written(rows: Sequence[Row], form: str) -> str:
         return json.dumps(plain([row.as_dict() for row in rows], MILLIONTHS), indent=1) + "\n"
     if form == "csv":
         return _csv(rows)
-    table = leaderboard(rows)
+    tables = leaderboard(rows)
     if form == "html":
-        own = [label for label, _ in table.rows if not label.endswith(f"({EVA_PUBLISHED})")]
-        return page("Leaderboard", [table], {}, models=own, lines={"Files": sources(rows)})
-    return markdown(table, intervals=False) + "\n" + "\n".join(f"- {line}" for line in sources(rows)) + "\n"
+        measured = [_label(row) for row in rows if row.source == EVA_RUN]
+        return page("Leaderboard", tables, {}, models=measured, lines={"Files": sources(rows)})
+    parts = [*(markdown(table, intervals=False) for table in tables), "## Files\n"]
+    return "\n".join(parts) + "\n" + "\n".join(f"- {line}" for line in sources(rows)) + "\n"
 
 
 def _csv(rows: Sequence[Row]) -> str:
@@ -121,8 +134,8 @@ def _label(row: Row) -> str:
 
 
 def _column(row: Row) -> tuple[str, str, str]:
-    # eva publishes validation sets without saying so, and test sets where there are some.
-    return row.task, row.metric, "" if row.split == "val" else row.split
+    # A test set is said beside the task; all else is a validation set, as eva publishes it without saying so.
+    return row.task, row.metric, row.split if row.split == "test" else ""
 
 
 def _order(column: tuple[str, str, str]) -> tuple[int, int, str]:
@@ -132,9 +145,9 @@ def _order(column: tuple[str, str, str]) -> tuple[int, int, str]:
 
 
 def _title(task: str, metric: str, split: str) -> str:
-    of_split = f" ({split})" if split else ""
     if task in HEADLINE.keys:
-        return f"{metric}{of_split}"
+        return metric
+    of_split = f" ({split})" if split else ""
     return f"{TASKS[task].title if task in TASKS else task}, {metric}{of_split} ↑"
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..descriptors import joint_descriptors
 from ..errors import InputError
 from ..features import FeatureMaps
-from ..volume import LabelVolume
+from ..volume import LabelVolume, labelled_voxels
 
 MAX_VOXELS_PER_CLASS = 1000
 FLOOR = 0.1
@@ -97,7 +97,7 @@ def gather(features: FeatureMaps, labels: LabelVolume, *, seed: int = 0) -> Exam
     seed : int
         Of the choice of voxels where a class has very many.
     """
-    painted = np.flatnonzero(labels.data)
+    painted = labelled_voxels(labels.data)
     values = labels.data.reshape(-1)[painted]
     if len(values) and values.min() < 0:
         raise InputError(

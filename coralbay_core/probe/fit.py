@@ -1,7 +1,8 @@
 """Fitting probes: to strokes on one scan, or on several."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,14 +36,28 @@ def fit_probe(features: FeatureMaps, labels: LabelVolume, *, kind: Kind = DEFAUL
 
 
 def fit_probe_to_scans(
-    scans: Iterable[tuple[FeatureMaps, LabelVolume]], *, kind: Kind = DEFAULT_KIND, seed: int = 0
+    scans: Iterable[tuple[FeatureMaps, LabelVolume]],
+    *,
+    kind: Kind = DEFAULT_KIND,
+    seed: int = 0,
+    early: Callable[[Probe], Any] | None = None,
 ) -> Probe:
-    """Fit one probe to labels on several scans of one encoder; a value means the same in all of them."""
+    """Fit one probe to labels on several scans of one encoder; a value means the same in all of them.
+
+    Parameters are those of `fit_examples`.
+    """
     parts = [gather(features, labels, seed=seed) for features, labels in scans]
-    return fit_examples(parts, kind=kind, seed=seed)
+    return fit_examples(parts, kind=kind, seed=seed, early=early)
 
 
-def fit_examples(parts: Sequence[Examples], *, kind: Kind = DEFAULT_KIND, seed: int = 0, where: object = None) -> Probe:
+def fit_examples(
+    parts: Sequence[Examples],
+    *,
+    kind: Kind = DEFAULT_KIND,
+    seed: int = 0,
+    where: object = None,
+    early: Callable[[Probe], Any] | None = None,
+) -> Probe:
     """Fit a probe to examples that were gathered before: what continuous training keeps of each scan.
 
     Parameters
@@ -53,6 +68,8 @@ def fit_examples(parts: Sequence[Examples], *, kind: Kind = DEFAULT_KIND, seed: 
         As of `fit_probe`.
     where : object, optional
         What an error names.
+    early : callable, optional
+        Takes the probe half-way, when its labels are final and its probabilities are not: `sharpness` is still 1.
     """
     if kind not in KINDS:
         raise InputError("unknown probe", found=kind, expected=f"one of {', '.join(KINDS)}")
@@ -66,18 +83,21 @@ def fit_examples(parts: Sequence[Examples], *, kind: Kind = DEFAULT_KIND, seed: 
             expected="e.g. 1 = background, 2 = organ",
         )
     classifier = SOLVERS[kind](examples, seed)
-    return Probe(
+    probe = Probe(
         kind,
         classifier,
         values,
         examples.outside,
-        _sharpness(classifier, examples, kind, seed),
+        1.0,
         examples.model,
         examples.fingerprint,
         examples.names,
         examples.notice,
         examples.scans,
     )
+    if early is not None:
+        early(probe)
+    return replace(probe, sharpness=_sharpness(classifier, examples, kind, seed))
 
 
 def _sharpness(classifier: Classifier, examples: Examples, kind: Kind, seed: int) -> float:

@@ -34,7 +34,7 @@ class RgbMap:
     selected: NDArray[np.bool_] | None = None
 
     def on(self, grid: Grid) -> NDArray[np.uint8]:
-        """Colors on another grid, (z, y, x, 3) uint8, black outside the body and the selection."""
+        """Colors on another grid, (z, y, x, 3) uint8, black outside the body and the selection and nowhere else."""
         out = np.zeros((*grid.shape, 3), np.uint8)
         if self.selected is None:
             mask, mask_grid = self.features.body, self.features.grid
@@ -44,7 +44,7 @@ class RgbMap:
             shown = resample_blocks(mask, mask_grid, grid, order=0, fill=0)
             values = resample_blocks(component, self.grid, grid)
             for (part, inside), (_, block) in zip(shown, values, strict=True):
-                out[part, ..., channel] = np.where(inside, np.rint(255 * np.clip(block, 0, 1)), 0)
+                out[part, ..., channel] = np.where(inside, np.rint(np.clip(255 * block, 1, 255)), 0)
         return out
 
 

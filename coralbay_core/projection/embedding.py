@@ -51,11 +51,20 @@ class Embedding:
     model: "UmapModel"
     features: FeatureMaps
 
-    def rgb(self) -> RgbMap:
-        """The three coordinates as colors; the same place in the embedding is the same color in every scan."""
+    def rgb(self, components: tuple[int, int, int] = (0, 1, 2)) -> RgbMap:
+        """The three coordinates as colors; the same place in the embedding is the same color in every scan.
+
+        Parameters
+        ----------
+        components : tuple of int
+            Which coordinates become red, green and blue, from 0.
+        """
         if len(self.coordinates) != 3:
             raise InputError("not an embedding for colors", found=f"{len(self.coordinates)}-D", expected="3-D")
-        colors = continued(scaled(self.coordinates, *self.model.range), self.inside)
+        chosen = list(components)
+        if len(chosen) != 3 or not all(0 <= c < 3 for c in chosen):
+            raise InputError("no such coordinates", found=[c + 1 for c in chosen], expected="three of 1 to 3")
+        colors = continued(scaled(self.coordinates, *self.model.range)[chosen], self.inside)
         whole = np.array_equal(self.inside, self.features.body_at(self.features.strides[0]))
         return RgbMap(colors, self.grid, (), self.features, None if whole else self.inside)
 

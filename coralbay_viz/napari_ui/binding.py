@@ -218,7 +218,13 @@ class Binding:
 
     def _on_pca(self, scan: "Scan") -> None:
         pca = scan.pca
-        self._show_or_drop(scan, "pca", pca and layers.rgb_spec(pca.shown, pca.grid, f"PCA - {scan.name}"))
+        if pca is None:
+            self._show_or_drop(scan, "pca", None)
+            return
+        names = {method: f"{method.upper()} - {scan.name}" for method in ("pca", "umap")}
+        layer = self._show(scan, layers.rgb_spec(pca.shown, pca.grid, names[pca.method]))
+        if layer.name in names.values():  # a name of the user's own stays
+            layer.name = names[pca.method]
 
     def _on_segmentation(self, scan: "Scan") -> None:
         self._show_or_drop(scan, "segmentation", scan.segmentation and layers.labels_spec(scan.segmentation))

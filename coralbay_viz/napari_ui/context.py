@@ -67,6 +67,11 @@ class Context:
         """Call something when the dock widget is gone; it must not need Qt objects of it."""
         self._closers.append(closer)
 
+    def not_at_end(self, closer: Callable[[], Any]) -> None:
+        """Undo `at_end`: what is gone before the end must not be kept alive for it."""
+        if closer in self._closers:
+            self._closers.remove(closer)
+
     def close(self) -> None:
         """Let go of everything; safe to call twice."""
         links, self._links = self._links, []

@@ -4,13 +4,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QEvent, Qt, Signal
+from qtpy.QtCore import QEvent, QSize, Qt, Signal
 from qtpy.QtWidgets import QMainWindow, QWidget
 
 if TYPE_CHECKING:
     from .context import Context
 
-_HEIGHT = 320
+_SIZE = 480, 320
 
 
 class Docked(QWidget):
@@ -37,6 +37,10 @@ class Docked(QWidget):
             self._released = True
             self.release()
 
+    def sizeHint(self) -> QSize:
+        """What the main window gives it at first."""
+        return QSize(*_SIZE)
+
     def event(self, event: QEvent) -> bool:
         """napari takes the widget out of its dock when the user closes that."""
         handled = super().event(event)
@@ -45,6 +49,7 @@ class Docked(QWidget):
                 self._docked = True
             elif self._docked and not self._released:
                 self._release_once()
+                self._context.not_at_end(self._release_once)
                 self.gone.emit()
                 self.deleteLater()
         return handled
@@ -86,9 +91,7 @@ class Dock:
             self.widget = self._make()
             self.widget.gone.connect(self._gone)
             _give_corners(self._beside.window())
-            dock = window.add_dock_widget(self.widget, name=self._name, area=self._area)
-            if self._area == "bottom":
-                dock.parent().resizeDocks([dock], [_HEIGHT], Qt.Orientation.Vertical)
+            window.add_dock_widget(self.widget, name=self._name, area=self._area)
             self._changed(True)
         elif not on and self.widget is not None:
             with suppress(LookupError):

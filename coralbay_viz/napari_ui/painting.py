@@ -11,7 +11,7 @@ from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QApplication
 
 from coralbay_core.errors import CoralBayError
-from coralbay_core.volume import LabelVolume
+from coralbay_core.volume import LabelVolume, labelled_voxels
 
 from .. import colors, layers
 from ..layers import BACKGROUND, world_from_napari
@@ -201,14 +201,17 @@ class Painting:
             return
         for scan in list(self._session.scans):
             layer = self._binding.layer("strokes", scan)
-            if layer is not None and not np.array_equal(layer.data, self._known.get(scan)):
+            if layer is None or layer.data.shape != layer.metadata["grid"].shape:
+                continue  # somebody gave the layer an array that does not belong here
+            if not np.array_equal(layer.data, self._known.get(scan)):
                 self._hand_over(scan, layer)
 
     def _hand_over(self, scan: "Scan", layer: "Layer") -> None:
         data = np.asarray(layer.data)
         self._known[scan] = data.copy()
         names = dict(layer.metadata["names"])
-        new = [int(value) for value in np.unique(data[data != 0]) if value not in names]
+        painted = np.unique(data.reshape(-1)[labelled_voxels(data)])
+        new = [int(value) for value in painted if value not in names]
         if new:
             layer.metadata = {**layer.metadata, "names": names | {value: f"class {value}" for value in new}}
         self._tell(scan, layer)

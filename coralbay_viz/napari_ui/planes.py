@@ -78,12 +78,13 @@ class OrthogonalViews(Docked):
 
     def _mark_main(self, place: Any) -> None:
         viewer = self._context.viewer
-        if any(layer is not self._cross for layer in viewer.layers):
-            selected = viewer.layers.selection.active
-            new = mark(viewer, self._cross, place)
-            if new is not self._cross:
-                self._cross = new
+        if self._cross is None:
+            if len(viewer.layers):
+                selected = viewer.layers.selection.active
+                self._cross = mark(viewer, None, place)
                 viewer.layers.selection.active = selected
+        elif self._cross in viewer.layers:  # whoever deletes it does not want it
+            mark(viewer, self._cross, place)
 
     def _follow_plane(self, plane: TwinView) -> Callable[..., None]:
         def follow(event: Any = None) -> None:
@@ -106,5 +107,6 @@ class OrthogonalViews(Docked):
         self._context.disconnect(*self._links)
         for plane in self.planes:
             plane.release()
+        self.planes = []
         if self._cross in self._context.viewer.layers:
             self._context.viewer.layers.remove(self._cross)

@@ -39,7 +39,7 @@ def save_layer(path: Path, data: Any, attributes: dict[str, Any]) -> Path:
             expected="3-D",
         )  # fmt: skip
     data = data[..., :3] if rgb else data
-    grid = Grid(data.shape[:3], world_affine(_data_to_world(attributes)))
+    grid = Grid(data.shape[:3], world_affine(data_to_world(attributes)))
     metadata = attributes.get("metadata", {})
     scan = metadata.get(MADE_ON) or metadata.get(IS_SCAN)
     if not isinstance(scan, Volume | LabelVolume):
@@ -53,7 +53,7 @@ def save_layer(path: Path, data: Any, attributes: dict[str, Any]) -> Path:
     return save_map(path, data, scan)
 
 
-def _data_to_world(attributes: dict[str, Any]) -> NDArray[np.float64]:
+def data_to_world(attributes: dict[str, Any]) -> NDArray[np.float64]:
     """Array index to napari's world: the layer's affine after its scale, shear, rotation and translation."""
     from napari.utils.transforms import Affine
 

@@ -1,112 +1,22 @@
-"""A plot of many points that stays smooth: zoom, pan, lasso, hover and click.
+"""A plot of many points that stays smooth: zoom, pan, lasso, hover and click."""
 
-Points are set into a picture with numpy, in a shuffled order that hides no group behind another. 250,000 of them take
-a few ms without a graphics card (docs/decisions.md).
-"""
-
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from qtpy.QtCore import QPointF, QRectF, Qt, Signal
 from qtpy.QtGui import QColor, QImage, QPainter, QPen, QPolygonF
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
-_BACKGROUND = 0xFF1B1E24
+from .raster import View, argb, dimmed, rasterize, view_of
+
 _PLAIN = "#8fb8de"
 _LASSO = "#ffd54f"
 _MARK_PX = 6
 _NEAR_PX = 12.0
 _STILL_PX = 4
 _ZOOM = 1.0015
-_MARGIN = 1.08
-_DIM = 0.25
-
-
-@dataclass(frozen=True)
-class View:
-    """Which part of the plane is seen.
-
-    Parameters
-    ----------
-    center : (2,) tuple of float
-        Place of the plane in the middle of the picture.
-    scale : float
-        Pixels a unit.
-    """
-
-    center: tuple[float, float] = (0.0, 0.0)
-    scale: float = 1.0
-
-    def pixels(self, points: NDArray, size: tuple[int, int]) -> NDArray:
-        """Pixels (N, 2) as x, y of places (N, 2) in a picture of (width, height); y of the plane grows upwards."""
-        middle = np.array(size, np.float32) / 2
-        factor = np.array((self.scale, -self.scale), np.float32)
-        return (points - np.asarray(self.center, np.float32)) * factor + middle
-
-    def place(self, pixel: ArrayLike, size: tuple[int, int]) -> NDArray[np.float64]:
-        """The way back for one pixel."""
-        x, y = np.asarray(pixel, float) - np.array(size) / 2
-        return np.array([self.center[0] + x / self.scale, self.center[1] - y / self.scale])
-
-    def zoomed(self, factor: float, pixel: ArrayLike, size: tuple[int, int]) -> "View":
-        """Larger or smaller about a pixel, which keeps its place."""
-        fixed = self.place(pixel, size)
-        x, y = fixed + (np.asarray(self.center) - fixed) / factor
-        return View((float(x), float(y)), self.scale * factor)
-
-
-def view_of(points: NDArray, size: tuple[int, int]) -> View:
-    """All points, with a margin."""
-    if not len(points):
-        return View()
-    low, high = points.min(0), points.max(0)
-    extent = np.maximum((high - low) * _MARGIN, 1e-6)
-    x, y = ((low + high) / 2).tolist()
-    return View((x, y), float((np.array(size) / extent).min()))
-
-
-def rasterize(points: NDArray, colors: NDArray[np.uint32], view: View, size: tuple[int, int]) -> NDArray[np.uint32]:
-    """A picture (height, width) of ARGB values, each point two pixels wide.
-
-    Parameters
-    ----------
-    points : (N, 2) float32 array
-        Later ones lie over earlier ones.
-    colors : (N,) uint32 array
-        ARGB.
-    view : View
-    size : tuple of int
-        Width and height in pixels.
-    """
-    width, height = size
-    at = view.pixels(points, size)
-    inside = ((at >= 0) & (at < np.array(size, np.float32))).all(1)
-    column, row = at[inside].astype(np.int32).T
-    # One more row and column than are shown, so that points at the edge need no check.
-    picture = np.full((height + 1) * (width + 1), _BACKGROUND, np.uint32)
-    start, shown = row * np.int32(width + 1) + column, colors[inside]
-    for offset in (0, 1, width + 1, width + 2):
-        picture[start + offset] = shown
-    return np.ascontiguousarray(picture.reshape(height + 1, width + 1)[:height, :width])
-
-
-def argb(rgb: NDArray[np.uint8]) -> NDArray[np.uint32]:
-    """(N, 3) colors as (N,) opaque ARGB values."""
-    red, green, blue = rgb.astype(np.uint32).T
-    return np.uint32(0xFF000000) | red << 16 | green << 8 | blue
-
-
-def dimmed(colors: NDArray[np.uint32], chosen: NDArray[np.bool_]) -> NDArray[np.uint32]:
-    """Colors in which those that are not chosen sink into the background."""
-    shift = np.array([16, 8, 0], np.uint32)
-    channels = (colors[~chosen, None] >> shift) & 255
-    ground = (np.uint32(_BACKGROUND) >> shift) & 255
-    faint = ground + _DIM * (channels - ground.astype(float))
-    out = colors.copy()
-    out[~chosen] = argb(faint.clip(0, 255).astype(np.uint8))
-    return out
 
 
 class ScatterCanvas(QWidget):
@@ -133,7 +43,7 @@ class ScatterCanvas(QWidget):
         self._points = np.zeros((0, 2), np.float32)
         self._order = np.zeros(0, np.intp)
         self._colors = np.zeros(0, np.uint32)
-        self._drawn = self._colors
+        self._shuffled, self._drawn = self._points, self._colors
         self._chosen: NDArray[np.bool_] | None = None
         self._marked: int | None = None
         self._view: View | None = None
@@ -213,10 +123,10 @@ class ScatterCanvas(QWidget):
             painter.drawPolyline(QPolygonF(self._lasso))
         if self._marked is not None:
             x, y = (float(v) for v in self.pixel_of(self._marked))
-            painter.setPen(QPen(QColor("black"), 4))
-            painter.drawEllipse(QRectF(x - _MARK_PX, y - _MARK_PX, 2 * _MARK_PX, 2 * _MARK_PX))
-            painter.setPen(QPen(QColor(_LASSO), 2))
-            painter.drawEllipse(QRectF(x - _MARK_PX, y - _MARK_PX, 2 * _MARK_PX, 2 * _MARK_PX))
+            ring = QRectF(x - _MARK_PX, y - _MARK_PX, 2 * _MARK_PX, 2 * _MARK_PX)
+            for color, width in (("black", 4), (_LASSO, 2)):
+                painter.setPen(QPen(QColor(color), width))
+                painter.drawEllipse(ring)
         painter.end()
 
     def resizeEvent(self, event: Any) -> None:

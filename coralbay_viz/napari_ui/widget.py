@@ -22,6 +22,7 @@ from .panels.compare import ComparePanel
 from .panels.features import FeaturePanel
 from .panels.library import LibraryPanel
 from .panels.scan import ScanPanel
+from .panels.scorecard import ScorecardPanel
 from .panels.segment import SegmentPanel
 from .panels.similar import SimilarPanel
 from .panels.training import TrainingPanel
@@ -103,6 +104,7 @@ class CoralBayWidget(QWidget):
         self.segment_panel = SegmentPanel(self.context)
         self.compare_panel = ComparePanel(self.context)
         self.library_panel = LibraryPanel(self.context)
+        self.scorecard_panel = ScorecardPanel(self.context)
         self.training_panel = TrainingPanel(self.context)
         self.tabs = QTabWidget()
         for name, panel in (
@@ -111,6 +113,7 @@ class CoralBayWidget(QWidget):
             ("Segment", self.segment_panel),
             ("Compare", self.compare_panel),
             ("Library", self.library_panel),
+            ("Score", self.scorecard_panel),
             ("Train", self.training_panel),
         ):
             self.tabs.addTab(_scrolled(panel), name)

@@ -61,6 +61,9 @@ def dock(viewer, hand):
     _, widget = viewer.window.add_plugin_dock_widget("coralbay", "CoralBay")
     hand.wait(50)
     yield widget
+    for name in list(viewer.window.dock_widgets):
+        if not name.startswith("CoralBay"):  # planes, another scan, a scatter plot: each holds a canvas
+            viewer.window.remove_dock_widget(viewer.window.dock_widgets[name])
     widget.session.close()
     hand.wait(150)
 
@@ -97,6 +100,14 @@ class Hand:
         QTest.mouseMove(native, point)
         QTest.mouseClick(native, Qt.MouseButton.LeftButton, modifier, point)
         self.wait(20)
+
+    def move(self, position_mm) -> None:
+        """Move the mouse to a world position; Qt tells of no move to where the mouse is already."""
+        native = self.viewer.window._qt_viewer.canvas.native
+        point = QPoint(*(round(float(v)) for v in self.pixel_of(position_mm)))
+        for place in (point + QPoint(5, 5), point):
+            QTest.mouseMove(native, place)
+            self.wait(20)
 
     def drag(self, start_mm, end_mm) -> None:
         """Press at one world position, move to another, release."""

@@ -84,7 +84,8 @@ def test_layers_are_saved_on_the_grid_and_header_of_their_scan(dock, viewer, han
     scan = dock.session.scan
     dock.session.compute()
     hand.wait_for(lambda: dock.session.pca is not None)
-    layer = dock.binding.new_strokes()
+    dock.context.painting.select(1)
+    layer = dock.binding.layer("strokes")
     painted = np.zeros(scan.label_grid.shape, np.uint8)
     painted[2:5, 3:7, 4:9] = 3
     layer.data = painted

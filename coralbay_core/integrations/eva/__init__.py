@@ -4,7 +4,20 @@
 alone; `tasks` says which of its datasets there are configurations for. The way to a leaderboard row is docs/eva.md.
 """
 
-from .encoder import CoralBayEncoder
+from typing import TYPE_CHECKING, Any
+
 from .tasks import TASKS, EvaTask, config_path
 
+if TYPE_CHECKING:
+    from .encoder import CoralBayEncoder
+
 __all__ = ["TASKS", "CoralBayEncoder", "EvaTask", "config_path"]
+
+
+def __getattr__(name: str) -> Any:
+    # Late, so that listing tasks does not wait for torch.
+    if name != "CoralBayEncoder":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from .encoder import CoralBayEncoder
+
+    return CoralBayEncoder

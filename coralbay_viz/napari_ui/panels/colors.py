@@ -1,19 +1,27 @@
-"""Features as colors."""
+"""Features as colors and groups over the scan."""
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QSignalBlocker
-from qtpy.QtWidgets import QCheckBox
+from qtpy.QtCore import QSignalBlocker, Qt
+from qtpy.QtWidgets import QCheckBox, QComboBox, QLabel, QSlider, QSpinBox
 
 from ..context import Context
-from .base import Section, when_clicked
+from ..docks import Dock
+from .base import Section, button, combo, fill, menu_button, note, when_clicked
+from .scatter import ScatterDock
 
 if TYPE_CHECKING:
+    from ...projecting import PcaResult
     from ...state import Scan
+
+METHODS = {"PCA": "pca", "UMAP": "umap"}
+GROUPINGS = {"k-means": "kmeans", "HDBSCAN": "hdbscan"}
+_COMPONENTS = 16
+_BASES = "Bases (*.safetensors)"
 
 
 class ColorsPanel(Section):
-    """Main directions of the features over the scan.
+    """PCA or UMAP as red, green and blue, one basis for many scans, clusters, and the scatter plot.
 
     Parameters
     ----------
@@ -23,28 +31,223 @@ class ColorsPanel(Section):
     def __init__(self, context: Context) -> None:
         super().__init__()
         self._context = context
-        self.pca = QCheckBox("PCA overlay")
-        self.pca.setToolTip("The three main directions of the features as red, green and blue")
-        self.rows.addWidget(self.pca)
-        when_clicked(self.pca, context.told(self.want_pca))
+        self._watched: Any = None
+        self._doing = ""
+        self._lay_out_colors()
+        self._lay_out_basis()
+        self._lay_out_clusters()
+        self._dock = Dock(
+            context, self, "Scatter plot", "bottom", lambda: ScatterDock(context), self.scatter.setChecked
+        )
+        when_clicked(self.scatter, self._dock.open)
         session = context.session
         context.connect(
-            (session.scan_changed, self.show_state),
+            (session.scan_changed, self._scan_changed),
             (session.features_changed, self.show_state),
-            (session.pca_changed, self.show_state),
+            (session.pca_changed, self._colors_changed),
+            (session.clusters_changed, self._ended),
+            (session.basis_changed, self._basis_changed),
+            (session.failed, self._failed),
+            (session.job_started, self._job_started),
             (context.binding.visibility_changed, self.show_state),
+            (context.viewer.layers.events.removed, self.show_state),
         )
         self.show_state()
 
+    def _lay_out_colors(self) -> None:
+        self.pca = QCheckBox("Colors")
+        self.pca.setToolTip("Places that look alike have the same color")
+        self.method = combo("Main directions of the features, or UMAP, which takes longer", list(METHODS))
+        self.row(self.pca, self.method, stretch=1)
+        self.components: list[QComboBox] = []
+        line: list[Any] = []
+        for color in ("Red", "Green", "Blue"):
+            chooser = combo(f"Component that becomes {color.lower()}")
+            chooser.activated.connect(self._context.told(lambda *_: self._choose_components()))
+            self.components.append(chooser)
+            line += [QLabel(color), chooser]
+        row = self.row(*line)
+        for number in (1, 3, 5):
+            row.setStretch(number, 1)
+        self.opacity = QSlider(Qt.Orientation.Horizontal)
+        self.opacity.setRange(0, 100)
+        self.opacity.setToolTip("Opacity inside the body; outside of it there are no colors")
+        self.row(QLabel("Opacity"), self.opacity)
+        self.about = note()
+        self.rows.addWidget(self.about)
+        when_clicked(self.pca, self._context.told(self.want_pca))
+        self.method.activated.connect(self._context.told(lambda *_: self._recompute()))
+        self.opacity.valueChanged.connect(self._set_opacity)
+
+    def _lay_out_basis(self) -> None:
+        told = self._context.told
+        self.lock = button("Lock", "Keep these components, or this UMAP, for all scans", checkable=True)
+        self.share = button("Share", "Fit the components on all open scans together and keep them")
+        self.basis = menu_button(
+            "Basis",
+            "Components as a file",
+            [("Save the basis…", self._save_basis), ("Load a basis…", self._load_basis)],
+        )
+        self.row(self.lock, self.share, self.basis)
+        when_clicked(self.lock, told(self._lock))
+        self.share.clicked.connect(told(lambda *_: self._context.session.fit_basis()))
+
+    def _lay_out_clusters(self) -> None:
+        self.count = QSpinBox()
+        self.count.setRange(2, 50)
+        self.count.setValue(8)
+        self.count.setToolTip("How many groups; for HDBSCAN, a larger number allows smaller ones")
+        self.how = combo("How cells are grouped", list(GROUPINGS))
+        self.clusters = button("Clusters", "Group the cells by what they look like, as a label layer")
+        self.row(self.clusters, self.count, self.how, stretch=2)
+        self.scatter = button("Scatter plot", "Cells as points of a plane: lasso, hover and click", checkable=True)
+        self.rows.addWidget(self.scatter)
+        self.clusters.clicked.connect(self._context.told(lambda *_: self._group()))
+
+    # What the user wants
+
     def want_pca(self, wanted: bool) -> None:
-        """Show colors, computing them where there are none, or hide them."""
-        if wanted and self._context.session.pca is None:
-            self._context.session.compute_pca()
+        """Show colors, computing them where there are none of the chosen method, or hide them."""
+        pca = self._context.session.pca
+        if wanted and (pca is None or pca.method != self._method):
+            self._compute()
         self._context.binding.set_visible("pca", wanted)
 
-    def show_state(self, scan: "Scan | Any" = None) -> None:
-        """All of it."""
+    @property
+    def _method(self) -> str:
+        return METHODS[self.method.currentText()]
+
+    def _compute(self) -> None:
+        session = self._context.session
+        if self._method == "umap":
+            session.compute_umap()
+        else:
+            session.compute_pca()
+
+    def _choose_components(self) -> None:
+        session = self._context.session
+        # A small basis may lack a component that was chosen before: 0 stands for it until another is.
+        red, green, blue = (max(0, chooser.currentIndex()) for chooser in self.components)
+        if self._method == "umap":
+            session.umap_components = (red, green, blue)
+        else:
+            session.components = (red, green, blue)
+        self._recompute()
+
+    def _recompute(self) -> None:
+        """What is shown follows what is chosen."""
+        if self._context.session.features is not None:
+            self._compute()
+            self._context.binding.set_visible("pca", True)
+        self.show_state()
+
+    def _set_opacity(self, percent: int) -> None:
         layer = self._context.binding.layer("pca")
-        self.pca.setEnabled(self._context.session.features is not None)
-        with QSignalBlocker(self.pca):
+        if layer is not None:
+            layer.opacity = percent / 100
+
+    def _lock(self, on: bool) -> None:
+        try:
+            self._context.session.lock_basis(on)
+        finally:
+            self.show_state()
+
+    def _save_basis(self) -> None:
+        self._context.save_as("Save the basis", "basis.safetensors", _BASES, self._context.session.save_basis)
+
+    def _load_basis(self) -> None:
+        path = self._context.ask_open("Load a basis", f"{_BASES};;All files (*)")
+        if path:
+            self._context.told(self._context.session.load_basis)(path)
+
+    def _group(self) -> None:
+        self._context.session.compute_clusters(self.count.value(), GROUPINGS[self.how.currentText()])
+
+    # What the session says
+
+    def _scan_changed(self, scan: "Scan | None") -> None:
+        self._follow_basis()
+        self.show_state()
+
+    def _basis_changed(self, basis: Any) -> None:
+        self._follow_basis()
+        self.show_state()
+
+    def _follow_basis(self) -> None:
+        """Colors of a scan that comes into sight mean what the locked basis says."""
+        session = self._context.session
+        pca, basis = session.pca, session.basis
+        if pca is None or basis is None:
+            return
+        if pca.basis is basis and (pca.embedding is None or session.umap in (None, pca.embedding.model)):
+            return
+        if basis.fingerprint == session.features.fingerprint:
+            self._context.told(self._compute)()
+
+    def _colors_changed(self, scan: "Scan") -> None:
+        if scan is self._context.session.scan and scan.pca is not None:
+            with QSignalBlocker(self.method):
+                self.method.setCurrentIndex(list(METHODS.values()).index(scan.pca.method))
+        self._ended()
+
+    def _job_started(self, job: Any) -> None:
+        what = job.lane.split()[0]
+        if what == "pca":
+            self._doing = "UMAP takes a while …" if self._method == "umap" else "Computing colors …"
+        elif what == "clusters":
+            self._doing = "Grouping …"
+        self.about.setText(self._doing or self.about.text())
+
+    def _failed(self, error: Exception) -> None:
+        pca = self._context.session.pca
+        with QSignalBlocker(self.method):
+            self.method.setCurrentIndex(0 if pca is None else list(METHODS.values()).index(pca.method))
+        self._ended()
+
+    def _ended(self, _: Any = None) -> None:
+        self._doing = ""
+        self.show_state()
+
+    def _watch(self, layer: Any) -> None:
+        """napari's own controls change the opacity, too."""
+        if layer is not None and layer is not self._watched:
+            self._watched = layer
+            self._context.connect((layer.events.opacity, self.show_state))
+
+    def _show_components(self) -> None:
+        session = self._context.session
+        if self._method == "umap":
+            count, chosen = 3, session.umap_components
+        else:
+            count, chosen = session.basis.size if session.basis is not None else _COMPONENTS, session.components
+        for chooser, component in zip(self.components, chosen, strict=True):
+            fill(chooser, [str(number) for number in range(1, count + 1)], component if component < count else None)
+            chooser.setEnabled(session.features is not None)
+
+    def show_state(self, _: Any = None) -> None:
+        """All of it."""
+        session, layer = self._context.session, self._context.binding.layer("pca")
+        self._watch(layer)
+        features, pca = session.features is not None, session.pca
+        for made in (self.pca, self.method, self.share, self.clusters):
+            made.setEnabled(features)
+        self.scatter.setEnabled(features or self.scatter.isChecked())
+        self._show_components()
+        self.lock.setEnabled(pca is not None or session.basis is not None)
+        self.opacity.setEnabled(layer is not None)
+        with QSignalBlocker(self.pca), QSignalBlocker(self.opacity):
             self.pca.setChecked(layer is not None and layer.visible)
+            self.opacity.setValue(round(100 * (layer.opacity if layer is not None else 0.6)))
+        self.lock.setChecked(session.basis is not None)
+        self.lock.setText("Locked" if session.basis is not None else "Lock")
+        self.about.setText(self._doing or described(pca))
+
+
+def described(pca: "PcaResult | None") -> str:
+    """How much of what varies is seen."""
+    if pca is None:
+        return ""
+    if pca.method == "umap":
+        return "UMAP: near colors mean similar places; distances mean little."
+    shares = ", ".join(f"{share:.0%}" for share in pca.rgb.explained)
+    return f"Share of the variance: {shares}"

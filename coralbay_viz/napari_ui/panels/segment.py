@@ -119,7 +119,6 @@ class SegmentPanel(Section):
             ],
         )
         self.row(self.save, self.export, self.probe)
-        self.rows.addStretch(1)
         self.save.clicked.connect(lambda *_: self._save())
 
     # What the user wants
@@ -134,7 +133,9 @@ class SegmentPanel(Section):
 
     def _paint(self, *_: Any) -> None:
         self._context.tools.mode = "look"  # a stroke is no click
-        painting = self._context.painting
+        painting, session = self._context.painting, self._context.session
+        if session.segmentation is None:
+            session.prepare_probe()
         values = [known.value for known in painting.classes()]
         chosen = painting.selected
         painting.select(chosen if chosen in values else min(values, default=1))

@@ -54,7 +54,7 @@ def test_predict_fit_learns_from_the_vectors_of_the_encoder(run_eva, tmp_path):
         DATA_ROOT=root,
         EMBEDDINGS_ROOT=tmp_path / "embeddings",
         N_RUNS=1,
-        MAX_STEPS=4,
+        MAX_STEPS=2,
         LR_VALUE=0.01,
     )
     assert scores(results)["val/MulticlassAccuracy"]["values"]

@@ -1,0 +1,167 @@
+"""Features of scans in a session: computed, told of while they are, and how each scan stands. Knows no GUI toolkit."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
+
+from psygnal import Signal
+
+from coralbay_core.volume import Volume
+
+from .jobs import Job, Report
+from .state import Scan
+from .work import Cancelled, Encoders
+
+if TYPE_CHECKING:
+    from coralbay_core.extract import Watch
+    from coralbay_core.features import FeatureMaps
+    from coralbay_core.outlook import Outlook
+
+State = Literal["no features", "computing", "ready", "other model", "failed"]
+
+
+class Computing:
+    """Commands of a `Session` about features and the model. It brings signals; the session brings jobs and scans."""
+
+    model_changed = Signal(str)
+    features_changed = Signal(Scan)
+    state_changed = Signal(Scan)
+    outlook_changed = Signal(Scan)
+    said = Signal(str)
+
+    def _start_computing(self: Any, model: str, device: str) -> None:
+        self._model = model
+        self._encoders = Encoders(device)
+        self._computing: dict[int, Job] = {}
+        self.scan_removed.connect(self._forget_computing)
+
+    @property
+    def model(self: Any) -> str:
+        return self._model
+
+    @model.setter
+    def model(self: Any, name: str) -> None:
+        if name != self._model:
+            self._model = name
+            self._computing = {key: job for key, job in self._computing.items() if job.running}
+            self.model_changed.emit(name)
+            for scan in self.scans:
+                self.state_changed.emit(scan)
+
+    @property
+    def device(self: Any) -> str:
+        """Where the encoder runs: ``cpu``, ``cuda`` or ``mps``; ``auto`` until the first work has found out."""
+        return self._encoders.device
+
+    def state_of(self: Any, scan: Scan) -> State:
+        """How a scan stands with the chosen model: what a status light shows."""
+        job = self._computing.get(id(scan))
+        if job is not None and job.running:
+            return "computing"
+        if job is not None and job.state == "failed":
+            return "failed"
+        if scan.features is None:
+            return "no features"
+        return "ready" if scan.model == self._model else "other model"
+
+    def compute(self: Any, focus_mm: Sequence[float] | None = None) -> Job:
+        """Compute the features of the active scan, or take them from the cache.
+
+        While that goes on, `scan.outlook` says what is ahead, and clicks near the focus are answered from the first
+        features (`scan.preview`): their heat map is `partial`.
+
+        Parameters
+        ----------
+        focus_mm : three floats, optional
+            World mm where to begin; by default the last click.
+        """
+        scan = self._require_scan()
+        if focus_mm is not None:
+            scan.volume.grid.require_inside(focus_mm, where=scan.name)
+        focus = focus_mm if focus_mm is not None else next(iter(scan.clicks.now.positive[::-1]), None)
+        model = self._model
+        listener = Listener(partial(self._set_outlook, scan), partial(self._set_preview, scan), self.said.emit)
+        work = partial(compute_features, scan.volume, self._encoders, model, self._store, focus, listener)
+        done, started = partial(self._set_features, scan, model), partial(self._computing_began, scan)
+        return self.run(self._lane("features", scan), work, done, torch=True, started=started)
+
+    def _computing_began(self: Any, scan: Scan, job: Job) -> None:
+        self._computing[id(scan)] = job
+        job.finished.connect(partial(self._computing_ended, scan, job))
+        self._set_preview(scan, None)
+        self.state_changed.emit(scan)
+
+    def _computing_ended(self: Any, scan: Scan, job: Job) -> None:
+        if self._computing.get(id(scan)) is job:
+            self._set_outlook(scan, None)
+            if scan.features is None:
+                self._set_preview(scan, None)
+            self.state_changed.emit(scan)
+
+    def _set_outlook(self: Any, scan: Scan, outlook: "Outlook | None") -> None:
+        if outlook is not scan.outlook:
+            scan.outlook = outlook
+            self.outlook_changed.emit(scan)
+
+    def _set_preview(self: Any, scan: Scan, features: "FeatureMaps | None") -> None:
+        if features is not scan.preview:
+            scan.preview = features
+            if scan.features is None:
+                self._update_heat(scan)
+                self._update_linked(scan)
+
+    def _set_features(self: Any, scan: Scan, model: str, features: "FeatureMaps") -> None:
+        self._set_outlook(scan, None)
+        first = scan.heat if scan.heat is not None and scan.heat.partial else None
+        scan.forget_results()
+        scan.features, scan.model = features, model
+        scan.heat = first  # shown until the whole answer comes
+        for changed in (self.features_changed, self.heat_changed, self.pca_changed, self.segmentation_changed):
+            changed.emit(scan)
+        self._update_heat(scan)
+
+    def _forget_computing(self: Any, scan: Scan) -> None:
+        self._runner.cancel(self._lane("features", scan))
+        self._computing.pop(id(scan), None)
+
+
+# --- jobs ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Who hears of features while they are computed, where the session lives.
+
+    Parameters
+    ----------
+    outlook, preview, say : callable
+        As of `coralbay_core.extract.Watch`.
+    """
+
+    outlook: Callable[[Any], Any]
+    preview: Callable[[Any], Any]
+    say: Callable[[str], Any]
+
+    def watch(self, report: Report, cancelled: Cancelled) -> "Watch":
+        """What the work is watched by: each call takes the way of results."""
+        from coralbay_core.extract import Watch
+
+        calls = (partial(report.tell, call) for call in (self.outlook, self.preview, self.say))
+        return Watch(report, cancelled, *calls)
+
+
+def compute_features(
+    volume: Volume,
+    encoders: Encoders,
+    model: str,
+    store: Any,
+    focus_mm: Any,
+    listener: Listener,
+    report: Report,
+    cancelled: Cancelled,
+) -> "FeatureMaps":
+    from coralbay_core.pipeline import features_for
+
+    watch = listener.watch(report, cancelled)
+    return features_for(volume, encoders.get(model), store=store, focus_mm=focus_mm, watch=watch)

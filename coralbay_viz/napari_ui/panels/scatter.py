@@ -1,0 +1,231 @@
+"""Cells as points of a plane, tied to their places in the patient."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from qtpy.QtGui import QColor
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout
+
+from coralbay_core.errors import CoralBayError
+from coralbay_core.volume import LabelVolume
+
+from ...colors import class_color
+from ...layers import labels_spec
+from ..context import Context
+from ..docks import Docked
+from ..scatter import ScatterCanvas
+from .base import button, combo, note, place_text
+
+if TYPE_CHECKING:
+    from coralbay_core.projection import Scatter
+
+    from ...state import Scan
+
+_METHODS = {"PCA": "pca", "UMAP": "umap"}
+_COLORS, _CLUSTERS, _SEGMENTATION = "overlay", "clusters", "segmentation"
+_CONTROLS_PX = 130
+_GRAY = (150, 150, 150)
+
+
+class ScatterDock(Docked):
+    """The plot of the active scan.
+
+    Hovering over the canvas rings a point, hovering over a point marks its place; a click on a point goes there. A
+    lasso shows its cells as a label layer, which can become strokes, and is what projections are about until it is
+    cleared.
+
+    Parameters
+    ----------
+    context : Context
+    """
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._places: NDArray[np.float64] = np.zeros((0, 3))
+        self._mask: LabelVolume | None = None
+        self._lay_out()
+        session = context.session
+        self._links = (
+            (session.scatter_changed, self._points_changed),
+            (session.scan_changed, self._points_changed),
+            (session.features_changed, self._points_changed),
+            (session.selection_changed, self._selection_changed),
+            (session.pca_changed, self._recolor),
+            (session.clusters_changed, self._recolor),
+            (session.segmentation_changed, self._recolor),
+            (session.job_started, self._job_started),
+            (session.failed, self._failed),
+            (context.tools.hovered, self._hovered_in_canvas),
+            (context.tools.placed, self._hovered_in_canvas),
+        )
+        context.connect(*self._links)
+        self.gone.connect(self._tidy)
+        self._points_changed()
+        if session.scan is not None and session.features is not None and self._scatter is None:
+            self._compute()
+
+    def _lay_out(self) -> None:
+        told = self._context.told
+        self.method = combo("What the plane is: main directions, or UMAP, which takes longer", list(_METHODS))
+        self.colors = combo("What the colors of the points are", [_COLORS, _CLUSTERS, _SEGMENTATION])
+        self.inside = button("Recompute inside", "A plane of the lassoed cells alone")
+        self.all = button("All", "Forget the lasso: all cells of the body")
+        self.to_labels = button("Lasso to labels", "A new class of strokes from the lassoed cells")
+        self.canvas = ScatterCanvas()
+        self.about = note()
+        controls = QVBoxLayout()
+        self.method.setFixedWidth(_CONTROLS_PX)
+        chosen = (self.inside, self.all, self.to_labels)
+        for widget in (QLabel("Plane"), self.method, QLabel("Colors of"), self.colors, *chosen):
+            controls.addWidget(widget)
+        controls.addStretch(1)
+        row = QHBoxLayout()
+        row.addLayout(controls)
+        row.addWidget(self.canvas, stretch=1)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(4, 4, 4, 4)
+        column.addLayout(row, stretch=1)
+        column.addWidget(self.about)
+        self.method.activated.connect(told(lambda *_: self._compute()))
+        self.colors.activated.connect(lambda _: self._recolor())
+        self.inside.clicked.connect(told(lambda *_: self._compute()))
+        self.all.clicked.connect(told(lambda *_: self._show_all()))
+        self.to_labels.clicked.connect(told(lambda *_: self._label()))
+        self.canvas.lassoed.connect(told(lambda polygon: self._lasso(polygon)))
+        self.canvas.clicked.connect(told(lambda number: self._go_to(number)))
+        self.canvas.hovered.connect(lambda number: self._hovered(number))
+
+    def release(self) -> None:
+        """Let go of viewer and session."""
+        self._context.disconnect(*self._links)
+
+    def _tidy(self) -> None:
+        """What nobody could take away without the plot goes with it."""
+        session = self._context.session
+        for scan in session.scans:
+            for role in ("mark", "lasso"):
+                self._context.binding.drop(scan, role)
+        if session.features is not None and session.scan.projecting.selection is not None:
+            session.select(None)
+
+    @property
+    def _scatter(self) -> "Scatter | None":
+        scan = self._context.session.scan
+        return scan.projecting.scatter if scan else None
+
+    # What the user wants
+
+    def _compute(self) -> None:
+        self._context.session.compute_scatter(_METHODS[self.method.currentText()])
+
+    def _show_all(self) -> None:
+        self._context.session.select(None)
+        scatter, features = self._scatter, self._context.session.features
+        if scatter is not None and not np.array_equal(scatter.inside, features.body_at(features.strides[0])):
+            self._compute()
+
+    def _lasso(self, polygon: NDArray) -> None:
+        session = self._context.session
+        mask = session.lasso(polygon)
+        if not mask.data.any() and session.scan.projecting.selection is None:
+            self._context.say("No point lies inside this lasso.")
+            return
+        self._mask = mask
+        self._context.binding.show(session.scan, labels_spec(mask, "lasso"))
+        self._show_state()
+
+    def _label(self) -> None:
+        if self._mask is None:
+            raise CoralBayError("nothing is lassoed", hint="draw around points with the left button down")
+        painting = self._context.painting
+        value = painting.add_mask(self._mask, "lasso")
+        self._context.binding.drop(self._context.session.scan, "lasso")
+        self._context.say(f"{painting.names()[value]}: {np.count_nonzero(self._mask.data):,} voxels, in tab Segment.")
+
+    def _go_to(self, number: int) -> None:
+        place = self._places[number]
+        self._context.binding.go_to(place)
+        self._context.binding.mark(place)
+        self.canvas.mark(number)
+
+    # Linked both ways
+
+    def _hovered(self, number: int | None) -> None:
+        if self._context.session.scan is None or number is None:
+            self._show_about()
+            return
+        self.canvas.mark(number)
+        self._context.binding.mark(self._places[number])
+        self.about.setText(place_text(self._places[number]) + " mm")
+
+    def _hovered_in_canvas(self, position_mm: Any) -> None:
+        scatter = self._scatter
+        if scatter is not None and len(scatter.points):
+            self.canvas.mark(scatter.point_at(position_mm))
+
+    # What the session says
+
+    def _points_changed(self, _: Any = None) -> None:
+        scatter = self._scatter
+        self._mask = None
+        if scatter is None:
+            self._places = np.zeros((0, 3))
+            self.canvas.set_points(np.zeros((0, 2), np.float32))
+        else:
+            self._places = scatter.position_mm
+            self.canvas.set_points(scatter.points)
+            self._recolor()
+        self._selection_changed()
+
+    def _selection_changed(self, _: Any = None) -> None:
+        scan, scatter = self._context.session.scan, self._scatter
+        selection = scan.projecting.selection if scan else None
+        if selection is None and scan is not None:
+            self._mask = None
+            self._context.binding.drop(scan, "lasso")
+        chosen = None if selection is None or scatter is None else selection[scatter.inside]
+        self.canvas.choose(None if chosen is None or chosen.all() else chosen)
+        self._show_state()
+
+    def _recolor(self, scan: "Scan | None" = None) -> None:
+        scatter, active = self._scatter, self._context.session.scan
+        if scatter is None or (scan is not None and scan is not active):
+            return
+        chosen = self.colors.currentText()
+        labels = active.projecting.clusters if chosen == _CLUSTERS else active.segmentation
+        if chosen != _COLORS and labels is not None:
+            self.canvas.set_colors(label_colors_at(labels, self._places))
+        elif active.pca is not None and active.pca.rgb.grid == scatter.grid:
+            shown = active.pca.rgb.components[:, scatter.inside].T
+            self.canvas.set_colors(np.rint(255 * shown.clip(0, 1)).astype(np.uint8))
+
+    def _job_started(self, job: Any) -> None:
+        if job.lane.startswith("scatter"):
+            self.about.setText("Computing …")
+
+    def _failed(self, error: Exception) -> None:
+        self.method.setCurrentIndex(0)
+        self._show_about()
+
+    def _show_state(self) -> None:
+        scan = self._context.session.scan
+        selected = scan is not None and scan.projecting.selection is not None
+        self.inside.setEnabled(selected)
+        self.all.setEnabled(selected)
+        self.to_labels.setEnabled(self._mask is not None)
+        self._show_about()
+
+    def _show_about(self) -> None:
+        count = len(self._places)
+        text = f"{count:,} cells. Left drag: lasso; right drag: move; wheel: zoom; double click: all of it."
+        self.about.setText(text if count else "No points yet.")
+
+
+def label_colors_at(labels: LabelVolume, places_mm: NDArray) -> NDArray[np.uint8]:
+    """Class colors at world positions, (N, 3); gray where there is no label."""
+    at = np.rint(labels.grid.to_index(places_mm)).astype(int).clip(0, np.array(labels.shape) - 1)
+    values = labels.data[tuple(at.T)]
+    known, index = np.unique(values, return_inverse=True)
+    colors = [QColor(class_color(int(v))).getRgb()[:3] if v else _GRAY for v in known]
+    return np.array(colors, np.uint8).reshape(-1, 3)[index]

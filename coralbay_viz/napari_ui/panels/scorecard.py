@@ -1,0 +1,124 @@
+"""Several encoders on the same clicks and strokes, in a small table."""
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QFont
+from qtpy.QtWidgets import QCheckBox, QLabel, QListWidget, QListWidgetItem, QTreeWidgetItem
+
+from ... import work
+from ...scorecard import EVA_TITLE, best_models, shown_columns
+from ..context import Context
+from .base import Section, button, note, table, when_clicked
+from .reference import ReferenceChooser
+
+if TYPE_CHECKING:
+    from ...comparing import Scorecard
+
+_RESULTS = "Results of eva (*.json *.csv)"
+
+
+class ScorecardPanel(Section):
+    """Which encoder does best on what was clicked and painted here?
+
+    Parameters
+    ----------
+    context : Context
+    """
+
+    def __init__(self, context: Context) -> None:
+        super().__init__()
+        self._context = context
+        self._lay_out()
+        session = context.session
+        context.connect(
+            (session.scorecard_changed, self._show_card),
+            (session.scan_changed, self.show_state),
+            (session.clicks_changed, self.show_state),
+            (session.strokes_changed, self.show_state),
+        )
+        self.show_state()
+        self._show_card(session.last_scorecard)
+
+    def _lay_out(self) -> None:
+        self.rows.addWidget(note("The same clicks and strokes, through the eyes of several encoders."))
+        self.models = QListWidget()
+        self.models.setToolTip("Encoders to compare; features that are missing are computed")
+        self.models.setFixedHeight(108)
+        chosen = {self._context.session.model, "hu-patch", "random"}
+        for name in work.model_names():
+            item = QListWidgetItem(name)
+            item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)
+            item.setCheckState(Qt.CheckState.Checked if name in chosen else Qt.CheckState.Unchecked)
+            item.setToolTip(work.about_model(name)[0])
+            self.models.addItem(item)
+        self.rows.addWidget(self.models)
+        self.reference = ReferenceChooser(self._context)
+        self.row(QLabel("Reference"), self.reference, stretch=1)
+        self.compare = button("Compare", "Fill the table, one encoder after the other")
+        self.stop = button("Stop", "Measure no more")
+        self.eva = button("eva…", "Results of eva, or its published table, as a column")
+        self.row(self.compare, self.stop, self.eva)
+        self.progress = note()
+        self.rows.addWidget(self.progress)
+        self.live = QCheckBox("Follow clicks and strokes")
+        self.rows.addWidget(self.live)
+        self.table = table("The best of each column is bold", ["Model"], 150)
+        self.rows.addWidget(self.table)
+        told = self._context.told
+        self.compare.clicked.connect(told(self._compare))
+        self.stop.clicked.connect(lambda: self._context.session.cancel("scorecard"))
+        self.eva.clicked.connect(self._choose_eva)
+        when_clicked(self.live, told(lambda on: setattr(self._context.session, "scorecard_live", on)))
+
+    # What the user wants
+
+    def chosen(self) -> list[str]:
+        """Names of the encoders that are ticked."""
+        items = (self.models.item(number) for number in range(self.models.count()))
+        return [item.text() for item in items if item.checkState() == Qt.CheckState.Checked]
+
+    def _compare(self, *_: Any) -> None:
+        self._context.session.scorecard(self.chosen(), self.reference.labels())
+
+    def _choose_eva(self) -> None:
+        path = self._context.ask_open("Results of eva", _RESULTS)
+        if path:
+            self._context.told(lambda: setattr(self._context.session, "eva_results", path))()
+
+    # What the session says
+
+    def show_state(self, _: Any = None) -> None:
+        """What can be asked now."""
+        scan = self._context.session.scan
+        self.compare.setEnabled(scan is not None and bool(scan.clicks.now.positive or scan.probing.strokes.now))
+
+    def _show_card(self, card: "Scorecard | None") -> None:
+        """What is there, old numbers in the place of those that are on their way."""
+        rows = card.shown if card is not None else ()
+        columns = shown_columns(rows)
+        eva = any(row.eva for row in rows)
+        titles = ["Model", *(column.title for column in columns), *([EVA_TITLE] if eva else [])]
+        self.table.clear()
+        self.table.setColumnCount(len(titles))
+        self.table.setHeaderLabels(titles)
+        for number, column in enumerate(columns, 1):
+            self.table.headerItem().setToolTip(number, column.hint)
+        for row in rows:
+            cells = [row.model, *(row.cell(column) for column in columns), *([row.eva_text] if eva else [])]
+            item = QTreeWidgetItem(cells)
+            item.setToolTip(0, row.problem)
+            for number, column in enumerate(columns, 1):
+                _embolden(item, number, row.model in best_models(rows, column))
+            self.table.addTopLevelItem(item)
+        for number in range(len(titles)):
+            self.table.resizeColumnToContents(number)
+        self.table.setVisible(card is not None)
+        waiting = "" if card is None or card.is_done else f"{len(card.rows)} of {len(card.models)} encoders"
+        self.progress.setText(waiting)
+
+
+def _embolden(item: QTreeWidgetItem, column: int, best: bool) -> None:
+    font = QFont(item.font(column))
+    font.setBold(best)
+    item.setFont(column, font)
