@@ -7,7 +7,7 @@ The scan is the phantom in a cube of 300 voxels a side; its features are in the 
 release of the button to the frame in which the canvas has drawn the new heat map, measured by the page's own clock.
 Bytes are those of the web socket's frames to the page. `--niivue` measures the same with ipyniivue, where it is
 installed: the click moves its crosshair, Python sends the new overlay of the whole volume (8 bits, on the 3 mm grid),
-and the time, of five clicks, goes from the crosshair's arrival in Python to the page's report that it has the overlay.
+and the time, of three clicks, goes from the crosshair's arrival in Python to the page's report that it has the overlay.
 Without a GPU its WebGL is drawn by the CPU, so look at its bytes more than at its time.
 """
 
@@ -155,7 +155,6 @@ def measure_niivue(lab, browser, scan, clicks, folder):
         page.wait_for_timeout(150)
         sizes.append(traffic.bytes - before)
     times = [1000 * seconds for seconds in notebook.kernel.ask("seconds")]
-    notebook.shot("niivue-heat")
     notebook.close()
     return times, sizes, opened
 
@@ -188,7 +187,7 @@ def main() -> None:
             rows = [line("slices, this package", *measure_app(lab, browser, scan, arguments.clicks, folder))]
             print(rows[0])
             if arguments.niivue:
-                times, sizes, opened = measure_niivue(lab, browser, scan, min(arguments.clicks, 5), folder)
+                times, sizes, opened = measure_niivue(lab, browser, scan, min(arguments.clicks, 3), folder)
                 rows.append(line("whole overlay, ipyniivue", times, sizes))
                 rows.append(f"\nipyniivue was sent {opened / 1e6:.0f} MB before the first click.")
     took = time.perf_counter() - start
