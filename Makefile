@@ -16,7 +16,7 @@ VIRTUAL_DISPLAY := xvfb-run --auto-servernum --server-args="-screen 0 1400x900x2
 export QT_API := pyside6
 
 .DEFAULT_GOAL := help
-.PHONY: help setup libraries virtual-display demo test test-slow test-eva lint evaluate evaluate-reference wheel-smoke \
+.PHONY: help setup libraries virtual-display browser notebooks bench-notebook demo test test-slow test-eva lint evaluate evaluate-reference wheel-smoke \
   bench-encoder bench-dense bench-interactive bench-probe bench-projection bench-search bench-pretrain clean
 
 help: ## List the targets
@@ -34,6 +34,9 @@ libraries: $(STAMP)
 virtual-display: $(STAMP)
 	@sh scripts/bootstrap.sh libraries $(VENV) --virtual-display
 
+browser:
+	@sh scripts/bootstrap.sh browser
+
 # A recipe and not a prerequisite chooses the display, so that nothing is installed for the one that is not used.
 demo: $(STAMP) ## The tour: in napari, or into demo-output/ without a display (CT=path takes a scan)
 	@if [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ] || [ "$$(uname -s)" = Darwin ]; then \
@@ -47,7 +50,7 @@ demo: $(STAMP) ## The tour: in napari, or into demo-output/ without a display (C
 test: virtual-display ## Run the tests (ARGS="-k word" for some of them)
 	$(VIRTUAL_DISPLAY) $(PYTHON_VENV) -m pytest -m "not slow" $(ARGS)
 
-test-slow: virtual-display ## Run the slow tests
+test-slow: virtual-display browser ## Run the slow tests, those in a browser included
 	$(VIRTUAL_DISPLAY) $(PYTHON_VENV) -m pytest -m slow $(ARGS)
 
 $(STAMP_EVA): pyproject.toml constraints.txt scripts/bootstrap.sh
@@ -56,6 +59,10 @@ $(STAMP_EVA): pyproject.toml constraints.txt scripts/bootstrap.sh
 
 test-eva: $(STAMP_EVA) ## Run the tests with kaiko's eva, in an environment of their own (some GB, once)
 	$(VENV_EVA)/bin/python -m pytest -c tests/with_eva/pytest.ini tests/with_eva $(ARGS)
+
+notebooks: $(STAMP) browser ## Run the notebooks and renew docs/notebooks/ and the pictures of the app, minutes
+	$(PYTHON_VENV) scripts/render_notebooks.py
+	$(PYTHON_VENV) scripts/notebook_pictures.py
 
 lint: $(STAMP) ## Style, types and import directions
 	$(VENV)/bin/ruff check .
@@ -85,6 +92,9 @@ bench-dense: $(STAMP) ## Dense features against MONAI's sliding window, seams, a
 
 bench-interactive: $(STAMP) ## What a user waits for, on features of a whole CT
 	$(PYTHON_VENV) benchmarks/interactive.py $(ARGS)
+
+bench-notebook: $(STAMP) browser ## From a click in JupyterLab to the new heat map (ARGS="--clicks 40", ARGS=--niivue)
+	$(PYTHON_VENV) benchmarks/notebook.py $(ARGS)
 
 PART := kinds refine suggest speed
 bench-probe: $(STAMP) ## How good and how fast probes are, half an hour (PART=speed for one table: kinds, refine, suggest, speed)

@@ -3,9 +3,9 @@
 from importlib import import_module
 from typing import Any
 
-_HOME = {"Session": "session"}
+_HOME = {"Session": "session", "show": "notebook"}
 
-__all__ = ["Session"]
+__all__ = ["Session", "show"]
 
 
 def __getattr__(name: str) -> Any:

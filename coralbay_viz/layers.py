@@ -58,7 +58,12 @@ def napari_affine(grid: Grid) -> Affine:
 
     Files store affines with rounding noise (1e-7 and so), which alone makes napari refuse to slice out of plane.
     """
-    return J @ (_straightened(grid) if is_sliceable(grid) else grid.affine)
+    return J @ shown_affine(grid)
+
+
+def shown_affine(grid: Grid) -> Affine:
+    """Index to RAS+ mm as a viewer shows the grid: exactly axis-aligned where that is what the grid means."""
+    return _straightened(grid) if is_sliceable(grid) else grid.affine
 
 
 def viewing_grid(grid: Grid) -> Grid:

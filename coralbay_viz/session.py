@@ -30,6 +30,7 @@ from .history import History
 from .inspecting import Inspecting
 from .jobs import InlineRunner, Job, Runner, Task, Work
 from .keeping import Keeping
+from .picture import Picturing
 from .pointing import Pointing
 from .probing import ProbeCommands
 from .projecting import PcaResult, ProjectionCommands
@@ -64,6 +65,7 @@ class Session(
     Exporting,
     Training,
     ProjectionCommands,
+    Picturing,
     Keeping,
 ):
     """One exploration of one or several scans.

@@ -2,6 +2,7 @@
 # What `make` does before anything else.
 #   bootstrap.sh packages VENV                       a virtual environment with CoralBay, at the versions of constraints.txt
 #   bootstrap.sh eva VENV                            another one, with kaiko's eva and the headless part of CoralBay
+#   bootstrap.sh browser                             Chromium, for tests of notebooks
 #   bootstrap.sh libraries VENV [--virtual-display]  the system libraries of Qt and OpenGL, and Xvfb if it is needed
 # Needs a POSIX shell and Python, nothing else. Set PYTHON to choose the interpreter.
 set -eu
@@ -85,6 +86,14 @@ missing() {
   fi
 }
 
+# Chromium drives the notebooks in tests; where it cannot be installed they are skipped and say so.
+browser() {
+  for name in chromium chromium-browser google-chrome; do
+    command -v "$name" >/dev/null && return 0
+  done
+  apt_install chromium || echo "note: no Chromium here, so tests in a browser are skipped - apt-get install chromium" >&2
+}
+
 libraries() {
   [ "$(uname -s)" = Linux ] || return 0
   wanted=$QT_PACKAGES
@@ -103,5 +112,6 @@ case ${1:-} in
   # torch by name: with torchvision to please, pip would otherwise look for another one.
   eva) packages "$2" -e ".[eva]" torch pytest ;;
   libraries) libraries "$2" "${3:-}" ;;
-  *) fail "unknown part - found '${1:-}' - expected packages, eva or libraries" ;;
+  browser) browser ;;
+  *) fail "unknown part - found '${1:-}' - expected packages, eva, libraries or browser" ;;
 esac

@@ -25,6 +25,7 @@ cd "$work/elsewhere"
 "$work/venv/bin/python" - "$work" <<'PYTHON'
 import sys
 from importlib.metadata import entry_points
+from importlib.resources import files
 from pathlib import Path
 
 import coralbay_core
@@ -34,6 +35,9 @@ from npe2 import PluginManifest
 for module in (coralbay_core, coralbay_viz):
     assert Path(module.__file__).is_relative_to(Path(sys.argv[1]).resolve()), module.__file__
 assert PluginManifest.from_distribution("coralbay").name == "coralbay"
+for name in ("canvas.js", "canvas.css"):
+    assert (files("coralbay_viz.jupyter_ui") / name).read_text(), name
+assert callable(coralbay_viz.show)
 assert {"view", "demo"} <= {command.load() and command.name for command in entry_points(group="coralbay.commands")}
 PYTHON
 

@@ -1,0 +1,148 @@
+"""The app in a notebook cell: its parts, put together."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as w
+from numpy.typing import ArrayLike
+
+from ..jobs import Job, ThreadRunner
+from ..picture import Picture
+from ..session import Session
+from .asking import Asking
+from .coloring import Coloring
+from .courier import Courier
+from .keeping import Files, Progress
+from .looking import Looking
+from .opening import Opening
+from .painting import Painting
+from .view import SliceView
+
+if TYPE_CHECKING:
+    from ..state import Scan
+
+_TABS = ("Scan", "Similar", "Paint", "Colors", "Files")
+_TAB_OF_TOOL = {"ask": "Similar", "paint": "Paint", "erase": "Paint"}
+
+
+class App:
+    """CoralBay in a notebook cell; `coralbay_viz.show` makes one.
+
+    Parameters
+    ----------
+    session : Session, optional
+        By default one of its own, which works on threads: then commands return at once and `wait` waits for them.
+    settings
+        Of that session, as `Session` takes them.
+
+    Attributes
+    ----------
+    session : Session
+        A click and a line of code are the same commands of it.
+    """
+
+    def __init__(self, session: Session | None = None, **settings: Any) -> None:
+        self._courier = Courier()
+        self._own = session is None
+        self.session = session or Session(ThreadRunner(self._courier.deliver), **settings)
+        self.progress = Progress(self.session, self._courier, lambda error: self.progress.show_error(error))
+        wires = (self.session, self._courier, self.progress.show_error)
+        self.looking = Looking(*wires)
+        self.opening = Opening(*wires)
+        self.asking = Asking(self.looking, *wires)
+        self.painting = Painting(self.looking, *wires)
+        self.coloring = Coloring(self.looking, *wires)
+        self.files = Files(*wires)
+        for view in (self.looking.view, self.looking.beside_view, self.coloring.view):
+            view.carry_out = self._courier.here
+        self._parts = (self.progress, self.looking, self.opening, self.asking, self.painting, self.coloring, self.files)
+        self._lay_out()
+        self.progress.hear(self.session.features_changed, self._features_done)
+        self.looking.view.observe(lambda change: self._show_tab(change["new"]), "tool")
+        for part in (self.opening, self.asking, self.painting):
+            part.show()
+        self.looking.show_scan(self.session.scan)
+
+    def _lay_out(self) -> None:
+        panels = (self.opening, self.asking, self.painting, self.coloring, self.files)
+        self.tabs = w.Tab([part.panel.box for part in panels], titles=_TABS)
+        rows = [self.looking.box, self.progress.panel.box, self.tabs]
+        self.widget = w.VBox(rows, layout=w.Layout(width="100%"))
+
+    def _features_done(self, scan: "Scan") -> None:
+        """The first thing to do with features is to ask."""
+        if scan is self.session.scan and scan.features is not None and self.view.tool == "look":
+            self.looking.choose_tool("ask")
+
+    def _show_tab(self, tool: str) -> None:
+        if tool in _TAB_OF_TOOL:
+            self.tabs.selected_index = _TABS.index(_TAB_OF_TOOL[tool])
+
+    # In code
+
+    @property
+    def view(self) -> SliceView:
+        """The view of the active scan: ``cursor`` in mm, ``window`` as level and width in HU, ``tool``."""
+        return self.looking.view
+
+    def wait(self, *jobs: Job | None, timeout_s: float | None = None) -> None:
+        """Wait for jobs, by default for all that run; what they change is there when it returns.
+
+        Interrupting the kernel stops the jobs, too.
+
+        Raises
+        ------
+        TimeoutError
+            If that takes longer than `timeout_s`.
+        Exception
+            What one of the jobs failed with.
+        """
+        wanted = [job for job in jobs if job is not None]
+        seen = wanted or list(self.progress.running.values())
+
+        def going_on() -> bool:
+            # A job may start another one: loading a session asks all its questions again.
+            new = [] if wanted else [job for job in self.progress.running.values() if job not in seen]
+            seen.extend(new)
+            return any(job.running for job in seen)
+
+        try:
+            if not self._courier.wait(going_on, timeout_s):
+                raise TimeoutError(f"still at work after {timeout_s:g} s")
+        except KeyboardInterrupt:
+            self.session.cancel()
+            raise
+        for job in seen:
+            if job.error is not None:
+                raise job.error
+
+    def plot(self, position_mm: ArrayLike | None = None, show: Sequence[str] | None = None, **settings: Any) -> Picture:
+        """A still picture of what the view shows: `Session.plot` at the crosshair, in the view's gray scale."""
+        place = self.view.cursor if position_mm is None and self.view.cursor else position_mm
+        return self.session.plot(place, show, **{"window": tuple(self.view.window)} | settings)
+
+    def go_to(self, position_mm: ArrayLike) -> None:
+        """Put the crosshair at a world position."""
+        self.looking.go_to(position_mm)
+
+    def compare(self, scan: "Scan | None") -> None:
+        """Show another open scan beside the active one, lit up by the same clicks; None shows none."""
+        self.looking.compare(scan)
+        self.asking.show_others()
+
+    def close(self) -> None:
+        """Take the app off the page; a session of its own is closed, too."""
+        for part in self._parts:
+            part.close()
+        if self._own:
+            self.session.close()
+        self._courier.close()
+        self.widget.close()
+
+    def _repr_mimebundle_(self, **settings: Any) -> Any:
+        """The app; where nothing can show widgets (GitHub, nbconvert), a still picture of this moment."""
+        data = dict(self.widget._repr_mimebundle_(**settings))
+        data["text/plain"] = f"CoralBay: {self.session.volume.name if self.session.volume else 'no scan is open'}"
+        if self.session.scan is not None:
+            data["image/png"] = self.plot()._repr_png_()
+        return data

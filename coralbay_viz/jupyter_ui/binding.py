@@ -1,0 +1,156 @@
+"""Keeps a slice view in step with one scan of a session: sends what is visible and has changed, and nothing else."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .. import render
+from ..layers import LayerSpec
+from ..showing import SHOWN, layer_of, telling_place
+from .view import SliceView
+
+if TYPE_CHECKING:
+    from ..session import Session
+    from ..state import Scan
+
+POINT_ROLES = ("regions", "found", "clicks")
+
+
+class ScanBinding:
+    """One scan in one view.
+
+    Parameters
+    ----------
+    session : Session
+    scan : Scan
+    view : SliceView
+    soon : callable
+        Runs a function soon on the session's thread: what many changes ask for is then sent once.
+    """
+
+    def __init__(self, session: "Session", scan: "Scan", view: SliceView, soon: Callable[[Callable[[], None]], None]):
+        self.session, self.scan, self.view = session, scan, view
+        self._soon = soon
+        self._specs: dict[str, LayerSpec] = {}
+        self._shown: dict[tuple[str, str], int | None] = {}
+        self._dirty: set[str] = set()
+        self._waiting = False
+        self._mark = 0
+        self._links = (
+            (session.heat_changed, self._changed("heat", "regions")),
+            (session.clicks_changed, self._changed("clicks")),
+            (session.share_changed, lambda share: self.refresh("heat")),
+            (session.pca_changed, self._changed("pca")),
+            (session.segmentation_changed, self._changed("segmentation")),
+            (session.strokes_changed, self._changed("strokes")),
+            (session.selection_changed, self._changed("lasso")),
+            (session.features_changed, self._changed("lasso", "clusters")),
+            (session.clusters_changed, self._changed("clusters")),
+            (session.windows_changed, self._changed("windows")),
+            (session.marked_changed, self._changed("regions")),
+            (session.match_changed, self._changed("found")),
+        )
+        for signal, slot in self._links:
+            signal.connect(slot)
+        view.title = scan.name
+        if not view.cursor:
+            view.cursor = telling_place(scan).tolist()
+        self.refresh(*SHOWN)
+
+    def close(self) -> None:
+        """Let go of session and view."""
+        for signal, slot in self._links:
+            signal.disconnect(slot)
+        for role in self._specs:
+            self.view.drop_layer(role)
+        self._specs.clear()
+        self._dirty.clear()
+
+    # What the view asks for
+
+    def go_to(self, position_mm: ArrayLike) -> None:
+        """Put the crosshair at a position, or at the nearest one inside the scan."""
+        place = self.inside(position_mm)
+        self.view.cursor = place.tolist()
+        self._later()
+
+    def inside(self, position_mm: ArrayLike) -> NDArray[np.float64]:
+        """The nearest position that the view's grid covers."""
+        grid = self._specs["ct"].grid if "ct" in self._specs else self.scan.volume.grid
+        index = np.clip(grid.to_index(position_mm), 0, np.array(grid.shape) - 1)
+        return grid.to_world(index)
+
+    def refresh(self, *roles: str) -> None:
+        """Make layers anew from what the scan holds, and send them."""
+        self._dirty.update(roles)
+        self._later()
+
+    def resend(self) -> None:
+        """Send everything: a copy of the view has come to the page and knows nothing."""
+        self._shown.clear()
+        for role, spec in self._specs.items():
+            self._introduce(role, spec)
+        self._later()
+
+    def _changed(self, *roles: str) -> Callable[[Any], None]:
+        def changed(scan: "Scan") -> None:
+            if scan is self.scan:
+                self.refresh(*roles)
+
+        return changed
+
+    # Sending
+
+    def _later(self) -> None:
+        if not self._waiting:
+            self._waiting = True
+            self._soon(self.flush)
+
+    def flush(self) -> None:
+        """Bring the view up to date."""
+        self._waiting = False
+        if not self.view.cursor:
+            return
+        dirty = [role for role in SHOWN if role in self._dirty]
+        self._dirty.clear()
+        for role in dirty:
+            self._make(role)
+        visible = [role for role in self._specs if role not in self.view.hidden and role not in POINT_ROLES]
+        cuts = [cut for role in visible for view in render.VIEWS if (cut := self._cut(role, view)) is not None]
+        if cuts:
+            self._mark += 1
+            self.view.show_slices(cuts, self._mark)
+
+    def _make(self, role: str) -> None:
+        spec = layer_of(role, self.scan, self.session.share)
+        if spec is not None:
+            self._specs[role] = spec
+            self._introduce(role, spec)
+        elif self._specs.pop(role, None) is not None:
+            self.view.drop_layer(role)
+        for view in render.VIEWS:
+            self._shown.pop((role, view), None)
+
+    def _introduce(self, role: str, spec: LayerSpec) -> None:
+        if role not in POINT_ROLES:
+            self.view.show_layer(spec)
+        else:
+            faces, border = spec.style["face_color"], spec.style["border_color"]
+            style = {
+                "faces": None if isinstance(faces, str) else faces,
+                "borders": [border] * len(spec.data) if isinstance(border, str) else border,
+                "texts": spec.style.get("text", {}).get("string"),
+            }
+            self.view.show_points(role, spec.data, style)
+
+    def _cut(self, role: str, view: render.View) -> tuple[str, Any, Any, str] | None:
+        """The slice of a layer at the crosshair, unless it is the one that the view already shows."""
+        spec = self._specs[role]
+        plane = render.plane_at(spec.grid, view, self.view.cursor)
+        number = None if plane is None else plane.number
+        if self._shown.get((role, view), -1) == number:
+            return None
+        self._shown[role, view] = number
+        return role, plane, None if plane is None else render.encoded(spec, plane), view

@@ -1,0 +1,416 @@
+"""The sections beside the views: each shows state that it is given, emits what the user wants, decides nothing."""
+
+from collections.abc import Iterable, Sequence
+from contextlib import contextmanager
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as w
+import numpy as np
+from psygnal import Signal
+
+from ..colors import DEFAULT_WINDOW, NEGATIVE, POSITIVE, UNDECIDED, WINDOWS, class_color
+from ..layers import BACKGROUND
+
+if TYPE_CHECKING:
+    from coralbay_core.probe import LabelStatistics
+    from coralbay_core.similarity import Region
+    from coralbay_core.volume import Volume
+
+    from ..jobs import Job
+    from ..state import Clicks
+
+STRICTEST_SHARE = 1e-3
+CLASSES = 8
+_ROW = w.Layout(align_items="center", flex_flow="row wrap")
+_WIDE = w.Layout(width="100%")
+_CUSTOM = "as dragged"
+_WEIGHTS = [("all alike", "equal"), ("by the clicks", "auto")]
+
+
+def button(text: str, tip: str, wide: str = "auto") -> w.Button:
+    return w.Button(description=text, tooltip=tip, layout=w.Layout(width=wide))
+
+
+def check(value: bool, text: str) -> w.Checkbox:
+    return w.Checkbox(value, description=text, indent=False, layout=w.Layout(width="auto"))
+
+
+def row(*children: w.Widget) -> w.HBox:
+    return w.HBox(list(children), layout=_ROW)
+
+
+def note(text: str = "") -> w.HTML:
+    return w.HTML(text)
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A small HTML table of escaped texts."""
+    cells = ["".join(f"<td style='padding:0 10px 0 0'>{escape(str(cell))}</td>" for cell in line) for line in rows]
+    titles = "".join(f"<th style='text-align:left;padding:0 10px 0 0'>{escape(title)}</th>" for title in head)
+    return f"<table><tr>{titles}</tr>{''.join(f'<tr>{line}</tr>' for line in cells)}</table>"
+
+
+class Panel:
+    """Widgets in a column; what it is told to show does not come back as the user's wish."""
+
+    _telling = False
+
+    def __init__(self, *rows: w.Widget) -> None:
+        self.box = w.VBox(list(rows))
+
+    @contextmanager
+    def showing(self) -> Any:
+        before, self._telling = self._telling, True
+        try:
+            yield
+        finally:
+            self._telling = before
+
+    def _wire(self, widget: w.Widget, signal: Any, trait: str = "value") -> None:
+        """Emit the signal with what the user chose."""
+
+        def chosen(change: dict[str, Any]) -> None:
+            if not self._telling:
+                signal.emit(change["new"])
+
+        widget.observe(chosen, trait)
+
+    @staticmethod
+    def _press(widget: w.Button, signal: Any, *content: Any) -> None:
+        widget.on_click(lambda _: signal.emit(*content))
+
+
+class ToolBar(Panel):
+    """What the mouse does, the gray scale, and which layers are shown."""
+
+    tool_chosen = Signal(str)
+    window_chosen = Signal(str)
+    layer_toggled = Signal(str, bool)
+
+    _TOOLS = (("Look", "look"), ("Ask", "ask"), ("Paint", "paint"), ("Erase", "erase"))
+    _TIPS = (
+        "Click and drag: move the crosshair",
+        "Click: where does it look like this? With Shift or Alt: unlike this",
+        "Drag: paint voxels of a class",
+        "Drag: take painted voxels away",
+    )
+    _LAYERS = (("heat", "Similar"), ("pca", "Colors"), ("segmentation", "Labels"), ("strokes", "Strokes"))
+
+    def __init__(self) -> None:
+        self.tools = w.ToggleButtons(options=self._TOOLS, tooltips=self._TIPS, style={"button_width": "58px"})
+        self.windows = w.Dropdown(options=[*WINDOWS, _CUSTOM], value=DEFAULT_WINDOW, layout=w.Layout(width="120px"))
+        self.windows.tooltip = "Gray scale; drag with the right button to change it"
+        self.layers = {
+            role: w.ToggleButton(True, description=text, tooltip=f"Show {text.lower()}", layout=w.Layout(width="72px"))
+            for role, text in self._LAYERS
+        }
+        super().__init__(row(self.tools, self.windows, *self.layers.values()))
+        self._wire(self.tools, self.tool_chosen)
+        self.windows.observe(self._window_chosen, "value")
+        for role, toggle in self.layers.items():
+            toggle.observe(lambda change, role=role: self._toggled(role, change["new"]), "value")
+
+    def _window_chosen(self, change: dict[str, Any]) -> None:
+        if not self._telling and change["new"] != _CUSTOM:
+            self.window_chosen.emit(change["new"])
+
+    def _toggled(self, role: str, shown: bool) -> None:
+        if not self._telling:
+            self.layer_toggled.emit(role, shown)
+
+    def show_tool(self, tool: str) -> None:
+        with self.showing():
+            self.tools.value = tool
+
+    def show_window(self, level: float, width: float) -> None:
+        names = [name for name, window in WINDOWS.items() if (window.level_hu, window.width_hu) == (level, width)]
+        with self.showing():
+            self.windows.value = names[0] if names else _CUSTOM
+
+    def show_layers(self, hidden: Sequence[str]) -> None:
+        with self.showing():
+            for role, toggle in self.layers.items():
+                toggle.value = role not in hidden
+
+
+class StatusLine(Panel):
+    """How far work is, how to stop it, and what went wrong."""
+
+    cancel_wanted = Signal()
+
+    def __init__(self) -> None:
+        self.bar = w.FloatProgress(0, min=0, max=1, layout=w.Layout(width="180px", visibility="hidden"))
+        self.cancel = button("Cancel", "Stop the work")
+        self.cancel.layout.visibility = "hidden"
+        self.text = note()
+        super().__init__(row(self.text, self.bar, self.cancel))
+        self._press(self.cancel, self.cancel_wanted)
+
+    def show_job(self, job: "Job | None", what: str = "") -> None:
+        busy = job is not None and job.running
+        self.bar.layout.visibility = self.cancel.layout.visibility = "visible" if busy else "hidden"
+        if busy:
+            self.bar.value = job.progress.fraction
+            self.say(f"{what}: {job.progress}")
+
+    def say(self, text: str, bad: bool = False) -> None:
+        color = "var(--jp-error-color1, #b00020)" if bad else "inherit"
+        self.text.value = f"<span role='{'alert' if bad else 'status'}' style='color:{color}'>{escape(text)}</span>"
+
+
+class ScanPanel(Panel):
+    """Open scans, choose one, compute its features."""
+
+    open_wanted = Signal(str)
+    scan_chosen = Signal(int)
+    model_chosen = Signal(str)
+    compute_wanted = Signal()
+
+    def __init__(self, models: Sequence[str], model: str) -> None:
+        self.path = w.Text(placeholder="scan.nii.gz or a DICOM folder", layout=w.Layout(width="340px"))
+        self.open = button("Open", "Read a NIfTI file or a DICOM folder of the kernel's machine")
+        self.scans = w.Dropdown(description="Scan")
+        self.about = note()
+        self.models = w.Combobox(value=model, options=list(models), ensure_option=False, continuous_update=False)
+        self.models.tooltip = "The model whose eyes are borrowed: a name, or a path to weights"
+        self.compute = button("Compute features", "Run the encoder over the scan, or take features from the cache")
+        self.state = note()
+        super().__init__(row(self.path, self.open, self.scans), self.about, row(self.models, self.compute, self.state))
+        self.open.on_click(lambda _: self.path.value and self.open_wanted.emit(self.path.value))
+        self._wire(self.scans, self.scan_chosen)
+        self._wire(self.models, self.model_chosen)
+        self._press(self.compute, self.compute_wanted)
+
+    def show_scans(self, names: Sequence[str], current: int | None) -> None:
+        with self.showing():
+            self.scans.options = [(f"{number + 1}: {name}", number) for number, name in enumerate(names)]
+            self.scans.value = current
+        self.scans.layout.display = "" if len(names) > 1 else "none"
+
+    def show_volume(self, volume: "Volume | None") -> None:
+        if volume is None:
+            self.about.value = "No scan is open."
+            return
+        size = " × ".join(str(n) for n in reversed(volume.shape))
+        spacing = " × ".join(f"{mm:.3g}" for mm in reversed(volume.grid.spacing_mm))
+        lines = [f"{volume.name}: {size} voxels of {spacing} mm", *volume.notes]
+        self.about.value = "<br>".join(escape(line) for line in lines)
+
+    def show_features(self, text: str, enabled: bool) -> None:
+        self.state.value = escape(text)
+        self.compute.disabled = not enabled
+
+    def show_model(self, model: str) -> None:
+        with self.showing():
+            self.models.value = model
+
+
+class SimilarPanel(Panel):
+    """Clicks and what they light up, here and in another scan."""
+
+    undo_wanted = Signal()
+    redo_wanted = Signal()
+    clear_wanted = Signal()
+    share_chosen = Signal(float)
+    region_chosen = Signal(int)
+    weights_chosen = Signal(object)
+    compare_chosen = Signal(object)
+
+    def __init__(self, share: float) -> None:
+        self.clicks = note()
+        self.undo = button("Undo", "Take the last change of the clicks back")
+        self.redo = button("Redo", "Bring it back")
+        self.clear = button("Clear", "Take all clicks away")
+        self.share = w.FloatLogSlider(
+            share * 100,
+            min=np.log10(STRICTEST_SHARE * 100),
+            max=2,
+            step=0.01,
+            description="Best %",
+            readout_format=".2g",
+        )
+        self.share.tooltip = "Share of the body, best first, that is lit up"
+        self.weights = w.Dropdown(description="Scales")
+        self.show_weights(None)
+        self.regions = w.Select(options=[], rows=6, layout=w.Layout(width="330px"))
+        self.regions.tooltip = "The best regions; choose one to go there"
+        self.other = w.Dropdown(options=[("no other scan", None)], description="Beside")
+        self.other.layout.display = "none"
+        self.other.tooltip = "Show another open scan beside this one, lit up by the same clicks"
+        left = w.VBox([self.clicks, row(self.undo, self.redo, self.clear), self.share, self.weights, self.other])
+        super().__init__(w.HBox([left, self.regions], layout=w.Layout(flex_flow="row wrap")))
+        self._press(self.undo, self.undo_wanted)
+        self._press(self.redo, self.redo_wanted)
+        self._press(self.clear, self.clear_wanted)
+        self.share.observe(self._share_chosen, "value")
+        self.weights.observe(self._weights_chosen, "value")
+        self._wire(self.regions, self.region_chosen)
+        self._wire(self.other, self.compare_chosen)
+
+    def _share_chosen(self, change: dict[str, Any]) -> None:
+        if not self._telling:
+            self.share_chosen.emit(min(1.0, change["new"] / 100))
+
+    def _weights_chosen(self, change: dict[str, Any]) -> None:
+        if not self._telling and change["new"] in ("equal", "auto"):
+            self.weights_chosen.emit(None if change["new"] == "equal" else "auto")
+
+    def show_history(self, can_undo: bool, can_redo: bool) -> None:
+        self.undo.disabled, self.redo.disabled = not can_undo, not can_redo
+
+    def show_clicks(self, clicks: "Clicks", ready: bool) -> None:
+        like, unlike = len(clicks.positive), len(clicks.negative)
+        hint = "" if ready else " (features are needed first)"
+        dots = f"<b style='color:{POSITIVE}'>●</b> {like} alike, <b style='color:{NEGATIVE}'>●</b> {unlike} unlike"
+        self.clicks.value = dots + hint
+        self.clear.disabled = not clicks
+
+    def show_share(self, share: float) -> None:
+        with self.showing():
+            self.share.value = share * 100
+
+    def show_weights(self, weights: Any) -> None:
+        set_in_code = weights not in (None, "auto")
+        with self.showing():
+            self.weights.options = [*_WEIGHTS, ("set in code", "code")] if set_in_code else _WEIGHTS
+            self.weights.value = "code" if set_in_code else weights or "equal"
+
+    def show_regions(self, regions: "Sequence[Region]") -> None:
+        lines = [
+            f"{n + 1:2d}  {region.score:.2f}  {region.size_ml:6.0f} ml  "
+            + ", ".join(f"{v:.0f}" for v in region.position_mm)
+            for n, region in enumerate(regions)
+        ]
+        with self.showing():
+            self.regions.options = [(line, n) for n, line in enumerate(lines)]
+            self.regions.value = None
+
+    def show_others(self, others: Sequence[tuple[str, int]], chosen: int | None) -> None:
+        with self.showing():
+            self.other.options = [("no other scan", None), *others]
+            self.other.value = chosen
+        self.other.layout.display = "" if others else "none"
+
+
+class PaintPanel(Panel):
+    """The brush, the probe that follows it, and numbers of what it finds."""
+
+    brush_changed = Signal()
+    name_chosen = Signal(str)
+    undo_wanted = Signal()
+    redo_wanted = Signal()
+    segment_wanted = Signal()
+    measure_wanted = Signal()
+
+    def __init__(self) -> None:
+        self.label = w.Dropdown(options=[("class 1", 1)], value=1, description="Paint")
+        self.chip = note()
+        self.name = w.Text(placeholder="its name, e.g. liver", continuous_update=False, layout=w.Layout(width="160px"))
+        self.radius = w.FloatSlider(6.0, min=1.0, max=30.0, step=0.5, description="Brush mm")
+        self.ball = check(False, "through slices, too")
+        self.live = check(True, "probe after each stroke")
+        self.undo = button("Undo", "Take the last stroke back (Ctrl+Z in a view)")
+        self.redo = button("Redo", "Bring it back")
+        self.segment = button("Segment", "Fit a probe to the strokes and label the whole scan")
+        self.measure = button("Measure", "Volumes and HU of the labels")
+        self.statistics = note()
+        super().__init__(
+            row(self.label, self.chip, self.name, self.radius, self.ball),
+            row(self.live, self.undo, self.redo, self.segment, self.measure),
+            self.statistics,
+        )
+        for widget in (self.label, self.radius, self.ball):
+            widget.observe(lambda change: self.brush_changed.emit(), "value")
+        self.label.observe(self._show_chip, "value")
+        self._wire(self.name, self.name_chosen)
+        for pressed, wanted in (
+            (self.undo, self.undo_wanted),
+            (self.redo, self.redo_wanted),
+            (self.segment, self.segment_wanted),
+            (self.measure, self.measure_wanted),
+        ):
+            self._press(pressed, wanted)
+        self._show_chip()
+        self.show_names({})
+
+    def _show_chip(self, change: Any = None) -> None:
+        color = UNDECIDED if self.label.label == BACKGROUND else class_color(self.label.value)
+        self.chip.value = f"<b style='color:{color}'>■</b>"
+
+    def show_names(self, names: dict[int, str]) -> None:
+        known = {n: names.get(n) or f"class {n}" for n in range(1, CLASSES + 1)} | names
+        chosen = self.label.value
+        with self.showing():
+            self.label.options = [(text, n) for n, text in sorted(known.items())]
+            self.label.value = chosen
+            self.name.value = names.get(chosen, "")
+        self._show_chip()
+
+    def show_state(self, *, strokes: bool, can_undo: bool, can_redo: bool, features: bool, segmentation: bool) -> None:
+        self.undo.disabled, self.redo.disabled = not can_undo, not can_redo
+        self.segment.disabled = not (strokes and features)
+        self.measure.disabled = not segmentation
+
+    def show_statistics(self, rows: "Sequence[LabelStatistics]") -> None:
+        def number(value: float | None) -> str:
+            return "" if value is None else f"{value:.4g}"
+
+        head = ("label", "name", "ml", "mean HU", "sd HU")
+        head += ("Dice",) if any(r.dice is not None for r in rows) else ()
+        lines = [
+            (r.value, r.name, number(r.volume_ml), number(r.mean_hu), number(r.sd_hu), number(r.dice))[: len(head)]
+            for r in rows
+            if r.name != BACKGROUND
+        ]
+        self.statistics.value = table(head, lines) if lines else ""
+
+
+class ColorPanel(Panel):
+    """Features as colors and as points of a plane."""
+
+    colors_wanted = Signal(str)
+    scatter_wanted = Signal(str)
+    everything_wanted = Signal()
+
+    def __init__(self, scatter: w.Widget, umap: bool) -> None:
+        self.pca = button("PCA colors", "The three main directions of the features as colors")
+        self.umap = button("UMAP colors", "A UMAP of the features as colors")
+        self.pca_points = button("PCA points", "Cells of the scan as points of a plane")
+        self.umap_points = button("UMAP points", "The same by UMAP")
+        self.everything = button("All of the body", "Undo the lasso: colors are about the whole body again")
+        self.state = note("Drag a lasso around points to see where they lie; click a point to go there.")
+        for widget in (self.umap, self.umap_points):
+            widget.disabled = not umap
+            widget.tooltip += "" if umap else " (pip install 'coralbay[umap]')"
+        rows = (row(self.pca, self.umap), row(self.pca_points, self.umap_points), row(self.everything), self.state)
+        super().__init__(w.HBox([w.VBox(list(rows)), scatter], layout=w.Layout(flex_flow="row wrap")))
+        self._press(self.pca, self.colors_wanted, "pca")
+        self._press(self.umap, self.colors_wanted, "umap")
+        self._press(self.pca_points, self.scatter_wanted, "pca")
+        self._press(self.umap_points, self.scatter_wanted, "umap")
+        self._press(self.everything, self.everything_wanted)
+
+
+class FilePanel(Panel):
+    """Results as files of the kernel's machine, and sessions."""
+
+    save_wanted = Signal(str, str)
+    load_wanted = Signal(str)
+
+    _KINDS = (("heat", "Heat map"), ("pca", "Colors"), ("seg", "Labels"), ("session", "Session"))
+
+    def __init__(self) -> None:
+        self.kind = w.Dropdown(options=[(text, kind) for kind, text in self._KINDS], description="Save")
+        self.path = w.Text("heat.nii.gz", layout=w.Layout(width="340px"))
+        self.save = button("Save", "Write it on the grid of the scan's file")
+        self.session = w.Text(placeholder="work.coralbay", layout=w.Layout(width="340px"))
+        self.load = button("Load session", "Replace what is open by a saved session")
+        super().__init__(row(self.kind, self.path, self.save), row(self.session, self.load))
+        self.kind.observe(self._name, "value")
+        self.save.on_click(lambda _: self.save_wanted.emit(self.kind.value, self.path.value))
+        self.load.on_click(lambda _: self.session.value and self.load_wanted.emit(self.session.value))
+
+    def _name(self, change: dict[str, Any]) -> None:
+        kind = change["new"]
+        self.path.value = "work.coralbay" if kind == "session" else f"{kind}.nii.gz"

@@ -1,0 +1,74 @@
+"""`show`: a scan or a session in a notebook cell."""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from coralbay_core.errors import InputError, MissingExtraError
+from coralbay_core.volume import Volume
+
+from .session import DEFAULT_MODEL, Session
+from .session_file import SUFFIX
+
+if TYPE_CHECKING:
+    from .jobs import Job
+    from .jupyter_ui.app import App
+
+
+def show(
+    *what: "str | Path | Volume | Session",
+    model: str | Path = DEFAULT_MODEL,
+    device: str = "auto",
+    series: str | None = None,
+    autosave: bool = False,
+) -> "App":
+    """Open scans in a notebook cell: three linked views, similarity, strokes, colors, files.
+
+    Parameters
+    ----------
+    what
+        NIfTI files, DICOM folders, volumes, one ``.coralbay`` session file, or one `Session` of yours. A session of
+        yours keeps its own way of working: by default it works in the calling thread, so a click blocks the kernel.
+    model, device
+        As for `Session`.
+    series : str, optional
+        Of a DICOM folder with several.
+    autosave : bool
+        As for `Session`.
+
+    Returns
+    -------
+    App
+        The last line of a cell shows it. ``app.session`` is the session behind it, ``app.wait()`` waits for its jobs.
+
+    Raises
+    ------
+    MissingExtraError
+        Without anywidget and ipywidgets.
+    """
+    if missing := [name for name in ("anywidget", "ipywidgets") if find_spec(name) is None]:
+        raise MissingExtraError(f"{missing[0]} is not installed", hint="pip install 'coralbay[jupyter]'")
+    from .jupyter_ui.app import App
+
+    given = [item for item in what if isinstance(item, Session)]
+    if given and len(what) > 1:
+        raise InputError("a session stands alone", found=f"{len(what)} things", expected="one session, or scans")
+    if given:
+        return App(given[0])
+    app = App(model=str(model), device=device, autosave=autosave)
+    try:
+        for item in what:
+            app.wait(_open(app.session, item, series))
+    except BaseException:
+        app.close()
+        raise
+    return app
+
+
+def _open(session: Session, item: "str | Path | Volume", series: str | None) -> "Job | None":
+    if isinstance(item, Volume):
+        session.add(item)
+        return None
+    if Path(item).suffix == SUFFIX:
+        return session.load(item)
+    return session.open(item, series)

@@ -1,0 +1,323 @@
+"""The app without a browser: what the page wants becomes commands, what the session says becomes messages."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+from scans import cut
+
+pytest.importorskip("anywidget")
+
+from coralbay_core.errors import CoralBayError, InputError
+from coralbay_core.volume import Grid, Volume
+from coralbay_viz import Session, render, show
+from coralbay_viz.jupyter_ui.app import App
+from coralbay_viz.jupyter_ui.courier import Courier
+
+WAIT_S = 60
+
+
+class Sent:
+    """Messages of a view, as the page would get them."""
+
+    def __init__(self, view):
+        self.all = []
+        send = view.send
+
+        def keep(content, buffers=None):
+            self.all.append((content, [memoryview(part).nbytes for part in buffers or ()]))
+            send(content, buffers)
+
+        view.send = keep
+
+    def of(self, kind):
+        return [content for content, _ in self.all if content["kind"] == kind]
+
+    def cuts(self):
+        """Role and view of each slice that was sent."""
+        return [(head["role"], head["view"]) for content in self.of("slices") for head in content["cuts"]]
+
+    @property
+    def size(self):
+        return sum(sum(sizes) for _, sizes in self.all)
+
+    def clear(self):
+        self.all.clear()
+
+
+def settle(app):
+    """Until all jobs have ended and what they changed was sent."""
+    app.wait(timeout_s=WAIT_S)
+    done = []
+    app._courier.deliver(lambda: done.append(1))
+    assert app._courier.wait(lambda: not done, WAIT_S)
+
+
+@pytest.fixture(scope="module")
+def belly(phantom):
+    return cut(phantom.volume, phantom.landmarks["liver_right_lobe"], 60.0)
+
+
+@pytest.fixture
+def app(belly):
+    made = show(belly, model="hu-patch")
+    settle(made)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def ready(app):
+    """An app whose scan has features."""
+    app.session.compute()
+    settle(app)
+    return app
+
+
+def middle(app):
+    grid = app.session.volume.grid
+    return grid.to_world((np.array(grid.shape) - 1) / 2)
+
+
+def test_a_copy_on_the_page_gets_everything_once(app):
+    sent = Sent(app.view)
+    app.view._receive(app.view, {"kind": "ready"}, [])
+    settle(app)
+    assert [layer["role"] for layer in sent.of("layer")] == ["ct"]
+    assert sent.cuts() == [("ct", view) for view in render.VIEWS]
+    assert sent.of("heard")
+
+
+def test_only_slices_that_change_are_sent_and_none_as_text(app):
+    sent = Sent(app.view)
+    place = app.session.volume.grid.to_world((5, 20, 20))
+    app.view.cursor = place.tolist()
+    settle(app)
+    sent.clear()
+    app.view.cursor = (place + [0, 0, 3]).tolist()  # one slice up
+    settle(app)
+    assert sent.cuts() == [("ct", "axial")]
+    rows, columns = app.session.volume.shape[1:]
+    assert sent.size == 2 * rows * columns
+    assert max(len(str(content)) for content, _ in sent.all) < 2000
+    sent.clear()
+    app.view.cursor = (place + [0.1, 0, 3]).tolist()
+    settle(app)
+    assert not sent.cuts()
+
+
+def test_a_click_on_the_page_is_a_click_of_the_session(ready):
+    sent = Sent(ready.view)
+    place = middle(ready)
+    ready.view._receive(ready.view, {"kind": "pick", "mm": place.tolist(), "negative": False}, [])
+    settle(ready)
+    np.testing.assert_allclose(ready.session.clicks.positive, [ready.session.cursor_mm])
+    assert {cut for cut in sent.cuts() if cut[0] == "heat"} == {("heat", view) for view in render.VIEWS}
+    assert {points["role"] for points in sent.of("points")} >= {"clicks", "regions"}
+    assert sent.size < 2 * np.prod(ready.session.volume.shape)  # never the whole volume
+    sent.clear()
+    ready.session.click(place + 6, negative=True)
+    settle(ready)
+    assert ("heat", "axial") in sent.cuts()
+
+
+def test_a_share_is_sent_as_slices_of_the_heat_map(ready):
+    ready.session.click(middle(ready))
+    settle(ready)
+    sent = Sent(ready.view)
+    ready.asking.panel.share.value = 10.0
+    settle(ready)
+    assert ready.session.share == pytest.approx(0.1)
+    assert set(sent.cuts()) == {("heat", view) for view in render.VIEWS}
+
+
+def test_hidden_layers_are_not_sent(ready):
+    ready.session.click(middle(ready))
+    settle(ready)
+    sent = Sent(ready.view)
+    ready.looking.tools.layers["heat"].value = False
+    settle(ready)
+    assert "heat" in ready.view.hidden
+    ready.session.click(middle(ready) + 6)
+    settle(ready)
+    assert not [cut for cut in sent.cuts() if cut[0] == "heat"]
+    ready.looking.tools.layers["heat"].value = True
+    settle(ready)
+    assert ("heat", "axial") in sent.cuts()
+
+
+def test_strokes_make_a_probe_and_undo_takes_them_back(ready):
+    panel, grid = ready.painting.panel, ready.session.volume.grid
+    for label, corner in ((1, (20, 15, 15)), (2, (20, 30, 30))):
+        panel.label.value = label
+        points = np.array([grid.to_world(corner)], np.float32)
+        ready.view._receive(ready.view, {"kind": "stroke", "view": "axial"}, [points.tobytes()])
+        settle(ready)
+    assert ready.session.scan.probing.strokes.now.classes == (1, 2)
+    assert set(np.unique(ready.session.segmentation.data)) >= {1, 2}
+    panel.measure.click()
+    settle(ready)
+    assert "ml" in panel.statistics.value
+    ready.looking.choose_tool("paint")
+    ready.view._receive(ready.view, {"kind": "undo"}, [])
+    settle(ready)
+    assert ready.session.scan.probing.strokes.now.classes == (1,)
+    ready.looking.choose_tool("erase")
+    ready.view._receive(
+        ready.view, {"kind": "stroke", "view": "axial"}, [np.array(middle(ready), np.float32).tobytes()]
+    )
+    panel.name.value = "liver"
+    settle(ready)
+    assert ready.session.scan.probing.strokes.now.names == {2: "liver"}
+
+
+def test_points_and_slices_are_linked(ready):
+    sent = Sent(ready.coloring.view)
+    ready.coloring.panel.pca.click()
+    ready.coloring.panel.pca_points.click()
+    settle(ready)
+    scatter = ready.session.scan.projecting.scatter
+    ready.coloring.view._receive(ready.coloring.view, {"kind": "ready"}, [])
+    count = len(scatter.points)
+    assert sent.all[-2][1] == [4 * count, 3 * count] or sent.all[-3][1] == [4 * count, 3 * count]
+    low, high = scatter.points.min(0), scatter.points.max(0)
+    half = np.array([low, [high[0], low[1]], [high[0], low.mean()], [low[0], high[1]]], np.float32)
+    ready.coloring.view._receive(ready.coloring.view, {"kind": "lasso"}, [half.tobytes()])
+    settle(ready)
+    assert 0 < ready.session.scan.projecting.selection.sum() < count
+    at = scatter.points[count // 3].astype(float)
+    ready.coloring.view._receive(ready.coloring.view, {"kind": "pick", "at": at.tolist()}, [])
+    settle(ready)
+    np.testing.assert_allclose(ready.session.cursor_mm, ready.session.place_of(at), atol=1.6)
+    assert sent.of("place")[-1]["at"] is not None
+
+
+def test_another_scan_stands_beside_and_answers(ready, belly):
+    first = ready.session.scan
+    ready.session.add(belly)
+    ready.session.compute()
+    settle(ready)
+    ready.compare(first)
+    sent = Sent(ready.looking.beside_view)
+    ready.view._receive(ready.view, {"kind": "pick", "mm": middle(ready).tolist(), "negative": False}, [])
+    settle(ready)
+    assert first.heat is not None
+    assert ("heat", "axial") in sent.cuts()
+    np.testing.assert_allclose(ready.looking.beside_view.cursor, ready.view.cursor, atol=10)  # the same scan twice
+    with pytest.raises(InputError, match="active one"):
+        ready.compare(ready.session.scan)
+    ready.session.remove(first)
+    settle(ready)
+    assert ready.looking.beside is None
+
+
+def test_another_scan_begins_at_a_place_of_its_own(ready, belly):
+    ready.go_to(belly.grid.to_world((1, 1, 1)))
+    affine = belly.affine.copy()
+    affine[2, 3] += 5000
+    far = Volume(belly.data, Grid(belly.shape, affine), name="far")
+    sent = Sent(ready.view)
+    ready.session.add(far)
+    settle(ready)
+    assert far.grid.contains(ready.view.cursor)
+    assert sent.cuts() == [("ct", view) for view in render.VIEWS]
+
+
+def test_wishes_come_from_other_threads(ready):
+    here = threading.get_ident()
+    seen = []
+    ready.session.clicks_changed.connect(lambda scan: seen.append(threading.get_ident()))
+    message = {"kind": "pick", "mm": middle(ready).tolist(), "negative": False}
+    thread = threading.Thread(target=ready.view._receive, args=(ready.view, message, []))
+    thread.start()
+    thread.join()
+    assert not seen
+    settle(ready)
+    assert seen == [here]
+
+
+def test_errors_are_lines_of_text(app):
+    app.opening.panel.path.value = "nowhere.nii.gz"
+    app.opening.panel.open.click()
+    with pytest.raises(CoralBayError):
+        settle(app)
+    assert "nowhere.nii.gz" in app.progress.panel.text.value
+    assert "role='alert'" in app.progress.panel.text.value
+    app.painting.panel.segment.click()
+    assert "no features" in app.progress.panel.text.value
+
+
+def test_waiting_ends_and_says_what_failed(app):
+    def work(report, cancelled):
+        while not cancelled():
+            time.sleep(0.01)
+
+    job = app.session.run("slow", work, lambda result: None)
+    with pytest.raises(TimeoutError):
+        app.wait(job, timeout_s=0.2)
+    app.session.cancel()
+    app.wait(job, timeout_s=WAIT_S)
+    assert job.state == "cancelled"
+
+
+def test_a_saved_session_opens_again(ready, tmp_path, phantom, succeed):
+    succeed("phantom", "-o", tmp_path)
+    app = show(tmp_path / "ct.nii.gz", model="hu-patch")
+    app.session.compute()
+    settle(app)
+    app.session.click(phantom.landmarks["liver_right_lobe"])
+    app.files.panel.kind.value = "session"
+    app.files.panel.path.value = str(tmp_path / "work.coralbay")
+    app.files.panel.save.click()
+    settle(app)
+    app.close()
+    again = show(tmp_path / "work.coralbay")
+    settle(again)
+    assert again.session.clicks == app.session.clicks
+    assert again.session.heat is not None
+    again.close()
+
+
+def test_a_still_picture_goes_with_the_widget(app):
+    data = app._repr_mimebundle_()
+    assert data["image/png"].startswith(b"\x89PNG")
+    assert "application/vnd.jupyter.widget-view+json" in data
+    assert app.session.volume.name in data["text/plain"]
+
+
+def test_a_session_of_ones_own_is_shown_and_left_alone(belly):
+    session = Session(model="hu-patch")
+    session.add(belly)
+    app = show(session)
+    assert app.session is session
+    session.compute()
+    session.click(middle(app))
+    settle(app)
+    assert "1 alike" in app.asking.panel.clicks.value
+    app.close()
+    session.click(middle(app))  # still at work
+    with pytest.raises(InputError, match="stands alone"):
+        show(session, "scan.nii.gz")
+
+
+def test_courier_keeps_order_and_closes():
+    courier, seen = Courier(), []
+    threads = [threading.Thread(target=lambda: [courier.deliver(lambda n=n: seen.append(n)) for n in range(20)])]
+    for thread in threads:
+        thread.start()
+        thread.join()
+    assert courier.wait(lambda: len(seen) < 20, 5)
+    assert seen == list(range(20))
+    courier.close()
+    courier.deliver(lambda: seen.append("late"))
+    assert not courier.wait(lambda: True, 0.6)
+    assert "late" not in seen
+
+
+def test_window_presets_and_dragging(app):
+    app.looking.tools.windows.value = "Lung"
+    assert app.view.window == [-600.0, 1500.0]
+    app.view.window = [10.0, 333.0]
+    assert app.looking.tools.windows.value == "as dragged"
+    assert isinstance(app, App)

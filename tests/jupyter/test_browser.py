@@ -1,0 +1,184 @@
+"""Stories in JupyterLab: what a user does with the mouse, and what Python then knows and the page shows."""
+
+import numpy as np
+import pytest
+from notebook_page import PHANTOM
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+TOLERANCE_MM = 3.0
+
+
+def test_a_click_lights_up_what_looks_alike(open_notebook):
+    page = open_notebook(PHANTOM)
+    want = np.array(page.kernel.ask("list(phantom.landmarks['liver_right_lobe'])"))
+    before = page.pixels("coronal")
+    grid = page.kernel.ask("[list(app.session.volume.shape), app.session.volume.affine.tolist()]")
+    x, y = shares_of(want, *grid)
+    page.page.mouse.click(*page.place("axial", x, y))
+    page.newer("heat", 0)
+    (clicked,) = page.kernel.ask("app.session.clicks.positive")
+    assert np.abs(clicked - want).max() < TOLERANCE_MM
+    assert page.kernel.ask("app.session.heat.regions[0].score") > 0.9
+    changed = np.abs(page.pixels("coronal").astype(int) - before).max(-1) > 20
+    assert 0.01 < changed.mean() < 0.5  # the liver, not everything
+    page.shot("click")
+    mark = page.mark("heat")
+    page.page.keyboard.down("Shift")
+    page.page.mouse.click(*page.place("axial", 0.62, 0.6))
+    page.page.keyboard.up("Shift")
+    page.newer("heat", mark)
+    assert page.kernel.ask("len(app.session.clicks.negative)") == 1
+    # A line of code does the same.
+    mark = page.mark("heat")
+    page.kernel.do("app.session.undo()")
+    page.newer("heat", mark)
+    assert page.kernel.ask("len(app.session.clicks.negative)") == 0
+
+
+def shares_of(position_mm, shape, affine):
+    """Where a position lies in the axial pane, which is square and fits the whole slice."""
+    index = np.linalg.inv(affine) @ [*position_mm, 1]
+    spacing = np.linalg.norm(np.array(affine)[:3, :3], axis=0)
+    size = np.array(shape) * spacing
+    side = size[1:].max()
+    y, x = ((index[1:3] + 0.5) * spacing[1:] + (side - size[1:]) / 2) / side
+    return x, y
+
+
+def test_mouse_and_keys_move_about(open_notebook):
+    page = open_notebook(PHANTOM)
+    start = np.array(page.kernel.ask("app.view.cursor"))
+    mark = page.mark("ct")
+    page.page.mouse.move(*page.place("axial", 0.5, 0.5))
+    page.page.mouse.wheel(0, -100)
+    page.newer("ct", mark)
+    up = np.array(page.kernel.ask("app.view.cursor"))
+    np.testing.assert_allclose(up - start, [0, 0, 3], atol=0.01)
+    mark = page.mark("ct")
+    page.pane("coronal").focus()
+    page.page.keyboard.press("ArrowRight")
+    page.newer("ct", mark)
+    np.testing.assert_allclose(np.array(page.kernel.ask("app.view.cursor")) - up, [-3, 0, 0], atol=0.01)
+    page.page.keyboard.press("Enter")
+    page.newer("heat", 0)
+    np.testing.assert_allclose(page.kernel.ask("app.session.clicks.positive[0]"), page.kernel.ask("app.view.cursor"))
+    level, width = page.kernel.ask("app.view.window")
+    before = page.pixels("sagittal")
+    page.page.mouse.move(*page.place("axial", 0.5, 0.5))
+    page.page.mouse.down(button="right")
+    page.page.mouse.move(*page.place("axial", 0.8, 0.3), steps=4)
+    page.page.mouse.up(button="right")
+    page.kernel.until(f"app.view.window[0] < {level} and app.view.window[1] > {width}")
+    assert np.abs(page.pixels("sagittal").astype(int) - before).max() > 20
+    assert page.kernel.ask("app.looking.tools.windows.value") == "as dragged"
+    page.shot("window")
+
+
+def test_strokes_and_a_live_probe(open_notebook):
+    page = open_notebook(PHANTOM)
+    page.page.get_by_role("button", name="Paint").click()
+    draw(page, [(0.28, 0.45), (0.36, 0.5)])
+    page.newer("strokes", 0)
+    assert page.kernel.ask("sorted(set(app.session.scan.probing.strokes.now.values.tolist()))") == [1]
+    page.kernel.do("app.painting.panel.label.value = 2")
+    page.kernel.until("app.view.brush_color == '#56b4e9'")
+    draw(page, [(0.68, 0.3), (0.72, 0.35)])
+    page.newer("segmentation", 0)
+    counts = page.kernel.ask(
+        "__import__('numpy').bincount(app.session.segmentation.data.ravel(), minlength=3).tolist()"
+    )
+    assert min(counts[1:]) > 100
+    page.shot("paint")
+    page.page.keyboard.press("Control+z")
+    page.kernel.until("set(app.session.scan.probing.strokes.now.values.tolist()) == {1}")
+
+
+def draw(page, corners):
+    mouse = page.page.mouse
+    mouse.move(*page.place("axial", *corners[0]))
+    mouse.down()
+    for corner in corners[1:]:
+        mouse.move(*page.place("axial", *corner), steps=5)
+    mouse.up()
+
+
+def test_points_and_slices_are_linked(open_notebook):
+    page = open_notebook(PHANTOM)
+    page.page.get_by_role("tab", name="Colors").click()
+    page.page.get_by_role("button", name="PCA colors").click()
+    page.newer("pca", 0)
+    page.page.get_by_role("button", name="PCA points").click()
+    count = page.kernel.ask("int(app.session.features.body_at(4).sum())")
+    page.page.wait_for_selector(f".coralbay-scatter[data-points='{count}']")
+    page.shot("scatter")
+    box = page.page.locator(".coralbay-scatter canvas").bounding_box()
+
+    def at(x, y):
+        return box["x"] + x * box["width"], box["y"] + y * box["height"]
+
+    before = page.kernel.ask("app.view.cursor")
+    page.page.mouse.click(*at(0.5, 0.5))
+    page.kernel.until(f"app.view.cursor != {before}")
+    page.page.mouse.move(*at(0.05, 0.05))
+    page.page.mouse.down()
+    for corner in ((0.5, 0.05), (0.5, 0.95), (0.05, 0.95), (0.05, 0.05)):
+        page.page.mouse.move(*at(*corner), steps=4)
+    page.page.mouse.up()
+    page.newer("lasso", 0)
+    chosen = page.kernel.ask("int(app.session.scan.projecting.selection.sum())")
+    assert 0 < chosen < count
+    page.shot("lasso")
+
+
+def test_two_scans_side_by_side(open_notebook):
+    page = open_notebook(PHANTOM, OTHER)
+    page.kernel.until("app.looking.beside")
+    page.page.wait_for_function("document.querySelectorAll('.coralbay')[1].dataset.ct > 0")
+    x, y = 0.3, 0.5
+    page.page.mouse.click(*page.place("axial", x, y))
+    page.kernel.until("app.session.scans[0].heat is not None")
+    page.page.wait_for_function("document.querySelectorAll('.coralbay')[1].dataset.heat > 0")
+    assert page.kernel.ask("app.session.scans[0].origin is app.session.scan")
+    page.shot("beside")
+
+
+OTHER = """
+second = make_phantom(seed=1, spacing_mm=(3.0, 3.0, 3.0))
+app.session.add(second.volume)
+app.session.compute()
+app.wait()
+app.compare(app.session.scans[0])
+"""
+
+
+def test_memory_does_not_grow_with_clicks(open_notebook):
+    page = open_notebook(PHANTOM)
+    resident = "__import__('psutil').Process().memory_info().rss"
+    first = None
+    for number in range(240):
+        if number == 40:  # by then caches, threads and allocators have what they need
+            first = page.kernel.ask(resident)
+        if number % 8 == 0:
+            page.kernel.ask("app.session.clear_clicks() and None")
+        mark = page.mark("heat")
+        angle = 2 * np.pi * number / 29
+        page.page.mouse.click(*page.place("axial", 0.5 + 0.2 * np.cos(angle), 0.5 + 0.1 * np.sin(angle)))
+        page.newer("heat", mark)
+    grown = page.kernel.ask(resident) - first
+    assert grown < 40e6, f"{grown / 1e6:.0f} MB more after 200 clicks"
+    assert page.kernel.ask("len(app.progress.running)") == 0
+
+
+def test_a_busy_kernel_says_so_and_a_restarted_one_too(open_notebook):
+    page = open_notebook(PHANTOM)
+    page.kernel.do("import time; time.sleep(4)")
+    page.page.mouse.click(*page.place("axial", 0.3, 0.5))
+    page.page.get_by_text("Python is busy").first.wait_for(timeout=5000)
+    page.newer("heat", 0)  # the click was not lost
+    assert page.page.get_by_text("Python is busy").count() == 0
+    page.page.get_by_text("Kernel", exact=True).first.click()
+    page.page.get_by_text("Restart Kernel…").first.click()
+    page.page.locator(".jp-Dialog .jp-mod-accept").click()
+    page.page.get_by_text("The kernel was restarted").first.wait_for(timeout=30_000)
+    page.shot("restarted")
