@@ -60,6 +60,9 @@ $(STAMP_EVA): pyproject.toml constraints.txt scripts/bootstrap.sh
 test-eva: $(STAMP_EVA) ## Run the tests with kaiko's eva, in an environment of their own (some GB, once)
 	$(VENV_EVA)/bin/python -m pytest -c tests/with_eva/pytest.ini tests/with_eva $(ARGS)
 
+screenshots: virtual-display ## Renew the pictures of docs/napari.md (CT=path takes a scan of yours)
+	$(VIRTUAL_DISPLAY) $(PYTHON_VENV) -W ignore scripts/screenshots.py docs/images/napari $(if $(CT),--ct "$(CT)")
+
 notebooks: $(STAMP) browser ## Run the notebooks and renew docs/notebooks/ and the pictures of the app, minutes
 	$(PYTHON_VENV) scripts/render_notebooks.py
 	$(PYTHON_VENV) scripts/notebook_pictures.py
@@ -97,6 +100,9 @@ bench-notebook: $(STAMP) browser ## From a click in JupyterLab to the new heat m
 	$(PYTHON_VENV) benchmarks/notebook.py $(ARGS)
 
 PART := kinds refine suggest speed
+bench-gui: virtual-display ## What a user of the window waits for, minutes (ARGS="--ct scan.nii.gz")
+	$(VIRTUAL_DISPLAY) $(PYTHON_VENV) -W ignore benchmarks/gui.py $(ARGS)
+
 bench-probe: $(STAMP) ## How good and how fast probes are, half an hour (PART=speed for one table: kinds, refine, suggest, speed)
 	for part in $(PART); do $(PYTHON_VENV) benchmarks/probe.py $$part --data "$(DATA)" $(ARGS) || exit 1; done
 

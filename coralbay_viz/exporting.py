@@ -11,7 +11,7 @@ from coralbay_core.errors import InputError
 from coralbay_core.volume import Grid, LabelVolume
 
 from .jobs import Job, Report
-from .probing import labels_of
+from .labelling import labels_of
 from .state import Scan
 from .work import Cancelled
 

@@ -1,7 +1,7 @@
 """Strokes to segmentations: what a session does with probes. Knows no GUI toolkit."""
 
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -11,20 +11,19 @@ import numpy as np
 from psygnal import Signal
 
 from coralbay_core.errors import InputError
-from coralbay_core.volume import Grid, LabelVolume, Volume
+from coralbay_core.volume import LabelVolume
 
 from .history import History, PaintedVoxels
-from .jobs import Job, Report, in_turn
+from .jobs import Job, in_turn
+from .labelling import LabelRequest, apply, fit_and_apply, labels_of, prepare, statistics, suggest
 from .layers import planes_at
 
 if TYPE_CHECKING:
-    from coralbay_core.features import FeatureMaps
-    from coralbay_core.probe import LabelStatistics, Probe, ScoreMap, Suggestion
+    from coralbay_core.probe import LabelStatistics, Probe, Suggestion
 
     from .scoring import ScoreResult
     from .state import Scan
 
-Cancelled = Callable[[], bool]
 Point = tuple[float, float, float]
 
 
@@ -247,111 +246,6 @@ class ProbeCommands:
 
         scan = self._require_features()
         return self._apply_to(scan, load_probe(path))
-
-
-# --- jobs ---------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class LabelRequest:
-    """What a segmentation is made of beside a probe: as of `ScoreMap.segment`."""
-
-    features: "FeatureMaps"
-    grid: Grid
-    guide: Volume | None
-    protected: LabelVolume | None
-
-
-def prepare(features: "FeatureMaps", report: Report, cancelled: Cancelled) -> None:
-    import sklearn.cluster  # noqa: F401  # takes a second the first time
-
-    from coralbay_core.probe.examples import body_covariance
-
-    body_covariance(features)  # it keeps what it has found
-
-
-def fit_and_apply(
-    pairs: "Sequence[tuple[FeatureMaps, PaintedVoxels]]",
-    kind: str | None,
-    request: LabelRequest,
-    planes: Sequence[Grid],
-    show: Callable[[tuple[LabelVolume, ...]], None],
-    report: Report,
-    cancelled: Cancelled,
-) -> "tuple[Probe, LabelVolume]":
-    from coralbay_core.probe import DEFAULT_KIND, fit_probe_to_scans
-
-    known: list[ScoreMap] = []
-
-    def early(probe: "Probe") -> None:
-        known.append(probe.scores(request.features))
-        if planes and not cancelled():
-            report.tell(show, tuple(slices_of(known[0], request, planes, probe.names)))
-
-    scans = [(features, strokes.labels) for features, strokes in pairs]
-    probe = fit_probe_to_scans(scans, kind=kind or DEFAULT_KIND, early=early)
-    return labelled(probe, known[0].sharpened(probe.sharpness), request, cancelled)
-
-
-def apply(request: LabelRequest, probe: "Probe", report: Report, cancelled: Cancelled) -> "tuple[Probe, LabelVolume]":
-    return labelled(probe, probe.scores(request.features), request, cancelled)
-
-
-def slices_of(
-    scores: "ScoreMap", request: LabelRequest, planes: Sequence[Grid], names: dict[int, str]
-) -> Iterator[LabelVolume]:
-    """Slices that are looked at, without refinement, which takes seconds."""
-    for plane in planes:
-        yield LabelVolume(scores.segment(plane, protected=request.protected).labels, plane, names=names)
-
-
-def labelled(
-    probe: "Probe", scores: "ScoreMap", request: LabelRequest, cancelled: Cancelled
-) -> "tuple[Probe, LabelVolume]":
-    """The probe and all of the segmentation."""
-    made = scores.segment(request.grid, guide=request.guide, protected=request.protected, cancelled=cancelled)
-    names = probe.names | ({} if request.protected is None else request.protected.names)
-    return probe, LabelVolume(made.labels, request.grid, name="segmentation", names=names)
-
-
-def labels_of(
-    probe: "Probe", features: "FeatureMaps", grid: Grid, guide: Volume | None, protected: LabelVolume | None
-) -> LabelVolume:
-    """The segmentation of a scan on a grid."""
-    data = probe.segment(features, grid, guide=guide, protected=protected)
-    names = probe.names | ({} if protected is None else protected.names)
-    return LabelVolume(data, grid, name="segmentation", names=names)
-
-
-def suggest(
-    probe: "Probe",
-    features: "FeatureMaps",
-    painted: PaintedVoxels | None,
-    skipped: tuple[Point, ...],
-    count: int,
-    report: Report,
-    cancelled: Cancelled,
-) -> "list[Suggestion]":
-    from coralbay_core.probe import suggest_next
-
-    places = np.zeros((0, 3)) if painted is None else painted.position_mm
-    # Many voxels of one stroke say no more than some of them.
-    return suggest_next(probe.scores(features), places[:: max(1, len(places) // 2000)], skipped, count=count)
-
-
-def statistics(
-    probe: "Probe",
-    features: "FeatureMaps",
-    volume: Volume,
-    guide: Volume | None,
-    protected: LabelVolume | None,
-    reference: LabelVolume | None,
-    report: Report,
-    cancelled: Cancelled,
-) -> "list[LabelStatistics]":
-    from coralbay_core.probe import label_statistics
-
-    return label_statistics(labels_of(probe, features, volume.grid, guide, protected), volume, reference)
 
 
 def known_kind(kind: str) -> str:
