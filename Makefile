@@ -16,8 +16,8 @@ VIRTUAL_DISPLAY := xvfb-run --auto-servernum --server-args="-screen 0 1400x900x2
 export QT_API := pyside6
 
 .DEFAULT_GOAL := help
-.PHONY: help setup libraries virtual-display browser notebooks bench-notebook demo test test-slow test-eva lint evaluate evaluate-reference wheel-smoke \
-  bench-encoder bench-dense bench-interactive bench-probe bench-projection bench-search bench-pretrain clean
+.PHONY: help setup libraries virtual-display browser notebooks screenshots demo test test-slow test-eva lint evaluate evaluate-reference wheel-smoke \
+  bench-encoder bench-dense bench-interactive bench-gui bench-notebook bench-probe bench-projection bench-search bench-pretrain clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
