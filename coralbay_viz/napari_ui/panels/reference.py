@@ -58,9 +58,14 @@ class ReferenceChooser(QComboBox):
         number = self.currentIndex() - 1
         return self._layers[number] if 0 <= number < len(self._layers) else None
 
-    def labels(self) -> LabelVolume | None:
-        """What the chosen layer says, where it lies; None where none is chosen."""
-        return None if self.layer is None else labels_of(self.layer)
+    def labels(self, grid: Grid | None = None) -> LabelVolume | None:
+        """What the chosen layer says, where it lies or on another grid; None where none is chosen."""
+        from coralbay_core.projection import labels_on
+
+        if self.layer is None:
+            return None
+        labels = labels_of(self.layer)
+        return labels if grid is None or labels.grid == grid else labels_on(labels, grid)
 
 
 def labels_of(layer: "Labels") -> LabelVolume:
