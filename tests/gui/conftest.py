@@ -10,9 +10,10 @@ import pytest
 
 # The modules of this folder are of use only with the `napari` extra.
 pytest.importorskip("napari")
-from qtpy.QtCore import QPoint, Qt
+from qtpy.QtCore import QPoint, Qt, QTimer
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QCheckBox
+from scans import cut
 
 from coralbay_viz.layers import napari_from_world
 
@@ -66,6 +67,59 @@ def dock(viewer, hand):
             viewer.window.remove_dock_widget(viewer.window.dock_widgets[name])
     widget.session.close()
     hand.wait(150)
+
+
+@pytest.fixture(scope="session")
+def belly(phantom):
+    """A box around the liver: small, so that features take moments."""
+    return cut(phantom.volume, phantom.landmarks["liver_right_lobe"])
+
+
+@pytest.fixture
+def liver(phantom):
+    """A known anatomical point."""
+    return phantom.landmarks["liver_right_lobe"]
+
+
+@pytest.fixture
+def explored(dock, hand, belly, liver):
+    """The dock widget with a scan, its features and the slices at the liver."""
+    dock.session.add(belly)
+    hand.press(dock.feature_panel.compute)
+    hand.wait_for(lambda: dock.session.pca is not None)
+    dock.binding.go_to(liver)
+    return dock
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """Notifications that the user got."""
+    from coralbay_viz.napari_ui import context
+
+    lines = []
+    for name in ("show_info", "show_warning", "show_error"):
+        monkeypatch.setattr(context.notifications, name, lines.append)
+    return lines
+
+
+@pytest.fixture
+def heartbeat():
+    """Start something that ticks as long as the window is alive."""
+    return Heartbeat
+
+
+class Heartbeat:
+    """Times at which the window was alive."""
+
+    def __init__(self) -> None:
+        self.times = []
+        self.timer = QTimer()
+        self.timer.setInterval(20)
+        self.timer.timeout.connect(lambda: self.times.append(time.monotonic()))
+        self.timer.start()
+
+    def longest_pause(self) -> float:
+        return float(np.diff(self.times).max())
 
 
 class Hand:

@@ -10,29 +10,9 @@ import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtGui import QColor
 from qtpy.QtTest import QTest
-from scans import cut
 
 from coralbay_viz import layers
 from coralbay_viz.napari_ui import context, raster, views
-
-
-@pytest.fixture(scope="module")
-def belly(phantom):
-    return cut(phantom.volume, phantom.landmarks["liver_right_lobe"], 60)
-
-
-@pytest.fixture
-def liver(phantom):
-    return phantom.landmarks["liver_right_lobe"]
-
-
-@pytest.fixture
-def told(monkeypatch):
-    """Notifications that the user got."""
-    lines = []
-    for name in ("show_info", "show_warning", "show_error"):
-        monkeypatch.setattr(context.notifications, name, lines.append)
-    return lines
 
 
 @pytest.fixture

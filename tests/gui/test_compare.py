@@ -7,32 +7,11 @@ import pytest
 from pretraining import finished_run
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
-from scans import cut
 
 from coralbay_core.volume import LabelVolume
 from coralbay_core.volume_io import save_map
 from coralbay_viz import layers
 from coralbay_viz.napari_ui import context, views
-
-
-@pytest.fixture(scope="module")
-def belly(phantom):
-    return cut(phantom.volume, phantom.landmarks["liver_right_lobe"])
-
-
-@pytest.fixture
-def liver(phantom):
-    return phantom.landmarks["liver_right_lobe"]
-
-
-@pytest.fixture
-def explored(dock, hand, belly, liver):
-    """The dock widget with a scan, its features and the slices at the liver."""
-    dock.session.add(belly)
-    hand.press(dock.feature_panel.compute)
-    hand.wait_for(lambda: dock.session.pca is not None)
-    dock.binding.go_to(liver)
-    return dock
 
 
 @pytest.fixture

@@ -1,30 +1,14 @@
 """Work never holds the window up, and nothing that a user does during work does harm."""
 
 import gc
-import time
 import weakref
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QTimer
 from scans import cut
 
 from coralbay_viz import strokes
 from coralbay_viz.napari_ui import context, views
-
-
-class Heartbeat:
-    """Ticks as long as the window is alive."""
-
-    def __init__(self):
-        self.times = []
-        self.timer = QTimer()
-        self.timer.setInterval(20)
-        self.timer.timeout.connect(lambda: self.times.append(time.monotonic()))
-        self.timer.start()
-
-    def beats(self) -> int:
-        return len(self.times)
 
 
 @pytest.fixture(scope="module")
@@ -42,15 +26,6 @@ def explored(dock, hand, torso, phantom):
     return dock
 
 
-@pytest.fixture
-def told(monkeypatch):
-    """Notifications that the user got."""
-    lines = []
-    for name in ("show_info", "show_warning", "show_error"):
-        monkeypatch.setattr(context.notifications, name, lines.append)
-    return lines
-
-
 def fit_umap(dock):
     pytest.importorskip("umap")
     return dock.session.compute_umap()
@@ -63,12 +38,12 @@ def predict(dock):
 
 
 @pytest.mark.parametrize("work", [fit_umap, predict], ids=["umap", "predict"])
-def test_the_heart_beats_while_it_works(explored, hand, work):
+def test_the_heart_beats_while_it_works(explored, hand, heartbeat, work):
     job = work(explored)
-    heart = Heartbeat()
+    heart = heartbeat()
     hand.wait_for(lambda: not job.running, 300)
     assert job.state == "done"
-    assert heart.beats() >= min(5, 10 * job.seconds)
+    assert len(heart.times) >= min(5, 10 * job.seconds)
 
 
 def extract(dock):

@@ -6,17 +6,11 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QInputDialog
-from scans import cut
 
 from coralbay_core.errors import CoralBayError, InputError
 from coralbay_core.volume_io import load_labels, save_map
 from coralbay_viz import samples
 from coralbay_viz.napari_ui import actions, plugin, series
-
-
-@pytest.fixture(scope="module")
-def belly(phantom):
-    return cut(phantom.volume, phantom.landmarks["liver_right_lobe"])
 
 
 def test_manifest_is_valid_and_all_that_it_names_is_there():

@@ -1,73 +1,26 @@
 """What a user does, with a real mouse on a real window, and what must then be there."""
 
-import time
-
 import numpy as np
 import pytest
 from make_dicom import write_series
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import Qt
 from scans import cut
 
 from coralbay_core import geometry
 from coralbay_viz import layers
 from coralbay_viz.napari_ui import context, views
 
-
-@pytest.fixture(scope="module")
-def belly(phantom):
-    return cut(phantom.volume, phantom.landmarks["liver_right_lobe"])
-
-
-@pytest.fixture
-def liver(phantom):
-    """A known anatomical point."""
-    return phantom.landmarks["liver_right_lobe"]
-
-
-@pytest.fixture
-def explored(dock, hand, belly, liver):
-    """The dock widget with a scan, its features and the slices at the liver."""
-    dock.session.add(belly)
-    hand.press(dock.feature_panel.compute)
-    hand.wait_for(lambda: dock.session.pca is not None)
-    dock.binding.go_to(liver)
-    return dock
-
-
-@pytest.fixture
-def told(monkeypatch):
-    """Notifications that the user got."""
-    lines = []
-    for name in ("show_info", "show_warning", "show_error"):
-        monkeypatch.setattr(context.notifications, name, lines.append)
-    return lines
-
-
-class Heartbeat:
-    """Ticks as long as the window is alive."""
-
-    def __init__(self):
-        self.times = []
-        self.timer = QTimer()
-        self.timer.setInterval(20)
-        self.timer.timeout.connect(lambda: self.times.append(time.monotonic()))
-        self.timer.start()
-
-    def longest_pause(self) -> float:
-        return float(np.diff(self.times).max())
-
-
 # --- features -----------------------------------------------------------------------------------------------------
 
 
-def test_the_window_lives_while_features_are_computed(dock, hand, phantom):
+def test_the_window_lives_while_features_are_computed(dock, hand, phantom, heartbeat):
     # Most of a body and not the belly: the test is worth nothing unless the work takes a while.
     dock.session.add(cut(phantom.volume, phantom.landmarks["liver_right_lobe"], 130))
     seen = []
     hand.press(dock.feature_panel.compute)
     job = dock.feature_panel.job
     job.progressed.connect(seen.append)
-    heart = Heartbeat()
+    heart = heartbeat()
     hand.wait_for(lambda: not job.running, 300)
     assert job.state == "done"
     assert len(heart.times) >= 20
