@@ -14,7 +14,6 @@ from .coloring import Coloring
 from .courier import Courier
 from .keeping import Files, Progress
 from .looking import Looking
-from .memory import share_arenas
 from .opening import Opening
 from .painting import Painting
 from .view import SliceView
@@ -43,7 +42,6 @@ class App:
     """
 
     def __init__(self, session: Session | None = None, **settings: Any) -> None:
-        share_arenas()
         self._courier = Courier()
         self._own = session is None
         self.session = session or Session(ThreadRunner(self._courier.deliver), **settings)

@@ -1,22 +1,19 @@
-"""How glibc hands out memory to many threads: each gets an arena, and each arena keeps what it ever held."""
+"""glibc keeps what threads free, each thread in an arena of its own; this gives it back to the system."""
 
 import ctypes
 import sys
 
-_M_ARENA_MAX = -8  # from malloc.h
-ARENAS = 2
 
+def give_back() -> bool:
+    """Return freed memory of this process to the system; whether that could be arranged. Takes some ms.
 
-def share_arenas() -> bool:
-    """Let the threads of this process share their memory; whether that could be arranged.
-
-    A job is a thread, and a click makes and frees some maps of MB. Spread over all arenas, a kernel grew by 50 to 200 MB
-    in several hundred clicks, though nothing was held.
+    A job is a thread, and a click makes and frees some maps of MB: spread over many arenas, freed memory of a kernel
+    grew by 200 MB in 800 clicks.
     """
     if not sys.platform.startswith("linux"):
         return False
     try:
-        mallopt = ctypes.CDLL(None).mallopt
+        trim = ctypes.CDLL(None).malloc_trim
     except (OSError, AttributeError):  # another C library
         return False
-    return bool(mallopt(_M_ARENA_MAX, ARENAS))
+    return bool(trim(0))
