@@ -8,9 +8,12 @@ from coralbay_core.errors import CoralBayError
 from ..jobs import Job
 from ..keeping import AUTOSAVE_LANE
 from .control import Control
+from .memory import give_back
 from .panels import FilePanel, StatusLine
 
 _log = logging.getLogger(__name__)
+
+_GIVE_BACK_EVERY = 8
 
 # What a lane of jobs does, for people.
 _DOES = {
@@ -53,6 +56,7 @@ class Progress(Control):
         super().__init__(*wires)
         self.panel = StatusLine()
         self.running: dict[str, Job] = {}
+        self._ends = 0
         self.obey(self.panel.cancel_wanted, self.session.cancel)
         self.hear(self.session.job_started, self._started)
         self.hear(self.session.saved, lambda path: self.panel.say(f"Saved {path}"))
@@ -83,6 +87,9 @@ class Progress(Control):
     def _ended(self, job: Job, what: str | None) -> None:
         if self.running.get(job.lane) is job:
             del self.running[job.lane]
+        self._ends += 1
+        if self._ends % _GIVE_BACK_EVERY == 0:
+            give_back()
         if what is None:
             return
         self.panel.show_job(None)
