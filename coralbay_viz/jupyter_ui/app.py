@@ -16,12 +16,13 @@ from .keeping import Files, Progress
 from .looking import Looking
 from .opening import Opening
 from .painting import Painting
+from .scoring import Scoring
 from .view import SliceView
 
 if TYPE_CHECKING:
     from ..state import Scan
 
-_TABS = ("Scan", "Similar", "Paint", "Colors", "Files")
+_TABS = ("Scan", "Similar", "Paint", "Colors", "Score", "Files")
 _TAB_OF_TOOL = {"ask": "Similar", "paint": "Paint", "erase": "Paint"}
 
 
@@ -52,10 +53,12 @@ class App:
         self.asking = Asking(self.looking, *wires)
         self.painting = Painting(self.looking, *wires)
         self.coloring = Coloring(self.looking, *wires)
+        self.scoring = Scoring(*wires)
         self.files = Files(*wires)
         for view in (self.looking.view, self.looking.beside_view, self.coloring.view):
             view.carry_out = self._courier.here
-        self._parts = (self.progress, self.looking, self.opening, self.asking, self.painting, self.coloring, self.files)
+        self._panels = (self.opening, self.asking, self.painting, self.coloring, self.scoring, self.files)
+        self._parts = (self.progress, self.looking, *self._panels)
         self._lay_out()
         self.progress.hear(self.session.features_changed, self._features_done)
         self.looking.view.observe(lambda change: self._show_tab(change["new"]), "tool")
@@ -64,8 +67,7 @@ class App:
         self.looking.show_scan(self.session.scan)
 
     def _lay_out(self) -> None:
-        panels = (self.opening, self.asking, self.painting, self.coloring, self.files)
-        self.tabs = w.Tab([part.panel.box for part in panels], titles=_TABS)
+        self.tabs = w.Tab([part.panel.box for part in self._panels], titles=_TABS)
         rows = [self.looking.box, self.progress.panel.box, self.tabs]
         self.widget = w.VBox(rows, layout=w.Layout(width="100%"))
 

@@ -321,3 +321,26 @@ def test_window_presets_and_dragging(app):
     app.view.window = [10.0, 333.0]
     assert app.looking.tools.windows.value == "as dragged"
     assert isinstance(app, App)
+
+
+def test_a_scorecard_fills_as_its_rows_come(ready, belly, phantom, tmp_path):
+    from coralbay_core.preprocess import resample
+    from coralbay_core.volume_io import save_map
+
+    data = resample(phantom.labels.data, phantom.labels.grid, belly.grid, order=0).astype(np.uint8)
+    labels = save_map(tmp_path / "labels.nii.gz", data, belly)
+    ready.session.click(phantom.landmarks["liver_right_lobe"])
+    settle(ready)
+    panel = ready.scoring.panel
+    panel.models.value = ("hu-patch", "random")
+    panel.reference.value = str(labels)
+    panel.compare.click()
+    settle(ready)
+    assert ready.session.last_scorecard.is_done
+    assert "retrieval" in panel.table.value
+    assert "random" in panel.table.value
+    assert panel.table.value.count(" *<") == 1
+    panel.reference.value = str(tmp_path / "absent.nii.gz")
+    panel.compare.click()
+    settle(ready)
+    assert "no such label map" in ready.progress.panel.text.value

@@ -1,0 +1,48 @@
+"""Several encoders on the same clicks and strokes, in a small table."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..scorecard import EVA_TITLE, best_models, shown_columns
+from ..work import model_names
+from .control import Control
+from .panels import ScorePanel
+
+if TYPE_CHECKING:
+    from ..comparing import Scorecard
+
+
+class Scoring(Control):
+    """The scorecard's panel."""
+
+    def __init__(self, *wires: Any) -> None:
+        super().__init__(*wires)
+        session = self.session
+        self.panel = panel = ScorePanel(model_names(), {session.model, "hu-patch", "random"})
+        self.obey(panel.compare_wanted, self._compare)
+        self.obey(panel.stop_wanted, lambda: session.cancel("scorecard"))
+        self.obey(panel.live_chosen, lambda on: setattr(session, "scorecard_live", on))
+        self.obey(panel.eva_chosen, self._choose_eva)
+        self.hear(session.scorecard_changed, self.show)
+        self.show(session.last_scorecard)
+
+    def _compare(self, models: tuple[str, ...], reference: str) -> None:
+        self.session.scorecard(models, Path(reference).expanduser() if reference else None)
+
+    def _choose_eva(self, path: str) -> None:
+        self.session.eva_results = Path(path).expanduser() if path else None
+
+    def show(self, card: "Scorecard | None") -> None:
+        """What is there, old numbers in the place of those that are on their way."""
+        rows = card.shown if card is not None else ()
+        columns = shown_columns(rows)
+        eva = [EVA_TITLE] if any(row.eva for row in rows) else []
+        head = ["model", *(column.title for column in columns), *eva]
+        best = {column.key: best_models(rows, column) for column in columns}
+        lines = []
+        for row in rows:
+            cells = [row.cell(column) + (" *" if row.model in best[column.key] else "") for column in columns]
+            lines.append([row.model, *cells, *([row.eva_text] if eva else [])])
+        problems = [f"{row.model}: {row.problem}" for row in rows if row.problem]
+        awaited = None if card is None else card.awaited
+        self.panel.show_rows(head, lines, [*problems, *([f"next: {awaited}"] if awaited else [])])
