@@ -102,7 +102,7 @@ class Binding:
         """Fit the active scan into the canvas; a look in 3-D stays as it is."""
         ct = self.layer("ct")
         if ct is not None and self.viewer.dims.ndisplay == 2:
-            self.viewer.reset_view(layers=[ct], margin=0.02)
+            views.fit(self.viewer, [ct])
 
     def set_visible(self, role: str, visible: bool) -> None:
         """Show or hide a layer of the active scan, if there is one."""

@@ -1,5 +1,6 @@
 """What is painted in napari's label layers goes to the session, and what the session says of strokes back to them."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -79,7 +80,8 @@ class Painting:
 
     def close(self) -> None:
         """Listen no more."""
-        self._timer.stop()
+        with suppress(RuntimeError):  # Qt may have deleted it before
+            self._timer.stop()
         self._session.strokes_changed.disconnect(self._on_strokes)
 
     # Classes

@@ -141,7 +141,7 @@ class TwinView(QWidget):
         views.show_view(self.model, self._view, reset=False)
         if self.model.dims.ndim == 3:
             self.model.dims.set_point((0, 1, 2), point[-3:])
-        self.model.reset_view(margin=0.02)
+        views.fit(self.model)
         self._letters.update()
 
     def _mark(self, place: Any) -> None:

@@ -4,12 +4,14 @@ napari's world here is (S, P, L). Slices follow radiological convention: head up
 on the right of the picture.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..layers import IS_SCAN
 
 if TYPE_CHECKING:
     import napari
+    from napari.layers import Layer
 
 AXIAL, CORONAL, SAGITTAL, VOLUME = "Axial", "Coronal", "Sagittal", "3-D"
 VIEWS = (AXIAL, CORONAL, SAGITTAL, VOLUME)
@@ -30,9 +32,14 @@ def show_view(viewer: "napari.Viewer", view: str, *, reset: bool = True) -> None
     orient(viewer)
     if reset:
         scans = [layer for layer in viewer.layers if IS_SCAN in layer.metadata and layer.visible]
-        viewer.reset_view(layers=scans or None, margin=0.02)
+        fit(viewer, scans)
     if view == VOLUME:
         viewer.scene.camera.set_view_direction(_DIRECTION, _UP)
+
+
+def fit(viewer: "napari.Viewer", layers: "Sequence[Layer]" = ()) -> None:
+    """Fit layers, or all, into the canvas."""
+    viewer.reset_view(layers=list(layers) or None, margin=0.02)
 
 
 def current_view(viewer: "napari.Viewer") -> str | None:
