@@ -48,10 +48,10 @@ demo: $(STAMP) ## The tour: in napari, or into demo-output/ without a display (C
 	fi
 
 test: virtual-display ## Run the tests (ARGS="-k word" for some of them)
-	$(VIRTUAL_DISPLAY) $(PYTHON_VENV) -m pytest -m "not slow" $(ARGS)
+	$(PYTHON_VENV) -m pytest -m "not slow" --numprocesses logical --maxprocesses 4 --dist worksteal $(ARGS)
 
 test-slow: virtual-display browser ## Run the slow tests, those in a browser included
-	$(VIRTUAL_DISPLAY) $(PYTHON_VENV) -m pytest -m slow $(ARGS)
+	$(PYTHON_VENV) -m pytest -m slow $(ARGS)
 
 $(STAMP_EVA): pyproject.toml constraints.txt scripts/bootstrap.sh
 	@sh scripts/bootstrap.sh eva $(VENV_EVA)

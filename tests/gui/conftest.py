@@ -39,7 +39,7 @@ def pytest_collection_modifyitems(items):
             for entry in _FOREIGN_WARNINGS:
                 item.add_marker(pytest.mark.filterwarnings(entry))
             if headless:
-                item.add_marker(pytest.mark.skip(reason="no display: run under xvfb-run, as `make test` does"))
+                item.add_marker(pytest.mark.skip(reason="no display, and no Xvfb to make one: apt-get install xvfb"))
 
 
 @pytest.fixture
