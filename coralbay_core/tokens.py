@@ -54,22 +54,36 @@ def linear_maps(features: FeatureMaps, weights: Mapping[int, NDArray], *, box: B
     return total
 
 
-def descriptor_slabs(features: FeatureMaps, strides: tuple[int, ...]) -> Iterator[tuple[slice, NDArray, Tensor]]:
-    """Joint descriptors of the body, a slab of the finest grid at a time.
+def box_around(features: FeatureMaps, grid: Grid) -> Box:
+    """Cells of the finest grid that are enough to interpolate on another grid, such as a slice of the scan."""
+    finest = features.finest.grid
+    corners = np.stack(np.meshgrid(*[(0, n - 1) for n in grid.shape], indexing="ij"), -1).reshape(-1, 3)
+    index = finest.to_index(grid.to_world(corners))
+    last = np.asarray(finest.shape) - 1
+    low, high = np.clip(np.floor(index.min(0)), 0, last), np.clip(np.ceil(index.max(0)), 0, last)
+    z, y, x = (slice(int(a), int(b) + 1) for a, b in zip(low, high, strict=True))
+    return z, y, x
+
+
+def descriptor_slabs(
+    features: FeatureMaps, strides: tuple[int, ...], *, box: Box = WHOLE
+) -> Iterator[tuple[slice, NDArray, Tensor]]:
+    """Joint descriptors of the body, a slab of the finest grid, or of a part of it, at a time.
 
     Yields
     ------
     part : slice
-        Slices of the finest grid along z.
+        Slices of that part along z.
     inside : (length, y, x) bool array
         Cells of the body.
     descriptors : (cells, sum of C) float32 tensor
         Of these cells, in C order.
     """
-    target, body = features.finest.grid, features.body_at(features.strides[0])
-    depth = max(1, _SLAB_CELLS // (target.shape[1] * target.shape[2]))
-    for start in range(0, target.shape[0], depth):
-        part = slice(start, min(start + depth, target.shape[0]))
+    target, body = features.finest.grid, features.body_at(features.strides[0])[box]
+    first = range(target.shape[0])[box[0]].start
+    depth = max(1, _SLAB_CELLS // (body.shape[1] * body.shape[2]))
+    for start in range(0, body.shape[0], depth):
+        part = slice(start, min(start + depth, body.shape[0]))
         inside = body[part]
         kept = torch.from_numpy(inside)
         maps = [
@@ -77,7 +91,7 @@ def descriptor_slabs(features: FeatureMaps, strides: tuple[int, ...]) -> Iterato
                 torch.from_numpy(stage_descriptors(features, s).unit),
                 features.stages[s].grid,
                 target,
-                (part, *WHOLE[1:]),
+                (slice(first + part.start, first + part.stop), *box[1:]),
             )
             for s in strides
         ]

@@ -108,11 +108,16 @@ class Job:
         self.started_s = time.monotonic()
         self.seconds = 0.0
         self._cancel = threading.Event()
+        self._over = threading.Event()
         self._reported_s = 0.0
 
     def cancel(self) -> None:
         """Ask the work to stop; its result will not be used."""
         self._cancel.set()
+
+    def wait(self, seconds: float) -> bool:
+        """Block for so long, or until the work itself is over; whether it is. Its result may be on its way then."""
+        return self._over.wait(seconds)
 
     @property
     def cancelled(self) -> bool:
@@ -249,6 +254,7 @@ class InlineRunner:
             job.state = "failed"
             job.finished.emit()
             raise
+        job._over.set()
         _finish(job, task, self._lanes.wants(job))
         return job
 
@@ -308,6 +314,7 @@ class ThreadRunner:
         except Exception as error:  # whatever happens in a thread must reach the user, not die with it
             job.error = error
         self._deliver(lambda: self._end(job, task))
+        job._over.set()
 
     def _end(self, job: Job, task: Task) -> None:
         if self._closed:

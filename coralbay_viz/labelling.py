@@ -48,28 +48,24 @@ def fit_and_apply(
 ) -> "tuple[Probe, LabelVolume]":
     from coralbay_core.probe import DEFAULT_KIND, fit_probe_to_scans
 
-    known: list[ScoreMap] = []
-
     def early(probe: "Probe") -> None:
-        known.append(probe.scores(request.features))
         if planes and not cancelled():
-            report.tell(show, tuple(slices_of(known[0], request, planes, probe.names)))
+            report.tell(show, tuple(slices_of(probe, request, planes)))
 
     scans = [(features, strokes.labels) for features, strokes in pairs]
     probe = fit_probe_to_scans(scans, kind=kind or DEFAULT_KIND, early=early)
-    return labelled(probe, known[0].sharpened(probe.sharpness), request, cancelled)
+    return labelled(probe, probe.scores(request.features), request, cancelled)
 
 
 def apply(request: LabelRequest, probe: "Probe", report: Report, cancelled: Cancelled) -> "tuple[Probe, LabelVolume]":
     return labelled(probe, probe.scores(request.features), request, cancelled)
 
 
-def slices_of(
-    scores: "ScoreMap", request: LabelRequest, planes: Sequence[Grid], names: dict[int, str]
-) -> Iterator[LabelVolume]:
+def slices_of(probe: "Probe", request: LabelRequest, planes: Sequence[Grid]) -> Iterator[LabelVolume]:
     """Slices that are looked at, without refinement, which takes seconds."""
     for plane in planes:
-        yield LabelVolume(scores.segment(plane, protected=request.protected).labels, plane, names=names)
+        scores = probe.scores(request.features, around=plane)
+        yield LabelVolume(scores.segment(plane, protected=request.protected).labels, plane, names=probe.names)
 
 
 def labelled(

@@ -51,7 +51,7 @@ def _process(rank, folder):
     results = everything() | {"from first": torch.tensor(distributed.from_first(rank + 5))}
     if rank == 0:
         torch.save(results, f"{folder}/results.pt")
-    # Whoever leaves while the other still sends takes gloo's threads down in the middle of it, and the process aborts.
+    # Whoever leaves while others still send takes gloo down in the middle of it, and the process aborts.
     dist.barrier()
     dist.destroy_process_group()
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..features import FeatureMaps
-from ..tokens import descriptor_slabs, linear_maps
+from ..tokens import WHOLE, Box, descriptor_slabs, linear_maps
 
 
 class Classifier(Protocol):
@@ -34,8 +34,8 @@ class Classifier(Protocol):
         """How many classes it tells apart."""
         ...
 
-    def scores(self, features: FeatureMaps) -> Tensor:
-        """(classes, z, y, x) float32 on the finest grid; higher is more likely."""
+    def scores(self, features: FeatureMaps, box: Box = WHOLE) -> Tensor:
+        """(classes, z, y, x) float32 on the finest grid or a part of it; higher is more likely."""
         ...
 
     def arrays(self) -> dict[str, NDArray]:
@@ -69,8 +69,8 @@ class Linear:
     def classes(self) -> int:
         return len(self.bias) if self.owner is None else int(self.owner.max()) + 1
 
-    def scores(self, features: FeatureMaps) -> Tensor:
-        maps = linear_maps(features, self.weights).add_(torch.from_numpy(self.bias)[:, None, None, None])
+    def scores(self, features: FeatureMaps, box: Box = WHOLE) -> Tensor:
+        maps = linear_maps(features, self.weights, box=box).add_(torch.from_numpy(self.bias)[:, None, None, None])
         return self._best(maps)
 
     def at(self, descriptors: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -126,8 +126,10 @@ class Network:
     def classes(self) -> int:
         return len(self.second_bias)
 
-    def scores(self, features: FeatureMaps) -> Tensor:
-        hidden = linear_maps(features, self.weights).add_(torch.from_numpy(self.bias)[:, None, None, None]).relu_()
+    def scores(self, features: FeatureMaps, box: Box = WHOLE) -> Tensor:
+        hidden = (
+            linear_maps(features, self.weights, box=box).add_(torch.from_numpy(self.bias)[:, None, None, None]).relu_()
+        )
         scores = torch.from_numpy(self.second).T @ hidden.flatten(1)
         return (scores + torch.from_numpy(self.second_bias)[:, None]).view(-1, *hidden.shape[1:])
 
@@ -180,18 +182,18 @@ class Neighbours:
     def classes(self) -> int:
         return int(self.target.max()) + 1
 
-    def scores(self, features: FeatureMaps) -> Tensor:
-        shape = features.finest.data.shape[1:]
+    def scores(self, features: FeatureMaps, box: Box = WHOLE) -> Tensor:
+        body = torch.from_numpy(features.body_at(features.strides[0])[box])
         rows = torch.from_numpy(np.concatenate([self.weights[stride] for stride in self.strides]))
         known = [torch.from_numpy(self.examples[self.target == c]) for c in range(self.classes)]
-        out = torch.zeros(self.classes, *shape)
+        out = torch.zeros(self.classes, *body.shape)
         farthest = torch.tensor(0.0)
-        for part, inside, descriptors in descriptor_slabs(features, self.strides):
+        for part, inside, descriptors in descriptor_slabs(features, self.strides, box=box):
             near = self._scores(descriptors @ rows, known)
             out[:, part][:, torch.from_numpy(inside)] = near
             farthest = torch.minimum(farthest, near.amin()) if near.numel() else farthest
         # Nothing is known of cells outside the body: they look like no class.
-        out[:, ~torch.from_numpy(features.body_at(features.strides[0]))] = farthest
+        out[:, ~body] = farthest
         return out
 
     def _scores(self, cells: Tensor, known: list[Tensor]) -> Tensor:

@@ -5,7 +5,7 @@ are those of the label map, not of the features.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,7 +46,7 @@ class ScoreMap:
     ----------
     data : (classes, z, y, x) float32 array
     grid : Grid
-        The finest stage's.
+        The finest stage's, or a part of it.
     values : tuple of int
         Label value of each class.
     outside : int
@@ -62,12 +62,8 @@ class ScoreMap:
 
     @property
     def inside(self) -> NDArray[np.bool_]:
-        """Cells that belong to the body."""
+        """Cells of the finest stage that belong to the body."""
         return self.features.body_at(self.features.strides[0])
-
-    def sharpened(self, factor: float) -> "ScoreMap":
-        """The same scores times a factor: same labels, other probabilities."""
-        return replace(self, data=self.data * np.float32(factor))
 
     def probabilities(self) -> NDArray[np.float32]:
         """(classes, z, y, x) on `grid`."""

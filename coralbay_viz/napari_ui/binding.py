@@ -13,7 +13,7 @@ from .. import layers
 from ..colors import projection_limits_hu
 from ..layers import LayerSpec
 from . import views
-from .layer_data import layer_data, make_layer
+from .layer_data import empty, make_layer, update_points
 
 if TYPE_CHECKING:
     import napari
@@ -41,7 +41,11 @@ class Binding:
         self.viewer = viewer
         self.session = session
         self._layers: dict[int, dict[str, Layer]] = {}
+        # To remove a layer stops napari for a third of a second (it collects garbage each time), and to show one
+        # again has it build its scene anew: what has nothing to show for a while is emptied, and used again.
+        self._resting: dict[int, dict[str, Layer]] = {}
         self._palettes: WeakKeyDictionary[Layer, dict[int | None, str]] = WeakKeyDictionary()
+        self._styles: WeakKeyDictionary[Layer, dict[str, Any]] = WeakKeyDictionary()
         self._busy = False
         self._adopted: Layer | None = None
         self._slice_limits: dict[int, Any] = {}
@@ -108,7 +112,7 @@ class Binding:
         """Show or hide a layer of the active scan, if there is one."""
         layer = self.layer(role)
         if layer is not None:
-            layer.visible = visible
+            _set_visible(layer, visible)
 
     def toggle(self, role: str) -> None:
         """Show a layer of the active scan if it is hidden, else hide it."""
@@ -157,7 +161,13 @@ class Binding:
         elif layer is None:
             self.show(self.session.scan, layers.mark_spec(position_mm))
         else:
-            layer.data = layer_data(layers.mark_spec(position_mm))[0]
+            update_points(layer, layers.mark_spec(position_mm), restyle=False)
+
+    def lay_out_clicks(self, scan: "Scan") -> None:
+        """Have an empty layer for clicks: a window's first one takes half a second, which a click should not."""
+        if scan.pca is not None and not scan.clicks.now and "clicks" not in self._resting.get(id(scan), {}):
+            self._show(scan, layers.clicks_spec((), ()))
+            self._rest(scan, "clicks")
 
     def show(self, scan: "Scan", spec: LayerSpec) -> "Layer":
         """Show something of a scan, in place of what its role showed before."""
@@ -180,18 +190,19 @@ class Binding:
 
     def _on_scan_removed(self, scan: "Scan") -> None:
         with self._own_changes():
-            for layer in self._layers.pop(id(scan), {}).values():
-                if layer in self.viewer.layers:
-                    self.viewer.layers.remove(layer)
+            for mine in (self._layers, self._resting):
+                for layer in mine.pop(id(scan), {}).values():
+                    if layer in self.viewer.layers:
+                        self.viewer.layers.remove(layer)
 
     def _on_scan_changed(self, scan: "Scan | None") -> None:
         """Show what the active scan showed when it was active last, and nothing of the others."""
         for other in self.session.scans:
             for layer in self._layers.get(id(other), {}).values() if other is not scan else ():
                 self._was_visible.setdefault(id(layer), layer.visible)
-                layer.visible = False
+                _set_visible(layer, False)
         for role, layer in self._layers.get(id(scan), {}).items():
-            layer.visible = self._was_visible.pop(id(layer), layer.visible or role == "ct")
+            _set_visible(layer, self._was_visible.pop(id(layer), layer.visible or role == "ct"))
         ct = self.layer("ct")
         if ct is not None:
             self.viewer.layers.selection.active = ct
@@ -277,20 +288,43 @@ class Binding:
         if spec is not None:
             self._show(scan, spec)
         elif role in self._layers.get(id(scan), {}):
-            with self._own_changes():
-                self.viewer.layers.remove(self._layers[id(scan)].pop(role))
+            self._rest(scan, role)
+
+    def _rest(self, scan: "Scan", role: str) -> None:
+        layer = self._layers[id(scan)].pop(role)
+        self._was_visible.pop(id(layer), None)
+        empty(layer)
+        self._resting.setdefault(id(scan), {})[role] = layer
 
     def _show(self, scan: "Scan", spec: LayerSpec) -> "Layer":
         mine = self._layers.setdefault(id(scan), {})
-        layer = mine.get(spec.role)
-        if layer is None or spec.kind == "points":
-            return self._replace(scan, mine, spec)
-        layer.data, layer.affine = spec.data, spec.affine
+        layer = mine.get(spec.role) or self._wake(scan, spec.role)
+        if layer is None:
+            return self._add(scan, mine, spec)
+        if spec.kind == "points":
+            update_points(layer, spec, restyle=self._styles.get(layer) != spec.style)
+            self._styles[layer] = spec.style
+        else:
+            layer.data = spec.data
+            if not np.array_equal(layer.affine.affine_matrix, spec.affine):
+                layer.affine = spec.affine  # each time it is set, napari computes all extents anew
         layer.metadata = {**layer.metadata, **spec.metadata}
         if spec.contrast_limits is not None:
             layer.contrast_limits = spec.contrast_limits
         self.recolor(layer, spec.colors)
+        if spec.role not in mine:
+            mine[spec.role] = layer
+            self._show_at_first(scan, layer)
         return layer
+
+    def _wake(self, scan: "Scan", role: str) -> "Layer | None":
+        return self._resting.get(id(scan), {}).pop(role, None)
+
+    def _show_at_first(self, scan: "Scan", layer: "Layer") -> None:
+        """A layer that has something to show is seen, or will be once its scan is the active one."""
+        if scan is not self.session.scan:
+            self._was_visible[id(layer)] = True
+        _set_visible(layer, scan is self.session.scan)
 
     def recolor(self, layer: "Layer", colors: dict[int | None, str]) -> None:
         """Colors of a label layer; to set the same again would draw all of it anew."""
@@ -298,21 +332,19 @@ class Binding:
             layer.colormap = colors
             self._palettes[layer] = colors
 
-    def _replace(self, scan: "Scan", mine: "dict[str, Layer]", spec: LayerSpec) -> "Layer":
+    def _add(self, scan: "Scan", mine: "dict[str, Layer]", spec: LayerSpec) -> "Layer":
         """Put a new layer where its role has its place in the stack; the selection stays, for HU to stay readable."""
         selected = self.viewer.layers.selection.active
         layer = make_layer(spec, scan.volume)
-        if scan is not self.session.scan:
-            self._was_visible[id(layer)], layer.visible = True, False
+        self._show_at_first(scan, layer)
         with self._own_changes():
-            if old := mine.pop(spec.role, None):
-                layer.visible = old.visible
-                self.viewer.layers.remove(old)
             self.viewer.add_layer(layer)
             mine[spec.role] = layer
             self._palettes[layer] = spec.colors
+            self._styles[layer] = spec.style
             self._watch(spec.role, layer)
-            above = [mine[role] for role in layers.ROLES[layers.ROLES.index(spec.role) + 1 :] if role in mine]
+            stack = mine | self._resting.get(id(scan), {})
+            above = [stack[role] for role in layers.ROLES[layers.ROLES.index(spec.role) + 1 :] if role in stack]
             if above:
                 at = min(self.viewer.layers.index(other) for other in above)
                 self.viewer.layers.move(len(self.viewer.layers) - 1, at)
@@ -340,11 +372,11 @@ class Binding:
         if self._busy:
             return
         for scan in list(self.session.scans):
-            mine = self._layers.get(id(scan), {})
-            for role in [role for role, layer in mine.items() if layer is event.value]:
-                del mine[role]
-                if role == "ct":
-                    self.session.remove(scan)
+            for mine in (self._layers.get(id(scan), {}), self._resting.get(id(scan), {})):
+                for role in [role for role, layer in mine.items() if layer is event.value]:
+                    del mine[role]
+                    if role == "ct":
+                        self.session.remove(scan)
 
     def _on_dims(self) -> None:
         """napari's own buttons roll, transpose and go to 3-D too: no way of getting there may mirror the patient."""
@@ -369,6 +401,12 @@ class Binding:
             yield
         finally:
             self._busy = busy
+
+
+def _set_visible(layer: "Layer", visible: bool) -> None:
+    """Show or hide; to set what is so already would have napari build its scene again."""
+    if layer.visible != visible:
+        layer.visible = visible
 
 
 def _make_canvas_current() -> None:

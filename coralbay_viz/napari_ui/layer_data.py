@@ -49,6 +49,38 @@ def make_layer(spec: LayerSpec, scan: Volume | None = None) -> "Layer":
     return layer
 
 
+def update_points(layer: "Layer", spec: LayerSpec, restyle: bool = True) -> None:
+    """Give a points layer other points; what each of them looks like comes after, for as many as there are then."""
+    set_points(layer, layer_data(spec)[0])
+    looks = _points(spec) if restyle else {}
+    for name in ("features", "face_color", "border_color"):
+        if name in looks:
+            setattr(layer, name, looks[name])
+
+
+def set_points(layer: "Layer", data: Any) -> None:
+    """Give a points layer other points, fewer too.
+
+    Until it slices them anew, which it does not in a hidden layer, napari 0.9 asks for texts and colors of the points
+    that were in the slice before, and fails where these are no more.
+    """
+    with layer.text.events.blocker_all():
+        layer.data = data
+    if not layer.visible:
+        layer.set_view_slice()
+
+
+def empty(layer: "Layer") -> None:
+    """Leave nothing to be seen in a layer, and give back what its array took."""
+    if layer.ndim != 3 or not hasattr(layer, "affine"):
+        return
+    if type(layer).__name__ == "Points":
+        set_points(layer, np.zeros((0, 3)))
+    elif layer.data.size > 1:
+        nothing = 0 if getattr(layer, "rgb", True) else layer.contrast_limits[0]
+        layer.data = np.full((1, 1, 1, *layer.data.shape[3:]), nothing, layer.data.dtype)
+
+
 def _image(spec: LayerSpec) -> dict[str, Any]:
     attributes: dict[str, Any] = {"rgb": spec.is_rgb, "interpolation2d": spec.interpolation}
     if not spec.is_rgb:
@@ -68,4 +100,9 @@ def _labels(spec: LayerSpec) -> dict[str, Any]:
 
 
 def _points(spec: LayerSpec) -> dict[str, Any]:
-    return {"ndim": 3, "scale": (POINT_MM,) * 3, "size": 1, **spec.style}
+    attributes = {"ndim": 3, "scale": (POINT_MM,) * 3, "size": 1, **spec.style}
+    if "text" in spec.style:
+        # By a feature: a list of texts must have as many as there are points at every moment.
+        text = spec.style["text"]
+        attributes |= {"features": {"text": np.array(text["string"], object)}, "text": {**text, "string": "{text}"}}
+    return attributes

@@ -135,7 +135,7 @@ class Painting:
     def select(self, value: int) -> None:
         """Paint with a class: the layer is in front and ready."""
         layer = self._ready()
-        layer.visible = True
+        self._binding.set_visible("strokes", True)
         self._viewer.layers.selection.active = layer
         layer.selected_label = value
         layer.mode = "paint"

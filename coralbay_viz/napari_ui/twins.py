@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from ..layers import napari_from_world
 from . import views
-from .layer_data import AXES, POINT_MM
+from .layer_data import AXES, POINT_MM, set_points
 from .readout import Letters
 from .tools import MouseTools
 
@@ -46,6 +46,9 @@ class Twin:
         names = [*_FOLLOWED, *(["visible"] if follows_visibility else [])]
         self._links = [(getattr(layer.events, name), self._follow(name)) for name in names if hasattr(layer, name)]
         self._links.append((layer.events.data, self._take_data))
+        # Texts are features, which napari does not tell of to all; whoever changes them sets the colors last.
+        looks = [name for name in ("face_color", "border_color") if kind == "points"]
+        self._links += [(getattr(layer.events, name), self._take_looks) for name in looks]
         if hasattr(layer.events, "labels_update"):
             self._links.append((layer.events.labels_update, self._refresh))
         for emitter, slot in self._links:
@@ -61,7 +64,14 @@ class Twin:
         return lambda *_: setattr(self.layer, name, getattr(self.source, name))
 
     def _take_data(self, *_: Any) -> None:
-        self.layer.data = self.source.data
+        if hasattr(self.layer, "text"):
+            set_points(self.layer, self.source.data)
+        else:
+            self.layer.data = self.source.data
+
+    def _take_looks(self, *_: Any) -> None:
+        self.layer.features = self.source.features
+        self.layer.face_color, self.layer.border_color = self.source.face_color, self.source.border_color
 
     def _refresh(self, *_: Any) -> None:
         self.layer.refresh(extent=False)

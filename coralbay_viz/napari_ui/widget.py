@@ -143,8 +143,10 @@ class CoralBayWidget(QWidget):
     def _connect(self) -> None:
         session, viewer = self.session, self.viewer
         self.context.connect(
+            (session.scan_added, self._warm_up),
             (session.scan_changed, self._show_scan),
             (session.features_changed, self._features_done),
+            (session.pca_changed, self.binding.lay_out_clicks),
             (session.saved, lambda path: self.context.say(f"Saved {path}")),
             (session.failed, self.context.show_error),
             (self.tools.hovered, self.readout.show),
@@ -173,6 +175,11 @@ class CoralBayWidget(QWidget):
         if inside and np.abs(shown - position_mm).max() > _NEAR_MM:
             self.binding.go_to(position_mm)
 
+    def _warm_up(self, scan: "Scan") -> None:
+        """Load what computing and napari's points need while the first scan is looked at: to do so stops the window."""
+        self.context.disconnect((self.session.scan_added, self._warm_up))
+        self.session.run("warm up", _load_libraries, lambda _: None)
+
     def _show_scan(self, scan: "Scan | None") -> None:
         self._dims_changed()
 
@@ -180,6 +187,12 @@ class CoralBayWidget(QWidget):
         if scan is self.session.scan and scan.features is not None:
             self.tools.mode = "pick"
             self.context.told(self.colors_panel.want_pca)(True)
+
+
+def _load_libraries(*_: Any) -> None:
+    import pandas  # noqa: F401  # napari keeps features of points in its tables
+
+    from coralbay_core import pipeline, similarity  # noqa: F401
 
 
 def _close(context: Context, *_: Any) -> None:

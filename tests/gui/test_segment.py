@@ -220,7 +220,7 @@ def test_suggestions_lead_from_place_to_place(segmented, viewer, hand, picture_o
     assert np.abs(shown_place(viewer) - found[0].position_mm).max() <= 1.6
     assert "background" in panel.about.text()
     layer = segmented.binding.layer("suggestions")
-    assert list(layer.text.string.array) == [str(number + 1) for number in range(len(found))]
+    assert list(layer.text.values) == [str(number + 1) for number in range(len(found))]
     segmented.segment_panel.next_suggestion()
     assert np.abs(shown_place(viewer) - found[1].position_mm).max() <= 1.6
     picture_of("suggestions")

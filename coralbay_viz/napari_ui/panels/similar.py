@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 _STRICTEST_SHARE = 1e-3
 
 
+_GRACE_S = 0.08
+
+
 class SimilarPanel(Section):
     """Clicks, their threshold, and the best regions.
 
@@ -98,7 +101,9 @@ class SimilarPanel(Section):
     # What the user wants
 
     def _picked(self, position_mm: Any, negative: bool) -> None:
-        self._context.session.click(position_mm, negative)
+        job = self._context.session.click(position_mm, negative)
+        if job is not None:
+            job.wait(_GRACE_S)
         # One colored layer at a time: a heat map over PCA colors says nothing.
         self._context.binding.set_visible("pca", False)
 
