@@ -9,6 +9,7 @@ from test_projection import hostile_files
 
 from coralbay_core.descriptors import joint_descriptors
 from coralbay_core.errors import InputError
+from coralbay_core.geometry import translate
 from coralbay_core.overlap import dice
 from coralbay_core.preprocess import resample
 from coralbay_core.probe import (
@@ -25,7 +26,7 @@ from coralbay_core.probe import (
 )
 from coralbay_core.probe.classifiers import Linear
 from coralbay_core.tokens import descriptor_slabs, linear_maps
-from coralbay_core.volume import LabelVolume, Volume
+from coralbay_core.volume import Grid, LabelVolume, Volume
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +151,24 @@ def test_probability_and_margin(probe, features):
     assert not made.margin[~body].any()
     deep = tuple(np.rint(CT_GRID.to_index(world("left"))).astype(int))
     assert made.probability[deep] > 0.9
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("axis", range(3))
+@pytest.mark.parametrize("place", [0.0, 0.4, 1.0])
+def test_a_slice_is_what_it_is_in_the_whole(kind, axis, place, features):
+    fitted = fit_probe(features, strokes((1, 2, 3)), kind=kind)
+    start, shape = np.zeros(3), list(CT_GRID.shape)
+    start[axis], shape[axis] = round(place * (shape[axis] - 1)), 1
+    plane = Grid(tuple(shape), CT_GRID.affine @ translate(start))
+    near, whole = fitted.scores(features, around=plane), fitted.scores(features)
+    assert near.data.size < whole.data.size / 4
+    found, wanted = (scores.segment(plane, probability=True) for scores in (near, whole))
+    if kind == "knn":  # cells outside of the body get the score of the farthest cell that was looked at
+        assert (found.labels == wanted.labels).mean() > 0.95
+    else:
+        np.testing.assert_array_equal(found.labels, wanted.labels)
+        np.testing.assert_allclose(found.probability, wanted.probability, atol=1e-5)
 
 
 def test_probabilities_of_the_labels_sum_to_one(probe, features):

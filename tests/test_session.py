@@ -52,6 +52,20 @@ def runner(mailbox):
     runner.close()
 
 
+def test_whoever_waits_for_a_job_sees_its_end_without_its_result():
+    mailbox, go = [], threading.Event()
+    runner = ThreadRunner(mailbox.append)
+    results = []
+    job = runner.submit(Task("lane", lambda *_: go.wait(60), results.append, pytest.fail))
+    assert not job.wait(0.01)
+    go.set()
+    assert job.wait(60)
+    assert not results  # on its way
+    mailbox.pop()()
+    assert results == [True]
+    assert InlineRunner().submit(Task("lane", lambda *_: 1, results.append, pytest.fail)).wait(0)
+
+
 def test_result_arrives_where_it_is_delivered(runner, mailbox):
     where = []
     job = runner.submit(Task("lane", lambda *_: threading.get_ident(), where.append, pytest.fail))

@@ -65,6 +65,13 @@ def test_planes_follow_layers_and_the_main_view(explored, viewer, hand, liver):
     assert twin.data is explored.binding.layer("heat").data or np.shares_memory(
         twin.data, explored.binding.layer("heat").data
     )
+    for number in range(3):
+        explored.session.mark(number % len(explored.session.heat.regions))
+        regions = explored.binding.layer("regions")
+        copy = next(layer for layer in planes[0].model.layers if layer.name == regions.name)
+        np.testing.assert_allclose(copy.data, regions.data)
+        np.testing.assert_array_equal(copy.border_color, regions.border_color)
+        assert list(copy.text.values) == list(regions.text.values)
     views.show_view(viewer, views.CORONAL)
     assert {plane.view for plane in planes} == {views.AXIAL, views.SAGITTAL}
     hand.press(explored.scan_panel.orthogonal)

@@ -103,6 +103,54 @@ def test_modifier_undo_and_clear(explored, hand, liver):
     hand.wait_for(lambda: session.heat is not None)
 
 
+def test_layers_are_used_again(explored, viewer, hand, liver):
+    """To remove one stops napari for a third of a second: a click may not."""
+    session, binding = explored.session, explored.binding
+    removed = []
+    viewer.layers.events.removed.connect(lambda event: removed.append(event.value.name))
+    hand.click(liver)
+    hand.wait_for(lambda: session.heat is not None)
+    before = [binding.layer(role) for role in ("clicks", "heat", "regions")]
+    session.clear_clicks()
+    assert [layer for layer in before if layer not in viewer.layers] == []
+    assert [len(layer.data) for layer in before if layer.name != before[1].name] == [0, 0]
+    assert not (np.asarray(before[1].data) > before[1].contrast_limits[0]).any()  # nothing of it is seen
+    assert binding.layer("clicks") is None
+    for places in ([0], [10, -10, 20], [-15]):  # more of them and fewer
+        session.clear_clicks()
+        for offset in places:
+            hand.click(liver + [offset, 0, 0])
+        hand.wait_for(lambda: session.heat is not None)
+        assert [binding.layer(role) for role in ("clicks", "heat", "regions")] == before
+        assert all(layer.visible for layer in before)
+        clicks, _, regions = before
+        np.testing.assert_allclose(
+            layers.world_from_napari(clicks.data * clicks.scale), session.clicks.positive, atol=1e-3
+        )
+        assert list(regions.text.values) == [str(number + 1) for number in range(len(session.heat.regions))]
+    assert removed == []
+    viewer.layers.remove(before[0])  # the user may
+    hand.click(liver)
+    assert binding.layer("clicks") in viewer.layers
+
+
+def test_points_of_a_hidden_scan_change_too(explored, viewer, hand, belly, liver):
+    session, first = explored.session, explored.session.scan
+    for offset in (0, 10, -10):
+        hand.click(liver + [offset, 0, 0])
+    hand.wait_for(lambda: session.heat is not None)
+    session.add(belly)
+    hand.wait()
+    explored.binding._on_clicks(first)
+    first.clicks.change(type(first.clicks.now)(positive=(tuple(liver),)))
+    explored.binding._on_clicks(first)
+    session.activate(first)
+    hand.wait()
+    layer = explored.binding.layer("clicks")
+    assert layer.visible
+    assert len(layer.data) == 1
+
+
 def test_a_drag_pans_and_does_not_click(explored, viewer, hand, liver):
     before = np.array(viewer.scene.camera.center)
     hand.drag(liver, liver + [30, 10, 0])
