@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ...state import Scan
 
 _STRICTEST_SHARE = 1e-3
-# So long the window is not drawn after a click: drawn by the processor, it would slow down the answer that it waits for.
+# So long the window is not drawn after a click: where the processor draws it, that would slow down the answer.
 _GRACE_S = 0.08
 
 
