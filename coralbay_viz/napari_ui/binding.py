@@ -294,6 +294,7 @@ class Binding:
         layer = self._layers[id(scan)].pop(role)
         self._was_visible.pop(id(layer), None)
         empty(layer)
+        self._styles.pop(layer, None)
         self._resting.setdefault(id(scan), {})[role] = layer
 
     def _show(self, scan: "Scan", spec: LayerSpec) -> "Layer":

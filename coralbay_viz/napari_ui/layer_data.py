@@ -72,13 +72,13 @@ def set_points(layer: "Layer", data: Any) -> None:
 
 def empty(layer: "Layer") -> None:
     """Leave nothing to be seen in a layer, and give back what its array took."""
-    if layer.ndim != 3 or not hasattr(layer, "affine"):
-        return
-    if type(layer).__name__ == "Points":
+    from napari.layers import Image, Points
+
+    if isinstance(layer, Points):
         set_points(layer, np.zeros((0, 3)))
-    elif layer.data.size > 1:
-        nothing = 0 if getattr(layer, "rgb", True) else layer.contrast_limits[0]
-        layer.data = np.full((1, 1, 1, *layer.data.shape[3:]), nothing, layer.data.dtype)
+    else:
+        clear = layer.contrast_limits[0] if isinstance(layer, Image) and not layer.rgb else 0
+        layer.data = np.full((1, 1, 1, *layer.data.shape[3:]), clear, layer.data.dtype)
 
 
 def _image(spec: LayerSpec) -> dict[str, Any]:

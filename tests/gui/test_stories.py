@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 from make_dicom import write_series
+from napari.utils.colormaps.standardize_color import transform_color
 from qtpy.QtCore import Qt
 from scans import cut
 
 from coralbay_core import geometry
-from coralbay_viz import layers
+from coralbay_viz import colors, layers
 from coralbay_viz.napari_ui import context, views
 
 # --- features -----------------------------------------------------------------------------------------------------
@@ -124,6 +125,10 @@ def test_layers_are_used_again(explored, viewer, hand, liver):
         assert [binding.layer(role) for role in ("clicks", "heat", "regions")] == before
         assert all(layer.visible for layer in before)
         clicks, _, regions = before
+        np.testing.assert_allclose(clicks.face_color, [transform_color(colors.POSITIVE)[0]] * len(places), atol=1e-6)
+        np.testing.assert_allclose(
+            regions.border_color, [transform_color(colors.REGION)[0]] * len(regions.data), atol=1e-6
+        )
         np.testing.assert_allclose(
             layers.world_from_napari(clicks.data * clicks.scale), session.clicks.positive, atol=1e-3
         )
