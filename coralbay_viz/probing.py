@@ -223,6 +223,15 @@ class ProbeCommands:
         scan.probing.statistics = tuple(rows)
         self.statistics_changed.emit(scan)
 
+    def save_statistics(self, path: str | Path) -> Job:
+        """Write the statistics that were computed last as a CSV file, a label a row."""
+        from coralbay_core.probe import require_table_name, save_statistics
+
+        path, scan = Path(path), self._require_scan()
+        require_table_name(path)
+        rows = self._require(scan.probing.statistics or None, "no statistics to save", "compute them first")
+        return self.run(f"save {path}", lambda report, cancelled: save_statistics(path, rows), self.saved.emit)
+
     def save_segmentation(self, path: str | Path) -> Job:
         """Write the segmentation on the grid of the scan's file, with the values that were painted."""
         scan = self._require_features()

@@ -1,5 +1,7 @@
 """Probes and projections of a session, without a window."""
 
+import csv
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -170,14 +172,22 @@ def test_training_on_all_scans(session, belly, truth):
     assert session.scan.probe.scans == 2
 
 
-def test_statistics(session, truth):
+def test_statistics(session, truth, tmp_path):
     session.segment(painted(truth, 4))
+    with pytest.raises(CoralBayError, match="no statistics"):
+        session.save_statistics(tmp_path / "table.csv")
     session.compute_statistics(truth)
     _, liver = session.scan.probing.statistics
     assert liver.name == "liver"
     assert liver.dice > 0.7
     assert liver.surface_mm > 0
     assert 20 < liver.mean_hu < 180
+    session.save_statistics(tmp_path / "new" / "table.csv")
+    with open(tmp_path / "new" / "table.csv", newline="") as file:
+        *_, row = csv.DictReader(file)
+    assert (row["name"], float(row["dice"])) == ("liver", liver.dice)
+    with pytest.raises(InputError, match="ends in"):
+        session.save_statistics(tmp_path / "table.xlsx")
     session.segment(painted(truth, 6))
     assert session.scan.probing.statistics == ()
 

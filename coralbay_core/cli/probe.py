@@ -1,6 +1,5 @@
 """``probe fit``, ``probe apply``, ``probe suggest`` and ``probe stats``."""
 
-import csv
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -293,11 +292,11 @@ def stats(
     as_json: Json = False,
 ) -> None:
     """Volume of each label; Dice and surface distance against a reference, HU of the CT."""
-    from ..probe import label_statistics
+    from ..probe import label_statistics, require_table_name, save_statistics
     from ..volume_io import load_labels
 
-    if table_path is not None and table_path.suffix.lower() != ".csv":
-        raise InputError("not a table name", where=table_path, expected="a name that ends in .csv")
+    if table_path is not None:
+        require_table_name(table_path)
     volume = None if ct is None else open_ct(ct, series)
     found = load_labels(seg, like=volume) if volume is not None else load_labels(seg)
     wanted = None if reference is None else load_labels(reference, like=found)
@@ -306,7 +305,7 @@ def stats(
         "probe stats",
         as_json=as_json,
         inputs={"seg": seg, "reference": reference, "ct": ct},
-        outputs={"csv": None if table_path is None else _write_table(table_path, rows)},
+        outputs={"csv": None if table_path is None else save_statistics(table_path, rows)},
         results={"labels": [row.as_row() for row in rows]},
         lines=_rows(rows),
     )
@@ -322,18 +321,3 @@ def _rows(rows: "list[LabelStatistics]") -> list[str]:
 
 def _number(value: float | None, width: int, digits: int) -> str:
     return f"{'-':>{width}}" if value is None else f"{value:>{width}.{digits}f}"
-
-
-def _write_table(path: Path, rows: "list[LabelStatistics]") -> Path:
-    from ..probe import LabelStatistics
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".part")
-    try:
-        with open(temporary, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, LabelStatistics.columns())
-            writer.writeheader()
-            writer.writerows(row.as_row() for row in rows)
-        return temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

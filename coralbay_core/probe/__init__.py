@@ -5,7 +5,7 @@ from .fit import DEFAULT_KIND, fit_examples, fit_probe, fit_probe_to_scans
 from .model import Probe, load_probe
 from .scores import ScoreMap, Segmentation
 from .solvers import KINDS, Kind
-from .statistics import LabelStatistics, label_statistics
+from .statistics import LabelStatistics, label_statistics, require_table_name, save_statistics
 from .suggest import Suggestion, suggest_next
 
 __all__ = [
@@ -24,5 +24,7 @@ __all__ = [
     "gather",
     "label_statistics",
     "load_probe",
+    "require_table_name",
+    "save_statistics",
     "suggest_next",
 ]

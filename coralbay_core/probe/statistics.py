@@ -1,7 +1,9 @@
 """What a segmentation holds, and how it compares with a reference."""
 
-from collections.abc import Iterator
+import csv
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -103,3 +105,31 @@ def _against(found: NDArray[np.bool_], wanted: NDArray[np.bool_], labels: LabelV
         "dice": dice(found, wanted),
         "surface_mm": surface_distance(found, wanted, labels.grid.spacing_mm) if both else None,
     }
+
+
+def require_table_name(path: Path) -> None:
+    """Raise unless the name is that of a table."""
+    if path.suffix.lower() != ".csv":
+        raise InputError("not a table name", where=path, expected="a name that ends in .csv")
+
+
+def save_statistics(path: str | Path, rows: Iterable[LabelStatistics]) -> Path:
+    """Write a CSV file, a label a row, whole or not at all.
+
+    Raises
+    ------
+    InputError
+        Unless the name ends in ``.csv``.
+    """
+    path = Path(path)
+    require_table_name(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".part")
+    try:
+        with open(temporary, "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, LabelStatistics.columns())
+            writer.writeheader()
+            writer.writerows(row.as_row() for row in rows)
+        return temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

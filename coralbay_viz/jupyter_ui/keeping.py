@@ -39,7 +39,12 @@ class Files(Control):
 
     def _save(self, kind: str, path: str) -> None:
         session = self.session
-        saves = {"heat": session.save_heat, "pca": session.save_pca, "seg": session.save_segmentation}
+        saves = {
+            "heat": session.save_heat,
+            "pca": session.save_pca,
+            "seg": session.save_segmentation,
+            "statistics": session.save_statistics,
+        }
         (saves | {"session": session.save})[kind](path)
 
 

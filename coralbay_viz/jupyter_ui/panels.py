@@ -429,7 +429,13 @@ class FilePanel(Panel):
     save_wanted = Signal(str, str)
     load_wanted = Signal(str)
 
-    _KINDS = (("heat", "Heat map"), ("pca", "Colors"), ("seg", "Labels"), ("session", "Session"))
+    _KINDS = (
+        ("heat", "Heat map"),
+        ("pca", "Colors"),
+        ("seg", "Labels"),
+        ("statistics", "Statistics"),
+        ("session", "Session"),
+    )
 
     def __init__(self) -> None:
         self.kind = w.Dropdown(options=[(text, kind) for kind, text in self._KINDS], description="Save")
@@ -444,4 +450,5 @@ class FilePanel(Panel):
 
     def _name(self, change: dict[str, Any]) -> None:
         kind = change["new"]
-        self.path.value = "work.coralbay" if kind == "session" else f"{kind}.nii.gz"
+        names = {"session": "work.coralbay", "statistics": "statistics.csv"}
+        self.path.value = names.get(kind, f"{kind}.nii.gz")

@@ -250,7 +250,7 @@ def test_what_is_kept_does_not_change(segmented, hand, liver):
     assert (session.segmentation.data[before] == 2).all()
 
 
-def test_statistics_with_a_reference(segmented, viewer, hand, told, picture_of):
+def test_statistics_with_a_reference(segmented, viewer, hand, told, picture_of, monkeypatch, tmp_path):
     panel, session = segmented.segment_panel.statistics, segmented.session
     truth = viewer.add_labels(
         np.array(session.segmentation.data[::-1]), name="truth", affine=mirrored(session.segmentation.grid)
@@ -267,6 +267,12 @@ def test_statistics_with_a_reference(segmented, viewer, hand, told, picture_of):
     volume = np.count_nonzero(session.segmentation.data == 2) * session.segmentation.grid.voxel_ml
     assert float(panel.results.topLevelItem(1).text(1)) == pytest.approx(volume, rel=0.01)
     picture_of("statistics")
+    monkeypatch.setattr(context.QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "statistics.csv"), ""))
+    hand.press(panel.save)
+    hand.wait_for(lambda: (tmp_path / "statistics.csv").is_file())
+    assert "structure" in (tmp_path / "statistics.csv").read_text()
+    hand.wait_for(lambda: told == [f"Saved {tmp_path / 'statistics.csv'}"])
+    told.clear()
     viewer.layers.remove(truth)
     assert panel.reference.currentText() == "no reference"
     hand.press(panel.measure)

@@ -267,6 +267,8 @@ def test_a_saved_session_opens_again(ready, tmp_path, phantom, succeed):
     app.session.compute()
     settle(app)
     app.session.click(phantom.landmarks["liver_right_lobe"])
+    app.files.panel.kind.value = "statistics"
+    assert app.files.panel.path.value == "statistics.csv"
     app.files.panel.kind.value = "session"
     app.files.panel.path.value = str(tmp_path / "work.coralbay")
     app.files.panel.save.click()

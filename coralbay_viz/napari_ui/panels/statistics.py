@@ -11,6 +11,8 @@ from .reference import ReferenceChooser
 if TYPE_CHECKING:
     from coralbay_core.probe import LabelStatistics
 
+_CSV = "CSV (*.csv)"
+
 
 class Statistics(Section):
     """A table that is filled on request.
@@ -25,11 +27,13 @@ class Statistics(Section):
         self._context = context
         self.measure = button("Statistics", "Volume and HU of each class, on the scan's own grid")
         self.reference = ReferenceChooser(context)
-        self.row(self.measure, QLabel("against"), self.reference, stretch=2)
+        self.save = button("Save…", "Write the table as CSV")
+        self.row(self.measure, QLabel("against"), self.reference, self.save, stretch=2)
         self.results = table("Of the segmentation on the scan's own grid", ["Class", "ml", "HU", "Dice"], 120)
         self.rows.addWidget(self.results)
         self.rows.setContentsMargins(0, 0, 0, 0)
         self.measure.clicked.connect(context.told(self._measure))
+        self.save.clicked.connect(self._save)
         session = context.session
         context.connect(
             (session.statistics_changed, self.show_state),
@@ -42,11 +46,15 @@ class Statistics(Section):
         session = self._context.session
         session.compute_statistics(self.reference.labels(session.scan.volume.grid))
 
+    def _save(self, *_: Any) -> None:
+        self._context.save_as("Save the statistics", "statistics.csv", _CSV, self._context.session.save_statistics)
+
     def show_state(self, _: Any = None) -> None:
         """The rows that there are."""
         scan = self._context.session.scan
         rows = scan.probing.statistics if scan else ()
         self.measure.setEnabled(bool(scan and scan.probe and scan.features))
+        self.save.setEnabled(bool(rows))
         fill_table(self.results, [statistics_cells(row) for row in rows])
         self.results.setVisible(bool(rows))
 
