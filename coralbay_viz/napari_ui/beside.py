@@ -54,7 +54,7 @@ class ScanBeside(Docked):
 
     def _changed(self, scan: "Scan | None" = None) -> None:
         if scan is None or scan is self.scan:
-            layers = [self._context.binding.layer(role, self.scan) for role in _SHOWN]
+            layers = [self._context.binding.laid_out(role, self.scan) for role in _SHOWN]
             self.view.show_layers(layer for layer in layers if layer is not None)
 
     def _matched(self, scan: "Scan") -> None:

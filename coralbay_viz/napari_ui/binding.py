@@ -98,9 +98,14 @@ class Binding:
         scan = scan or self.session.scan
         return self._layers.get(id(scan), {}).get(role) if scan else None
 
+    def laid_out(self, role: str, scan: "Scan") -> "Layer | None":
+        """Layer of a role, even if it has nothing to show now."""
+        return self.layer(role, scan) or self._resting.get(id(scan), {}).get(role)
+
     def layers_of(self, scan: "Scan | None") -> "tuple[Layer, ...]":
-        """All layers of a scan that the session's state is shown in."""
-        return tuple(self._layers.get(id(scan), {}).values()) if scan else ()
+        """All layers of a scan that the session's state is shown in, also those with nothing to show now."""
+        both = self._resting.get(id(scan), {}) | self._layers.get(id(scan), {})
+        return tuple(both.values()) if scan else ()
 
     def fit(self) -> None:
         """Fit the active scan into the canvas; a look in 3-D stays as it is."""
