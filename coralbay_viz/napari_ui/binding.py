@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from ..session import Session
     from ..state import Scan
 
+# To remove a layer stops napari for a third of a second (it collects garbage each time), and to show one again has it
+# build its scene anew: what comes and goes with clicks is emptied when it has nothing to show, and used again.
+_COME_AND_GO = ("clicks", "heat", "regions", "hover", "mark", "suggestions")
+
 
 class Binding:
     """Session to layers, and layers to session.
@@ -41,8 +45,7 @@ class Binding:
         self.viewer = viewer
         self.session = session
         self._layers: dict[int, dict[str, Layer]] = {}
-        # To remove a layer stops napari for a third of a second (it collects garbage each time), and to show one
-        # again has it build its scene anew: what has nothing to show for a while is emptied, and used again.
+        # By scan and role, as above: emptied layers of `_COME_AND_GO`.
         self._resting: dict[int, dict[str, Layer]] = {}
         self._palettes: WeakKeyDictionary[Layer, dict[int | None, str]] = WeakKeyDictionary()
         self._styles: WeakKeyDictionary[Layer, dict[str, Any]] = WeakKeyDictionary()
@@ -293,7 +296,11 @@ class Binding:
         if spec is not None:
             self._show(scan, spec)
         elif role in self._layers.get(id(scan), {}):
-            self._rest(scan, role)
+            if role in _COME_AND_GO:
+                self._rest(scan, role)
+            else:
+                with self._own_changes():
+                    self.viewer.layers.remove(self._layers[id(scan)].pop(role))
 
     def _rest(self, scan: "Scan", role: str) -> None:
         layer = self._layers[id(scan)].pop(role)

@@ -71,14 +71,13 @@ def set_points(layer: "Layer", data: Any) -> None:
 
 
 def empty(layer: "Layer") -> None:
-    """Leave nothing to be seen in a layer, and give back what its array took."""
-    from napari.layers import Image, Points
+    """Leave nothing to be seen in a layer of points or of a map, and give back what its array took."""
+    from napari.layers import Points
 
     if isinstance(layer, Points):
         set_points(layer, np.zeros((0, 3)))
     else:
-        clear = layer.contrast_limits[0] if isinstance(layer, Image) and not layer.rgb else 0
-        layer.data = np.full((1, 1, 1, *layer.data.shape[3:]), clear, layer.data.dtype)
+        layer.data = np.full((1, 1, 1), layer.contrast_limits[0], layer.data.dtype)
 
 
 def _image(spec: LayerSpec) -> dict[str, Any]:
