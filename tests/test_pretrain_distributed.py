@@ -52,7 +52,7 @@ def _process(rank, folder):
     if rank == 0:
         torch.save(results, f"{folder}/results.pt")
     # Whoever leaves while others still send takes gloo down in the middle of it, and the process aborts.
-    dist.barrier()
+    distributed.wait()
     dist.destroy_process_group()
 
 

@@ -47,8 +47,6 @@ def group(device: torch.device) -> Iterator[torch.device]:
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
     try:
         yield device
-        # Whoever leaves while others still send takes gloo down in the middle of it, and the process aborts.
-        dist.barrier()
     finally:
         dist.destroy_process_group()
 

@@ -163,13 +163,8 @@ class Binding:
 
     def mark(self, position_mm: Any) -> None:
         """Mark a place of the active scan; None takes the mark away."""
-        layer = self.layer("mark")
-        if position_mm is None:
-            self.drop(self.session.scan, "mark")
-        elif layer is None:
-            self.show(self.session.scan, layers.mark_spec(position_mm))
-        else:
-            update_points(layer, layers.mark_spec(position_mm), restyle=False)
+        spec = None if position_mm is None else layers.mark_spec(position_mm)
+        self._show_or_drop(self.session.scan, "mark", spec)
 
     def lay_out_clicks(self, scan: "Scan") -> None:
         """Have an empty layer for clicks: a window's first one takes half a second, which a click should not."""
@@ -311,7 +306,7 @@ class Binding:
 
     def _show(self, scan: "Scan", spec: LayerSpec) -> "Layer":
         mine = self._layers.setdefault(id(scan), {})
-        layer = mine.get(spec.role) or self._wake(scan, spec.role)
+        layer = mine.get(spec.role) or self._resting.get(id(scan), {}).pop(spec.role, None)
         if layer is None:
             return self._add(scan, mine, spec)
         if spec.kind == "points":
@@ -329,9 +324,6 @@ class Binding:
             mine[spec.role] = layer
             self._show_at_first(scan, layer)
         return layer
-
-    def _wake(self, scan: "Scan", role: str) -> "Layer | None":
-        return self._resting.get(id(scan), {}).pop(role, None)
 
     def _show_at_first(self, scan: "Scan", layer: "Layer") -> None:
         """A layer that has something to show is seen, or will be once its scan is the active one."""

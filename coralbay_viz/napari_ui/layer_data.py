@@ -49,7 +49,7 @@ def make_layer(spec: LayerSpec, scan: Volume | None = None) -> "Layer":
     return layer
 
 
-def update_points(layer: "Layer", spec: LayerSpec, restyle: bool = True) -> None:
+def update_points(layer: "Layer", spec: LayerSpec, restyle: bool) -> None:
     """Give a points layer other points; what each of them looks like comes after, for as many as there are then."""
     set_points(layer, layer_data(spec)[0])
     looks = _points(spec) if restyle else {}
