@@ -6,6 +6,13 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# Time limits of single examples only fail on a busy machine. A change is judged on the same examples each time;
+# `make test ARGS="--hypothesis-profile random"` draws others.
+settings.register_profile("same", deadline=None, derandomize=True)
+settings.register_profile("random", deadline=None, print_blob=True)
+settings.load_profile("same")
 
 # Both are read when a library is loaded, so they are set before any is; child processes inherit them.
 os.environ.setdefault("QT_API", "pyside6")  # several bindings may be installed, one is tested

@@ -1,13 +1,8 @@
 """Grids for property tests: anisotropic, flipped, rotated, sheared and far from the origin."""
 
 import numpy as np
-from hypothesis import settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
-
-# Time limits of single examples only fail on a busy machine.
-settings.register_profile("coralbay", deadline=None)
-settings.load_profile("coralbay")
 
 shapes = st.tuples(*[st.integers(2, 7)] * 3)
 

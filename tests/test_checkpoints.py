@@ -165,7 +165,7 @@ def test_an_unknown_prefix_must_be_said(small):
 # --- architecture -------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.builds(
         Swin3DConfig,

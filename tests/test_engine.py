@@ -189,7 +189,7 @@ def test_outlook_comes_once_and_is_right(tmp_path):
 # --- linear functions at each stage's own resolution
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_linear_maps_equal_products_of_joint_descriptors(data):
     features = made_features()

@@ -62,7 +62,7 @@ def case():
 SCORES = hnp.arrays(np.float32, st.integers(2, 60), elements=st.integers(0, 12).map(float))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(scores=SCORES, seed=st.integers(0, 1000))
 def test_average_precision_is_that_of_scikit_learn(scores, seed):
     """Scores are few whole numbers, so that ties are common."""
@@ -72,7 +72,7 @@ def test_average_precision_is_that_of_scikit_learn(scores, seed):
     assert average_precision(scores, positive) == pytest.approx(expected, abs=1e-6)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(scores=SCORES, seed=st.integers(0, 1000))
 def test_ranking_metrics_do_not_depend_on_the_scale_of_scores(scores, seed):
     positive = np.random.default_rng(seed).random(len(scores)) < 0.5

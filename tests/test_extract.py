@@ -115,7 +115,7 @@ def test_thin_and_tilted_volumes():
     np.testing.assert_allclose(maps.stages[4].sample(center), 0.55, atol=1e-3)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     shape=st.tuples(*[st.integers(1, 500)] * 3),
     tile=st.sampled_from([64, 96, 128, 160]),

@@ -200,7 +200,7 @@ def test_landmarks_correspond_between_subjects(pair):
         np.testing.assert_allclose(other.from_canonical(one.to_canonical(position)), other.landmarks[name], atol=1e-6)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 10_000),
     point=st.tuples(st.floats(-180, 180), st.floats(-130, 130), st.floats(0, 392)),

@@ -144,7 +144,7 @@ def test_the_command_prints_a_line_each_and_exits_with_2(tmp_path, capsys):
     assert len(capsys.readouterr().err.splitlines()) == 2
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(steps=st.integers(1, 300), warmup=st.floats(0, 1), freeze=st.floats(0, 1))
 def test_schedules_are_arrays_over_all_steps(steps, warmup, freeze):
     made = make_schedules(

@@ -28,7 +28,7 @@ def described(phantom):
     return describe_volume(np.rint(phantom.volume.data).astype(np.int16), 3.0)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(hu=st.lists(st.floats(-2000, 4000), min_size=1, max_size=20))
 def test_a_soft_histogram_keeps_the_mean_hu(hu):
     shares = soft_histogram(torch.tensor(hu).view(1, 1, -1)).flatten(1)

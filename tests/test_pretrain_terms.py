@@ -44,7 +44,7 @@ def objective(*names, **settings):
     return Objective(student, make_teacher(student), terms, {name: chosen[name].weight for name in terms})
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(rows=st.integers(2, 40), prototypes=st.integers(2, 20), seed=st.integers(0, 99))
 def test_sinkhorn_balances_prototypes(rows, prototypes, seed):
     logits = torch.rand(rows, prototypes, generator=torch.Generator().manual_seed(seed)) * 2 - 1

@@ -52,7 +52,7 @@ def test_a_turned_view_turns_the_voxels(source):
     torch.testing.assert_close(views_of(volume, [affine], 16)[0], torch.from_numpy(expected.copy()), atol=0.5, rtol=0)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10_000), side=st.sampled_from([16, 32]), zoom=st.floats(0.5, 2))
 def test_bounds_hold_all_that_a_view_reads(seed, side, zoom):
     rng = np.random.default_rng(seed)
@@ -93,7 +93,7 @@ def test_views_that_share_nothing_have_no_valid_points():
     assert np.isfinite(points).all()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(sigma=st.floats(0, 3), thickness=st.floats(0, 8), level=st.floats(-1000, 1000))
 def test_blur_and_slices_keep_a_constant(sigma, thickness, level):
     matrix = gaussian_matrices(torch.tensor([sigma]), 20) @ slice_matrices(torch.tensor([thickness]), 20)

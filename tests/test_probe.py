@@ -187,7 +187,7 @@ def test_probabilities_of_the_labels_sum_to_one(probe, features):
         scores.probability_of(value + 1, CT_GRID)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 2**16), share=st.floats(0, 1), refine=st.booleans())
 def test_protected_labels_are_never_overwritten(probe, features, seed, share, refine):
     rng = np.random.default_rng(seed)

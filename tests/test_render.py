@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from coralbay_core.errors import InputError, OutsideVolumeError
@@ -49,7 +49,6 @@ def test_the_patient_is_not_mirrored(view, left, front, head):
     assert "".join(letters[edge] for edge in ("left", "right", "top", "bottom")) == expected
 
 
-@settings(deadline=None)
 @given(st.tuples(*[st.floats(-0.49, n - 0.51) for n in (12, 10, 8)]), st.sampled_from(render.VIEWS))
 def test_a_pixel_lies_where_its_voxel_does(index, view):
     volume = scan_with_markers()
@@ -60,7 +59,8 @@ def test_a_pixel_lies_where_its_voxel_does(index, view):
     voxel = np.rint(volume.grid.to_index(world)).astype(int)
     np.testing.assert_allclose(volume.grid.to_world(voxel), world, atol=1e-9)
     assert render.pixels(volume.data, plane)[row, column] == volume.data[tuple(voxel)]
-    assert voxel[render.VIEWS.index(view)] == np.floor(index[render.VIEWS.index(view)] + 0.5)
+    axis = render.VIEWS.index(view)
+    assert abs(voxel[axis] - index[axis]) <= 0.5 + 1e-9  # half way between two slices either will do
 
 
 def test_outside_there_is_no_slice():
@@ -93,7 +93,6 @@ def test_labels_keep_their_colors_and_names():
     assert render.label_values(spec)[render.encoded(spec, plane)[5, 4]] == 7
 
 
-@settings(deadline=None)
 @given(st.floats(1.0, 6.0), st.lists(st.tuples(*[st.floats(2, 7)] * 3), min_size=1, max_size=4))
 def test_a_brush_paints_what_is_near(radius, corners):
     data = np.zeros((12, 10, 8), np.uint8)
