@@ -13,6 +13,7 @@ from urllib.request import Request, urlopen
 
 from platformdirs import user_cache_path
 
+from .atomic_file import write_atomically
 from .card import ModelCard, Source
 from .errors import MissingFileError, WeightsError
 
@@ -64,9 +65,8 @@ def fetch(card: ModelCard) -> Verified:
         for file in {path, path.resolve()}:  # a file of the hub's cache is a link: the next attempt starts anew
             file.unlink(missing_ok=True)
         raise
-    _receipt(card).parent.mkdir(parents=True, exist_ok=True)
     about = {"file": card.file, "revision": _revision(path), "sha256": verified.sha256, "bytes": path.stat().st_size}
-    _receipt(card).write_text(json.dumps(about, indent=2) + "\n", "utf-8")
+    write_atomically(_receipt(card), json.dumps(about, indent=2) + "\n")
     return verified
 
 

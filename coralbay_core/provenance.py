@@ -6,14 +6,13 @@ hash of its voxels and affine.
 
 import json
 import platform
-import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from .errors import InputError
+from .atomic_file import write_atomically
 from .plain import MILLIONTHS, plain
 from .store import content_digest
 from .volume import LabelVolume, Volume
@@ -79,16 +78,7 @@ def write_provenance(path: Path, content: Mapping[str, Any]) -> Path:
     path : Path
         Of the result.
     """
-    target = beside(path)
-    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
-    try:
-        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
-        temporary.replace(target)
-    except OSError as error:
-        raise InputError("cannot write", where=target, found=error.strerror or error) from error
-    finally:
-        temporary.unlink(missing_ok=True)
-    return target
+    return write_atomically(beside(path), json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 def _versions() -> dict[str, str]:

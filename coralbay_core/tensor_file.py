@@ -6,7 +6,6 @@ that was asked for and not absurdly large, that its JSON is an object, and that 
 """
 
 import json
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .atomic_file import atomic_path
 from .errors import InputError, MissingFileError
 
 MAX_BYTES = 2_000_000_000
@@ -39,18 +39,10 @@ def write_tensors(
     """
     from safetensors.numpy import save_file
 
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     header = {_FORMAT: f"{kind} {version}", kind: json.dumps(about, allow_nan=False)}
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as temporary:
         save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, temporary, header)
-        temporary.replace(path)
-    except OSError as error:
-        raise InputError("cannot write", where=path, found=error.strerror or error) from error
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
+    return Path(path)
 
 
 def read_tensors(

@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from . import fetch, handmade
+from .atomic_file import atomic_path
 from .card import DEFAULT_MODEL, MERGINGS, ModelCard, list_cards, load_card, open_card, parse_card
 from .cards import WITHOUT_WEIGHTS
 from .checkpoints import SUFFIXES, Mapped, infer_config, map_keys, read_tensors
@@ -247,16 +248,9 @@ def save_weights(path: str | Path, backbone: Swin3D, card_text: str, dtype: torc
     """Write a backbone with its card (TOML) inside, whole or not at all."""
     parse_card(card_text, str(path))
     path = Path(path)
-    temporary = path.with_name(path.name + ".part")
-    try:
-        save_file(
-            {key: tensor.to(dtype).contiguous() for key, tensor in backbone.state_dict().items()},
-            temporary,
-            {"card": card_text},
-        )
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    tensors = {key: tensor.to(dtype).contiguous() for key, tensor in backbone.state_dict().items()}
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, {"card": card_text})
     return path
 
 

@@ -6,11 +6,14 @@ business but this machine's, so it is kept here and never in the file.
 
 import json
 import os
-import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from platformdirs import user_state_path
+
+from coralbay_core.atomic_file import write_atomically
+from coralbay_core.errors import InputError
 
 MOST = 2000
 
@@ -44,13 +47,8 @@ class Places:
         if all(known.get(digest) == path for digest, path in new.items()):
             return
         kept = dict([*((d, p) for d, p in known.items() if d not in new), *new.items()][-MOST:])
-        temporary = self._path.with_name(f".{self._path.name}.{uuid.uuid4().hex}.part")
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(json.dumps(kept, indent=0), "utf-8")
-            temporary.replace(self._path)
-        except OSError:
-            temporary.unlink(missing_ok=True)
+        with suppress(InputError):
+            write_atomically(self._path, json.dumps(kept, indent=0))
 
     def _read(self) -> dict[str, str]:
         try:

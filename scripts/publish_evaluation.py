@@ -10,8 +10,8 @@ import re
 import sys
 from pathlib import Path
 
+from coralbay_core.atomic_file import write_atomically
 from coralbay_core.card import DEFAULT_MODEL, parse_card
-from coralbay_core.evaluate.records import write_whole
 from coralbay_core.evaluate.report import as_markdown, read_findings
 from coralbay_core.evaluate.tables import HEADLINE
 
@@ -70,8 +70,8 @@ def with_evaluation(toml: str, rows: dict[str, str]) -> str:
 def main(report: Path) -> None:
     before, rest = DOCS.read_text("utf-8").split(BEGIN)
     after = rest.split(END)[1]
-    write_whole(DOCS, f"{before}{BEGIN}\n\n{numbers(report)}\n{END}{after}")
-    write_whole(CARD, with_evaluation(CARD.read_text("utf-8"), card_rows(report)))
+    write_atomically(DOCS, f"{before}{BEGIN}\n\n{numbers(report)}\n{END}{after}")
+    write_atomically(CARD, with_evaluation(CARD.read_text("utf-8"), card_rows(report)))
     print(f"written: {DOCS.relative_to(ROOT)}, {CARD.relative_to(ROOT)}")
 
 

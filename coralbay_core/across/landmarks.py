@@ -2,7 +2,6 @@
 
 import csv
 import json
-import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..atomic_file import atomic_path, write_atomically
 from ..errors import InputError, MissingFileError
 
 MOST = 100_000
@@ -98,22 +98,13 @@ def write_landmarks(path: str | Path, rows: Iterable[Mapping[str, Any]]) -> Path
     The columns are the keys of all rows in the order of their first appearance.
     """
     path, rows = Path(path), [dict(row) for row in rows]
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix.lower() == ".json":
-            temporary.write_text(json.dumps(rows, indent=2, ensure_ascii=False) + "\n", "utf-8")
-        else:
-            columns = list(dict.fromkeys(key for row in rows for key in row))
-            with temporary.open("w", newline="", encoding="utf-8") as file:
-                writer = csv.DictWriter(file, columns)
-                writer.writeheader()
-                writer.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
-        temporary.replace(path)
-    except OSError as error:
-        raise InputError("cannot write", where=path, found=error.strerror or error) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    if path.suffix.lower() == ".json":
+        return write_atomically(path, json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
     return path
 
 

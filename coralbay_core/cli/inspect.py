@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from .. import geometry
+from ..atomic_file import write_atomically
 from ..errors import InputError
 from ..volume import LabelVolume, Volume
 from .options import CtPath, Json, Series
@@ -105,6 +106,4 @@ def label_names(labels: LabelVolume) -> dict[str, str]:
 
 
 def _write_json(path: Path, content: Any) -> Path:
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    return temporary.replace(path)
+    return write_atomically(path, json.dumps(content, indent=1) + "\n")

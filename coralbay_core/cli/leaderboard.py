@@ -31,12 +31,12 @@ def leaderboard(
         raise InputError("nothing to merge", expected="results of eva, or --ours REPORT")
     if out is not None and out.suffix not in _SUFFIXES:
         raise InputError("unknown format", where=out, expected=f"a name that ends in {', '.join(_SUFFIXES)}")
-    from ..evaluate.records import write_whole
+    from ..atomic_file import write_atomically
     from ..integrations.leaderboard import read_rows, written
 
     rows = read_rows(results or [], ours or [])
     if out is not None:
-        write_whole(out, written(rows, _SUFFIXES[out.suffix]))
+        write_atomically(out, written(rows, _SUFFIXES[out.suffix]))
     emit(
         "leaderboard",
         as_json=as_json,

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..atomic_file import write_atomically
+
 _GAP = 6
 
 
@@ -60,10 +62,7 @@ def write_png(path: Path, image: NDArray[np.uint8]) -> Path:
             (b"IEND", b""),
         )
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_bytes(content)
-    return temporary.replace(path)
+    return write_atomically(path, content)
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:

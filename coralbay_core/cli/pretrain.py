@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..atomic_file import write_atomically
 from .options import Json
 from .output import Progress, emit, note
 
@@ -108,8 +109,4 @@ def prepare_data(
 
 def _write_refused(path: Path, outcomes: "list[Outcome]") -> None:
     rows = [("kind", "path", "detail"), *((o.kind, o.path, o.detail) for o in outcomes)]
-    text = "".join("\t".join(" ".join(cell.split()) for cell in row) + "\n" for row in rows)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_text(text, "utf-8")
-    temporary.replace(path)
+    write_atomically(path, "".join("\t".join(" ".join(cell.split()) for cell in row) + "\n" for row in rows))

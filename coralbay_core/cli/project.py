@@ -8,6 +8,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from ..atomic_file import atomic_path
 from ..errors import InputError
 from ..volume import LabelVolume, Volume
 from . import options
@@ -252,14 +253,9 @@ def _draw(path: Path, rgb: "RgbMap", volume: Volume, features: "FeatureMaps") ->
 
 
 def _write_scatter(path: Path, points: "Scatter") -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".part")
-    try:
-        with open(temporary, "w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(["x", "y", "R_mm", "A_mm", "S_mm"])
-            for point, place in zip(points.points, points.position_mm, strict=True):
-                writer.writerow([f"{v:.4f}" for v in point] + [f"{v:.2f}" for v in place])
-        return temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["x", "y", "R_mm", "A_mm", "S_mm"])
+        for point, place in zip(points.points, points.position_mm, strict=True):
+            writer.writerow([f"{v:.4f}" for v in point] + [f"{v:.2f}" for v in place])
+    return path

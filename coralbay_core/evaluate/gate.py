@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from .. import geometry
+from ..atomic_file import write_atomically
 from ..card import DEFAULT_MODEL
 from ..phantom import make_phantom
 from ..plain import MILLIONTHS, plain
@@ -20,7 +21,6 @@ from ..volume import Grid, Volume
 from ..weights import load_encoder
 from .cases import PHANTOM_SPACING_MM, PHANTOM_STRUCTURES, Case, make_case
 from .methods import encoder_method
-from .records import write_whole
 from .run import PHANTOM_SEEDS, measure
 from .summary import Estimate, measures, summarize
 
@@ -80,7 +80,7 @@ def main(arguments: list[str]) -> None:
         "fingerprint": encoder.fingerprint,
         "phantom": {key: asdict(_rounded(made)) for key, made in measure_gate().items()},
     }
-    write_whole(Path(path), json.dumps(plain(content, MILLIONTHS), indent=1) + "\n")
+    write_atomically(Path(path), json.dumps(plain(content, MILLIONTHS), indent=1) + "\n")
     for key, values in content["phantom"].items():
         print(f"{key:<24} {values['value']:.3f} ({values['low']:.3f}..{values['high']:.3f})")
 

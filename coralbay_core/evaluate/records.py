@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..atomic_file import write_atomically
 from ..plain import MILLIONTHS, plain
 
 
@@ -34,18 +35,10 @@ class Record:
         return json.dumps(plain(content, MILLIONTHS), allow_nan=False)
 
 
-def write_whole(path: Path, content: str | bytes) -> Path:
-    """Write a file under another name and move it into place."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_bytes(content.encode() if isinstance(content, str) else content)
-    return temporary.replace(path)
-
-
 def write_lines(path: Path, head: dict[str, Any], records: Iterable[Record]) -> Path:
     """JSON lines: first one that says where the others come from, then a record each."""
     lines = [json.dumps(plain({"about": head}, MILLIONTHS), allow_nan=False), *(record.as_line() for record in records)]
-    return write_whole(path, "\n".join(lines) + "\n")
+    return write_atomically(path, "\n".join(lines) + "\n")
 
 
 Report = Callable[[str, int, int], None]

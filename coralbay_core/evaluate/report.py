@@ -6,11 +6,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..atomic_file import write_atomically
 from ..plain import MILLIONTHS, plain
 from .html import page
 from .pictures import pictures
 from .plots import plots
-from .records import write_lines, write_whole
+from .records import write_lines
 from .run import Evaluation
 from .summary import Differences, Estimate, Summary, chance, compare, summarize
 from .tables import DOMAINS, HEADLINE, Table, counted, make_table, markdown, reading, sections
@@ -86,7 +87,7 @@ def write_report(evaluation: Evaluation, folder: Path, findings: Findings | None
     }
     for part, images in (("plots", drawn), ("pictures", shown)):
         for name, png in images.items():
-            write_whole(folder / part / f"{name}.png", png)
+            write_atomically(folder / part / f"{name}.png", png)
     title = f"Evaluation of {', '.join(findings.models) or 'the baselines'}"
     web = page(
         title,
@@ -98,9 +99,9 @@ def write_report(evaluation: Evaluation, folder: Path, findings: Findings | None
     )
     return {
         "lines": write_lines(folder / "results.jsonl", findings.about, evaluation.records),
-        "summary": write_whole(folder / "summary.json", summary_json(findings)),
-        "markdown": write_whole(folder / "report.md", f"# {title}\n\n{as_markdown(findings)}"),
-        "html": write_whole(folder / "report.html", web),
+        "summary": write_atomically(folder / "summary.json", summary_json(findings)),
+        "markdown": write_atomically(folder / "report.md", f"# {title}\n\n{as_markdown(findings)}"),
+        "html": write_atomically(folder / "report.html", web),
     }
 
 

@@ -1,12 +1,12 @@
 """What a library says of itself and its scans: ``library.json``."""
 
 import json
-import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from ..atomic_file import write_atomically
 from ..errors import InputError, MissingFileError
 
 VERSION = 1
@@ -132,12 +132,4 @@ def _parsed(content: Mapping[str, Any]) -> Manifest:
 
 def write(folder: Path, manifest: Manifest) -> Path:
     """Write the manifest of a library, whole or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".{NAME}.{uuid.uuid4().hex}.part"
-    try:
-        temporary.write_text(json.dumps({"version": VERSION} | asdict(manifest), indent=1) + "\n", "utf-8")
-        return temporary.replace(folder / NAME)
-    except OSError as error:
-        raise InputError("cannot write", where=folder / NAME, found=error.strerror or error) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    return write_atomically(folder / NAME, json.dumps({"version": VERSION} | asdict(manifest), indent=1) + "\n")

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from .. import __version__
+from ..atomic_file import write_atomically
 from ..card import ModelCard, parse_card
 from ..checkpoints import read_tensors
 from ..encoder import Preprocessing, Tiling
@@ -101,8 +102,8 @@ def ship(weights: Path, folder: Path) -> tuple[Path, Path]:
     card = parse_card(text, str(weights))
     content = weights.read_bytes()
     placed, written = folder / card.file, folder / f"{card.name}.toml"
-    placed.write_bytes(content)
+    write_atomically(placed, content)
     digest = f'sha256 = "{hashlib.sha256(content).hexdigest()}"'
-    written.write_text(re.sub(r"(?m)^file = .*$", lambda found: f"{found[0]}\n{digest}", text, count=1), "utf-8")
+    write_atomically(written, re.sub(r"(?m)^file = .*$", lambda found: f"{found[0]}\n{digest}", text, count=1))
     parse_card(written.read_text("utf-8"), str(written))
     return placed, written

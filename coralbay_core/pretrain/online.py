@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..atomic_file import atomic_path, write_atomically
 from ..encoder import Preprocessing, SwinEncoder, Tiling
 from ..errors import InputError
 from ..preprocess import resample, to_unit
@@ -68,7 +69,7 @@ class OnlineEvaluation:
         """Measures by key; those of real scans where there are any, else of the phantom."""
         from ..evaluate import measure, summarize
         from ..evaluate.methods import encoder_method
-        from ..evaluate.records import plain, write_whole
+        from ..evaluate.records import plain
 
         encoder = self.encoder(backbone, step)
         method = encoder_method(encoder)
@@ -76,7 +77,7 @@ class OnlineEvaluation:
         domains = {domain: methods[method.name] for domain, methods in summarize(evaluation.records).items()}
         self._draw(evaluation.settings[method.name], encoder, step)
         content = {domain: {key: asdict(made) for key, made in found.items()} for domain, found in domains.items()}
-        write_whole(self.folder / f"step-{step:07d}.json", _json(plain({"step": step, "estimates": content})))
+        write_atomically(self.folder / f"step-{step:07d}.json", _json(plain({"step": step, "estimates": content})))
         found = domains["real" if "real" in domains else "phantom"]
         metrics = {key: float(made.value) for key, made in found.items() if np.isfinite(made.value)}
         if self.config.evaluation.metric not in metrics:
@@ -156,7 +157,5 @@ def save_picture(path: Path, hu: NDArray, colors: NDArray[np.uint8], body: NDArr
         axis.set_xticks([])
         axis.set_yticks([])
     figure.suptitle(f"{title}: first three principal components", fontsize=10)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    figure.savefig(temporary, format="png")
-    temporary.replace(path)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png")

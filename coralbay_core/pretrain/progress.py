@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..atomic_file import write_atomically
 from . import distributed
 
 
@@ -89,9 +90,7 @@ def _drop_after(path: Path, step: int) -> None:
         return
     lines = [line for line in path.read_text("utf-8").splitlines() if line.endswith("}")]
     kept = [line for line in lines if json.loads(line)["step"] <= step]
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text("".join(line + "\n" for line in kept), "utf-8")
-    temporary.replace(path)
+    write_atomically(path, "".join(line + "\n" for line in kept))
 
 
 def _tensorboard(folder: Path, first_step: int) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..atomic_file import atomic_path
 from ..errors import InputError
 from ..overlap import dice, surface_distance
 from ..volume import LabelVolume, Volume
@@ -123,13 +124,8 @@ def save_statistics(path: str | Path, rows: Iterable[LabelStatistics]) -> Path:
     """
     path = Path(path)
     require_table_name(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".part")
-    try:
-        with open(temporary, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, LabelStatistics.columns())
-            writer.writeheader()
-            writer.writerows(row.as_row() for row in rows)
-        return temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, LabelStatistics.columns())
+        writer.writeheader()
+        writer.writerows(row.as_row() for row in rows)
+    return path

@@ -5,7 +5,6 @@ in. The patient's ID and these identifiers are copied; name, birth date, sex, ph
 not.
 """
 
-import uuid
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..atomic_file import atomic_path
 from ..errors import InputError
 from ..volume import LabelVolume, SourceGrid
 from . import checks, dicom_geometry
@@ -138,13 +138,6 @@ def software_version() -> str:
 
 def save(dataset: Any, path: Path) -> Path:
     """Write an object, whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as temporary:
         dataset.save_as(temporary, enforce_file_format=True)
-        temporary.replace(path)
-    except OSError as error:
-        raise InputError("cannot write", where=path, found=error.strerror or error) from error
-    finally:
-        temporary.unlink(missing_ok=True)
     return path

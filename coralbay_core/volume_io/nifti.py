@@ -2,8 +2,6 @@
 
 import gzip
 import json
-import os
-import uuid
 import zlib
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..atomic_file import atomic_path
 from ..errors import InputError
 from ..geometry import Affine
 from ..volume import SourceGrid
@@ -78,15 +77,8 @@ def write(path: Path, data: NDArray, source: SourceGrid) -> None:
     """Write ``(z, y, x)`` or ``(z, y, x, 3)`` data on the grid of a file, atomically."""
     require_name(path)
     image = _image(source.to_file(data), source)
-    temporary = path.with_name(f".coralbay-{uuid.uuid4().hex}{'.nii.gz' if path.suffix.lower() == '.gz' else '.nii'}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path, ".nii.gz" if path.suffix.lower() == ".gz" else ".nii") as temporary:
         image.to_filename(temporary)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise InputError("cannot write", where=path, found=error.strerror or error) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _open(path: Path) -> Any:
