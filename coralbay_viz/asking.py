@@ -141,8 +141,6 @@ class Asking:
         self._update_linked(scan)
 
     def _forget_scan(self: Any, scan: Scan) -> None:
-        for lane in ("heat", "pca", "segmentation", "symmetry", "follow-up"):
-            self._runner.cancel(self._lane(lane, scan))
         for other in self.scans:
             if other.origin is scan:
                 other.origin = None

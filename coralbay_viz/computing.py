@@ -113,6 +113,8 @@ class Computing:
 
     def _set_features(self: Any, scan: Scan, model: str, features: "FeatureMaps") -> None:
         self._set_outlook(scan, None)
+        # What was asked of the features before must not land on these; windows are asked of the volume and a model.
+        self._stop_work_on(scan, but=("windows", "scorecard") if scan.model in (None, model) else ("scorecard",))
         first = scan.heat if scan.heat is not None and scan.heat.partial else None
         scan.forget_results()
         scan.features, scan.model = features, model
@@ -122,7 +124,6 @@ class Computing:
         self._update_heat(scan)
 
     def _forget_computing(self: Any, scan: Scan) -> None:
-        self._runner.cancel(self._lane("features", scan))
         self._computing.pop(id(scan), None)
 
 

@@ -60,7 +60,7 @@ class Exporting:
         """What makes the labels, on the grid of the scan, of what is there now."""
         if what == "segmentation":
             probe = self._require(scan.probe, "no segmentation to export", "paint strokes and segment first")
-            guide = scan.volume if self.refine else None
+            guide = self._guide(scan)
             return partial(_segmentation, probe, scan.features, guide, scan.probing.protected)
         if what == "clusters":
             return partial(_clusters, self._require(scan.projecting.clusters, "no clusters", "compute clusters first"))

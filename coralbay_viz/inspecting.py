@@ -55,7 +55,6 @@ class Inspecting:
 
     def _start_inspecting(self: Any) -> None:
         self.features_changed.connect(self._forget_windows)
-        self.scan_removed.connect(lambda scan: self._runner.cancel(self._lane("windows", scan)))
 
     def inspect_windows(
         self: Any,

@@ -178,12 +178,15 @@ class Runner(Protocol):
     def cancel(self, lane: str | None = None) -> None:
         """Stop the work in one lane, or all of it; results on their way are dropped."""
 
+    def lanes(self) -> tuple[str, ...]:
+        """Those in which work goes on."""
+
     def close(self) -> None:
         """Stop everything and accept nothing more."""
 
 
 class _Lanes:
-    """The newest job of each lane."""
+    """The newest job of each lane, while it runs: what is over is not kept, nor is its result."""
 
     def __init__(self) -> None:
         self._newest: dict[str, Job] = {}
@@ -204,21 +207,35 @@ class _Lanes:
                 if lane in (None, name):
                     job.cancel()
 
+    def names(self) -> tuple[str, ...]:
+        with self._lock:
+            return tuple(self._newest)
+
     def wants(self, job: Job) -> bool:
         return self._newest.get(job.lane) is job and not job.cancelled
+
+    def leave(self, job: Job) -> bool:
+        """Let go of a job that is over; whether its result is wanted."""
+        with self._lock:
+            if self._newest.get(job.lane) is not job:
+                return False
+            del self._newest[job.lane]
+            return not job.cancelled
 
 
 def _finish(job: Job, task: Task, wanted: bool) -> None:
     job.seconds = time.monotonic() - job.started_s
-    if not wanted or isinstance(job.error, Cancelled):
-        job.state, job.error, job.result = "cancelled", None, None
-    elif job.error is not None:
-        job.state = "failed"
-        task.failed(job.error)
-    else:
-        job.state = "done"
-        task.done(job.result)
-    job.finished.emit()
+    try:
+        if not wanted or isinstance(job.error, Cancelled):
+            job.state, job.error, job.result = "cancelled", None, None
+        elif job.error is not None:
+            job.state = "failed"
+            task.failed(job.error)
+        else:
+            job.state = "done"
+            task.done(job.result)
+    finally:  # whoever shows that it runs must hear of its end, also where a listener of its result raises
+        job.finished.emit()
 
 
 def _show_early(task: Task, call: Callable[[], None]) -> None:
@@ -251,15 +268,19 @@ class InlineRunner:
         except Cancelled as error:
             job.error = error
         except Exception:
+            self._lanes.leave(job)
             job.state = "failed"
             job.finished.emit()
             raise
         job._over.set()
-        _finish(job, task, self._lanes.wants(job))
+        _finish(job, task, self._lanes.leave(job))
         return job
 
     def cancel(self, lane: str | None = None) -> None:
         self._lanes.cancel(lane)
+
+    def lanes(self) -> tuple[str, ...]:
+        return self._lanes.names()
 
     def close(self) -> None:
         self.cancel()
@@ -291,6 +312,9 @@ class ThreadRunner:
     def cancel(self, lane: str | None = None) -> None:
         self._lanes.cancel(lane)
 
+    def lanes(self) -> tuple[str, ...]:
+        return self._lanes.names()
+
     def close(self) -> None:
         self._closed = True
         self.cancel()
@@ -317,10 +341,11 @@ class ThreadRunner:
         job._over.set()
 
     def _end(self, job: Job, task: Task) -> None:
+        wanted = self._lanes.leave(job)
         if self._closed:
             job.state, job.result, job.error = "cancelled", None, None  # nobody is left to be told
         else:
-            _finish(job, task, self._lanes.wants(job))
+            _finish(job, task, wanted)
 
     def _tell(self, job: Job, task: Task, call: Callable[[], None]) -> None:
         if not self._closed and self._lanes.wants(job):

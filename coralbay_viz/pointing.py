@@ -153,8 +153,6 @@ class Pointing:
             self._match()
 
     def _forget_pointing(self: Any, scan: Scan) -> None:
-        for lane in ("hover", "match"):
-            self._runner.cancel(self._lane(lane, scan))
         if scan is self._linked:
             self._linked = None
 

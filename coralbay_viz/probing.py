@@ -11,7 +11,7 @@ import numpy as np
 from psygnal import Signal
 
 from coralbay_core.errors import InputError
-from coralbay_core.volume import LabelVolume
+from coralbay_core.volume import LabelVolume, Volume
 
 from .history import History, PaintedVoxels
 from .jobs import Job, in_turn
@@ -42,6 +42,8 @@ class ProbeState:
     suggestions : tuple of Suggestion
     statistics : tuple of LabelStatistics
     scores : ScoreResult, optional
+    scored : tuple of one int or None, optional
+        The label whose probability is shown, or None for the one that each voxel got; None while none is.
     """
 
     strokes: "History[PaintedVoxels | None]" = field(default_factory=lambda: History(None))
@@ -50,6 +52,7 @@ class ProbeState:
     suggestions: "tuple[Suggestion, ...]" = ()
     statistics: "tuple[LabelStatistics, ...]" = ()
     scores: "ScoreResult | None" = None
+    scored: tuple[int | None] | None = None
 
     def forget_results(self) -> None:
         """Drop what came from features; what the user made stays."""
@@ -82,6 +85,8 @@ class ProbeCommands:
         scan = scan or self._require_scan()
         scan.probing.strokes.change(PaintedVoxels.of(strokes))  # a copy: the user may paint on while a job runs
         self.strokes_changed.emit(scan)
+        if len(scan.probing.strokes.now.classes) < 2:  # a probe of strokes that are gone would surprise
+            self._runner.cancel(self._lane("segmentation", scan))
 
     def prepare_probe(self) -> Job:
         """Do ahead what the first fit on the active scan needs, so that the first stroke does not wait for it."""
@@ -156,10 +161,15 @@ class ProbeCommands:
         return self.run(self._lane("segmentation", scan), work, partial(self._set_segmentation, scan), torch=True)
 
     def _request(self, scan: "Scan") -> "LabelRequest":
-        guide = scan.volume if self.refine else None
-        return LabelRequest(scan.features, scan.label_grid, guide, scan.probing.protected)
+        return LabelRequest(scan.features, scan.label_grid, self._guide(scan), scan.probing.protected)
+
+    def _guide(self, scan: "Scan") -> Volume | None:
+        """The HU that borders follow, if they shall."""
+        return scan.volume if self.refine else None
 
     def _set_segmentation(self, scan: "Scan", result: Any) -> None:
+        for asked_of_the_probe in ("suggestion", "statistics", "scores"):
+            self._runner.cancel(self._lane(asked_of_the_probe, scan))
         scan.probe, scan.segmentation = result
         scan.probing.forget_results()
         self.segmentation_changed.emit(scan)
@@ -215,7 +225,7 @@ class ProbeCommands:
         """Volumes and HU of the segmentation's labels on the scan's own grid, and how it compares with a reference."""
         scan = self._require_features()
         probe = self._require(scan.probe, "no segmentation to measure", "paint strokes and segment first")
-        guide = scan.volume if self.refine else None
+        guide = self._guide(scan)
         work = partial(statistics, probe, scan.features, scan.volume, guide, scan.probing.protected, reference)
         return self.run(self._lane("statistics", scan), work, partial(self._set_statistics, scan), torch=True)
 
@@ -236,12 +246,11 @@ class ProbeCommands:
         """Write the segmentation on the grid of the scan's file, with the values that were painted."""
         scan = self._require_features()
         probe = self._require(scan.probe, "no segmentation to save", "paint strokes and segment first")
-        guide = scan.volume if self.refine else None
+        guide = self._guide(scan)
         protected = scan.probing.protected
         asked = {"probe": probe.kind, "refined": self.refine, "protected": True if protected else None}
-        return self._save(
-            path, scan, lambda grid: labels_of(probe, scan.features, grid, guide, protected).data, **asked
-        )
+        features = scan.features
+        return self._save(path, scan, lambda grid: labels_of(probe, features, grid, guide, protected).data, **asked)
 
     def save_probe(self, path: str | Path) -> Job:
         """Write the active scan's probe, for other scans and for the command line."""

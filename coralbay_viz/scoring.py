@@ -51,7 +51,6 @@ class Scoring:
 
     def _start_scoring(self: Any) -> None:
         self.segmentation_changed.connect(self._probe_replaced)
-        self.scan_removed.connect(lambda scan: self._runner.cancel(self._lane("scores", scan)))
 
     def show_scores(self: Any, value: int | None = None) -> Job:
         """Map the probability of a label, and the margin, as `scan.probing.scores`; they follow the probe from then on.
@@ -66,13 +65,17 @@ class Scoring:
         return self._compute_scores(scan, value)
 
     def _compute_scores(self: Any, scan: Scan, value: int | None) -> Job:
-        guide = scan.volume if self.refine else None
+        scan.probing.scored = (value,)
+        guide = self._guide(scan)
         work = partial(scores, scan.probe, scan.features, scan.overlay_grid, value, guide, scan.probing.protected)
         return self.run(self._lane("scores", scan), work, partial(self._set_scores, scan), torch=True)
 
     def hide_scores(self: Any) -> None:
         """Show no scores of the active scan any more."""
-        scan = self._require_scan()
+        self._end_scores(self._require_scan())
+
+    def _end_scores(self: Any, scan: Scan) -> None:
+        scan.probing.scored = None
         self._runner.cancel(self._lane("scores", scan))
         self._set_scores(scan, None)
 
@@ -80,10 +83,11 @@ class Scoring:
         """Write the probability of a label on the grid of the scan's file."""
         scan = self._require_features()
         probe = self._require(scan.probe, "no probe to ask", "paint strokes and segment first")
-        guide, protected = scan.volume if self.refine else None, scan.probing.protected
+        guide, protected = self._guide(scan), scan.probing.protected
+        features = scan.features
 
         def make(grid: Grid) -> NDArray[np.float32]:
-            return probe.scores(scan.features).probability_of(value, grid, guide=guide, protected=protected)
+            return probe.scores(features).probability_of(value, grid, guide=guide, protected=protected)
 
         return self._save(path, scan, make, probe=probe.kind, probability_of=value, refined=self.refine)
 
@@ -94,14 +98,13 @@ class Scoring:
 
     def _probe_replaced(self: Any, scan: Scan) -> None:
         """Scores of the probe before mean nothing; where they were shown, those of the new one are."""
-        shown, probe = scan.probing.scores, scan.probe
-        if shown is None or shown.probe is probe:
+        if scan.probing.scored is None:
             return
-        if probe is None or scan.features is None or (shown.value is not None and shown.value not in probe.values):
-            self._runner.cancel(self._lane("scores", scan))
-            self._set_scores(scan, None)
+        (value,), probe = scan.probing.scored, scan.probe
+        if probe is None or scan.features is None or (value is not None and value not in probe.values):
+            self._end_scores(scan)
         else:
-            self._compute_scores(scan, shown.value)
+            self._compute_scores(scan, value)
 
 
 def scores(

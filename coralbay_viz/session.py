@@ -11,7 +11,7 @@ command has finished when it returns, so that a script reads::
     session.save_heat("heat.nii.gz")
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -177,6 +177,7 @@ class Session(
         if scan not in self.scans:
             return
         self.scans.remove(scan)
+        self._stop_work_on(scan)
         self.scan_removed.emit(scan)
         if scan is self.scan:
             self.activate(self.scans[-1] if self.scans else None)
@@ -304,6 +305,13 @@ class Session(
     @staticmethod
     def _lane(what: str, scan: Scan) -> str:
         return f"{what} {id(scan):x}"
+
+    def _stop_work_on(self, scan: Scan, but: Collection[str] = ()) -> None:
+        """Cancel what is being made of a scan, but for some results."""
+        kept = {self._lane(what, scan) for what in but}
+        for lane in self._runner.lanes():
+            if lane not in kept and lane.endswith(self._lane("", scan)):
+                self._runner.cancel(lane)
 
     def run(
         self,

@@ -22,9 +22,14 @@ def test_a_file_appears_whole_in_folders_that_were_not_there(tmp_path):
 
 def test_what_stood_there_stays_where_writing_fails(tmp_path):
     path = write_atomically(tmp_path / "notes.txt", "old")
-    with pytest.raises(KeyError), atomic_path(path) as temporary:
-        temporary.write_text("half")
-        raise KeyError
+
+    def write_half():
+        with atomic_path(path) as temporary:
+            temporary.write_text("half")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        write_half()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 
