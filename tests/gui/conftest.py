@@ -112,14 +112,14 @@ class Heartbeat:
     """Times at which the window was alive."""
 
     def __init__(self) -> None:
-        self.times = []
+        self.times = [time.monotonic()]
         self.timer = QTimer()
         self.timer.setInterval(20)
         self.timer.timeout.connect(lambda: self.times.append(time.monotonic()))
         self.timer.start()
 
     def longest_pause(self) -> float:
-        return float(np.diff(self.times).max())
+        return float(np.diff([*self.times, time.monotonic()]).max())
 
 
 class Hand:

@@ -43,7 +43,7 @@ def test_the_heart_beats_while_it_works(explored, hand, heartbeat, work):
     heart = heartbeat()
     hand.wait_for(lambda: not job.running, 300)
     assert job.state == "done"
-    assert len(heart.times) >= min(5, 10 * job.seconds)
+    assert heart.longest_pause() < max(1, job.seconds / 3)
 
 
 def extract(dock):
@@ -57,6 +57,7 @@ def test_views_and_layers_change_during_work(explored, viewer, hand, work):
     for view in (views.CORONAL, views.VOLUME, views.SAGITTAL, views.AXIAL):
         views.show_view(viewer, view)
         hand.wait(30)
+        assert job.running or view != views.CORONAL, "nothing was going on"
     explored.binding.layer("pca").name = "renamed"
     viewer.layers.remove(explored.binding.layer("pca"))
     viewer.dims.ndisplay = 3
