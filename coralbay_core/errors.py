@@ -4,6 +4,8 @@ A message reads ``what - where - found vs expected - what to do``: the same line
 (exit code 2) and a napari notification.
 """
 
+from pathlib import Path
+
 
 class CoralBayError(Exception):
     """Base of all errors that a user can act on.
@@ -18,6 +20,13 @@ class CoralBayError(Exception):
         The value that was met, and what was needed instead.
     hint : str, optional
         What to do about it.
+
+    Attributes
+    ----------
+    message : str
+        All of it in one line.
+    brief : str
+        The same with the name alone of a file or folder, for where there is little room.
     """
 
     def __init__(
@@ -26,8 +35,9 @@ class CoralBayError(Exception):
         contrast = " vs ".join(
             f"{word} {value}" for word, value in (("found", found), ("expected", expected)) if value is not None
         )
-        parts = (what, "" if where is None else str(where), contrast, hint)
-        self.message = " - ".join(" ".join(part.split()) for part in parts if part)
+        place = "" if where is None else str(where)
+        self.message = _line(what, place, contrast, hint)
+        self.brief = _line(what, where.name if isinstance(where, Path) and where.name else place, contrast, hint)
         super().__init__(self.message)
 
     def __str__(self) -> str:
@@ -60,3 +70,7 @@ class MissingExtraError(CoralBayError, ImportError):
 
 class Cancelled(CoralBayError, RuntimeError):
     """Work that was stopped on request; nothing is half-written."""
+
+
+def _line(*parts: str) -> str:
+    return " - ".join(" ".join(part.split()) for part in parts if part)

@@ -38,7 +38,7 @@ def _action(command: Callable[["CoralBayWidget"], Any]) -> Callable[[Any], None]
         try:
             command(widget)
         except CoralBayError as error:
-            widget.context.warn(str(error))
+            widget.context.warn(error.brief)
 
     return act
 

@@ -92,7 +92,7 @@ class Context:
             try:
                 return command(*args)
             except CoralBayError as error:
-                self.warn(str(error))
+                self.warn(error.brief)
                 return None
 
         return told
@@ -108,7 +108,7 @@ class Context:
     def show_error(self, error: Exception) -> None:
         """One line for what the user can mend; the whole story, on request, for what they cannot."""
         if isinstance(error, CoralBayError):
-            notifications.show_error(str(error))
+            notifications.show_error(error.brief)
         else:
             _log.error("a job failed", exc_info=error)
             notifications.notification_manager.receive_error(type(error), error, error.__traceback__)

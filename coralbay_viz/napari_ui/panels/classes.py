@@ -80,7 +80,7 @@ class ClassTable(Section):
         try:
             self._context.session.protect(kept)
         except CoralBayError as error:
-            self._context.warn(str(error))
+            self._context.warn(error.brief)
             self.show_state()
 
     # What there is
