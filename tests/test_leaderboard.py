@@ -4,36 +4,11 @@ import csv
 import json
 
 import pytest
-import yaml
+from eva_files import ENCODER, THEIRS, of, write_run
 
 from coralbay_core.integrations.eva.results import read_run
 from coralbay_core.integrations.leaderboard import leaderboard, read_rows, written
 from coralbay_core.integrations.rows import EVA_PUBLISHED, EVA_RUN, OURS, model_of, registered_model, shown_names
-
-ENCODER = {"class_path": "coralbay_core.integrations.eva.CoralBayEncoder", "init_args": {"model": "coralbay-mini"}}
-THEIRS = {"class_path": "eva.vision.models.ModelFromRegistry", "init_args": {"model_name": "radiology/voco_b"}}
-
-
-def write_run(folder, *, encoder=ENCODER, dataset="eva.vision.datasets.BTCV", scores=(0.5, 0.7), test=False, **more):
-    """A results file as eva writes it, with its configuration beside it."""
-    folder.mkdir(parents=True)
-    mean = sum(scores) / len(scores)
-    numbers = {"mean": mean, "stdev": 0.1, "values": list(scores)}
-    measured = {
-        f"val/{more.get('metric', 'DiceScore')}": numbers,
-        "val/AverageLoss": numbers,
-        "val/DiceScore_1": numbers,
-    }
-    tested = [{key.replace("val/", "test/"): numbers for key in measured}] if test else []
-    (folder / "results.json").write_text(json.dumps({"metrics": {"val": [measured], "test": tested}}))
-    callbacks = [{"class_path": "x", "init_args": {"backbone": more.get("backbone")}}]
-    config = {
-        "trainer": {"init_args": {"callbacks": callbacks, **more.get("trainer", {})}},
-        "model": {"init_args": {"encoder": encoder, **more.get("module", {})}},
-        "data": {"init_args": {"datasets": {"val": {"class_path": dataset}, **more.get("datasets", {})}}},
-    }
-    (folder / "config.yaml").write_text(yaml.safe_dump(config))
-    return folder / "results.json"
 
 
 @pytest.fixture
@@ -84,10 +59,6 @@ def test_other_runs(tmp_path):
     )
     unknown = read_run(write_run(tmp_path / "d", dataset="my.Liver"))
     assert unknown.task == "liver"
-
-
-def of(model):
-    return ENCODER | {"init_args": {"model": model}}
 
 
 def test_a_path_stays_a_path():
