@@ -241,6 +241,9 @@ def test_what_a_run_differs_in_is_said_of_our_own_configurations_as_they_are():
             content = yaml.safe_load(config_path(name).read_text())
             assert deviations(content, name) == ""
             assert deviations(content | {"trainer": {"init_args": {"max_steps": 7}}}, name) == "7 steps"
+            text = config_path(name).read_text().replace("CHECKPOINT_TYPE, best", "CHECKPOINT_TYPE, last")
+            text = text.replace(f"MONITOR_METRIC, val/{task.metric}", "MONITOR_METRIC, val/AverageLoss")
+            assert deviations(yaml.safe_load(text), name) == "last checkpoint, chosen by val/AverageLoss"
 
 
 def test_eva_command_lists_tasks_and_names_a_configuration(coralbay, succeed):

@@ -11,12 +11,16 @@ from .tasks import TASKS, config_path, has_config
 _VARIABLE = re.compile(r"\$\{oc\.env:\w+,\s*(.*)\}")
 _ABSENT = object()
 
-# Where a setting stands, through whatever ``init_args`` there are, and how a difference is said.
+# Where a setting stands, through whatever ``init_args`` there are (in a list by its number or the name of its class), and
+# how a difference is said.
 _SETTINGS = {
     "trainer.max_steps": "{} steps",
     "trainer.n_runs": "{} runs",
     "trainer.val_check_interval": "measured every {} steps",
     "trainer.checkpoint_type": "{} checkpoint",
+    "trainer.callbacks.ModelCheckpoint.monitor": "chosen by {}",
+    "trainer.callbacks.ModelCheckpoint.mode": "chosen by {}",
+    "trainer.callbacks.EarlyStopping.patience": "patience {}",
     "model.inferer.roi_size": "windows of {}",
     "model.inferer.overlap": "overlap {}",
     "model.decoder.project_dims": "project_dims {}",
@@ -81,13 +85,20 @@ def _at(content: Any, place: list[str]) -> Any:
     for key in place:
         if isinstance(content, dict) and key not in content:
             content = content.get("init_args")
-        if isinstance(content, list) and key.isdigit() and int(key) < len(content):
-            content = content[int(key)]
+        if isinstance(content, list):
+            content = _item(content, key)
         elif isinstance(content, dict) and key in content:
             content = content[key]
         else:
             return _ABSENT
     return content
+
+
+def _item(parts: list[Any], key: str) -> Any:
+    if key.isdigit():
+        return parts[int(key)] if int(key) < len(parts) else _ABSENT
+    named = (part for part in parts if isinstance(part, dict) and str(part.get("class_path")).endswith(f".{key}"))
+    return next(named, _ABSENT)
 
 
 def _plain(value: Any) -> Any:
