@@ -9,10 +9,11 @@ import yaml
 from .tasks import TASKS, config_path, has_config
 
 _VARIABLE = re.compile(r"\$\{oc\.env:\w+,\s*(.*)\}")
+_ONE = re.compile(r"(?<=^{} )(\w+)s\b")  # one run, not one runs
 _ABSENT = object()
 
-# Where a setting stands, through whatever ``init_args`` there are (in a list by its number or the name of its class), and
-# how a difference is said.
+# Where a setting stands, and how a difference is said. ``init_args`` on the way are left out; a part of a list is named
+# by its number or its class.
 _SETTINGS = {
     "trainer.max_steps": "{} steps",
     "trainer.n_runs": "{} runs",
@@ -58,8 +59,7 @@ def _differences(content: Any, stated: Any) -> Iterator[str]:
     for place, text in _SETTINGS.items():
         found, expected = (_plain(_at(_with_encoder(part), place.split("."))) for part in (content, stated))
         if _ABSENT not in (found, expected) and found != expected:
-            said = text.format(_said(found))
-            yield said.removesuffix("s") if text == "{} runs" and found == 1 else said
+            yield (_ONE.sub(r"\1", text) if found == 1 else text).format(_said(found))
 
 
 def encoder_of(content: Any) -> dict[str, Any] | None:
