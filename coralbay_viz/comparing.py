@@ -152,19 +152,19 @@ class Comparing:
     @eva_results.setter
     def eva_results(self: Any, paths: str | Path | Sequence[str | Path] | None) -> None:
         from coralbay_core.integrations.leaderboard import read_rows
-        from coralbay_core.integrations.rows import EVA_RUN, model_name
+        from coralbay_core.integrations.rows import EVA_RUN, model_of
 
         one = isinstance(paths, (str, Path))
         chosen = tuple(Path(path) for path in ([paths] if one else paths or ()))
         found: dict[str, tuple[Row, ...]] = {}
-        # Own runs first: what was published of a model may be of other settings.
-        for row in sorted(read_rows(chosen), key=lambda row: row.source != EVA_RUN):
+        # Own runs first, of them those of the protocol: what was published of a model may be of other settings.
+        for row in sorted(read_rows(chosen), key=lambda row: (row.source != EVA_RUN, row.deviates != "")):
             mine = found.get(row.model, ())
-            if row.task not in [known.task for known in mine]:
+            if row.column not in [known.column for known in mine]:
                 found[row.model] = (*mine, row)
         self._eva_paths, self._eva_rows = chosen, found
         if self.last_scorecard is not None:
-            rows = tuple(replace(row, eva=found.get(model_name(row.model), ())) for row in self.last_scorecard.rows)
+            rows = tuple(replace(row, eva=found.get(model_of(row.model), ())) for row in self.last_scorecard.rows)
             self._show_card(replace(self.last_scorecard, rows=rows))
 
     def clear_scorecard(self: Any) -> None:
@@ -230,7 +230,8 @@ class Comparing:
         if card is not None and scan is card.scan:
             self.clear_scorecard()
         elif card is not None and scan is card.other:
-            self.last_scorecard = replace(card, other=None, other_reference=None)
+            self._runner.cancel(self._lane("scorecard", card.scan))
+            self._show_card(replace(card, other=None, other_reference=None))
 
 
 Grounds = dict[tuple[int, Any], tuple[Reference, Ground]]

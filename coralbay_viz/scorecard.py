@@ -7,6 +7,7 @@ measures are those of ``coralbay evaluate``, on what the user clicked and painte
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,8 +95,19 @@ class ScoreRow:
 
     @property
     def eva_text(self) -> str:
-        """Tasks and scores of eva, for a cell."""
-        return ", ".join(f"{row.task} {row.mean:.3f}" for row in self.eva)
+        """Tasks and scores of eva, for a cell; what eva published, and runs of other settings, say so."""
+        return ", ".join(
+            f"{row.column} {row.mean:.3f}" + (f" ({row.remarks})" if row.remarks else "") for row in self.eva
+        )
+
+    @property
+    def eva_sources(self) -> tuple[str, ...]:
+        """What each score of eva is and which file holds it, a line a score."""
+        return tuple(
+            ", ".join(part for part in (f"{row.task} {row.mean:.3f}", row.metric, row.split, row.remarks) if part)
+            + f": {row.file}"
+            for row in self.eva
+        )
 
     def cell(self, column: ScoreColumn) -> str:
         """A number as text; a dash where there is none."""
@@ -209,30 +221,31 @@ class Shelf:
 
     load: "Callable[[str], Encoder]"
     store: Any
-    _kept: "dict[tuple[int, str], FeatureMaps]" = field(default_factory=dict)
+    # By the scan itself: it is neither held nor mistaken for another one when a late encoder puts its features back.
+    _kept: "WeakKeyDictionary[Volume, dict[str, FeatureMaps]]" = field(default_factory=WeakKeyDictionary)
 
     def get(self, volume: Volume, model: str, report: Callable[[int, int], Any], cancelled: Cancelled) -> "FeatureMaps":
         """Features at the strides of ``coralbay evaluate``, as far as the encoder has them."""
         from coralbay_core.extract import DEFAULT_STRIDES
         from coralbay_core.pipeline import features_for
 
-        key = id(volume), model
-        if key not in self._kept:
+        kept = self._kept.setdefault(volume, {})
+        if model not in kept:
             encoder = self.load(model)
             known = [stage.stride for stage in encoder.stages]
             strides = [stride for stride in DEFAULT_STRIDES if stride in known] or known
-            self._kept[key] = features_for(
+            kept[model] = features_for(
                 volume, encoder, strides=strides, store=self.store, progress=report, cancelled=cancelled
             )
-        return self._kept[key]
+        return kept[model]
 
     def put(self, volume: Volume, model: str, features: "FeatureMaps") -> None:
         """Take in features that are there already."""
-        self._kept[id(volume), model] = features
+        self._kept.setdefault(volume, {})[model] = features
 
     def forget(self, volume: Volume) -> None:
         """Drop what is kept of a scan."""
-        self._kept = {key: kept for key, kept in self._kept.items() if key[0] != id(volume)}
+        self._kept.pop(volume, None)
 
 
 def score(
@@ -246,9 +259,9 @@ def score(
     """The row of one encoder; what is wrong with an encoder is said in its row."""
     from coralbay_core.errors import Cancelled as Stopped
     from coralbay_core.errors import CoralBayError
-    from coralbay_core.integrations.rows import model_name
+    from coralbay_core.integrations.rows import model_of
 
-    known = eva.get(model_name(model), ())
+    known = eva.get(model_of(model), ())
     try:
         features = shelf.get(question.volume, model, report, cancelled)
         row = ScoreRow(
@@ -384,4 +397,8 @@ def _mean_dice(
 
 def as_dicts(rows: Sequence[ScoreRow]) -> list[dict[str, Any]]:
     """Rows as plain values, for a table of data or a file."""
-    return [{f.name: getattr(row, f.name) for f in fields(row)} | {"eva": row.eva_text} for row in rows]
+    return [
+        {f.name: getattr(row, f.name) for f in fields(row)}
+        | {"eva": row.eva_text, "eva_sources": "; ".join(row.eva_sources)}
+        for row in rows
+    ]

@@ -1,7 +1,9 @@
 """Our encoder as eva's modules use it; eva itself is not needed (tests/with_eva has the tests with it)."""
 
 import copy
+import re
 from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from coralbay_core.encoder import Preprocessing, Stage
 from coralbay_core.errors import InputError
 from coralbay_core.integrations.eva import TASKS, CoralBayEncoder, config_path
 from coralbay_core.integrations.eva.encoder import family_width, pooled_strides
+from coralbay_core.integrations.eva.protocol import deviations
 from coralbay_core.swin3d import Swin3D, Swin3DConfig
 from coralbay_core.weights import load_encoder, save_weights
 
@@ -108,6 +111,40 @@ def test_an_inferer_works_on_windows_when_not_in_training():
         torch.testing.assert_close(tensor[..., : wanted.shape[-1]], wanted)
 
 
+class Averager:
+    """An encoder whose maps are the means of its input, so that a ramp says where a cell came from."""
+
+    device = torch.device("cpu")
+    stages = tuple(Stage(stride, 1) for stride in (2, 4, 8, 16, 32))
+    preprocessing = Preprocessing()
+
+    def __call__(self, x, strides):
+        return {stride: torch.nn.functional.avg_pool3d(x, stride) for stride in strides}
+
+
+@pytest.mark.parametrize(("roi", "overlap"), [(96, 0.3333), (128, 0.5), (64, [0, 0, 0.5])])
+@pytest.mark.parametrize("size", [40, 144, 202])
+def test_windows_of_an_inferer_put_every_cell_in_its_place(roi, overlap, size):
+    from monai.inferers import SlidingWindowInferer
+
+    windows = CoralBayEncoder(inferer=SlidingWindowInferer((roi,) * 3, overlap=overlap), out_indices=6).eval()
+    whole = CoralBayEncoder(out_indices=6)
+    windows._encoder = whole._encoder = Averager()
+    ramp = torch.arange(float(size)).expand(1, 1, 40, 64, size).clone()
+    for found, wanted in zip(windows(ramp), whole(ramp), strict=True):
+        torch.testing.assert_close(found, wanted)
+
+
+@pytest.mark.parametrize(("roi", "overlap"), [(96, 0.5), (80, 0), (96, (0, 0, 0.75))])
+def test_windows_between_cells_are_refused(roi, overlap):
+    from monai.inferers import SlidingWindowInferer
+
+    with pytest.raises(InputError, match="windows between cells - inferer - found roi_size") as refused:
+        CoralBayEncoder(inferer=SlidingWindowInferer((roi,) * 3, overlap=overlap))
+    assert "multiples of 32" in str(refused.value)
+    CoralBayEncoder("hu-patch", inferer=SlidingWindowInferer((96,) * 3, overlap=0.5))  # its last stride is 16
+
+
 def test_other_windows_become_that_of_the_model():
     module = CoralBayEncoder("hu-patch", input_hu=(-1000, 400))
 
@@ -157,6 +194,56 @@ def test_every_task_has_a_configuration_or_a_reason():
     assert shipped == {f"{name}.yaml" for name, task in TASKS.items() if task.lacks != "the data set"}
     with pytest.raises(InputError, match="unknown task of eva"):
         config_path("nothing")
+
+
+SEGMENTATION = [name for name, task in TASKS.items() if task.command == "fit" and task.lacks != "the data set"]
+OWN = {
+    "trainer.init_args.default_root_dir",
+    "trainer.init_args.logger.0.init_args.save_dir",
+    "trainer.init_args.max_steps",
+    "model.init_args.lr_scheduler.scheduler.init_args.T_max",
+    "model.init_args.metrics.evaluation.1.init_args.labels",
+}
+"""What a segmentation task has of its own, beside its data set and the number of its classes."""
+
+
+def leaves(content, place=""):
+    """Values of a configuration by where they stand; the names of its classes count as one."""
+    if not isinstance(content, (dict, list)) or place.endswith(".labels"):
+        return {place: content}
+    items = content.items() if isinstance(content, dict) else enumerate(content)
+    return {k: v for key, part in items for k, v in leaves(part, f"{place}.{key}".strip(".")).items()}
+
+
+@pytest.mark.parametrize("name", [name for name in SEGMENTATION if name != "btcv"])
+def test_segmentation_differs_from_btcv_only_where_a_task_must(name):
+    first, other = (leaves(yaml.safe_load(config_path(task).read_text())) for task in ("btcv", name))
+    count = "model.init_args.decoder.init_args.out_channels"
+    differing = {key for key in first.keys() | other.keys() if first.get(key) != other.get(key)}
+    differing -= {key for key in differing if (first.get(key), other.get(key)) == (first[count], other[count])}
+    differing -= {key for key in differing if re.search(r"datasets\.(train|val)\..*(class_path|root|download)$", key)}
+    if name == "word":  # it has a test set
+        differing -= {key for key in differing if re.search(r"(datasets|dataloaders)\.test\.", key)}
+    assert differing <= OWN
+    assert len(other["model.init_args.metrics.evaluation.1.init_args.labels"]) == other[count]
+
+
+def test_every_variable_of_a_configuration_is_in_the_documentation():
+    documented = (Path(__file__).parents[1] / "docs" / "eva.md").read_text()
+    texts = [config_path(name).read_text() for name, task in TASKS.items() if task.lacks != "the data set"]
+    variables = {name for text in texts for name in re.findall(r"oc\.env:(\w+)", text)}
+    assert {name for name in variables if f"`{name}`" not in documented} == set()
+
+
+def test_what_a_run_differs_in_is_said_of_our_own_configurations_as_they_are():
+    for name, task in TASKS.items():
+        if task.lacks != "the data set":
+            content = yaml.safe_load(config_path(name).read_text())
+            assert deviations(content, name) == ""
+            assert deviations(content | {"trainer": {"init_args": {"max_steps": 7}}}, name) == "7 steps"
+            text = config_path(name).read_text().replace("CHECKPOINT_TYPE, best", "CHECKPOINT_TYPE, last")
+            text = text.replace(f"MONITOR_METRIC, val/{task.metric}", "MONITOR_METRIC, val/AverageLoss")
+            assert deviations(yaml.safe_load(text), name) == "last checkpoint, chosen by val/AverageLoss"
 
 
 def test_eva_command_lists_tasks_and_names_a_configuration(coralbay, succeed):

@@ -4,35 +4,11 @@ import csv
 import json
 
 import pytest
-import yaml
+from eva_files import ENCODER, THEIRS, of, write_run
 
 from coralbay_core.integrations.eva.results import read_run
 from coralbay_core.integrations.leaderboard import leaderboard, read_rows, written
-from coralbay_core.integrations.rows import EVA_PUBLISHED, EVA_RUN, OURS, model_name
-
-ENCODER = {"class_path": "coralbay_core.integrations.eva.CoralBayEncoder", "init_args": {"model": "coralbay-mini"}}
-THEIRS = {"class_path": "eva.vision.models.ModelFromRegistry", "init_args": {"model_name": "radiology/voco_b"}}
-
-
-def write_run(folder, *, encoder=ENCODER, dataset="eva.vision.datasets.BTCV", scores=(0.5, 0.7), test=False, **more):
-    """A results file as eva writes it, with its configuration beside it."""
-    folder.mkdir(parents=True)
-    mean = sum(scores) / len(scores)
-    numbers = {"mean": mean, "stdev": 0.1, "values": list(scores)}
-    measured = {
-        f"val/{more.get('metric', 'DiceScore')}": numbers,
-        "val/AverageLoss": numbers,
-        "val/DiceScore_1": numbers,
-    }
-    tested = [{key.replace("val/", "test/"): numbers for key in measured}] if test else []
-    (folder / "results.json").write_text(json.dumps({"metrics": {"val": [measured], "test": tested}}))
-    config = {
-        "trainer": {"init_args": {"callbacks": [{"class_path": "x", "init_args": {"backbone": more.get("backbone")}}]}},
-        "model": {"init_args": {"encoder": encoder}},
-        "data": {"init_args": {"datasets": {"val": {"class_path": dataset}, **more.get("datasets", {})}}},
-    }
-    (folder / "config.yaml").write_text(yaml.safe_dump(config))
-    return folder / "results.json"
+from coralbay_core.integrations.rows import EVA_PUBLISHED, EVA_RUN, OURS, model_of, registered_model, shown_names
 
 
 @pytest.fixture
@@ -64,7 +40,7 @@ def test_a_run_of_ours(tmp_path):
 
 def test_other_runs(tmp_path):
     theirs = read_run(write_run(tmp_path / "a", encoder=THEIRS, dataset="eva.vision.datasets.WORD", test=True))
-    assert (theirs.model, theirs.task, theirs.split) == ("voco-b", "word", "test")
+    assert (theirs.model, theirs.task, theirs.split) == ("voco_b", "word", "test")
     once = read_run(write_run(tmp_path / "b", scores=[0.5]))
     assert (once.sd, once.runs) == (None, 1)
     vectors = {
@@ -76,20 +52,78 @@ def test_other_runs(tmp_path):
         backbone=ENCODER | {"init_args": {"model": "/weights/mine.safetensors"}},
     )  # fmt: skip
     row = read_run(path)
-    assert (row.model, row.task, row.metric) == ("mine", "organ_mnist_3d", "MulticlassAccuracy")
+    assert (row.model, row.task, row.metric) == (
+        "/weights/mine.safetensors",
+        "organ_mnist_3d",
+        "MulticlassAccuracy",
+    )
     unknown = read_run(write_run(tmp_path / "d", dataset="my.Liver"))
     assert unknown.task == "liver"
 
 
-def test_one_name_for_a_model():
-    names = {
-        "radiology/voco_b": "voco-b",
+def test_a_path_stays_a_path():
+    written_alike = {
         "coralbay-mini:compact": "coralbay-mini:compact",
-        "/a/b/my_net.safetensors": "my_net",
-        "vit_base_patch16": "vit_base_patch16",
-        "C:\\weights\\net.pt": "net",
+        "./run//net.safetensors": "run/net.safetensors",
+        "run/net.safetensors:whole": "run/net.safetensors:whole",
+        "run/": "./run",
+        "./coralbay-mini": "./coralbay-mini",
+        "C:\\weights\\net.pt": "C:/weights/net.pt",
     }
-    assert {name: model_name(name) for name in names} == names
+    assert {name: model_of(name) for name in written_alike} == written_alike
+
+
+def test_what_eva_ran_is_ours_only_where_both_hand_it_the_same():
+    names = {
+        "radiology/voco_b": "voco_b",  # not turned to the axes it was trained with
+        "universal/coralbay_mini": "coralbay-mini",
+        "vit_base_patch16": "vit_base_patch16",
+        "radiology/": "radiology",
+    }
+    assert {name: registered_model(name) for name in names} == names
+
+
+def test_short_names_tell_models_apart():
+    names = {
+        "/p/one/net.safetensors": "one/net",
+        "/q/two/net.safetensors": "two/net",
+        "/q/two/net.safetensors:compact": "net:compact",
+        "run/mine.pt": "mine",
+        "run/coralbay-mini.safetensors": "run/coralbay-mini",
+        "random.pt": "random.pt",
+        "coralbay-mini": "coralbay-mini",
+        "./voco-b": "./voco-b",
+    }
+    assert shown_names(names) == names
+
+
+def test_a_checkpoint_is_no_shipped_model_and_no_other_checkpoint(tmp_path):
+    for folder in ("one", "two"):
+        write_run(tmp_path / folder, encoder=of(f"/run/{folder}/coralbay-mini.safetensors"))
+    write_run(tmp_path / "three", encoder=of("coralbay-mini"))
+    rows = read_rows([tmp_path])
+    (table,) = leaderboard(rows)
+    assert {name for name, _ in table.rows} == {"coralbay-mini", "one/coralbay-mini", "two/coralbay-mini"}
+    found = {(row["name"], row["model"]) for row in json.loads(written(rows, "json"))}
+    assert ("one/coralbay-mini", "/run/one/coralbay-mini.safetensors") in found
+
+
+def test_a_run_of_other_settings_says_so(tmp_path):
+    windows = {"inferer": {"class_path": "monai", "init_args": {"roi_size": [64, 64, 64], "overlap": 0.75}}}
+    write_run(tmp_path / "try", trainer={"max_steps": "200", "n_runs": 1, "val_check_interval": 500}, module=windows)
+    write_run(tmp_path / "full", trainer={"max_steps": 20000, "n_runs": 5})
+    rows = read_rows([tmp_path])
+    assert {row.deviates for row in rows} == {"", "200 steps, 1 run, windows of 64"}
+    (table,) = leaderboard(rows)
+    assert {name for name, _ in table.rows} == {"coralbay-mini", "coralbay-mini (200 steps, 1 run, windows of 64)"}
+    unknown = read_run(write_run(tmp_path / "liver", dataset="my.Liver", trainer={"max_steps": 2}))
+    assert unknown.deviates == ""
+    taken = ENCODER | {"init_args": {"model": "coralbay-mini", "input_hu": None}}
+    vectors = {"predict": [{"class_path": "coralbay_core.integrations.eva.datasets.OrganMNIST3D"}]}
+    path = write_run(
+        tmp_path / "raw", encoder=None, metric="MulticlassAccuracy", datasets=vectors, backbone=taken
+    )  # fmt: skip
+    assert read_run(path).deviates == "input_hu None"
 
 
 def test_rows_of_all_three_sources(tmp_path, published, report):
@@ -102,10 +136,10 @@ def test_rows_of_all_three_sources(tmp_path, published, report):
     if table.corner == "":  # models as columns
         pytest.fail("a narrow table was turned")
     assert [name for name, _ in table.rows] == [
-        "voco-b (eva, published)",
+        "voco_b (eva, published)",
         "vit_base_patch16 (eva, published)",
         "coralbay-mini",
-        "voco-b",
+        "voco_b",
     ]
     assert [name for name, _ in ours.rows] == ["position", "hu-patch"]
     assert ours.columns == ("click retrieval, mAP ↑",)
@@ -117,7 +151,7 @@ def test_rows_of_all_three_sources(tmp_path, published, report):
     )
     cells = dict(table.rows)
     assert cells["coralbay-mini"][0].text == "0.600 ± 0.100 (2 runs) [1]"
-    assert cells["voco-b (eva, published)"][0].best
+    assert cells["voco_b (eva, published)"][0].best
     assert cells["coralbay-mini"][1].text == "-"
 
 
@@ -136,11 +170,18 @@ def test_every_number_has_its_file_in_every_format(tmp_path, published):
     ]
 
 
+def test_a_table_that_a_spreadsheet_saved_is_read(tmp_path):
+    path = tmp_path / "radiology.csv"
+    path.write_text("model,btcv\nvoco_b, 0.83\n\n", "utf-8-sig")
+    (row,) = read_rows([path])
+    assert (row.model, row.task, row.mean) == ("voco_b", "btcv", 0.83)
+
+
 def test_the_command(tmp_path, published, coralbay, succeed):
     write_run(tmp_path / "run")
     code, out, _ = coralbay("leaderboard", tmp_path / "run", published)
     assert code == 0
-    assert "| voco-b (eva, published) |" in out
+    assert "| voco_b (eva, published) |" in out
     code, out, _ = coralbay("leaderboard", published, "-o", tmp_path / "board.html")
     assert out.split() == ["table:", str(tmp_path / "board.html")]
     assert (tmp_path / "board.html").read_text().startswith("<!doctype html>")
@@ -154,9 +195,19 @@ BAD = {
     "absent": ("none.json", "no results of eva"),
     "empty": ("empty", "no results of eva"),
     "garbled": ("garbled.json", "not a results file of eva"),
+    "no metrics": ("null.json", "not a results file of eva"),
     "of ours": ("summary.json", "not a results file of eva"),
     "no table": ("table.csv", "not a table of eva"),
     "no number": ("words.csv", "score is no number"),
+    "per cent": ("percent.csv", "found 83.0 vs expected 0 to 1"),
+    "cells too many": ("long.csv", "line 1 below the header - found 3 cells vs expected 2"),
+    "cells too few": ("short.csv", "line 1 below the header - found 1 cells vs expected 2"),
+    "cells too few before the model": ("order.csv", "not a line of the table"),
+    "column twice": ("columns.csv", "column twice"),
+    "nameless column": ("nameless.csv", "not a table of eva"),
+    "nameless model": ("anonymous.csv", "no model"),
+    "no scores": ("none.csv", "no score in the table"),
+    "score beyond 1": ("beyond/results.json", "found 1.5 vs expected 0 to 1"),
     "alone": ("alone/results.json", "do not say what they are of"),
     "not a number": ("nan/results.json", "score is no number"),
     "no score": ("loss/results.json", "no score in the results"),
@@ -168,18 +219,34 @@ BAD = {
 }
 
 
+TABLES = {
+    "table": "a,b\n1,2\n",
+    "words": "model,btcv\nvoco_b,good\n",
+    "double": "model,btcv\nvoco_b,0.1\nvoco_b,0.2\n",
+    "percent": "model,btcv\nvoco_b,83.0\n",
+    "long": "model,btcv\nvoco_b,0.5,0.6\n",
+    "short": "model,btcv\nvoco_b\n",
+    "order": "btcv,model\n0.5\n",
+    "columns": "model,btcv,btcv\nvoco_b,0.1,0.2\n",
+    "nameless": "model,\nvoco_b,0.1\n",
+    "anonymous": "model,btcv\n,0.1\n",
+    "none": "model,btcv\nvoco_b,\n",
+}
+
+
 @pytest.mark.parametrize("case", BAD)
 def test_bad_files_end_in_one_line(case, tmp_path, coralbay, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
     (tmp_path / "garbled.json").write_text("{")
     (tmp_path / "summary.json").write_text('{"summary": {}}')
-    (tmp_path / "table.csv").write_text("a,b\n1,2\n")
-    (tmp_path / "words.csv").write_text("model,btcv\nvoco_b,good\n")
-    (tmp_path / "double.csv").write_text("model,btcv\nvoco_b,0.1\nvoco_b,0.2\n")
+    (tmp_path / "null.json").write_text('{"metrics": {"val": [null]}}')
+    for name, text in TABLES.items():
+        (tmp_path / f"{name}.csv").write_text(text)
     write_run(tmp_path / "run")
     write_run(tmp_path / "nan", scores=[float("nan")])
     write_run(tmp_path / "loss", metric="Other")
+    write_run(tmp_path / "beyond", scores=[1.5])
     write_run(tmp_path / "alone").with_name("config.yaml").unlink()
     arguments, expected = BAD[case]
     code, out, err = coralbay("leaderboard", *arguments.split())

@@ -1,10 +1,14 @@
 """The scorecard of a session: several encoders on the same clicks and strokes, without a window."""
 
+import gc
 import json
 import threading
+import weakref
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from eva_files import of, write_run
 from scans import cut
 
 from coralbay_core.across import SearchSpace, best_match
@@ -16,7 +20,7 @@ from coralbay_core.evaluate.tasks.common import Setting
 from coralbay_core.evaluate.tasks.fewshot import GAP_MM
 from coralbay_core.volume import LabelVolume
 from coralbay_core.volume_io import load_labels, save_map
-from coralbay_core.weights import load_encoder
+from coralbay_core.weights import convert_weights, load_encoder
 from coralbay_viz import Session
 from coralbay_viz.comparing import Scorecard
 from coralbay_viz.history import PaintedVoxels
@@ -246,17 +250,35 @@ def test_nothing_to_compare_is_said(session, reference):
 
 def test_eva_stands_beside_them(session, tmp_path, reference, liver):
     table = tmp_path / "radiology.csv"
-    table.write_text("model,btcv,lits17\ncoralbay_mini,0.5,\nvoco_b,0.83,0.816\n")
+    table.write_text("model,btcv,lits17,word/test\ncoralbay_mini,0.5,,0.25\nvoco_b,0.83,0.816,\n")
+    run = write_run(tmp_path / "run", dataset="eva.vision.datasets.LiTS17", trainer={"max_steps": 200})
     session.click(liver)
-    session.eva_results = table
+    session.eva_results = [table, run]
     session.scorecard(["hu-patch", "coralbay-mini"], reference)
-    assert [row.eva_text for row in session.last_scorecard.rows] == ["", "btcv 0.500"]
+    own = "lits17 0.600 (200 steps), btcv 0.500 (published), word/test 0.250 (published)"
+    assert [row.eva_text for row in session.last_scorecard.rows] == ["", own]
+    last = as_dicts(session.last_scorecard.rows)[1]
+    assert last["eva"] == own
+    assert f"lits17 0.600, DiceScore, val, 200 steps: {run}; " in last["eva_sources"]
+    assert f"word 0.250, DiceScore, test, published: {table}" in last["eva_sources"]
     session.eva_results = None
     assert [row.eva_text for row in session.last_scorecard.rows] == ["", ""]
     assert session.last_scorecard.is_done
     with pytest.raises(MissingFileError):
         session.eva_results = tmp_path / "none"
     assert session.eva_results == ()
+
+
+def test_eva_of_one_checkpoint_is_not_that_of_another(session, tmp_path, reference, liver):
+    mine = convert_weights("coralbay-mini", tmp_path / "mine" / "coralbay-mini.safetensors")
+    write_run(tmp_path / "runs" / "shipped", encoder=of("coralbay-mini"))
+    write_run(tmp_path / "runs" / "mine", encoder=of(str(mine)), scores=(0.3, 0.3))
+    (tmp_path / "radiology.csv").write_text("model,btcv\nvoco_b,0.83\n")
+    session.click(liver)
+    session.eva_results = [tmp_path / "runs", tmp_path / "radiology.csv"]
+    session.scorecard([str(mine), "coralbay-mini", "voco-b"], reference)
+    # voco-b is turned to the axes it was trained with here, and not by eva: no row of one is a row of the other.
+    assert [row.eva_text for row in session.last_scorecard.rows] == ["btcv 0.300", "btcv 0.600", ""]
 
 
 def test_a_removed_scan_takes_its_card_along(session, reference, liver):
@@ -266,6 +288,27 @@ def test_a_removed_scan_takes_its_card_along(session, reference, liver):
     session.scorecard_changed.connect(seen.append)
     session.remove(session.scan)
     assert seen == [None]
+
+
+def test_a_removed_other_scan_ends_the_card_that_searches_it(belly, other, reference, liver):
+    session, calls, done = run_threaded(belly)
+    here, there = session.scan, session.add(replace(other))
+    session.activate(here)
+    gate = Gate(session)
+    seen, volume = [], weakref.ref(there.volume)
+    session.click(liver)
+    session.scorecard(["hu-patch", "hu-context"], reference)
+    drain(session, calls, done, gate.reached.is_set)
+    session.scorecard_changed.connect(seen.append)
+    session.remove(there)
+    del there
+    assert [card.other for card in seen] == [None]
+    gate.open.set()
+    drain(session, calls, done, lambda: not any(t.name.startswith("coralbay") for t in threading.enumerate()))
+    assert session.last_scorecard.rows == ()
+    session.close()
+    gc.collect()
+    assert volume() is None  # whatever the encoder still gave is not kept
 
 
 def test_cells_and_the_best_of_a_column():

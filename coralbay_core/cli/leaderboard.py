@@ -32,7 +32,7 @@ def leaderboard(
     if out is not None and out.suffix not in _SUFFIXES:
         raise InputError("unknown format", where=out, expected=f"a name that ends in {', '.join(_SUFFIXES)}")
     from ..atomic_file import write_atomically
-    from ..integrations.leaderboard import read_rows, written
+    from ..integrations.leaderboard import as_dicts, read_rows, written
 
     rows = read_rows(results or [], ours or [])
     if out is not None:
@@ -42,7 +42,7 @@ def leaderboard(
         as_json=as_json,
         inputs={"results": results, "ours": ours},
         outputs={"table": out},
-        results={"rows": [row.as_dict() for row in rows]},
+        results={"rows": as_dicts(rows)},
         lines=[] if out is not None else written(rows, "markdown").splitlines(),
     )
 

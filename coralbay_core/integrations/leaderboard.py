@@ -5,6 +5,7 @@ import io
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from ..errors import InputError, MissingFileError
 from ..evaluate.html import page
@@ -13,14 +14,17 @@ from ..evaluate.tables import HEADLINE, Cell, Section, Table, headline_titles, m
 from ..plain import MILLIONTHS, plain
 from .eva.results import find_results, read_published, read_run
 from .eva.tasks import TASKS
-from .rows import EVA_PUBLISHED, EVA_RUN, OURS, Row
+from .rows import EVA_PUBLISHED, EVA_RUN, OURS, Row, shown_names
 
 FORMATS = ("markdown", "csv", "html", "json")
 
 _TEXT = (
     "Each number is followed by the file that holds it. Best of each column in bold, arrows show which way is better."
 )
-_EVA_TEXT = f"{_TEXT} ± is the standard deviation over runs. What eva published has rows of its own."
+_EVA_TEXT = (
+    f"{_TEXT} ± is the standard deviation over runs. What eva published has rows of its own, and so have runs whose "
+    "settings are not those of the protocol."
+)
 
 
 def read_rows(paths: Iterable[Path], ours: Iterable[Path] = ()) -> list[Row]:
@@ -37,7 +41,7 @@ def read_rows(paths: Iterable[Path], ours: Iterable[Path] = ()) -> list[Row]:
     known: dict[tuple[str, ...], Row] = {}
     for row in rows:
         if (other := known.setdefault(row.key, row)) is not row:
-            what = f"{row.model}, {row.task}, {row.metric}"
+            what = ", ".join(part for part in (row.model, row.column, row.metric, row.remarks) if part)
             raise InputError(
                 "one number twice", where=what, found=f"{other.file} and {row.file}", hint="leave one of them out"
             )
@@ -78,20 +82,20 @@ def leaderboard(rows: Sequence[Row]) -> list[Table]:
 
     The first column decides the order of the models.
     """
-    files = _numbered(rows)
+    files, names = _numbered(rows), _names(rows)
     groups = {
         "eva, radiology": [row for row in rows if row.source != OURS],
         "coralbay evaluate, real scans": [row for row in rows if row.source == OURS and row.split == "real"],
         "coralbay evaluate, phantom": [row for row in rows if row.source == OURS and row.split == "phantom"],
     }
-    return [_table(title, found, files) for title, found in groups.items() if found]
+    return [_table(title, found, files, names) for title, found in groups.items() if found]
 
 
-def _table(title: str, rows: Sequence[Row], files: dict[Path, int]) -> Table:
+def _table(title: str, rows: Sequence[Row], files: dict[Path, int], names: dict[str, str]) -> Table:
     columns = sorted(dict.fromkeys(_column(row) for row in rows), key=_order)
-    found = {(_label(row), _column(row)): row for row in rows}
+    found = {(_label(row, names), _column(row)): row for row in rows}
     best = {column: _best([row for (_, c), row in found.items() if c == column]) for column in columns}
-    labels = sorted(dict.fromkeys(_label(row) for row in rows), key=lambda label: _rank(label, columns, found))
+    labels = sorted(dict.fromkeys(label for label, _ in found), key=lambda label: _rank(label, columns, found))
     lines = tuple((label, tuple(_cell(found.get((label, c)), best[c], files) for c in columns)) for label in labels)
     text = _TEXT if rows[0].source == OURS else _EVA_TEXT
     return Table(Section(title, text, ()), tuple(_title(*column) for column in columns), lines, "model").fitted()
@@ -102,15 +106,22 @@ def sources(rows: Sequence[Row]) -> list[str]:
     return [f"[{number}] {file}" for file, number in _numbered(rows).items()]
 
 
+def as_dicts(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Rows as plain values; ``name`` is what tables call the ``model``."""
+    names = _names(rows)
+    return [{"name": row.model if row.source == OURS else names[row.model]} | row.as_dict() for row in rows]
+
+
 def written(rows: Sequence[Row], form: str) -> str:
     """The leaderboard as text in one of `FORMATS`; CSV and JSON hold a line a number."""
     if form == "json":
-        return json.dumps(plain([row.as_dict() for row in rows], MILLIONTHS), indent=1) + "\n"
+        return json.dumps(plain(as_dicts(rows), MILLIONTHS), indent=1) + "\n"
     if form == "csv":
         return _csv(rows)
     tables = leaderboard(rows)
     if form == "html":
-        measured = [_label(row) for row in rows if row.source == EVA_RUN]
+        names = _names(rows)
+        measured = [_label(row, names) for row in rows if row.source == EVA_RUN]
         return page("Leaderboard", tables, {}, models=measured, lines={"Files": sources(rows)})
     parts = [*(markdown(table, intervals=False) for table in tables), "## Files\n"]
     return "\n".join(parts) + "\n" + "\n".join(f"- {line}" for line in sources(rows)) + "\n"
@@ -118,7 +129,7 @@ def written(rows: Sequence[Row], form: str) -> str:
 
 def _csv(rows: Sequence[Row]) -> str:
     stream = io.StringIO()
-    lines = [plain(row.as_dict(), MILLIONTHS) for row in rows]
+    lines = [plain(row, MILLIONTHS) for row in as_dicts(rows)]
     writer = csv.DictWriter(stream, list(lines[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(lines)
@@ -129,8 +140,16 @@ def _numbered(rows: Sequence[Row]) -> dict[Path, int]:
     return {file: number for number, file in enumerate(dict.fromkeys(row.file for row in rows), 1)}
 
 
-def _label(row: Row) -> str:
-    return f"{row.model} ({EVA_PUBLISHED})" if row.source == EVA_PUBLISHED else row.model
+def _names(rows: Sequence[Row]) -> dict[str, str]:
+    """What tables call models; our evaluation knows their names alone, so those stay."""
+    return shown_names(row.model for row in rows if row.source != OURS)
+
+
+def _label(row: Row, names: dict[str, str]) -> str:
+    if row.source == OURS:
+        return row.model
+    remarks = EVA_PUBLISHED if row.source == EVA_PUBLISHED else row.deviates
+    return f"{names[row.model]} ({remarks})" if remarks else names[row.model]
 
 
 def _column(row: Row) -> tuple[str, str, str]:

@@ -44,5 +44,6 @@ class Scoring(Control):
             cells = [row.cell(column) + (" *" if row.model in best[column.key] else "") for column in columns]
             lines.append([row.model, *cells, *([row.eva_text] if eva else [])])
         problems = [f"{row.model}: {row.problem}" for row in rows if row.problem]
+        sources = [f"{row.model}: {source}" for row in rows for source in row.eva_sources]
         awaited = None if card is None else card.awaited
-        self.panel.show_rows(head, lines, [*problems, *([f"next: {awaited}"] if awaited else [])])
+        self.panel.show_rows(head, lines, [*problems, *([f"next: {awaited}"] if awaited else []), *sources])

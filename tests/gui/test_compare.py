@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from eva_files import write_run
 from pretraining import finished_run
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
@@ -300,7 +301,7 @@ def test_a_library_is_made_and_searched(dock, hand, belly, liver, tmp_path, monk
     np.testing.assert_allclose(dock.session.cursor_mm, dock.session.found[0].position_mm, atol=2)
 
 
-def test_a_scorecard_against_a_labels_layer(explored, viewer, hand, phantom, liver):
+def test_a_scorecard_against_a_labels_layer(explored, viewer, hand, phantom, liver, tmp_path):
     from coralbay_core.preprocess import resample
 
     grid = explored.session.volume.grid
@@ -325,6 +326,11 @@ def test_a_scorecard_against_a_labels_layer(explored, viewer, hand, phantom, liv
     assert set(rows) == {"coralbay-mini", "hu-patch"}
     assert all(0 < float(row.text(1)) <= 1 for row in rows.values())
     assert sum(row.font(1).bold() for row in rows.values()) == 1
+    results = write_run(tmp_path / "run")
+    explored.session.eva_results = results
+    (shipped,) = panel.table.findItems("coralbay-mini", Qt.MatchFlag.MatchExactly)
+    assert shipped.text(2) == "btcv 0.600"
+    assert str(results) in shipped.toolTip(2)
 
 
 def test_a_training_is_watched(explored, hand, phantom, tmp_path, monkeypatch):

@@ -37,7 +37,9 @@ def test_fit_of_a_checkpoint_ends_in_a_dice_and_a_row(run_eva, tmp_path, capsys)
     assert {"val/DiceScore_6_liver", "val/DiceScore_1_spleen"} <= set(scores(results))
     assert run(["leaderboard", str(results), "--json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)["results"]["rows"]
-    assert (row["model"], row["task"], row["runs"]) == ("mine", "btcv", 1)
+    assert (row["name"], row["model"], row["task"], row["runs"]) == ("mine", str(weights), "btcv", 1)
+    assert row["deviates"].startswith("5 steps, 1 run, ")
+    assert "windows of 64, overlap 0" in row["deviates"]
     assert row["mean"] == pytest.approx(dice["mean"])
 
 
@@ -60,4 +62,5 @@ def test_predict_fit_learns_from_the_vectors_of_the_encoder(run_eva, tmp_path):
     assert scores(results)["val/MulticlassAccuracy"]["values"]
     (kept,) = torch.load(tmp_path / "embeddings" / "coralbay-mini" / "organ_mnist_3d" / "val" / "00002.pt")
     volume, _, _ = OrganMNIST3D("val", root=str(root))[2]
-    np.testing.assert_allclose(kept, CoralBayEncoder()(volume[None])[0], rtol=1e-4, atol=1e-5)
+    vector = CoralBayEncoder(input_hu=(-160, 240))(volume[None])[0]
+    np.testing.assert_allclose(kept, vector, rtol=1e-4, atol=1e-5)

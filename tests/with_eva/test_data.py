@@ -1,16 +1,26 @@
 """What reaches the encoder through eva: orientation, window, grid; and that features are those of `features_for`."""
 
+import io
+from contextlib import redirect_stdout
+
 import numpy as np
 import pytest
 import torch
+import yaml
 from eva.vision import datasets
+from eva.vision.data import transforms
+from eva.vision.data.tv_tensors import Volume
 from tiny import ORIENTATIONS, cube, save, write_cc_ccii, write_luna25
+from torchvision.transforms import v2
+from torchvision.tv_tensors import Mask
 
 from coralbay_core import features_for, load_encoder, load_volume
 from coralbay_core.encoder import Preprocessing, Stage
 from coralbay_core.integrations.eva import TASKS, CoralBayEncoder, config_path
+from coralbay_core.integrations.eva import transforms as ours
 from coralbay_core.integrations.eva.datasets import CCCCII, LUNA25
 from coralbay_core.integrations.eva.parts import ModelDecoder, ModelHead
+from coralbay_core.integrations.eva.protocol import encoder_of
 from coralbay_core.integrations.eva.transforms import WholeScan
 from coralbay_core.phantom import make_phantom
 from coralbay_core.volume import Grid
@@ -105,17 +115,22 @@ def test_decoder_and_head_take_the_size_of_the_model(model):
     assert ModelHead(model, 11)(CoralBayEncoder(model)(unit)).shape == (1, 11)
 
 
-@pytest.mark.parametrize("name", [name for name in TASKS if name != "chaos"])
-def test_eva_accepts_the_configuration(name, monkeypatch, tmp_path, capsys):
+def parsed(name):
+    """Arguments of our encoder in a configuration as eva understands it."""
     import jsonargparse
     from eva.core import interface
 
-    monkeypatch.chdir(tmp_path)
     line = [TASKS[name].command, "--config", str(config_path(name)), "--print_config"]
-    with pytest.raises(SystemExit) as stop:
+    with redirect_stdout(io.StringIO()) as printed, pytest.raises(SystemExit) as stop:
         jsonargparse.CLI(interface.Interface, args=line, parser_mode="omegaconf", fail_untyped=False)
     assert stop.value.code in (0, None)
-    assert "CoralBayEncoder" in capsys.readouterr().out
+    return encoder_of(yaml.safe_load(printed.getvalue()))["init_args"]
+
+
+@pytest.mark.parametrize("name", [name for name in TASKS if name != "chaos"])
+def test_eva_accepts_the_configuration(name, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert parsed(name)["model"] == "coralbay-mini"
 
 
 def test_luna25_is_split_and_named(tmp_path):
@@ -136,8 +151,43 @@ def test_luna25_is_split_and_named(tmp_path):
 
 
 def test_cc_ccii_comes_in_one_size_with_names_that_stay_in_their_folder(tmp_path):
-    dataset = CCCCII(str(write_cc_ccii(tmp_path)), split="val", size=(16, 32, 32))
-    dataset.setup()
-    assert [dataset.filename(i) for i in range(2)] == ["p0-s1.npy", "p1-s1.npy"]
-    assert [dataset[i][0].shape for i in range(2)] == [(1, 16, 32, 32)] * 2
-    assert 0 <= dataset[1][0].min() <= dataset[1][0].max() <= 1
+    root = write_cc_ccii(tmp_path)
+    train, val = (CCCCII(str(root), split=split, size=(16, 32, 32)) for split in ("train", "val"))
+    for dataset in (train, val):
+        dataset.setup()
+    assert [train.filename(i) for i in range(2)] == ["p0-s1.npy", "p1-s1.npy"]
+    assert [val.filename(i) for i in range(2)] == ["p2-s1.npy", "p3-s1.npy"]
+    assert [val[i][0].shape for i in range(2)] == [(1, 16, 32, 32)] * 2
+    assert 0 <= val[1][0].min() <= val[1][0].max() <= 1
+
+
+@pytest.mark.parametrize("window", [(-175.0, 250.0), (-1000.0, 1000.0), (-100.0, 250.0)])
+def test_every_window_is_cropped_to_the_part_that_eva_crops_to(window, monkeypatch):
+    monkeypatch.setattr(ours, "describe", lambda model: ((), Preprocessing(window_hu=window)))
+    theirs = v2.Compose(
+        [
+            transforms.EnsureChannelFirst(channel_dim=1),
+            transforms.Spacing(pixdim=[1.5] * 3),
+            transforms.ScaleIntensityRange(input_range=(-175.0, 250.0), output_range=(0.0, 1.0)),
+            transforms.CropForeground(),
+        ]
+    )
+    hu = torch.full((40, 1, 50, 60), -1000.0)
+    hu[8:35, :, 10:45, 12:55] = torch.rand(27, 1, 35, 43, generator=torch.Generator().manual_seed(0)) * 400 - 150
+    hu[3, 0, 5, 5], hu[4, 0, 6, 6] = -175, -174.9  # the first is air, the second is not
+    scan = Volume(hu, affine=torch.diag(torch.tensor([1.5, 1.5, 1.5, 1])), dtype=torch.float32)
+    mask = Mask((hu > -500).long())
+    (found, found_mask), (wanted, wanted_mask) = WholeScan("any")(scan, mask), theirs(scan, mask)
+    assert found.shape == wanted.shape
+    assert torch.equal(found_mask.as_subclass(torch.Tensor), wanted_mask.as_subclass(torch.Tensor))
+    if window == (-175.0, 250.0):
+        torch.testing.assert_close(found.as_subclass(torch.Tensor), wanted.as_subclass(torch.Tensor))
+
+
+@pytest.mark.parametrize(("name", "hu"), [("organ_mnist_3d", (-160, 240)), ("luna25", (-1000, 400)), ("cc_ccii", None)])
+def test_what_the_values_of_an_item_mean_reaches_the_encoder(name, hu, monkeypatch):
+    assert parsed(name)["input_hu"] == (hu and list(hu))
+    monkeypatch.setenv("INPUT_HU", "[-1024, 300]")
+    assert parsed(name)["input_hu"] == [-1024, 300]
+    monkeypatch.setenv("INPUT_HU", "null")
+    assert parsed(name)["input_hu"] is None

@@ -101,11 +101,12 @@ def write_cc_ccii(root: Path, scans: int = 2) -> Path:
     """Random pictures in CC-CCII's layout."""
     data = root / "CC-CCII_public" / "data"
     data.mkdir(parents=True)
-    lines, rng = ["patient_id,scan_id,target"], np.random.default_rng(0)
-    for number in range(scans):
-        np.save(data / f"p{number}-s1.npy", rng.integers(0, 256, (20 + number, 40, 40)).astype(np.uint8))
-        lines.append(f"{number},1,{number}")
-    for split in ("train", "valid"):
+    rng = np.random.default_rng(0)
+    for index, split in enumerate(("train", "valid")):
+        lines = ["patient_id,scan_id,target"]
+        for number in range(index * scans, (index + 1) * scans):
+            np.save(data / f"p{number}-s1.npy", rng.integers(0, 256, (20 + number, 40, 40)).astype(np.uint8))
+            lines.append(f"{number},1,{number % 3}")
         (root / f"CC_CCII_fold0_{split}.csv").write_text("\n".join(lines))
     return root
 

@@ -34,14 +34,15 @@ class CoralBayEncoder(nn.Module):
         How many maps to return, the last ones; 6 for eva's SwinUNETR decoder. Without it: the pooled vector.
     inferer : callable, optional
         A MONAI inferer, such as ``monai.inferers.SlidingWindowInferer``, through which maps are computed when the
-        module is not in training.
+        module is not in training. Its windows must stand on whole cells of the last map.
     input_hu : tuple of float, optional
         HU that 0 and 1 mean in the input. By default it is windowed for the model already (`transforms.ModelWindow`).
 
     Raises
     ------
     InputError
-        If maps are asked for and the model does not have those of the SwinUNETR family.
+        If maps are asked for and the model does not have those of the SwinUNETR family, or windows of the inferer
+        would stand between cells.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class CoralBayEncoder(nn.Module):
         super().__init__()
         self._model, self._out_indices, self._inferer, self._input_hu = model, out_indices, inferer, input_hu
         self._encoder = _load(model, "cpu")
+        self._roi = _roi_of(inferer, self._encoder.stages[-1].stride)
         if out_indices is not None:
             if not 1 <= out_indices <= len(_FAMILY):
                 raise InputError("no such number of maps", where="out_indices", found=out_indices, expected="1 to 6")
@@ -79,24 +81,31 @@ class CoralBayEncoder(nn.Module):
 
     def _forward_features(self, tensor: Tensor, strides: Sequence[int]) -> list[Tensor]:
         tensor = tensor.as_subclass(Tensor)  # what is computed with MetaTensor or eva's Volume drags metadata along
-        if self._inferer is None or self.training:
-            return self._maps(tensor, strides)
-        return list(self._inferer(inputs=tensor, network=lambda part: self._maps(part, strides)))
-
-    def _maps(self, tensor: Tensor, strides: Sequence[int]) -> list[Tensor]:
-        encoder = self._on(tensor.device)
         unit = tensor if self._input_hu is None else self._windowed(tensor.float())
         sizes = unit.shape[2:]
-        # As features of a whole scan are computed: beyond the high ends its edge is repeated.
-        last = encoder.stages[-1].stride
-        padded = F.pad(unit, [part for n in reversed(sizes) for part in (0, -n % last)], mode="replicate")
+        slides = self._inferer is not None and not self.training
+        # As features of a whole scan are computed: beyond the high ends its edge is repeated. The inferer would pad
+        # what is smaller than a window on both sides, and so between cells.
+        last = self._encoder.stages[-1].stride
+        wanted = [max(n + -n % last, least) for n, least in zip(sizes, self._roi if slides else (0,) * 3, strict=True)]
+        beyond = [part for n, to in zip(reversed(sizes), reversed(wanted), strict=True) for part in (0, to - n)]
+        padded = F.pad(unit, beyond, mode="replicate")
+        if slides:
+            maps = self._inferer(inputs=padded, network=lambda part: self._maps(part, strides))  # type: ignore[misc]
+        else:
+            maps = self._maps(padded, strides)
+        parts = [[slice(-(-n // stride)) for n in sizes] for stride in strides]
+        return [found[(slice(None), slice(None), *part)] for found, part in zip(maps, parts, strict=True)]
+
+    def _maps(self, unit: Tensor, strides: Sequence[int]) -> list[Tensor]:
+        """Maps of a tensor whose sides are multiples of the last stride."""
+        encoder = self._on(unit.device)
         known = [stage.stride for stage in encoder.stages]
-        maps = encoder(padded, [stride for stride in strides if stride in known])
+        maps = encoder(unit, [stride for stride in strides if stride in known])
         if 1 in strides and 1 not in maps:
-            maps[1] = _image_map(padded, encoder.stages[0].channels)
-        parts = [(stride, [slice(-(-n // stride)) for n in sizes]) for stride in strides]
+            maps[1] = _image_map(unit, encoder.stages[0].channels)
         # A copy outside of inference mode is a tensor that decoders can train on.
-        return [maps[stride][(slice(None), slice(None), *part)].clone() for stride, part in parts]
+        return [maps[stride].clone() for stride in strides]
 
     def _windowed(self, tensor: Tensor) -> Tensor:
         low, high = self._input_hu  # type: ignore[misc]
@@ -111,6 +120,29 @@ class CoralBayEncoder(nn.Module):
 
 def _load(model: str, device: str) -> Encoder:
     return load_encoder(model, device=device, precision=torch.float32)  # that of eva's protocol, on every machine
+
+
+def _roi_of(inferer: Callable[..., Any] | None, stride: int) -> tuple[int, ...]:
+    """Sides of the windows of an inferer, 0 where it has none; windows and their steps must be whole cells.
+
+    MONAI puts the maps of a window on the nearest cells: a step of 48 voxels is one and a half of stride 32.
+    """
+    roi = getattr(inferer, "roi_size", None)
+    if roi is None:
+        return (0,) * 3
+    sides = tuple(int(n or 0) for n in ((roi,) * 3 if isinstance(roi, (int, float)) else roi))
+    overlap = getattr(inferer, "overlap", 0.0)
+    overlaps = (overlap,) * 3 if isinstance(overlap, (int, float)) else tuple(overlap)
+    steps = tuple(int(side * (1 - part)) for side, part in zip(sides, overlaps, strict=True))
+    if any(n % stride for n in (*sides, *steps)) or (min(sides) > 0 and min(steps) < 1):
+        raise InputError(
+            "windows between cells",
+            where="inferer",
+            found=f"roi_size {list(sides)} and steps of {list(steps)} voxels",
+            expected=f"multiples of {stride}, the last stride of the model",
+            hint="such as roi_size 128 with overlap 0.5, or 96 with 0.3333",
+        )
+    return tuple(max(n, 0) for n in sides)
 
 
 def _image_map(image: Tensor, channels: int) -> Tensor:

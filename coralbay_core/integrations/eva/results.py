@@ -9,7 +9,8 @@ from typing import Any
 
 from ...card import DEFAULT_MODEL
 from ...errors import InputError, MissingFileError
-from ..rows import EVA_PUBLISHED, EVA_RUN, Row, model_name
+from ..rows import EVA_PUBLISHED, EVA_RUN, Row, model_of, registered_model
+from .protocol import deviations, encoder_of
 from .tasks import TASKS
 
 _METRICS = ("DiceScore", *dict.fromkeys(task.metric for task in TASKS.values()), "BinaryAccuracy")
@@ -35,7 +36,7 @@ def find_results(path: Path) -> list[Path]:
 def read_run(path: Path) -> Row:
     """The deciding number of a run: of the test set where there is one, else of the validation set, as eva reports.
 
-    Model and task are read from the ``config.yaml`` that eva writes beside the results.
+    Model, task and settings are read from the ``config.yaml`` that eva writes beside the results.
 
     Raises
     ------
@@ -43,58 +44,77 @@ def read_run(path: Path) -> Row:
         If the file is none of eva's, has no such number, or does not say what it is of.
     """
     splits = _splits(path)
-    model, task = _what_of(path.with_name("config.yaml"))
+    model, task, deviates = _what_of(path.with_name("config.yaml"))
     for split in ("test", "val"):
         for metric in _preferred(task):
             for measured in splits[split]:
                 if f"{split}/{metric}" in measured:
-                    return _row(path, model, task, metric, split, measured[f"{split}/{metric}"])
+                    mean, sd, runs = _numbers(measured[f"{split}/{metric}"], f"{path}, {split}/{metric}")
+                    return Row(model, task, metric, mean, path, EVA_RUN, split, sd, runs, deviates=deviates)
     raise InputError("no score in the results", where=path, expected=" or ".join(_METRICS))
 
 
 def _splits(path: Path) -> dict[str, list[dict[str, Any]]]:
     try:
-        metrics = json.loads(path.read_text("utf-8"))["metrics"]
-        return {split: list(metrics.get(split) or []) for split in ("val", "test")}
+        metrics = json.loads(path.read_text("utf-8-sig"))["metrics"]
+        splits = {split: list(metrics.get(split) or []) for split in ("val", "test")}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        raise InputError("not a results file of eva", where=path, hint=_HINT) from None
+        splits = {"": [None]}
+    if not all(isinstance(measured, dict) for split in splits.values() for measured in split):
+        raise InputError("not a results file of eva", where=path, hint=_HINT)
+    return splits
 
 
 def _preferred(task: str) -> tuple[str, ...]:
     return (TASKS[task].metric,) if task in TASKS else _METRICS
 
 
-def _row(path: Path, model: str, task: str, metric: str, split: str, found: Any) -> Row:
+def _numbers(found: Any, where: str) -> tuple[float, float | None, int]:
     try:
-        mean, sd, runs = float(found["mean"]), float(found["stdev"]), len(found["values"])
+        mean, runs = found["mean"], len(found["values"])
+        sd = float(found["stdev"]) if runs > 1 else None
+        if sd is not None and not math.isfinite(sd):
+            raise ValueError
     except (KeyError, TypeError, ValueError):
-        raise InputError("unreadable score", where=f"{path}, {split}/{metric}", found=found, hint=_HINT) from None
-    if not math.isfinite(mean):
-        raise InputError("score is no number", where=f"{path}, {split}/{metric}", found=mean)
-    return Row(model, task, metric, mean, path, EVA_RUN, split, sd if runs > 1 else None, runs)
+        raise InputError("unreadable score", where=where, found=found, hint=_HINT) from None
+    return _score(mean, where), sd, runs
 
 
-def _what_of(path: Path) -> tuple[str, str]:
+def _score(found: Any, where: str) -> float:
+    """A score of eva, all of which lie between 0 and 1."""
+    try:
+        score = float(found)
+    except (TypeError, ValueError):
+        score = math.nan
+    if not math.isfinite(score):
+        raise InputError("score is no number", where=where, found=found)
+    if not 0 <= score <= 1:
+        raise InputError("not a score", where=where, found=found, expected="0 to 1")
+    return score
+
+
+def _what_of(path: Path) -> tuple[str, str, str]:
     import yaml
 
     try:
         content = yaml.safe_load(path.read_text("utf-8"))
         model, dataset = _model_of(content), _dataset_of(content)
-    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError, AttributeError):
         model = dataset = None
     if not model or not dataset:
         raise InputError("the results do not say what they are of", where=path, hint=_HINT)
-    return model_name(model), _OF_DATASET.get(dataset, dataset.lower())
+    task = _OF_DATASET.get(dataset, dataset.lower())
+    return model, task, deviations(content, task)
 
 
 def _model_of(content: Any) -> str | None:
-    for key, part in _walk(content):
-        if key in ("encoder", "backbone") and isinstance(part, dict) and "class_path" in part:
-            kind, arguments = part["class_path"].rpartition(".")[2], part.get("init_args") or {}
-            if kind == "CoralBayEncoder":
-                return str(arguments.get("model", DEFAULT_MODEL))
-            return str(arguments.get("model_name", kind))
-    return None
+    part = encoder_of(content)
+    if part is None:
+        return None
+    kind, arguments = part["class_path"].rpartition(".")[2], part.get("init_args") or {}
+    if kind == "CoralBayEncoder":
+        return model_of(arguments.get("model", DEFAULT_MODEL))
+    return registered_model(str(arguments.get("model_name", kind)))
 
 
 def _dataset_of(content: Any) -> str | None:
@@ -107,40 +127,48 @@ def _dataset_of(content: Any) -> str | None:
     return None
 
 
-def _walk(content: Any) -> Iterator[tuple[str, Any]]:
-    for key, part in content.items() if isinstance(content, dict) else enumerate(content):
-        yield str(key), part
-        if isinstance(part, (dict, list)):
-            yield from _walk(part)
-
-
 def read_published(path: Path) -> list[Row]:
     """Rows of eva's published table (``tools/data/leaderboards/radiology.csv`` of its repository).
 
     Raises
     ------
     InputError
-        If the file is not such a table, or has a model twice.
+        If the file is not such a table, or a line of it is none.
     """
+    head, *lines = _table(path)
+    rows = [row for line in lines for row in _published(path, head, line)]
+    if not rows:
+        raise InputError("no score in the table", where=path)
+    return rows
+
+
+def _table(path: Path) -> list[list[str]]:
+    """Header and lines, each with a model and as many cells as there are columns; no column and no model twice."""
     try:
-        lines = list(csv.DictReader(path.read_text("utf-8").splitlines()))
+        text = path.read_text("utf-8-sig")
+        lines = [[cell.strip() for cell in line] for line in csv.reader(text.splitlines(), strict=True) if line]
     except (UnicodeDecodeError, csv.Error):
         lines = []
-    if not lines or "model" not in lines[0] or len(lines[0]) < 2:
+    head = lines[0] if lines else []
+    if len(head) < 2 or head.count("model") != 1 or not all(head):
         raise InputError("not a table of eva", where=path, expected="columns model, btcv, lits17, ...")
-    return [row for line in lines for row in _published(path, line)]
+    if len(set(head)) < len(head):
+        raise InputError("column twice", where=path, found=next(name for name in head if head.count(name) > 1))
+    for number, line in enumerate(lines[1:], 1):
+        where = f"{path}, line {number} below the header"
+        if len(line) != len(head):
+            raise InputError("not a line of the table", where=where, found=f"{len(line)} cells", expected=len(head))
+        if not line[head.index("model")]:
+            raise InputError("no model", where=where, found=",".join(line))
+    return lines
 
 
-def _published(path: Path, line: dict[str, Any]) -> Iterator[Row]:
-    for column, text in line.items():
-        if column == "model" or not (text or "").strip():
+def _published(path: Path, head: list[str], line: list[str]) -> Iterator[Row]:
+    model = line[head.index("model")]
+    for column, text in zip(head, line, strict=True):
+        if column == "model" or not text:
             continue
-        try:
-            mean = float(text)
-        except (TypeError, ValueError):
-            mean = math.nan
-        if column is None or not math.isfinite(mean):
-            raise InputError("score is no number", where=f"{path}, {line['model']}, {column}", found=text)
         task, _, split = column.partition("/")
         metric = TASKS[task].metric if task in TASKS else "score"
-        yield Row(model_name(line["model"]), task, metric, mean, path, EVA_PUBLISHED, split)
+        mean = _score(text, f"{path}, {model}, {column}")
+        yield Row(registered_model(model), task, metric, mean, path, EVA_PUBLISHED, split)

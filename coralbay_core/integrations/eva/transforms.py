@@ -43,7 +43,7 @@ class ModelWindow(transforms.ScaleIntensityRange):
 
 
 class WholeScan(v2.Compose):
-    """What eva does to a scan that is measured: model grid, model window, cropped to the body.
+    """What eva does to a scan that is measured: model grid, cropped to the body, model window.
 
     Parameters
     ----------
@@ -68,15 +68,26 @@ class TrainingCrops(v2.Compose):
         Crops a scan.
     num_classes : int
         Background included.
+    ratios : list of float, optional
+        How often a crop is centred on each class; equally often by default.
     """
 
-    def __init__(self, model: str, spatial_size: Sequence[int], num_samples: int, num_classes: int) -> None:
+    def __init__(
+        self,
+        model: str,
+        spatial_size: Sequence[int],
+        num_samples: int,
+        num_classes: int,
+        ratios: list[float] | None = None,
+    ) -> None:
         size = list(spatial_size)
         super().__init__(
             [
                 *_scan(model),
                 transforms.SpatialPad(spatial_size=size),
-                transforms.RandCropByLabelClasses(spatial_size=size, num_samples=num_samples, num_classes=num_classes),
+                transforms.RandCropByLabelClasses(
+                    spatial_size=size, num_samples=num_samples, num_classes=num_classes, ratios=ratios
+                ),
                 transforms.RandFlip(spatial_axes=[0, 1, 2]),
                 transforms.RandRotate90(spatial_axes=[1, 2]),
                 transforms.RandScaleIntensity(factors=0.1, prob=0.1),
@@ -86,10 +97,10 @@ class TrainingCrops(v2.Compose):
 
 
 def _scan(model: str) -> list[v2.Transform]:
-    low, high = describe(model)[1].window_hu
+    # Cropped before the window, so that the model's window, which may begin higher, has no say in it.
     return [
         transforms.EnsureChannelFirst(channel_dim=1),
         ModelSpacing(model),
+        transforms.CropForeground(threshold=FOREGROUND_HU),
         ModelWindow(model),
-        transforms.CropForeground(threshold=max(0.0, (FOREGROUND_HU - low) / (high - low))),
     ]

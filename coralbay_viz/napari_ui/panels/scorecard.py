@@ -108,6 +108,8 @@ class ScorecardPanel(Section):
             cells = [row.model, *(row.cell(column) for column in columns), *([row.eva_text] if eva else [])]
             item = QTreeWidgetItem(cells)
             item.setToolTip(0, row.problem)
+            if eva:
+                item.setToolTip(len(cells) - 1, "\n".join(row.eva_sources))
             for number, column in enumerate(columns, 1):
                 _embolden(item, number, row.model in best_models(rows, column))
             self.table.addTopLevelItem(item)

@@ -1,0 +1,123 @@
+"""In what a run of eva differs from the protocol of its task, as our configuration of the task states it."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+
+from .tasks import TASKS, config_path, has_config
+
+_VARIABLE = re.compile(r"\$\{oc\.env:\w+,\s*(.*)\}")
+_ONE = re.compile(r"(?<=^{} )(\w+)s\b")  # one run, not one runs
+_ABSENT = object()
+
+# Where a setting stands, and how a difference is said. ``init_args`` on the way are left out; a part of a list is named
+# by its number or its class.
+_SETTINGS = {
+    "trainer.max_steps": "{} steps",
+    "trainer.n_runs": "{} runs",
+    "trainer.val_check_interval": "measured every {} steps",
+    "trainer.checkpoint_type": "{} checkpoint",
+    "trainer.callbacks.ModelCheckpoint.monitor": "chosen by {}",
+    "trainer.callbacks.ModelCheckpoint.mode": "chosen by {}",
+    "trainer.callbacks.EarlyStopping.patience": "patience {}",
+    "model.inferer.roi_size": "windows of {}",
+    "model.inferer.overlap": "overlap {}",
+    "model.decoder.project_dims": "project_dims {}",
+    "model.optimizer.lr": "learning rate {}",
+    "model.optimizer.weight_decay": "weight decay {}",
+    "model.lr_scheduler.scheduler.eta_min": "last learning rate {}",
+    "data.datasets.train.transforms.num_samples": "{} crops a scan",
+    "data.datasets.train.transforms.ratios": "crop ratios {}",
+    "data.datasets.predict.0.input_range": "values {}",
+    "data.datasets.predict.0.size": "scans of {}",
+    "data.dataloaders.train.batch_size": "batches of {}",
+    "encoder.input_hu": "input_hu {}",
+}
+
+
+def deviations(content: Any, task: str) -> str:
+    """What of a run's ``config.yaml`` is not as in our configuration of the task; empty if nothing is.
+
+    What one of the two does not state is not compared, so eva's own configurations can be read as well.
+
+    Parameters
+    ----------
+    content : object
+        Of the file.
+    task : str
+        Name in `tasks.TASKS`; of others no protocol is known.
+    """
+    if task not in TASKS or not has_config(task):
+        return ""
+    stated = yaml.safe_load(config_path(task).read_text("utf-8"))
+    return ", ".join(_differences(content, stated))
+
+
+def _differences(content: Any, stated: Any) -> Iterator[str]:
+    for place, text in _SETTINGS.items():
+        found, expected = (_plain(_at(_with_encoder(part), place.split("."))) for part in (content, stated))
+        if _ABSENT not in (found, expected) and found != expected:
+            yield (_ONE.sub(r"\1", text) if found == 1 else text).format(_said(found))
+
+
+def encoder_of(content: Any) -> dict[str, Any] | None:
+    """The part of a configuration that makes the network: of a module, or of what writes embeddings."""
+    for key, part in _walk(content):
+        if key in ("encoder", "backbone") and isinstance(part, dict) and "class_path" in part:
+            return part
+    return None
+
+
+def _walk(content: Any) -> Iterator[tuple[str, Any]]:
+    for key, part in content.items() if isinstance(content, dict) else enumerate(content):
+        yield str(key), part
+        if isinstance(part, (dict, list)):
+            yield from _walk(part)
+
+
+def _with_encoder(content: Any) -> Any:
+    return {**content, "encoder": encoder_of(content)} if isinstance(content, dict) else content
+
+
+def _at(content: Any, place: list[str]) -> Any:
+    for key in place:
+        if isinstance(content, dict) and key not in content:
+            content = content.get("init_args")
+        if isinstance(content, list):
+            content = _item(content, key)
+        elif isinstance(content, dict) and key in content:
+            content = content[key]
+        else:
+            return _ABSENT
+    return content
+
+
+def _item(parts: list[Any], key: str) -> Any:
+    if key.isdigit():
+        return parts[int(key)] if int(key) < len(parts) else _ABSENT
+    named = (part for part in parts if isinstance(part, dict) and str(part.get("class_path")).endswith(f".{key}"))
+    return next(named, _ABSENT)
+
+
+def _plain(value: Any) -> Any:
+    """A value however it is written: from the environment it comes as text, and in our files as the default of it."""
+    if isinstance(value, str):
+        match = _VARIABLE.fullmatch(value)
+        try:
+            value = yaml.safe_load(match[1] if match else value)
+        except yaml.YAMLError:
+            return value
+    if isinstance(value, (list, tuple)):
+        return tuple(_plain(part) for part in value)
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return value
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(dict.fromkeys(map(_said, value)) if len(set(value)) == 1 else map(_said, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
