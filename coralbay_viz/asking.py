@@ -199,11 +199,11 @@ class Asking:
         scan.volume.grid.require_inside(position_mm, where=scan.name)
         weights = None if self._weights == "auto" else self._weights
         place = tuple(float(v) for v in position_mm)
-        job = partial(_work.mirror, scan.features, place, scan.midplane, weights)
+        job = partial(_work.mirror, scan.features, place, scan.midplane, weights, scan.overlay_grid)
         return self.run(self._lane("symmetry", scan), job, partial(self._set_symmetry, scan), torch=True)
 
-    def _set_symmetry(self: Any, scan: Scan, result: "tuple[Midplane, SideBySide]") -> None:
-        scan.midplane, scan.symmetry = result
+    def _set_symmetry(self: Any, scan: Scan, result: "tuple[Midplane, SideBySide, Any]") -> None:
+        scan.midplane, scan.symmetry, scan.symmetry_shown = result
         self.symmetry_changed.emit(scan)
 
     # Saved queries

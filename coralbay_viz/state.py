@@ -156,6 +156,7 @@ class Scan:
     used: "tuple[Query, ...]" = ()
     midplane: "Midplane | None" = None
     symmetry: "SideBySide | None" = None
+    symmetry_shown: "NDArray[np.float32] | None" = None  # its heat map on the overlay grid
     follow_up: "FollowUp | None" = None
     follow_up_rows: tuple[dict[str, Any], ...] = ()
     cursor_mm: Point | None = None
@@ -192,5 +193,5 @@ class Scan:
         self.preview = self.outlook = None
         self.probing.forget_results()
         self.projecting = ProjectionState()
-        self.midplane = self.symmetry = self.follow_up = None
+        self.midplane = self.symmetry = self.symmetry_shown = self.follow_up = None
         self.follow_up_rows = ()

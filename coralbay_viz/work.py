@@ -140,13 +140,15 @@ def mirror(
     position_mm: tuple[float, ...],
     plane: "Midplane | None",
     weights: Any,
+    grid: Grid,
     report: Report,
     cancelled: Cancelled,
-) -> "tuple[Midplane, SideBySide]":
+) -> "tuple[Midplane, SideBySide, NDArray[np.float32]]":
     from coralbay_core.symmetry import compare_sides, find_midplane
 
     plane = plane or find_midplane(features)
-    return plane, compare_sides(features, position_mm, plane=plane, weights=weights)
+    sides = compare_sides(features, position_mm, plane=plane, weights=weights)
+    return plane, sides, sides.heat.on(grid)
 
 
 def save(
