@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from psygnal import Signal
 
+from coralbay_core.errors import InputError
 from coralbay_core.volume import Volume
 
+from . import work as _work
 from .jobs import Job, Report
 from .state import Scan
 from .work import Cancelled, Encoders
@@ -18,13 +20,22 @@ if TYPE_CHECKING:
     from coralbay_core.features import FeatureMaps
     from coralbay_core.outlook import Outlook
 
+KINDS_OF_DEVICES = ("auto", "cpu", "cuda", "mps")
 State = Literal["no features", "computing", "ready", "other model", "failed"]
 
 
 class Computing:
-    """Commands of a `Session` about features and the model. It brings signals; the session brings jobs and scans."""
+    """Commands of a `Session` about features and the model. It brings signals; the session brings jobs and scans.
+
+    Attributes
+    ----------
+    devices : tuple of str
+        What `asked_device` may be, as far as is known: `find_devices` looks what else the machine has.
+    """
 
     model_changed = Signal(str)
+    device_changed = Signal(str)  # what was asked for
+    devices_changed = Signal()
     features_changed = Signal(Scan)
     state_changed = Signal(Scan)
     outlook_changed = Signal(Scan)
@@ -33,6 +44,7 @@ class Computing:
     def _start_computing(self: Any, model: str, device: str) -> None:
         self._model = model
         self._encoders = Encoders(device)
+        self.devices: tuple[str, ...] = ("auto", "cpu")
         self._computing: dict[int, Job] = {}
         self.scan_removed.connect(self._forget_computing)
 
@@ -53,6 +65,30 @@ class Computing:
     def device(self: Any) -> str:
         """Where the encoder runs: ``cpu``, ``cuda`` or ``mps``; ``auto`` until the first work has found out."""
         return self._encoders.device
+
+    @property
+    def asked_device(self: Any) -> str:
+        """Where encoders are to run: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ... or ``mps``.
+
+        It is for what is asked from now on; what goes on or has been computed is as good as before.
+        """
+        return self._encoders.asked
+
+    @asked_device.setter
+    def asked_device(self: Any, name: str) -> None:
+        if name.split(":")[0] not in KINDS_OF_DEVICES:
+            raise InputError("unknown device", found=name, expected=f"one of {', '.join(KINDS_OF_DEVICES)}")
+        if name != self._encoders.asked:
+            self._encoders.asked = name
+            self.device_changed.emit(name)
+
+    def find_devices(self: Any) -> Job:
+        """Look what devices this machine has; `devices` has them then."""
+        return self.run("devices", _work.find_devices, self._set_devices)
+
+    def _set_devices(self: Any, found: tuple[str, ...]) -> None:
+        self.devices = ("auto", *found)
+        self.devices_changed.emit()
 
     def state_of(self: Any, scan: Scan) -> State:
         """How a scan stands with the chosen model: what a status light shows."""

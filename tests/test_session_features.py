@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scans import cut
 
-from coralbay_core.errors import CoralBayError, OutsideVolumeError
+from coralbay_core.errors import CoralBayError, InputError, OutsideVolumeError
 from coralbay_core.volume import Volume
 from coralbay_viz import Session
 from coralbay_viz.jobs import InlineRunner, Task, ThreadRunner, in_turn
@@ -176,6 +176,23 @@ def test_the_outlook_is_told_and_then_gone(torso):
     assert states == ["computing", "ready"]
     assert session.strides == scan.features.strides
     assert session.device == str(session._encoders.get(MODEL).device)
+
+
+def test_a_device_is_asked_for(torso):
+    session = Session(model="hu-patch", device="cpu", store=False)
+    session.add(torso)
+    session.find_devices()
+    assert session.devices[0] == "auto"
+    assert session.devices[-1] == "cpu"
+    session.compute()
+    told = []
+    session.device_changed.connect(told.append)
+    session.asked_device = "auto"
+    session.asked_device = "auto"
+    assert told == ["auto"]
+    assert session.state_of(session.scan) == "ready"
+    with pytest.raises(InputError, match="unknown device"):
+        session.asked_device = "abacus"
 
 
 def test_states_of_a_scan(torso):

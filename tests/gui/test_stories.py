@@ -45,6 +45,37 @@ def test_cancel_stops_the_work_and_leaves_the_session_usable(dock, hand, phantom
     assert not panel.bar.isVisible()
 
 
+def test_a_device_is_chosen_and_what_was_computed_stays(dock, hand, belly, monkeypatch):
+    import torch
+
+    from coralbay_core import encoder, weights
+
+    monkeypatch.setitem(encoder._AVAILABLE, "cuda", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    asked, load = [], weights.load_encoder
+    monkeypatch.setattr(weights, "load_encoder", lambda name, device: asked.append(device) or load(name, device="cpu"))
+    panel, session = dock.feature_panel, dock.session
+    names = [panel.device.itemText(number) for number in range(panel.device.count())]
+    assert names == ["auto", "cpu"]  # to know more takes torch
+    session.model = "hu-patch"
+    session.add(belly)
+    hand.wait_for(lambda: panel.device.count() > 2)
+    names = [panel.device.itemText(number) for number in range(panel.device.count())]
+    assert names == ["auto", "cuda:0", "cuda:1", "cpu"]
+    assert panel.device.currentText() == "auto"
+    hand.press(panel.compute)
+    hand.wait_for(lambda: session.features is not None)
+    features = session.features
+    panel.device.setCurrentText("cuda:1")
+    panel.device.textActivated.emit("cuda:1")
+    assert session.features is features
+    assert session.state_of(session.scan) == "ready"
+    session.add(belly)
+    hand.press(panel.compute)
+    hand.wait_for(lambda: session.features is not None)
+    assert asked == ["auto", "cuda:1"]
+
+
 def test_colors_appear_with_the_features_and_can_be_switched(explored, hand):
     layer = explored.binding.layer("pca")
     assert layer.rgb

@@ -200,8 +200,10 @@ class ColorsPanel(Section):
 
     def _colored(self, job: "Job") -> None:
         """Where no colors came the choice goes back to what is shown, unless others are on their way."""
-        if job is self._coloring and job.state != "done":
-            self._show_method()
+        if job is self._coloring:
+            self._coloring = None
+            if job.state != "done":
+                self._show_method()
 
     def _show_method(self) -> None:
         pca = self._context.session.pca

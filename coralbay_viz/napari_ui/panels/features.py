@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QLabel, QProgressBar
 from ... import work
 from ...jobs import Job, Progress
 from ..context import Context
-from .base import Section, button, combo, note
+from .base import Section, button, combo, fill, note
 
 if TYPE_CHECKING:
     from ...state import Scan
@@ -48,7 +48,11 @@ class FeaturePanel(Section):
             (session.outlook_changed, self._scan_changed),
             (session.said, context.say),
             (session.job_started, self._job_started),
+            (session.device_changed, self._show_devices),
+            (session.devices_changed, self._show_devices),
+            (session.scan_added, self._look_for_devices),
         )
+        self._show_devices()
         self._show_model(session.model)
 
     def _lay_out(self) -> None:
@@ -59,7 +63,8 @@ class FeaturePanel(Section):
         self.license = note()
         self.rows.addWidget(self.license)
         self.quality = combo("Standard features, or in fewer numbers, or without tiles", list(QUALITIES))
-        self.row(QLabel("Quality"), self.quality, stretch=1)
+        self.device = combo("What computes; what is computed already stays", self._context.session.devices)
+        self.row(QLabel("Quality"), self.quality, QLabel("Device"), self.device, stretch=1).setStretch(3, 1)
         self.compute = button("Compute features", "Once for a scan and model: they are kept on disk")
         self.cancel = button("Cancel", "Stop; what is finished is kept, and the next start goes on from there")
         self.row(self.compute, self.cancel)
@@ -75,6 +80,9 @@ class FeaturePanel(Section):
         self.models.textActivated.connect(self._choose)
         self.quality.textActivated.connect(self._choose)
         self.browse.clicked.connect(self._browse)
+        self.device.textActivated.connect(
+            self._context.told(lambda name: setattr(self._context.session, "asked_device", name))
+        )
 
     # What the user wants
 
@@ -108,6 +116,17 @@ class FeaturePanel(Section):
         # What everybody must know stands there; the rest can be asked for.
         self.license.setText(license)
         self.license.setVisible("not for commercial use" in license)
+        self.show_state()
+
+    def _look_for_devices(self, _: Any) -> None:
+        """While the first scan is looked at: to ask torch takes a while."""
+        self._context.disconnect((self._context.session.scan_added, self._look_for_devices))
+        self._context.session.find_devices()
+
+    def _show_devices(self, _: Any = None) -> None:
+        session = self._context.session
+        names = list(dict.fromkeys((*session.devices, session.asked_device)))
+        fill(self.device, names, names.index(session.asked_device))
         self.show_state()
 
     def _scan_changed(self, scan: "Scan") -> None:

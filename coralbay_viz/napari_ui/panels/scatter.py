@@ -212,6 +212,7 @@ class ScatterDock(Docked):
     def _computed(self, job: "Job") -> None:
         if job is not self._job:
             return  # another one is on its way
+        self._job = None
         if job.state == "done":
             self._shown_method = self._asked_method
         else:
