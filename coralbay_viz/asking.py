@@ -271,12 +271,13 @@ class Asking:
             del self.queries[old.name]
         if new is not None:
             self.queries[new.name] = new
+        affected = [scan for scan in self.scans if old is not None and old in scan.used]
+        for scan in affected:
+            used = (new if query is old else query for query in scan.used)
+            scan.used = tuple(query for query in used if query is not None)
         self.queries_changed.emit()
-        for scan in self.scans if old is not None else ():
-            if old in scan.used:
-                used = (new if query is old else query for query in scan.used)
-                scan.used = tuple(query for query in used if query is not None)
-                self._update_heat(scan)
+        for scan in affected:
+            self._update_heat(scan)
         return new
 
     def _require_member(self: Any, *scans: Scan) -> None:

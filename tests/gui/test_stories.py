@@ -5,6 +5,7 @@ import pytest
 from make_dicom import write_series
 from napari.utils.colormaps.standardize_color import transform_color
 from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QInputDialog
 from scans import cut
 
 from coralbay_core import geometry
@@ -269,6 +270,33 @@ def test_heat_is_saved_on_the_scans_grid(explored, hand, liver, tmp_path, monkey
     hand.press(explored.similar_panel.save)
     hand.wait_for(lambda: any("Saved" in line for line in told))
     assert load_volume(path).grid == explored.session.volume.grid
+
+
+def test_queries_are_kept_renamed_and_removed(explored, hand, liver, told, monkeypatch):
+    session, panel = explored.session, explored.similar_panel
+    answers = []
+    monkeypatch.setattr(QInputDialog, "getText", lambda *_, **__: (answers.pop(0), True))
+    monkeypatch.setattr(QInputDialog, "getItem", lambda parent, title, label, names, *_: (names[0], True))
+    entries = {action.text(): action for action in panel.queries.menu().actions()}
+    hand.click(liver)
+    answers += ["liver", "spleen"]
+    entries["Keep clicks as a query…"].trigger()
+    entries["Keep clicks as a query…"].trigger()
+    entries["Use queries…"].trigger()
+    assert "with liver" in panel.hint.text()
+    answers += ["right lobe", "spleen"]
+    entries["Rename a query…"].trigger()
+    assert set(session.queries) == {"right lobe", "spleen"}
+    assert "with right lobe" in panel.hint.text()
+    session.queries = dict(sorted(session.queries.items()))
+    entries["Rename a query…"].trigger()
+    assert any("name is taken" in line for line in told)
+    entries["Remove a query…"].trigger()
+    assert set(session.queries) == {"spleen"}
+    assert "with" not in panel.hint.text()
+    entries["Remove a query…"].trigger()
+    entries["Remove a query…"].trigger()
+    assert "No query is kept yet" in told[-1]
 
 
 def test_strokes_become_a_segmentation(explored, hand):
