@@ -20,6 +20,7 @@ from .projecting import PcaResult, ProjectionState
 if TYPE_CHECKING:
     from coralbay_core.across import FollowUp, Match
     from coralbay_core.features import FeatureMaps
+    from coralbay_core.forecast import Forecast
     from coralbay_core.outlook import Outlook
     from coralbay_core.probe import Probe
     from coralbay_core.similarity import HeatMap, Query, Region
@@ -141,6 +142,7 @@ class Scan:
 
     volume: Volume
     clicks: History[Clicks] = field(default_factory=lambda: History(Clicks()))
+    forecast: "Forecast | str | None" = None  # what computing features would take, or why that is not known
     outlook: "Outlook | None" = None  # what is ahead while features are computed
     preview: "FeatureMaps | None" = None  # the first of them, of one box
     features: "FeatureMaps | None" = None

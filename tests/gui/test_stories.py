@@ -46,6 +46,25 @@ def test_cancel_stops_the_work_and_leaves_the_session_usable(dock, hand, phantom
     assert not panel.bar.isVisible()
 
 
+def test_what_is_ahead_is_said_before_compute_is_pressed(dock, hand, belly):
+    panel, session = dock.feature_panel, dock.session
+    session.add(belly)
+    hand.wait_for(lambda: "tiles of" in panel.outlook.text())
+    assert panel.outlook.isVisible()
+    assert session.features is None
+    assert panel.compute.isEnabled()
+    hand.press(panel.compute)
+    hand.wait_for(lambda: session.features is not None)
+    assert panel.outlook.text() == ""
+    session.add(belly)  # as on another day
+    hand.wait_for(lambda: "On disk already" in panel.outlook.text())
+    session.activate(session.scans[0])
+    assert not panel.outlook.isVisible()
+    panel.models.setCurrentText("hu-patch")
+    panel.models.textActivated.emit("hu-patch")
+    hand.wait_for(lambda: "tiles of" in panel.outlook.text())
+
+
 def test_a_device_is_chosen_and_what_was_computed_stays(dock, hand, belly, monkeypatch):
     import torch
 

@@ -43,9 +43,12 @@ class FeaturePanel(Section):
         context.connect(
             (session.model_changed, self._show_model),
             (session.scan_changed, self.show_state),
-            (session.state_changed, self._scan_changed),
+            (session.scan_changed, self._look_ahead),
+            (session.device_changed, self._look_ahead),
+            (session.state_changed, self._state_changed),
             (session.features_changed, self._scan_changed),
             (session.outlook_changed, self._scan_changed),
+            (session.forecast_changed, self._scan_changed),
             (session.said, context.say),
             (session.job_started, self._job_started),
             (session.device_changed, self._show_devices),
@@ -129,6 +132,18 @@ class FeaturePanel(Section):
         fill(self.device, names, names.index(session.asked_device))
         self.show_state()
 
+    def _look_ahead(self, _: Any = None) -> None:
+        """Say what Compute would take, before it is pressed."""
+        session = self._context.session
+        scan = session.scan
+        if scan is not None and scan.forecast is None and session.state_of(scan) not in ("computing", "ready"):
+            session.look_ahead()
+
+    def _state_changed(self, scan: "Scan") -> None:
+        if scan is self._context.session.scan:
+            self.show_state()
+            self._look_ahead()
+
     def _scan_changed(self, scan: "Scan") -> None:
         if scan is self._context.session.scan:
             self.show_state()
@@ -154,7 +169,8 @@ class FeaturePanel(Section):
             widget.setVisible(shown)
         self.compute.setEnabled(scan is not None)
         self.compute.setText("Go on computing" if state == "failed" else "Compute features")
-        self.outlook.setText(str(scan.outlook) if scan is not None and scan.outlook is not None else "")
+        ahead = None if scan is None else scan.outlook or (None if state == "ready" else scan.forecast)
+        self.outlook.setText("" if ahead is None else str(ahead))
         self.outlook.setVisible(bool(self.outlook.text()))
         if busy:
             # The session says that it computes before it says with which job.
