@@ -95,19 +95,28 @@ class Encoder(Protocol):
         ...
 
 
+_AVAILABLE: dict[str, Callable[[], bool]] = {
+    "cuda": torch.cuda.is_available,
+    "mps": torch.backends.mps.is_available,
+    "cpu": lambda: True,
+}
+
+
+def available_devices() -> tuple[str, ...]:
+    """Names of the devices that this machine has, the CPU last; each of several GPUs has its number."""
+    count = torch.cuda.device_count() if _AVAILABLE["cuda"]() else 0
+    gpus = [f"cuda:{number}" for number in range(count)] if count > 1 else ["cuda"] * count
+    return (*gpus, *(name for name in ("mps", "cpu") if _AVAILABLE[name]()))
+
+
 def resolve_device(device: str) -> torch.device:
     """``auto`` becomes CUDA, else Apple's MPS, else the CPU; a device that is absent is an error."""
-    available: dict[str, Callable[[], bool]] = {
-        "cuda": torch.cuda.is_available,
-        "mps": torch.backends.mps.is_available,
-        "cpu": lambda: True,
-    }
     if device == "auto":
-        return torch.device(next(name for name, present in available.items() if present()))
+        return torch.device(next(name for name, present in _AVAILABLE.items() if present()))
     kind = device.split(":")[0]
-    if kind not in available:
+    if kind not in _AVAILABLE:
         raise InputError("unknown device", where="--device", found=device, expected="auto, cpu, cuda or mps")
-    if not available[kind]():
+    if not _AVAILABLE[kind]():
         raise InputError("device is not available", where="--device", found=device, hint="use --device cpu")
     return torch.device(device)
 

@@ -1,12 +1,22 @@
 """What is ahead when features are computed: said once, before the user has waited for it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .encoder import Encoder
 from .scene import Scene
+from .volume import Grid
 
 if TYPE_CHECKING:
     from .tiles import TileRunner
+
+
+def result_bytes(encoder: Encoder, grid: Grid, strides: Iterable[int]) -> int:
+    """Size of the maps of a whole model grid, in float16."""
+    channels = {stage.stride: stage.channels for stage in encoder.stages}
+    cells = {stride: grid.coarsen(stride).shape for stride in strides}
+    return sum(2 * channels[stride] * z * y * x for stride, (z, y, x) in cells.items())
 
 
 @dataclass(frozen=True)
@@ -27,6 +37,8 @@ class Outlook:
         Still to wait.
     result_bytes : int
         Of the maps, in float16, as they are kept.
+    tile_s : float
+        Seconds that a tile took.
     """
 
     device: str
@@ -37,13 +49,12 @@ class Outlook:
     tiles_a_pass: int
     seconds: float
     result_bytes: int
+    tile_s: float
 
     @classmethod
     def of(cls, scene: Scene, runner: "TileRunner", *, tiles_left: int, tiles: int) -> "Outlook":
         """From a trial that a runner has made."""
         encoder = runner.encoder
-        channels = {stage.stride: stage.channels for stage in encoder.stages}
-        cells = {s: scene.grid.coarsen(s).shape for s in runner.strides}
         return cls(
             device=str(encoder.device),
             precision=str(encoder.precision).removeprefix("torch."),
@@ -52,7 +63,8 @@ class Outlook:
             tile_size=scene.lattice.size,
             tiles_a_pass=runner.batch,
             seconds=tiles_left * runner.tile_s,
-            result_bytes=sum(2 * channels[s] * z * y * x for s, (z, y, x) in cells.items()),
+            result_bytes=result_bytes(encoder, scene.grid, runner.strides),
+            tile_s=runner.tile_s,
         )
 
     def __str__(self) -> str:

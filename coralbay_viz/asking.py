@@ -197,11 +197,11 @@ class Asking:
         scan.volume.grid.require_inside(position_mm, where=scan.name)
         weights = None if self._weights == "auto" else self._weights
         place = tuple(float(v) for v in position_mm)
-        job = partial(_work.mirror, scan.features, place, scan.midplane, weights)
+        job = partial(_work.mirror, scan.features, place, scan.midplane, weights, scan.overlay_grid)
         return self.run(self._lane("symmetry", scan), job, partial(self._set_symmetry, scan), torch=True)
 
-    def _set_symmetry(self: Any, scan: Scan, result: "tuple[Midplane, SideBySide]") -> None:
-        scan.midplane, scan.symmetry = result
+    def _set_symmetry(self: Any, scan: Scan, result: "tuple[Midplane, SideBySide, Any]") -> None:
+        scan.midplane, scan.symmetry, scan.symmetry_shown = result
         self.symmetry_changed.emit(scan)
 
     # Saved queries
@@ -269,12 +269,13 @@ class Asking:
             del self.queries[old.name]
         if new is not None:
             self.queries[new.name] = new
+        affected = [scan for scan in self.scans if old is not None and old in scan.used]
+        for scan in affected:
+            used = (new if query is old else query for query in scan.used)
+            scan.used = tuple(query for query in used if query is not None)
         self.queries_changed.emit()
-        for scan in self.scans if old is not None else ():
-            if old in scan.used:
-                used = (new if query is old else query for query in scan.used)
-                scan.used = tuple(query for query in used if query is not None)
-                self._update_heat(scan)
+        for scan in affected:
+            self._update_heat(scan)
         return new
 
     def _require_member(self: Any, *scans: Scan) -> None:

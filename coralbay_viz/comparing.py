@@ -225,7 +225,7 @@ class Comparing:
 
     def _forget_card(self: Any, scan: Scan) -> None:
         self._shelf.forget(scan.volume)
-        self._grounds = {key: kept for key, kept in self._grounds.items() if key[0] != id(scan)}
+        self._grounds.pop(id(scan), None)
         card = self.last_scorecard
         if card is not None and scan is card.scan:
             self.clear_scorecard()
@@ -234,8 +234,8 @@ class Comparing:
             self._show_card(replace(card, other=None, other_reference=None))
 
 
-Grounds = dict[tuple[int, Any], tuple[Reference, Ground]]
-"""By scan and reference; the reference is kept, so that its number is not given to another one."""
+Grounds = dict[int, tuple[Any, Ground]]
+"""By scan, with what tells its reference from others; the last one alone, since each is as large as a scan."""
 
 
 def _prepare(card: Scorecard, grounds: Grounds, asked: Any, report: Report, cancelled: Cancelled) -> Question:
@@ -246,11 +246,18 @@ def _prepare(card: Scorecard, grounds: Grounds, asked: Any, report: Report, canc
 
 
 def _ground(scan: Scan, reference: Reference, grounds: Grounds) -> Ground:
+    from coralbay_core.store import content_digest
     from coralbay_core.volume_io import load_labels
 
     is_path = isinstance(reference, (str, Path))
-    key = id(scan), (str(reference), Path(reference).stat().st_mtime) if is_path else id(reference)
-    if key not in grounds:
+    key: Any = None
+    if is_path:
+        key = str(reference), Path(reference).stat().st_mtime
+    elif reference is not None:
+        key = content_digest(reference)  # views give a copy of a layer each time, which may have been painted on
+    known, ground = grounds.get(id(scan), (None, None))
+    if ground is None or known != key:
         labels = load_labels(reference, like=scan.volume) if is_path else reference
-        grounds[key] = reference, Ground.of(scan.volume, labels)
-    return grounds[key][1]
+        ground = Ground.of(scan.volume, labels)
+        grounds[id(scan)] = key, ground
+    return ground

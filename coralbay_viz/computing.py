@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from psygnal import Signal
 
+from coralbay_core.errors import CoralBayError, InputError
 from coralbay_core.volume import Volume
 
+from . import work as _work
 from .jobs import Job, Report
 from .state import Scan
 from .work import Cancelled, Encoders
@@ -16,24 +18,37 @@ from .work import Cancelled, Encoders
 if TYPE_CHECKING:
     from coralbay_core.extract import Watch
     from coralbay_core.features import FeatureMaps
+    from coralbay_core.forecast import Forecast
     from coralbay_core.outlook import Outlook
 
+KINDS_OF_DEVICES = ("auto", "cpu", "cuda", "mps")
 State = Literal["no features", "computing", "ready", "other model", "failed"]
 
 
 class Computing:
-    """Commands of a `Session` about features and the model. It brings signals; the session brings jobs and scans."""
+    """Commands of a `Session` about features and the model. It brings signals; the session brings jobs and scans.
+
+    Attributes
+    ----------
+    devices : tuple of str
+        What `asked_device` may be, as far as is known: `find_devices` looks what else the machine has.
+    """
 
     model_changed = Signal(str)
+    device_changed = Signal(str)  # what was asked for
+    devices_changed = Signal()
     features_changed = Signal(Scan)
     state_changed = Signal(Scan)
+    forecast_changed = Signal(Scan)
     outlook_changed = Signal(Scan)
     said = Signal(str)
 
     def _start_computing(self: Any, model: str, device: str) -> None:
         self._model = model
         self._encoders = Encoders(device)
+        self.devices: tuple[str, ...] = ("auto", "cpu")
         self._computing: dict[int, Job] = {}
+        self._tile_s: dict[tuple[str, str], float] = {}  # seconds a tile took, by model and device
         self.scan_removed.connect(self._forget_computing)
 
     @property
@@ -44,6 +59,7 @@ class Computing:
     def model(self: Any, name: str) -> None:
         if name != self._model:
             self._model = name
+            self._forget_forecasts()
             self._computing = {key: job for key, job in self._computing.items() if job.running}
             self.model_changed.emit(name)
             for scan in self.scans:
@@ -53,6 +69,31 @@ class Computing:
     def device(self: Any) -> str:
         """Where the encoder runs: ``cpu``, ``cuda`` or ``mps``; ``auto`` until the first work has found out."""
         return self._encoders.device
+
+    @property
+    def asked_device(self: Any) -> str:
+        """Where encoders are to run: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ... or ``mps``.
+
+        It is for what is asked from now on; what goes on or has been computed is as good as before.
+        """
+        return self._encoders.asked
+
+    @asked_device.setter
+    def asked_device(self: Any, name: str) -> None:
+        if name.split(":")[0] not in KINDS_OF_DEVICES:
+            raise InputError("unknown device", found=name, expected=f"one of {', '.join(KINDS_OF_DEVICES)}")
+        if name != self._encoders.asked:
+            self._encoders.asked = name
+            self._forget_forecasts()
+            self.device_changed.emit(name)
+
+    def find_devices(self: Any) -> Job:
+        """Look what devices this machine has; `devices` has them then."""
+        return self.run("devices", _work.find_devices, self._set_devices)
+
+    def _set_devices(self: Any, found: tuple[str, ...]) -> None:
+        self.devices = ("auto", *found)
+        self.devices_changed.emit()
 
     def state_of(self: Any, scan: Scan) -> State:
         """How a scan stands with the chosen model: what a status light shows."""
@@ -81,13 +122,35 @@ class Computing:
             scan.volume.grid.require_inside(focus_mm, where=scan.name)
         focus = focus_mm if focus_mm is not None else next(iter(scan.clicks.now.positive[::-1]), None)
         model = self._model
-        listener = Listener(partial(self._set_outlook, scan), partial(self._set_preview, scan), self.said.emit)
+        listener = Listener(partial(self._outlook_came, scan, model), partial(self._set_preview, scan), self.said.emit)
         work = partial(compute_features, scan.volume, self._encoders, model, self._store, focus, listener)
         done, started = partial(self._set_features, scan, model), partial(self._computing_began, scan)
         return self.run(self._lane("features", scan), work, done, torch=True, started=started)
 
+    def look_ahead(self: Any, scan: Scan | None = None) -> Job:
+        """Find out what `compute` would take for a scan, by default the active one; the result is `scan.forecast`.
+
+        The model is loaded for it and nothing is computed. Problems are no errors: a line says why nothing is known.
+        """
+        scan = scan or self._require_scan()
+        self._set_forecast(scan, None)
+        work = partial(look_ahead, scan.volume, self._encoders, self._model, self._store, dict(self._tile_s))
+        return self.run(self._lane("forecast", scan), work, partial(self._set_forecast, scan), torch=True)
+
+    def _forget_forecasts(self: Any) -> None:
+        for scan in self.scans:
+            self._runner.cancel(self._lane("forecast", scan))
+            self._set_forecast(scan, None)
+
+    def _set_forecast(self: Any, scan: Scan, found: "Forecast | str | None") -> None:
+        if found is not scan.forecast:
+            scan.forecast = found
+            self.forecast_changed.emit(scan)
+
     def _computing_began(self: Any, scan: Scan, job: Job) -> None:
         self._computing[id(scan)] = job
+        self._runner.cancel(self._lane("forecast", scan))
+        self._set_forecast(scan, None)
         job.finished.connect(partial(self._computing_ended, scan, job))
         self._set_preview(scan, None)
         self.state_changed.emit(scan)
@@ -98,6 +161,10 @@ class Computing:
             if scan.features is None:
                 self._set_preview(scan, None)
             self.state_changed.emit(scan)
+
+    def _outlook_came(self: Any, scan: Scan, model: str, outlook: "Outlook") -> None:
+        self._tile_s[model, outlook.device] = outlook.tile_s
+        self._set_outlook(scan, outlook)
 
     def _set_outlook(self: Any, scan: Scan, outlook: "Outlook | None") -> None:
         if outlook is not scan.outlook:
@@ -150,6 +217,29 @@ class Listener:
 
         calls = (partial(report.tell, call) for call in (self.outlook, self.preview, self.say))
         return Watch(report, cancelled, *calls)
+
+
+def look_ahead(
+    volume: Volume,
+    encoders: Encoders,
+    model: str,
+    store: Any,
+    tile_s: dict[tuple[str, str], float],
+    report: Report,
+    cancelled: Cancelled,
+) -> "Forecast | str":
+    from coralbay_core.errors import Cancelled as Stopped
+    from coralbay_core.forecast import forecast
+
+    try:
+        encoder = encoders.get(model)
+        if cancelled():
+            raise Stopped("not wanted any more")
+        return forecast(volume, encoder, store=store, tile_s=tile_s.get((model, str(encoder.device))))
+    except Stopped:
+        raise
+    except (CoralBayError, OSError) as error:  # `compute` will say it as an error
+        return str(error)
 
 
 def compute_features(

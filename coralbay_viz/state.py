@@ -20,6 +20,7 @@ from .projecting import PcaResult, ProjectionState
 if TYPE_CHECKING:
     from coralbay_core.across import FollowUp, Match
     from coralbay_core.features import FeatureMaps
+    from coralbay_core.forecast import Forecast
     from coralbay_core.outlook import Outlook
     from coralbay_core.probe import Probe
     from coralbay_core.similarity import HeatMap, Query, Region
@@ -141,6 +142,7 @@ class Scan:
 
     volume: Volume
     clicks: History[Clicks] = field(default_factory=lambda: History(Clicks()))
+    forecast: "Forecast | str | None" = None  # what computing features would take, or why that is not known
     outlook: "Outlook | None" = None  # what is ahead while features are computed
     preview: "FeatureMaps | None" = None  # the first of them, of one box
     features: "FeatureMaps | None" = None
@@ -156,6 +158,7 @@ class Scan:
     used: "tuple[Query, ...]" = ()
     midplane: "Midplane | None" = None
     symmetry: "SideBySide | None" = None
+    symmetry_shown: "NDArray[np.float32] | None" = None  # its heat map on the overlay grid
     follow_up: "FollowUp | None" = None
     follow_up_rows: tuple[dict[str, Any], ...] = ()
     cursor_mm: Point | None = None
@@ -192,5 +195,5 @@ class Scan:
         self.preview = self.outlook = None
         self.probing.forget_results()
         self.projecting = ProjectionState()
-        self.midplane = self.symmetry = self.follow_up = None
+        self.midplane = self.symmetry = self.symmetry_shown = self.follow_up = None
         self.follow_up_rows = ()

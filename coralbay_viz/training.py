@@ -52,6 +52,8 @@ class TrainingState:
     shown : CheckpointView, optional
     problem : str
         Why the last look was in vain, in a line; empty if it was not.
+    failed : (int, str), optional
+        Step whose view ended in an error, and that; it is not tried again until somebody asks for it.
     """
 
     folder: Path
@@ -63,6 +65,7 @@ class TrainingState:
     alarms: tuple[tuple[int, str], ...] = ()
     shown: CheckpointView | None = None
     problem: str = ""
+    failed: tuple[int, str] | None = None
 
     @property
     def wanted(self) -> int | None:
@@ -131,7 +134,7 @@ class Training:
     def show_checkpoint(self: Any, step: int | None) -> Job | None:
         """Show the checkpoint of a step; None follows the newest."""
         state = self._require(self.training, "no training is watched", "give its folder to watch_training first")
-        state.chosen = step
+        state.chosen, state.failed = step, None
         self.training_changed.emit()
         return self._show_wanted(state)
 
@@ -144,13 +147,15 @@ class Training:
     def _set_log(self: Any, state: TrainingState, seen: "Look") -> None:
         if state is not self.training:
             return
-        changed = (seen.steps, seen.problem, seen.size) != (state.steps, state.problem, _size(state))
-        state.steps, state.problem = seen.steps, seen.problem
+        before = state.steps, state.problem, _size(state)
+        state.steps = seen.steps
+        failed = state.failed is not None and state.failed[0] == state.wanted
+        state.problem = seen.problem or (state.failed[1] if failed else "")
         if not seen.problem:
             state.curves, state.alarms = seen.curves, seen.alarms
-        if changed:
+        if before != (seen.steps, state.problem, seen.size):
             self.training_changed.emit()
-        if not self._busy(LANE):
+        if not failed and not self._busy(LANE):
             self._show_wanted(state)
 
     def _show_wanted(self: Any, state: TrainingState, anew: bool = False) -> Job | None:
@@ -170,7 +175,16 @@ class Training:
             known,
             self._encoders.asked,
         )
-        return self.run(LANE, work, partial(self._set_view, state), torch=True, started=self._training_began)
+        started = partial(self._view_began, state, step)
+        return self.run(LANE, work, partial(self._set_view, state), torch=True, started=started)
+
+    def _view_began(self: Any, state: TrainingState, step: int, job: Job) -> None:
+        self._training_began(job)
+        job.finished.connect(partial(self._view_ended, state, step, job))
+
+    def _view_ended(self: Any, state: TrainingState, step: int, job: Job) -> None:
+        if job.state == "failed":
+            state.failed = step, str(job.error or "")
 
     def _set_view(self: Any, state: TrainingState, view: CheckpointView | str) -> None:
         if state is not self.training:

@@ -38,20 +38,26 @@ class Encoders:
     Parameters
     ----------
     device : str
+
+    Attributes
+    ----------
+    asked : str
+        Device of the encoders that are asked for from now on.
     """
 
     def __init__(self, device: str) -> None:
         self.asked = device
-        self._loaded: dict[str, Encoder] = {}
+        self._loaded: dict[tuple[str, str], Encoder] = {}
         self._lock = threading.Lock()
 
     def get(self, name: str) -> "Encoder":
         from coralbay_core.weights import load_encoder
 
         with self._lock:
-            if name not in self._loaded:
-                self._loaded = {name: load_encoder(name, device=self.asked)}
-            return self._loaded[name]
+            wanted = name, self.asked
+            if wanted not in self._loaded:
+                self._loaded = {wanted: load_encoder(name, device=wanted[1])}
+            return self._loaded[wanted]
 
     @property
     def device(self) -> str:
@@ -61,6 +67,12 @@ class Encoders:
         from coralbay_core.encoder import resolve_device
 
         return str(resolve_device(self.asked))
+
+
+def find_devices(report: Report, cancelled: Cancelled) -> tuple[str, ...]:
+    from coralbay_core.encoder import available_devices
+
+    return available_devices()
 
 
 def model_names() -> list[str]:
@@ -140,13 +152,15 @@ def mirror(
     position_mm: tuple[float, ...],
     plane: "Midplane | None",
     weights: Any,
+    grid: Grid,
     report: Report,
     cancelled: Cancelled,
-) -> "tuple[Midplane, SideBySide]":
+) -> "tuple[Midplane, SideBySide, NDArray[np.float32]]":
     from coralbay_core.symmetry import compare_sides, find_midplane
 
     plane = plane or find_midplane(features)
-    return plane, compare_sides(features, position_mm, plane=plane, weights=weights)
+    sides = compare_sides(features, position_mm, plane=plane, weights=weights)
+    return plane, sides, sides.heat.on(grid)
 
 
 def save(

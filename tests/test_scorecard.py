@@ -241,6 +241,21 @@ def test_references_are_read_from_files(session, tmp_path, belly, reference, liv
         session.scorecard(["hu-patch"], tmp_path / "none.nii.gz")
 
 
+def test_a_copy_of_the_reference_is_prepared_once(session, reference, liver, monkeypatch):
+    made = []
+    real = Ground.of
+    monkeypatch.setattr(Ground, "of", lambda volume, labels: made.append(volume) or real(volume, labels))
+    session.click(liver)
+    for _ in range(3):
+        session.scorecard(["hu-patch"], LabelVolume(reference.data.copy(), reference.grid))
+    assert len(made) == 1
+    before = session.last_scorecard.rows[0].retrieval
+    session.scorecard(["hu-patch"], LabelVolume(np.zeros_like(reference.data), reference.grid))
+    assert len(made) == 2
+    assert session.last_scorecard.rows[0].retrieval != before
+    assert len(session._grounds) == 1  # each is as large as a scan
+
+
 def test_nothing_to_compare_is_said(session, reference):
     with pytest.raises(CoralBayError, match="nothing to compare"):
         session.scorecard(CHEAP, reference)

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from scans import cut
 
-from coralbay_core.errors import CoralBayError, OutsideVolumeError
+from coralbay_core.errors import CoralBayError, InputError, OutsideVolumeError
+from coralbay_core.store import FeatureStore
 from coralbay_core.volume import Volume
 from coralbay_viz import Session
 from coralbay_viz.jobs import InlineRunner, Task, ThreadRunner, in_turn
@@ -176,6 +177,55 @@ def test_the_outlook_is_told_and_then_gone(torso):
     assert states == ["computing", "ready"]
     assert session.strides == scan.features.strides
     assert session.device == str(session._encoders.get(MODEL).device)
+
+
+def test_what_computing_would_take_is_told_before(torso, tmp_path):
+    session = Session(model=IN_TILES, store=FeatureStore(tmp_path), device="cpu")
+    scan = session.add(torso)
+    seen = []
+    session.outlook_changed.connect(lambda scan: seen.append(scan.outlook))
+    session.look_ahead()
+    before = scan.forecast
+    assert list(tmp_path.iterdir()) == []  # nothing is computed for it
+    assert before.kept == 0
+    assert before.seconds is None
+    assert before.memory_bytes > 0
+    session.compute()
+    outlook = seen[0]
+    said = ("device", "precision", "tiles", "tiles_of_air", "tile_size", "result_bytes")
+    assert [getattr(before, name) for name in said] == [getattr(outlook, name) for name in said]
+    assert scan.forecast is None  # it is known now
+    session.look_ahead()
+    assert scan.forecast.tiles == 0
+    assert "On disk already" in str(scan.forecast)
+    session.model = "random"
+    assert scan.forecast is None
+    next(path for path in tmp_path.rglob("c/0/*/*/*") if path.is_file()).unlink()
+    session.model = IN_TILES
+    session.look_ahead()
+    assert scan.forecast.tiles >= 1
+    assert 0 <= scan.forecast.kept < 1
+    assert scan.forecast.seconds == pytest.approx(scan.forecast.tiles * outlook.tile_s)
+    session.model = "nothing"
+    session.look_ahead()
+    assert "nothing" in scan.forecast
+
+
+def test_a_device_is_asked_for(torso):
+    session = Session(model="hu-patch", device="cpu", store=False)
+    session.add(torso)
+    session.find_devices()
+    assert session.devices[0] == "auto"
+    assert session.devices[-1] == "cpu"
+    session.compute()
+    told = []
+    session.device_changed.connect(told.append)
+    session.asked_device = "auto"
+    session.asked_device = "auto"
+    assert told == ["auto"]
+    assert session.state_of(session.scan) == "ready"
+    with pytest.raises(InputError, match="unknown device"):
+        session.asked_device = "abacus"
 
 
 def test_states_of_a_scan(torso):

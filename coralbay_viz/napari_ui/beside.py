@@ -27,10 +27,9 @@ class ScanBeside(Docked):
 
     def __init__(self, context: "Context", scan: "Scan") -> None:
         super().__init__(context)
-        self.scan = scan
         shown = views.current_view(context.viewer) or views.AXIAL
         self.view = TwinView(shown, follows_visibility=False)
-        self.title = QLabel(names_apart(context.session.scans)[context.session.scans.index(scan)])
+        self.title = QLabel()
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.title)
@@ -48,6 +47,13 @@ class ScanBeside(Docked):
             (context.viewer.dims.events.ndisplay, self._turn),
         ]
         context.connect(*self._links)
+        self.show_scan(scan)
+
+    def show_scan(self, scan: "Scan") -> None:
+        """Show another scan from now on."""
+        self.scan = scan
+        scans = self._context.session.scans
+        self.title.setText(names_apart(scans)[scans.index(scan)])
         self._changed()
         self.view.go_to(scan.volume.grid.to_world([n // 2 for n in scan.volume.shape]))
         self._matched(scan)

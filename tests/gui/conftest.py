@@ -2,6 +2,7 @@
 
 import os
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -100,6 +101,27 @@ def told(monkeypatch):
     for name in ("show_info", "show_warning", "show_error"):
         monkeypatch.setattr(context.notifications, name, lines.append)
     return lines
+
+
+@pytest.fixture
+def held(monkeypatch):
+    """Let a function of a module, by name, wait in its thread for the event that is returned."""
+    gates = []
+
+    def hold(module, name):
+        gate, real = threading.Event(), getattr(module, name)
+        gates.append(gate)
+
+        def waiting(*args, **kwargs):
+            gate.wait(60)
+            return real(*args, **kwargs)
+
+        monkeypatch.setattr(module, name, waiting)
+        return gate
+
+    yield hold
+    for gate in gates:
+        gate.set()
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtGui import QColor
 from qtpy.QtTest import QTest
 
+from coralbay_core.errors import CoralBayError
 from coralbay_viz import layers
 from coralbay_viz.napari_ui import context, raster, views
 
@@ -295,6 +296,20 @@ def test_points_land_where_they_belong():
     assert (picture[:2] != 0xFFFF0000).all()  # the margin
     covered = picture == 0xFFFF0000
     assert 0.1 < covered.mean() < 0.9
+
+
+def test_a_failure_elsewhere_leaves_the_choices_alone(plotted, hand, told, monkeypatch):
+    plot, panel, session = plot_of(plotted), plotted.colors_panel, plotted.session
+    plot.method.setCurrentText("UMAP")
+    panel.method.setCurrentText("UMAP")
+    session.failed.emit(CoralBayError("disk is full"))
+    assert (plot.method.currentText(), panel.method.currentText()) == ("UMAP", "UMAP")
+    monkeypatch.setitem(sys.modules, "umap", None)
+    plot.method.activated.emit(1)
+    assert plot.about.text() == "Computing …"
+    hand.wait_for(lambda: plot.method.currentText() == "PCA")  # this one is theirs
+    assert "cells" in plot.about.text()
+    assert panel.method.currentText() == "UMAP"
 
 
 def test_the_plot_closes_and_opens_again(plotted, viewer, hand):

@@ -1,17 +1,19 @@
 """Two scans, three planes, several windows, a library, a scorecard, a training: each as a user would."""
 
+import threading
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from eva_files import write_run
+from make_dicom import write_series
 from pretraining import finished_run
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
 from coralbay_core.volume import LabelVolume
 from coralbay_core.volume_io import save_map
-from coralbay_viz import layers
+from coralbay_viz import inspecting, layers, searching, training
 from coralbay_viz.napari_ui import context, views
 
 
@@ -183,6 +185,24 @@ def test_the_other_scan_goes_while_it_is_shown(two, explored, viewer, hand):
     assert explored.session.scan is first
 
 
+def test_the_scan_beside_is_never_the_active_one(two, explored, hand):
+    first, second = two
+    panel = explored.compare_panel
+    explored.show_tab("Compare")
+    hand.wait()
+    hand.press(panel.beside)
+    hand.wait(200)
+    beside = panel._dock.widget
+    assert (beside.scan, beside.title.text()) == (second, "other")
+    explored.scan_panel.scans.activated.emit(1)
+    hand.wait()
+    assert explored.session.scan is second
+    assert panel.target is first
+    assert (panel._dock.widget.scan, beside.title.text()) == (first, "belly")
+    assert [layer.name for layer in beside.view.model.layers if layer.name == "belly"]
+    assert panel.beside.isChecked()
+
+
 def test_landmarks_are_found_in_the_follow_up(two, explored, hand, liver, tmp_path, monkeypatch):
     _, second = two
     path = tmp_path / "before.csv"
@@ -208,6 +228,31 @@ def test_the_other_side_of_the_patient(explored, hand, liver):
     hand.wait_for(lambda: explored.session.scan.symmetry is not None)
     assert "difference" in explored.compare_panel.sides.text()
     assert explored.binding.layer("found") is not None
+    assert explored.binding.layer("symmetry") is not None
+
+
+def test_what_was_deleted_of_the_other_side_stays_away(explored, viewer, hand, liver, monkeypatch):
+    from coralbay_core.similarity import HeatMap
+
+    explored.session.mirror(liver)
+    hand.wait_for(lambda: explored.binding.layer("symmetry") is not None)
+    viewer.layers.remove(explored.binding.layer("symmetry"))
+    in_the_gui = []
+    real = HeatMap.on
+
+    def on(self, grid):
+        in_the_gui.append(threading.current_thread() is threading.main_thread())
+        return real(self, grid)
+
+    monkeypatch.setattr(HeatMap, "on", on)
+    explored.tools.mode = "pick"
+    hand.click(liver)
+    hand.wait_for(lambda: explored.session.heat is not None)
+    hand.wait()
+    assert explored.binding.layer("symmetry") is None
+    assert "difference" in explored.compare_panel.sides.text()
+    assert in_the_gui
+    assert not any(in_the_gui)
 
 
 def test_each_scan_shows_again_what_it_showed(two, explored, hand, liver):
@@ -258,6 +303,26 @@ def test_windows_are_inspected(explored, hand, liver):
     assert (layer.data == explored.session.scan.windows.shown["Lung"]).all()
 
 
+def test_windows_that_come_while_another_scan_is_looked_at(explored, hand, belly, liver, held):
+    session, panel, first = explored.session, explored.similar_panel.windows, explored.session.scan
+    explored.tools.mode = "pick"
+    hand.click(liver)
+    hand.wait_for(lambda: session.heat is not None)
+    gate = held(inspecting, "inspect")
+    panel.inspect.click()
+    assert "…" in panel.hint.text()
+    session.add(belly)
+    assert panel.hint.text() == ""  # nothing is computed of this one
+    gate.set()
+    hand.wait_for(lambda: first.windows is not None)
+    assert explored.binding.layer("windows") is None
+    session.activate(first)
+    assert panel.answers.topLevelItemCount() == 3
+    assert explored.binding.layer("windows").visible
+    assert not explored.binding.layer("heat").visible
+    assert "by chance" in panel.hint.text()
+
+
 def test_a_region_is_marked_and_keys_go_on(explored, viewer, hand, liver):
     explored.tools.mode = "pick"
     hand.click(liver)
@@ -299,6 +364,30 @@ def test_a_library_is_made_and_searched(dock, hand, belly, liver, tmp_path, monk
     panel.found.itemActivated.emit(panel.found.topLevelItem(0), 0)
     assert dock.session.scan.name == "one"
     np.testing.assert_allclose(dock.session.cursor_mm, dock.session.found[0].position_mm, atol=2)
+
+
+def test_a_place_in_another_series_of_the_same_folder(dock, hand, tmp_path):
+    rng = np.random.default_rng(0)
+    for uid, slices in (("1.2.3", 6), ("1.2.4", 9)):
+        write_series(tmp_path / "ct" / uid, rng.integers(-100, 100, (slices, 24, 24)), SeriesInstanceUID=uid)
+    session, panel = dock.session, dock.library_panel
+    session.open(tmp_path / "ct", "1.2.3")
+    hand.wait_for(lambda: session.scan is not None)
+    first, low = session.scan, session.volume.grid.bounds_mm[0]
+    session.cursor_mm = low + 5
+    hand.wait()
+    before, place = first.cursor_mm, tuple(low + [9.0, 10, 14])
+    session._set_found((searching.Found("thick", str(tmp_path / "ct"), place, 1.0, 1.0, series="1.2.4"),))
+    panel.found.setCurrentItem(panel.found.topLevelItem(0))
+    panel.found.itemActivated.emit(panel.found.topLevelItem(0), 0)
+    hand.wait_for(lambda: session.scan is not first)
+    hand.wait()
+    assert session.volume.shape[0] == 9
+    np.testing.assert_allclose(session.cursor_mm, place, atol=1.6)
+    assert first.cursor_mm == before  # where the other scan was left
+    session.activate(first)
+    panel.found.itemActivated.emit(panel.found.topLevelItem(0), 0)
+    assert len(session.scans) == 2  # it is open already
 
 
 def test_a_scorecard_against_a_labels_layer(explored, viewer, hand, phantom, liver, tmp_path):
@@ -352,3 +441,29 @@ def test_a_training_is_watched(explored, hand, phantom, tmp_path, monkeypatch):
     hand.press(panel.stop)
     assert explored.session.training is None
     assert explored.binding.layer("training_pca") is None
+
+
+def test_a_checkpoint_that_fails_is_told_once(explored, hand, phantom, tmp_path, monkeypatch):
+    run, session, failures = finished_run(phantom, tmp_path / "run"), explored.session, []
+    monkeypatch.setattr(
+        context.notifications.notification_manager, "receive_error", lambda kind, error, trace: failures.append(error)
+    )
+
+    def fail(*_):
+        raise RuntimeError("out of memory")
+
+    explored.show_tab("Train")
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "view_of", fail)
+        session.watch_training(run)
+        hand.wait_for(lambda: bool(failures))
+        for _ in range(3):
+            job = session.refresh_training()
+            hand.wait_for(lambda job=job: not job.running)
+    assert len(failures) == 1
+    assert "out of memory" in explored.training_panel.about.text()
+    explored.training_panel.slider.setValue(0)  # another one is tried
+    hand.wait_for(lambda: session.training.shown is not None)
+    hand.press(explored.training_panel.newest)  # and this one again
+    hand.wait_for(lambda: session.training.shown.step == 6)
+    assert "out of memory" not in explored.training_panel.about.text()

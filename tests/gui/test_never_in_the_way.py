@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from scans import cut
 
-from coralbay_viz import strokes
+from coralbay_core.errors import CoralBayError
+from coralbay_viz import inspecting, probing, projecting, searching, strokes
 from coralbay_viz.napari_ui import context, views
 
 
@@ -113,6 +114,60 @@ def test_a_failure_is_told_and_the_session_goes_on(explored, hand, told, monkeyp
     assert explored.session.state_of(explored.session.scan) == "failed"
     hand.press(explored.feature_panel.compute)
     hand.wait_for(lambda: explored.session.state_of(explored.session.scan) == "ready", 300)
+
+
+def say_of_colors(dock):
+    return dock.session.compute_pca(), dock.colors_panel.about, "Computing colors"
+
+
+def say_of_strokes(dock):
+    return predict(dock), dock.segment_panel.saying, "Segmenting"
+
+
+@pytest.mark.parametrize(
+    ("start", "module", "name", "lane"),
+    [(say_of_colors, projecting, "colors", "pca"), (say_of_strokes, probing, "fit_and_apply", "segmentation")],
+    ids=["colors", "segmentation"],
+)
+def test_what_is_said_of_work_goes_with_it(dock, hand, belly, held, start, module, name, lane):
+    dock.session.model = "hu-patch"
+    dock.session.add(belly)
+    dock.session.compute()
+    hand.wait_for(lambda: dock.session.pca is not None)
+    gate = held(module, name)
+    job, label, text = start(dock)
+    assert text in label.text()
+    dock.session.failed.emit(CoralBayError("disk is full"))  # of something else
+    assert text in label.text()
+    dock.session.cancel(lane)
+    gate.set()
+    hand.wait_for(lambda: not job.running)
+    assert job.state == "cancelled"
+    assert "…" not in label.text()
+
+
+def test_what_is_said_of_work_goes_when_it_fails(dock, hand, belly, liver, told, tmp_path, monkeypatch):
+    def fail(*_):
+        raise CoralBayError("no memory")
+
+    dock.session.model = "hu-patch"
+    dock.session.add(belly)
+    dock.session.compute()
+    hand.wait_for(lambda: dock.session.pca is not None)
+    dock.session.click(liver)
+    dock.session.open_library(tmp_path / "library")
+    monkeypatch.setattr(inspecting, "inspect", fail)
+    monkeypatch.setattr(searching, "search", fail)
+    for made, label in (
+        (dock.similar_panel.windows.inspect, dock.similar_panel.windows.hint),
+        (dock.library_panel.search, dock.library_panel.about),
+    ):
+        told.clear()
+        made.click()
+        assert "…" in label.text()
+        hand.wait_for(lambda: "no memory" in told)
+        hand.wait_for(lambda label=label: "…" not in label.text(), 5)
+    assert "0 scans" in dock.library_panel.about.text()
 
 
 def test_first_answers_come_before_all_features(dock, hand, phantom, told):

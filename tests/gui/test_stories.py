@@ -5,6 +5,7 @@ import pytest
 from make_dicom import write_series
 from napari.utils.colormaps.standardize_color import transform_color
 from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QInputDialog
 from scans import cut
 
 from coralbay_core import geometry
@@ -43,6 +44,56 @@ def test_cancel_stops_the_work_and_leaves_the_session_usable(dock, hand, phantom
     assert dock.session.features is None
     assert panel.compute.isVisible()
     assert not panel.bar.isVisible()
+
+
+def test_what_is_ahead_is_said_before_compute_is_pressed(dock, hand, belly):
+    panel, session = dock.feature_panel, dock.session
+    session.add(belly)
+    hand.wait_for(lambda: "tiles of" in panel.outlook.text())
+    assert panel.outlook.isVisible()
+    assert session.features is None
+    assert panel.compute.isEnabled()
+    hand.press(panel.compute)
+    hand.wait_for(lambda: session.features is not None)
+    assert panel.outlook.text() == ""
+    session.add(belly)  # as on another day
+    hand.wait_for(lambda: "On disk already" in panel.outlook.text())
+    session.activate(session.scans[0])
+    assert not panel.outlook.isVisible()
+    panel.models.setCurrentText("hu-patch")
+    panel.models.textActivated.emit("hu-patch")
+    hand.wait_for(lambda: "tiles of" in panel.outlook.text())
+
+
+def test_a_device_is_chosen_and_what_was_computed_stays(dock, hand, belly, monkeypatch):
+    import torch
+
+    from coralbay_core import encoder, weights
+
+    monkeypatch.setitem(encoder._AVAILABLE, "cuda", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    asked, load = [], weights.load_encoder
+    monkeypatch.setattr(weights, "load_encoder", lambda name, device: asked.append(device) or load(name, device="cpu"))
+    panel, session = dock.feature_panel, dock.session
+    names = [panel.device.itemText(number) for number in range(panel.device.count())]
+    assert names == ["auto", "cpu"]  # to know more takes torch
+    session.model = "hu-patch"
+    session.add(belly)
+    hand.wait_for(lambda: panel.device.count() > 2)
+    names = [panel.device.itemText(number) for number in range(panel.device.count())]
+    assert names == ["auto", "cuda:0", "cuda:1", "cpu"]
+    assert panel.device.currentText() == "auto"
+    hand.press(panel.compute)
+    hand.wait_for(lambda: session.features is not None)
+    features = session.features
+    panel.device.setCurrentText("cuda:1")
+    panel.device.textActivated.emit("cuda:1")
+    assert session.features is features
+    assert session.state_of(session.scan) == "ready"
+    session.add(belly)
+    hand.press(panel.compute)
+    hand.wait_for(lambda: session.features is not None)
+    assert asked == ["auto", "cuda:1"]
 
 
 def test_colors_appear_with_the_features_and_can_be_switched(explored, hand):
@@ -238,6 +289,33 @@ def test_heat_is_saved_on_the_scans_grid(explored, hand, liver, tmp_path, monkey
     hand.press(explored.similar_panel.save)
     hand.wait_for(lambda: any("Saved" in line for line in told))
     assert load_volume(path).grid == explored.session.volume.grid
+
+
+def test_queries_are_kept_renamed_and_removed(explored, hand, liver, told, monkeypatch):
+    session, panel = explored.session, explored.similar_panel
+    answers = []
+    monkeypatch.setattr(QInputDialog, "getText", lambda *_, **__: (answers.pop(0), True))
+    monkeypatch.setattr(QInputDialog, "getItem", lambda parent, title, label, names, *_: (names[0], True))
+    entries = {action.text(): action for action in panel.queries.menu().actions()}
+    hand.click(liver)
+    answers += ["liver", "spleen"]
+    entries["Keep clicks as a query…"].trigger()
+    entries["Keep clicks as a query…"].trigger()
+    entries["Use queries…"].trigger()
+    assert "with liver" in panel.hint.text()
+    answers += ["right lobe", "spleen"]
+    entries["Rename a query…"].trigger()
+    assert set(session.queries) == {"right lobe", "spleen"}
+    assert "with right lobe" in panel.hint.text()
+    session.queries = dict(sorted(session.queries.items()))
+    entries["Rename a query…"].trigger()
+    assert any("name is taken" in line for line in told)
+    entries["Remove a query…"].trigger()
+    assert set(session.queries) == {"spleen"}
+    assert "with" not in panel.hint.text()
+    entries["Remove a query…"].trigger()
+    entries["Remove a query…"].trigger()
+    assert "No query is kept yet" in told[-1]
 
 
 def test_strokes_become_a_segmentation(explored, hand):

@@ -1,7 +1,8 @@
 """What panels are made of."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import (
@@ -18,6 +19,11 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+
+if TYPE_CHECKING:
+    from ...jobs import Job
+    from ...state import Scan
+    from ..context import Context
 
 
 class Section(QWidget):
@@ -124,6 +130,61 @@ def place_text(position_mm: Any) -> str:
     """A position in words of anatomy: ``12 R  30 P  210 S``."""
     signs = zip(position_mm, ("R", "A", "S"), ("L", "P", "I"), strict=True)
     return "  ".join(f"{abs(v):.0f} {positive if v >= 0 else negative}" for v, positive, negative in signs)
+
+
+class Busy:
+    """What a panel says while jobs go on; what a job says is gone once it is over, however it ended.
+
+    Parameters
+    ----------
+    context : Context
+    changed : callable
+        Called when there may be another text.
+    over : callable, optional
+        Called with each job that is over.
+    """
+
+    def __init__(
+        self, context: "Context", changed: Callable[[], Any], over: Callable[["Job"], Any] = lambda job: None
+    ) -> None:
+        self._context = context
+        self._changed = changed
+        self._tell_over = over
+        self._texts: dict[Job, tuple[str, Scan | None]] = {}
+        self._links: dict[Job, tuple[Any, Callable[[], Any]]] = {}
+
+    @property
+    def text(self) -> str:
+        """Of the newest job that is about the active scan, or about none; empty where there is none."""
+        active = self._context.session.scan
+        return next((text for text, scan in reversed(self._texts.values()) if scan in (None, active)), "")
+
+    def say(self, job: "Job", text: str, scan: "Scan | None" = None) -> None:
+        """Say something until a job is over.
+
+        Parameters
+        ----------
+        job : Job
+        text : str
+        scan : Scan, optional
+            Only while this one is active.
+        """
+        if job.running:
+            self._texts[job] = text, scan
+            self._links[job] = job.finished, partial(self._over, job)
+            self._context.connect(self._links[job])
+            self._changed()
+
+    def close(self) -> None:
+        """Say nothing more."""
+        self._context.disconnect(*self._links.values())
+        self._links.clear()
+
+    def _over(self, job: "Job") -> None:
+        del self._texts[job]
+        self._context.disconnect(self._links.pop(job))
+        self._tell_over(job)
+        self._changed()
 
 
 class Fold(QWidget):

@@ -7,10 +7,11 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QLabel, QSlider, QSpinBox
 
 from ..context import Context
 from ..docks import Dock
-from .base import Section, button, combo, fill, menu_button, note, when_clicked
+from .base import Busy, Section, button, combo, fill, menu_button, note, when_clicked
 from .scatter import ScatterDock
 
 if TYPE_CHECKING:
+    from ...jobs import Job
     from ...projecting import PcaResult
     from ...state import Scan
 
@@ -32,7 +33,8 @@ class ColorsPanel(Section):
         super().__init__()
         self._context = context
         self._watched: Any = None
-        self._doing = ""
+        self._busy = Busy(context, self.show_state, self._colored)
+        self._coloring: Job | None = None
         self._lay_out_colors()
         self._lay_out_basis()
         self._lay_out_clusters()
@@ -45,9 +47,8 @@ class ColorsPanel(Section):
             (session.scan_changed, self._scan_changed),
             (session.features_changed, self.show_state),
             (session.pca_changed, self._colors_changed),
-            (session.clusters_changed, self._ended),
+            (session.clusters_changed, self.show_state),
             (session.basis_changed, self._basis_changed),
-            (session.failed, self._failed),
             (session.job_started, self._job_started),
             (context.binding.visibility_changed, self.show_state),
             (context.viewer.layers.events.removed, self.show_state),
@@ -186,27 +187,28 @@ class ColorsPanel(Section):
 
     def _colors_changed(self, scan: "Scan") -> None:
         if scan is self._context.session.scan and scan.pca is not None:
-            with QSignalBlocker(self.method):
-                self.method.setCurrentIndex(list(METHODS.values()).index(scan.pca.method))
-        self._ended()
+            self._show_method()
+        self.show_state()
 
-    def _job_started(self, job: Any) -> None:
-        what = job.lane.split()[0]
+    def _job_started(self, job: "Job") -> None:
+        what, scan = job.lane.split()[0], self._context.session.scan
         if what == "pca":
-            self._doing = "UMAP takes a while …" if self._method == "umap" else "Computing colors …"
+            self._coloring = job
+            self._busy.say(job, "UMAP takes a while …" if self._method == "umap" else "Computing colors …", scan)
         elif what == "clusters":
-            self._doing = "Grouping …"
-        self.about.setText(self._doing or self.about.text())
+            self._busy.say(job, "Grouping …", scan)
 
-    def _failed(self, error: Exception) -> None:
+    def _colored(self, job: "Job") -> None:
+        """Where no colors came the choice goes back to what is shown, unless others are on their way."""
+        if job is self._coloring:
+            self._coloring = None
+            if job.state != "done":
+                self._show_method()
+
+    def _show_method(self) -> None:
         pca = self._context.session.pca
         with QSignalBlocker(self.method):
             self.method.setCurrentIndex(0 if pca is None else list(METHODS.values()).index(pca.method))
-        self._ended()
-
-    def _ended(self, _: Any = None) -> None:
-        self._doing = ""
-        self.show_state()
 
     def _watch(self, layer: Any) -> None:
         """napari's own controls change the opacity, too."""
@@ -240,7 +242,7 @@ class ColorsPanel(Section):
             self.opacity.setValue(round(100 * (layer.opacity if layer is not None else 0.6)))
         self.lock.setChecked(session.basis is not None)
         self.lock.setText("Locked" if session.basis is not None else "Lock")
-        self.about.setText(self._doing or described(pca))
+        self.about.setText(self._busy.text or described(pca))
 
 
 def described(pca: "PcaResult | None") -> str:

@@ -107,9 +107,6 @@ class ComparePanel(Section):
         session = self._context.session
         if session.linked is not None:
             self._context.told(session.link_cursor)(self.target)
-        if self._dock is not None and self._dock.widget is not None:
-            self.show_beside(False)
-            self.show_beside(True)
         self.show_state()
 
     def _search(self, on: bool) -> None:
@@ -188,7 +185,16 @@ class ComparePanel(Section):
         else:
             self._matched(target)
         self._followed(target)
-        self._mirrored(session.scan)
+        self._follow_target()
+        self._show_sides(session.scan)
+
+    def _follow_target(self) -> None:
+        """Beside the active scan is the one that is named here, and never the active one itself."""
+        shown = None if self._dock is None else self._dock.widget
+        if shown is not None and self.target is None:
+            self._dock.open(False)
+        elif shown is not None and shown.scan is not self.target:
+            shown.show_scan(self.target)
 
     def _matched(self, scan: "Scan | None") -> None:
         if scan is None or scan is not self.target:
@@ -212,27 +218,28 @@ class ComparePanel(Section):
         self.table.setVisible(bool(rows))
         self.save.setEnabled(bool(rows))
 
-    def _mirrored(self, scan: "Scan | None") -> None:
-        if scan is None or scan is not self._context.session.scan:
-            return
-        result = scan.symmetry
-        binding = self._context.binding
-        if result is None:
-            self.sides.setText("")
-            binding.drop(scan, "found")
-            binding.drop(scan, "symmetry")
-            return
-        self.sides.setText(
-            f"difference {result.difference:.2f}, more than at {result.rank:.0%} of the body; its counterpart: "
-            f"{place_text(result.counterpart_mm)}"
-        )
+    def _mirrored(self, scan: "Scan") -> None:
+        result, binding = scan.symmetry, self._context.binding
         places = [result.position_mm, result.counterpart_mm]
         binding.show(scan, found_spec(places, ["here", "other side"]))
-        heat = result.heat
-        values = heat.data[heat.inside]
-        grid = scan.overlay_grid
+        values = result.heat.data[result.heat.inside]
         limits = (float(values.max()) - 0.3 * float(values.max() - values.min()), float(values.max()))
-        binding.show(scan, heat_spec(heat.on(grid), grid, limits, f"other side - {scan.name}", "symmetry"))
+        name = f"other side - {scan.name}"
+        binding.show(scan, heat_spec(scan.symmetry_shown, scan.overlay_grid, limits, name, "symmetry"))
+        self._show_sides(self._context.session.scan)
+
+    def _show_sides(self, scan: "Scan | None") -> None:
+        result = None if scan is None else scan.symmetry
+        if result is not None:
+            self.sides.setText(
+                f"difference {result.difference:.2f}, more than at {result.rank:.0%} of the body; its counterpart: "
+                f"{place_text(result.counterpart_mm)}"
+            )
+            return
+        self.sides.setText("")
+        if scan is not None:  # other features have come
+            for role in ("found", "symmetry"):
+                self._context.binding.drop(scan, role)
 
 
 def _row_cells(row: dict[str, Any]) -> list[str]:

@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QLabel, QProgressBar
 from ... import work
 from ...jobs import Job, Progress
 from ..context import Context
-from .base import Section, button, combo, note
+from .base import Section, button, combo, fill, note
 
 if TYPE_CHECKING:
     from ...state import Scan
@@ -43,12 +43,19 @@ class FeaturePanel(Section):
         context.connect(
             (session.model_changed, self._show_model),
             (session.scan_changed, self.show_state),
-            (session.state_changed, self._scan_changed),
+            (session.scan_changed, self._look_ahead),
+            (session.device_changed, self._look_ahead),
+            (session.state_changed, self._state_changed),
             (session.features_changed, self._scan_changed),
             (session.outlook_changed, self._scan_changed),
+            (session.forecast_changed, self._scan_changed),
             (session.said, context.say),
             (session.job_started, self._job_started),
+            (session.device_changed, self._show_devices),
+            (session.devices_changed, self._show_devices),
+            (session.scan_added, self._look_for_devices),
         )
+        self._show_devices()
         self._show_model(session.model)
 
     def _lay_out(self) -> None:
@@ -59,7 +66,8 @@ class FeaturePanel(Section):
         self.license = note()
         self.rows.addWidget(self.license)
         self.quality = combo("Standard features, or in fewer numbers, or without tiles", list(QUALITIES))
-        self.row(QLabel("Quality"), self.quality, stretch=1)
+        self.device = combo("What computes; what is computed already stays", self._context.session.devices)
+        self.row(QLabel("Quality"), self.quality, QLabel("Device"), self.device, stretch=1).setStretch(3, 1)
         self.compute = button("Compute features", "Once for a scan and model: they are kept on disk")
         self.cancel = button("Cancel", "Stop; what is finished is kept, and the next start goes on from there")
         self.row(self.compute, self.cancel)
@@ -75,6 +83,9 @@ class FeaturePanel(Section):
         self.models.textActivated.connect(self._choose)
         self.quality.textActivated.connect(self._choose)
         self.browse.clicked.connect(self._browse)
+        self.device.textActivated.connect(
+            self._context.told(lambda name: setattr(self._context.session, "asked_device", name))
+        )
 
     # What the user wants
 
@@ -110,6 +121,29 @@ class FeaturePanel(Section):
         self.license.setVisible("not for commercial use" in license)
         self.show_state()
 
+    def _look_for_devices(self, _: Any) -> None:
+        """While the first scan is looked at: to ask torch takes a while."""
+        self._context.disconnect((self._context.session.scan_added, self._look_for_devices))
+        self._context.session.find_devices()
+
+    def _show_devices(self, _: Any = None) -> None:
+        session = self._context.session
+        names = list(dict.fromkeys((*session.devices, session.asked_device)))
+        fill(self.device, names, names.index(session.asked_device))
+        self.show_state()
+
+    def _look_ahead(self, _: Any = None) -> None:
+        """Say what Compute would take, before it is pressed."""
+        session = self._context.session
+        scan = session.scan
+        if scan is not None and scan.forecast is None and session.state_of(scan) not in ("computing", "ready"):
+            session.look_ahead()
+
+    def _state_changed(self, scan: "Scan") -> None:
+        if scan is self._context.session.scan:
+            self.show_state()
+            self._look_ahead()
+
     def _scan_changed(self, scan: "Scan") -> None:
         if scan is self._context.session.scan:
             self.show_state()
@@ -135,7 +169,8 @@ class FeaturePanel(Section):
             widget.setVisible(shown)
         self.compute.setEnabled(scan is not None)
         self.compute.setText("Go on computing" if state == "failed" else "Compute features")
-        self.outlook.setText(str(scan.outlook) if scan is not None and scan.outlook is not None else "")
+        ahead = None if scan is None else scan.outlook or (None if state == "ready" else scan.forecast)
+        self.outlook.setText("" if ahead is None else str(ahead))
         self.outlook.setVisible(bool(self.outlook.text()))
         if busy:
             # The session says that it computes before it says with which job.

@@ -8,7 +8,7 @@ from qtpy.QtCore import QSize
 from qtpy.QtGui import QIcon, QImage, QPixmap
 
 from ..context import Context
-from .base import Section, button, fill_table, note, place_text, table
+from .base import Busy, Section, button, fill_table, note, place_text, table
 
 if TYPE_CHECKING:
     from ...searching import Found
@@ -28,7 +28,7 @@ class LibraryPanel(Section):
     def __init__(self, context: Context) -> None:
         super().__init__()
         self._context = context
-        self._wanted: tuple[str, Any] | None = None
+        self._wanted: Found | None = None
         self.open = button("Open library…", "A folder; an empty one becomes a library when a scan is added")
         self.add = button("Add this scan", "Its features, in few numbers, become part of the library")
         self.row(self.open, self.add)
@@ -39,6 +39,7 @@ class LibraryPanel(Section):
         self.found = table("Choose one to open that scan there", ["", "Scan", "Score", "Place (mm)"], 380)
         self.found.setIconSize(QSize(_PICTURE, _PICTURE))
         self.rows.addWidget(self.found)
+        self._busy = Busy(context, self._show_library)
         self.open.clicked.connect(self._choose)
         self.add.clicked.connect(context.told(lambda *_: context.session.add_to_library()))
         self.search.clicked.connect(context.told(self._search))
@@ -48,9 +49,8 @@ class LibraryPanel(Section):
         context.connect(
             (session.library_changed, self._show_library),
             (session.found_changed, self._show_found),
-            (session.scan_changed, self._show_library),
+            (session.scan_changed, self._scan_changed),
             (session.clicks_changed, self._show_library),
-            (session.scan_added, self._arrived),
         )
         self._show_library()
         self._show_found()
@@ -61,8 +61,7 @@ class LibraryPanel(Section):
             self._context.told(self._context.session.open_library)(folder)
 
     def _search(self, *_: Any) -> None:
-        self._context.session.search_library()
-        self.about.setText("Searching…")
+        self._busy.say(self._context.session.search_library(), "Searching…")
 
     def _go(self) -> None:
         """Go to a place that was found, opening its scan unless it is open."""
@@ -72,17 +71,18 @@ class LibraryPanel(Section):
             return
         hit = session.found[number]
         for scan in session.scans:
-            if scan.volume.path is not None and str(Path(scan.volume.path).resolve()) == str(Path(hit.path).resolve()):
+            if _is_of(hit, scan):
                 session.activate(scan)
-                self._context.binding.go_to(hit.position_mm)
+                session.cursor_mm = hit.position_mm
                 return
-        self._wanted = hit.path, hit.position_mm
+        self._wanted = hit
         session.open(hit.path, hit.series)
 
-    def _arrived(self, scan: "Scan") -> None:
-        if self._wanted is not None and str(scan.volume.path) == str(self._wanted[0]):
-            self._context.binding.go_to(self._wanted[1])
-            self._wanted = None
+    def _scan_changed(self, scan: "Scan | None") -> None:
+        if scan is not None and self._wanted is not None and _is_of(self._wanted, scan):
+            place, self._wanted = self._wanted.position_mm, None
+            self._context.session.cursor_mm = place
+        self._show_library()
 
     def _show_library(self, _: Any = None) -> None:
         session = self._context.session
@@ -91,7 +91,8 @@ class LibraryPanel(Section):
         self.search.setEnabled(library is not None and scan is not None and bool(session.clicks or scan.used))
         if library is not None:
             count = len(library.manifest.scans) if library.exists else 0
-            self.about.setText(f"{library.folder.name}: {count} scan{'s' if count != 1 else ''}")
+            about = f"{library.folder.name}: {count} scan{'s' if count != 1 else ''}"
+            self.about.setText(self._busy.text or about)
 
     def _show_found(self) -> None:
         found = self._context.session.found
@@ -103,6 +104,12 @@ class LibraryPanel(Section):
         self.found.resizeColumnToContents(0)
         self.found.setVisible(bool(rows))
         self._show_library()
+
+
+def _is_of(hit: "Found", scan: "Scan") -> bool:
+    """Whether a place was found in a scan that is open."""
+    path = scan.volume.path
+    return path is not None and Path(path).resolve() == Path(hit.path).resolve() and scan.series == hit.series
 
 
 def _icon(hit: "Found") -> QIcon:

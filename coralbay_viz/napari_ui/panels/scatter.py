@@ -15,11 +15,12 @@ from ...layers import labels_spec
 from ..context import Context
 from ..docks import Docked
 from ..scatter import ScatterCanvas
-from .base import button, combo, note, place_text
+from .base import Busy, button, combo, note, place_text
 
 if TYPE_CHECKING:
     from coralbay_core.projection import Scatter
 
+    from ...jobs import Job
     from ...state import Scan
 
 _METHODS = {"PCA": "pca", "UMAP": "umap"}
@@ -44,6 +45,9 @@ class ScatterDock(Docked):
         super().__init__(context)
         self._places: NDArray[np.float64] = np.zeros((0, 3))
         self._mask: LabelVolume | None = None
+        self._busy = Busy(context, self._show_about, self._computed)
+        self._job: Job | None = None
+        self._shown_method = self._asked_method = 0
         self._lay_out()
         session = context.session
         self._links = (
@@ -55,7 +59,6 @@ class ScatterDock(Docked):
             (session.clusters_changed, self._recolor),
             (session.segmentation_changed, self._recolor),
             (session.job_started, self._job_started),
-            (session.failed, self._failed),
             (context.tools.hovered, self._hovered_in_canvas),
             (context.tools.placed, self._hovered_in_canvas),
         )
@@ -99,6 +102,7 @@ class ScatterDock(Docked):
     def release(self) -> None:
         """Let go of viewer and session."""
         self._context.disconnect(*self._links)
+        self._busy.close()
 
     def _tidy(self) -> None:
         """What nobody could take away without the plot goes with it."""
@@ -200,13 +204,19 @@ class ScatterDock(Docked):
             shown = active.pca.rgb.components[:, scatter.inside].T
             self.canvas.set_colors(np.rint(255 * shown.clip(0, 1)).astype(np.uint8))
 
-    def _job_started(self, job: Any) -> None:
-        if job.lane.startswith("scatter"):
-            self.about.setText("Computing …")
+    def _job_started(self, job: "Job") -> None:
+        if job.lane.split()[0] == "scatter":
+            self._job, self._asked_method = job, self.method.currentIndex()
+            self._busy.say(job, "Computing …", self._context.session.scan)
 
-    def _failed(self, error: Exception) -> None:
-        self.method.setCurrentIndex(0)
-        self._show_about()
+    def _computed(self, job: "Job") -> None:
+        if job is not self._job:
+            return  # another one is on its way
+        self._job = None
+        if job.state == "done":
+            self._shown_method = self._asked_method
+        else:
+            self.method.setCurrentIndex(self._shown_method)
 
     def _show_state(self) -> None:
         scan = self._context.session.scan
@@ -219,7 +229,7 @@ class ScatterDock(Docked):
     def _show_about(self) -> None:
         count = len(self._places)
         text = f"{count:,} cells. Left drag: lasso; right drag: move; wheel: zoom; double click: all of it."
-        self.about.setText(text if count else "No points yet.")
+        self.about.setText(self._busy.text or (text if count else "No points yet."))
 
 
 def label_colors_at(labels: LabelVolume, places_mm: NDArray) -> NDArray[np.uint8]:

@@ -8,7 +8,7 @@ from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QCheckBox, QInputDialog, QLabel
 
 from ..context import NIFTI, Context
-from .base import Section, button, combo, menu_button, note, when_clicked
+from .base import Busy, Section, button, combo, menu_button, note, when_clicked
 from .classes import ClassTable
 from .scores import ScoreMaps
 from .statistics import Statistics
@@ -46,7 +46,6 @@ class SegmentPanel(Section):
             (context.painting.changed, self.show_state),
             (session.scan_changed, self.show_state),
             (session.features_changed, self.show_state),
-            (session.segmentation_changed, self._job_ended),
             (session.segmentation_changed, self.show_state),
             (session.protection_changed, self.show_state),
             (session.scan_added, self.show_state),
@@ -91,7 +90,8 @@ class SegmentPanel(Section):
         self.rows.addWidget(self.suggestions)
         self.saying = note()
         self.rows.addWidget(self.saying)
-        self._context.connect((session.job_started, self._job_started), (session.failed, self._job_ended))
+        self._busy = Busy(self._context, self._show_busy)
+        self._context.connect((session.job_started, self._job_started), (session.scan_changed, self._show_busy))
 
     def _lay_out_results(self) -> None:
         self.maps = ScoreMaps(self._context)
@@ -208,11 +208,11 @@ class SegmentPanel(Section):
     # What the session says
 
     def _job_started(self, job: Any) -> None:
-        if job.lane.startswith("segmentation"):
-            self.saying.setText("Segmenting …")
+        if job.lane.split()[0] == "segmentation":
+            self._busy.say(job, "Segmenting …", self._context.session.scan)
 
-    def _job_ended(self, _: Any = None) -> None:
-        self.saying.setText("")
+    def _show_busy(self, _: Any = None) -> None:
+        self.saying.setText(self._busy.text)
 
     def show_state(self, _: Any = None) -> None:
         """All of it."""

@@ -80,6 +80,8 @@ class SimilarPanel(Section):
                 ("Save a query…", self._save_query),
                 ("Open a query…", self._open_query),
                 ("Use queries…", self._use_queries),
+                ("Rename a query…", self._rename_query),
+                ("Remove a query…", self._remove_query),
             ],
         )
         self.row(self.save, self.queries)
@@ -170,6 +172,18 @@ class SimilarPanel(Section):
         name = self._choose_query("Use a query")
         if name:
             self._context.told(self._context.session.use_queries)(name)
+
+    def _rename_query(self) -> None:
+        name = self._choose_query("Rename a query")
+        if name:
+            new, go = QInputDialog.getText(self, "Rename a query", "Name:", text=name)
+            if go and new:
+                self._context.told(self._context.session.rename_query)(name, new)
+
+    def _remove_query(self) -> None:
+        name = self._choose_query("Remove a query")
+        if name:
+            self._context.told(self._context.session.remove_query)(name)
 
     # What the session says
 

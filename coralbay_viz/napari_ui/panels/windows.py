@@ -1,11 +1,12 @@
 """The window inspector: would the same click find the same under another CT window?"""
 
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from ...inspecting import INSPECTED
 from ...layers import share_spec
 from ..context import Context
-from .base import Section, button, combo, fill_table, note, place_text, table
+from .base import Busy, Section, button, combo, fill_table, note, place_text, table
 
 if TYPE_CHECKING:
     from ...state import Scan
@@ -32,22 +33,35 @@ class WindowsPanel(Section):
         self.rows.addWidget(self.answers)
         self.hint = note()
         self.rows.addWidget(self.hint)
+        self._busy = Busy(context, self._list)
+        self._unseen: WeakSet[Scan] = WeakSet()  # whose results changed while another scan was active
         self.inspect.clicked.connect(context.told(self._inspect))
         self.shown.textActivated.connect(lambda _: self._show_layer())
         self.answers.currentItemChanged.connect(lambda *_: self._go())
         session = context.session
-        context.connect((session.windows_changed, self._changed), (session.scan_changed, self._list))
-        self._changed()
+        context.connect((session.windows_changed, self._changed), (session.scan_changed, self._scan_changed))
+        self._changed(session.scan)
 
     def _inspect(self, *_: Any) -> None:
-        self._context.session.inspect_windows(windows=INSPECTED)
-        self.hint.setText("Computing features under each window…")
+        session = self._context.session
+        self._busy.say(
+            session.inspect_windows(windows=INSPECTED), "Computing features under each window…", session.scan
+        )
 
-    def _changed(self, scan: "Scan | None" = None) -> None:
+    def _changed(self, scan: "Scan | None") -> None:
+        if scan is self._context.session.scan:
+            self._list()
+            self._show_layer()
+        else:
+            self._unseen.add(scan)
+
+    def _scan_changed(self, scan: "Scan | None") -> None:
         self._list()
-        self._show_layer()
+        if scan in self._unseen:
+            self._unseen.remove(scan)
+            self._show_layer()
 
-    def _list(self, scan: "Scan | None" = None) -> None:
+    def _list(self) -> None:
         scan = self._context.session.scan
         result = scan.windows if scan else None
         answers = result.comparison.answers if result else ()
@@ -60,7 +74,8 @@ class WindowsPanel(Section):
         self.shown.addItems(names)
         self.shown.setCurrentText(chosen if chosen in names else _AGREEMENT)
         self.shown.setEnabled(result is not None)
-        self.hint.setText(f"Agreement by chance: {result.comparison.chance:.2f}" if result else "")
+        chance = f"Agreement by chance: {result.comparison.chance:.2f}" if result else ""
+        self.hint.setText(self._busy.text or chance)
 
     def _show_layer(self) -> None:
         scan = self._context.session.scan
