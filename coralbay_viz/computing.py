@@ -180,8 +180,10 @@ class Computing:
 
     def _set_features(self: Any, scan: Scan, model: str, features: "FeatureMaps") -> None:
         self._set_outlook(scan, None)
-        # What was asked of the features before must not land on these; windows are asked of the volume and a model.
-        self._stop_work_on(scan, but=("windows", "scorecard") if scan.model in (None, model) else ("scorecard",))
+        # What was asked of the features before must not land on these. A scorecard and what is ahead are asked of the
+        # volume and of models that they name, windows of the volume and this one.
+        windows = ("windows",) if scan.model in (None, model) else ()
+        self._stop_work_on(scan, but=("scorecard", "forecast", *windows))
         first = scan.heat if scan.heat is not None and scan.heat.partial else None
         scan.forget_results()
         scan.features, scan.model = features, model
