@@ -178,6 +178,12 @@ class Runner(Protocol):
     def cancel(self, lane: str | None = None) -> None:
         """Stop the work in one lane, or all of it; results on their way are dropped."""
 
+    def later(self, seconds: float, call: Callable[[], None]) -> Callable[[], None]:
+        """Run a function where the session lives after so long; a runner that works at once does not wait.
+
+        What is returned keeps the function from being run.
+        """
+
     def close(self) -> None:
         """Stop everything and accept nothing more."""
 
@@ -261,6 +267,10 @@ class InlineRunner:
     def cancel(self, lane: str | None = None) -> None:
         self._lanes.cancel(lane)
 
+    def later(self, seconds: float, call: Callable[[], None]) -> Callable[[], None]:
+        call()
+        return lambda: None
+
     def close(self) -> None:
         self.cancel()
 
@@ -290,6 +300,12 @@ class ThreadRunner:
 
     def cancel(self, lane: str | None = None) -> None:
         self._lanes.cancel(lane)
+
+    def later(self, seconds: float, call: Callable[[], None]) -> Callable[[], None]:
+        timer = threading.Timer(seconds, self._deliver, [lambda: None if self._closed else call()])
+        timer.daemon = True
+        timer.start()
+        return timer.cancel
 
     def close(self) -> None:
         self._closed = True
