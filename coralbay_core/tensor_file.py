@@ -53,8 +53,8 @@ def read_tensors(
     Raises
     ------
     MissingFileError, InputError
-        Where there is no file; where it is of another kind or a newer version, damaged, larger than `max_bytes`, or
-        holds numbers that are not finite.
+        Where there is no file; where it cannot be read, is of another kind or a newer version, damaged, larger than
+        `max_bytes`, or holds numbers that are not finite.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load
@@ -64,7 +64,10 @@ def read_tensors(
         raise MissingFileError(f"no such {kind}", where=path)
     if path.stat().st_size > max_bytes:
         raise InputError(f"too large for a {kind}", where=path, found=f"{path.stat().st_size / 1e6:.0f} MB")
-    content = path.read_bytes()
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError("cannot read", where=path, found=error.strerror or error, hint=hint) from error
     try:
         about = _description(content, kind, version, path)
         arrays = load(content)

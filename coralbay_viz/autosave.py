@@ -1,4 +1,4 @@
-"""A copy of the state after each change, in a folder of its own that outlives a crash.
+"""A copy of the state as it changes, in a folder of its own that outlives a crash.
 
 A lock tells whether the process that writes there lives: the system drops it with the process, however that ends.
 """
@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+
+from coralbay_core.errors import InputError
 
 from . import session_file
 from .places import state_root
@@ -25,13 +27,25 @@ def root() -> Path:
 
 
 class Autosave:
-    """Writes states, the newest last, until it is closed."""
+    """Writes states, the newest last, until it is closed.
+
+    Raises
+    ------
+    InputError
+        Where the state folder cannot be written.
+    """
 
     def __init__(self) -> None:
         self.folder = root() / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
-        self.folder.mkdir(parents=True)
         self._alive = FileLock(self.folder / _LOCK)
-        self._alive.acquire(timeout=0)
+        try:
+            self.folder.mkdir(parents=True)
+            self._alive.acquire(timeout=0)
+        except OSError as error:
+            raise InputError(
+                "state is not saved after each change", where=root(), found=error.strerror or error,
+                hint="let CORALBAY_STATE name a folder that can be written, and start again",
+            ) from error  # fmt: skip
         self._writing = threading.Lock()
         self._written = 0
         self._closed = False

@@ -181,6 +181,12 @@ class Runner(Protocol):
     def lanes(self) -> tuple[str, ...]:
         """Those in which work goes on."""
 
+    def later(self, seconds: float, call: Callable[[], None]) -> Callable[[], None]:
+        """Run a function where the session lives after so long; a runner that works at once does not wait.
+
+        What is returned keeps the function from being run.
+        """
+
     def close(self) -> None:
         """Stop everything and accept nothing more."""
 
@@ -282,6 +288,10 @@ class InlineRunner:
     def lanes(self) -> tuple[str, ...]:
         return self._lanes.names()
 
+    def later(self, seconds: float, call: Callable[[], None]) -> Callable[[], None]:
+        call()
+        return lambda: None
+
     def close(self) -> None:
         self.cancel()
 
@@ -314,6 +324,12 @@ class ThreadRunner:
 
     def lanes(self) -> tuple[str, ...]:
         return self._lanes.names()
+
+    def later(self, seconds: float, call: Callable[[], None]) -> Callable[[], None]:
+        timer = threading.Timer(seconds, self._deliver, [lambda: None if self._closed else call()])
+        timer.daemon = True
+        timer.start()
+        return timer.cancel
 
     def close(self) -> None:
         self._closed = True

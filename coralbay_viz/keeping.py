@@ -1,6 +1,6 @@
 """Saving and loading a session, and recovering one after a crash."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     from .snapshot import Parsed, Snapshot
 
 AUTOSAVE_LANE = "autosave"
+REST_S = 1.0
+"""Changes within so long are saved together, so a crash costs no more than that."""
+
+
+class MissingModelError(InputError):
+    """A session needs a model that is not known here: `load` takes the path of its weights."""
 
 
 class Keeping:
@@ -28,8 +34,13 @@ class Keeping:
     def _start_keeping(self: Any, autosave: bool) -> None:
         self._places = Places()
         self._changes = 0
-        self._autosave = Autosave() if autosave else None
-        if self._autosave is not None:
+        self._wants_autosave = autosave
+        self._autosave: Autosave | None = None
+        self._resting = False
+        self._end_rest: Callable[[], None] = lambda: None
+        self._recovered: tuple[Lost, ...] = ()
+        self._told_left_out = False
+        if autosave:
             for signal in self._changes_of_state():
                 signal.connect(self._state_changed)
 
@@ -39,12 +50,15 @@ class Keeping:
             self.scan_added, self.scan_removed, self.scan_changed, self.features_changed, self.clicks_changed,
             self.heat_changed, self.share_changed, self.pca_changed, self.segmentation_changed, self.model_changed,
             self.weights_changed, self.queries_changed, self.symmetry_changed, self.follow_up_changed,
-            self.strokes_changed, self.protection_changed, self.suggestions_changed,
+            self.strokes_changed, self.protection_changed, self.suggestions_changed, self.basis_changed,
         )  # fmt: skip
 
     def _stop_keeping(self: Any) -> None:
+        self._wants_autosave = False
+        self._end_rest()
         if self._autosave is not None:
             self._autosave.close()
+        self._forget_recovered(self._recovered)
 
     # Saving
 
@@ -54,18 +68,46 @@ class Keeping:
         Results are not in it: they follow from the scans, the model and what was asked, and `load` asks again.
         """
         path = session_file.require_name(Path(path))
-        return self.run(f"save {path}", partial(_save, path, self._snapshot(), self._places), self.saved.emit)
+        if left_out := self._left_out():
+            raise CoralBayError(
+                "scan has no file", where=left_out[0], hint="save it as NIfTI and open that before you save the session"
+            )
+        work = partial(_save, path, self._snapshot(), partial(_remember, self._places, self.model))
+        return self.run(f"save {path}", work, self.saved.emit)
 
     def _snapshot(self: Any) -> "Snapshot":
         return snapshot.take(self, {"name": Path(self.model).name, "is_file": _is_file(self.model)})
 
+    def _left_out(self: Any) -> list[str]:
+        kept = snapshot.kept(self)
+        return [scan.name for scan in self.scans if scan not in kept]
+
     def _state_changed(self: Any) -> None:
-        # A scan without a file (a sample that was made) cannot be found again.
-        if any(scan.volume.path is None for scan in self.scans) or self._autosave is None:
+        """Save it soon. A slider changes the state a hundred times a second, and each copy is a file."""
+        if self._wants_autosave and not self._resting:
+            self._resting = True
+            self._end_rest = self._runner.later(REST_S, self._write_autosave)
+
+    def _write_autosave(self: Any) -> None:
+        self._resting = False
+        try:
+            self._autosave = self._autosave or Autosave()
+        except InputError as error:
+            self._wants_autosave = False
+            self.failed.emit(error)
             return
+        self._say_left_out()
         self._changes += 1
-        work = partial(_write_autosave, self._autosave, self._snapshot(), self._changes, self._places)
-        self.run(AUTOSAVE_LANE, work, lambda result: None)
+        remember = partial(_remember, self._places, self.model)
+        work = partial(_write_autosave, self._autosave, self._snapshot(), self._changes, remember)
+        self.run(AUTOSAVE_LANE, work, partial(self._forget_recovered, self._recovered))
+
+    def _say_left_out(self: Any) -> None:
+        left_out = self._left_out()
+        if left_out and not self._told_left_out:
+            self._told_left_out = True
+            names = ", ".join(left_out)
+            self.said.emit(f"{names}: no file, so a crash loses what is done on it. Save it as NIfTI and open that.")
 
     # Loading
 
@@ -87,7 +129,7 @@ class Keeping:
         """
         path = Path(path)
         state = session_file.read(path)
-        chosen = _model(state, model, path)
+        chosen = _model(state, model, path, self._places)
         wanted = [_found(scan, path, [Path(s) for s in scans], self._places) for scan in state.scans]
         work = partial(_opened, state, wanted, self._encoders, chosen, path)
         return self.run("load session", work, partial(self._replay, chosen))
@@ -97,27 +139,25 @@ class Keeping:
             self.remove(scan)
         self.model = model
         snapshot.give_session(self, parsed)
-        pairs = [(self.add(volume, series=series), parts) for volume, series, parts in parsed.scans]
-        for scan, parts in pairs:
-            snapshot.give_scan(self, scan, parts, "opened")
-            self._when_features_come(scan, parts)
-        if parsed.active is not None and 0 <= parsed.active < len(pairs):
-            self.activate(pairs[parsed.active][0])
-        for scan, parts in pairs:
-            snapshot.give_scan(self, scan, parts, "restored")
+        # Not before the views listen: they ask for colors of their own then, and what was saved is to win.
+        self.features_changed.connect(self._features_came, unique=True)
+        scans = [self.add(volume, series=series) for volume, series, _ in parsed.scans]
+        for scan, (*_, restoring) in zip(scans, parsed.scans, strict=True):
+            scan.restoring = restoring
+            snapshot.give_scan(self, scan, restoring.parts, "opened")
+        if parsed.active is not None and 0 <= parsed.active < len(scans):
+            self.activate(scans[parsed.active])
+        for scan, (*_, restoring) in zip(scans, parsed.scans, strict=True):
+            snapshot.give_scan(self, scan, restoring.parts, "restored")
+        self._state_changed()
 
-    def _when_features_come(self: Any, scan: Scan, parts: dict[str, Any]) -> None:
-        """Ask once for what needs features."""
-
-        def replay(changed: Scan) -> None:
-            if changed is scan and scan.features is not None:
-                self.features_changed.disconnect(replay)
-                try:
-                    snapshot.give_scan(self, scan, parts, "features")
-                except CoralBayError as error:
-                    self.failed.emit(error)
-
-        self.features_changed.connect(replay)
+    def _features_came(self: Any, scan: Scan) -> None:
+        """Ask once for what a file said and needs features; after others have replaced them it is out of date."""
+        restoring = scan.restoring
+        if restoring is None or scan.features is None:
+            return
+        scan.restoring = None if restoring.asked else restoring.given()
+        snapshot.give_scan(self, scan, restoring.parts, "features")
 
     # After a crash
 
@@ -126,37 +166,67 @@ class Keeping:
         """Sessions that ended without being closed, the newest first."""
         return lost_sessions()
 
-    def recover(self: Any, lost: Lost) -> Job:
-        """Load a lost session; its autosave is removed when its scans are open again."""
-        job = self.load(lost.path)
-        if job.state == "done":
-            lost.forget()
+    def recover(self: Any, lost: Lost, *, model: str | Path | None = None) -> Job:
+        """Load a lost session; its autosave is removed when its scans are open and this session's own is written.
+
+        Parameters
+        ----------
+        lost : Lost
+        model : str or Path, optional
+            As of `load`.
+        """
+        job = self.load(lost.path, model=model)
+        if job.running:
+            job.finished.connect(lambda: self._replace_lost(lost, job))
         else:
-            job.finished.connect(lambda: lost.forget() if job.state == "done" else None)
+            self._replace_lost(lost, job)
         return job
+
+    def _replace_lost(self: Any, lost: Lost, job: Job) -> None:
+        if job.state != "done":
+            return
+        self._recovered = (*self._recovered, lost)
+        if self._wants_autosave:
+            self._write_autosave()
+        else:
+            self._forget_recovered(self._recovered)
+
+    def _forget_recovered(self: Any, done: tuple[Lost, ...], result: Any = None) -> None:
+        for lost in done:
+            lost.forget()
+        self._recovered = tuple(lost for lost in self._recovered if lost not in done)
 
 
 def _is_file(model: str) -> bool:
-    return model not in _work.model_names()
+    return _work.split_variant(model)[0] not in _work.model_names()
 
 
-def _model(state: State, given: str | Path | None, path: Path) -> str:
+def _model(state: State, given: str | Path | None, path: Path, places: Places) -> str:
     """The model to compute with."""
     said = state.about.get("model", {})
-    name = said.get("name")
-    if not isinstance(name, str):
+    if not isinstance(said.get("name"), str):
         raise session_file.damaged(path, "no model")
+    name, variant = _work.split_variant(said["name"])
+    is_file = said.get("is_file") is not False
     if given is not None:
-        return str(given)
-    if said.get("is_file") is not False or name not in _work.model_names():
-        raise InputError(
-            "session was made with a model that is not here",
-            where=path,
-            found=name[:80],
-            expected="a model of `coralbay models list`",
-            hint="say where it is: load(path, model=PATH)",
-        )
-    return name
+        return str(given) + (variant if is_file and not _work.split_variant(str(given))[1] else "")
+    if not is_file and name in _work.model_names():
+        return said["name"]
+    known = places.find(_weights_key(name)) if is_file else None
+    if known is not None and known.exists():
+        return f"{known}{variant}"
+    raise MissingModelError(
+        "session was made with a model that is not here",
+        where=path,
+        found=name[:80],
+        expected="a model of `coralbay models list`, or the file of its weights",
+        hint="say where it is: load(path, model=PATH)",
+    )
+
+
+def _weights_key(name: str) -> str:
+    """Weights of one's own are found by name; that they are the same is checked when they are loaded."""
+    return f"weights {name}"
 
 
 def _found(scan: ScanState, path: Path, extra: list[Path], places: Places) -> tuple[ScanState, list[Path]]:
@@ -199,7 +269,7 @@ def _opened(
     for number, (scan, guesses) in enumerate(wanted):
         report(number, len(wanted))
         volumes.append(_same_scan(scan, guesses, report, cancelled))
-    return snapshot.parse(state, volumes, path)
+    return snapshot.parse(state, volumes, model, path)
 
 
 def _same_scan(scan: ScanState, guesses: list[Path], report: Any, cancelled: Any) -> Volume:
@@ -222,19 +292,29 @@ def _same_scan(scan: ScanState, guesses: list[Path], report: Any, cancelled: Any
     )
 
 
-def _save(path: Path, taken: "Snapshot", places: Places, report: Any, cancelled: Any) -> Path:
+def _save(path: Path, taken: "Snapshot", remember: "Callable[[Snapshot], None]", report: Any, cancelled: Any) -> Path:
     written = session_file.write(path, taken.state(path.parent))
-    _remember(taken, places)
+    remember(taken)
     return written
 
 
 def _write_autosave(
-    autosave: Autosave, taken: "Snapshot", generation: int, places: Places, report: Any, cancelled: Any
+    autosave: Autosave,
+    taken: "Snapshot",
+    generation: int,
+    remember: "Callable[[Snapshot], None]",
+    report: Any,
+    cancelled: Any,
 ) -> None:
     if not cancelled():  # a newer state is on its way
         autosave.write(taken.state(), generation)
-        _remember(taken, places)
+        remember(taken)
 
 
-def _remember(taken: "Snapshot", places: Places) -> None:
-    places.remember({scan.digest: scan.volume.path for scan, *_ in taken.scans if scan.volume.path is not None})
+def _remember(places: Places, model: str, taken: "Snapshot") -> None:
+    """Keep where scans lie on this machine, and weights of one's own."""
+    found = {scan.digest: scan.volume.path for scan, *_ in taken.scans if scan.volume.path is not None}
+    weights = Path(_work.split_variant(model)[0])
+    if _is_file(model) and weights.exists():
+        found[_weights_key(weights.name)] = weights
+    places.remember(found)

@@ -1,4 +1,4 @@
-"""Where scans were last seen on this machine, by the hash of their content.
+"""Where scans were last seen on this machine, by the hash of their content; and weights of one's own, by name.
 
 A session file names scans by hash and, below its own folder, by a relative path. Where else they lie is nobody's
 business but this machine's, so it is kept here and never in the file.

@@ -44,6 +44,8 @@ class ProbeState:
     scores : ScoreResult, optional
     scored : tuple of one int or None, optional
         The label whose probability is shown, or None for the one that each voxel got; None while none is.
+    given : Probe, optional
+        The last one that was loaded or taken over from another scan; the scan's own strokes do not give it again.
     """
 
     strokes: "History[PaintedVoxels | None]" = field(default_factory=lambda: History(None))
@@ -53,6 +55,7 @@ class ProbeState:
     statistics: "tuple[LabelStatistics, ...]" = ()
     scores: "ScoreResult | None" = None
     scored: tuple[int | None] | None = None
+    given: "Probe | None" = None
 
     def forget_results(self) -> None:
         """Drop what came from features; what the user made stays."""
@@ -157,6 +160,7 @@ class ProbeCommands:
     def _apply_to(self, scan: "Scan", probe: "Probe") -> Job:
         self._require(scan.features, "the scan has no features yet", "compute features first")
         probe.require_fits(scan.features)
+        scan.probing.given = probe
         work = partial(apply, self._request(scan), probe)
         return self.run(self._lane("segmentation", scan), work, partial(self._set_segmentation, scan), torch=True)
 

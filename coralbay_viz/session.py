@@ -81,7 +81,7 @@ class Session(
     store : object, optional
         Where features are kept, as for `features_for`; by default the user's cache.
     autosave : bool
-        Whether to write the state to a recoverable folder after each change.
+        Whether to write the state to a recoverable folder within a second of a change.
     """
 
     scan_added = Signal(Scan)

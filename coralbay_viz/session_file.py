@@ -1,4 +1,4 @@
-"""A session as one file: what was opened, clicked and painted, and nothing that the scans and the model give again.
+"""A session as one file: what was opened, clicked, painted and set, and nothing that scans and model give again.
 
 It is a safetensors file with a JSON description, so it can hold no code and unpacks nothing; everything in it is
 checked before any of it is used. Scans are named by hash, and by a path below the file's own folder or none at all.

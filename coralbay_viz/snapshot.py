@@ -7,7 +7,7 @@ and what was asked, and `give` asks again.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -22,12 +22,15 @@ from .session_file import Arrays, ScanState, State, points
 from .state import Clicks, Scan, checked_weights
 
 if TYPE_CHECKING:
+    from coralbay_core.probe import Probe
+    from coralbay_core.projection import Basis, UmapModel
     from coralbay_core.similarity import Query
 
     from .session import Session
 
 Content = dict[str, Any]
 When = Literal["opened", "features", "restored"]
+_MOST_COMPONENTS = 1024
 
 
 @dataclass(frozen=True)
@@ -43,19 +46,20 @@ class ScanPart:
         it is quick.
     parse : callable
         The way back, from a file that may be hostile: a scan (with nothing but a volume), values and arrays to what
-        `give` takes. It checks everything; ValueError, KeyError, TypeError and AttributeError mean that the content is
-        not what `take` gives. Whatever it refuses leaves the session as it was.
+        `give` takes. It checks everything; ValueError, KeyError, TypeError, AttributeError and IndexError mean that the
+        content is not what `take` gives. Whatever it refuses leaves the session as it was.
     give : callable
         Session, scan and what `parse` gave. It may start jobs.
-    when : str
-        ``opened``: as soon as the scan is there; ``restored``: when all scans are; ``features``: when its features are.
+    when : tuple of str
+        ``opened``: as soon as the scan is there; ``restored``: when all scans are; ``features``: when its features are,
+        which take earlier results away. What the user made is given at once.
     """
 
     name: str
     take: "Callable[[Session, Scan], tuple[Content, Arrays] | None]"
     parse: Callable[[Scan, Content, Arrays], Any]
     give: "Callable[[Session, Scan, Any], None]"
-    when: When = "opened"
+    when: tuple[When, ...] = ("opened",)
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,39 @@ class SessionPart:
     take: "Callable[[Session], tuple[Content, Arrays] | None]"
     parse: Callable[[Content, Arrays], Any]
     give: "Callable[[Session, Any], None]"
+
+
+@dataclass(frozen=True, eq=False)
+class Restoring:
+    """What a file says of a scan. It stays with the scan, as some of it comes back with features only, or late.
+
+    Parameters
+    ----------
+    parts : dict
+        What `parse` gave, by the name of a part; empty once all of it was given.
+    raw : dict
+        The same as it stands in the file: what is not there yet is saved as it came.
+    model : str
+        That features were asked of.
+    asked : bool
+        Whether features have come, and with them what waited for them.
+    """
+
+    parts: dict[str, Any]
+    raw: dict[str, tuple[Content, Arrays]]
+    model: str
+    asked: bool = False
+
+    def given(self) -> "Restoring":
+        """The same once features have come."""
+        return replace(self, parts={}, asked=True)
+
+    def waiting(self, model: str) -> dict[str, tuple[Content, Arrays]]:
+        """What may still have to come back with this model."""
+        names = {part.name for part in SCAN_PARTS if "features" in part.when}
+        if not self.asked and model == self.model:
+            names.add("features")
+        return {name: taken for name, taken in self.raw.items() if name in names}
 
 
 # --- parts of a scan ----------------------------------------------------------------------------------------------
@@ -88,7 +125,8 @@ def _give_clicks(session: "Session", scan: Scan, clicks: Clicks) -> None:
 
 
 def _take_origin(session: "Session", scan: Scan) -> tuple[Content, Arrays] | None:
-    return ({"scan": session.scans.index(scan.origin)}, {}) if scan.origin in session.scans else None
+    scans = kept(session)
+    return ({"scan": scans.index(scan.origin)}, {}) if scan.origin in scans else None
 
 
 def _parse_origin(scan: Scan, content: Content, arrays: Arrays) -> int:
@@ -126,7 +164,28 @@ def _parse_strokes(scan: Scan, content: Content, arrays: Arrays) -> LabelVolume:
 
 def _give_strokes(session: "Session", scan: Scan, strokes: LabelVolume) -> None:
     session.paint(strokes, scan)
-    if len(scan.probing.strokes.now.classes) > 1:
+
+
+def _take_probe(session: "Session", scan: Scan) -> tuple[Content, Arrays] | None:
+    """Its numbers only where the scan's strokes do not give them again."""
+    if scan.probe is None:
+        return None
+    return scan.probe.content() if scan.probe is scan.probing.given else ({}, {})
+
+
+def _parse_probe(scan: Scan, content: Content, arrays: Arrays) -> "Probe | None":
+    if not content:
+        return None
+    from coralbay_core.probe.model import probe_from
+
+    return probe_from(arrays, content)
+
+
+def _give_probe(session: "Session", scan: Scan, probe: "Probe | None") -> None:
+    painted = scan.probing.strokes.now
+    if probe is not None:
+        session._apply_to(scan, probe)
+    elif painted is not None and len(painted.classes) > 1:
         with _active(session, scan):
             session.fit()
 
@@ -218,12 +277,22 @@ def _give_linked(session: "Session", scan: Scan, parsed: None) -> None:
 
 
 def _take_pca(session: "Session", scan: Scan) -> tuple[Content, Arrays] | None:
-    return ({}, {}) if scan.pca is not None else None
+    return ({"method": scan.pca.method}, {}) if scan.pca is not None else None
 
 
-def _give_pca(session: "Session", scan: Scan, parsed: None) -> None:
+def _parse_pca(scan: Scan, content: Content, arrays: Arrays) -> str:
+    method = content.get("method", "pca")
+    if method not in ("pca", "umap"):
+        raise ValueError("unknown colors")
+    return method
+
+
+def _give_pca(session: "Session", scan: Scan, method: str) -> None:
     with _active(session, scan):
-        session.compute_pca()
+        if method == "umap":
+            session.compute_umap()
+        else:
+            session.compute_pca()
 
 
 def _take_mirror(session: "Session", scan: Scan) -> tuple[Content, Arrays] | None:
@@ -236,7 +305,8 @@ def _give_mirror(session: "Session", scan: Scan, place: tuple[float, float, floa
 
 
 def _take_features(session: "Session", scan: Scan) -> tuple[Content, Arrays] | None:
-    if scan.features is None:
+    """Only of the chosen model: that is what `load` computes with."""
+    if scan.features is None or scan.model != session.model:
         return None
     return {"fingerprint": scan.features.fingerprint}, {}
 
@@ -273,15 +343,16 @@ SCAN_PARTS: tuple[ScanPart, ...] = (
     ScanPart("clicks", _take_clicks, _parse_clicks, _give_clicks),
     ScanPart("cursor", _take_cursor, _parse_place, _give_cursor),
     ScanPart("used", _take_used, _parse_used, _give_used),
-    ScanPart("followup", _take_follow_up, _parse_follow_up, _give_follow_up, "features"),
-    ScanPart("pca", _take_pca, _nothing, _give_pca, "features"),
+    ScanPart("followup", _take_follow_up, _parse_follow_up, _give_follow_up, ("opened", "features")),
+    ScanPart("pca", _take_pca, _parse_pca, _give_pca, ("features",)),
     ScanPart("protected", _take_protected, _parse_strokes, _give_protected),
     ScanPart("skipped", _take_skipped, _parse_skipped, _give_skipped),
-    ScanPart("strokes", _take_strokes, _parse_strokes, _give_strokes, "features"),
-    ScanPart("mirror", _take_mirror, _parse_place, _give_mirror, "features"),
-    ScanPart("linked", _take_linked, _nothing, _give_linked, "restored"),
-    ScanPart("origin", _take_origin, _parse_origin, _give_origin, "restored"),
-    ScanPart("features", _take_features, _parse_features, _give_features, "restored"),
+    ScanPart("strokes", _take_strokes, _parse_strokes, _give_strokes),
+    ScanPart("probe", _take_probe, _parse_probe, _give_probe, ("features",)),
+    ScanPart("mirror", _take_mirror, _parse_place, _give_mirror, ("features",)),
+    ScanPart("linked", _take_linked, _nothing, _give_linked, ("restored",)),
+    ScanPart("origin", _take_origin, _parse_origin, _give_origin, ("restored",)),
+    ScanPart("features", _take_features, _parse_features, _give_features, ("restored",)),
 )
 
 
@@ -292,9 +363,12 @@ def _take_settings(session: "Session") -> tuple[Content, Arrays]:
     weights = session.weights
     mixer = weights if weights is None or isinstance(weights, str) else {str(s): w for s, w in weights.items()}
     # While a scan is removed it is active for a moment more.
-    active = session.scans.index(session.scan) if session.scan in session.scans else None
+    scans = kept(session)
+    active = scans.index(session.scan) if session.scan in scans else None
     probe = {"kind": session.kind, "refine": session.refine, "train_on_all": session.train_on_all}
-    return {"share": session.share, "weights": mixer, "prior_mm": session.prior_mm, "active": active} | probe, {}
+    colors = {"components": session.components, "umap_components": session.umap_components}
+    asked = {"share": session.share, "weights": mixer, "prior_mm": session.prior_mm, "active": active}
+    return asked | probe | colors, {}
 
 
 def _parse_settings(content: Content, arrays: Arrays) -> Content:
@@ -306,13 +380,49 @@ def _parse_settings(content: Content, arrays: Arrays) -> Content:
     kind = None if content["kind"] is None else known_kind(content["kind"])
     flags = {name: content[name] is True for name in ("refine", "train_on_all")}
     weights = checked_weights(content["weights"])
-    return {"share": share, "weights": weights, "prior_mm": prior, "active": active, "kind": kind} | flags
+    colors = {name: _components(content.get(name, (0, 1, 2))) for name in ("components", "umap_components")}
+    return {"share": share, "weights": weights, "prior_mm": prior, "active": active, "kind": kind} | flags | colors
+
+
+def _components(numbers: Any) -> tuple[int, int, int]:
+    red, green, blue = numbers
+    if not all(type(number) is int and 0 <= number < _MOST_COMPONENTS for number in (red, green, blue)):
+        raise ValueError("no such components")
+    return red, green, blue
 
 
 def _give_settings(session: "Session", settings: Content) -> None:
     session.share, session.weights = settings["share"], settings["weights"]
     session.prior_mm, session.kind = settings["prior_mm"], settings["kind"]
     session.refine, session.train_on_all = settings["refine"], settings["train_on_all"]
+    session.components, session.umap_components = settings["components"], settings["umap_components"]
+
+
+def _take_basis(session: "Session") -> tuple[Content, Arrays]:
+    if session.basis is None:
+        return {}, {}
+    about, arrays = session.basis.content()
+    umap = session.umap
+    return about, arrays if umap is None else arrays | {"umap.sample": umap.sample, "umap.embedded": umap.embedded}
+
+
+def _parse_basis(content: Content, arrays: Arrays) -> "tuple[Basis | None, UmapModel | None]":
+    if not content:
+        return None, None
+    from coralbay_core.projection.basis import basis_from
+    from coralbay_core.projection.embedding import UmapModel
+
+    basis = basis_from(arrays, content)
+    if "umap.sample" not in arrays:
+        return basis, None
+    sample, embedded = (np.asarray(arrays[f"umap.{name}"], np.float32) for name in ("sample", "embedded"))
+    if not len(sample) or sample.shape[1:] != (basis.size,) or embedded.shape != (len(sample), 3):
+        raise ValueError("shapes of a UMAP do not belong together")
+    return basis, UmapModel(basis, sample, embedded, "neighbours", reducer=None)
+
+
+def _give_basis(session: "Session", locked: "tuple[Basis | None, UmapModel | None]") -> None:
+    session._set_basis(*locked)
 
 
 def _take_queries(session: "Session") -> tuple[Content, Arrays] | None:
@@ -344,6 +454,7 @@ def _give_queries(session: "Session", queries: "dict[str, Query]") -> None:
 
 SESSION_PARTS: tuple[SessionPart, ...] = (
     SessionPart("settings", _take_settings, _parse_settings, _give_settings),
+    SessionPart("basis", _take_basis, _parse_basis, _give_basis),
     SessionPart("queries", _take_queries, _parse_queries, _give_queries),
 )
 
@@ -365,7 +476,7 @@ class Snapshot:
 
 
 def take(session: "Session", model: Content) -> Snapshot:
-    """The state now.
+    """The state now, of the scans that a file can name.
 
     Parameters
     ----------
@@ -373,23 +484,32 @@ def take(session: "Session", model: Content) -> Snapshot:
     model : dict
         What the file says of the model.
     """
-    about, arrays = _taken(SESSION_PARTS, session)
-    scans = tuple((scan, *_taken(SCAN_PARTS, session, scan)) for scan in session.scans)
+    about, arrays = _split(_taken(SESSION_PARTS, session))
+    scans = tuple((scan, *_split(_taken_of(session, scan))) for scan in kept(session))
     return Snapshot(about | {"model": model}, arrays, scans)
 
 
-def _taken(parts: Any, *owners: Any) -> tuple[dict[str, Content], dict[str, Arrays]]:
+def kept(session: "Session") -> list[Scan]:
+    """Scans that can be found again. One without a file, such as a sample that was made, cannot."""
+    return [scan for scan in session.scans if scan.volume.path is not None]
+
+
+def _taken_of(session: "Session", scan: Scan) -> dict[str, tuple[Content, Arrays]]:
+    waiting = {} if scan.restoring is None else scan.restoring.waiting(session.model)
+    return waiting | _taken(SCAN_PARTS, session, scan)
+
+
+def _taken(parts: Any, *owners: Any) -> dict[str, tuple[Content, Arrays]]:
     found = {part.name: part.take(*owners) for part in parts}
-    kept = {name: taken for name, taken in found.items() if taken is not None}
-    return {name: taken[0] for name, taken in kept.items()}, {n: taken[1] for n, taken in kept.items() if taken[1]}
+    return {name: taken for name, taken in found.items() if taken is not None}
+
+
+def _split(taken: dict[str, tuple[Content, Arrays]]) -> tuple[dict[str, Content], dict[str, Arrays]]:
+    return {name: about for name, (about, _) in taken.items()}, {name: own for name, (_, own) in taken.items() if own}
 
 
 def _scan_state(scan: Scan, parts: dict[str, Content], arrays: dict[str, Arrays], folder: Any) -> ScanState:
     path, relative = scan.volume.path, None
-    if path is None:
-        raise CoralBayError(
-            "scan has no file", where=scan.name, hint="save it as NIfTI and open that before you save the session"
-        )
     if folder is not None and path.resolve().is_relative_to(folder.resolve()):
         relative = path.resolve().relative_to(folder.resolve()).as_posix()
     return ScanState(scan.digest, scan.name, path.resolve().name, relative, scan.series, parts, arrays)
@@ -400,15 +520,25 @@ class Parsed:
     """What a file says, checked against the scans that it is about: nothing of it can fail for what it is."""
 
     session: dict[str, Any]
-    scans: tuple[tuple[Volume, str | None, dict[str, Any]], ...]
+    scans: tuple[tuple[Volume, str | None, Restoring], ...]
 
     @property
     def active(self) -> int | None:
         return self.session.get("settings", {}).get("active")
 
 
-def parse(state: State, volumes: list[Volume], where: object) -> Parsed:
+def parse(state: State, volumes: list[Volume], model: str, where: object) -> Parsed:
     """Check all that a file says.
+
+    Parameters
+    ----------
+    state : State
+    volumes : list of Volume
+        Of its scans.
+    model : str
+        To compute features with.
+    where : object
+        The file, for messages.
 
     Raises
     ------
@@ -422,12 +552,17 @@ def parse(state: State, volumes: list[Volume], where: object) -> Parsed:
     scans = []
     for volume, entry in zip(volumes, state.scans, strict=True):
         bare = Scan(volume)
-        parts = {
-            part.name: _checked(where, part.parse, bare, entry.parts[part.name], entry.arrays.get(part.name, {}))
+        raw = {
+            part.name: (entry.parts[part.name], entry.arrays.get(part.name, {}))
             for part in SCAN_PARTS
             if part.name in entry.parts
         }
-        scans.append((volume, entry.series, parts))
+        parts = {
+            part.name: _checked(where, part.parse, bare, *raw[part.name]) for part in SCAN_PARTS if part.name in raw
+        }
+        if "strokes" in parts:
+            parts.setdefault("probe", None)  # files say of a probe since it may come from elsewhere
+        scans.append((volume, entry.series, Restoring(parts, raw, model)))
     return Parsed(about, tuple(scans))
 
 
@@ -436,7 +571,7 @@ def _checked(where: object, parse: Callable[..., Any], *content: Any) -> Any:
         return parse(*content)
     except CoralBayError:
         raise
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
         raise session_file.damaged(where, error) from error
 
 
@@ -450,5 +585,10 @@ def give_session(session: "Session", parsed: Parsed) -> None:
 def give_scan(session: "Session", scan: Scan, parts: dict[str, Any], when: When) -> None:
     """Restore what a scan holds, as far as its time has come."""
     for part in SCAN_PARTS:
-        if part.when == when and part.name in parts:
-            part.give(session, scan, parts[part.name])
+        if when in part.when and part.name in parts:
+            try:
+                part.give(session, scan, parts[part.name])
+            except CoralBayError as error:
+                if when != "features":  # what comes with features has no caller to be told
+                    raise
+                session.failed.emit(error)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from coralbay_core.symmetry import Midplane, SideBySide
 
     from .inspecting import WindowResult
+    from .snapshot import Restoring
 
 Point = tuple[float, float, float]
 Mixer = Mapping[int, float] | str | None
@@ -166,6 +167,7 @@ class Scan:
     hover: HeatResult | None = None
     windows: "WindowResult | None" = None
     marked: int | None = None  # of the heat map's regions, from 0
+    restoring: "Restoring | None" = None  # what a session file says of it, until that has come back
 
     @property
     def name(self) -> str:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 Cancelled = Callable[[], bool]
 
 TOP_REGIONS = 10
+VARIANTS = (":compact", ":whole")  # of the core, where they cannot be read without importing torch
 
 
 class Encoders:
@@ -79,6 +80,12 @@ def model_names() -> list[str]:
     """Names of the models that the package knows, those without weights last; found without importing torch."""
     names = [entry.name for entry in (files("coralbay_core") / "cards").iterdir()]
     return [*sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml")), *WITHOUT_WEIGHTS]
+
+
+def split_variant(model: str) -> tuple[str, str]:
+    """A model without what may follow its name, and that: ``:compact``, ``:whole`` or nothing."""
+    variant = next((variant for variant in VARIANTS if model.endswith(variant)), "")
+    return model.removesuffix(variant), variant
 
 
 def about_model(name: str) -> tuple[str, str]:

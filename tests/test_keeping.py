@@ -23,7 +23,8 @@ from coralbay_core.volume import LabelVolume
 from coralbay_core.volume_io import load_volume, save_map
 from coralbay_viz import Session, session_file
 from coralbay_viz.autosave import lost_sessions
-from coralbay_viz.jobs import ThreadRunner
+from coralbay_viz.jobs import InlineRunner, ThreadRunner
+from coralbay_viz.keeping import AUTOSAVE_LANE, MissingModelError
 
 MODEL = "hu-context"
 
@@ -68,7 +69,9 @@ def made(files, belly, **settings) -> Session:
     data = np.zeros(first.label_grid.shape, np.uint8)
     data[8:12, 8:12, 8:12], data[20:24, 20:24, 20:24] = 2, 7
     session.segment(LabelVolume(data, first.label_grid, "strokes", names={7: "bone"}))
-    session.compute_pca()
+    session.apply_probe([second])
+    session.compute_pca((2, 1, 0))
+    session.lock_basis()
     session.mirror(here)
     session.cursor_mm = third
     session.link_cursor(second)
@@ -87,8 +90,10 @@ def assert_same(found: Session, expected: Session) -> None:
         assert new.clicks.now == old.clicks.now
         assert new.cursor_mm == old.cursor_mm
         np.testing.assert_array_equal(new.heat.heat.data, old.heat.heat.data)
+        np.testing.assert_array_equal(new.segmentation.data, old.segmentation.data)
     new, old = found.scans[0], expected.scans[0]
-    np.testing.assert_array_equal(new.segmentation.data, old.segmentation.data)
+    assert found.components == expected.components
+    np.testing.assert_array_equal(found.basis.mean, expected.basis.mean)
     np.testing.assert_array_equal(new.probing.strokes.now.labels.data, old.probing.strokes.now.labels.data)
     assert new.probing.strokes.now.names == old.probing.strokes.now.names
     np.testing.assert_array_equal(new.pca.shown, old.pca.shown)
@@ -122,23 +127,118 @@ def test_the_state_survives_with_work_on_threads(files, belly, tmp_path):
     calls = []
     threaded = Session(ThreadRunner(calls.append))
     threaded.load(path)
-    deadline = time.monotonic() + 120
-    while not (
-        len(threaded.scans) == 2
-        and all(s.heat is not None for s in threaded.scans)
-        and threaded.scans[0].segmentation is not None
-        and threaded.scans[0].pca is not None
-        and threaded.scans[0].symmetry is not None
-        and threaded.scans[1].matched is not None
-    ):
-        while calls:
-            calls.pop(0)()
-        time.sleep(0.01)
-        assert time.monotonic() < deadline
+    deliver_until(
+        calls,
+        lambda: (
+            len(threaded.scans) == 2
+            and all(s.heat is not None and s.segmentation is not None for s in threaded.scans)
+            and threaded.scans[0].pca is not None
+            and threaded.scans[0].symmetry is not None
+            and threaded.scans[1].matched is not None
+        ),
+    )
     while calls:
         calls.pop(0)()
     assert_same(threaded, session)
     threaded.close()
+
+
+def deliver_until(calls, reached):
+    """Run what threads have delivered, one call after the other, and no more than it takes."""
+    deadline = time.monotonic() + 120
+    while not reached():
+        if calls:
+            calls.pop(0)()
+        else:
+            time.sleep(0.01)
+        assert time.monotonic() < deadline
+
+
+def test_what_waits_for_features_is_not_lost(files, belly, tmp_path):
+    session = made(files, belly)
+    path = session.save(tmp_path / "work.coralbay").result
+    calls = []
+    threaded = Session(ThreadRunner(calls.append))
+    threaded.load(path)
+    deliver_until(calls, lambda: threaded.scans)
+    first, second = threaded.scans
+    assert first.features is None
+    assert first.probing.strokes.now.names == {7: "bone"}  # what was painted needs no features
+    assert second.follow_up_rows == session.scans[1].follow_up_rows
+    assert threaded.save(tmp_path / "again.coralbay").wait(120)
+    threaded.close()
+    again = Session()
+    again.load(tmp_path / "again.coralbay")
+    assert_same(again, session)
+
+
+def test_strokes_need_no_features(files, tmp_path):
+    session = Session(model=MODEL)
+    session.open(files[0])
+    data = np.zeros(session.scan.label_grid.shape, np.uint8)
+    data[8:12, 8:12, 8:12] = 2
+    session.paint(LabelVolume(data, session.scan.label_grid))
+    path = session.save(tmp_path / "work.coralbay").result
+    again = Session()
+    again.load(path)
+    np.testing.assert_array_equal(again.scan.probing.strokes.now.labels.data, data)
+
+
+def test_another_model_may_be_chosen_before_saving(files, tmp_path):
+    session = Session(model=MODEL)
+    session.open(files[0])
+    session.compute()
+    session.model = "hu-patch"
+    path = session.save(tmp_path / "work.coralbay").result
+    again = Session()
+    again.load(path)
+    assert again.model == "hu-patch"
+
+
+def test_a_umap_comes_back(files, tmp_path):
+    pytest.importorskip("umap")
+    session = Session(model=MODEL)
+    session.open(files[0])
+    session.compute()
+    session.compute_umap((1, 0, 2))
+    own = session.save(tmp_path / "own.coralbay").result
+    session.lock_basis()
+    locked = session.save(tmp_path / "locked.coralbay").result
+    for path in (own, locked):
+        again = Session()
+        again.load(path)
+        assert again.pca.method == "umap"
+        np.testing.assert_array_equal(again.pca.shown, session.pca.shown)
+    np.testing.assert_array_equal(again.umap.embedded, session.umap.embedded)
+
+
+def test_files_of_before_open(files, belly, tmp_path):
+    session = made(files, belly)
+    path = session.save(tmp_path / "work.coralbay").result
+    arrays, about = read_tensors(path, "session", 1)
+    for name in ("components", "umap_components"):
+        del about["session"]["settings"][name]
+    del about["session"]["basis"]
+    for scan in about["scans"]:
+        scan["parts"].pop("probe")
+    about["scans"][0]["parts"]["pca"] = {}
+    kept = {name: array for name, array in arrays.items() if name.split("/")[1] not in ("basis", "probe")}
+    write_tensors(path, "session", 1, kept, about)
+    again = Session()
+    again.load(path)
+    assert again.pca.method == "pca"
+    np.testing.assert_array_equal(again.segmentation.data, session.segmentation.data)
+
+
+def test_loading_again_and_again_leaves_no_listeners(files, belly, tmp_path):
+    session = Session(model=MODEL)
+    session.open(files[0])
+    session.click(places(belly, 0.5)[0])
+    path = session.save(tmp_path / "work.coralbay").result
+    session.load(path)
+    listeners = len(session.features_changed)
+    session.load(path)
+    assert len(session.features_changed) == listeners
 
 
 CRASH = """
@@ -186,6 +286,92 @@ def test_a_closed_session_leaves_nothing_to_recover(files, belly, tmp_path):
     assert lost_sessions() == []
 
 
+def test_a_lost_session_is_kept_until_another_copy_is_written(files, belly, tmp_path):
+    session = made(files, belly, autosave=True)
+    session._autosave._alive.release()  # as the system does when a process is gone
+    (lost,) = Session.lost()
+    calls = []
+    threaded = Session(ThreadRunner(calls.append), autosave=True)
+    threaded.recover(lost)
+    deliver_until(calls, lambda: threaded.scans)
+    assert lost.path.exists()
+    deliver_until(calls, lambda: not lost.path.exists())
+    parts = [set(scan.parts) for scan in session_file.read(threaded._autosave.path).scans]
+    assert parts == [set(scan.parts) for scan in session._snapshot().state().scans]
+    threaded.close()
+
+
+def test_many_changes_are_one_copy(files, tmp_path):
+    calls, started = [], []
+    session = Session(ThreadRunner(calls.append), model=MODEL, autosave=True)
+    session.job_started.connect(lambda job: started.append(job.lane))
+    session.open(files[0])
+    deliver_until(calls, lambda: session.scans)
+    steps = [0.001 * step for step in range(1, 101)]
+    for session.share in steps:
+        pass
+    deliver_until(calls, lambda: session._autosave is not None and session._autosave.path.exists())
+    assert session_file.read(session._autosave.path).about["settings"]["share"] == steps[-1]
+    assert started.count(AUTOSAVE_LANE) < 10
+    session.close()
+    assert lost_sessions() == []
+
+
+def test_a_session_that_is_closed_saves_nothing_more(files, tmp_path):
+    class Waiting(InlineRunner):
+        waits = ()
+
+        def later(self, seconds, call):
+            self.waits = (*self.waits, call)
+            return lambda: setattr(self, "waits", ())
+
+    runner = Waiting()
+    session = Session(runner, model=MODEL, autosave=True)
+    session.open(files[0])
+    assert len(runner.waits) == 1
+    session.close()
+    assert runner.waits == ()
+    assert lost_sessions() == []
+
+
+def test_scans_without_a_file_are_left_out(files, belly, tmp_path):
+    session = Session(model=MODEL, autosave=True)
+    said = []
+    session.said.connect(said.append)
+    session.open(files[0])
+    session.add(belly)
+    session.open(files[1])
+    first, _, last = session.scans
+    session.click(places(belly, 0.5)[0])
+    session.answer_in(first, last)
+    session.share = 0.2
+    (line,) = said
+    assert belly.name in line
+    assert "no file" in line
+    again = Session()
+    again.load(session._autosave.path)
+    assert [scan.name for scan in again.scans] == ["a", "b"]
+    assert again.scan is again.scans[1]
+    assert again.scans[0].origin is again.scans[1]
+    assert again.clicks == last.clicks.now
+    with pytest.raises(CoralBayError, match="scan has no file"):
+        session.save(tmp_path / "work.coralbay")
+    session.close()
+
+
+def test_no_place_for_copies_is_said_once(files, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("CORALBAY_STATE", str(tmp_path / "file"))
+    session = Session(model=MODEL, autosave=True)
+    failed = []
+    session.failed.connect(failed.append)
+    session.open(files[0])
+    session.share = 0.2
+    (error,) = failed
+    assert "CORALBAY_STATE" in str(error)
+    session.close()
+
+
 def test_moved_and_changed_scans(files, belly, tmp_path):
     session = Session(model=MODEL)
     session.open(files[0])
@@ -223,6 +409,33 @@ def test_unknown_and_other_models(files, tmp_path):
         Session().load(path)
 
 
+@pytest.mark.parametrize("model", ["coralbay-mini:compact", "coralbay-mini:whole"])
+def test_a_variant_of_a_model_comes_back(files, tmp_path, model):
+    session = Session(model=model)
+    session.open(files[0])
+    path = session.save(tmp_path / "work.coralbay").result
+    again = Session(model=MODEL)
+    again.load(path)
+    assert again.model == model
+
+
+def test_weights_of_ones_own_are_found_or_asked_for(files, tmp_path, monkeypatch):
+    weights = tmp_path / "mine.safetensors"
+    weights.touch()
+    session = Session(model=f"{weights}:whole")
+    session.open(files[0])
+    path = session.save(tmp_path / "work.coralbay").result
+    again = Session(model=MODEL)
+    again.load(path)
+    assert again.model == session.model
+    monkeypatch.setenv("CORALBAY_STATE", str(tmp_path / "another machine"))
+    elsewhere = Session(model=MODEL)
+    with pytest.raises(MissingModelError, match=r"mine.safetensors .* load\(path, model=PATH\)"):
+        elsewhere.load(path)
+    elsewhere.load(path, model=weights)
+    assert elsewhere.model == session.model
+
+
 # --- hostile files ------------------------------------------------------------------------------------------------
 
 
@@ -234,6 +447,7 @@ def saved(files, belly, tmp_path):
     data = np.zeros(session.scan.label_grid.shape, np.uint8)
     data[8:12, 8:12, 8:12], data[20:24, 20:24, 20:24] = 2, 7
     session.segment(LabelVolume(data, session.scan.label_grid))
+    session.compute_pca()
     session.click(places(belly, 0.5)[0])
     return session.save(tmp_path / "data" / "work.coralbay").result
 
@@ -299,6 +513,10 @@ def spoil_array(name, value):
         lambda arrays, about: about["session"]["settings"].__setitem__("share", "x"),
         lambda arrays, about: about["session"]["settings"].__setitem__("weights", {"4": -1}),
         lambda arrays, about: about["session"].__setitem__("model", {}),
+        lambda arrays, about: about["session"]["settings"].__setitem__("components", [0, 1, 10**9]),
+        lambda arrays, about: about["session"].__setitem__("basis", {"model": "x"}),
+        spoil_part("probe", "form", "linear"),
+        spoil_part("pca", "method", "x"),
     ],
 )
 def test_spoiled_sessions_are_refused_in_one_line(saved, spoil):

@@ -1,7 +1,9 @@
 """A fitted probe: few-shot segmentation on frozen descriptors."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,33 +107,48 @@ class Probe:
 
     def save(self, path: str | Path) -> Path:
         """Write a safetensors file with a JSON description, whole or not at all."""
+        about, arrays = self.content()
+        return write_tensors(path, "probe", VERSION, arrays, about)
+
+    def content(self) -> tuple[dict[str, Any], dict[str, NDArray]]:
+        """What a file keeps of it: a description that JSON can hold, and arrays; `probe_from` is the way back."""
         about = {
             key: getattr(self, key)
             for key in ("kind", "values", "outside", "sharpness", "model", "fingerprint", "names", "notice", "scans")
         }
-        about["form"] = self.classifier.form
-        return write_tensors(path, "probe", VERSION, self.classifier.arrays(), about)
+        return about | {"form": self.classifier.form}, self.classifier.arrays()
 
 
 def load_probe(path: str | Path) -> Probe:
     """A probe that `Probe.save` wrote; anything else is refused. Nothing in the file is executed."""
     arrays, about = read_tensors(path, "probe", VERSION, hint=HINT)
     try:
-        probe = Probe(
-            about["kind"],
-            FORMS[about["form"]].from_arrays(arrays),
-            tuple(int(value) for value in about["values"]),
-            int(about["outside"]),
-            float(about["sharpness"]),
-            str(about["model"]),
-            str(about["fingerprint"]),
-            {int(value): str(name) for value, name in about["names"].items()},
-            str(about["notice"]),
-            int(about["scans"]),
-        )
-        _require_sound(probe)
+        return probe_from(arrays, about)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
         raise InputError("damaged probe", where=path, found=error, hint=HINT) from error
+
+
+def probe_from(arrays: Mapping[str, NDArray], about: Mapping[str, Any]) -> Probe:
+    """A probe from the arrays and the description that a file keeps.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError
+        Where they are not what a file of a probe holds.
+    """
+    probe = Probe(
+        about["kind"],
+        FORMS[about["form"]].from_arrays(arrays),
+        tuple(int(value) for value in about["values"]),
+        int(about["outside"]),
+        float(about["sharpness"]),
+        str(about["model"]),
+        str(about["fingerprint"]),
+        {int(value): str(name) for value, name in about["names"].items()},
+        str(about["notice"]),
+        int(about["scans"]),
+    )
+    _require_sound(probe)
     return probe
 
 

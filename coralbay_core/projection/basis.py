@@ -4,9 +4,10 @@ The descriptors are z-scored over each patient's own body, so a basis that was f
 others: what is red in one is red in all.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,35 +109,50 @@ class Basis:
 
     def save(self, path: str | Path) -> Path:
         """Write a safetensors file with a JSON description, whole or not at all."""
+        about, arrays = self.content()
+        return write_tensors(path, "basis", VERSION, arrays, about)
+
+    def content(self) -> tuple[dict[str, Any], dict[str, NDArray]]:
+        """What a file keeps of it: a description that JSON can hold, and arrays; `basis_from` is the way back."""
         arrays = {f"weights.{stride}": rows for stride, rows in self.weights.items()}
         arrays |= {name: getattr(self, name) for name in ("mean", "low", "high")}
         arrays["explained"] = np.array(self.explained)
-        about = {name: getattr(self, name) for name in ("model", "fingerprint", "scans", "notice")}
-        return write_tensors(path, "basis", VERSION, arrays, about)
+        return {name: getattr(self, name) for name in ("model", "fingerprint", "scans", "notice")}, arrays
 
 
 def load_basis(path: str | Path) -> Basis:
     """A basis that `Basis.save` wrote; anything else is refused."""
     arrays, about = read_tensors(path, "basis", VERSION, hint=HINT)
     try:
-        weights = {int(n.removeprefix("weights.")): rows for n, rows in arrays.items() if n.startswith("weights.")}
-        basis = Basis(
-            {stride: rows.astype(np.float32) for stride, rows in sorted(weights.items())},
-            arrays["mean"].astype(np.float32),
-            arrays["low"].astype(np.float32),
-            arrays["high"].astype(np.float32),
-            tuple(float(share) for share in arrays["explained"]),
-            str(about["model"]),
-            str(about["fingerprint"]),
-            int(about["scans"]),
-            str(about["notice"]),
-        )
-        sizes = {rows.shape[1:] for rows in basis.weights.values()}
-        sizes |= {basis.mean.shape, basis.low.shape, basis.high.shape, (len(basis.explained),)}
-        if sizes != {(basis.size,)} or not (basis.low < basis.high).all():
-            raise ValueError("shapes do not belong together")
+        return basis_from(arrays, about)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError("damaged basis", where=path, found=error, hint=HINT) from error
+
+
+def basis_from(arrays: Mapping[str, NDArray], about: Mapping[str, Any]) -> Basis:
+    """A basis from the arrays and the description that a file keeps.
+
+    Raises
+    ------
+    ValueError, KeyError, TypeError
+        Where they are not what a file of a basis holds.
+    """
+    weights = {int(n.removeprefix("weights.")): rows for n, rows in arrays.items() if n.startswith("weights.")}
+    basis = Basis(
+        {stride: rows.astype(np.float32) for stride, rows in sorted(weights.items())},
+        arrays["mean"].astype(np.float32),
+        arrays["low"].astype(np.float32),
+        arrays["high"].astype(np.float32),
+        tuple(float(share) for share in arrays["explained"]),
+        str(about["model"]),
+        str(about["fingerprint"]),
+        int(about["scans"]),
+        str(about["notice"]),
+    )
+    sizes = {rows.shape[1:] for rows in basis.weights.values()}
+    sizes |= {basis.mean.shape, basis.low.shape, basis.high.shape, (len(basis.explained),)}
+    if sizes != {(basis.size,)} or not (basis.low < basis.high).all():
+        raise ValueError("shapes do not belong together")
     return basis
 
 

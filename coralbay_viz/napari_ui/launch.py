@@ -144,10 +144,11 @@ class Guide:
 
 def view(paths: list[Path], series: str | None, model: str, device: str) -> None:
     """Open scans in napari and stay until the window is closed."""
-    _, widget = open_window(threaded_session(model=model, device=device))
+    _, widget = open_window(threaded_session(model=model, device=device, autosave=True))
     for path in paths:
         widget.session.open(path, series)
     napari.run()
+    widget.session.close()
 
 
 def run_tour(
@@ -158,7 +159,7 @@ def run_tour(
     pictures: Path | None,
 ) -> tuple[Tour, list[Path]]:
     """The tour in a window: one that stays, or, with a folder for `pictures`, one that closes at the end."""
-    session = threaded_session(model=model, device=device)
+    session = threaded_session(model=model, device=device, autosave=pictures is None)
     viewer, widget = open_window(session)
     tour = make_tour(session)
     outcome: list[Exception | None] = []
@@ -173,6 +174,7 @@ def run_tour(
     guide = Guide(tour, viewer, widget, tell, end, pictures)
     guide.start()
     napari.run()
+    session.close()
     if outcome and outcome[0] is not None:
         raise outcome[0]
     return tour, guide.pictures

@@ -216,7 +216,7 @@ os._exit(9)
     dock.scan_panel._recover()
     hand.wait_for(lambda: bool(dock.session.clicks))
     np.testing.assert_allclose(dock.session.clicks.positive[0], place)
-    assert not dock.session.lost()
+    hand.wait_for(lambda: not dock.session.lost())
 
 
 def test_a_session_file_goes_out_and_in(dock, hand, torso, tmp_path, monkeypatch, phantom):
@@ -234,6 +234,65 @@ def test_a_session_file_goes_out_and_in(dock, hand, torso, tmp_path, monkeypatch
     dock.session.clear_clicks()
     dock.scan_panel._open_session()
     hand.wait_for(lambda: bool(dock.session.clicks))
+
+
+def test_weights_that_are_not_found_are_asked_for(dock, hand, torso, tmp_path, told, monkeypatch):
+    from coralbay_core.volume_io import save_map
+    from coralbay_viz import Session
+
+    path = save_map(tmp_path / "scan.nii.gz", torso.data, torso)
+    session = Session(model=str(tmp_path / "elsewhere" / "mine.safetensors"))
+    session.open(path)
+    saved = session.save(tmp_path / "work.coralbay").result
+    weights = tmp_path / "mine.safetensors"
+    weights.touch()
+    chosen = iter([saved, weights])
+    monkeypatch.setattr(context.QFileDialog, "getOpenFileName", lambda *_: (str(next(chosen)), ""))
+    dock.scan_panel._open_session()
+    hand.wait_for(lambda: dock.session.scan is not None)
+    assert dock.session.model == str(weights)
+    assert any("mine.safetensors" in line for line in told)
+
+
+def test_a_file_that_cannot_be_read_is_told(dock, tmp_path, told, monkeypatch):
+    from pathlib import Path
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied")
+
+    path = tmp_path / "a.query"
+    path.touch()
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    dock.context.told(dock.session.open_query)(path)
+    assert any("cannot read" in line and "Permission denied" in line for line in told)
+
+
+def test_what_is_opened_from_the_command_line_is_saved(monkeypatch, hand, torso, tmp_path):
+    from coralbay_core.volume_io import save_map
+    from coralbay_viz import session_file
+    from coralbay_viz.napari_ui import launch
+
+    path = save_map(tmp_path / "scan.nii.gz", torso.data, torso)
+    opened = []
+
+    def open_window(session):
+        made = launch_window(session, show=False)
+        opened.append(made)
+        return made
+
+    def work_and_close():
+        viewer, widget = opened[0]
+        session = widget.session
+        hand.wait_for(lambda: session._autosave is not None and session._autosave.path.exists())
+        assert [scan.name for scan in session_file.read(session._autosave.path).scans] == ["scan"]
+        viewer.close()
+
+    launch_window = launch.open_window
+    monkeypatch.setattr(launch, "open_window", open_window)
+    monkeypatch.setattr(launch.napari, "run", work_and_close)
+    launch.view([path], None, "hu-patch", "cpu")
+    assert not opened[0][1].session.lost()
+    assert not opened.pop()[1].session._autosave.path.exists()
 
 
 def opened_and_closed(viewer, hand, scan):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # What may follow a model's name, and how that reads.
 QUALITIES = {"Standard": "", "Compact: less disk": ":compact", "One pass: no tiles": ":whole"}
-_WEIGHTS = "Weights (*.safetensors *.pt *.pth *.pth.tar *.ckpt);;All files (*)"
+WEIGHTS = "Weights (*.safetensors *.pt *.pth *.pth.tar *.ckpt);;All files (*)"
 _LIGHTS = {
     "no features": "#8a8a8a",
     "computing": "#ffb74d",
@@ -100,19 +100,19 @@ class FeaturePanel(Section):
         self._context.session.model = name + ("" if name in work.WITHOUT_WEIGHTS else quality)
 
     def _browse(self) -> None:
-        path = self._context.ask_open("Weights of a model", _WEIGHTS)
+        path = self._context.ask_open("Weights of a model", WEIGHTS)
         if path:
             self._context.session.model = str(path)
 
     # What the session says
 
     def _show_model(self, model: str) -> None:
-        name, mark, variant = model.rpartition(":") if model.endswith((":compact", ":whole")) else (model, "", "")
+        name, variant = work.split_variant(model)
         with QSignalBlocker(self.models), QSignalBlocker(self.quality):
             if self.models.findText(name) < 0:
                 self.models.addItem(name)
             self.models.setCurrentText(name)
-            self.quality.setCurrentIndex(list(QUALITIES.values()).index(mark + variant))
+            self.quality.setCurrentIndex(list(QUALITIES.values()).index(variant))
         self.quality.setEnabled(name not in work.WITHOUT_WEIGHTS)
         summary, license = work.about_model(name)
         self.models.setToolTip("\n".join(filter(None, (summary, license))))

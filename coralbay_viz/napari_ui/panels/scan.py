@@ -1,17 +1,19 @@
 """Open scans and sessions, and choose how to look at them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QButtonGroup, QInputDialog, QLabel
 
 from ... import colors
+from ...keeping import MissingModelError
 from ...session_file import SUFFIX
 from ...state import names_apart
 from .. import views
 from ..context import Context
 from .base import Section, button, combo, fill, menu_button, note
+from .features import WEIGHTS
 
 if TYPE_CHECKING:
     from coralbay_core.volume import Volume
@@ -128,7 +130,17 @@ class ScanPanel(Section):
     def _open_session(self) -> None:
         path = self._context.ask_open("Open a session", _SESSIONS)
         if path:
-            self._context.told(self._context.session.load)(path)
+            self._context.told(self._load)(self._context.session.load, path)
+
+    def _load(self, load: Callable[..., Any], what: Any) -> None:
+        """Load a session; where its weights are not known, ask for them."""
+        try:
+            load(what)
+        except MissingModelError as error:
+            self._context.warn(str(error))
+            path = self._context.ask_open("Weights that the session was made with", WEIGHTS)
+            if path:
+                load(what, model=path)
 
     def _recover(self) -> None:
         """Offer what a crash has left."""
@@ -139,7 +151,7 @@ class ScanPanel(Section):
         names = [f"{entry.saved.astimezone():%Y-%m-%d %H:%M}: {', '.join(entry.scans)}" for entry in lost]
         name, go = QInputDialog.getItem(self, "Recover", "Sessions that were not closed:", names, 0, False)
         if go:
-            self._context.told(self._context.session.recover)(lost[names.index(name)])
+            self._context.told(self._load)(self._context.session.recover, lost[names.index(name)])
 
     # What the session says
 
