@@ -215,7 +215,7 @@ class Pane {
     this.drawStroke(pen, dense);
     this.drawCrosshair(pen, dense);
     const hidden = this.app.model.get("hidden");
-    for (const [role, points] of this.app.points) if (!hidden.includes(role)) this.drawPoints(pen, points, dense);
+    for (const [role, points] of this.app.points) if (!hidden.includes(role)) this.drawPoints(pen, role, points, dense);
     this.drawLetters(pen, dense);
   }
 
@@ -273,7 +273,8 @@ class Pane {
     pen.stroke();
   }
 
-  drawPoints(pen, { places, style }, dense) {
+  drawPoints(pen, role, { places, style }, dense) {
+    const below = role === "found" ? 15 : -5; // a match often lies where a region has its number
     const { corner, through } = this.scan;
     pen.font = `${11 * dense}px sans-serif`;
     pen.lineWidth = 1.5 * dense;
@@ -289,7 +290,7 @@ class Pane {
       }
       pen.strokeStyle = style.borders[i];
       pen.stroke();
-      if (style.texts) drawText(pen, style.texts[i], x + 7 * dense, y - 5 * dense, style.borders[i], dense);
+      if (style.texts) drawText(pen, style.texts[i], x + 7 * dense, y + below * dense, style.borders[i], dense);
     });
   }
 

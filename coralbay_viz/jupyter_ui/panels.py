@@ -415,7 +415,7 @@ class ColorPanel(Panel):
     def show_state(self, points: bool, lasso_ml: float | None) -> None:
         self.everything.disabled = lasso_ml is None
         if lasso_ml is not None:
-            text = f"The lasso holds {amount(lasso_ml)} ml. Press a button above for colors or points of them alone."
+            text = f"The lasso holds {amount(lasso_ml)} ml. Press a button above for colors or points of it alone."
         elif points:
             text = "Drag a lasso around points to see where they lie; click a point to go there."
         else:

@@ -83,7 +83,7 @@ def test_the_readout_is_of_the_slice_that_is_shown(open_notebook):
     mark = page.mark("ct")
     page.page.mouse.wheel(0, 100)  # the pointer stays where it is
     page.newer("ct", mark)
-    assert read(page)["S"] == pytest.approx(page.kernel.ask("app.view.cursor[2]"), abs=0.06)
+    assert abs(read(page)["S"] - page.kernel.ask("app.view.cursor[2]")) < 1.5  # half a slice
     assert_true(page)
     mark = page.mark("ct")
     for key in ("PageUp", "ArrowRight"):
