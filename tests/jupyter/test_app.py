@@ -363,6 +363,16 @@ def test_waiting_ends_and_says_what_failed(app):
     assert job.state == "cancelled"
 
 
+def test_work_that_is_stopped_says_so_until_it_ends(app):
+    going_on = threading.Event()
+    job = app.session.run("scatter of a test", lambda report, cancelled: going_on.wait(WAIT_S), lambda result: None)
+    app.progress.panel.cancel.click()
+    assert "Laying out points: stopping" in app.progress.panel.text.value
+    going_on.set()
+    app.wait(job, timeout_s=WAIT_S)
+    assert "Laying out points: stopped" in app.progress.panel.text.value
+
+
 def test_a_saved_session_opens_again(ready, tmp_path, phantom, succeed):
     succeed("phantom", "-o", tmp_path)
     app = show(tmp_path / "ct.nii.gz", model="hu-patch")
