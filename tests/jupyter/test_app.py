@@ -11,6 +11,7 @@ pytest.importorskip("anywidget")
 
 from coralbay_core.errors import CoralBayError, InputError
 from coralbay_core.volume import Grid, Volume
+from coralbay_core.volume_io import save_map
 from coralbay_viz import Session, render, show
 from coralbay_viz.jupyter_ui.app import App
 from coralbay_viz.jupyter_ui.courier import Courier
@@ -224,6 +225,15 @@ def test_another_scan_stands_beside_and_answers(ready, belly):
     ready.session.remove(first)
     settle(ready)
     assert ready.looking.beside is None
+
+
+def test_scans_of_one_name_are_told_apart_by_folder(belly, tmp_path):
+    paths = [save_map(tmp_path / folder / "ct.nii.gz", belly.data, belly) for folder in ("before", "after")]
+    app = show(*paths, model="hu-patch")
+    settle(app)
+    assert [text for text, _ in app.opening.panel.scans.options] == ["1: before/ct", "2: after/ct"]
+    assert app.view.title == "after/ct"
+    app.close()
 
 
 def test_another_scan_begins_at_a_place_of_its_own(ready, belly):
@@ -452,7 +462,6 @@ def test_window_presets_and_dragging(app):
 
 def test_a_scorecard_fills_as_its_rows_come(ready, belly, phantom, tmp_path):
     from coralbay_core.preprocess import resample
-    from coralbay_core.volume_io import save_map
 
     data = resample(phantom.labels.data, phantom.labels.grid, belly.grid, order=0).astype(np.uint8)
     labels = save_map(tmp_path / "labels.nii.gz", data, belly)
