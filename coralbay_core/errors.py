@@ -43,6 +43,10 @@ class CoralBayError(Exception):
     def __str__(self) -> str:
         return self.message
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython prints instead of a traceback: the line says what to do, the calls in between do not."""
+        return [f"{type(self).__name__}: {self.message}"]
+
     def __reduce__(self):
         # Pickled as the finished line: its parts are keyword-only and would not survive the default protocol.
         return type(self), (self.message,)

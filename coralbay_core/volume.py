@@ -74,8 +74,8 @@ class Grid:
         return np.all((index >= -0.5 - tolerance) & (index <= np.asarray(self.shape) - 0.5 + tolerance), axis=-1)
 
     def require_inside(self, position_mm: ArrayLike, where: object = None) -> None:
-        """Raise `OutsideVolumeError`, with the bounds in mm, for a position outside."""
-        for point in np.atleast_2d(np.asarray(position_mm, float)):
+        """Raise `OutsideVolumeError`, with the bounds in mm, for a position outside; `InputError` for what is none."""
+        for point in _positions(position_mm, where):
             if not self.contains(point):
                 low, high = self.bounds_mm
                 bounds = ", ".join(f"{axis} {a:.1f}..{b:.1f}" for axis, a, b in zip("RAS", low, high, strict=True))
@@ -224,6 +224,18 @@ class LabelVolume(_OnGrid):
             raise InputError(
                 "label map is not integer", where=self.name, found=self.data.dtype, expected="an integer type"
             )
+
+
+def _positions(position_mm: ArrayLike, where: object) -> NDArray[np.float64]:
+    """World positions as an array (n, 3)."""
+    try:
+        points = np.atleast_2d(np.asarray(position_mm, float))
+    except (TypeError, ValueError):
+        points = np.empty((1, 0))
+    if points.ndim != 2 or points.shape[1] != 3:
+        found = repr(position_mm)[:60]
+        raise InputError("not a position", where=where, found=found, expected="three numbers: x, y, z in mm, RAS+")
+    return points
 
 
 def labelled_voxels(data: NDArray[np.integer]) -> NDArray[np.intp]:

@@ -131,6 +131,10 @@ class Comparing:
         asked = Scorecard(scan, chosen, reference, other or self._another(scan), other_reference)
         if not scan.clicks.now.positive and not scan.probing.strokes.now:
             raise CoralBayError("nothing to compare", where=scan.name, hint="click on the scan or paint strokes first")
+        answers = reference is not None or (asked.other is not None and scan.clicks.now.positive)
+        if not answers and not self._eva_paths:
+            hint = "name labels of the scan, or click and open another scan"
+            raise CoralBayError("nothing to measure against", where=scan.name, hint=hint)
         return self._score(asked)
 
     @property

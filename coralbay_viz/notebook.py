@@ -1,10 +1,11 @@
 """`show`: a scan or a session in a notebook cell."""
 
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from coralbay_core.errors import InputError, MissingExtraError
+from coralbay_core.errors import CoralBayError, InputError, MissingExtraError
 from coralbay_core.volume import Volume
 
 from .session import DEFAULT_MODEL, Session
@@ -40,9 +41,12 @@ def show(
     -------
     App
         The last line of a cell shows it. ``app.session`` is the session behind it, ``app.wait()`` waits for its jobs.
+        What a session file asks for is there.
 
     Raises
     ------
+    InputError
+        For anything else, and for a session beside other things.
     MissingExtraError
         Without anywidget and ipywidgets.
     """
@@ -50,6 +54,13 @@ def show(
         raise MissingExtraError(f"{missing[0]} is not installed", hint="pip install 'coralbay[jupyter]'")
     from .jupyter_ui.app import App
 
+    if strange := [item for item in what if not isinstance(item, (str, Path, Volume, Session))]:
+        raise InputError(
+            "cannot be shown",
+            found=type(strange[0]).__name__,
+            expected="a NIfTI file, a DICOM folder, a session file, a Volume or a Session",
+            hint="an array of HU becomes one by Volume(array, Grid(array.shape, affine))",
+        )
     given = [item for item in what if isinstance(item, Session)]
     if given and len(what) > 1:
         raise InputError("a session stands alone", found=f"{len(what)} things", expected="one session, or scans")
@@ -59,6 +70,9 @@ def show(
     try:
         for item in what:
             app.wait(_open(app.session, item, series))
+        if app.progress.restoring:
+            with suppress(CoralBayError):  # what the session asked for and did not get is said below the views
+                app.wait()
     except BaseException:
         app.close()
         raise

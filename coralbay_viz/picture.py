@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib import patheffects
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from .state import Scan
 
 _WIDTH_IN, _DPI = 12.0, 90
+_OUTLINE = [patheffects.withStroke(linewidth=2, foreground="black")]  # to be read on bright tissue, too
 _CROSS = {"color": "#ffd75e", "linewidth": 0.6, "alpha": 0.8}
 
 
@@ -163,8 +165,9 @@ def _draw_points(axis: Any, spec: LayerSpec, flat: Any, plane: "Plane") -> None:
     faces, edges = (_each(spec.style[part], near) for part in ("face_color", "border_color"))
     axis.scatter(x, y, s=36, facecolors=faces, edgecolors=edges, linewidths=1.2, zorder=3)
     if "text" in spec.style:
+        style = {"textcoords": "offset points", "color": "white", "fontsize": 8, "path_effects": _OUTLINE}
         for text, i, j in zip(np.array(spec.style["text"]["string"])[near], x, y, strict=True):
-            axis.annotate(text, (i, j), (5, 3), textcoords="offset points", color="white", fontsize=8)
+            axis.annotate(text, (i, j), (5, 3), **style)
 
 
 def _each(color: Any, near: Any) -> Any:

@@ -44,6 +44,11 @@ class ScoreColumn:
     hint: str
     unit: str = ""
 
+    @property
+    def trifle(self) -> float:
+        """A difference that says nothing."""
+        return 1.0 if self.unit else 0.01
+
 
 COLUMNS = (
     ScoreColumn(
@@ -123,12 +128,13 @@ def shown_columns(rows: Sequence[ScoreRow]) -> tuple[ScoreColumn, ...]:
 
 
 def best_models(rows: Sequence[ScoreRow], column: ScoreColumn) -> frozenset[str]:
-    """Models with the best number of a column; nobody is best alone."""
+    """Models with the best number of a column, or nearly that; nobody is best alone, or where all are alike."""
     found = {row.model: getattr(row, column.key) for row in rows if getattr(row, column.key) is not None}
     if len(found) < 2:
         return frozenset()
     best = (min if column.unit else max)(found.values())
-    return frozenset(model for model, value in found.items() if value == best)
+    near = frozenset(model for model, value in found.items() if abs(value - best) < column.trifle)
+    return near if len(near) < len(found) else frozenset()
 
 
 # --- what is asked ------------------------------------------------------------------------------------------------

@@ -129,9 +129,10 @@ class HeatResult:
 def names_apart(scans: "Sequence[Scan]") -> list[str]:
     """Names of scans; with their folder, then with a number, where they would be the same."""
     names = [scan.name for scan in scans]
+    alike = Counter(names)
     for number, scan in enumerate(scans):
         path = scan.volume.path
-        if names.count(scan.name) > 1 and path is not None and path.is_file():
+        if alike[scan.name] > 1 and path is not None and path.is_file():
             names[number] = f"{path.parent.name}/{scan.name}"
     taken = Counter(names)
     return [f"{name} ({names[:n].count(name) + 1})" if taken[name] > 1 else name for n, name in enumerate(names)]

@@ -182,5 +182,5 @@ def _type_name(dtype: np.dtype) -> str:
 
 
 def _short(error: Exception, path: Path) -> str:
-    text = str(error).replace(str(path), "the file") or type(error).__name__
+    text = str(error).removeprefix(f"File {path} is ").replace(str(path), "the file") or type(error).__name__
     return text.splitlines()[0][:120]

@@ -46,8 +46,8 @@ class App:
         self._courier = Courier()
         self._own = session is None
         self.session = session or Session(ThreadRunner(self._courier.deliver), **settings)
-        self.progress = Progress(self.session, self._courier, lambda error: self.progress.show_error(error))
-        wires = (self.session, self._courier, self.progress.show_error)
+        self.progress = Progress(self.session, self._courier)
+        wires = (self.session, self._courier, self.progress)
         self.looking = Looking(*wires)
         self.opening = Opening(*wires)
         self.asking = Asking(self.looking, *wires)
@@ -61,10 +61,13 @@ class App:
         self._parts = (self.progress, self.looking, *self._panels)
         self._lay_out()
         self.progress.hear(self.session.features_changed, self._features_done)
+        self.progress.restored.connect(self.looking.reveal_telling)
         self.looking.view.observe(lambda change: self._show_tab(change["new"]), "tool")
         for part in (self.opening, self.asking, self.painting):
             part.show()
         self.looking.show_scan(self.session.scan)
+        self.looking.reveal_telling()
+        self.progress.show_next_step()
 
     def _lay_out(self) -> None:
         self.tabs = w.Tab([part.panel.box for part in self._panels], titles=_TABS)
@@ -120,6 +123,7 @@ class App:
 
     def plot(self, position_mm: ArrayLike | None = None, show: Sequence[str] | None = None, **settings: Any) -> Picture:
         """A still picture of what the view shows: `Session.plot` at the crosshair, in the view's gray scale."""
+        show = self.looking.shown() if show is None else show
         place = self.view.cursor if position_mm is None and self.view.cursor else position_mm
         return self.session.plot(place, show, **{"window": tuple(self.view.window)} | settings)
 

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from ..state import names_apart
 from .control import Control
 from .looking import Looking
 from .panels import SimilarPanel
@@ -29,6 +30,8 @@ class Asking(Control):
             self.hear(signal, self.show)
         self.hear(session.scan_added, self.show)
         self.hear(session.scan_removed, self.show)
+        self.hear(session.clicks_changed, self._say_clicks)
+        self.hear(session.heat_changed, self._say_answer)
         self.hear(session.share_changed, panel.show_share)
         self.hear(session.weights_changed, panel.show_weights)
 
@@ -44,23 +47,47 @@ class Asking(Control):
     def show_others(self) -> None:
         """The scans that could stand beside the active one."""
         scans = self.session.scans
-        others = [(f"{n + 1}: {scan.name}", n) for n, scan in enumerate(scans) if scan is not self.session.scan]
+        names = names_apart(scans)
+        others = [(f"{n + 1}: {names[n]}", n) for n, scan in enumerate(scans) if scan is not self.session.scan]
         beside = self.looking.beside and self.looking.beside.scan
         self.panel.show_others(others, scans.index(beside) if beside in scans else None)
 
     def _picked(self, position_mm: list[float], negative: bool) -> None:
         # The edge of a picture lies half a voxel beyond the last centre.
         place = self.looking.binding.inside(position_mm)
-        self.session.click(place, negative)
+        job = self.session.click(place, negative)
         self.looking.go_to(place)
-        self.looking.reveal("heat", instead_of=("pca", "segmentation"))
+        self.looking.reveal_result(job, "heat")
 
     def _go_to_region(self, number: int | None) -> None:
         if number is not None:
             self.session.mark(number)
 
     def _compare(self, number: int | None) -> None:
+        scan = None if number is None else self.session.scans[number]
         try:
-            self.looking.compare(None if number is None else self.session.scans[number])
+            self.looking.compare(scan)
         finally:
             self.show_others()
+        name = self.looking.beside_view.title
+        if scan is None:
+            self._status.say("No scan beside this one.")
+        elif scan.features is None:
+            self._status.say(f"{name} stands beside; to ask there, too, choose it (Scan) and compute its features.")
+        else:
+            self._status.say(f"{name} stands beside, lit up by the clicks here.")
+
+    def _say_clicks(self, scan: "Scan") -> None:
+        if scan is not self.session.scan:
+            return
+        if not scan.clicks.now:
+            self._status.say("No clicks.")
+        elif scan.features is None:
+            self._status.show_next_step("The click is kept.")
+
+    def _say_answer(self, scan: "Scan") -> None:
+        heat = scan.heat
+        if scan is self.session.scan and heat is not None and not heat.partial:
+            like, unlike, found = len(heat.clicks.positive), len(heat.clicks.negative), len(heat.regions)
+            regions = f"{found} region{'' if found == 1 else 's'}"
+            self._status.say(f"{like} alike, {unlike} unlike: {regions} listed below, under Similar.")

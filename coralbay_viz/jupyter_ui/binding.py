@@ -54,7 +54,6 @@ class ScanBinding:
         )
         for signal, slot in self._links:
             signal.connect(slot)
-        view.title = scan.name
         if not view.cursor:
             view.cursor = telling_place(scan).tolist()
         self.refresh(*SHOWN)

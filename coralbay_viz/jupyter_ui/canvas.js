@@ -58,7 +58,7 @@ function conversation(model, el, bar) {
     dead = true;
     const wall = element("div", "coralbay-dead", el.querySelector(".coralbay"));
     wall.setAttribute("role", "alert");
-    wall.textContent = "The kernel was restarted or stopped, so nothing here answers any more. Run the cell again.";
+    wall.textContent = "The kernel was restarted or stopped, so nothing here answers any more. Run the notebook again from the top.";
   };
   model.on("comm_live_update", () => setTimeout(look));
   const observer = new MutationObserver(look);
@@ -116,6 +116,12 @@ class Slice {
     this.picture.getContext("2d").putImageData(image, 0, 0);
   }
 
+  // Whether this is the slice of a place of the patient, and not the one before a newer one has come.
+  holds(mm) {
+    const thick = norm(this.through);
+    return Math.abs(dot(plus(mm, this.corner, -1), this.through)) / thick <= thick / 2 + 0.01;
+  }
+
   // The integer at a place of the patient in this plane, or null.
   at(mm) {
     const away = plus(mm, this.corner, -1);
@@ -124,6 +130,18 @@ class Slice {
     const inside = row >= 0 && row < this.shape[0] && column >= 0 && column < this.shape[1];
     return inside ? this.data[row * this.shape[1] + column] : null;
   }
+}
+
+// Text that is read on bright tissue and on heat maps, too.
+function drawText(pen, text, x, y, color, dense) {
+  pen.save();
+  pen.lineJoin = "round";
+  pen.lineWidth = 3 * dense;
+  pen.strokeStyle = "rgba(0, 0, 0, 0.85)";
+  pen.strokeText(text, x, y);
+  pen.fillStyle = color;
+  pen.fillText(text, x, y);
+  pen.restore();
 }
 
 // One of the three canvases: millimetres to screen and back, drawing, mouse and keys.
@@ -135,7 +153,7 @@ class Pane {
     this.zoom = 1;
     this.pan = [0, 0];
     this.stroke = [];
-    this.pointer = null;
+    this.mouse = null; // where the pointer is on the screen: what lies under it changes with the slice
     this.drag = null;
     this.canvas = element("canvas", "coralbay-view", app.views);
     this.canvas.tabIndex = 0;
@@ -154,6 +172,11 @@ class Pane {
 
   get scan() {
     return this.slices.get("ct");
+  }
+
+  // The place of the patient under the pointer, or null.
+  get pointer() {
+    return this.mouse && this.scan ? this.worldOf(this.mouse) : null;
   }
 
   // Screen pixels per mm, and the place of the first pixel's middle.
@@ -192,7 +215,7 @@ class Pane {
     this.drawStroke(pen, dense);
     this.drawCrosshair(pen, dense);
     const hidden = this.app.model.get("hidden");
-    for (const [role, points] of this.app.points) if (!hidden.includes(role)) this.drawPoints(pen, points, dense);
+    for (const [role, points] of this.app.points) if (!hidden.includes(role)) this.drawPoints(pen, role, points, dense);
     this.drawLetters(pen, dense);
   }
 
@@ -226,10 +249,11 @@ class Pane {
       pen.stroke();
       pen.globalAlpha = 1;
     }
-    if (this.pointer) {
+    const pointer = this.pointer;
+    if (pointer) {
       pen.lineWidth = dense;
       pen.beginPath();
-      pen.arc(...this.screenOf(this.pointer), radius, 0, 2 * Math.PI);
+      pen.arc(...this.screenOf(pointer), radius, 0, 2 * Math.PI);
       pen.stroke();
     }
   }
@@ -249,7 +273,8 @@ class Pane {
     pen.stroke();
   }
 
-  drawPoints(pen, { places, style }, dense) {
+  drawPoints(pen, role, { places, style }, dense) {
+    const below = role === "found" ? 15 : -5; // a match often lies where a region has its number
     const { corner, through } = this.scan;
     pen.font = `${11 * dense}px sans-serif`;
     pen.lineWidth = 1.5 * dense;
@@ -265,8 +290,7 @@ class Pane {
       }
       pen.strokeStyle = style.borders[i];
       pen.stroke();
-      pen.fillStyle = style.borders[i];
-      if (style.texts) pen.fillText(style.texts[i], x + 7 * dense, y - 5 * dense);
+      if (style.texts) drawText(pen, style.texts[i], x + 7 * dense, y + below * dense, style.borders[i], dense);
     });
   }
 
@@ -311,8 +335,7 @@ class Pane {
 
   move(event) {
     if (!this.scan) return;
-    this.pointer = this.worldOf(event);
-    this.app.read(this, this.pointer);
+    this.follow(event);
     const drag = this.drag;
     if (drag) {
       const [dx, dy] = [event.clientX - drag.x, event.clientY - drag.y];
@@ -345,14 +368,21 @@ class Pane {
   }
 
   leave() {
-    this.pointer = null;
+    this.mouse = null;
+    if (this.app.pointed === this) this.app.pointed = null;
     this.app.redraw();
+  }
+
+  follow(event) {
+    this.mouse = { clientX: event.clientX, clientY: event.clientY };
+    this.app.pointed = this;
   }
 
   wheel(event) {
     if (!this.scan) return;
     event.preventDefault();
     event.stopPropagation();
+    this.follow(event);
     const toward = event.deltaY > 0 ? -1 : 1;
     if (event.ctrlKey || event.metaKey) this.zoomBy(toward > 0 ? 1.15 : 1 / 1.15);
     else this.app.goTo(plus(this.app.cursor(), this.scan.through, toward));
@@ -384,7 +414,9 @@ class Pane {
     if (!acts[event.key]) return;
     event.preventDefault();
     event.stopPropagation();
+    this.app.pointed = null; // who moves by keys reads at the crosshair
     acts[event.key]();
+    this.app.redraw();
   }
 }
 
@@ -395,7 +427,7 @@ function slices({ model, el }) {
   const bar = element("div", "coralbay-bar", root);
   const readout = element("span", "coralbay-readout", bar);
   const talk = conversation(model, el, bar);
-  const app = { model, views, talk, layers: new Map(), points: new Map() };
+  const app = { model, views, talk, layers: new Map(), points: new Map(), pointed: null };
   let drawing = false;
   const drawn = new Map();
   let chosen = null; // the window while it is dragged
@@ -413,6 +445,7 @@ function slices({ model, el }) {
     requestAnimationFrame(() => {
       drawing = false;
       for (const pane of panes) pane.draw();
+      app.read();
       for (const role of drawn.keys()) root.dataset[role] = drawn.get(role); // for those who wait for a picture
     });
   };
@@ -429,12 +462,16 @@ function slices({ model, el }) {
     if (chosen) talk.set("window", chosen);
     chosen = null;
   };
-  app.read = (pane, mm) => {
+  // What lies under the pointer, or at the crosshair, in the slices that are drawn.
+  app.read = () => {
+    const mm = app.pointed ? app.pointed.pointer : app.cursor();
+    if (!mm) return;
+    const pane = app.pointed ?? panes.find((some) => some.scan?.holds(mm));
     const place = ["R", "A", "S"].map((axis, i) => `${axis} ${mm[i].toFixed(1)}`).join("  ");
-    const value = pane.scan.at(mm);
-    const texts = [place + " mm"];
+    const texts = [`${app.pointed ? "" : "crosshair  "}${place} mm`];
+    const value = pane?.scan.at(mm) ?? null;
     if (value !== null) texts.push(`${value} HU`);
-    for (const role of app.order()) {
+    for (const role of pane ? app.order() : []) {
       const name = app.layers.get(role).names[pane.slices.get(role)?.at(mm)];
       if (name) texts.push(name);
     }

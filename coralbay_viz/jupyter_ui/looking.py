@@ -1,6 +1,6 @@
 """Views of the active scan and of another one beside it: which scan they show, crosshair, gray scale, layers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as w
@@ -9,14 +9,19 @@ from numpy.typing import ArrayLike
 from coralbay_core.errors import InputError
 
 from ..colors import WINDOWS
+from ..jobs import Job
+from ..showing import SHOWN
+from ..state import names_apart
 from .binding import ScanBinding
-from .control import Control
+from .control import Control, when_done
 from .panels import ToolBar
 from .view import SliceView
 
 if TYPE_CHECKING:
     from ..state import Scan
 
+# What covers the scan with colors; the first of them that is there says most.
+COLORED = ("heat", "segmentation", "pca")
 # Regions are numbered marks of the heat map: they come and go with it.
 _WITH = {"heat": ("heat", "regions")}
 
@@ -29,20 +34,28 @@ class Looking(Control):
         self.tools = ToolBar()
         self.view, self.beside_view = SliceView(), SliceView()
         for view in (self.view, self.beside_view):
-            view.layout = w.Layout(flex="1 1 0", min_width="0", overflow="hidden")
+            view.layout = w.Layout(flex="1 1 660px", min_width="0", overflow="hidden")
         self.beside_view.layout.display = "none"
-        self.box = w.VBox([self.tools.box, w.HBox([self.view, self.beside_view])])
+        # Where two rows of three views would be too small beside each other, one stands below the other.
+        views = w.HBox([self.view, self.beside_view], layout=w.Layout(flex_flow="row wrap"))
+        self.box = w.VBox([self.tools.box, views])
         self.binding: ScanBinding | None = None
         self.beside: ScanBinding | None = None
+        self._there: frozenset[str] = frozenset()
         self._connect()
 
     def _connect(self) -> None:
         self.hear(self.session.scan_changed, self.show_scan)
         self.hear(self.session.scan_removed, self._scan_gone)
+        self.hear(self.session.scan_added, self._show_titles)
+        self.hear(self.session.scan_removed, self._show_titles)
+        for signal in (self.session.heat_changed, self.session.segmentation_changed, self.session.pca_changed):
+            self.hear(signal, self._result_changed)
         self.hear(self.session.cursor_changed, self._cursor_set)
         self.hear(self.session.match_changed, self._match_found)
-        self.obey(self.view.ready, lambda: self.binding and self.binding.resend())
-        self.obey(self.beside_view.ready, lambda: self.beside and self.beside.resend())
+        # A copy of the page wants nothing of the session.
+        self.view.ready.connect(self.told(lambda: self.binding and self.binding.resend()))
+        self.beside_view.ready.connect(self.told(lambda: self.beside and self.beside.resend()))
         self.obey(self.tools.tool_chosen, self.choose_tool)
         self.obey(self.tools.window_chosen, self._choose_window)
         self.obey(self.tools.layer_toggled, self._toggle)
@@ -74,6 +87,8 @@ class Looking(Control):
             before.close()
         self.view.cursor = []
         self.binding = None if scan is None else ScanBinding(self.session, scan, self.view, self._courier.deliver)
+        self._there = self._results()
+        self._show_titles()
 
     def compare(self, scan: "Scan | None") -> None:
         """Show a scan beside the active one, lit up by the same clicks, its crosshair where the best match is."""
@@ -91,6 +106,14 @@ class Looking(Control):
             self.beside_view.cursor = []
             self.beside = ScanBinding(self.session, scan, self.beside_view, self._courier.deliver)
         self.beside_view.layout.display = "none" if scan is None else ""
+        self._show_titles()
+
+    def _show_titles(self, scan: Any = None) -> None:
+        """Names by which the open scans can be told apart."""
+        scans = self.session.scans
+        for binding in (self.binding, self.beside):
+            if binding is not None and binding.scan in scans:
+                binding.view.title = names_apart(scans)[scans.index(binding.scan)]
 
     def _scan_gone(self, scan: "Scan") -> None:
         if self.beside is not None and self.beside.scan is scan:
@@ -142,6 +165,35 @@ class Looking(Control):
         """Show layers and hide others: one colored layer over another says nothing."""
         shown, gone = ({part for role in some for part in _WITH.get(role, (role,))} for some in (roles, instead_of))
         self.view.hidden = sorted({*self.view.hidden, *gone} - shown)
+
+    def reveal_result(self, job: Job | None, *roles: str) -> None:
+        """Show what a job makes, once it is there: one that fails leaves the view as it was."""
+        when_done(job, self._alone(*roles))
+
+    def reveal_telling(self) -> None:
+        """Of what lies over the scan show only what says most."""
+        there = [role for role in COLORED if role in self._results()]
+        if there:
+            self._alone(there[0])()
+
+    def shown(self) -> list[str]:
+        """Roles of the layers that are not hidden."""
+        return [role for role in SHOWN if role not in self.view.hidden]
+
+    def _alone(self, *roles: str) -> Callable[[], None]:
+        return lambda: self.reveal(*roles, instead_of=[role for role in COLORED if role not in roles])
+
+    def _results(self) -> frozenset[str]:
+        scan = self.session.scan
+        return frozenset(role for role in COLORED if scan is not None and getattr(scan, role) is not None)
+
+    def _result_changed(self, scan: "Scan") -> None:
+        """What is there for the first time is shown, whoever asked for it."""
+        if scan is not self.session.scan:
+            return
+        before, self._there = self._there, self._results()
+        for role in self._there - before:
+            self._alone(role)()
 
     def _toggle(self, role: str, shown: bool) -> None:
         if shown:

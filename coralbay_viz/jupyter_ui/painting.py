@@ -7,7 +7,8 @@ import numpy as np
 from coralbay_core.volume import LabelVolume
 
 from .. import brush, render
-from ..colors import class_color
+from ..colors import UNDECIDED, class_color
+from ..layers import BACKGROUND
 from .control import Control
 from .looking import Looking
 from .panels import PaintPanel
@@ -47,6 +48,7 @@ class Painting(Control):
             can_redo=bool(history and history.can_redo),
             features=self.session.features is not None,
             segmentation=self.session.segmentation is not None,
+            background=not history or not history.now or BACKGROUND in _painted_names(history.now),
         )
         self.panel.show_statistics(active.probing.statistics if active else ())
         self._show_names()
@@ -57,7 +59,8 @@ class Painting(Control):
 
     def _show_brush(self) -> None:
         self.looking.view.brush_mm = self.panel.radius.value
-        self.looking.view.brush_color = class_color(self.panel.label.value)
+        background = self.panel.label.label == BACKGROUND
+        self.looking.view.brush_color = UNDECIDED if background else class_color(self.panel.label.value)
         self._show_names()
 
     def _stroked(self, points_mm: Any, view: str) -> None:
@@ -65,6 +68,8 @@ class Painting(Control):
         labels = self._strokes()
         through = None if panel.ball.value else render.VIEWS.index(view)
         value = 0 if self.looking.view.tool == "erase" else panel.label.value
+        if value and panel.label.label == BACKGROUND:
+            labels = LabelVolume(labels.data, labels.grid, name="strokes", names=labels.names | {value: BACKGROUND})
         brush.paint(labels.data, labels.grid, points_mm, panel.radius.value, value, through)
         session.paint(labels)
         self.looking.reveal("strokes", "segmentation", instead_of=("heat", "pca"))
@@ -90,8 +95,11 @@ class Painting(Control):
         self.session.paint(LabelVolume(labels.data, labels.grid, name="strokes", names=names))
 
     def _segment(self) -> None:
-        self.looking.reveal("segmentation", instead_of=("heat", "pca"))
-        self.session.fit()
+        self.looking.reveal_result(self.session.fit(), "segmentation")
+
+
+def _painted_names(painted: "PaintedVoxels") -> list[str | None]:
+    return [painted.names.get(value) for value in painted.classes]
 
 
 def _classes(painted: "PaintedVoxels | None") -> int:

@@ -25,6 +25,7 @@ CLASSES = 8
 _ROW = w.Layout(align_items="center", flex_flow="row wrap")
 _WIDE = w.Layout(width="100%")
 _CUSTOM = "as dragged"
+_NONE = -1  # a menu shows nothing at all for an entry whose value is None
 _WEIGHTS = [("all alike", "equal"), ("by the clicks", "auto")]
 
 
@@ -49,6 +50,13 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     cells = ["".join(f"<td style='padding:0 10px 0 0'>{escape(str(cell))}</td>" for cell in line) for line in rows]
     titles = "".join(f"<th style='text-align:left;padding:0 10px 0 0'>{escape(title)}</th>" for title in head)
     return f"<table><tr>{titles}</tr>{''.join(f'<tr>{line}</tr>' for line in cells)}</table>"
+
+
+def amount(value: float | None) -> str:
+    """A number of a table: four digits, thousands apart; empty for None."""
+    if value is None:
+        return ""
+    return f"{value:,.0f}".replace(",", "\N{NO-BREAK SPACE}") if abs(value) >= 1000 else f"{value:.4g}"
 
 
 class Panel:
@@ -147,12 +155,11 @@ class StatusLine(Panel):
         super().__init__(row(self.text, self.bar, self.cancel))
         self._press(self.cancel, self.cancel_wanted)
 
-    def show_job(self, job: "Job | None", what: str = "") -> None:
+    def show_bar(self, job: "Job | None") -> None:
         busy = job is not None and job.running
         self.bar.layout.visibility = self.cancel.layout.visibility = "visible" if busy else "hidden"
         if busy:
             self.bar.value = job.progress.fraction
-            self.say(f"{what}: {job.progress}")
 
     def say(self, text: str, bad: bool = False) -> None:
         color = "var(--jp-error-color1, #b00020)" if bad else "inherit"
@@ -235,18 +242,26 @@ class SimilarPanel(Panel):
         self.show_weights(None)
         self.regions = w.Select(options=[], rows=6, layout=w.Layout(width="330px"))
         self.regions.tooltip = "The best regions; choose one to go there"
-        self.other = w.Dropdown(options=[("no other scan", None)], description="Beside")
+        heading = note(
+            "<b>Best regions</b>: number, score, ml, place in mm (R, A, S). Choose one to go there."
+            "<br>The ml are of what comes near the region's own peak, whatever Best % lights up."
+        )
+        self.other = w.Dropdown(options=[("no other scan", _NONE)], description="Beside")
         self.other.layout.display = "none"
         self.other.tooltip = "Show another open scan beside this one, lit up by the same clicks"
         left = w.VBox([self.clicks, row(self.undo, self.redo, self.clear), self.share, self.weights, self.other])
-        super().__init__(w.HBox([left, self.regions], layout=w.Layout(flex_flow="row wrap")))
+        super().__init__(w.HBox([left, w.VBox([heading, self.regions])], layout=w.Layout(flex_flow="row wrap")))
         self._press(self.undo, self.undo_wanted)
         self._press(self.redo, self.redo_wanted)
         self._press(self.clear, self.clear_wanted)
         self.share.observe(self._share_chosen, "value")
         self.weights.observe(self._weights_chosen, "value")
         self._wire(self.regions, self.region_chosen)
-        self._wire(self.other, self.compare_chosen)
+        self.other.observe(self._other_chosen, "value")
+
+    def _other_chosen(self, change: dict[str, Any]) -> None:
+        if not self._telling:
+            self.compare_chosen.emit(None if change["new"] == _NONE else change["new"])
 
     def _share_chosen(self, change: dict[str, Any]) -> None:
         if not self._telling:
@@ -288,8 +303,8 @@ class SimilarPanel(Panel):
 
     def show_others(self, others: Sequence[tuple[str, int]], chosen: int | None) -> None:
         with self.showing():
-            self.other.options = [("no other scan", None), *others]
-            self.other.value = chosen
+            self.other.options = [("no other scan", _NONE), *others]
+            self.other.value = _NONE if chosen is None else chosen
         self.other.layout.display = "" if others else "none"
 
 
@@ -314,10 +329,12 @@ class PaintPanel(Panel):
         self.redo = button("Redo", "Bring it back")
         self.segment = button("Segment", "Fit a probe to the strokes and label the whole scan")
         self.measure = button("Measure", "Volumes and HU of the labels")
+        self.hint = note()
         self.statistics = note()
         super().__init__(
             row(self.label, self.chip, self.name, self.radius, self.ball),
             row(self.live, self.undo, self.redo, self.segment, self.measure),
+            self.hint,
             self.statistics,
         )
         for widget in (self.label, self.radius, self.ball):
@@ -340,26 +357,28 @@ class PaintPanel(Panel):
 
     def show_names(self, names: dict[int, str]) -> None:
         known = {n: names.get(n) or f"class {n}" for n in range(1, CLASSES + 1)} | names
-        chosen = self.label.value
+        if BACKGROUND not in names.values():
+            known[max(known) + 1] = BACKGROUND
+        chosen = self.label.value if self.label.value in known else 1
         with self.showing():
             self.label.options = [(text, n) for n, text in sorted(known.items())]
             self.label.value = chosen
-            self.name.value = names.get(chosen, "")
+            self.name.value = known[chosen] if chosen in names else ""
         self._show_chip()
 
-    def show_state(self, *, strokes: bool, can_undo: bool, can_redo: bool, features: bool, segmentation: bool) -> None:
+    def show_state(
+        self, *, strokes: bool, can_undo: bool, can_redo: bool, features: bool, segmentation: bool, background: bool
+    ) -> None:
         self.undo.disabled, self.redo.disabled = not can_undo, not can_redo
         self.segment.disabled = not (strokes and features)
         self.measure.disabled = not segmentation
+        self.hint.value = "" if background else "Without strokes of background (last in Paint), classes fill the body."
 
     def show_statistics(self, rows: "Sequence[LabelStatistics]") -> None:
-        def number(value: float | None) -> str:
-            return "" if value is None else f"{value:.4g}"
-
         head = ("label", "name", "ml", "mean HU", "sd HU")
         head += ("Dice",) if any(r.dice is not None for r in rows) else ()
         lines = [
-            (r.value, r.name, number(r.volume_ml), number(r.mean_hu), number(r.sd_hu), number(r.dice))[: len(head)]
+            (r.value, r.name, amount(r.volume_ml), amount(r.mean_hu), amount(r.sd_hu), amount(r.dice))[: len(head)]
             for r in rows
             if r.name != BACKGROUND
         ]
@@ -378,18 +397,30 @@ class ColorPanel(Panel):
         self.umap = button("UMAP colors", "A UMAP of the features as colors")
         self.pca_points = button("PCA points", "Cells of the scan as points of a plane")
         self.umap_points = button("UMAP points", "The same by UMAP")
-        self.everything = button("All of the body", "Undo the lasso: colors are about the whole body again")
-        self.state = note("Drag a lasso around points to see where they lie; click a point to go there.")
+        self.everything = button("All of the body", "Undo the lasso: the next colors are about the whole body")
+        self.state = note()
+        slow = note("UMAP takes minutes on a CPU." if umap else "")
         for widget in (self.umap, self.umap_points):
             widget.disabled = not umap
             widget.tooltip += "" if umap else " (pip install 'coralbay[umap]')"
-        rows = (row(self.pca, self.umap), row(self.pca_points, self.umap_points), row(self.everything), self.state)
+        buttons = (row(self.pca, self.umap), row(self.pca_points, self.umap_points), slow)
+        rows = (*buttons, row(self.everything), self.state)
         super().__init__(w.HBox([w.VBox(list(rows)), scatter], layout=w.Layout(flex_flow="row wrap")))
         self._press(self.pca, self.colors_wanted, "pca")
         self._press(self.umap, self.colors_wanted, "umap")
         self._press(self.pca_points, self.scatter_wanted, "pca")
         self._press(self.umap_points, self.scatter_wanted, "umap")
         self._press(self.everything, self.everything_wanted)
+
+    def show_state(self, points: bool, lasso_ml: float | None) -> None:
+        self.everything.disabled = lasso_ml is None
+        if lasso_ml is not None:
+            text = f"The lasso holds {amount(lasso_ml)} ml. Press a button above for colors or points of it alone."
+        elif points:
+            text = "Drag a lasso around points to see where they lie; click a point to go there."
+        else:
+            text = "PCA points shows the cells of the body as points of a plane, to select among."
+        self.state.value = text
 
 
 class ScorePanel(Panel):
@@ -419,7 +450,8 @@ class ScorePanel(Panel):
         self._wire(self.eva, self.eva_chosen)
 
     def show_rows(self, head: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequence[str]) -> None:
-        text = table(head, rows) + ("* the best of its column" if len(rows) > 1 else "") if rows else ""
+        star = "* best of its column, or within .01 or 1 mm of it" if any("*" in c for r in rows for c in r) else ""
+        text = table(head, rows) + star if rows else ""
         self.table.value = text + "".join(f"<div>{escape(line)}</div>" for line in notes)
 
 

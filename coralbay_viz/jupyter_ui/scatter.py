@@ -35,6 +35,7 @@ class ScatterBinding:
         )
         for signal, slot in self._links:
             signal.connect(slot)
+        view.layout.display = "none" if self.points is None else ""
 
     def close(self) -> None:
         for signal, slot in self._links:
@@ -48,6 +49,7 @@ class ScatterBinding:
     def show(self) -> None:
         """Send all points of the active scan; none where there are none."""
         points = self.points
+        self.view.layout.display = "none" if points is None else ""
         if points is None:
             self.view.show_points(np.zeros((1, 2), np.float32), np.zeros((1, 3), np.uint8))
             return

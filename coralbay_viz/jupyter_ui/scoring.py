@@ -24,6 +24,7 @@ class Scoring(Control):
         self.obey(panel.live_chosen, lambda on: setattr(session, "scorecard_live", on))
         self.obey(panel.eva_chosen, self._choose_eva)
         self.hear(session.scorecard_changed, self.show)
+        self.hear(session.scorecard_changed, self._say)
         self.show(session.last_scorecard)
 
     def _compare(self, models: tuple[str, ...], reference: str) -> None:
@@ -31,6 +32,11 @@ class Scoring(Control):
 
     def _choose_eva(self, path: str) -> None:
         self.session.eva_results = Path(path).expanduser() if path else None
+
+    def _say(self, card: "Scorecard | None") -> None:
+        if card is not None and card.rows:
+            done = f"Measured {card.rows[-1].model}, {len(card.rows)} of {len(card.models)}"
+            self._status.say(done + (": the table is below, under Score." if card.is_done else "."))
 
     def show(self, card: "Scorecard | None") -> None:
         """What is there, old numbers in the place of those that are on their way."""
@@ -43,7 +49,9 @@ class Scoring(Control):
         for row in rows:
             cells = [row.cell(column) + (" *" if row.model in best[column.key] else "") for column in columns]
             lines.append([row.model, *cells, *([row.eva_text] if eva else [])])
+        hints = [f"{column.title}: {column.hint}" for column in columns]
         problems = [f"{row.model}: {row.problem}" for row in rows if row.problem]
         sources = [f"{row.model}: {source}" for row in rows for source in row.eva_sources]
         awaited = None if card is None else card.awaited
-        self.panel.show_rows(head, lines, [*problems, *([f"next: {awaited}"] if awaited else []), *sources])
+        told = [*problems, *([f"next: {awaited}"] if awaited else []), *sources, *hints]
+        self.panel.show_rows(head, lines, told)

@@ -11,9 +11,11 @@ pytest.importorskip("anywidget")
 
 from coralbay_core.errors import CoralBayError, InputError
 from coralbay_core.volume import Grid, Volume
+from coralbay_core.volume_io import save_map
 from coralbay_viz import Session, render, show
 from coralbay_viz.jupyter_ui.app import App
 from coralbay_viz.jupyter_ui.courier import Courier
+from coralbay_viz.jupyter_ui.panels import amount
 
 WAIT_S = 60
 
@@ -174,18 +176,25 @@ def test_strokes_make_a_probe_and_undo_takes_them_back(ready):
 
 def test_points_and_slices_are_linked(ready):
     sent = Sent(ready.coloring.view)
+    assert ready.coloring.view.layout.display == "none"
     ready.coloring.panel.pca.click()
     ready.coloring.panel.pca_points.click()
     settle(ready)
     scatter = ready.session.scan.projecting.scatter
     ready.coloring.view._receive(ready.coloring.view, {"kind": "ready"}, [])
     count = len(scatter.points)
+    assert ready.coloring.view.layout.display == ""
     assert sent.all[-2][1] == [4 * count, 3 * count] or sent.all[-3][1] == [4 * count, 3 * count]
     low, high = scatter.points.min(0), scatter.points.max(0)
     half = np.array([low, [high[0], low[1]], [high[0], low.mean()], [low[0], high[1]]], np.float32)
     ready.coloring.view._receive(ready.coloring.view, {"kind": "lasso"}, [half.tobytes()])
     settle(ready)
     assert 0 < ready.session.scan.projecting.selection.sum() < count
+    assert "The lasso holds" in ready.coloring.panel.state.value
+    ready.coloring.panel.everything.click()
+    assert ready.session.scan.projecting.selection is None
+    assert "The lasso holds" not in ready.coloring.panel.state.value
+    assert "until their button is pressed again" in ready.progress.panel.text.value
     at = scatter.points[count // 3].astype(float)
     ready.coloring.view._receive(ready.coloring.view, {"kind": "pick", "at": at.tolist()}, [])
     settle(ready)
@@ -198,7 +207,10 @@ def test_another_scan_stands_beside_and_answers(ready, belly):
     ready.session.add(belly)
     ready.session.compute()
     settle(ready)
-    ready.compare(first)
+    assert ready.asking.panel.other.label == "no other scan"
+    assert {text for text, _ in ready.asking.panel.other.options} > {f"1: {belly.name} (1)"}  # alike, told apart
+    ready.asking.panel.other.value = 0
+    assert "stands beside" in ready.progress.panel.text.value
     sent = Sent(ready.looking.beside_view)
     ready.view._receive(ready.view, {"kind": "pick", "mm": middle(ready).tolist(), "negative": False}, [])
     settle(ready)
@@ -207,9 +219,21 @@ def test_another_scan_stands_beside_and_answers(ready, belly):
     np.testing.assert_allclose(ready.looking.beside_view.cursor, ready.view.cursor, atol=10)  # the same scan twice
     with pytest.raises(InputError, match="active one"):
         ready.compare(ready.session.scan)
+    ready.asking.panel.other.value = ready.asking.panel.other.options[0][1]
+    assert ready.looking.beside is None
+    ready.compare(first)
     ready.session.remove(first)
     settle(ready)
     assert ready.looking.beside is None
+
+
+def test_scans_of_one_name_are_told_apart_by_folder(belly, tmp_path):
+    paths = [save_map(tmp_path / folder / "ct.nii.gz", belly.data, belly) for folder in ("before", "after")]
+    app = show(*paths, model="hu-patch")
+    settle(app)
+    assert [text for text, _ in app.opening.panel.scans.options] == ["1: before/ct", "2: after/ct"]
+    assert app.view.title == "after/ct"
+    app.close()
 
 
 def test_another_scan_begins_at_a_place_of_its_own(ready, belly):
@@ -248,6 +272,94 @@ def test_errors_are_lines_of_text(app):
     assert "no features" in app.progress.panel.text.value
 
 
+def test_an_error_goes_when_the_next_command_starts(ready):
+    line = ready.progress.panel.text
+    ready.files.panel.path.value = ""
+    ready.files.panel.save.click()
+    assert "a file needs a name" in line.value
+    ready.view._receive(ready.view, {"kind": "pick", "mm": middle(ready).tolist(), "negative": False}, [])
+    settle(ready)
+    assert "role='alert'" not in line.value
+    assert "1 alike, 0 unlike" in line.value
+    ready.asking.panel.clear.click()
+    settle(ready)
+    assert "No clicks" in line.value
+
+
+def test_the_line_says_what_comes_next(app):
+    assert "Compute features" in app.progress.panel.text.value
+    app.session.compute()
+    settle(app)
+    assert "click in a view with Ask" in app.progress.panel.text.value
+
+
+def test_files_go_where_the_user_meant(ready, tmp_path):
+    line, panel = ready.progress.panel.text, ready.files.panel
+    ready.session.click(middle(ready))
+    settle(ready)
+    panel.path.value = str(tmp_path / "reslts" / "heat.nii.gz")
+    panel.save.click()
+    settle(ready)
+    assert "no such folder" in line.value
+    assert "reslts" in line.value
+    assert not (tmp_path / "reslts").exists()
+    panel.path.value = str(tmp_path / "heat.nii.gz")
+    panel.save.click()
+    settle(ready)
+    assert "in the place of" not in line.value
+    panel.save.click()
+    settle(ready)
+    assert "in the place of" in line.value
+
+
+def test_colors_that_fail_leave_the_heat_map(ready, monkeypatch):
+    ready.session.click(middle(ready))
+    settle(ready)
+
+    def fail(*arguments):
+        raise InputError("no colors today")
+
+    monkeypatch.setattr("coralbay_viz.projecting.colors", fail)
+    ready.coloring.panel.pca.click()
+    with pytest.raises(InputError):
+        settle(ready)
+    assert "no colors today" in ready.progress.panel.text.value
+    assert "heat" in ready.looking.shown()
+    monkeypatch.undo()
+    ready.coloring.panel.pca.click()
+    settle(ready)
+    assert "pca" in ready.looking.shown()
+    assert "heat" not in ready.looking.shown()
+
+
+def test_what_is_no_scan_is_refused_in_one_line(app):
+    with pytest.raises(InputError, match=r"ndarray.*a Volume or a Session") as refused:
+        show(np.zeros((4, 4, 4)))
+    assert refused.value._render_traceback_() == [f"InputError: {refused.value}"]
+    with pytest.raises(InputError, match=r"'liver'.*in mm"):
+        app.session.click("liver")
+
+
+def test_the_background_can_be_painted(ready):
+    panel, grid = ready.painting.panel, ready.session.volume.grid
+    (background,) = [value for text, value in panel.label.options if text == "background"]
+    for label, corner in ((1, (20, 15, 15)), (2, (20, 30, 30)), (background, (5, 5, 5))):
+        panel.label.value = label
+        point = np.array([grid.to_world(corner)], np.float32)
+        ready.view._receive(ready.view, {"kind": "stroke", "view": "axial"}, [point.tobytes()])
+        settle(ready)
+        missing = "background" in panel.hint.value
+        assert missing == (label != background)
+    assert ready.session.scan.probing.strokes.now.names == {background: "background"}
+    assert [text for text, _ in panel.label.options].count("background") == 1
+
+
+def test_volumes_are_written_out():
+    assert amount(15983.4) == "15\N{NO-BREAK SPACE}983"
+    assert amount(0.12345) == "0.1235"
+    assert amount(None) == ""
+
+
 def test_waiting_ends_and_says_what_failed(app):
     def work(report, cancelled):
         while not cancelled():
@@ -261,12 +373,24 @@ def test_waiting_ends_and_says_what_failed(app):
     assert job.state == "cancelled"
 
 
+def test_work_that_is_stopped_says_so_until_it_ends(app):
+    going_on = threading.Event()
+    job = app.session.run("scatter of a test", lambda report, cancelled: going_on.wait(WAIT_S), lambda result: None)
+    app.progress.panel.cancel.click()
+    assert "Laying out points: stopping" in app.progress.panel.text.value
+    going_on.set()
+    app.wait(job, timeout_s=WAIT_S)
+    assert "Laying out points: stopped" in app.progress.panel.text.value
+
+
 def test_a_saved_session_opens_again(ready, tmp_path, phantom, succeed):
     succeed("phantom", "-o", tmp_path)
     app = show(tmp_path / "ct.nii.gz", model="hu-patch")
     app.session.compute()
     settle(app)
     app.session.click(phantom.landmarks["liver_right_lobe"])
+    app.session.compute_pca()
+    settle(app)
     app.files.panel.kind.value = "statistics"
     assert app.files.panel.path.value == "statistics.csv"
     app.files.panel.kind.value = "session"
@@ -274,10 +398,21 @@ def test_a_saved_session_opens_again(ready, tmp_path, phantom, succeed):
     app.files.panel.save.click()
     settle(app)
     app.close()
-    again = show(tmp_path / "work.coralbay")
-    settle(again)
+    again = show(tmp_path / "work.coralbay")  # all of it is there when it returns
     assert again.session.clicks == app.session.clicks
     assert again.session.heat is not None
+    assert again.session.pca is not None
+    assert "Session restored" in again.progress.panel.text.value
+    assert "heat" in again.looking.shown()
+    assert not {"pca", "segmentation"} & set(again.looking.shown())  # one colored layer over another says nothing
+    said = []
+    again.progress.panel.text.observe(lambda change: said.append(change["new"]), "value")
+    again.files.panel.session.value = str(tmp_path / "work.coralbay")
+    again.files.panel.load.click()
+    settle(again)
+    assert all("estor" in text or "Loading" in text for text in said), said
+    assert "Session restored" in said[-1]
+    assert "pca" not in again.looking.shown()
     again.close()
 
 
@@ -327,7 +462,6 @@ def test_window_presets_and_dragging(app):
 
 def test_a_scorecard_fills_as_its_rows_come(ready, belly, phantom, tmp_path):
     from coralbay_core.preprocess import resample
-    from coralbay_core.volume_io import save_map
 
     data = resample(phantom.labels.data, phantom.labels.grid, belly.grid, order=0).astype(np.uint8)
     labels = save_map(tmp_path / "labels.nii.gz", data, belly)
@@ -342,7 +476,12 @@ def test_a_scorecard_fills_as_its_rows_come(ready, belly, phantom, tmp_path):
     assert "retrieval" in panel.table.value
     assert "random" in panel.table.value
     assert panel.table.value.count(" *<") == 1
+    assert "Measured random, 2 of 2" in ready.progress.panel.text.value
+    assert "Average precision" in panel.table.value
     panel.reference.value = str(tmp_path / "absent.nii.gz")
     panel.compare.click()
     settle(ready)
     assert "no such label map" in ready.progress.panel.text.value
+    panel.reference.value = ""
+    panel.compare.click()
+    assert "nothing to measure against" in ready.progress.panel.text.value

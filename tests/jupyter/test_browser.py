@@ -1,5 +1,7 @@
 """Stories in JupyterLab: what a user does with the mouse, and what Python then knows and the page shows."""
 
+import re
+
 import numpy as np
 import pytest
 from notebook_page import PHANTOM
@@ -75,6 +77,39 @@ def test_mouse_and_keys_move_about(open_notebook):
     page.shot("window")
 
 
+def test_the_readout_is_of_the_slice_that_is_shown(open_notebook):
+    page = open_notebook(PHANTOM)
+    page.page.mouse.move(*page.place("axial", 0.31, 0.46))
+    mark = page.mark("ct")
+    page.page.mouse.wheel(0, 100)  # the pointer stays where it is
+    page.newer("ct", mark)
+    assert abs(read(page)["S"] - page.kernel.ask("app.view.cursor[2]")) < 1.5  # half a slice
+    assert_true(page)
+    mark = page.mark("ct")
+    for key in ("PageUp", "ArrowRight"):
+        page.pane("axial").press(key)
+        page.newer("ct", mark)
+        mark = page.mark("ct")
+    assert page.page.locator(".coralbay-readout").first.inner_text().startswith("crosshair")
+    np.testing.assert_allclose([read(page)[axis] for axis in "RAS"], page.kernel.ask("app.view.cursor"), atol=0.06)
+    assert_true(page)
+
+
+def read(page):
+    """What the readout says: R, A and S in mm, and HU."""
+    text = page.page.locator(".coralbay-readout").first.inner_text()
+    pattern = r"R (?P<R>\S+)  A (?P<A>\S+)  S (?P<S>\S+) mm · (?P<HU>-?\d+) HU"
+    return {name: float(value) for name, value in re.search(pattern, text).groupdict().items()}
+
+
+def assert_true(page):
+    """The readout's HU are those of the scan at its mm."""
+    said = read(page)
+    place = [said[axis] for axis in "RAS"]
+    index = f"tuple(app.session.volume.grid.to_index({place}).round().astype(int))"
+    assert said["HU"] == page.kernel.ask(f"int(app.session.volume.data[{index}])")
+
+
 def test_strokes_and_a_live_probe(open_notebook):
     page = open_notebook(PHANTOM)
     page.page.get_by_role("button", name="Paint").click()
@@ -140,6 +175,9 @@ def test_two_scans_side_by_side(open_notebook):
     page.kernel.until("app.session.scans[0].heat is not None")
     page.page.wait_for_function("document.querySelectorAll('.coralbay')[1].dataset.heat > 0")
     assert page.kernel.ask("app.session.scans[0].origin is app.session.scan")
+    for beside in (False, True):  # three in a row each
+        tops = {page.pane(view, beside).bounding_box()["y"] for view in ("axial", "coronal", "sagittal")}
+        assert len(tops) == 1
     page.shot("beside")
 
 
