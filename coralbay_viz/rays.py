@@ -49,10 +49,12 @@ def along(grid: Grid, origin_mm: ArrayLike, direction: ArrayLike) -> NDArray[np.
     return places[np.r_[True, (places[1:] != places[:-1]).any(1)]]
 
 
-def first_inside(mask: NDArray[np.bool_], grid: Grid, origin_mm: ArrayLike, direction: ArrayLike) -> NDArray | None:
-    """World mm of the first voxel of a mask on a line, or None where it meets none."""
+def first_above(
+    values: NDArray, grid: Grid, threshold: float, origin_mm: ArrayLike, direction: ArrayLike
+) -> NDArray | None:
+    """World mm of the first voxel above a threshold on a line, or None where it meets none."""
     places = along(grid, origin_mm, direction)
-    hits = np.flatnonzero(mask[tuple(places.T)])
+    hits = np.flatnonzero(values[tuple(places.T)] > threshold)
     return grid.to_world(places[hits[0]]) if len(hits) else None
 
 
@@ -69,7 +71,7 @@ def highest(values: NDArray, grid: Grid, origin_mm: ArrayLike, direction: ArrayL
 def meant(
     origin_mm: ArrayLike,
     direction: ArrayLike,
-    surfaces: Sequence[tuple[NDArray[np.bool_], Grid]],
+    surfaces: Sequence[tuple[NDArray, Grid, float]],
     heat: tuple[NDArray, Grid, float] | None = None,
 ) -> NDArray | None:
     """The place that a click in a 3-D view means: the highest of a heat map that is seen there, else a surface.
@@ -78,8 +80,9 @@ def meant(
     ----------
     origin_mm, direction : (3,) arrays
         Of the line, world mm.
-    surfaces : sequence of (mask, grid)
-        What may stop the look, the best mask first; the first that does is taken.
+    surfaces : sequence of tuples
+        What may stop the look, the best first: values, grid, and the value above which they do; the first that does is
+        taken.
     heat : tuple, optional
         Values, grid, and the value from which on they are seen.
 
@@ -93,8 +96,8 @@ def meant(
         best = highest(values, grid, origin_mm, direction)
         if best is not None and best[1] >= threshold:
             return best[0]
-    for mask, grid in surfaces:
-        place = first_inside(mask, grid, origin_mm, direction)
+    for values, grid, threshold in surfaces:
+        place = first_above(values, grid, threshold, origin_mm, direction)
         if place is not None:
             return place
     return None
@@ -105,9 +108,9 @@ def place_on_ray(session: "Session", origin_mm: ArrayLike, direction: ArrayLike)
     scan = session.scan
     if scan is None:
         return None
-    surfaces = [(scan.volume.data > SURFACE_HU, scan.volume.grid)]
+    surfaces = [(scan.volume.data, scan.volume.grid, SURFACE_HU)]
     if scan.features is not None:
         # The table under the patient is denser than air, too.
-        surfaces.insert(0, (scan.features.body, scan.features.grid))
+        surfaces.insert(0, (scan.features.body, scan.features.grid, 0.0))
     heat = None if scan.heat is None else (scan.heat.shown, scan.heat.grid, session.threshold)
     return meant(origin_mm, direction, surfaces, heat)

@@ -1,5 +1,6 @@
 """A public CT to try things on, fetched once. Knows no GUI toolkit."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from platformdirs import user_cache_path
@@ -10,10 +11,25 @@ from coralbay_core.errors import CoralBayError, MissingExtraError
 CHEST_SHA256 = "4507b664690840abb6cb9af2d919377ffc4ef75b167cb6fd0f747befdb12e38e"
 CHEST_URL = f"https://github.com/Slicer/SlicerTestingData/releases/download/SHA256/{CHEST_SHA256}"
 CHEST_FILE = "CT-chest.nrrd"
+_CHUNK_BYTES = 1 << 16
 
 
-def fetch_chest(url: str = CHEST_URL, sha256: str = CHEST_SHA256, folder: Path | None = None) -> Path:
+def fetch_chest(
+    url: str = CHEST_URL,
+    sha256: str = CHEST_SHA256,
+    folder: Path | None = None,
+    *,
+    report: Callable[[int, int], None] = lambda done, total: None,
+) -> Path:
     """Path of a chest CT of 3D Slicer's sample data (about 25 MB), downloaded the first time.
+
+    Parameters
+    ----------
+    url, sha256 : str
+    folder : Path, optional
+        Where it is kept; by default the user's cache.
+    report : callable
+        Gets the bytes that came and those of the file, 0 if unknown; what it raises ends the download.
 
     Raises
     ------
@@ -30,7 +46,8 @@ def fetch_chest(url: str = CHEST_URL, sha256: str = CHEST_SHA256, folder: Path |
     log = pooch.get_logger()
     log.setLevel("WARNING")
     try:
-        return Path(pooch.retrieve(url, f"sha256:{sha256}", CHEST_FILE, folder))
+        downloader = pooch.HTTPDownloader(progressbar=_Meter(report), chunk_size=_CHUNK_BYTES)
+        return Path(pooch.retrieve(url, f"sha256:{sha256}", CHEST_FILE, folder, downloader=downloader))
     except (OSError, ValueError) as error:  # no network, no space; or another checksum
         raise CoralBayError(
             "the sample CT could not be fetched",
@@ -38,3 +55,21 @@ def fetch_chest(url: str = CHEST_URL, sha256: str = CHEST_SHA256, folder: Path |
             found=str(error).splitlines()[0][:200],
             hint="try again with a network, or open a scan of your own",
         ) from error
+
+
+class _Meter:
+    """What pooch wants of a progress bar."""
+
+    def __init__(self, report: Callable[[int, int], None]) -> None:
+        self._report = report
+        self.total = self._done = 0
+
+    def update(self, count: int) -> None:
+        self._done += count
+        self._report(min(self._done, self.total), self.total)
+
+    def reset(self) -> None:
+        self._done = 0
+
+    def close(self) -> None:
+        pass

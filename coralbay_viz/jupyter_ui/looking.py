@@ -85,7 +85,8 @@ class Looking(Control):
         before, self.binding = self.binding, None  # the old one must not hear of the new one's crosshair
         if before is not None:
             before.close()
-        self.view.cursor = []
+        # Where it was left; without a place the binding starts at a telling one.
+        self.view.cursor = [] if scan is None or scan.cursor_mm is None else list(scan.cursor_mm)
         self.binding = None if scan is None else ScanBinding(self.session, scan, self.view, self._courier.deliver)
         self._there = self._results()
         self._show_titles()
@@ -139,7 +140,8 @@ class Looking(Control):
 
     def _cursor_set(self, position_mm: Any) -> None:
         """The session's cursor was set in code."""
-        if self.binding is not None and position_mm is not None:
+        # Another scan's cursor is told of before its view is there.
+        if self.binding is not None and self.binding.scan is self.session.scan and position_mm is not None:
             self.binding.go_to(position_mm)
 
     def _match_found(self, scan: "Scan") -> None:

@@ -2,7 +2,7 @@
 
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 import numpy as np
 from psygnal import Signal
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import napari
     from napari.layers import Layer
 
+    from ..jobs import Job
     from ..session import Session
     from ..state import Scan
 
@@ -51,9 +52,11 @@ class Binding:
         self._styles: WeakKeyDictionary[Layer, dict[str, Any]] = WeakKeyDictionary()
         self._busy = False
         self._adopted: Layer | None = None
-        self._slice_limits: dict[int, Any] = {}
+        self._slice_limits: WeakKeyDictionary[Layer, Any] = WeakKeyDictionary()
         self._watched: WeakKeyDictionary[Layer, list[Any]] = WeakKeyDictionary()
-        self._was_visible: dict[int, bool] = {}  # of layers of scans that are not active
+        self._previewed: WeakSet[Scan] = WeakSet()  # whose segmentation is not shown as the session has it
+        self._fit: Job | None = None
+        self._was_visible: WeakKeyDictionary[Layer, bool] = WeakKeyDictionary()  # of scans that are not active
         self._session_links = (
             (session.scan_added, self._on_scan_added),
             (session.scan_removed, self._on_scan_removed),
@@ -64,6 +67,7 @@ class Binding:
             (session.pca_changed, self._on_pca),
             (session.segmentation_changed, self._on_segmentation),
             (session.segmentation_previewed, self._on_preview),
+            (session.job_started, self._on_job_started),
             (session.clusters_changed, self._on_clusters),
             (session.features_changed, self._on_clusters),
             (session.suggestions_changed, self._on_suggestions),
@@ -134,21 +138,21 @@ class Binding:
         layer = self.layer("ct")
         if layer is None:
             return None
-        low, high = self._slice_limits.get(id(layer), layer.contrast_limits)
+        low, high = self._slice_limits.get(layer, layer.contrast_limits)
         return float(low), float(high)
 
     def set_window(self, limits_hu: tuple[float, float]) -> None:
         """Set the gray scale of the active scan."""
         layer = self.layer("ct")
-        if layer is not None and id(layer) in self._slice_limits:
-            self._slice_limits[id(layer)] = limits_hu  # 3-D is shown: the slices will have it
+        if layer is not None and layer in self._slice_limits:
+            self._slice_limits[layer] = limits_hu  # 3-D is shown: the slices will have it
             self.window_changed.emit(limits_hu)
         elif layer is not None:
             layer.contrast_limits = limits_hu
 
     def go_to(self, position_mm: Any) -> None:
         """Move the slices to a world position."""
-        self.viewer.dims.set_point((0, 1, 2), layers.napari_from_world(position_mm))
+        views.go_to(self.viewer, layers.napari_from_world(position_mm))
 
     def show_strokes(self, strokes: LabelVolume, scan: "Scan | None" = None) -> "Layer":
         """Strokes of a scan (the active one) to see and to go on with; the layer says of what grid and names they are.
@@ -197,15 +201,16 @@ class Binding:
                 for layer in mine.pop(id(scan), {}).values():
                     if layer in self.viewer.layers:
                         self.viewer.layers.remove(layer)
+        self._previewed.discard(scan)
 
     def _on_scan_changed(self, scan: "Scan | None") -> None:
         """Show what the active scan showed when it was active last, and nothing of the others."""
         for other in self.session.scans:
             for layer in self._layers.get(id(other), {}).values() if other is not scan else ():
-                self._was_visible.setdefault(id(layer), layer.visible)
+                self._was_visible.setdefault(layer, layer.visible)
                 _set_visible(layer, False)
         for role, layer in self._layers.get(id(scan), {}).items():
-            _set_visible(layer, self._was_visible.pop(id(layer), layer.visible or role == "ct"))
+            _set_visible(layer, self._was_visible.pop(layer, layer.visible or role == "ct"))
         ct = self.layer("ct")
         if ct is not None:
             self.viewer.layers.selection.active = ct
@@ -251,8 +256,8 @@ class Binding:
             layer.name = names[pca.method]
 
     def _on_segmentation(self, scan: "Scan") -> None:
+        self._previewed.discard(scan)
         self._show_or_drop(scan, "segmentation", scan.segmentation and layers.labels_spec(scan.segmentation))
-
         self._on_suggestions(scan)  # a new segmentation has no suggestions yet
 
     def _on_preview(self, scan: "Scan", planes: "tuple[LabelVolume, ...]") -> None:
@@ -265,6 +270,20 @@ class Binding:
             low = np.rint(grid.to_index(plane.grid.to_world((0, 0, 0)))).astype(int)
             data[tuple(slice(a, a + n) for a, n in zip(low, plane.shape, strict=True))] = plane.data
         self._show(scan, layers.labels_spec(LabelVolume(data, grid, "segmentation", names=planes[0].names)))
+        self._previewed.add(scan)
+
+    def _on_job_started(self, job: "Job") -> None:
+        if job.lane.startswith("segmentation"):
+            self._fit = job
+            job.finished.connect(self._on_fit_over)
+
+    def _on_fit_over(self) -> None:
+        """Slices of a fit that was stopped or failed go with it; while a newer one is at work it has its own."""
+        if self._fit is None or self._fit.running:
+            return
+        self._fit = None  # it holds its result
+        for scan in list(self._previewed):
+            self._on_segmentation(scan)
 
     def _on_clusters(self, scan: "Scan") -> None:
         found = scan.projecting.clusters
@@ -276,15 +295,17 @@ class Binding:
 
     def _watch(self, role: str, layer: "Layer") -> None:
         """Tell others of what the user does to a layer in napari's own controls."""
+        # Slots must not hold the layer: it is a key of what holds them.
         links = [(layer.events.visible, lambda: self.visibility_changed.emit(role))]
         if role == "ct":
-            links.append((layer.events.contrast_limits, lambda: self._on_contrast(layer)))
+            links.append((layer.events.contrast_limits, self._on_contrast))
         for emitter, slot in links:
             emitter.connect(slot)
         self._watched.setdefault(layer, []).extend(links)
 
-    def _on_contrast(self, layer: "Layer") -> None:
-        if layer is self.layer("ct") and id(layer) not in self._slice_limits and self.viewer.dims.ndisplay == 2:
+    def _on_contrast(self, event: Any) -> None:
+        layer = event.source
+        if layer is self.layer("ct") and layer not in self._slice_limits and self.viewer.dims.ndisplay == 2:
             self.window_changed.emit(self.window)
 
     def _show_or_drop(self, scan: "Scan", role: str, spec: LayerSpec | None) -> None:
@@ -299,7 +320,7 @@ class Binding:
 
     def _rest(self, scan: "Scan", role: str) -> None:
         layer = self._layers[id(scan)].pop(role)
-        self._was_visible.pop(id(layer), None)
+        self._was_visible.pop(layer, None)
         empty(layer)
         self._styles.pop(layer, None)
         self._resting.setdefault(id(scan), {})[role] = layer
@@ -328,7 +349,7 @@ class Binding:
     def _show_at_first(self, scan: "Scan", layer: "Layer") -> None:
         """A layer that has something to show is seen, or will be once its scan is the active one."""
         if scan is not self.session.scan:
-            self._was_visible[id(layer)] = True
+            self._was_visible[layer] = True
         _set_visible(layer, scan is self.session.scan)
 
     def recolor(self, layer: "Layer", colors: dict[int | None, str]) -> None:
@@ -369,7 +390,7 @@ class Binding:
         if isinstance(volume, Volume) and not any(scan.volume is volume for scan in self.session.scans):
             self._adopted = layer
             try:
-                self.session.add(volume)
+                self.session.add(volume, layer.metadata.get(layers.SERIES))
             finally:
                 self._adopted = None
 
@@ -392,10 +413,10 @@ class Binding:
         """A projection needs another gray scale than a slice: keep the slices' one while 3-D is shown."""
         flat = self.viewer.dims.ndisplay == 2
         for ct in [mine["ct"] for mine in self._layers.values() if "ct" in mine]:
-            if flat and id(ct) in self._slice_limits:
-                ct.contrast_limits = self._slice_limits.pop(id(ct))
-            elif not flat and id(ct) not in self._slice_limits:
-                self._slice_limits[id(ct)] = ct.contrast_limits
+            if flat and ct in self._slice_limits:
+                ct.contrast_limits = self._slice_limits.pop(ct)
+            elif not flat and ct not in self._slice_limits:
+                self._slice_limits[ct] = ct.contrast_limits
                 ct.contrast_limits = projection_limits_hu(ct.data)
 
     @contextmanager

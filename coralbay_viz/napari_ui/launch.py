@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import napari
+from napari.plugins import menu_item_template
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication
 
@@ -24,7 +25,8 @@ def open_window(session: "Session | None" = None, *, show: bool = True) -> tuple
     viewer.window.resize(*WINDOW_SIZE)
     if session is not None:
         widget = CoralBayWidget(viewer, session)
-        viewer.window.add_dock_widget(widget, name="CoralBay", area="right")
+        # Under the name that napari itself would give it: its menu of plugins then finds this one and makes no second.
+        viewer.window.add_dock_widget(widget, name=menu_item_template.format("coralbay", "CoralBay"), area="right")
     else:
         _, widget = viewer.window.add_plugin_dock_widget("coralbay", "CoralBay")
     viewer.canvas.overlays.scale_bar.visible = True

@@ -16,6 +16,7 @@ from coralbay_core.volume import LabelVolume, labelled_voxels
 
 from .. import colors, layers
 from ..layers import BACKGROUND, world_from_napari
+from . import views
 
 if TYPE_CHECKING:
     import napari
@@ -184,7 +185,8 @@ class Painting:
         self._session.undo_strokes()
 
     def redo(self) -> None:
-        """Bring back what was undone."""
+        """Bring back what was undone; after a stroke that is not handed over yet there is nothing to bring back."""
+        self.flush()
         self._session.redo_strokes()
 
     def flush(self) -> None:
@@ -241,7 +243,7 @@ class Painting:
         self._tell(scan, layer)
 
     def _looked_at(self) -> Any:
-        return world_from_napari(np.array(self._viewer.dims.point)[-3:])
+        return world_from_napari(views.place_of(self._viewer))
 
     # Session -> layer
 

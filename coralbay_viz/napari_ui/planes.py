@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from qtpy.QtWidgets import QHBoxLayout
 
 from ..layers import world_from_napari
@@ -68,7 +67,7 @@ class OrthogonalViews(Docked):
         self._follow_main()
 
     def _follow_main(self, event: Any = None) -> None:
-        place = np.array(self._context.viewer.dims.point)
+        place = views.place_of(self._context.viewer)
         if self._moving or len(place) != 3:
             return
         with self._quietly():
@@ -88,8 +87,9 @@ class OrthogonalViews(Docked):
 
     def _follow_plane(self, plane: TwinView) -> Callable[..., None]:
         def follow(event: Any = None) -> None:
-            if not self._moving and plane.model.dims.ndim == 3:
-                self._context.viewer.dims.set_point((0, 1, 2), plane.model.dims.point)
+            place = views.place_of(plane.model)
+            if not self._moving and len(place) == 3:
+                views.go_to(self._context.viewer, place)
 
         return follow
 

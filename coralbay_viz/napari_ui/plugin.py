@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from coralbay_core.errors import Cancelled
 from coralbay_core.volume import LabelVolume, Volume
 
-from ..layers import MADE_ON, ct_spec, labels_spec
+from ..layers import MADE_ON, SERIES, ct_spec, labels_spec
 from .layer_data import layer_data
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 LayerData = tuple[Any, dict[str, Any], str] | tuple[None]
 
+# Read without a look inside; whatever else the manifest lets come must say that it is DICOM.
 _FILES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm")
 _MOST_LABELS = 255
 _LOOK_AT = 64
@@ -35,7 +37,7 @@ def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[LayerData]] | 
 def read(path: str | Sequence[str]) -> list[LayerData]:
     """Read one scan or label map, or each of several files; files of one DICOM series are one scan."""
     paths = [Path(path)] if isinstance(path, str) else [Path(p) for p in path]
-    if len(paths) > 1 and all(p.suffix.lower() == ".dcm" for p in paths):
+    if len(paths) > 1 and all(p.suffix.lower() == ".dcm" or _says_dicom(p) for p in paths):
         paths = paths[:1]
     # napari's word for "nothing, and that is all right": the user did not choose a series.
     return [layer_data(spec) for p in paths for spec in _specs(p)] or [(None,)]
@@ -54,9 +56,10 @@ def _specs(path: Path) -> list[Any]:
     volume = load_volume(path, series=series)
     labels = _as_labels(volume)
     if labels is None:
-        return [ct_spec(volume)]
-    spec = labels_spec(labels, "reference")
-    return [replace(spec, metadata={**spec.metadata, MADE_ON: labels})]
+        spec, more = ct_spec(volume), {SERIES: series}
+    else:
+        spec, more = labels_spec(labels, "reference"), {MADE_ON: labels}
+    return [replace(spec, metadata={**spec.metadata, **more})]
 
 
 def _as_labels(volume: Volume) -> LabelVolume | None:
@@ -76,23 +79,35 @@ def _is_ours(path: Path) -> bool:
     if path.is_dir():
         # Other plugins open folders too: take only what holds at least one file that says it is DICOM.
         files = (file for file in path.rglob("*") if file.is_file())
-        return any(_says_dicom(file) for file in islice(files, _LOOK_AT))
-    return path.name.lower().endswith(_FILES) or (path.suffix == "" and path.is_file() and _says_dicom(path))
+        return any(map(_says_dicom, islice(files, _LOOK_AT)))
+    return path.name.lower().endswith(_FILES) or _says_dicom(path)
 
 
 def _says_dicom(file: Path) -> bool:
-    with file.open("rb") as stream:
-        return stream.read(132)[128:] == b"DICM"
+    if not file.is_file():
+        return False
+    try:
+        with file.open("rb") as stream:
+            return stream.read(132)[128:] == b"DICM"
+    except OSError:  # not ours to read
+        return False
 
 
 # --- writing ------------------------------------------------------------------------------------------------------
 
 
-def write(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
-    """Write an image or labels as NIfTI, on the grid and with the header of the scan that the layer was made on."""
+def write_image(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
+    """Write an image as NIfTI, on the grid and with the header of the scan that the layer was made on."""
     from .saving import save_layer
 
-    return [str(save_layer(Path(path), data, attributes))]
+    return [str(save_layer(Path(path), data, attributes, is_labels=False))]
+
+
+def write_labels(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
+    """Write labels as NIfTI, on the grid and with the header of the scan that they were made on or lie on."""
+    from .saving import save_layer
+
+    return [str(save_layer(Path(path), data, attributes, is_labels=True))]
 
 
 # --- samples ------------------------------------------------------------------------------------------------------
@@ -107,9 +122,21 @@ def sample_phantom() -> list[LayerData]:
 
 def sample_chest() -> list[LayerData]:
     """A public chest CT, downloaded the first time; without a network napari says so, and nothing is opened."""
+    from .waiting import result_of
+
+    # It must be given back: napari 0.9 takes a sample without layers for an error.
+    return result_of(_chest, "Fetching the sample CT")
+
+
+def _chest(report: Callable[[int, int], None], cancelled: Callable[[], bool]) -> list[LayerData]:
     from ..samples import fetch_chest
 
-    return read(str(fetch_chest()))
+    def tell(done: int, total: int) -> None:
+        if cancelled():
+            raise Cancelled("stopped")
+        report(done, total)
+
+    return read(str(fetch_chest(report=tell)))
 
 
 # --- menus --------------------------------------------------------------------------------------------------------
@@ -136,5 +163,10 @@ def open_compare(viewer: "napari.Viewer") -> None:
 
 
 def _open(viewer: "napari.Viewer", tab: str) -> None:
-    _, widget = viewer.window.add_plugin_dock_widget("coralbay", "CoralBay")
+    from .widget import CoralBayWidget
+
+    there = (widget for widget in viewer.window.dock_widgets.values() if isinstance(widget, CoralBayWidget))
+    widget = next(there, None)
+    if widget is None:
+        _, widget = viewer.window.add_plugin_dock_widget("coralbay", "CoralBay")
     widget.show_tab(tab)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.components.overlays import TextOverlay
 
+from . import views
 from .panels.base import place_text
 
 if TYPE_CHECKING:
@@ -35,12 +36,13 @@ class Letters:
 
     def update(self) -> None:
         """Say what the displayed dimensions make of the edges; nothing in 3-D, where a look can come from anywhere."""
-        flat = self._viewer.dims.ndisplay == 2 and self._viewer.dims.ndim == 3 and len(self._viewer.layers) > 0
+        shown = views.shown_axes(self._viewer)
+        flat = len(shown) == 2 and min(shown) >= 0 and self._viewer.dims.ndim > 2 and len(self._viewer.layers) > 0
         for text in self._texts.values():
             text.visible = self.shown and flat
         if not flat:
             return
-        vertical, horizontal = self._viewer.dims.displayed[-2:]
+        vertical, horizontal = shown
         up = str(self._viewer.scene.camera.orientation[1]) == "up"
         high, low = _ENDS[vertical]
         self._texts["top_center"].text, self._texts["bottom_center"].text = (high, low) if up else (low, high)

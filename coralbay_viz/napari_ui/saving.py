@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from coralbay_core.errors import InputError
 from coralbay_core.volume import Grid, LabelVolume, Volume
 
-from ..layers import IS_SCAN, MADE_ON, world_affine
+from ..layers import IS_SCAN, MADE_ON, viewing_grid, world_affine
 
 
-def save_layer(path: Path, data: Any, attributes: dict[str, Any]) -> Path:
+def save_layer(path: Path, data: Any, attributes: dict[str, Any], is_labels: bool) -> Path:
     """Write an image or labels.
 
     Parameters
@@ -22,11 +22,13 @@ def save_layer(path: Path, data: Any, attributes: dict[str, Any]) -> Path:
     data : (z, y, x) array, or (z, y, x, 3 or 4) of an RGB image
     attributes : dict
         Of the layer, as napari gives them to writers.
+    is_labels : bool
+        Labels keep their values; an image that is not on its scan's grid is interpolated.
 
     Raises
     ------
     InputError
-        For other dimensions, or a layer that is neither on a scan's grid nor in mm.
+        For other dimensions.
     """
     from coralbay_core.preprocess import resample
     from coralbay_core.volume_io import save_map
@@ -41,16 +43,30 @@ def save_layer(path: Path, data: Any, attributes: dict[str, Any]) -> Path:
     data = data[..., :3] if rgb else data
     grid = Grid(data.shape[:3], world_affine(data_to_world(attributes)))
     metadata = attributes.get("metadata", {})
-    scan = metadata.get(MADE_ON) or metadata.get(IS_SCAN)
+    scan = metadata.get(MADE_ON) or metadata.get(IS_SCAN) or _open_scan(grid)
     if not isinstance(scan, Volume | LabelVolume):
         return save_map(path, data, LabelVolume(np.zeros(grid.shape, np.uint8), grid, name=path.name))
-    is_labels = "colormap" in attributes and np.issubdtype(data.dtype, np.integer) and not rgb
-    if grid.shape != scan.shape or not np.allclose(grid.affine, scan.grid.affine, atol=1e-3):
-        order = 0 if is_labels else 1
+    if not _coincide(grid, scan.grid):
         channels = np.moveaxis(data, -1, 0) if rgb else data[None]
-        moved = [resample(channel, grid, scan.grid, order=order, fill=float(channel.min())) for channel in channels]
-        data = np.stack([np.rint(m).astype(data.dtype) for m in moved], -1) if rgb else moved[0].astype(data.dtype)
+        order = 0 if is_labels else 1
+        moved = np.stack([resample(c, grid, scan.grid, order=order, fill=float(c.min())) for c in channels], -1)
+        moved = np.rint(moved) if np.issubdtype(data.dtype, np.integer) else moved
+        data = (moved if rgb else moved[..., 0]).astype(data.dtype)
     return save_map(path, data, scan)
+
+
+def _open_scan(grid: Grid) -> Volume | None:
+    """The scan that the current viewer shows on this grid: napari's own new labels do not say what they are on."""
+    from napari import current_viewer
+
+    viewer = current_viewer()
+    scans = [layer.metadata.get(IS_SCAN) for layer in (viewer.layers if viewer is not None else ())]
+    shown = (scan for scan in scans if isinstance(scan, Volume) and _coincide(grid, viewing_grid(scan.grid)))
+    return next(shown, None)
+
+
+def _coincide(one: Grid, other: Grid) -> bool:
+    return one.shape == other.shape and np.allclose(one.affine, other.affine, atol=1e-3)
 
 
 def data_to_world(attributes: dict[str, Any]) -> NDArray[np.float64]:

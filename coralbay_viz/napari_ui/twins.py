@@ -138,7 +138,7 @@ class TwinView(QWidget):
     def go_to(self, position_mm: Any) -> None:
         """Show the slice of a world position, and mark it."""
         place = napari_from_world(position_mm)
-        self.model.dims.set_point((0, 1, 2), place)
+        views.go_to(self.model, place)
         self._mark(place)
 
     def resizeEvent(self, event: Any) -> None:
@@ -147,10 +147,10 @@ class TwinView(QWidget):
         self._refit.start()
 
     def _fit(self) -> None:
-        point = tuple(self.model.dims.point)
+        place = views.place_of(self.model)
         views.show_view(self.model, self._view, reset=False)
-        if self.model.dims.ndim == 3:
-            self.model.dims.set_point((0, 1, 2), point[-3:])
+        if len(place) == 3:
+            views.go_to(self.model, place)
         views.fit(self.model)
         self._letters.update()
 

@@ -1,11 +1,14 @@
 """Axial, coronal, sagittal and 3-D: dimension order and camera orientation, with the patient never mirrored.
 
-napari's world here is (S, P, L). Slices follow radiological convention: head up, front up or left, the patient's left
-on the right of the picture.
+napari's world here is (S, P, L), the last three of its dimensions: a layer with time or channels puts others before
+them. Slices follow radiological convention: head up, front up or left, the patient's left on the right of the picture.
 """
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from ..layers import IS_SCAN
 
@@ -19,6 +22,8 @@ VIEWS = (AXIAL, CORONAL, SAGITTAL, VOLUME)
 _ORDERS = {AXIAL: (0, 1, 2), CORONAL: (1, 0, 2), SAGITTAL: (2, 0, 1), VOLUME: (0, 1, 2)}
 _SUPERIOR = 0
 
+_SPATIAL = 3
+
 # From the front, a little from above and from the patient's left.
 _DIRECTION, _UP = (-0.25, 1.0, -0.45), (1.0, 0.0, 0.0)
 
@@ -26,7 +31,8 @@ _DIRECTION, _UP = (-0.25, 1.0, -0.45), (1.0, 0.0, 0.0)
 def show_view(viewer: "napari.Viewer", view: str, *, reset: bool = True) -> None:
     """Turn a viewer to one of `VIEWS`."""
     point = tuple(viewer.dims.point)
-    viewer.dims.order = _ORDERS[view]
+    before = max(0, viewer.dims.ndim - _SPATIAL)
+    viewer.dims.order = (*range(before), *(before + axis for axis in _ORDERS[view]))
     viewer.dims.ndisplay = 3 if view == VOLUME else 2
     viewer.dims.point = point  # napari goes to the camera's centre when it leaves 3-D; the place looked at must stay
     orient(viewer)
@@ -39,23 +45,42 @@ def show_view(viewer: "napari.Viewer", view: str, *, reset: bool = True) -> None
 
 def fit(viewer: "napari.Viewer", layers: "Sequence[Layer]" = ()) -> None:
     """Fit layers, or all, into the canvas."""
-    viewer.reset_view(layers=list(layers) or None, margin=0.02)
+    # napari 0.9 looks for the extent of given layers in dimensions that only others may have, and fails.
+    fitted = [layer for layer in layers if layer.ndim == viewer.dims.ndim]
+    viewer.reset_view(layers=fitted or None, margin=0.02)
+
+
+def place_of(viewer: "napari.Viewer") -> NDArray[np.float64]:
+    """Where the slices are, in napari's world; fewer than three numbers in a viewer without a volume."""
+    return np.array(viewer.dims.point, float)[-_SPATIAL:]
+
+
+def go_to(viewer: "napari.Viewer", place: ArrayLike) -> None:
+    """Move the slices to a place of napari's world."""
+    viewer.dims.set_point((-3, -2, -1), [float(value) for value in np.asarray(place)])
+
+
+def shown_axes(viewer: "napari.Viewer") -> tuple[int, ...]:
+    """Which of S, P and L, counted from 0, the dimensions that are displayed are; time and the like are below 0."""
+    return tuple(axis - max(0, viewer.dims.ndim - _SPATIAL) for axis in viewer.dims.displayed)
 
 
 def current_view(viewer: "napari.Viewer") -> str | None:
     """Which of `VIEWS` is shown, or None for an order of dimensions that is none of them."""
     if viewer.dims.ndisplay == 3:
         return VOLUME
-    return next((view for view in VIEWS if _ORDERS[view] == tuple(viewer.dims.order)), None)
+    before = max(0, viewer.dims.ndim - _SPATIAL)
+    order = tuple(axis - before for axis in viewer.dims.order)
+    return next((view for view in VIEWS if order[before:] == _ORDERS[view]), None)
 
 
 def orient(viewer: "napari.Viewer") -> None:
     """Set the camera's orientation to what the displayed dimensions ask for; safe to call after any change of them."""
-    displayed = tuple(viewer.dims.displayed)[-2:]
+    displayed = shown_axes(viewer)[-2:]
     # Superior points up; Posterior points down, as in an axial slice; a horizontal axis always runs to the right.
     vertical = "up" if displayed[0] == _SUPERIOR else "down"
     depth = "towards"
-    if viewer.dims.ndisplay == 3 and viewer.dims.ndim == 3:
+    if viewer.dims.ndisplay == 3 and viewer.dims.ndim >= _SPATIAL:
         # (S, P, L) is a left-handed frame, so its picture must be too: an even number of swaps needs an odd number of
         # reversals of napari's default (towards, down, right).
         reversals = (_parity(viewer.dims.displayed) + 1 + (vertical == "up")) % 2

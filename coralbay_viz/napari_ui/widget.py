@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QFrame, QScrollArea, QTabWidget, QVBoxLayout, QWidget
 from ..jobs import ThreadRunner
 from ..layers import world_from_napari
 from ..session import Session
-from . import actions
+from . import actions, views
 from .binding import Binding
 from .bridge import Courier
 from .context import Context
@@ -163,14 +163,15 @@ class CoralBayWidget(QWidget):
 
     def _point_moved(self, event: Any = None) -> None:
         """The slices that are shown are where the session's cursor is."""
-        point = self.viewer.dims.point
-        if self.session.scan is not None and len(point) == 3:
-            self.session.cursor_mm = world_from_napari(point)
+        place = views.place_of(self.viewer)
+        if self.session.scan is not None and len(place) == 3:
+            self.session.cursor_mm = world_from_napari(place)
 
     def _cursor_moved(self, position_mm: Any) -> None:
-        if position_mm is None or self.viewer.dims.ndim != 3:
+        place = views.place_of(self.viewer)
+        if position_mm is None or len(place) < 3:
             return
-        shown = world_from_napari(self.viewer.dims.point)
+        shown = world_from_napari(place)
         inside = self.session.volume.grid.contains(shown)
         if inside and np.abs(shown - position_mm).max() > _NEAR_MM:
             self.binding.go_to(position_mm)

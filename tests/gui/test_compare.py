@@ -422,7 +422,13 @@ def test_a_scorecard_against_a_labels_layer(explored, viewer, hand, phantom, liv
     assert str(results) in shipped.toolTip(2)
 
 
-def test_a_training_is_watched(explored, hand, phantom, tmp_path, monkeypatch):
+def darkest(widget):
+    """Gray of the darkest pixel that is seen."""
+    image = widget.grab().toImage()
+    return min(image.pixelColor(x, y).lightness() for x in range(image.width()) for y in range(image.height()))
+
+
+def test_a_training_is_watched(explored, viewer, hand, phantom, tmp_path, monkeypatch):
     run = finished_run(phantom, tmp_path / "run")
     monkeypatch.setattr(context.QFileDialog, "getExistingDirectory", lambda *_: str(run))
     panel = explored.training_panel
@@ -435,6 +441,10 @@ def test_a_training_is_watched(explored, hand, phantom, tmp_path, monkeypatch):
     assert panel.slider.maximum() == len(state.steps) - 1
     assert "loss" in [panel.curve.itemText(n) for n in range(panel.curve.count())]
     assert state.steps == (2, 4, 6)
+    viewer.theme = "light"
+    hand.wait(300)
+    assert darkest(panel.plot) < 110  # its text, on white
+    viewer.theme = "dark"
     panel.slider.setValue(0)
     hand.wait_for(lambda: state.shown.step == 2)
     assert not panel.newest.isChecked()

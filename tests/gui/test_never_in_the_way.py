@@ -317,3 +317,24 @@ def test_closing_the_dock_leaves_nothing_behind(viewer, hand, torso):
     assert [type(part()) for part in parts] == [type(None)] * len(parts)
     viewer.dims.ndisplay = 3  # the layers stay, and nobody of ours listens
     hand.wait(100)
+
+
+def test_a_scan_that_is_removed_is_let_go(dock, viewer, hand, torso):
+    dock.session.add(torso)
+    hand.wait(100)
+    layer = weakref.ref(dock.binding.layer("ct"))
+    viewer.layers.remove(layer())
+    hand.wait(300)
+    gc.collect()
+    assert layer() is None
+
+
+def test_features_of_a_model_before_are_let_go(explored, hand):
+    before = weakref.ref(explored.session.features)
+    explored.session.model = "hu-patch"
+    hand.press(explored.feature_panel.compute)
+    hand.wait_for(lambda: explored.session.features not in (None, before()) and explored.session.pca is not None)
+    hand.wait(300)
+    gc.collect()
+    assert before() is None
+    assert explored.feature_panel.job is None

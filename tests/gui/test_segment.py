@@ -1,5 +1,7 @@
 """Painting, live segmentation, classes, suggestions and exports, with a real mouse on a real window."""
 
+import threading
+
 import numpy as np
 import pytest
 from make_dicom import write_series
@@ -8,7 +10,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QLineEdit
 
 from coralbay_core.volume import LabelVolume
-from coralbay_viz import layers
+from coralbay_viz import labelling, layers, strokes
 from coralbay_viz.napari_ui import context
 
 
@@ -142,6 +144,44 @@ def test_undo_and_redo_take_the_segmentation_along(ready, hand, liver):
     assert not layer.data.any()
     hand.press(panel.undo)
     assert set(np.unique(layer.data)) == {0, 1, 2}
+
+
+def test_what_is_not_handed_over_yet_is_not_lost_by_redo(ready, hand):
+    hand.press(ready.segment_panel.strokes)
+    layer = ready.binding.layer("strokes")
+    for place in (1, 2):
+        layer.data_setitem(tuple(np.array([place]) for _ in range(3)), 1)
+        hand.wait()
+    hand.press(ready.segment_panel.undo)
+    layer.data_setitem(tuple(np.array([5]) for _ in range(3)), 2)
+    ready.segment_panel.redo.click()
+    hand.wait()
+    assert (layer.data[1, 1, 1], layer.data[2, 2, 2], layer.data[5, 5, 5]) == (1, 0, 2)
+
+
+@pytest.mark.parametrize("before", [False, True], ids=["the first", "a later one"])
+def test_slices_of_a_fit_that_is_stopped_are_taken_back(ready, hand, liver, monkeypatch, before):
+    session, scan = ready.session, ready.session.scan
+    painted = strokes.place(scan.volume, scan.features, scan.label_grid, None).labels
+    if before:
+        session.segment(painted)
+        hand.wait_for(lambda: session.segmentation is not None)
+    go, labelled = threading.Event(), labelling.labelled
+    monkeypatch.setattr(labelling, "labelled", lambda *given: (go.wait(60), labelled(*given))[1])
+    early = []
+    session.segmentation_previewed.connect(lambda *shown: early.append(shown))
+    session.paint(LabelVolume(painted.data[::-1].copy(), painted.grid, names=painted.names))
+    job = session.fit(first_mm=liver)
+    hand.wait_for(lambda: early)
+    layer = ready.binding.layer("segmentation")
+    assert not before or (layer.data != session.segmentation.data).any()
+    session.cancel("segmentation")
+    go.set()
+    hand.wait_for(lambda: not job.running)
+    if before:
+        assert (layer.data == session.segmentation.data).all()
+    else:
+        assert ready.binding.layer("segmentation") is None
 
 
 def test_classes_are_added_renamed_and_removed(ready, hand, liver, qtbot):

@@ -1,5 +1,8 @@
 """What a user does, with a real mouse on a real window, and what must then be there."""
 
+import gc
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from make_dicom import write_series
@@ -469,6 +472,27 @@ def test_closing_the_widget_during_work_does_no_harm(dock, viewer, hand, phantom
     hand.wait(300)
 
 
+def test_a_layer_with_time_does_not_lead_astray(explored, viewer, hand, liver):
+    hand.press(explored.scan_panel.orthogonal)
+    viewer.add_image(np.zeros((3, 10, 10, 10)), name="time")
+    hand.wait()
+    explored.binding.go_to(liver)
+    hand.wait()
+    assert np.abs(explored.session.cursor_mm - liver).max() <= 1.6
+    for plane in explored.planes.widget.planes:
+        assert np.abs(layers.napari_from_world(liver) - plane.model.dims.point[-3:]).max() <= 1.6
+    for number, (view, top, right) in enumerate(
+        [(views.AXIAL, "A", "L"), (views.CORONAL, "S", "L"), (views.SAGITTAL, "S", "P"), (views.VOLUME, None, None)]
+    ):
+        hand.press(explored.scan_panel.views.button(number))
+        assert views.current_view(viewer) == view
+        if view == views.VOLUME:
+            assert viewer.scene.camera.handedness == "left"
+        else:
+            letters = viewer.canvas.overlays
+            assert (letters["coralbay_top_center"].text, letters["coralbay_middle_right"].text) == (top, right)
+
+
 def test_window_presets_and_3d_keep_their_gray_scales_apart(dock, viewer, hand, belly):
     dock.session.add(belly)
     layer = dock.binding.layer("ct")
@@ -479,3 +503,14 @@ def test_window_presets_and_3d_keep_their_gray_scales_apart(dock, viewer, hand, 
     dock.scan_panel.windows.textActivated.emit("Bone")
     hand.press(dock.scan_panel.views.button(views.VIEWS.index(views.AXIAL)))
     assert tuple(layer.contrast_limits) == (-500, 1300)
+
+
+def test_scans_that_come_and_go_in_3d_have_its_gray_scale(dock, viewer, hand, belly):
+    views.show_view(viewer, views.VOLUME)
+    for number in range(6):
+        dock.session.add(replace(belly, name=f"scan {number}"))
+        ct = dock.binding.layer("ct")
+        assert tuple(ct.contrast_limits) == colors.projection_limits_hu(ct.data)
+        viewer.layers.remove(ct)
+        del ct
+        gc.collect()

@@ -248,6 +248,17 @@ def test_another_scan_begins_at_a_place_of_its_own(ready, belly):
     assert sent.cuts() == [("ct", view) for view in render.VIEWS]
 
 
+def test_each_scan_keeps_its_crosshair(app, belly):
+    first = app.session.scan
+    app.go_to(belly.grid.to_world((2, 3, 4)))
+    place = list(app.view.cursor)
+    app.session.add(cut(belly, belly.grid.to_world(np.array(belly.shape) / 2), 20.0))
+    app.session.activate(first)
+    settle(app)
+    np.testing.assert_allclose(app.view.cursor, place)
+    np.testing.assert_allclose(app.session.cursor_mm, place)
+
+
 def test_wishes_come_from_other_threads(ready):
     here = threading.get_ident()
     seen = []

@@ -149,10 +149,19 @@ class FeaturePanel(Section):
             self.show_state()
 
     def _job_started(self, job: Job) -> None:
-        if job.lane.startswith("features"):
-            self.job = job
-            self._context.connect((job.progressed, self._progressed), (job.finished, self.show_state))
+        if not job.lane.startswith("features"):
+            return
+
+        def over() -> None:
+            self._context.disconnect(*links)
+            if self.job is job:
+                self.job = None  # it holds its result
             self.show_state()
+
+        links = ((job.progressed, self._progressed), (job.finished, over))
+        self._context.connect(*links)
+        self.job = job
+        self.show_state()
 
     def _progressed(self, progress: Progress) -> None:
         self.bar.setRange(0, progress.total)
@@ -174,7 +183,7 @@ class FeaturePanel(Section):
         self.outlook.setVisible(bool(self.outlook.text()))
         if busy:
             # The session says that it computes before it says with which job.
-            self._progressed(self.job.progress if self.job is not None and self.job.running else Progress())
+            self._progressed(self.job.progress if self.job is not None else Progress())
         else:
             self._show_status(state, "" if scan is None else _in_words(state, scan))
 

@@ -34,7 +34,9 @@ class TrainingPanel(Section):
         self._timer = QTimer(self)
         self._timer.setInterval(REFRESH_MS)
         self._timer.timeout.connect(self._refresh)
-        context.connect((context.session.training_changed, self.show_state))
+        context.connect(
+            (context.session.training_changed, self.show_state), (context.viewer.events.theme, self._draw_soon)
+        )
         self.show_state()
 
     def _lay_out(self) -> None:
@@ -135,6 +137,10 @@ class TrainingPanel(Section):
                 self._context.binding.drop(self._shown_on, role)
         self._shown_on = None
 
+    def _draw_soon(self, event: Any = None) -> None:
+        """The window takes the colors of another theme after it was told of it."""
+        QTimer.singleShot(0, self, self._draw)
+
     def _draw(self) -> None:
         state = self._context.session.training
         curve = None if state is None else state.curves.get(self.curve.currentText())
@@ -157,21 +163,21 @@ class _Plot:
         self._axes = self._figure.add_subplot()
         self._canvas = FigureCanvasQTAgg(self._figure)
         self._canvas.setStyleSheet("background-color: transparent;")
-        self._color = parent.palette().text().color().name()
+        self._parent = parent
         column = QVBoxLayout(parent)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self._canvas)
 
     def show(self, steps: Any, values: Any, marked: int | None) -> None:
-        axes = self._axes
+        axes, color = self._axes, self._parent.palette().text().color().name()
         axes.clear()
         axes.set_facecolor("none")
         axes.plot(steps, values, color="#4dd0e1", marker="o" if len(steps) < 40 else "", markersize=3)
         if marked is not None:
             axes.axvline(marked, color="#ffd54f", linewidth=1)
-        axes.tick_params(colors=self._color, labelsize=7)
+        axes.tick_params(colors=color, labelsize=7)
         for spine in axes.spines.values():
-            spine.set_color(self._color)
+            spine.set_color(color)
         self._canvas.draw_idle()
 
 
