@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 # To remove a layer stops napari for a third of a second (it collects garbage each time), and to show one again has it
 # build its scene anew: what comes and goes with clicks is emptied when it has nothing to show, and used again.
 _COME_AND_GO = ("clicks", "heat", "regions", "hover", "mark", "suggestions")
+# Colored layers, the most telling first, and the parts of a session file that bring them back.
+_COLORED = {"heat": {"clicks", "used"}, "segmentation": {"probe"}, "pca": {"pca"}}
 
 
 class Binding:
@@ -54,6 +56,7 @@ class Binding:
         self._adopted: Layer | None = None
         self._slice_limits: WeakKeyDictionary[Layer, Any] = WeakKeyDictionary()
         self._watched: WeakKeyDictionary[Layer, list[Any]] = WeakKeyDictionary()
+        self._brought_back: WeakKeyDictionary[Scan, set[str]] = WeakKeyDictionary()  # roles, by a session file
         self._previewed: WeakSet[Scan] = WeakSet()  # whose segmentation is not shown as the session has it
         self._fit: Job | None = None
         self._was_visible: WeakKeyDictionary[Layer, bool] = WeakKeyDictionary()  # of scans that are not active
@@ -343,14 +346,26 @@ class Binding:
         self.recolor(layer, spec.colors)
         if spec.role not in mine:
             mine[spec.role] = layer
-            self._show_at_first(scan, layer)
+            self._show_at_first(scan, layer, spec.role)
         return layer
 
-    def _show_at_first(self, scan: "Scan", layer: "Layer") -> None:
-        """A layer that has something to show is seen, or will be once its scan is the active one."""
+    def _show_at_first(self, scan: "Scan", layer: "Layer", role: str) -> None:
+        """A layer that has something to show is seen, or will be once its scan is the active one.
+
+        Of the colored layers that a session file brings back only one is: over each other they say nothing.
+        """
+        seen = not self._is_held_back(scan, role)
         if scan is not self.session.scan:
-            self._was_visible[layer] = True
-        _set_visible(layer, scan is self.session.scan)
+            self._was_visible[layer] = seen
+        _set_visible(layer, seen and scan is self.session.scan)
+
+    def _is_held_back(self, scan: "Scan", role: str) -> bool:
+        if scan.restoring is None or role in self._brought_back.setdefault(scan, set()):
+            return False
+        saved = [name for name, parts in _COLORED.items() if parts & scan.restoring.raw.keys()]
+        if role in saved:
+            self._brought_back[scan].add(role)
+        return role in saved[1:]
 
     def recolor(self, layer: "Layer", colors: dict[int | None, str]) -> None:
         """Colors of a label layer; to set the same again would draw all of it anew."""
@@ -362,7 +377,7 @@ class Binding:
         """Put a new layer where its role has its place in the stack; the selection stays, for HU to stay readable."""
         selected = self.viewer.layers.selection.active
         layer = make_layer(spec, scan.volume)
-        self._show_at_first(scan, layer)
+        self._show_at_first(scan, layer, spec.role)
         with self._own_changes():
             self.viewer.add_layer(layer)
             mine[spec.role] = layer

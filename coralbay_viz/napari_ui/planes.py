@@ -44,6 +44,7 @@ class OrthogonalViews(Docked):
             (dims.events.point, self._follow_main),
             (dims.events.order, self._turn),
             (dims.events.ndisplay, self._turn),
+            (context.session.scan_changed, self._fit),
         ]
         self._links += [(plane.model.dims.events.point, self._follow_plane(plane)) for plane in self.planes]
         context.connect(*self._links)
@@ -58,6 +59,11 @@ class OrthogonalViews(Docked):
             for plane in self.planes:
                 plane.show_layers(layer for layer in self._context.viewer.layers if layer is not self._cross)
         self._follow_main()
+
+    def _fit(self, scan: Any) -> None:
+        with self._quietly():
+            for plane in self.planes:
+                plane.fit()
 
     def _turn(self, event: Any = None) -> None:
         with self._quietly():
@@ -77,11 +83,14 @@ class OrthogonalViews(Docked):
 
     def _mark_main(self, place: Any) -> None:
         viewer = self._context.viewer
-        if self._cross is None:
-            if len(viewer.layers):
-                selected = viewer.layers.selection.active
-                self._cross = mark(viewer, None, place)
-                viewer.layers.selection.active = selected
+        if not any(layer is not self._cross for layer in viewer.layers):
+            if self._cross in viewer.layers:
+                viewer.layers.remove(self._cross)
+            self._cross = None  # it comes back with something to go through
+        elif self._cross is None:
+            selected = viewer.layers.selection.active
+            self._cross = mark(viewer, None, place)
+            viewer.layers.selection.active = selected
         elif self._cross in viewer.layers:  # whoever deletes it does not want it
             mark(viewer, self._cross, place)
 

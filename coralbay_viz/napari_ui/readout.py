@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.components.overlays import TextOverlay
 
+from ..layers import napari_from_world, world_from_napari
 from . import views
 from .panels.base import place_text
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 # Of napari's world axes S, P and L: what lies where they grow, and where they fall.
 _ENDS = (("S", "I"), ("P", "A"), ("L", "R"))
 _COLOR = "#ffb74d"
+_SAME_MM = 1e-3
 _SIDES = ("top_center", "bottom_center", "middle_left", "middle_right")
 
 
@@ -69,14 +71,28 @@ class Readout:
         self._session = session
         self._text = TextOverlay(position="bottom_left", font_size=10, color="white", box=True)
         viewer.canvas.overlays["coralbay_readout"] = self._text
+        self._place: Any = None  # under the cursor, in napari's world
+        self._slices: Any = None  # where they were then
 
     def show(self, position_mm: Any) -> None:
         """Describe a place of the active scan."""
+        self._place, self._slices = napari_from_world(position_mm), views.place_of(self._viewer)
         text = describe(self._session, position_mm)
         self._text.text, self._text.visible = text, bool(text)
 
+    def follow(self, event: Any = None) -> None:
+        """Describe what is under the cursor now that other slices are; nothing where it is over another canvas."""
+        if self._place is None or not self._text.visible:
+            return
+        place, hidden = np.array(self._place), sorted({0, 1, 2} - set(views.shown_axes(self._viewer)))
+        if np.abs(place - self._slices)[hidden].max(initial=0) > _SAME_MM:
+            self.hide()
+            return
+        place[hidden] = views.place_of(self._viewer)[hidden]
+        self.show(world_from_napari(place))
+
     def hide(self) -> None:
-        self._text.visible = False
+        self._place, self._text.visible = None, False
 
     def close(self) -> None:
         """Take it off."""

@@ -43,6 +43,8 @@ class Twin:
         self.source = layer
         self.layer = Layer.create(data, {**state, "visible": layer.visible or not follows_visibility}, kind)
         self.layer.mouse_pan = True
+        if kind == "points":  # those of an empty layer would be as large as napari's own are
+            self.layer.current_size = float(layer.current_size)
         names = [*_FOLLOWED, *(["visible"] if follows_visibility else [])]
         self._links = [(getattr(layer.events, name), self._follow(name)) for name in names if hasattr(layer, name)]
         self._links.append((layer.events.data, self._take_data))
@@ -101,7 +103,7 @@ class TwinView(QWidget):
         self._refit = QTimer(self)
         self._refit.setSingleShot(True)
         self._refit.setInterval(_SETTLED_MS)
-        self._refit.timeout.connect(self._fit)
+        self._refit.timeout.connect(self.fit)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.canvas)
@@ -113,7 +115,7 @@ class TwinView(QWidget):
     @view.setter
     def view(self, view: str) -> None:
         self._view = view
-        self._fit()
+        self.fit()
 
     def show_layers(self, layers: Iterable["Layer"]) -> None:
         """Have twins of these layers, in this order, and of no others."""
@@ -132,7 +134,7 @@ class TwinView(QWidget):
         for place, twin in enumerate(self._twins):
             self.model.layers.move(self.model.layers.index(twin.layer), place)
         if empty and self._twins:
-            self._fit()
+            self.fit()
         self._letters.update()
 
     def go_to(self, position_mm: Any) -> None:
@@ -146,12 +148,13 @@ class TwinView(QWidget):
         super().resizeEvent(event)
         self._refit.start()
 
-    def _fit(self) -> None:
+    def fit(self) -> None:
+        """Fit the scans that are not hidden into the canvas."""
         place = views.place_of(self.model)
         views.show_view(self.model, self._view, reset=False)
         if len(place) == 3:
             views.go_to(self.model, place)
-        views.fit(self.model)
+        views.fit(self.model, views.shown_scans(self.model))
         self._letters.update()
 
     def _mark(self, place: Any) -> None:

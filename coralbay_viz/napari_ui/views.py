@@ -37,8 +37,7 @@ def show_view(viewer: "napari.Viewer", view: str, *, reset: bool = True) -> None
     viewer.dims.point = point  # napari goes to the camera's centre when it leaves 3-D; the place looked at must stay
     orient(viewer)
     if reset:
-        scans = [layer for layer in viewer.layers if IS_SCAN in layer.metadata and layer.visible]
-        fit(viewer, scans)
+        fit(viewer, shown_scans(viewer))
     if view == VOLUME:
         viewer.scene.camera.set_view_direction(_DIRECTION, _UP)
 
@@ -48,6 +47,11 @@ def fit(viewer: "napari.Viewer", layers: "Sequence[Layer]" = ()) -> None:
     # napari 0.9 looks for the extent of given layers in dimensions that only others may have, and fails.
     fitted = [layer for layer in layers if layer.ndim == viewer.dims.ndim]
     viewer.reset_view(layers=fitted or None, margin=0.02)
+
+
+def shown_scans(viewer: "napari.Viewer") -> "list[Layer]":
+    """Layers of scans that are not hidden."""
+    return [layer for layer in viewer.layers if IS_SCAN in layer.metadata and layer.visible]
 
 
 def place_of(viewer: "napari.Viewer") -> NDArray[np.float64]:

@@ -153,6 +153,7 @@ class CoralBayWidget(QWidget):
             (self.tools.placed, self.binding.go_to),
             (session.cursor_changed, self._cursor_moved),
             (viewer.dims.events.point, self._point_moved),
+            (viewer.dims.events.point, self.readout.follow),
             (viewer.dims.events.ndisplay, self._dims_changed),
             (viewer.dims.events.order, self._dims_changed),
         )
@@ -182,12 +183,22 @@ class CoralBayWidget(QWidget):
         self.session.run("warm up", _load_libraries, lambda _: None)
 
     def _show_scan(self, scan: "Scan | None") -> None:
+        """Where the slices are the scan may not be: then go to where its crosshair was, else to its middle."""
+        place = views.place_of(self.viewer)
+        if scan is not None and len(place) == 3:
+            grid = scan.volume.grid
+            if not grid.contains(world_from_napari(place)):
+                middle = grid.to_world((np.array(grid.shape) - 1) / 2)
+                self.binding.go_to(middle if scan.cursor_mm is None else scan.cursor_mm)
+            elif scan.cursor_mm is None:
+                self._point_moved()
         self._dims_changed()
 
     def _features_done(self, scan: "Scan") -> None:
         if scan is self.session.scan and scan.features is not None:
             self.tools.mode = "pick"
-            self.context.told(self.colors_panel.want_pca)(True)
+            if not scan.clicks.now and scan.probing.strokes.now is None:  # else there is an answer to look at
+                self.context.told(self.colors_panel.want_pca)(True)
 
 
 def _load_libraries(*_: Any) -> None:

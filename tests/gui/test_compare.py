@@ -100,6 +100,42 @@ def test_a_pick_in_another_plane_counts(explored, hand, liver):
     hand.wait(50)
     (clicked,) = explored.session.clicks.positive
     assert np.linalg.norm(np.array(clicked) - liver) < 4
+    points = explored.binding.layer("clicks")
+    twin = next(layer for layer in plane.model.layers if layer.name == points.name)
+    np.testing.assert_array_equal(twin.size, points.size)  # as small there as here
+
+
+def test_deleting_the_scan_takes_the_planes_along(explored, viewer, hand, liver, belly):
+    hand.press(explored.scan_panel.orthogonal)
+    hand.wait()
+    explored.session.click(liver)
+    hand.wait_for(lambda: explored.session.heat is not None)
+    viewer.layers.selection = {explored.binding.layer("ct")}
+    viewer.layers.remove_selected()
+    hand.wait(300)
+    assert not viewer.layers
+    assert explored.session.scan is None
+    explored.session.add(belly)
+    hand.wait()
+    assert "crosshair" in [layer.name for layer in viewer.layers]
+    assert all("belly" in [layer.name for layer in plane.model.layers] for plane in explored.planes.widget.planes)
+
+
+def test_a_scan_that_lies_elsewhere_is_gone_to(explored, viewer, hand, belly):
+    hand.press(explored.scan_panel.orthogonal)
+    hand.wait()
+    first, place = explored.session.scan, tuple(viewer.dims.point)
+    far = replace(belly, grid=replace(belly.grid, affine=belly.grid.affine + shift(0, 0, -900)), name="far")
+    second = explored.session.add(far)
+    hand.wait()
+    assert far.grid.contains(layers.world_from_napari(viewer.dims.point))
+    assert second.cursor_mm is not None
+    for plane in explored.planes.widget.planes:  # they show this scan, and not both with a gap between them
+        seen = plane.model.scene.camera.center[-2:]
+        middle = layers.napari_from_world(far.grid.to_world((np.array(far.shape) - 1) / 2))
+        np.testing.assert_allclose(seen, middle[list(plane.model.dims.displayed)], atol=5)
+    explored.session.activate(first)
+    np.testing.assert_allclose(viewer.dims.point, place, atol=2)
 
 
 def test_letters_say_which_side_is_which(explored, viewer, hand):
@@ -124,6 +160,19 @@ def test_hu_and_mm_stand_under_the_cursor(explored, viewer, hand, liver):
     assert abs(int(text.split(" HU")[0]) - hu) < 60  # a pixel away may be another voxel
     assert "R" in text
     assert "mm" in text
+
+
+def test_the_readout_is_of_the_slice_that_is_shown(explored, viewer, hand, liver):
+    hand.move(liver)
+    readout = viewer.canvas.overlays["coralbay_readout"]
+    before = readout.text
+    viewer.dims.set_point(0, viewer.dims.point[0] + 12)  # the mouse stays where it is
+    assert readout.visible
+    assert readout.text != before
+    superior = viewer.dims.point[0]
+    assert f"{abs(superior):.0f} {'S' if superior >= 0 else 'I'} mm" in readout.text
+    views.show_view(viewer, views.VOLUME)
+    assert not readout.visible
 
 
 def test_a_drag_sets_level_and_width(explored, hand, liver):
@@ -281,7 +330,11 @@ def test_hover_previews_while_picking(explored, viewer, hand, liver):
     assert explored.binding.layer("hover") is not None
     assert not explored.session.clicks
     explored.tools.mode = "look"
+    hand.wait_for(lambda: explored.binding.layer("hover") is None)
+    explored.tools.mode = "pick"
     hand.move(liver + [9, 0, 0])
+    hand.wait_for(lambda: explored.binding.layer("hover") is not None)
+    hand.press(explored.similar_panel.hover)  # off, and the mouse is not over the canvas again
     hand.wait_for(lambda: explored.binding.layer("hover") is None)
 
 

@@ -225,6 +225,7 @@ def test_names_and_strokes_come_back_with_a_session(ready, hand, belly, liver, t
     paint_two(hand, ready, liver)
     ready.context.painting.rename(2, "liver")
     before = np.array(ready.binding.layer("strokes").data)
+    hand.wait_for(lambda: ready.session.pca is not None)
     job = ready.session.save(tmp_path / "kept.coralbay")
     hand.wait_for(lambda: not job.running)
     ready.session.remove(ready.session.scan)
@@ -234,6 +235,20 @@ def test_names_and_strokes_come_back_with_a_session(ready, hand, belly, liver, t
     np.testing.assert_array_equal(ready.binding.layer("strokes").data, before)
     assert ready.context.painting.names() == {1: "background", 2: "liver"}
     assert row_of(ready, 2).text(0) == "liver"
+    hand.wait_for(lambda: ready.binding.layer("pca") is not None)
+    assert ready.binding.layer("segmentation").visible
+    assert not ready.binding.layer("pca").visible  # one colored layer over another says nothing
+    ready.colors_panel.want_pca(True)
+    assert ready.binding.layer("pca").visible
+
+
+def test_a_row_is_chosen_wherever_it_is_clicked(ready, hand):
+    hand.press(ready.segment_panel.strokes)
+    tree = ready.segment_panel.classes.rows_of
+    for value in (2, 1, 2):
+        place = tree.visualItemRect(row_of(ready, value)).center()
+        QTest.mouseClick(tree.viewport(), Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, place)
+        assert ready.binding.layer("strokes").selected_label == value
 
 
 @pytest.fixture

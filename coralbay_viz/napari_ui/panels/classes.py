@@ -4,7 +4,7 @@ from typing import Any
 
 from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtGui import QColor, QIcon, QPixmap
-from qtpy.QtWidgets import QAbstractItemView, QTreeWidget, QTreeWidgetItem
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTreeWidget, QTreeWidgetItem
 
 from coralbay_core.errors import CoralBayError
 
@@ -32,6 +32,9 @@ class ClassTable(Section):
         self._context = context
         tip = "Choose a class to paint with it, double-click its name to change that"
         self.rows_of = table(tip, ["Class", "Painted", "Keep"], 132)
+        header = self.rows_of.header()
+        header.setStretchLastSection(False)  # a click beside the box is for the class
+        header.setSectionResizeMode(_NAME, QHeaderView.ResizeMode.Stretch)
         self.rows_of.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.rows.addWidget(self.rows_of)
         self.add = button("Add", "A new class")
@@ -101,7 +104,7 @@ class ClassTable(Section):
                 item.setCheckState(_KEEP, Qt.CheckState.Checked if known.value in kept else Qt.CheckState.Unchecked)
                 if known.value == painting.selected:
                     self.rows_of.setCurrentItem(item)
-        for column in range(self.rows_of.columnCount()):
+        for column in (_PAINTED, _KEEP):
             self.rows_of.resizeColumnToContents(column)
         for made in (self.rename, self.remove):
             made.setEnabled(bool(classes))

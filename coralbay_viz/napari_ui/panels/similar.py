@@ -95,6 +95,7 @@ class SimilarPanel(Section):
         self.undo.clicked.connect(told(lambda *_: self._context.session.undo()))
         self.redo.clicked.connect(told(lambda *_: self._context.session.redo()))
         self.clear.clicked.connect(told(lambda *_: self._context.session.clear_clicks()))
+        self.hover.toggled.connect(lambda on: self._hovered(None))
         self.slider.valueChanged.connect(lambda value: setattr(self._context.session, "share", share_at(value)))
         self.regions.currentItemChanged.connect(lambda *_: self._go_to_region())
         self.save.clicked.connect(self._save_heat)
@@ -189,6 +190,7 @@ class SimilarPanel(Section):
 
     def _show_mode(self, mode: str) -> None:
         self.pick.setChecked(mode == "pick")
+        self._hovered(None)
 
     def show_state(self, scan: "Scan | None" = None) -> None:
         """All of it."""
