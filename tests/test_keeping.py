@@ -195,6 +195,7 @@ def test_another_model_may_be_chosen_before_saving(files, tmp_path):
     assert again.model == "hu-patch"
 
 
+@pytest.mark.slow
 def test_a_umap_comes_back(files, tmp_path):
     pytest.importorskip("umap")
     session = Session(model=MODEL)
