@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QHBoxLayout
 
 from ..layers import world_from_napari
@@ -29,6 +30,10 @@ class OrthogonalViews(Docked):
         super().__init__(context)
         self._moving = False
         self._cross: Any = None
+        # A list of layers that tells of a change must not be changed meanwhile.
+        self._settled = QTimer(self)
+        self._settled.setSingleShot(True)
+        self._settled.timeout.connect(self._settle_cross)
         self.planes = [TwinView(view) for view in self._others()]
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
@@ -82,17 +87,27 @@ class OrthogonalViews(Docked):
                 plane.go_to(world_from_napari(place))
 
     def _mark_main(self, place: Any) -> None:
+        layers = self._context.viewer.layers
+        if self._has_layers() == (self._cross is None):
+            self._settled.start()
+        elif self._cross in layers:  # whoever deletes it does not want it
+            mark(self._context.viewer, self._cross, place)
+
+    def _has_layers(self) -> bool:
+        return any(layer is not self._cross for layer in self._context.viewer.layers)
+
+    def _settle_cross(self) -> None:
+        """Have a crosshair with layers to go through, and none without."""
         viewer = self._context.viewer
-        if not any(layer is not self._cross for layer in viewer.layers):
-            if self._cross in viewer.layers:
-                viewer.layers.remove(self._cross)
-            self._cross = None  # it comes back with something to go through
-        elif self._cross is None:
-            selected = viewer.layers.selection.active
-            self._cross = mark(viewer, None, place)
-            viewer.layers.selection.active = selected
-        elif self._cross in viewer.layers:  # whoever deletes it does not want it
-            mark(viewer, self._cross, place)
+        with self._quietly():
+            if not self._has_layers():
+                if self._cross in viewer.layers:
+                    viewer.layers.remove(self._cross)
+                self._cross = None
+            elif self._cross is None and viewer.dims.ndim >= len(_SLICES):
+                selected = viewer.layers.selection.active
+                self._cross = mark(viewer, None, views.place_of(viewer))
+                viewer.layers.selection.active = selected
 
     def _follow_plane(self, plane: TwinView) -> Callable[..., None]:
         def follow(event: Any = None) -> None:
@@ -114,6 +129,7 @@ class OrthogonalViews(Docked):
     def release(self) -> None:
         """Let go of the main canvas."""
         self._context.disconnect(*self._links)
+        self._settled.stop()
         for plane in self.planes:
             plane.release()
         self.planes = []
