@@ -49,7 +49,8 @@ def test_cancel_stops_the_work_and_leaves_the_session_usable(dock, hand, phantom
     assert not panel.bar.isVisible()
 
 
-def test_what_is_ahead_is_said_before_compute_is_pressed(dock, hand, belly):
+def test_what_is_ahead_is_said_before_compute_is_pressed(dock, hand, belly, tmp_path, monkeypatch):
+    monkeypatch.setenv("CORALBAY_CACHE", str(tmp_path))  # other tests have computed this scan
     panel, session = dock.feature_panel, dock.session
     session.add(belly)
     hand.wait_for(lambda: "tiles of" in panel.outlook.text())
