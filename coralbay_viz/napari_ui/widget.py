@@ -88,7 +88,7 @@ class CoralBayWidget(QWidget):
         lost = self.session.lost()
         if lost:
             scans = ", ".join(lost[0].scans)
-            self.context.say(f"A session with {scans} was not closed: Session > Recover a lost session brings it back.")
+            self.context.say(f"Session > Recover a lost session brings back what was not closed: {scans}.")
 
     def show_tab(self, name: str) -> None:
         """Bring a tab to the front."""

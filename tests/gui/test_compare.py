@@ -278,6 +278,9 @@ def test_the_other_side_of_the_patient(explored, hand, liver):
     assert "difference" in explored.compare_panel.sides.text()
     assert explored.binding.layer("found") is not None
     assert explored.binding.layer("symmetry") is not None
+    hand.press(explored.compare_panel.hide_sides)
+    assert explored.binding.layer("found") is None
+    assert explored.binding.layer("symmetry") is None
 
 
 def test_what_was_deleted_of_the_other_side_stays_away(explored, viewer, hand, liver, monkeypatch):
@@ -354,6 +357,9 @@ def test_windows_are_inspected(explored, hand, liver):
     panel.shown.textActivated.emit("Lung")
     assert "lung" in layer.name
     assert (layer.data == explored.session.scan.windows.shown["Lung"]).all()
+    panel.shown.setCurrentText("Nothing")
+    panel.shown.textActivated.emit("Nothing")
+    assert explored.binding.layer("windows") is None
 
 
 def test_windows_that_come_while_another_scan_is_looked_at(explored, hand, belly, liver, held):

@@ -272,6 +272,18 @@ def test_threshold_hides_what_is_less_similar(explored, hand, liver):
     assert f"{explored.session.threshold:.3f}" in explored.similar_panel.threshold.text()
 
 
+def test_regions_below_the_threshold_are_gray(explored, hand, liver):
+    explored.session.click(liver)
+    hand.wait_for(lambda: explored.session.heat is not None)
+    panel, scores = explored.similar_panel, [region.score for region in explored.session.heat.regions]
+    panel.slider.setValue(panel.slider.maximum())
+    colors_of = [panel.regions.topLevelItem(number).foreground(1).color().name() for number in range(len(scores))]
+    lit = [color for color, score in zip(colors_of, scores, strict=True) if score >= explored.session.threshold]
+    assert len(lit) < len(scores)
+    assert len(set(lit)) <= 1
+    assert not set(lit) & set(colors_of[len(lit) :])
+
+
 def test_a_chosen_region_is_shown(explored, viewer, hand, liver):
     hand.click(liver)
     hand.click(liver - [40, 0, 0])  # two looks, so two regions

@@ -104,10 +104,17 @@ class ClassTable(Section):
                 item.setCheckState(_KEEP, Qt.CheckState.Checked if known.value in kept else Qt.CheckState.Unchecked)
                 if known.value == painting.selected:
                     self.rows_of.setCurrentItem(item)
+        self._fit_height(len(classes))
         for column in (_PAINTED, _KEEP):
             self.rows_of.resizeColumnToContents(column)
         for made in (self.rename, self.remove):
             made.setEnabled(bool(classes))
+
+    def _fit_height(self, count: int) -> None:
+        """As many rows as there are, within reason: what is below shall be seen without scrolling."""
+        tree = self.rows_of
+        row = tree.sizeHintForRow(0) if count else tree.fontMetrics().height()
+        tree.setFixedHeight(tree.header().sizeHint().height() + min(max(count, 2), 5) * row + 2 * tree.frameWidth())
 
     def _kept(self) -> set[int]:
         scan = self._context.session.scan

@@ -56,6 +56,7 @@ class ComparePanel(Section):
         self.beside = button("Side by side", "Show it below the canvas", checkable=True)
         self.rows.addWidget(self.beside)
         self.search = QCheckBox("Search there for what is clicked here")
+        self.search.setToolTip("The heat map of that scan answers the clicks of this one")
         self.link = QCheckBox("Follow the cursor")
         self.link.setToolTip("Show there what matches the place under the crosshair")
         self.rows.addWidget(self.search)
@@ -81,10 +82,12 @@ class ComparePanel(Section):
     def _lay_out_mirror(self) -> None:
         self.heading("The other side")
         self.mirror = button("Compare with the other side", "The place under the crosshair against its mirror image")
-        self.rows.addWidget(self.mirror)
+        self.hide_sides = button("Hide", "Take both sides off the canvas")
+        self.row(self.mirror, self.hide_sides, stretch=0)
         self.sides = note()
         self.rows.addWidget(self.sides)
         self.mirror.clicked.connect(self._context.told(self._mirror))
+        self.hide_sides.clicked.connect(lambda *_: self._drop_sides())
 
     @property
     def target(self) -> "Scan | None":
@@ -237,9 +240,12 @@ class ComparePanel(Section):
             )
             return
         self.sides.setText("")
-        if scan is not None:  # other features have come
-            for role in ("found", "symmetry"):
-                self._context.binding.drop(scan, role)
+        self._drop_sides()  # other features have come
+
+    def _drop_sides(self) -> None:
+        scan = self._context.session.scan
+        for role in ("found", "symmetry") if scan is not None else ():
+            self._context.binding.drop(scan, role)
 
 
 def _row_cells(row: dict[str, Any]) -> list[str]:

@@ -34,7 +34,9 @@ class LibraryPanel(Section):
         self.row(self.open, self.add)
         self.about = note("Search many scans for what is clicked in one.")
         self.rows.addWidget(self.about)
-        self.search = button("Search for what is clicked", "The clicks, and queries in use")
+        self.search = button(
+            "Search for what is clicked", "The clicks, and queries in use, in all of the library's other scans"
+        )
         self.rows.addWidget(self.search)
         self.found = table("Choose one to open that scan there", ["", "Scan", "Score", "Place (mm)"], 380)
         self.found.setIconSize(QSize(_PICTURE, _PICTURE))

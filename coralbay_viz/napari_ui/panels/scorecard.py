@@ -15,6 +15,7 @@ from .reference import ReferenceChooser
 if TYPE_CHECKING:
     from ...comparing import Scorecard
 
+_SHOWN_MODELS = 5
 _RESULTS = "Results of eva (*.json *.csv)"
 
 
@@ -44,7 +45,6 @@ class ScorecardPanel(Section):
         self.rows.addWidget(note("The same clicks and strokes, through the eyes of several encoders."))
         self.models = QListWidget()
         self.models.setToolTip("Encoders to compare; features that are missing are computed")
-        self.models.setFixedHeight(108)
         chosen = {self._context.session.model, "hu-patch", "random"}
         for name in work.model_names():
             item = QListWidgetItem(name)
@@ -52,6 +52,7 @@ class ScorecardPanel(Section):
             item.setCheckState(Qt.CheckState.Checked if name in chosen else Qt.CheckState.Unchecked)
             item.setToolTip(work.about_model(name)[0])
             self.models.addItem(item)
+        self.models.setFixedHeight(_SHOWN_MODELS * self.models.sizeHintForRow(0) + 2 * self.models.frameWidth())
         self.rows.addWidget(self.models)
         self.reference = ReferenceChooser(self._context)
         self.row(QLabel("Reference"), self.reference, stretch=1)

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import QSignalBlocker, Qt
+from qtpy.QtGui import QPalette
 from qtpy.QtWidgets import QCheckBox, QInputDialog, QLabel, QSlider
 
 from ... import rays
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from ...state import Scan
 
 _STRICTEST_SHARE = 1e-3
+_ABOUT_REGIONS = (
+    "Most similar regions: choose one to go there. Size is that of what stands out around a region's best place, "
+    "whatever the threshold is; gray ones lie below the threshold."
+)
 # So long the window is not drawn after a click: where the processor draws it, that would slow down the answer.
 _GRACE_S = 0.08
 
@@ -69,7 +74,7 @@ class SimilarPanel(Section):
         self.rows.addWidget(self.hover)
         self.mixer = Mixer(self._context)
         self.rows.addWidget(Fold("Scales", "How much detail counts against surroundings", self.mixer))
-        self.regions = table("Most similar regions: choose one to go there", ["", "Score", "Size", "Place (mm)"], 150)
+        self.regions = table(_ABOUT_REGIONS, ["", "Score", "Size", "Place (mm)"], 150)
         self.rows.addWidget(self.regions)
         self.save = button("Save heat map…", "NIfTI on the grid of the scan's file")
         self.queries = menu_button(
@@ -226,6 +231,12 @@ class SimilarPanel(Section):
         score = self._context.session.threshold
         text = f"best {share:.1%} of the body" if share < 0.1 else f"best {share:.0%} of the body"
         self.threshold.setText(text + ("" if score is None else f", score ≥ {score:.3f}"))
+        regions = self._context.session.heat.regions if score is not None else ()
+        for number, region in enumerate(regions[: self.regions.topLevelItemCount()]):
+            group = QPalette.ColorGroup.Normal if region.score >= score else QPalette.ColorGroup.Disabled
+            brush = self.regions.palette().brush(group, QPalette.ColorRole.Text)
+            for column in range(self.regions.columnCount()):
+                self.regions.topLevelItem(number).setForeground(column, brush)
 
 
 def share_at(value: int) -> float:

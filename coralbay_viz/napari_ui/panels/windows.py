@@ -11,7 +11,7 @@ from .base import Busy, Section, button, combo, fill_table, note, place_text, ta
 if TYPE_CHECKING:
     from ...state import Scan
 
-_AGREEMENT = "Agreement"
+_AGREEMENT, _NOTHING = "Agreement", "Nothing"
 
 
 class WindowsPanel(Section):
@@ -26,7 +26,7 @@ class WindowsPanel(Section):
         super().__init__()
         self._context = context
         self.inspect = button("Inspect", "Ask the same clicks under several CT windows, around the last of them")
-        self.shown = combo("Where the windows agree, or what one of them finds", [_AGREEMENT])
+        self.shown = combo("Where the windows agree, or what one of them finds", [_AGREEMENT, _NOTHING])
         self.row(self.inspect, self.shown, stretch=1)
         columns = ["Window", "Rank corr.", "Best place (mm)"]
         self.answers = table("How like the answer of the whole range each window's is", columns, 92)
@@ -69,7 +69,7 @@ class WindowsPanel(Section):
         fill_table(self.answers, rows)
         self.answers.setVisible(bool(rows))
         chosen = self.shown.currentText()
-        names = [_AGREEMENT, *(answer.name for answer in answers)]
+        names = [_AGREEMENT, *(answer.name for answer in answers), _NOTHING]
         self.shown.clear()
         self.shown.addItems(names)
         self.shown.setCurrentText(chosen if chosen in names else _AGREEMENT)
@@ -81,10 +81,10 @@ class WindowsPanel(Section):
         scan = self._context.session.scan
         if scan is None:
             return
-        if scan.windows is None:
+        name = self.shown.currentText()
+        if scan.windows is None or name == _NOTHING:
             self._context.binding.drop(scan, "windows")
             return
-        name = self.shown.currentText()
         data = scan.windows.stability if name == _AGREEMENT else scan.windows.shown[name]
         layer = self._context.binding.show(scan, share_spec(data, scan.windows.grid, "windows", "windows"))
         layer.name = f"windows: {name.lower()} - {scan.name}"
