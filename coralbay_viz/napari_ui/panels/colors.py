@@ -212,8 +212,12 @@ class ColorsPanel(Section):
 
     def _watch(self, layer: Any) -> None:
         """napari's own controls change the opacity, too."""
-        if layer is not None and layer is not self._watched:
-            self._watched = layer
+        if layer is self._watched:
+            return
+        before, self._watched = self._watched, layer
+        if before is not None:
+            self._context.disconnect((before.events.opacity, self.show_state))
+        if layer is not None:
             self._context.connect((layer.events.opacity, self.show_state))
 
     def _show_components(self) -> None:
