@@ -273,15 +273,16 @@ def test_threshold_hides_what_is_less_similar(explored, hand, liver):
 
 
 def test_regions_below_the_threshold_are_gray(explored, hand, liver):
-    explored.session.click(liver)
-    hand.wait_for(lambda: explored.session.heat is not None)
-    panel, scores = explored.similar_panel, [region.score for region in explored.session.heat.regions]
-    panel.slider.setValue(panel.slider.maximum())
-    colors_of = [panel.regions.topLevelItem(number).foreground(1).color().name() for number in range(len(scores))]
-    lit = [color for color, score in zip(colors_of, scores, strict=True) if score >= explored.session.threshold]
-    assert len(lit) < len(scores)
-    assert len(set(lit)) <= 1
-    assert not set(lit) & set(colors_of[len(lit) :])
+    session, rows = explored.session, explored.similar_panel.regions
+    session.click(liver)
+    hand.wait_for(lambda: session.heat is not None)
+    (best, *_) = session.heat.regions
+    weak = replace(best, score=session.threshold - 0.01)
+    session._set_heat(session.scan, replace(session.heat, regions=(best, weak)))
+    colors_of = [rows.topLevelItem(number).foreground(1).color() for number in range(2)]
+    assert colors_of[0] != colors_of[1]
+    session.share = 1.0  # the threshold is live
+    assert rows.topLevelItem(1).foreground(1).color() == colors_of[0]
 
 
 def test_a_chosen_region_is_shown(explored, viewer, hand, liver):
