@@ -160,7 +160,7 @@ def measure_niivue(lab, browser, scan, clicks, folder):
 
 
 def line(name, times, sizes):
-    quantiles = statistics.quantiles(times, n=20)
+    quantiles = statistics.quantiles(times, n=20, method="inclusive")
     return (
         f"| {name} | {statistics.median(times):.0f} | {quantiles[-1]:.0f} | {max(times):.0f} "
         f"| {statistics.median(sizes) / 1000:.0f} |"
