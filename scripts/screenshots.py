@@ -56,8 +56,9 @@ class Photographer:
         yield "windows", self.windows
         yield "colors", self.colors
         yield "segment", self.segment
-        yield "score", self.score
-        yield "compare", self.compare
+        last = [("score", self.score), ("compare", self.compare)]
+        # Without labels there is nothing to measure against but another scan.
+        yield from last if self.phantom is not None else reversed(last)
 
     # The steps of a user
 
