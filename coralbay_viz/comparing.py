@@ -99,8 +99,8 @@ class Comparing:
     ) -> Job:
         """Measure encoders on the clicks and strokes of the active scan; the rows of `last_scorecard` come one by one.
 
-        Features that an encoder has not computed yet are computed (or taken from the cache) first; ``cancel`` with
-        ``"scorecard"`` stops all of it.
+        Features that an encoder has not computed yet are computed (or taken from the cache) first; `stop_scorecard`
+        ends all of it.
 
         Parameters
         ----------
@@ -171,10 +171,15 @@ class Comparing:
             rows = tuple(replace(row, eva=found.get(model_of(row.model), ())) for row in self.last_scorecard.rows)
             self._show_card(replace(self.last_scorecard, rows=rows))
 
+    def stop_scorecard(self: Any) -> None:
+        """Stop measuring, whichever scan is active; what was measured stays."""
+        if self.last_scorecard is not None:
+            self._runner.cancel(self._lane("scorecard", self.last_scorecard.scan))
+
     def clear_scorecard(self: Any) -> None:
         """Stop measuring and show nothing."""
         if self.last_scorecard is not None:
-            self._runner.cancel(self._lane("scorecard", self.last_scorecard.scan))
+            self.stop_scorecard()
             self._show_card(None)
 
     # The steps: read what is asked about, then one encoder after the other. All have one lane, so a newer card ends

@@ -213,7 +213,8 @@ def test_the_newest_wins_and_the_rest_can_be_cancelled(belly, reference, liver):
     gate.reached.clear()
     session.scorecard(["random"], reference)
     drain(session, calls, done, gate.reached.is_set)
-    session.cancel("scorecard")
+    session.add(belly)  # another scan is looked at by now
+    session.stop_scorecard()
     gate.open.set()
     drain(session, calls, done, lambda: not any(t.name.startswith("coralbay") for t in threading.enumerate()))
     assert session.last_scorecard.rows == ()

@@ -20,7 +20,7 @@ class Scoring(Control):
         session = self.session
         self.panel = panel = ScorePanel(model_names(), {session.model, "hu-patch", "random"})
         self.obey(panel.compare_wanted, self._compare)
-        self.obey(panel.stop_wanted, lambda: session.cancel("scorecard"))
+        self.obey(panel.stop_wanted, lambda: session.stop_scorecard())
         self.obey(panel.live_chosen, lambda on: setattr(session, "scorecard_live", on))
         self.obey(panel.eva_chosen, self._choose_eva)
         self.hear(session.scorecard_changed, self.show)

@@ -46,7 +46,7 @@ class ScorecardPanel(Section):
         self.models = QListWidget()
         self.models.setToolTip("Encoders to compare; features that are missing are computed")
         chosen = {self._context.session.model, "hu-patch", "random"}
-        for name in work.model_names():
+        for name in sorted(work.model_names(), key=lambda name: name not in chosen):
             item = QListWidgetItem(name)
             item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)
             item.setCheckState(Qt.CheckState.Checked if name in chosen else Qt.CheckState.Unchecked)
@@ -68,7 +68,7 @@ class ScorecardPanel(Section):
         self.rows.addWidget(self.table)
         told = self._context.told
         self.compare.clicked.connect(told(self._compare))
-        self.stop.clicked.connect(lambda: self._context.session.cancel("scorecard"))
+        self.stop.clicked.connect(lambda: self._context.session.stop_scorecard())
         self.eva.clicked.connect(self._choose_eva)
         when_clicked(self.live, told(lambda on: setattr(self._context.session, "scorecard_live", on)))
 
@@ -119,6 +119,7 @@ class ScorecardPanel(Section):
         self.table.setVisible(card is not None)
         waiting = "" if card is None or card.is_done else f"{len(card.rows)} of {len(card.models)} encoders"
         self.progress.setText(waiting)
+        self.stop.setEnabled(bool(waiting))
 
 
 def _embolden(item: QTreeWidgetItem, column: int, best: bool) -> None:
