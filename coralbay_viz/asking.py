@@ -191,9 +191,9 @@ class Asking:
 
     # The other side
 
-    def mirror(self: Any, position_mm: Sequence[float]) -> Job:
-        """Compare a position of the active scan with the other side of the patient; the result is `scan.symmetry`."""
-        scan = self._require_features()
+    def mirror(self: Any, position_mm: Sequence[float], scan: Scan | None = None) -> Job:
+        """Compare a position of a scan (the active one) with the other side of the patient, as `scan.symmetry`."""
+        scan = self._require_features(scan)
         scan.volume.grid.require_inside(position_mm, where=scan.name)
         weights = None if self._weights == "auto" else self._weights
         place = tuple(float(v) for v in position_mm)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from psygnal import Signal
 
-from coralbay_core.errors import CoralBayError, InputError
+from coralbay_core.errors import InputError
 from coralbay_core.volume import Volume
 
 from . import work as _work
@@ -106,8 +106,8 @@ class Computing:
             return "no features"
         return "ready" if scan.model == self._model else "other model"
 
-    def compute(self: Any, focus_mm: Sequence[float] | None = None) -> Job:
-        """Compute the features of the active scan, or take them from the cache.
+    def compute(self: Any, focus_mm: Sequence[float] | None = None, scan: Scan | None = None) -> Job:
+        """Compute the features of a scan, or take them from the cache.
 
         While that goes on, `scan.outlook` says what is ahead, and clicks near the focus are answered from the first
         features (`scan.preview`): their heat map is `partial`.
@@ -116,8 +116,10 @@ class Computing:
         ----------
         focus_mm : three floats, optional
             World mm where to begin; by default the last click.
+        scan : Scan, optional
+            By default the active one.
         """
-        scan = self._require_scan()
+        scan = scan or self._require_scan()
         if focus_mm is not None:
             scan.volume.grid.require_inside(focus_mm, where=scan.name)
         focus = focus_mm if focus_mm is not None else next(iter(scan.clicks.now.positive[::-1]), None)
@@ -240,8 +242,8 @@ def look_ahead(
         return forecast(volume, encoder, store=store, tile_s=tile_s.get((model, str(encoder.device))))
     except Stopped:
         raise
-    except (CoralBayError, OSError) as error:  # `compute` will say it as an error
-        return str(error)
+    except Exception as error:  # nobody asked for this: `compute` will say it as an error
+        return str(error) or type(error).__name__
 
 
 def compute_features(

@@ -98,14 +98,20 @@ class Inspecting:
         return self.run(self._lane("windows", scan), work, partial(self._set_windows, scan), torch=True)
 
     def _set_windows(self: Any, scan: Scan, result: WindowResult | None) -> None:
+        if result is not None and scan.features is not None and _model_of(result) != scan.features.model:
+            return  # features of another model have come meanwhile
         if result is not scan.windows:
             scan.windows = result
             self.windows_changed.emit(scan)
 
     def _forget_windows(self: Any, scan: Scan) -> None:
         """Another model's features have come."""
-        if scan.windows is not None and scan.windows.comparison.reference.heat.features.model != scan.features.model:
+        if scan.windows is not None and _model_of(scan.windows) != scan.features.model:
             self._set_windows(scan, None)
+
+
+def _model_of(result: WindowResult) -> str:
+    return result.comparison.reference.heat.features.model
 
 
 def _window(window: str | Window) -> Window:

@@ -239,7 +239,11 @@ def _finish(job: Job, task: Task, wanted: bool) -> None:
             task.failed(job.error)
         else:
             job.state = "done"
-            task.done(job.result)
+            try:
+                task.done(job.result)
+            except Exception as error:
+                job.state, job.error = "failed", error
+                raise
     finally:  # whoever shows that it runs must hear of its end, also where a listener of its result raises
         job.finished.emit()
 
@@ -273,9 +277,10 @@ class InlineRunner:
             job.result = task.work(Report(report, deliver), lambda: job.cancelled)
         except Cancelled as error:
             job.error = error
-        except Exception:
+        except BaseException:  # Ctrl-C, too, ends it
             self._lanes.leave(job)
             job.state = "failed"
+            job._over.set()
             job.finished.emit()
             raise
         job._over.set()

@@ -40,6 +40,12 @@ class Keeping:
         self._end_rest: Callable[[], None] = lambda: None
         self._recovered: tuple[Lost, ...] = ()
         self._told_left_out = False
+        for signal, part, result in (
+            (self.segmentation_changed, "probe", "probe"),
+            (self.pca_changed, "pca", "pca"),
+            (self.symmetry_changed, "mirror", "symmetry"),
+        ):
+            signal.connect(partial(_note_result, part, result))
         if autosave:
             for signal in self._changes_of_state():
                 signal.connect(self._state_changed)
@@ -195,6 +201,12 @@ class Keeping:
         for lost in done:
             lost.forget()
         self._recovered = tuple(lost for lost in self._recovered if lost not in done)
+
+
+def _note_result(part: str, result: str, scan: Scan) -> None:
+    """What has come back, and is taken away later, must not come back once more."""
+    if scan.restoring is not None and getattr(scan, result) is not None:
+        scan.restoring = scan.restoring.with_result(part)
 
 
 def _is_file(model: str) -> bool:

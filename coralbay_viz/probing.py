@@ -103,8 +103,8 @@ class ProbeCommands:
         self.paint(strokes, self._require_features())
         return self.fit(first_mm=first_mm)
 
-    def fit(self, kind: str | None = None, first_mm: Sequence[float] | None = None) -> Job:
-        """Fit a probe again to the strokes, and apply it to the active scan.
+    def fit(self, kind: str | None = None, first_mm: Sequence[float] | None = None, scan: "Scan | None" = None) -> Job:
+        """Fit a probe again to the strokes, and apply it to a scan.
 
         Parameters
         ----------
@@ -112,8 +112,10 @@ class ProbeCommands:
             One of `coralbay_core.probe.KINDS`; stays until another is chosen.
         first_mm : three floats, optional
             World mm that is looked at: the slices through it come first, by `segmentation_previewed`.
+        scan : Scan, optional
+            By default the active one.
         """
-        scan = self._require_features()
+        scan = self._require_features(scan)
         if kind is not None:
             self.kind = known_kind(kind)
         pairs = [

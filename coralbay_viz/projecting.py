@@ -85,32 +85,36 @@ class ProjectionCommands:
     components: tuple[int, int, int] = (0, 1, 2)
     umap_components: tuple[int, int, int] = (0, 1, 2)
 
-    def compute_pca(self, components: tuple[int, int, int] | None = None) -> Job:
+    def compute_pca(self, components: tuple[int, int, int] | None = None, scan: "Scan | None" = None) -> Job:
         """Turn main directions of the features into colors, inside the selection if there is one.
 
         Parameters
         ----------
         components : three ints, optional
             Which become red, green and blue, from 0; stays until changed.
+        scan : Scan, optional
+            By default the active one.
         """
         if components is not None:
             self.components = components
-        return self._compute_colors("pca")
+        return self._compute_colors("pca", scan)
 
-    def compute_umap(self, components: tuple[int, int, int] | None = None) -> Job:
+    def compute_umap(self, components: tuple[int, int, int] | None = None, scan: "Scan | None" = None) -> Job:
         """Colors from a UMAP instead; they appear where those of `compute_pca` do.
 
         Parameters
         ----------
         components : three ints, optional
             Which of its three coordinates become red, green and blue, from 0; stays until changed.
+        scan : Scan, optional
+            By default the active one.
         """
         if components is not None:
             self.umap_components = components
-        return self._compute_colors("umap")
+        return self._compute_colors("umap", scan)
 
-    def _compute_colors(self, method: Method) -> Job:
-        scan = self._require_features()
+    def _compute_colors(self, method: Method, scan: "Scan | None") -> Job:
+        scan = self._require_features(scan)
         selection = scan.projecting.selection
         if method == "umap":
             known = scan.pca and scan.pca.embedding

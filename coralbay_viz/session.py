@@ -29,7 +29,7 @@ from .exporting import Exporting
 from .history import History
 from .inspecting import Inspecting
 from .jobs import InlineRunner, Job, Runner, Task, Work
-from .keeping import Keeping
+from .keeping import AUTOSAVE_LANE, Keeping
 from .picture import Picturing
 from .pointing import Pointing
 from .probing import ProbeCommands
@@ -294,8 +294,11 @@ class Session(
     # Jobs
 
     def cancel(self, what: str | None = None) -> None:
-        """Stop work: ``features``, ``heat``, ``pca`` or ``segmentation`` of the active scan, or all of it."""
-        self._runner.cancel(None if what is None or self.scan is None else self._lane(what, self.scan))
+        """Stop work: ``features``, ``heat``, ``pca`` or ``segmentation`` of the active scan, or all but autosaves."""
+        one = None if what is None or self.scan is None else self._lane(what, self.scan)
+        for lane in self._runner.lanes() if one is None else (one,):
+            if lane != AUTOSAVE_LANE:
+                self._runner.cancel(lane)
 
     def close(self) -> None:
         """Stop all work; nothing more is accepted, and nothing is left to recover."""
@@ -332,8 +335,8 @@ class Session(
     def _require_scan(self) -> Scan:
         return self._require(self.scan, "no scan is open", "open a NIfTI file or a DICOM folder first")
 
-    def _require_features(self) -> Scan:
-        scan = self._require_scan()
+    def _require_features(self, scan: Scan | None = None) -> Scan:
+        scan = scan or self._require_scan()
         self._require(scan.features, "the scan has no features yet", "compute features first")
         return scan
 

@@ -5,8 +5,7 @@ are listed: what is to survive a restart gets a part there. Results are not kept
 and what was asked, and `give` asks again.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -86,20 +85,27 @@ class Restoring:
         That features were asked of.
     asked : bool
         Whether features have come, and with them what waited for them.
+    come : frozenset of str
+        Parts whose results are there, or were: from then on the scan itself says what there is.
     """
 
     parts: dict[str, Any]
     raw: dict[str, tuple[Content, Arrays]]
     model: str
     asked: bool = False
+    come: frozenset[str] = frozenset()
 
     def given(self) -> "Restoring":
         """The same once features have come."""
         return replace(self, parts={}, asked=True)
 
+    def with_result(self, name: str) -> "Restoring":
+        """The same once the result of a part has come."""
+        return replace(self, come=self.come | {name})
+
     def waiting(self, model: str) -> dict[str, tuple[Content, Arrays]]:
         """What may still have to come back with this model."""
-        names = {part.name for part in SCAN_PARTS if "features" in part.when}
+        names = {part.name for part in SCAN_PARTS if "features" in part.when} - self.come
         if not self.asked and model == self.model:
             names.add("features")
         return {name: taken for name, taken in self.raw.items() if name in names}
@@ -186,19 +192,7 @@ def _give_probe(session: "Session", scan: Scan, probe: "Probe | None") -> None:
     if probe is not None:
         session._apply_to(scan, probe)
     elif painted is not None and len(painted.classes) > 1:
-        with _active(session, scan):
-            session.fit()
-
-
-@contextmanager
-def _active(session: "Session", scan: Scan) -> Iterator[None]:
-    """Commands are about the active scan."""
-    before = session.scan
-    session.activate(scan)
-    try:
-        yield
-    finally:
-        session.activate(before)
+        session.fit(scan=scan)
 
 
 def _nothing(scan: Scan, content: Content, arrays: Arrays) -> None:
@@ -264,8 +258,10 @@ def _parse_place(scan: Scan, content: Content, arrays: Arrays) -> tuple[float, f
 
 
 def _give_cursor(session: "Session", scan: Scan, place: tuple[float, float, float]) -> None:
-    with _active(session, scan):
+    if scan is session.scan:
         session.cursor_mm = place
+    else:
+        scan.cursor_mm = place
 
 
 def _take_linked(session: "Session", scan: Scan) -> tuple[Content, Arrays] | None:
@@ -288,11 +284,10 @@ def _parse_pca(scan: Scan, content: Content, arrays: Arrays) -> str:
 
 
 def _give_pca(session: "Session", scan: Scan, method: str) -> None:
-    with _active(session, scan):
-        if method == "umap":
-            session.compute_umap()
-        else:
-            session.compute_pca()
+    if method == "umap":
+        session.compute_umap(scan=scan)
+    else:
+        session.compute_pca(scan=scan)
 
 
 def _take_mirror(session: "Session", scan: Scan) -> tuple[Content, Arrays] | None:
@@ -300,8 +295,7 @@ def _take_mirror(session: "Session", scan: Scan) -> tuple[Content, Arrays] | Non
 
 
 def _give_mirror(session: "Session", scan: Scan, place: tuple[float, float, float]) -> None:
-    with _active(session, scan):
-        session.mirror(place)
+    session.mirror(place, scan)
 
 
 def _take_features(session: "Session", scan: Scan) -> tuple[Content, Arrays] | None:
@@ -316,8 +310,7 @@ def _parse_features(scan: Scan, content: Content, arrays: Arrays) -> str:
 
 
 def _give_features(session: "Session", scan: Scan, fingerprint: str) -> None:
-    with _active(session, scan):
-        session.compute()
+    session.compute(scan=scan)
 
 
 def _take_follow_up(session: "Session", scan: Scan) -> tuple[Content, Arrays] | None:

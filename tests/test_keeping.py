@@ -302,6 +302,53 @@ def test_a_lost_session_is_kept_until_another_copy_is_written(files, belly, tmp_
     threaded.close()
 
 
+def test_a_lost_session_is_kept_where_bringing_it_back_fails(files, belly):
+    session = made(files, belly, autosave=True)
+    session._autosave._alive.release()
+    (lost,) = Session.lost()
+    calls = []
+    threaded = Session(ThreadRunner(calls.append), autosave=True)
+
+    def fail(scan):
+        raise RuntimeError("no room on the screen")
+
+    threaded.clicks_changed.connect(fail)
+    job = threaded.recover(lost)
+    with pytest.raises(Exception, match="no room on the screen"):
+        deliver_until(calls, lambda: not job.running)
+    assert job.state == "failed"
+    assert lost.path.exists()
+    threaded.close()
+
+
+def test_the_scan_that_is_looked_at_stays_while_others_come_back(files, belly, tmp_path):
+    path = made(files, belly).save(tmp_path / "kept.coralbay").result
+    calls = []
+    session = Session(ThreadRunner(calls.append))
+    session.load(path)
+    deliver_until(calls, lambda: session.scans)
+    first, second = session.scans
+    session.activate(second)
+    changed = []
+    session.scan_changed.connect(changed.append)
+    deliver_until(calls, lambda: first.pca is not None and first.symmetry is not None and first.probe is not None)
+    deliver_until(calls, lambda: second.probe is not None)
+    assert not changed
+    session.close()
+
+
+def test_what_was_taken_back_does_not_come_back(files, belly, tmp_path):
+    session = Session()
+    session.load(made(files, belly).save(tmp_path / "kept.coralbay").result)
+    session.activate(session.scans[0])
+    session.undo_strokes()
+    assert session.scan.probe is None
+    again = Session()
+    again.load(session.save(tmp_path / "again.coralbay").result)
+    assert again.scans[0].probe is None
+    assert again.scans[0].pca is not None
+
+
 def test_many_changes_are_one_copy(files, tmp_path):
     calls, started = [], []
     session = Session(ThreadRunner(calls.append), model=MODEL, autosave=True)

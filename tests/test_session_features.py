@@ -211,6 +211,19 @@ def test_what_computing_would_take_is_told_before(torso, tmp_path):
     assert "nothing" in scan.forecast
 
 
+def test_a_look_ahead_that_fails_is_a_line(torso, monkeypatch):
+    session = Session(model=IN_TILES, store=None)
+    session.failed.connect(pytest.fail)
+    scan = session.add(torso)
+
+    def no_room(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(session._encoders, "get", no_room)
+    session.look_ahead()
+    assert scan.forecast == "MemoryError"
+
+
 def test_a_device_is_asked_for(torso):
     session = Session(model="hu-patch", device="cpu", store=False)
     session.add(torso)

@@ -11,7 +11,7 @@ from scans import cut
 from coralbay_core.volume import LabelVolume
 from coralbay_core.volume_io import save_map
 from coralbay_viz import Session
-from coralbay_viz.jobs import InlineRunner
+from coralbay_viz.jobs import InlineRunner, Task
 
 # What is asked for, where it would land, and whether it is asked of a probe.
 RESULTS = {
@@ -110,6 +110,17 @@ def test_windows_that_are_inspected_survive_the_features_of_the_same_model(belly
     assert scan.windows is not None
 
 
+def test_windows_of_one_model_do_not_land_on_anothers(belly, phantom):
+    session = Session(HoldingRunner(), model="hu-patch")
+    scan = session.add(belly)
+    session._runner.held = "windows"
+    session.inspect_windows(phantom.landmarks["liver_right_lobe"], radius_mm=20)
+    session.model = "random"
+    session.compute()
+    session._runner.let_go()
+    assert scan.windows is None
+
+
 @pytest.mark.parametrize("what", ["statistics", "suggestion"])
 def test_nothing_of_one_probe_is_shown_with_another(session, belly, what):
     ask, result, _ = RESULTS[what]
@@ -167,8 +178,20 @@ def test_the_end_of_a_job_is_told_where_a_listener_of_its_result_fails(session):
         raise RuntimeError("a panel failed")
 
     ended = []
-    session.job_started.connect(lambda job: job.finished.connect(lambda: ended.append(job.lane)))
+    session.job_started.connect(lambda job: job.finished.connect(lambda: ended.append(job.state)))
     session.pca_changed.connect(fail)
     with pytest.raises(Exception, match="a panel failed"):
         session.compute_pca()
-    assert ended
+    assert ended == ["failed"]
+
+
+def test_work_that_is_interrupted_is_over():
+    def interrupt(report, cancelled):
+        raise KeyboardInterrupt
+
+    runner, jobs = InlineRunner(), []
+    with pytest.raises(KeyboardInterrupt):
+        runner.submit(Task("lane", interrupt, pytest.fail, pytest.fail, jobs.append))
+    assert not jobs[0].running
+    assert jobs[0].wait(0)
+    assert runner.lanes() == ()

@@ -187,9 +187,9 @@ class Progress(Control):
 
     def _check_restored(self, job: Job) -> None:
         """A job starts what follows from it before it ends: when none runs, all is there."""
-        failed = job.lane == _LOAD_LANE and job.state != "done"
-        if not failed and any(lane != AUTOSAVE_LANE for lane in self.running):
+        if any(lane != AUTOSAVE_LANE for lane in self.running):
             return
+        failed = job.lane == _LOAD_LANE and job.state != "done"
         self.restoring = False
         if not failed:
             self.restored.emit()

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 # build its scene anew: what comes and goes with clicks is emptied when it has nothing to show, and used again.
 _COME_AND_GO = ("clicks", "heat", "regions", "hover", "mark", "suggestions")
 # Colored layers, the most telling first, and the parts of a session file that bring them back.
-_COLORED = {"heat": {"clicks", "used"}, "segmentation": {"probe"}, "pca": {"pca"}}
+_COLORED = {"heat": {"clicks", "used", "origin"}, "segmentation": {"probe"}, "pca": {"pca"}}
 
 
 class Binding:
@@ -56,7 +56,7 @@ class Binding:
         self._adopted: Layer | None = None
         self._slice_limits: WeakKeyDictionary[Layer, Any] = WeakKeyDictionary()
         self._watched: WeakKeyDictionary[Layer, list[Any]] = WeakKeyDictionary()
-        self._brought_back: WeakKeyDictionary[Scan, set[str]] = WeakKeyDictionary()  # roles, by a session file
+        self._brought_back: WeakKeyDictionary[Scan, list[str]] = WeakKeyDictionary()  # roles, by a session file
         self._previewed: WeakSet[Scan] = WeakSet()  # whose segmentation is not shown as the session has it
         self._fit: Job | None = None
         self._was_visible: WeakKeyDictionary[Layer, bool] = WeakKeyDictionary()  # of scans that are not active
@@ -360,12 +360,18 @@ class Binding:
         _set_visible(layer, seen and scan is self.session.scan)
 
     def _is_held_back(self, scan: "Scan", role: str) -> bool:
-        if scan.restoring is None or role in self._brought_back.setdefault(scan, set()):
+        """Whether a colored layer that a file brings back has to give way; what has to give way to it is hidden."""
+        come = self._brought_back.setdefault(scan, [])
+        if scan.restoring is None or role in come or not _COLORED.get(role, set()) & scan.restoring.raw.keys():
             return False
-        saved = [name for name, parts in _COLORED.items() if parts & scan.restoring.raw.keys()]
-        if role in saved:
-            self._brought_back[scan].add(role)
-        return role in saved[1:]
+        come.append(role)
+        ranks = [*_COLORED]
+        for lesser in (layer for other in ranks[ranks.index(role) + 1 :] if (layer := self.layer(other, scan))):
+            if lesser in self._was_visible:
+                self._was_visible[lesser] = False
+            else:
+                _set_visible(lesser, False)
+        return any(self.layer(other, scan) is not None for other in ranks[: ranks.index(role)])
 
     def recolor(self, layer: "Layer", colors: dict[int | None, str]) -> None:
         """Colors of a label layer; to set the same again would draw all of it anew."""

@@ -98,6 +98,8 @@ class OrthogonalViews(Docked):
 
     def _settle_cross(self) -> None:
         """Have a crosshair with layers to go through, and none without."""
+        if not self.planes:  # released
+            return
         viewer = self._context.viewer
         with self._quietly():
             if not self._has_layers():
@@ -108,6 +110,8 @@ class OrthogonalViews(Docked):
                 selected = viewer.layers.selection.active
                 self._cross = mark(viewer, None, views.place_of(viewer))
                 viewer.layers.selection.active = selected
+                for plane in self.planes:  # they have one of their own
+                    plane.show_layers(layer for layer in viewer.layers if layer is not self._cross)
 
     def _follow_plane(self, plane: TwinView) -> Callable[..., None]:
         def follow(event: Any = None) -> None:
@@ -129,7 +133,6 @@ class OrthogonalViews(Docked):
     def release(self) -> None:
         """Let go of the main canvas."""
         self._context.disconnect(*self._links)
-        self._settled.stop()
         for plane in self.planes:
             plane.release()
         self.planes = []

@@ -84,6 +84,9 @@ class Readout:
         """Describe what is under the cursor now that other slices are; nothing where it is over another canvas."""
         if self._place is None or not self._text.visible:
             return
+        if min(len(self._slices), len(views.place_of(self._viewer))) < len(self._place):
+            self.hide()  # the last volume goes
+            return
         place, hidden = np.array(self._place), sorted({0, 1, 2} - set(views.shown_axes(self._viewer)))
         if np.abs(place - self._slices)[hidden].max(initial=0) > _SAME_MM:
             self.hide()

@@ -197,7 +197,8 @@ class CoralBayWidget(QWidget):
     def _features_done(self, scan: "Scan") -> None:
         if scan is self.session.scan and scan.features is not None:
             self.tools.mode = "pick"
-            if not scan.clicks.now and scan.probing.strokes.now is None:  # else there is an answer to look at
+            probing = scan.probing
+            if not (scan.clicks.now or scan.used or probing.strokes.now is not None or probing.given is not None):
                 self.context.told(self.colors_panel.want_pca)(True)
 
 

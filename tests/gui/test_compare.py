@@ -46,7 +46,11 @@ def test_three_planes_share_one_crosshair(explored, viewer, hand, liver):
     assert [plane.view for plane in planes] == [views.CORONAL, views.SAGITTAL]
     for plane in planes:
         np.testing.assert_allclose(layers.world_from_napari(plane.model.dims.point), liver, atol=2)
-        assert {layer.name for layer in plane.model.layers} >= {"belly", "crosshair"}
+        assert sorted(layer.name for layer in plane.model.layers if layer.visible) == [
+            "PCA - belly",
+            "belly",
+            "crosshair",
+        ]
     explored.tools.mode = "look"
     hand.click(liver + [12, 9, 0])  # in the main canvas
     np.testing.assert_allclose(explored.session.cursor_mm, liver + [12, 9, 0], atol=2)
@@ -172,6 +176,13 @@ def test_the_readout_is_of_the_slice_that_is_shown(explored, viewer, hand, liver
     superior = viewer.dims.point[0]
     assert f"{abs(superior):.0f} {'S' if superior >= 0 else 'I'} mm" in readout.text
     views.show_view(viewer, views.VOLUME)
+    assert not readout.visible
+    views.show_view(viewer, views.SAGITTAL)
+    explored.binding.go_to(liver)
+    hand.move(liver)
+    assert readout.visible
+    viewer.layers.remove(explored.binding.layer("ct"))
+    hand.wait()
     assert not readout.visible
 
 
