@@ -56,7 +56,7 @@ class Binding:
         self._adopted: Layer | None = None
         self._slice_limits: WeakKeyDictionary[Layer, Any] = WeakKeyDictionary()
         self._watched: WeakKeyDictionary[Layer, list[Any]] = WeakKeyDictionary()
-        self._brought_back: WeakKeyDictionary[Scan, list[str]] = WeakKeyDictionary()  # roles, by a session file
+        self._brought_back: WeakKeyDictionary[Scan, set[str]] = WeakKeyDictionary()  # roles, by a session file
         self._previewed: WeakSet[Scan] = WeakSet()  # whose segmentation is not shown as the session has it
         self._fit: Job | None = None
         self._was_visible: WeakKeyDictionary[Layer, bool] = WeakKeyDictionary()  # of scans that are not active
@@ -354,24 +354,29 @@ class Binding:
 
         Of the colored layers that a session file brings back only one is: over each other they say nothing.
         """
-        seen = not self._is_held_back(scan, role)
+        seen = True
+        if self._is_brought_back(scan, role):
+            ranks = [*_COLORED]
+            above, below = ranks[: ranks.index(role)], ranks[ranks.index(role) + 1 :]
+            seen = all(self.layer(other, scan) is None for other in above)
+            for lesser in (self.layer(other, scan) for other in below):
+                if lesser is not None:
+                    self._see(scan, lesser, False)
+        self._see(scan, layer, seen)
+
+    def _see(self, scan: "Scan", layer: "Layer", seen: bool) -> None:
+        """Show or hide a layer, now or once its scan is the active one."""
         if scan is not self.session.scan:
             self._was_visible[layer] = seen
         _set_visible(layer, seen and scan is self.session.scan)
 
-    def _is_held_back(self, scan: "Scan", role: str) -> bool:
-        """Whether a colored layer that a file brings back has to give way; what has to give way to it is hidden."""
-        come = self._brought_back.setdefault(scan, [])
+    def _is_brought_back(self, scan: "Scan", role: str) -> bool:
+        """Whether a colored layer is there for the first time, and because a session file holds it."""
+        come = self._brought_back.setdefault(scan, set())
         if scan.restoring is None or role in come or not _COLORED.get(role, set()) & scan.restoring.raw.keys():
             return False
-        come.append(role)
-        ranks = [*_COLORED]
-        for lesser in (layer for other in ranks[ranks.index(role) + 1 :] if (layer := self.layer(other, scan))):
-            if lesser in self._was_visible:
-                self._was_visible[lesser] = False
-            else:
-                _set_visible(lesser, False)
-        return any(self.layer(other, scan) is not None for other in ranks[: ranks.index(role)])
+        come.add(role)
+        return True
 
     def recolor(self, layer: "Layer", colors: dict[int | None, str]) -> None:
         """Colors of a label layer; to set the same again would draw all of it anew."""
