@@ -207,8 +207,7 @@ def test_memory_does_not_grow_with_clicks(open_notebook):
         page.newer("heat", mark)
     # After forty clicks caches, threads and allocators have what they need.
     grown = np.median(sizes[-8:]) - np.median(sizes[5:13])
-    # One map kept of each click would be hundreds of MB; an allocator's moods are tens.
-    assert grown < 80e6, f"{grown / 1e6:.0f} MB more after 200 clicks: {np.round(np.array(sizes) / 1e6)}"
+    assert grown < 40e6, f"{grown / 1e6:.0f} MB more after 200 clicks: {np.round(np.array(sizes) / 1e6)}"
     page.kernel.until("not app.progress.running")
 
 
