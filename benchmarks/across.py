@@ -16,13 +16,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from coralbay_core.across import Alignment, Landmark, align, propagate
 from coralbay_core.errors import CoralBayError
 from coralbay_core.evaluate import open_cases
 from coralbay_core.evaluate.cases import Case, phantom_case
+from coralbay_core.extraction.pipeline import features_for
 from coralbay_core.features import FeatureMaps
-from coralbay_core.pipeline import features_for
-from coralbay_core.weights import load_encoder
+from coralbay_core.matching import Alignment, Landmark, align, propagate
+from coralbay_core.models.loading import load_encoder
 
 PRIORS_MM = (None, 20.0, 40.0, 80.0)
 CLICKS = 5

@@ -27,16 +27,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from coralbay_core import load_encoder, load_volume
-from coralbay_core.encoder import SwinEncoder, Tiling
-from coralbay_core.extract import DEFAULT_STRIDES, extract
+from coralbay_core.extraction.cache import FeatureStore
+from coralbay_core.extraction.extraction_input import Scene
+from coralbay_core.extraction.pipeline import features_for
+from coralbay_core.extraction.sliding_window import DEFAULT_STRIDES, extract
 from coralbay_core.features import FeatureMaps
+from coralbay_core.models.encoder import SwinEncoder, Tiling
+from coralbay_core.models.swin3d import Swin3DConfig
 from coralbay_core.phantom import make_phantom
-from coralbay_core.pipeline import features_for
-from coralbay_core.preprocess import to_unit
-from coralbay_core.scene import Scene
-from coralbay_core.store import FeatureStore
-from coralbay_core.swin3d import Swin3DConfig
-from coralbay_core.volume import Grid, Volume
+from coralbay_core.spatial import Grid, Volume
+from coralbay_core.spatial.preprocessing import to_unit
 
 OVERLAP = 0.25
 """Default of MONAI's inferer."""

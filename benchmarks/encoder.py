@@ -27,9 +27,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from coralbay_core.swin3d import Swin3D, Swin3DConfig
-from coralbay_core.swin3d.attention import Kernel
-from coralbay_core.swin3d.graphs import GraphedSwin3D
+from coralbay_core.models.swin3d import Swin3D, Swin3DConfig
+from coralbay_core.models.swin3d.attention import Kernel
+from coralbay_core.models.swin3d.graphs import GraphedSwin3D
 
 PARTS = ("Swin part", "all six stages")
 FEW_STRIDES = (4, 8, 16)

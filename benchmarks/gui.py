@@ -22,8 +22,8 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
 from coralbay_core.phantom import make_phantom
-from coralbay_viz import strokes
-from coralbay_viz.layers import napari_from_world
+from coralbay_viz.demo import auto_strokes
+from coralbay_viz.display.napari_world import napari_from_world
 from coralbay_viz.napari_ui.launch import open_window
 from coralbay_viz.napari_ui.widget import threaded_session
 
@@ -186,7 +186,7 @@ def strokes_of(user: User, repeats: int) -> list[float]:
     session, dock = user.session, user.dock
     scan = session.scan
     session.clear_clicks()
-    placed = strokes.place(scan.volume, scan.features, scan.label_grid, None)
+    placed = auto_strokes.place(scan.volume, scan.features, scan.label_grid, None)
     session.segment(placed.labels)
     user.wait(lambda: session.segmentation is not None)
     dock.binding.set_visible("pca", False)

@@ -16,14 +16,13 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from coralbay_core import geometry
-from coralbay_core.descriptors import stage_descriptors
 from coralbay_core.features import FeatureMap, FeatureMaps
-from coralbay_core.preprocess import resample
+from coralbay_core.features.descriptors import stage_descriptors
 from coralbay_core.probe import fit_probe
 from coralbay_core.projection import fit_basis
 from coralbay_core.similarity import heat_map
-from coralbay_core.volume import Grid, LabelVolume
+from coralbay_core.spatial import Grid, LabelVolume, geometry
+from coralbay_core.spatial.resampling import resample
 
 SPACING_MM = 1.5
 QUERIES = 8

@@ -178,10 +178,10 @@ ENGINES: dict[str, tuple[str, Callable[[], Engine]]] = {
 def real_tokens(data: Path | None, dims: int) -> list[NDArray]:
     """Compact vectors of real scans or phantoms, one array a scan."""
     from coralbay_core.evaluate import open_cases
-    from coralbay_core.library.compact import fit_compact
-    from coralbay_core.pipeline import features_for
-    from coralbay_core.similarity.tokens import body_tokens
-    from coralbay_core.weights import load_encoder
+    from coralbay_core.extraction.pipeline import features_for
+    from coralbay_core.library.reduction import fit_compact
+    from coralbay_core.models.loading import load_encoder
+    from coralbay_core.similarity.cell_table import body_tokens
 
     encoder = load_encoder()
     cases = open_cases([data] if data else [], phantom=data is None)

@@ -27,7 +27,7 @@ from notebook_page import NotebookPage, find_chromium, headless, jupyterlab
 SCAN = """
 import numpy as np
 from coralbay_core.phantom import make_phantom
-from coralbay_core.volume import Grid, Volume
+from coralbay_core.spatial.volume import Grid, Volume
 phantom = make_phantom(spacing_mm=({spacing},) * 3)
 shape = np.array(phantom.volume.shape)
 data = np.full(({side},) * 3, -1000, np.int16)

@@ -24,8 +24,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from coralbay_core.phantom import make_phantom
 from coralbay_core.pretrain import read_config
 from coralbay_core.pretrain.export import processor
-from coralbay_core.pretrain.feed import Feed
 from coralbay_core.pretrain.memory import keep_memory
+from coralbay_core.pretrain.prefetch import Feed
 from coralbay_core.pretrain.resolve import Resolved, resolve
 from coralbay_core.pretrain.schedules import make_schedules
 from coralbay_core.pretrain.source import ArraySource, VolumeSource, open_source

@@ -23,7 +23,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from coralbay_core import geometry
 from coralbay_core.evaluate.cases import Case, load_case
 from coralbay_core.evaluate.layouts import CaseFiles, find_cases
 from coralbay_core.evaluate.methods import Method
@@ -40,11 +39,11 @@ from coralbay_core.evaluate.tasks.fewshot import (
     truth_of,
 )
 from coralbay_core.features import FeatureMaps
-from coralbay_core.overlap import dice
-from coralbay_core.preprocess import resample
+from coralbay_core.io import load_labels
 from coralbay_core.probe import KINDS, Probe, ScoreMap, fit_probe, suggest_next
-from coralbay_core.volume import Grid, LabelVolume
-from coralbay_core.volume_io import load_labels
+from coralbay_core.spatial import Grid, LabelVolume, geometry
+from coralbay_core.spatial.resampling import resample
+from coralbay_core.spatial.segmentation_metrics import dice
 
 DATA = Path("../shared/ct/labelled")
 REPEATS = 5

@@ -23,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 
 from coralbay_core import load_encoder, load_volume
-from coralbay_core.pipeline import features_for
+from coralbay_core.extraction.pipeline import features_for
 from coralbay_core.projection import UmapModel, cells_inside, fit_basis, fit_umap
 from coralbay_core.projection.embedding import FIT_CELLS, interpolate_nearest, train_regressor
 

@@ -21,13 +21,13 @@ from numpy.typing import NDArray
 from coralbay_core.evaluate import open_cases
 from coralbay_core.evaluate.cases import Case
 from coralbay_core.evaluate.metrics import average_precision, bootstrap_interval
-from coralbay_core.extract import DEFAULT_STRIDES
+from coralbay_core.extraction.pipeline import features_for
+from coralbay_core.extraction.sliding_window import DEFAULT_STRIDES
 from coralbay_core.features import FeatureMaps
-from coralbay_core.pipeline import features_for
-from coralbay_core.preprocess import resample
+from coralbay_core.models.loading import load_encoder
 from coralbay_core.similarity import HeatMap, auto_weights, make_query, search
 from coralbay_core.similarity.prior import prior_around
-from coralbay_core.weights import load_encoder
+from coralbay_core.spatial.resampling import resample
 
 CLICKS = 5
 

@@ -5,15 +5,57 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import probe, projection, similarity
-    from .pipeline import features_for
-    from .volume_io import load_volume
-    from .weights import load_encoder
+    from .errors import CoralBayError, InputError
+    from .extraction.cache import FeatureStore
+    from .extraction.pipeline import features_for
+    from .features import FeatureMaps
+    from .io import list_series, load_labels, load_volume, save_map
+    from .library import Library
+    from .models.loading import load_encoder
+    from .phantom import make_phantom
+    from .spatial import Grid, LabelVolume, Volume
 
 __version__ = "0.1.0"
-__all__ = ["features_for", "load_encoder", "load_volume", "probe", "projection", "similarity"]
 
-# Found on first use (PEP 562): torch alone takes more than a second to import, and `coralbay --help` must not wait.
-_HOME = {"load_volume": "volume_io", "load_encoder": "weights", "features_for": "pipeline"}
+# Public names and the modules that define them. They are imported on first use (PEP 562): torch alone takes more than
+# a second to import, and `coralbay --help` must not wait.
+_HOME = {
+    "CoralBayError": "errors",
+    "FeatureMaps": "features",
+    "FeatureStore": "extraction.cache",
+    "Grid": "spatial",
+    "InputError": "errors",
+    "LabelVolume": "spatial",
+    "Library": "library",
+    "Volume": "spatial",
+    "features_for": "extraction.pipeline",
+    "list_series": "io",
+    "load_encoder": "models.loading",
+    "load_labels": "io",
+    "load_volume": "io",
+    "make_phantom": "phantom",
+    "save_map": "io",
+}
+__all__ = [
+    "CoralBayError",
+    "FeatureMaps",
+    "FeatureStore",
+    "Grid",
+    "InputError",
+    "LabelVolume",
+    "Library",
+    "Volume",
+    "features_for",
+    "list_series",
+    "load_encoder",
+    "load_labels",
+    "load_volume",
+    "make_phantom",
+    "probe",
+    "projection",
+    "save_map",
+    "similarity",
+]
 
 
 def __getattr__(name: str) -> Any:

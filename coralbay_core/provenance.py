@@ -12,10 +12,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from .atomic_file import write_atomically
-from .plain import MILLIONTHS, plain
-from .store import content_digest
-from .volume import LabelVolume, Volume
+from .extraction.cache import content_digest
+from .spatial import LabelVolume, Volume
+from .util.atomic_file import write_atomically
+from .util.json_values import MILLIONTHS, plain
 
 _PACKAGES = ("coralbay", "numpy", "scipy", "torch", "scikit-learn", "highdicom", "pydicom")
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from coralbay_core.errors import CoralBayError, InputError, MissingExtraError
-from coralbay_core.volume import Volume
+from coralbay_core.spatial import Volume
 
+from .persistence.session_file import SUFFIX
 from .session import DEFAULT_MODEL, Session
-from .session_file import SUFFIX
 
 if TYPE_CHECKING:
     from .jobs import Job

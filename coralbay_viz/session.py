@@ -19,25 +19,28 @@ from typing import TYPE_CHECKING, Any
 from psygnal import Signal
 
 from coralbay_core.errors import CoralBayError, InputError
-from coralbay_core.volume import LabelVolume, Volume
+from coralbay_core.spatial import LabelVolume, Volume
 
-from . import work as _work
-from .asking import Asking
-from .comparing import Comparing
-from .computing import Computing
-from .exporting import Exporting
-from .history import History
-from .inspecting import Inspecting
+from .controllers.ct_windows import Inspecting
+from .controllers.cursor import Pointing
+from .controllers.dicom_export import Exporting
+from .controllers.features import Computing
+from .controllers.library import Searching
+from .controllers.probability import Scoring
+from .controllers.projections import ProjectionCommands
+from .controllers.scorecard import Comparing
+from .controllers.segmentation import ProbeCommands
+from .controllers.similarity import Asking
+from .controllers.training import Training
+from .display.figures import Picturing
 from .jobs import InlineRunner, Job, Runner, Task, Work
-from .keeping import AUTOSAVE_LANE, Keeping
-from .picture import Picturing
-from .pointing import Pointing
-from .probing import ProbeCommands
-from .projecting import PcaResult, ProjectionCommands
-from .scoring import Scoring
-from .searching import Searching
-from .state import Clicks, HeatResult, Point, Scan
-from .training import Training
+from .model.clicks import Clicks, Point
+from .model.history import History
+from .model.results import HeatResult, PcaResult
+from .model.scan import Scan
+from .persistence.save_load import AUTOSAVE_LANE, Keeping
+from .tasks import files as files_tasks
+from .tasks import similarity as similarity_tasks
 
 if TYPE_CHECKING:
     from coralbay_core.features import FeatureMaps
@@ -156,7 +159,9 @@ class Session(
     def open(self, path: str | Path, series: str | None = None) -> Job:
         """Read a NIfTI file, a DICOM folder or a file of a series, and make it the active scan."""
         path = Path(path)
-        return self.run(f"open {path}", partial(_work.open_volume, path, series), partial(self.add, series=series))
+        return self.run(
+            f"open {path}", partial(files_tasks.open_volume, path, series), partial(self.add, series=series)
+        )
 
     def add(self, volume: Volume, series: str | None = None) -> Scan:
         """Take in a volume and make it the active scan."""
@@ -245,7 +250,7 @@ class Session(
             if scan.heat is not None:
                 self._set_heat(scan, None)
             return None
-        work = partial(_work.heat, request, scan.overlay_grid)
+        work = partial(similarity_tasks.heat, request, scan.overlay_grid)
         return self.run(lane, work, partial(self._set_heat, scan), torch=True)
 
     def _set_heat(self, scan: Scan, result: HeatResult | None) -> None:
@@ -278,17 +283,17 @@ class Session(
         if result.partial:
             raise CoralBayError("heat map is not complete", where=scan.name, hint="wait for the features")
         asked = {"at_mm": result.clicks.positive, "not_mm": result.clicks.negative, "weights": result.heat.weights}
-        return self._save(path, scan, partial(_work.on_grid, result.heat), **asked)
+        return self._save(path, scan, partial(files_tasks.on_grid, result.heat), **asked)
 
     def save_pca(self, path: str | Path) -> Job:
         """Write the PCA colors on the grid of the scan's file, as RGB24."""
         scan = self._require_scan()
         result = self._require(scan.pca, "no PCA colors to save", "switch the PCA overlay on first")
-        return self._save(path, scan, partial(_work.on_grid, result.rgb), projection=result.method)
+        return self._save(path, scan, partial(files_tasks.on_grid, result.rgb), projection=result.method)
 
     def _save(self, path: str | Path, scan: Scan, make: Callable[[Any], Any], **parameters: Any) -> Job:
         """Write a result and, beside it, where it comes from."""
-        work = partial(_work.save, Path(path), scan.volume, make, scan.features, parameters)
+        work = partial(files_tasks.save, Path(path), scan.volume, make, scan.features, parameters)
         return self.run(f"save {path}", work, self.saved.emit, torch=True)
 
     # Jobs

@@ -10,14 +10,14 @@ import re
 import sys
 from pathlib import Path
 
-from coralbay_core.atomic_file import write_atomically
-from coralbay_core.card import DEFAULT_MODEL, parse_card
 from coralbay_core.evaluate.report import as_markdown, read_findings
 from coralbay_core.evaluate.tables import HEADLINE
+from coralbay_core.models.model_card import DEFAULT_MODEL, parse_card
+from coralbay_core.util.atomic_file import write_atomically
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs" / "evaluation.md"
-CARD = ROOT / "coralbay_core" / "cards" / f"{DEFAULT_MODEL}.toml"
+CARD = ROOT / "coralbay_core" / "models" / "cards" / f"{DEFAULT_MODEL}.toml"
 COMMAND = "coralbay evaluate --data ../shared/ct/labelled -o evaluation"
 BEGIN, END = "<!-- numbers: written by scripts/publish_evaluation.py -->", "<!-- end of numbers -->"
 

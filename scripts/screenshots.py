@@ -16,7 +16,7 @@ from PIL import Image
 from qtpy.QtWidgets import QApplication
 
 from coralbay_core.phantom import make_phantom
-from coralbay_viz import strokes
+from coralbay_viz.demo import auto_strokes
 from coralbay_viz.napari_ui import views
 from coralbay_viz.napari_ui.launch import open_window
 from coralbay_viz.napari_ui.widget import threaded_session
@@ -73,7 +73,7 @@ class Photographer:
         dock.feature_panel.compute.click()
         self.wait(lambda: session.pca is not None)
         self.place = (
-            strokes.deep_point(session.volume, session.features)
+            auto_strokes.deep_point(session.volume, session.features)
             if self.phantom is None
             else self.phantom.landmarks["liver_right_lobe"]
         )
@@ -111,7 +111,7 @@ class Photographer:
             if not name.startswith("CoralBay"):
                 self.viewer.window.remove_dock_widget(self.viewer.window.dock_widgets[name])
         scan = self.session.scan
-        placed = strokes.place(scan.volume, scan.features, scan.label_grid, self.phantom)
+        placed = auto_strokes.place(scan.volume, scan.features, scan.label_grid, self.phantom)
         self.dock.show_tab("Segment")
         self.session.segment(placed.labels)
         self.wait(lambda: self.session.segmentation is not None)

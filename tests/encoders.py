@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from coralbay_core.encoder import Preprocessing, Stage, Tiling
+from coralbay_core.models.encoder import Preprocessing, Stage, Tiling
 
 
 class PoolingEncoder:

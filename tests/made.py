@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from coralbay_core import geometry
 from coralbay_core.features import FeatureMap, FeatureMaps
-from coralbay_core.volume import Grid
+from coralbay_core.spatial import Grid, geometry
 
 SPL = np.array([[0, 0, -1, 0], [0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1.0]])
 GRID = Grid((96, 80, 64), geometry.translate((50, 60, -70)) @ SPL @ geometry.scale(1.5))

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from coralbay_core.volume import Grid, LabelVolume
+from coralbay_core.spatial import Grid, LabelVolume
 
 
 def cut(volume, centre_mm, half_mm=45.0):

@@ -10,14 +10,15 @@ from hypothesis import strategies as st
 from made import GRID, TISSUES, made_features, world
 from scipy.spatial.transform import Rotation
 
-from coralbay_core import geometry, load_encoder
-from coralbay_core.across import Landmark, align, best_match, best_matches, propagate, read_landmarks, write_landmarks
-from coralbay_core.across.alignment import _similarity
+from coralbay_core import load_encoder
 from coralbay_core.errors import CoralBayError, InputError, OutsideVolumeError
 from coralbay_core.evaluate.tasks.changes import _moved, _rotation
+from coralbay_core.extraction.pipeline import features_for
+from coralbay_core.matching import Landmark, align, best_match, best_matches, propagate, read_landmarks, write_landmarks
+from coralbay_core.matching.alignment import _similarity
 from coralbay_core.phantom import make_phantom
-from coralbay_core.pipeline import features_for
-from coralbay_core.symmetry import Midplane, compare_sides, find_midplane
+from coralbay_core.similarity.symmetry import Midplane, compare_sides, find_midplane
+from coralbay_core.spatial import geometry
 
 
 @pytest.fixture(scope="module")

@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 from made import CT_GRID, GRID, TISSUES, made_features, tissue_map, world
 
-from coralbay_core import geometry
 from coralbay_core.errors import InputError, MissingFileError, OutsideVolumeError
 from coralbay_core.probe import fit_probe, load_probe
 from coralbay_core.projection import pca_rgb
 from coralbay_core.similarity import heat_map, top_regions
-from coralbay_core.volume import Grid, LabelVolume
+from coralbay_core.spatial import Grid, LabelVolume, geometry
 
 
 def test_heat_lights_up_what_was_clicked():

@@ -6,9 +6,9 @@ import stat
 import numpy as np
 import pytest
 
-from coralbay_core.atomic_file import atomic_path, write_atomically
 from coralbay_core.errors import InputError
-from coralbay_core.tensor_file import write_tensors
+from coralbay_core.util.atomic_file import atomic_path, write_atomically
+from coralbay_core.util.tensor_file import write_tensors
 
 
 def test_a_file_appears_whole_in_folders_that_were_not_there(tmp_path):

@@ -13,10 +13,10 @@ from safetensors.torch import save_file
 from test_swin3d import MONAI_MERGING, randomize, relative, without_index
 
 from coralbay_core import load_encoder
-from coralbay_core.checkpoints import infer_config, map_keys
-from coralbay_core.encoder import Preprocessing
 from coralbay_core.errors import MissingFileError, WeightsError
-from coralbay_core.swin3d import Swin3D, Swin3DConfig, pooled
+from coralbay_core.models.checkpoints import infer_config, map_keys
+from coralbay_core.models.encoder import Preprocessing
+from coralbay_core.models.swin3d import Swin3D, Swin3DConfig, pooled
 
 
 @pytest.fixture(scope="module")

@@ -11,12 +11,11 @@ import pytest
 import typer
 from make_dicom import write_rtstruct, write_series
 
-from coralbay_core import geometry
 from coralbay_core.cli import main, plugins
 from coralbay_core.cli.output import Progress
-from coralbay_core.store import open_features
-from coralbay_core.volume import Grid, Volume
-from coralbay_core.volume_io import load_labels, load_volume, save_map
+from coralbay_core.extraction.cache import open_features
+from coralbay_core.io import load_labels, load_volume, save_map
+from coralbay_core.spatial import Grid, Volume, geometry
 
 VERTEBRA = "L2"
 SIZE = np.array([40, 32, 40])
@@ -363,7 +362,7 @@ def test_what_the_system_says(coralbay, monkeypatch, error, code, line):
     def fail(*arguments, **keywords):
         raise error
 
-    monkeypatch.setattr("coralbay_core.volume_io.load_volume", fail)
+    monkeypatch.setattr("coralbay_core.io.load_volume", fail)
     assert coralbay("info", "anything") == (code, "", line)
 
 

@@ -10,8 +10,8 @@ import pytest
 from test_cli import click, scan  # noqa: F401 - fixtures
 
 from coralbay_core.cli.probe import Kind
+from coralbay_core.io import load_labels, load_volume, save_map
 from coralbay_core.probe import DEFAULT_KIND, KINDS, load_probe
-from coralbay_core.volume_io import load_labels, load_volume, save_map
 
 
 def test_the_kinds_of_the_command_are_those_of_the_core():

@@ -6,8 +6,8 @@ import json
 import numpy as np
 import pytest
 
+from coralbay_core.io import load_volume, save_map
 from coralbay_core.phantom import make_phantom
-from coralbay_core.volume_io import load_volume, save_map
 
 MODEL = ("--model", "hu-context")
 

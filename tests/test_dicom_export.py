@@ -11,8 +11,8 @@ from make_dicom import write_series
 from matplotlib.path import Path as Outline
 
 from coralbay_core.errors import InputError
-from coralbay_core.volume import LabelVolume
-from coralbay_core.volume_io import load_volume, save_dicom, save_map
+from coralbay_core.io import load_volume, save_dicom, save_map
+from coralbay_core.spatial import LabelVolume
 
 highdicom = pytest.importorskip("highdicom", reason="pip install 'coralbay[dicom]'")
 STUDY = {"StudyInstanceUID": "1.2.826.0.1.3680043.8.498.1", "FrameOfReferenceUID": "1.2.826.0.1.3680043.8.498.2"}

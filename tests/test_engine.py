@@ -13,21 +13,21 @@ from hypothesis import strategies as st
 from test_analysis import GRID, made_features
 from test_extract import ramp_volume
 
-from coralbay_core import memory
-from coralbay_core.compact import CompactBasis, CompactEncoder, StageBasis
-from coralbay_core.compact_fit import fit_compact
-from coralbay_core.descriptors import joint_descriptors, joint_map, split_by_stage
-from coralbay_core.encoder import Stage
 from coralbay_core.errors import InputError, MissingFileError, OutsideVolumeError, WeightsError
-from coralbay_core.extract import Watch, extract
-from coralbay_core.lattice import make_lattice
-from coralbay_core.outlook import Outlook
-from coralbay_core.pipeline import features_for
-from coralbay_core.scene import Scene
-from coralbay_core.store import FeatureStore
-from coralbay_core.tiles import TileRunner
-from coralbay_core.tokens import linear_maps
-from coralbay_core.volume import Volume
+from coralbay_core.extraction.cache import FeatureStore
+from coralbay_core.extraction.compact_fit import fit_compact
+from coralbay_core.extraction.extraction_input import Scene
+from coralbay_core.extraction.pipeline import features_for
+from coralbay_core.extraction.progress_estimate import Outlook
+from coralbay_core.extraction.sliding_window import Watch, extract
+from coralbay_core.extraction.tile_runner import TileRunner
+from coralbay_core.extraction.tiling import make_lattice
+from coralbay_core.features.descriptors import joint_descriptors, joint_map, split_by_stage
+from coralbay_core.features.linear_maps import linear_maps
+from coralbay_core.models.compact import CompactBasis, CompactEncoder, StageBasis
+from coralbay_core.models.encoder import Stage
+from coralbay_core.spatial import Volume
+from coralbay_core.util import memory
 
 
 def noise(shape=(200, 70, 70), seed=0) -> Volume:
@@ -119,9 +119,9 @@ sys.path[:0] = [{tests!r}]
 from encoders import PoolingEncoder
 from test_extract import SPL
 from coralbay_core import geometry
-from coralbay_core.pipeline import features_for
-from coralbay_core.store import FeatureStore
-from coralbay_core.volume import Grid, Volume
+from coralbay_core.extraction.pipeline import features_for
+from coralbay_core.extraction.cache import FeatureStore
+from coralbay_core.spatial.volume import Grid, Volume
 
 shape = (1000, 512, 512)
 y, x = np.ogrid[:512, :512]

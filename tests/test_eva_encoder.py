@@ -10,13 +10,13 @@ import pytest
 import torch
 import yaml
 
-from coralbay_core.encoder import Preprocessing, Stage
 from coralbay_core.errors import InputError
 from coralbay_core.integrations.eva import TASKS, CoralBayEncoder, config_path
 from coralbay_core.integrations.eva.encoder import family_width, pooled_strides
 from coralbay_core.integrations.eva.protocol import deviations
-from coralbay_core.swin3d import Swin3D, Swin3DConfig
-from coralbay_core.weights import load_encoder, save_weights
+from coralbay_core.models.encoder import Preprocessing, Stage
+from coralbay_core.models.loading import load_encoder, save_weights
+from coralbay_core.models.swin3d import Swin3D, Swin3DConfig
 
 CARD = """
 name = "family"

@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 from sklearn.metrics import average_precision_score
 
-from coralbay_core import geometry, load_encoder
+from coralbay_core import load_encoder
 from coralbay_core.errors import InputError, MissingFileError
 from coralbay_core.evaluate import find_cases, open_cases, open_methods
 from coralbay_core.evaluate.cases import interior, lattice_of, load_case, make_case
@@ -33,8 +33,8 @@ from coralbay_core.evaluate.tables import HEADLINE, make_table, markdown, readin
 from coralbay_core.evaluate.tasks import TASKS, Setting
 from coralbay_core.evaluate.tasks.changes import CHANGES, TOGETHER
 from coralbay_core.evaluate.tasks.fewshot import BACKGROUND, _clicks, _strokes, probed_structures, truth_of
-from coralbay_core.volume import Grid, Volume
-from coralbay_core.volume_io import save_map
+from coralbay_core.io import save_map
+from coralbay_core.spatial import Grid, Volume, geometry
 
 SPL = np.array([[0, 0, -1, 0], [0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1.0]])
 

@@ -8,14 +8,13 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from coralbay_core import geometry
-from coralbay_core.card import DEFAULT_MODEL, load_card, parse_card
 from coralbay_core.cli import run
 from coralbay_core.evaluate import gate
 from coralbay_core.evaluate.report import read_findings
+from coralbay_core.io import save_map
+from coralbay_core.models.model_card import DEFAULT_MODEL, load_card, parse_card
 from coralbay_core.phantom import LABELS, make_phantom
-from coralbay_core.volume import Grid, Volume
-from coralbay_core.volume_io import save_map
+from coralbay_core.spatial import Grid, Volume, geometry
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = Path(__file__).with_name("phantom_reference.json")

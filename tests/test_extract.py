@@ -6,11 +6,10 @@ from encoders import PoolingEncoder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coralbay_core import geometry
 from coralbay_core.errors import Cancelled, InputError
-from coralbay_core.extract import extract
-from coralbay_core.lattice import make_lattice
-from coralbay_core.volume import Grid, SourceGrid, Volume
+from coralbay_core.extraction.sliding_window import extract
+from coralbay_core.extraction.tiling import make_lattice
+from coralbay_core.spatial import Grid, SourceGrid, Volume, geometry
 
 SPL = np.array([[0, 0, -1, 0], [0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1.0]])
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 from strategies import affines, shapes
 
-from coralbay_core import geometry
 from coralbay_core.errors import InputError, OutsideVolumeError
-from coralbay_core.volume import AXIS_CODES, Grid, LabelVolume, SourceGrid, Volume, labelled_voxels
+from coralbay_core.spatial import Grid, LabelVolume, SourceGrid, Volume, geometry
+from coralbay_core.spatial.volume import AXIS_CODES, labelled_voxels
 
 ALL_CODES = [
     "".join(signs[axis] for axis in order) for order in permutations(range(3)) for signs in product("RL", "AP", "SI")

@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from coralbay_core import load_encoder
-from coralbay_core.cards import WITHOUT_WEIGHTS
 from coralbay_core.errors import WeightsError
-from coralbay_core.extract import extract
+from coralbay_core.extraction.sliding_window import extract
+from coralbay_core.models.cards import WITHOUT_WEIGHTS
 from coralbay_core.similarity import heat_map
-from coralbay_core.volume import Grid, Volume
+from coralbay_core.spatial import Grid, Volume
 
 AFFINE = np.array([[0, 0, -1.5, 60], [0, -1.5, 0, 50], [1.5, 0, 0, -40], [0, 0, 0, 1.0]])
 HANDMADE = ("hu-patch", "hu-context")

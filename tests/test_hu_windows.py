@@ -9,13 +9,19 @@ from scans import cut
 
 from coralbay_core import features_for, load_encoder
 from coralbay_core.errors import Cancelled, CoralBayError, InputError, OutsideVolumeError
-from coralbay_core.extract import Watch
-from coralbay_core.hu_windows import WindowAnswer, WindowComparison, WindowedEncoder, compare_windows, rank_map
+from coralbay_core.extraction.cache import FeatureStore, key_of, signature
+from coralbay_core.extraction.sliding_window import Watch
 from coralbay_core.similarity import HeatMap, heat_map
-from coralbay_core.store import FeatureStore, key_of, signature
-from coralbay_core.volume import Volume
+from coralbay_core.similarity.hu_windows import (
+    WindowAnswer,
+    WindowComparison,
+    WindowedEncoder,
+    compare_windows,
+    rank_map,
+)
+from coralbay_core.spatial import Volume
 from coralbay_viz import Session
-from coralbay_viz.colors import Window
+from coralbay_viz.model.palette import Window
 
 WINDOWS = {"lung": (-1350, 150), "soft": (-160, 240), "bone": (-500, 1300)}
 MODEL = "hu-context"

@@ -5,7 +5,7 @@ import pytest
 import SimpleITK as sitk
 
 from coralbay_core.errors import InputError
-from coralbay_core.volume_io import load_volume, save_map
+from coralbay_core.io import load_volume, save_map
 
 SUFFIXES = [".nrrd", ".nhdr", ".mha", ".mhd"]
 # Columns are the directions of the file's axes in ITK's world, LPS.

@@ -16,15 +16,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scans import cut
 
-from coralbay_core.across import Landmark
 from coralbay_core.errors import CoralBayError, InputError, MissingFileError
-from coralbay_core.tensor_file import read_tensors, write_tensors
-from coralbay_core.volume import LabelVolume
-from coralbay_core.volume_io import load_volume, save_map
-from coralbay_viz import Session, session_file
-from coralbay_viz.autosave import lost_sessions
+from coralbay_core.io import load_volume, save_map
+from coralbay_core.matching import Landmark
+from coralbay_core.spatial import LabelVolume
+from coralbay_core.util.tensor_file import read_tensors, write_tensors
+from coralbay_viz import Session
 from coralbay_viz.jobs import InlineRunner, ThreadRunner
-from coralbay_viz.keeping import AUTOSAVE_LANE, MissingModelError
+from coralbay_viz.persistence import session_file
+from coralbay_viz.persistence.autosave import lost_sessions
+from coralbay_viz.persistence.save_load import AUTOSAVE_LANE, MissingModelError
 
 MODEL = "hu-context"
 
@@ -247,7 +248,7 @@ import sys, time
 sys.path.insert(0, {tests!r})
 from pathlib import Path
 from test_keeping import made
-from coralbay_core.volume_io import load_volume
+from coralbay_core.io import load_volume
 files = [Path(p) for p in sys.argv[1:]]
 session = made(files, load_volume(files[0]), autosave=True)
 print("ready", flush=True)

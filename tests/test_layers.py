@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coralbay_core import geometry
-from coralbay_core.volume import Grid, LabelVolume, Volume
-from coralbay_viz import colors, layers
+from coralbay_core.spatial import Grid, LabelVolume, Volume, geometry
+from coralbay_viz.display import layer_specs, napari_world
+from coralbay_viz.model import grids, palette
 
 SPL = np.array([[0, 0, -1.0, 0], [0, -1.0, 0, 0], [1.0, 0, 0, 0], [0, 0, 0, 1]])
 positions = st.tuples(*[st.floats(-1e3, 1e3)] * 3)
@@ -25,20 +25,22 @@ def grid_of(shape=(20, 30, 40), spacing=(5.0, 0.8, 0.8), turn_degrees=0.0) -> Gr
 
 @given(positions)
 def test_positions_survive_the_way_to_napari_and_back(position):
-    np.testing.assert_allclose(layers.world_from_napari(layers.napari_from_world(position)), position, atol=1e-9)
+    np.testing.assert_allclose(
+        napari_world.world_from_napari(napari_world.napari_from_world(position)), position, atol=1e-9
+    )
 
 
 def test_napari_axes_are_superior_posterior_left():
     right, anterior, superior = np.eye(3)
-    assert layers.napari_from_world(superior).tolist() == [1, 0, 0]
-    assert layers.napari_from_world(-anterior).tolist() == [0, 1, 0]
-    assert layers.napari_from_world(-right).tolist() == [0, 0, 1]
+    assert napari_world.napari_from_world(superior).tolist() == [1, 0, 0]
+    assert napari_world.napari_from_world(-anterior).tolist() == [0, 1, 0]
+    assert napari_world.napari_from_world(-right).tolist() == [0, 0, 1]
 
 
 def test_affine_of_a_straight_scan_is_diagonal():
-    affine = layers.napari_affine(grid_of())
+    affine = napari_world.napari_affine(grid_of())
     np.testing.assert_allclose(affine[:3, :3], np.diag([5, 0.8, 0.8]), atol=1e-12)
-    np.testing.assert_allclose(affine, layers.J @ grid_of().affine, atol=1e-12)
+    np.testing.assert_allclose(affine, napari_world.J @ grid_of().affine, atol=1e-12)
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -48,20 +50,20 @@ def test_rounding_noise_is_straightened(seed):
     noise = np.zeros((4, 4))
     noise[:3, :3] = np.random.default_rng(seed).uniform(-1e-6, 1e-6, (3, 3))
     noisy = Grid(grid.shape, grid.affine + noise)
-    affine = layers.napari_affine(noisy)
+    affine = napari_world.napari_affine(noisy)
     assert np.count_nonzero(affine[:3, :3]) == 3
     corner = np.array(grid.shape) - 1
     np.testing.assert_allclose(
-        geometry.apply(affine, corner), layers.napari_from_world(noisy.to_world(corner)), atol=1e-3
+        geometry.apply(affine, corner), napari_world.napari_from_world(noisy.to_world(corner)), atol=1e-3
     )
 
 
 @pytest.mark.parametrize("degrees", [0.7, 15.0, 40.0])
 def test_oblique_grids_are_shown_through_a_straight_box_around_them(degrees):
     grid = grid_of(turn_degrees=degrees)
-    shown = layers.viewing_grid(grid)
-    assert not layers.is_sliceable(grid)
-    assert layers.is_sliceable(shown)
+    shown = grids.viewing_grid(grid)
+    assert not grids.is_sliceable(grid)
+    assert grids.is_sliceable(shown)
     assert geometry.axis_codes(shown.affine) == ("S", "P", "L")
     ends = np.stack(np.meshgrid(*[(-0.5, n - 0.5) for n in grid.shape], indexing="ij"), -1).reshape(-1, 3)
     assert shown.contains(grid.to_world(ends)).all()
@@ -69,7 +71,7 @@ def test_oblique_grids_are_shown_through_a_straight_box_around_them(degrees):
 
 def test_straight_scans_are_shown_as_they_are():
     volume = Volume(np.zeros((20, 30, 40), np.int16), grid_of())
-    assert layers.viewing_volume(volume) is volume
+    assert grids.viewing_volume(volume) is volume
 
 
 def test_an_oblique_scan_keeps_its_affine_and_its_places():
@@ -77,17 +79,17 @@ def test_an_oblique_scan_keeps_its_affine_and_its_places():
     data = np.full(grid.shape, -1000, np.int16)
     data[24:29, 9:14, 29:34] = 1000
     volume = Volume(data, grid, name="oblique")
-    spec = layers.ct_spec(volume)
+    spec = layer_specs.ct_spec(volume)
     assert spec.metadata["coralbay"] is volume
     bright = np.argwhere(spec.data > 0).mean(0)
-    found = layers.world_from_napari(geometry.apply(spec.affine, bright))
+    found = napari_world.world_from_napari(geometry.apply(spec.affine, bright))
     np.testing.assert_allclose(found, grid.to_world([26, 11, 31]), atol=1.0)
 
 
 @given(st.floats(0.5, 6), st.floats(0.5, 6))
 def test_overlay_grids_share_the_low_edges_and_cover_the_scan(slice_mm, pixel_mm):
     grid = grid_of(spacing=(slice_mm, pixel_mm, pixel_mm))
-    overlay = layers.overlay_grid(grid)
+    overlay = grids.overlay_grid(grid)
     np.testing.assert_allclose(overlay.to_world([-0.5] * 3), grid.to_world([-0.5] * 3), atol=1e-9)
     assert overlay.contains(grid.to_world(np.array(grid.shape) - 0.5 - 1e-5))
     assert (overlay.spacing_mm >= 3 - 1e-9).all()
@@ -95,7 +97,7 @@ def test_overlay_grids_share_the_low_edges_and_cover_the_scan(slice_mm, pixel_mm
 
 
 def test_heat_is_clear_below_the_threshold_and_seen_above():
-    table = colors.heat_colors()
+    table = palette.heat_colors()
     assert table[0, 3] == 0
     assert (table[2:, 3] > 0.4).all()
     brightness = table[2:, :3] @ [0.2126, 0.7152, 0.0722]
@@ -104,7 +106,7 @@ def test_heat_is_clear_below_the_threshold_and_seen_above():
 
 @given(st.floats(-1, 1), st.floats(-1, 1))
 def test_heat_limits_always_rise(threshold, highest):
-    low, high = layers.heat_limits(threshold, highest)
+    low, high = layer_specs.heat_limits(threshold, highest)
     assert low == threshold
     assert high > low
 
@@ -112,7 +114,7 @@ def test_heat_limits_always_rise(threshold, highest):
 def test_rgb_is_clear_where_there_is_no_body():
     data = np.zeros((4, 5, 6, 3), np.uint8)
     data[1:3, 1:3, 1:3] = (10, 0, 200)
-    spec = layers.rgb_spec(data, grid_of((4, 5, 6)), "pca")
+    spec = layer_specs.rgb_spec(data, grid_of((4, 5, 6)), "pca")
     assert spec.is_rgb
     assert (spec.data[..., 3] > 0).sum() == 8
 
@@ -121,29 +123,29 @@ def test_classes_keep_their_colors_and_background_is_clear():
     data = np.zeros((3, 3, 3), np.uint8)
     data[0], data[1] = 1, 7
     labels = LabelVolume(data, grid_of((3, 3, 3)), names={1: "background", 7: "liver"})
-    palette = layers.labels_spec(labels).colors
+    palette = layer_specs.labels_spec(labels).colors
     assert palette[1] == palette[0] == "#00000000"
-    assert palette[7] == colors.class_color(7)
+    assert palette[7] == palette.class_color(7)
 
 
 def test_strokes_have_a_color_for_every_class_and_gray_for_the_background():
     labels = LabelVolume(np.zeros((3, 3, 3), np.uint8), grid_of((3, 3, 3)), names={1: "background", 2: "liver"})
-    palette = layers.labels_spec(labels, "strokes").colors
-    assert palette[0] == layers.CLEAR
-    assert palette[1] == colors.UNDECIDED
-    assert all(palette[value] == colors.class_color(value) for value in range(2, 256))
+    palette = layer_specs.labels_spec(labels, "strokes").colors
+    assert palette[0] == layer_specs.CLEAR
+    assert palette[1] == palette.UNDECIDED
+    assert all(palette[value] == palette.class_color(value) for value in range(2, 256))
 
 
 def test_planes_hold_the_place_and_lie_on_the_grid():
     grid = grid_of((8, 9, 10))
     place = grid.to_world((2.3, 4.2, 6.4))
-    for axis, plane in enumerate(layers.planes_at(grid, place)):
+    for axis, plane in enumerate(grids.planes_at(grid, place)):
         assert plane.shape[axis] == 1
         index = grid.to_index(plane.to_world((0, 0, 0)))
         expected = np.zeros(3)
         expected[axis] = (2, 4, 6)[axis]
         np.testing.assert_allclose(index, expected, atol=1e-9)
-    far = layers.planes_at(grid, place + 1000)
+    far = grids.planes_at(grid, place + 1000)
     assert all(grid.contains(plane.to_world((0, 0, 0))) for plane in far)
 
 
@@ -151,6 +153,6 @@ def test_projection_limits_follow_the_densest_bone():
     body = np.full((30, 30, 30), 40, np.int16)
     skull = body.copy()
     skull[:9] = 1600
-    assert colors.projection_limits_hu(body)[1] == 1000
-    assert colors.projection_limits_hu(skull)[1] == 2000
-    assert colors.projection_limits_hu(np.full((3, 3, 3), -1000, np.int16))[1] == 1000
+    assert palette.projection_limits_hu(body)[1] == 1000
+    assert palette.projection_limits_hu(skull)[1] == 2000
+    assert palette.projection_limits_hu(np.full((3, 3, 3), -1000, np.int16))[1] == 1000

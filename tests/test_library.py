@@ -7,14 +7,14 @@ import pytest
 
 from coralbay_core import load_encoder, load_volume
 from coralbay_core.errors import CoralBayError, InputError, MissingFileError
+from coralbay_core.extraction.cache import FeatureStore, content_digest
+from coralbay_core.extraction.pipeline import features_for
+from coralbay_core.io import save_map
 from coralbay_core.library import Library, search_library
-from coralbay_core.library.compact import fit_compact
+from coralbay_core.library.reduction import fit_compact
 from coralbay_core.library.vectors import Vectors
 from coralbay_core.phantom import make_phantom
-from coralbay_core.pipeline import features_for
 from coralbay_core.similarity import make_query
-from coralbay_core.store import FeatureStore, content_digest
-from coralbay_core.volume_io import save_map
 
 pytest.importorskip("lancedb", reason="pip install 'coralbay[library]'")
 

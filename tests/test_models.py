@@ -15,13 +15,14 @@ from published import CPU, encoder_only, prefixed, reference_maps, require_equal
 from safetensors.torch import save_file
 from test_swin3d import randomize, without_index
 
-from coralbay_core import fetch, load_encoder
-from coralbay_core.card import list_cards, load_card, parse_card
-from coralbay_core.checkpoints import infer_config
+from coralbay_core import load_encoder
 from coralbay_core.cli import run
 from coralbay_core.errors import MissingFileError, WeightsError
-from coralbay_core.swin3d import Swin3D, Swin3DConfig
-from coralbay_core.weights import save_weights, verify_weights
+from coralbay_core.models import download
+from coralbay_core.models.checkpoints import infer_config
+from coralbay_core.models.loading import save_weights, verify_weights
+from coralbay_core.models.model_card import list_cards, load_card, parse_card
+from coralbay_core.models.swin3d import Swin3D, Swin3DConfig
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +68,7 @@ def test_verify_a_file(tmp_path, small, capsys):
     assert run(["models", "verify", str(tmp_path / "w.pt"), "--json"]) == 0
     out, err = capsys.readouterr()
     told = json.loads(out)["results"]
-    assert told["sha256"] == fetch.digest(tmp_path / "w.pt")
+    assert told["sha256"] == download.digest(tmp_path / "w.pt")
     assert told["agrees_with"] is None
     assert "no checksum is known" in err
     assert told["architecture"]["embed_dim"] == 12
@@ -142,13 +143,13 @@ def test_a_card_of_ones_own(tmp_path, small):
 
 
 def test_outputs_of_noncommercial_weights_say_so(tmp_path, capsys):
-    from coralbay_core.extract import extract
-    from coralbay_core.pipeline import features_for
+    from coralbay_core.extraction.cache import FeatureStore
+    from coralbay_core.extraction.pipeline import features_for
+    from coralbay_core.extraction.sliding_window import extract
+    from coralbay_core.io import save_map
     from coralbay_core.probe import Probe, load_probe
     from coralbay_core.probe.classifiers import Linear
-    from coralbay_core.store import FeatureStore
-    from coralbay_core.volume import Grid, Volume
-    from coralbay_core.volume_io import save_map
+    from coralbay_core.spatial import Grid, Volume
 
     text = CARD.replace("embed_dim = 24", "embed_dim = 12").replace("noncommercial = false", "noncommercial = true")
     out = save_weights(tmp_path / "nc.safetensors", randomize(Swin3D(Swin3DConfig(embed_dim=12, window=4))), text)
@@ -210,7 +211,7 @@ def test_fetch_from_the_hub(coralbay, published, tmp_path):
         path = Path(told["outputs"]["weights"])
         assert path.is_relative_to(tmp_path / "hf")
         assert path.read_bytes() == published
-        assert told["results"]["sha256"] == fetch.digest(path)
+        assert told["results"]["sha256"] == download.digest(path)
         assert told["results"]["agrees_with"] is None
         downloads = [request for request in requests if request[0] == "GET"]
         again = coralbay("models", "fetch", "coralbay", endpoint=endpoint)
@@ -278,12 +279,12 @@ def test_fetch_from_an_address_resumes(tmp_path, monkeypatch):
         part = tmp_path / "models" / "own" / "w.pt.part"
         part.parent.mkdir(parents=True)
         part.write_bytes(content[:150_000])
-        verified = fetch.fetch(card)
+        verified = download.fetch(card)
         assert verified.path.read_bytes() == content
         assert requests == [("GET", "bytes=150000-")]
-        assert fetch.fetch(card) == verified
+        assert download.fetch(card) == verified
         assert len(requests) == 1
-    assert fetch.verify(card).against == "the file as it was fetched"
+    assert download.verify(card).against == "the file as it was fetched"
 
 
 def test_fetch_from_an_address_that_is_gone(tmp_path, monkeypatch):
@@ -291,9 +292,9 @@ def test_fetch_from_an_address_that_is_gone(tmp_path, monkeypatch):
     with serve("/w.pt", b"") as (address, _):
         missing = own_card(address + "/other.pt")
         with pytest.raises(WeightsError, match=r"could not be fetched - own - found .*404"):
-            fetch.fetch(missing)
+            download.fetch(missing)
     with pytest.raises(WeightsError, match=r"could not be fetched - own .* is there a network"):
-        fetch.fetch(own_card(address + "/w.pt"))
+        download.fetch(own_card(address + "/w.pt"))
 
 
 def own_card(url):

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from scipy.ndimage import binary_fill_holes
 
 from coralbay_core.errors import InputError
-from coralbay_core.geometry import axis_codes
 from coralbay_core.phantom import LABELS, Phantom, _make_grid, make_phantom
 from coralbay_core.phantom.shapes import grow_tree, smooth_max, smooth_min, wander
 from coralbay_core.phantom.subject import make_subject
+from coralbay_core.spatial.geometry import axis_codes
 
 COARSE_MM = 3.0
 SEEDS = (0, 1, 2)

@@ -8,11 +8,13 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 from strategies import affines, shapes
 
-from coralbay_core import geometry
 from coralbay_core.errors import InputError
-from coralbay_core.preprocess import body_mask, model_grid, resample, resample_blocks, to_unit
-from coralbay_core.volume import AXIS_CODES, Grid
-from coralbay_core.volume_io import load_labels, load_volume
+from coralbay_core.io import load_labels, load_volume
+from coralbay_core.spatial import Grid, geometry
+from coralbay_core.spatial.body_mask import body_mask
+from coralbay_core.spatial.preprocessing import model_grid, to_unit
+from coralbay_core.spatial.resampling import resample, resample_blocks
+from coralbay_core.spatial.volume import AXIS_CODES
 
 SPL = np.array([[0, 0, -1.0, 0], [0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
 

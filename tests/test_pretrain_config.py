@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from coralbay_core.cli import run
 from coralbay_core.errors import MissingFileError
+from coralbay_core.models.swin3d import Swin3D, Swin3DConfig
 from coralbay_core.pretrain import ConfigError, read_config
 from coralbay_core.pretrain.config import OptimizerConfig, PretrainConfig, TeacherConfig
-from coralbay_core.pretrain.reading import packaged
+from coralbay_core.pretrain.config_loader import packaged
 from coralbay_core.pretrain.resolve import check, resolve
 from coralbay_core.pretrain.schedules import cosine, make_schedules
 from coralbay_core.pretrain.trainer import decay_groups
-from coralbay_core.swin3d import Swin3D, Swin3DConfig
 
 
 def read(tmp_path, *settings, config="tiny"):
@@ -181,7 +181,7 @@ def test_weight_decay_spares_biases_norms_and_position_biases():
 
 def test_every_setting_is_explained():
     """Docstrings are the reference: each field of each table has a line there."""
-    from coralbay_core.pretrain.reference import tables
+    from coralbay_core.pretrain.settings_docs import tables
 
     for table, rows in tables().items():
         assert rows, table
@@ -191,7 +191,7 @@ def test_every_setting_is_explained():
 
 
 def test_the_documentation_lists_the_settings_as_they_are():
-    from coralbay_core.pretrain.reference import renewed
+    from coralbay_core.pretrain.settings_docs import renewed
 
     page = (Path(__file__).resolve().parents[1] / "docs" / "pretraining.md").read_text("utf-8")
-    assert renewed(page) == page, "run: python -m coralbay_core.pretrain.reference docs/pretraining.md"
+    assert renewed(page) == page, "run: python -m coralbay_core.pretrain.settings_docs docs/pretraining.md"

@@ -8,7 +8,7 @@ from torch import multiprocessing
 
 from coralbay_core.pretrain import distributed
 from coralbay_core.pretrain.assign import Assigner, sinkhorn
-from coralbay_core.pretrain.losses import koleo
+from coralbay_core.pretrain.loss_functions import koleo
 
 ROWS, PROTOTYPES = 12, 7
 

@@ -7,17 +7,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pretraining import array_source
 
+from coralbay_core.models.swin3d import Swin3DConfig
 from coralbay_core.pretrain.config import PretrainConfig, ViewsConfig
+from coralbay_core.pretrain.config_loader import ConfigError
 from coralbay_core.pretrain.data import PartNumbers, Places, read_ahead, to_batch
-from coralbay_core.pretrain.likeness import KERNELS_MM, KINDS, NODES_HU, describe_volume, place_waves, soft_histogram
+from coralbay_core.pretrain.label_free_descriptors import (
+    KERNELS_MM,
+    KINDS,
+    NODES_HU,
+    describe_volume,
+    place_waves,
+    soft_histogram,
+)
+from coralbay_core.pretrain.loss_terms import TERMS, Now
+from coralbay_core.pretrain.loss_terms.base import sample
+from coralbay_core.pretrain.loss_terms.relations import Likeness, RelationsSettings, cells_in_view
 from coralbay_core.pretrain.objective import Branch, Objective, make_terms
-from coralbay_core.pretrain.reading import ConfigError
 from coralbay_core.pretrain.resolve import check
 from coralbay_core.pretrain.teacher import make_teacher
-from coralbay_core.pretrain.terms import TERMS, Now
-from coralbay_core.pretrain.terms.base import sample
-from coralbay_core.pretrain.terms.relations import Likeness, RelationsSettings, cells_in_view
-from coralbay_core.swin3d import Swin3DConfig
 
 CONFIG = Swin3DConfig(embed_dim=12, window=4)
 VIEWS = ViewsConfig(places_per_volume=2, globals=1, global_side=32, locals=0)

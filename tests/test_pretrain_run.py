@@ -9,11 +9,11 @@ import torch
 from pretraining import ALL_TERMS, TINY, finish, read_log, start, wait_for_step
 
 from coralbay_core import load_encoder
-from coralbay_core.card import parse_card
-from coralbay_core.checkpoints import read_tensors
+from coralbay_core.io import save_map
+from coralbay_core.models.checkpoints import read_tensors
+from coralbay_core.models.model_card import parse_card
 from coralbay_core.pretrain import pretrain, read_config
 from coralbay_core.pretrain.export import ship
-from coralbay_core.volume_io import save_map
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def test_shipped_weights_carry_their_checksum(whole, tmp_path):
     weights, card = ship(whole.weights, tmp_path)
     parsed = parse_card(card.read_text())
     assert parsed.file == weights.name
-    from coralbay_core.fetch import digest
+    from coralbay_core.models.download import digest
 
     assert parsed.sha256 == digest(weights)
 

@@ -11,18 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pretraining import array_source
 
-from coralbay_core.pretrain import losses
+from coralbay_core.models.swin3d import Swin3DConfig
+from coralbay_core.pretrain import loss_functions
 from coralbay_core.pretrain.assign import Assigner, sinkhorn
 from coralbay_core.pretrain.config import ViewsConfig
 from coralbay_core.pretrain.data import PartNumbers, Places, read_ahead, to_batch
 from coralbay_core.pretrain.heads import DinoHead, TokenHead
+from coralbay_core.pretrain.loss_terms import TERMS, Now
+from coralbay_core.pretrain.loss_terms.base import sample
+from coralbay_core.pretrain.loss_terms.masked import Masked, MaskedSettings
 from coralbay_core.pretrain.objective import Branch, Objective, make_terms
 from coralbay_core.pretrain.teacher import make_teacher, update_teacher
-from coralbay_core.pretrain.terms import TERMS, Now
-from coralbay_core.pretrain.terms.base import sample
-from coralbay_core.pretrain.terms.masked import Masked, MaskedSettings
 from coralbay_core.pretrain.trainer import recompute_activations
-from coralbay_core.swin3d import Swin3DConfig
 
 CONFIG = Swin3DConfig(embed_dim=12, window=4)
 VIEWS = ViewsConfig(global_side=32, local_side=32, locals=1)
@@ -87,25 +87,27 @@ def test_cross_view_entropy_is_the_mean_over_pairs_of_different_views():
         for g, v in itertools.product(range(2), range(4))
         if g != v
     ]
-    torch.testing.assert_close(losses.cross_view_entropy(student, teacher), torch.stack(terms).mean())
+    torch.testing.assert_close(loss_functions.cross_view_entropy(student, teacher), torch.stack(terms).mean())
 
 
 def test_matched_tokens_ignore_near_and_invalid_points():
     position = torch.tensor([[[0.0, 0, 0], [1, 0, 0], [50, 0, 0]]])
     vectors = torch.nn.functional.normalize(torch.tensor([[[1.0, 0], [1, 0], [0, 1]]]), dim=-1)
     valid = torch.ones(1, 3, dtype=torch.bool)
-    near_allowed = losses.matched_tokens(vectors, vectors, position, valid, exclusion=0.5)
-    near_ignored = losses.matched_tokens(vectors, vectors, position, valid, exclusion=5)
+    near_allowed = loss_functions.matched_tokens(vectors, vectors, position, valid, exclusion=0.5)
+    near_ignored = loss_functions.matched_tokens(vectors, vectors, position, valid, exclusion=5)
     assert near_ignored < 0.01 < 0.4 < near_allowed
-    assert losses.matched_tokens(vectors, vectors, position, ~valid, exclusion=0.5) == 0
+    assert loss_functions.matched_tokens(vectors, vectors, position, ~valid, exclusion=0.5) == 0
 
 
 def test_koleo_is_the_distance_to_the_nearest():
     rows = torch.nn.functional.normalize(torch.tensor([[1.0, 0, 0], [1, 1, 0], [0, 0, 1]]), dim=-1)
     distance = (rows[:, None] - rows).norm(dim=-1) + 9 * torch.eye(3)
-    torch.testing.assert_close(losses.koleo(rows), -(distance.min(1).values + 1e-6).log().mean())
-    torch.testing.assert_close(losses.koleo(rows[1:], rows, first=1), -(distance.min(1).values[1:] + 1e-6).log().mean())
-    assert torch.isfinite(losses.koleo(rows.repeat(2, 1)))
+    torch.testing.assert_close(loss_functions.koleo(rows), -(distance.min(1).values + 1e-6).log().mean())
+    torch.testing.assert_close(
+        loss_functions.koleo(rows[1:], rows, first=1), -(distance.min(1).values[1:] + 1e-6).log().mean()
+    )
+    assert torch.isfinite(loss_functions.koleo(rows.repeat(2, 1)))
 
 
 def test_heads_give_cosines_and_unit_vectors():

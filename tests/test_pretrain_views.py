@@ -12,8 +12,8 @@ from coralbay_core.pretrain.batch import Labels, cell_centers, to_volume
 from coralbay_core.pretrain.config import ViewsConfig
 from coralbay_core.pretrain.crops import bounds, crop_sizes, matched_points, random_affine, rotation
 from coralbay_core.pretrain.data import PartNumbers, Places, read_ahead, to_batch
+from coralbay_core.pretrain.loss_terms.base import sample
 from coralbay_core.pretrain.source import coarse, read_block
-from coralbay_core.pretrain.terms.base import sample
 
 VIEWS = ViewsConfig(global_side=32, local_side=16, locals=3, shift_mm=18.0, flip=(0.0, 0.0, 0.5))
 CPU = torch.device("cpu")

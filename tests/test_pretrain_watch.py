@@ -11,17 +11,17 @@ from pretraining import TINY, array_source, read_log
 from scans import cut
 
 from coralbay_core.cli import run
+from coralbay_core.io import save_map
 from coralbay_core.pretrain import pretrain, read_config
 from coralbay_core.pretrain.checkpoint import Checkpoints, write_durably
 from coralbay_core.pretrain.config import MonitorConfig
 from coralbay_core.pretrain.loop import TrainingStopped
+from coralbay_core.pretrain.loss_terms import TERMS, TermOutput, TermSettings
+from coralbay_core.pretrain.loss_terms.base import Term
 from coralbay_core.pretrain.monitor import Monitor, effective_rank, spread
 from coralbay_core.pretrain.objective import LossOutput
 from coralbay_core.pretrain.progress import clock
-from coralbay_core.pretrain.terms import TERMS, TermOutput, TermSettings
-from coralbay_core.pretrain.terms.base import Term
 from coralbay_core.pretrain.trainer import StepOutput
-from coralbay_core.volume_io import save_map
 
 K = 16
 

@@ -7,11 +7,9 @@ from hypothesis import strategies as st
 from test_analysis import CT_GRID, GRID, TISSUES, made_features, strokes, tissue_map, world
 from test_projection import hostile_files
 
-from coralbay_core.descriptors import joint_descriptors
 from coralbay_core.errors import InputError
-from coralbay_core.geometry import translate
-from coralbay_core.overlap import dice
-from coralbay_core.preprocess import resample
+from coralbay_core.features.descriptors import joint_descriptors
+from coralbay_core.features.linear_maps import descriptor_slabs, linear_maps
 from coralbay_core.probe import (
     DEFAULT_KIND,
     KINDS,
@@ -25,8 +23,10 @@ from coralbay_core.probe import (
     suggest_next,
 )
 from coralbay_core.probe.classifiers import Linear
-from coralbay_core.tokens import descriptor_slabs, linear_maps
-from coralbay_core.volume import Grid, LabelVolume, Volume
+from coralbay_core.spatial import Grid, LabelVolume, Volume
+from coralbay_core.spatial.geometry import translate
+from coralbay_core.spatial.resampling import resample
+from coralbay_core.spatial.segmentation_metrics import dice
 
 
 @pytest.fixture(scope="module")
@@ -217,8 +217,7 @@ def test_refinement_draws_borders_where_hu_change():
 
 
 def test_refinement_of_a_slice_is_the_slice_of_the_refinement(probe, features):
-    from coralbay_core import geometry
-    from coralbay_core.volume import Grid
+    from coralbay_core.spatial import Grid, geometry
 
     volume = Volume(np.random.default_rng(0).integers(-200, 300, CT_GRID.shape).astype(np.int16), CT_GRID)
     whole = probe.segment(features, CT_GRID, guide=volume)
@@ -326,7 +325,7 @@ def test_hostile_probes_are_refused_in_one_line(kind, features, tmp_path):
     ],
 )
 def test_probes_whose_description_lies_are_refused(changed, probe, tmp_path):
-    from coralbay_core.tensor_file import read_tensors, write_tensors
+    from coralbay_core.util.tensor_file import read_tensors, write_tensors
 
     path = probe.save(tmp_path / "p.safetensors")
     arrays, about = read_tensors(path, "probe", 1)

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made import CT_GRID, GRID, TISSUES, made_features, tissue_map, world
 
-from coralbay_core.descriptors import stage_descriptors
 from coralbay_core.errors import InputError, MissingFileError
-from coralbay_core.features import sample_trilinear
+from coralbay_core.features.descriptors import stage_descriptors
+from coralbay_core.features.feature_maps import sample_trilinear
 from coralbay_core.similarity import (
     DistancePrior,
     auto_weights,
@@ -26,11 +26,11 @@ from coralbay_core.similarity import (
     search,
     stroke_points,
 )
+from coralbay_core.similarity.cell_table import body_tokens, point_tokens
 from coralbay_core.similarity.heat import contrasted
 from coralbay_core.similarity.query import renamed
-from coralbay_core.similarity.tokens import body_tokens, point_tokens
-from coralbay_core.tensor_file import read_tensors, write_tensors
-from coralbay_core.volume import LabelVolume
+from coralbay_core.spatial import LabelVolume
+from coralbay_core.util.tensor_file import read_tensors, write_tensors
 
 
 @pytest.fixture(scope="module")

@@ -55,8 +55,8 @@ def test_a_click_in_the_liver_lights_the_liver(ct_pack, tmp_path):
 
 @pytest.mark.parametrize("folder", ["dicom_lung_rtstruct", "dicom_body_jpeg2000"])
 def test_a_dicom_folder_is_answered(ct_pack, tmp_path, folder):
-    from coralbay_core.preprocess import body_mask
-    from coralbay_core.volume_io import load_volume
+    from coralbay_core.io import load_volume
+    from coralbay_core.spatial.body_mask import body_mask
 
     volume = load_volume(ct_pack / "raw" / folder)
     body = body_mask(volume.data, volume.grid.spacing_mm)
@@ -75,7 +75,7 @@ def test_half_precision_gives_the_same_features(ct_pack, precision):
     import torch
 
     from coralbay_core import load_encoder, load_volume
-    from coralbay_core.preprocess import to_unit
+    from coralbay_core.spatial.preprocessing import to_unit
 
     volume = load_volume(ct_pack / "labelled" / "totalseg_example" / "ct.nii.gz")
     crop = volume.data[60:124, 60:124, 60:124].astype(np.float32)

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coralbay_core.errors import InputError, OutsideVolumeError
-from coralbay_core.volume import Grid, LabelVolume, Volume
-from coralbay_viz import Session, brush, layers, picture, render
+from coralbay_core.spatial import Grid, LabelVolume, Volume
+from coralbay_viz import Session
+from coralbay_viz.display import brush, figures, layer_specs, slices
 
 SPACING = (2.0, 1.0, 1.5)
 
@@ -34,9 +35,9 @@ def scan_with_markers():
 )
 def test_the_patient_is_not_mirrored(view, left, front, head):
     volume = scan_with_markers()
-    spec = layers.ct_spec(volume)
-    plane = render.plane_at(spec.grid, view, volume.grid.to_world((6, 5, 4)))
-    cut = render.encoded(spec, plane)
+    spec = layer_specs.ct_spec(volume)
+    plane = slices.plane_at(spec.grid, view, volume.grid.to_world((6, 5, 4)))
+    cut = slices.encoded(spec, plane)
     for value, edge in ((100, left), (200, front), (300, head)):
         rows, columns = np.nonzero(cut == value)
         if edge is None:
@@ -44,53 +45,53 @@ def test_the_patient_is_not_mirrored(view, left, front, head):
             continue
         at = {"right": columns[0] == cut.shape[1] - 1, "left": columns[0] == 0, "top": rows[0] == 0}
         assert at[edge]
-    letters = render.edge_letters(plane)
+    letters = slices.edge_letters(plane)
     expected = {"axial": "RLAP", "coronal": "RLSI", "sagittal": "APSI"}[view]
     assert "".join(letters[edge] for edge in ("left", "right", "top", "bottom")) == expected
 
 
-@given(st.tuples(*[st.floats(-0.49, n - 0.51) for n in (12, 10, 8)]), st.sampled_from(render.VIEWS))
+@given(st.tuples(*[st.floats(-0.49, n - 0.51) for n in (12, 10, 8)]), st.sampled_from(slices.VIEWS))
 def test_a_pixel_lies_where_its_voxel_does(index, view):
     volume = scan_with_markers()
     position = volume.grid.to_world(index)
-    plane = render.plane_at(volume.grid, view, position)
+    plane = slices.plane_at(volume.grid, view, position)
     row, column = plane.shape[0] // 3, plane.shape[1] // 2
     world = plane.corner_mm + row * plane.down_mm + column * plane.right_mm
     voxel = np.rint(volume.grid.to_index(world)).astype(int)
     np.testing.assert_allclose(volume.grid.to_world(voxel), world, atol=1e-9)
-    assert render.pixels(volume.data, plane)[row, column] == volume.data[tuple(voxel)]
-    axis = render.VIEWS.index(view)
+    assert slices.pixels(volume.data, plane)[row, column] == volume.data[tuple(voxel)]
+    axis = slices.VIEWS.index(view)
     assert abs(voxel[axis] - index[axis]) <= 0.5 + 1e-9  # half way between two slices either will do
 
 
 def test_outside_there_is_no_slice():
-    assert render.plane_at(grid(), "axial", grid().to_world((12, 5, 4))) is None
+    assert slices.plane_at(grid(), "axial", grid().to_world((12, 5, 4))) is None
 
 
 def test_a_heat_map_is_clear_below_its_threshold():
     data = np.linspace(0, 1, 12 * 10 * 8, dtype=np.float32).reshape(12, 10, 8)
-    spec = layers.heat_spec(data, grid(), (0.5, 1.0), "heat")
-    plane = render.plane_at(spec.grid, "coronal", grid().to_world((6, 5, 4)))
-    cut, values = render.encoded(spec, plane), render.pixels(data, plane)
+    spec = layer_specs.heat_spec(data, grid(), (0.5, 1.0), "heat")
+    plane = slices.plane_at(spec.grid, "coronal", grid().to_world((6, 5, 4)))
+    cut, values = slices.encoded(spec, plane), slices.pixels(data, plane)
     assert cut.dtype == np.uint8
     assert (cut[values <= 0.5] == 0).all()
     assert (cut[values > 0.5] > 0).all()
     assert (np.diff(cut.astype(int).ravel()[np.argsort(values.ravel())]) >= 0).all()
-    assert render.palette(spec)[0, 3] == 0
-    assert render.palette(spec)[1, 3] > 0
+    assert slices.palette(spec)[0, 3] == 0
+    assert slices.palette(spec)[1, 3] > 0
 
 
 def test_labels_keep_their_colors_and_names():
     data = np.zeros((12, 10, 8), np.int32)
     data[6, 5, 4], data[6, 5, 5] = 7, 900
-    spec = layers.labels_spec(LabelVolume(data, grid(), name="l", names={7: "liver"}))
-    plane = render.plane_at(spec.grid, "axial", grid().to_world((6, 5, 4)))
-    picture = render.painted(spec, plane, (0, 1))
+    spec = layer_specs.labels_spec(LabelVolume(data, grid(), name="l", names={7: "liver"}))
+    plane = slices.plane_at(spec.grid, "axial", grid().to_world((6, 5, 4)))
+    picture = slices.painted(spec, plane, (0, 1))
     assert picture[0, 0, 3] == 0
     assert tuple(picture[5, 4, :3]) == tuple(bytes.fromhex(spec.colors[7][1:]))
     assert tuple(picture[5, 5, :3]) == tuple(bytes.fromhex(spec.colors[900][1:]))
     assert picture[5, 4, 3] == round(255 * spec.opacity)
-    assert render.label_values(spec)[render.encoded(spec, plane)[5, 4]] == 7
+    assert slices.label_values(spec)[slices.encoded(spec, plane)[5, 4]] == 7
 
 
 @given(st.floats(1.0, 6.0), st.lists(st.tuples(*[st.floats(2, 7)] * 3), min_size=1, max_size=4))
@@ -150,6 +151,6 @@ def test_pictures_say_what_they_cannot_show():
     with pytest.raises(InputError, match="unknown window"):
         session.plot(window="Liverish")
     with pytest.raises(InputError, match="unusable window"):
-        picture.limits_of((40, -1))
+        figures.limits_of((40, -1))
     with pytest.raises(OutsideVolumeError):
         session.plot((1000, 0, 0))

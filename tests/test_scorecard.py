@@ -11,21 +11,21 @@ import pytest
 from eva_files import of, write_run
 from scans import cut
 
-from coralbay_core.across import SearchSpace, best_match
 from coralbay_core.errors import CoralBayError, InputError, MissingFileError
 from coralbay_core.evaluate.cases import make_case
 from coralbay_core.evaluate.methods import encoder_method
 from coralbay_core.evaluate.metrics import average_precision
 from coralbay_core.evaluate.tasks.common import Setting
 from coralbay_core.evaluate.tasks.fewshot import GAP_MM
-from coralbay_core.volume import LabelVolume
-from coralbay_core.volume_io import load_labels, save_map
-from coralbay_core.weights import convert_weights, load_encoder
+from coralbay_core.io import load_labels, save_map
+from coralbay_core.matching import SearchSpace, best_match
+from coralbay_core.models.loading import convert_weights, load_encoder
+from coralbay_core.spatial import LabelVolume
 from coralbay_viz import Session
-from coralbay_viz.comparing import Scorecard
-from coralbay_viz.history import PaintedVoxels
+from coralbay_viz.controllers.scorecard import Scorecard
 from coralbay_viz.jobs import ThreadRunner
-from coralbay_viz.scorecard import COLUMNS, Ground, ScoreRow, as_dicts, best_models, meant_labels, shown_columns
+from coralbay_viz.model.strokes import PaintedVoxels
+from coralbay_viz.tasks.scorecard import COLUMNS, Ground, ScoreRow, as_dicts, best_models, meant_labels, shown_columns
 
 CHEAP = ("hu-patch", "random", "coralbay-mini")
 

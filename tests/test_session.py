@@ -13,11 +13,14 @@ from hypothesis import strategies as st
 from scans import cut
 
 from coralbay_core.errors import Cancelled, CoralBayError, InputError, MissingFileError, OutsideVolumeError
-from coralbay_core.volume import LabelVolume, Volume
-from coralbay_viz import Session, strokes, work
+from coralbay_core.spatial import LabelVolume, Volume
+from coralbay_viz import Session
+from coralbay_viz.demo import auto_strokes
+from coralbay_viz.demo.tour import Tour
 from coralbay_viz.jobs import InlineRunner, Progress, Task, ThreadRunner, duration
-from coralbay_viz.state import Clicks, ScoreScale
-from coralbay_viz.tour import Tour
+from coralbay_viz.model.clicks import Clicks
+from coralbay_viz.model.results import ScoreScale
+from coralbay_viz.tasks import files as files_tasks
 
 # --- jobs ---------------------------------------------------------------------------------------------------------
 
@@ -211,7 +214,7 @@ def middle_of(volume):
 
 
 def test_a_script_reads_like_the_manual(belly, tmp_path):
-    from coralbay_core.volume_io import load_volume, save_map
+    from coralbay_core.io import load_volume, save_map
 
     path = save_map(tmp_path / "scan.nii.gz", belly.data, belly)
     session = Session()
@@ -296,7 +299,7 @@ def test_clicks_before_features_are_answered_when_features_are_there(belly):
 
 
 def test_segmentation_keeps_the_painted_values(session, belly, tmp_path):
-    from coralbay_core.volume_io import load_labels
+    from coralbay_core.io import load_labels
 
     data = np.zeros(belly.shape, np.uint8)
     data[:4, :4, :4], data[-4:, -4:, -4:] = 3, 9
@@ -389,7 +392,7 @@ def small_phantom(phantom, monkeypatch):
 
     centre = phantom.landmarks["liver_right_lobe"]
     small = replace(phantom, volume=cut(phantom.volume, centre), labels=cut(phantom.labels, centre))
-    monkeypatch.setattr(work, "make_phantom", lambda report, cancelled: small)
+    monkeypatch.setattr(files_tasks, "make_phantom", lambda report, cancelled: small)
     return small
 
 
@@ -407,7 +410,7 @@ def test_tour_of_the_phantom(small_phantom, tmp_path):
 
 
 def test_tour_of_a_scan_says_what_its_strokes_are(belly, tmp_path):
-    from coralbay_core.volume_io import save_map
+    from coralbay_core.io import save_map
 
     path = save_map(tmp_path / "scan.nii.gz", belly.data, belly)
     tour = Tour(Session(), path)
@@ -419,8 +422,8 @@ def test_tour_of_a_scan_says_what_its_strokes_are(belly, tmp_path):
 
 
 def test_automatic_strokes_lie_in_their_classes(small_phantom, session):
-    placed = strokes.place(small_phantom.volume, session.features, small_phantom.volume.grid, small_phantom)
-    truth = strokes.phantom_classes(small_phantom.labels)
+    placed = auto_strokes.place(small_phantom.volume, session.features, small_phantom.volume.grid, small_phantom)
+    truth = auto_strokes.phantom_classes(small_phantom.labels)
     painted = placed.labels.data > 0
     assert painted.any()
     assert painted.mean() < 0.05
@@ -428,7 +431,7 @@ def test_automatic_strokes_lie_in_their_classes(small_phantom, session):
 
 
 def test_the_deep_point_is_soft_tissue(session, belly):
-    place = strokes.deep_point(belly, session.features)
+    place = auto_strokes.deep_point(belly, session.features)
     z, y, x = np.round(belly.grid.to_index(place)).astype(int)
     around = belly.data[z - 2 : z + 3, y - 2 : y + 3, x - 2 : x + 3]
     assert 0 < around.mean() < 200

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from scans import cut
 
 from coralbay_core.errors import CoralBayError, InputError
-from coralbay_core.volume import LabelVolume
+from coralbay_core.spatial import LabelVolume
 from coralbay_viz import Session
-from coralbay_viz.history import History, PaintedVoxels
+from coralbay_viz.model.history import History
+from coralbay_viz.model.strokes import PaintedVoxels
 
 
 @given(st.lists(st.integers(), max_size=20), st.lists(st.booleans(), max_size=60))

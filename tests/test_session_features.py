@@ -8,8 +8,8 @@ import pytest
 from scans import cut
 
 from coralbay_core.errors import CoralBayError, InputError, OutsideVolumeError
-from coralbay_core.store import FeatureStore
-from coralbay_core.volume import Volume
+from coralbay_core.extraction.cache import FeatureStore
+from coralbay_core.spatial import Volume
 from coralbay_viz import Session
 from coralbay_viz.jobs import InlineRunner, Task, ThreadRunner, in_turn
 

@@ -5,11 +5,11 @@ import pytest
 from scans import cut
 
 from coralbay_core.errors import CoralBayError, InputError
-from coralbay_core.store import FeatureStore
-from coralbay_core.volume import Volume
-from coralbay_core.volume_io import save_map
+from coralbay_core.extraction.cache import FeatureStore
+from coralbay_core.io import save_map
+from coralbay_core.spatial import Volume
 from coralbay_viz import Session
-from coralbay_viz.searching import THUMBNAIL_PIXELS, thumbnail
+from coralbay_viz.tasks.library import THUMBNAIL_PIXELS, thumbnail
 
 MODEL = "hu-context"
 

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from scans import cut
 
 from coralbay_core.errors import CoralBayError, InputError
-from coralbay_core.volume import Volume
+from coralbay_core.spatial import Volume
 from coralbay_viz import Session
+from coralbay_viz.controllers.cursor import nearest_inside
 from coralbay_viz.jobs import ThreadRunner
-from coralbay_viz.pointing import HOVER_SPACING_MM, nearest_inside
+from coralbay_viz.tasks.cursor import HOVER_SPACING_MM
 
 MODEL = "hu-context"
 

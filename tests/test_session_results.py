@@ -8,8 +8,8 @@ from make_dicom import write_series
 from scans import cut
 
 from coralbay_core.errors import CoralBayError, InputError
-from coralbay_core.volume import LabelVolume
-from coralbay_core.volume_io import load_volume, save_map
+from coralbay_core.io import load_volume, save_map
+from coralbay_core.spatial import LabelVolume
 from coralbay_viz import Session
 
 MODEL = "hu-context"

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scans import cut
 
-from coralbay_core.volume import LabelVolume
-from coralbay_core.volume_io import save_map
+from coralbay_core.io import save_map
+from coralbay_core.spatial import LabelVolume
 from coralbay_viz import Session
 from coralbay_viz.jobs import InlineRunner, Task
 

@@ -16,11 +16,11 @@ import pytest
 from encoders import PoolingEncoder
 from test_extract import ramp_volume
 
-from coralbay_core.encoder import Tiling
 from coralbay_core.errors import Cancelled, InputError
-from coralbay_core.pipeline import features_for
-from coralbay_core.store import FeatureStore, UnusableEntryError, key_of, open_features, signature
-from coralbay_core.volume import Grid, Volume
+from coralbay_core.extraction.cache import FeatureStore, UnusableEntryError, key_of, open_features, signature
+from coralbay_core.extraction.pipeline import features_for
+from coralbay_core.models.encoder import Tiling
+from coralbay_core.spatial import Grid, Volume
 
 
 @pytest.fixture
@@ -144,8 +144,8 @@ sys.path[:0] = [{tests!r}]
 from encoders import PoolingEncoder
 from test_store import Slow
 from test_extract import ramp_volume
-from coralbay_core.pipeline import features_for
-from coralbay_core.store import FeatureStore
+from coralbay_core.extraction.pipeline import features_for
+from coralbay_core.extraction.cache import FeatureStore
 features_for(ramp_volume((400, 70, 70)), Slow(96, 96), strides=(4,), store=FeatureStore({root!r}))
 """
 
@@ -306,7 +306,7 @@ def test_reading_a_few_points_reads_few_chunks(large, tmp_path):
 def test_reading_needs_no_torch(volume, tmp_path):
     features_for(volume, PoolingEncoder(), store=FeatureStore(tmp_path), name="scan")
     code = (
-        "import sys; from coralbay_core.store import open_features; "
+        "import sys; from coralbay_core.extraction.cache import open_features; "
         f"maps = open_features({str(tmp_path / 'scan')!r}); "
         "print(maps.at(maps.grid.to_world((20, 20, 20)))[4].shape, 'torch' in sys.modules)"
     )

@@ -6,9 +6,9 @@ import torch
 from monai.networks.nets.swin_unetr import PatchMerging, SwinTransformer, SwinUNETR
 
 from coralbay_core.errors import InputError
-from coralbay_core.swin3d import Swin3D, Swin3DConfig, pooled
-from coralbay_core.swin3d.graphs import GraphedSwin3D
-from coralbay_core.swin3d.windows import from_windows, plan_windows, to_windows
+from coralbay_core.models.swin3d import Swin3D, Swin3DConfig, pooled
+from coralbay_core.models.swin3d.graphs import GraphedSwin3D
+from coralbay_core.models.swin3d.windows import from_windows, plan_windows, to_windows
 
 
 class OldPatchMerging(PatchMerging):

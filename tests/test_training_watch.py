@@ -13,7 +13,8 @@ from coralbay_core import features_for, load_encoder
 from coralbay_core.errors import CoralBayError, InputError, MissingFileError
 from coralbay_core.pretrain.run_folder import RunFolder
 from coralbay_core.projection import aligned_basis, fit_basis
-from coralbay_viz import Session, training
+from coralbay_viz import Session
+from coralbay_viz.controllers import training as training_controller
 from coralbay_viz.jobs import ThreadRunner
 
 
@@ -222,8 +223,8 @@ def test_curves_can_be_watched_without_a_scan(run):
 
 
 def test_a_large_scan_is_seen_in_a_box(run, belly, phantom, monkeypatch):
-    monkeypatch.setattr(training, "LARGE_MM", 50.0)
-    monkeypatch.setattr(training, "RADIUS_MM", 30.0)
+    monkeypatch.setattr(training_controller, "LARGE_MM", 50.0)
+    monkeypatch.setattr(training_controller, "RADIUS_MM", 30.0)
     session = Session(model="hu-context", device="cpu")
     session.add(belly)
     session.cursor_mm = phantom.landmarks["L3"]

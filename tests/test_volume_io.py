@@ -18,10 +18,10 @@ from pydicom.pixels.decoders import JPEG2000LosslessDecoder
 from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless, generate_uid
 from strategies import affines, shapes
 
-from coralbay_core import geometry
 from coralbay_core.errors import CoralBayError, InputError, MissingExtraError, MissingFileError
-from coralbay_core.volume import AXIS_CODES, Grid, LabelVolume, Volume
-from coralbay_core.volume_io import list_series, load_labels, load_volume, save_map
+from coralbay_core.io import list_series, load_labels, load_volume, save_map
+from coralbay_core.spatial import Grid, LabelVolume, Volume, geometry
+from coralbay_core.spatial.volume import AXIS_CODES
 
 LPS_AFFINE = np.array([[-0.8, 0, 0, 120.5], [0, -0.7, 0, 90.25], [0, 0, 2.5, -300], [0, 0, 0, 1]])
 

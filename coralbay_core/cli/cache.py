@@ -11,7 +11,7 @@ from .options import Json
 from .output import emit, table
 
 if TYPE_CHECKING:
-    from ..store import EntryInfo
+    from ..extraction.cache import EntryInfo
 
 app = typer.Typer(help="The features that are kept on disk.", rich_markup_mode=None)
 
@@ -19,7 +19,7 @@ app = typer.Typer(help="The features that are kept on disk.", rich_markup_mode=N
 @app.command("list")
 def list_entries(as_json: Json = False) -> None:
     """List what is kept, what was used last first. Whose scans these are cannot be known from it."""
-    from ..store import FeatureStore
+    from ..extraction.cache import FeatureStore
 
     store = FeatureStore()
     infos = store.infos()
@@ -35,7 +35,7 @@ def list_entries(as_json: Json = False) -> None:
 @app.command("info")
 def info(as_json: Json = False) -> None:
     """Print where features are kept, how much they take, and how much they may."""
-    from ..store import FeatureStore
+    from ..extraction.cache import FeatureStore
 
     store = FeatureStore()
     infos = store.infos()
@@ -62,7 +62,7 @@ def clear(
     as_json: Json = False,
 ) -> None:
     """Remove what is kept, or what is kept of a model; entries that are being computed stay."""
-    from ..store import FeatureStore
+    from ..extraction.cache import FeatureStore
 
     store = FeatureStore()
     wanted = [entry for entry in store.infos() if model is None or entry.model == model]
@@ -85,7 +85,7 @@ def clear(
 @app.command("verify")
 def verify(as_json: Json = False) -> None:
     """Check all that is kept by its checksums; what is damaged is removed, and will be computed again."""
-    from ..store import FeatureStore
+    from ..extraction.cache import FeatureStore
 
     checks = FeatureStore().verify()
     lines = [

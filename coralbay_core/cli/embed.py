@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from . import options
+from .common import features_of, open_ct, open_model, scans_in
 from .options import DEFAULT_STAGES, Device, Json, Memory, Model, Series, Stages
 from .output import emit
-from .work import features_of, open_ct, open_model, scans_in
 
 
 def embed(
@@ -48,7 +48,7 @@ def embed(
     scans = dict(scans_in(ct))
     inputs = {"ct": ct, "stages": strides, "roi_mm": corners}
     if jobs or cluster:
-        from .spread import embed_spread
+        from .embed_dask import embed_spread
 
         settings = {"model": model, "device": device, "strides": strides, "memory_gb": memory}
         refused = [name for name, value in (("--roi", roi), ("--first", first), ("--series", series)) if value]

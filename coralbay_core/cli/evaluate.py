@@ -45,7 +45,7 @@ def evaluate(
         raise InputError("nothing to measure on", expected="--data DIR, or the phantom")
     from ..evaluate import find, headline_lines, measure, open_cases, open_methods, published_models, write_report
     from ..evaluate.run import check_tasks
-    from ..plain import MILLIONTHS, plain
+    from ..util.json_values import MILLIONTHS, plain
 
     chosen = check_tasks(None if tasks is None else tasks.split(","))
     here, absent = published_models()

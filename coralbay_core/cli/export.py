@@ -26,8 +26,8 @@ def export(
     """Write a label map as a DICOM object that refers to the images it was made on."""
     from dataclasses import replace
 
+    from ..io import load_labels, load_volume, save_dicom
     from ..provenance import in_few_words, provenance, write_provenance
-    from ..volume_io import load_labels, load_volume, save_dicom
 
     if out.suffix.lower() not in (".dcm", ""):
         raise InputError("not a DICOM name", where=out, expected="a name that ends in .dcm")

@@ -6,17 +6,16 @@ from typing import Annotated, Any
 
 import typer
 
-from .. import geometry
-from ..atomic_file import write_atomically
 from ..errors import InputError
-from ..volume import LabelVolume, Volume
+from ..spatial import LabelVolume, Volume, geometry
+from ..util.atomic_file import write_atomically
 from .options import CtPath, Json, Series
 from .output import emit, table
 
 
 def info(ct: CtPath, series: Series = None, as_json: Json = False) -> None:
     """Print grid, spacing, orientation, HU range, modality and warnings of a CT."""
-    from ..volume_io import load_volume
+    from ..io import load_volume
 
     volume = load_volume(ct, series=series)
     results = describe(volume)
@@ -25,7 +24,7 @@ def info(ct: CtPath, series: Series = None, as_json: Json = False) -> None:
 
 def describe(volume: Volume) -> dict[str, Any]:
     """What `info` tells about a volume."""
-    from ..preprocess import model_grid
+    from ..spatial.preprocessing import model_grid
 
     source = volume.source_grid
     low, high = volume.grid.bounds_mm
@@ -75,8 +74,8 @@ def phantom(
     as_json: Json = False,
 ) -> None:
     """Write a synthetic torso CT with its labels and landmarks."""
+    from ..io import save_map
     from ..phantom import make_phantom
-    from ..volume_io import save_map
 
     if out.exists() and not out.is_dir():
         raise InputError("not a folder", where=out, hint="choose another name for -o")

@@ -31,8 +31,8 @@ def leaderboard(
         raise InputError("nothing to merge", expected="results of eva, or --ours REPORT")
     if out is not None and out.suffix not in _SUFFIXES:
         raise InputError("unknown format", where=out, expected=f"a name that ends in {', '.join(_SUFFIXES)}")
-    from ..atomic_file import write_atomically
     from ..integrations.leaderboard import as_dicts, read_rows, written
+    from ..util.atomic_file import write_atomically
 
     rows = read_rows(results or [], ours or [])
     if out is not None:

@@ -8,9 +8,9 @@ import typer
 
 from ..errors import CoralBayError, InputError, MissingFileError
 from . import options
+from .common import open_ct, open_model
 from .options import Device, Json, Model, Series, Weights
 from .output import Progress, emit, note, position, table
-from .work import open_ct, open_model
 
 if TYPE_CHECKING:
     from ..library import Entry, Library, SearchReport
@@ -173,8 +173,8 @@ def search(
     """Find where in the scans of a library it looks like the clicked places, or like a saved query."""
     from functools import cache
 
-    from ..across.landmarks import require_table_name
     from ..library import Library, search_library
+    from ..matching.landmarks import require_table_name
 
     opened = Library(folder)
     known = opened.manifest
@@ -223,9 +223,9 @@ def _asked(
     mixer: Any,
     encoder: Any,
 ) -> "tuple[Query, str | None, Any]":
-    from ..pipeline import features_for
+    from ..extraction.cache import content_digest
+    from ..extraction.pipeline import features_for
     from ..similarity import auto_weights, load_query, make_query
-    from ..store import content_digest
 
     if use is not None:
         if mixer == "auto":
@@ -255,7 +255,7 @@ def _hit(hit: Any) -> dict[str, Any]:
 
 
 def _written(out: Path | None, report: "SearchReport") -> Path | None:
-    from ..across import write_landmarks
+    from ..matching import write_landmarks
 
     if out is None:
         return None

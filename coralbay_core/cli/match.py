@@ -8,12 +8,12 @@ import typer
 
 from ..errors import CoralBayError, InputError
 from . import options
+from .common import features_of, open_ct, open_model
 from .options import DEFAULT_STAGES, Device, Json, Model, Series, Stages, Weights
 from .output import Progress, emit, note, position
-from .work import features_of, open_ct, open_model
 
 if TYPE_CHECKING:
-    from ..across import Alignment, FollowUp, Landmark
+    from ..matching import Alignment, FollowUp, Landmark
 
 DEFAULT_PRIOR_MM = 40.0
 
@@ -44,8 +44,8 @@ def match(
     as_json: Json = False,
 ) -> None:
     """Find landmarks or lesions of one CT in another, with the way back in mm as confidence."""
-    from ..across import propagate
-    from ..across.landmarks import require_table_name
+    from ..matching import propagate
+    from ..matching.landmarks import require_table_name
 
     strides = options.strides(stages)
     places = _places(landmarks, at)
@@ -81,7 +81,7 @@ def match(
 
 
 def _places(landmarks: Path | None, at: list[str] | None) -> "list[Landmark]":
-    from ..across import Landmark, read_landmarks
+    from ..matching import Landmark, read_landmarks
 
     clicked = options.points(at, "--at")
     if landmarks is None and not len(clicked):
@@ -92,7 +92,7 @@ def _places(landmarks: Path | None, at: list[str] | None) -> "list[Landmark]":
 
 def _usable_prior(wanted: float | None, source: Any, target: Any) -> "tuple[float | None, Alignment | None]":
     """The prior's width; the default is given up, with a note, where the scans cannot be aligned."""
-    from ..across import align
+    from ..matching import align
 
     if wanted == 0:
         return None, None
@@ -106,7 +106,7 @@ def _usable_prior(wanted: float | None, source: Any, target: Any) -> "tuple[floa
 
 
 def _written(out: Path | None, rows: list[dict[str, Any]], first: Any, second: Any, encoder: Any, **more: Any) -> Any:
-    from ..across import write_landmarks
+    from ..matching import write_landmarks
     from ..provenance import provenance, write_provenance
 
     if out is None:

@@ -10,8 +10,8 @@ from .options import DEFAULT_STAGES, Device, Json, Stages, strides
 from .output import Progress, emit, note, table
 
 if TYPE_CHECKING:
-    from ..card import ModelCard
-    from ..fetch import Verified
+    from ..models.download import Verified
+    from ..models.model_card import ModelCard
 
 app = typer.Typer(help="The models that can be used, and what they are.", rich_markup_mode=None)
 
@@ -21,9 +21,9 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="Model, as `models lis
 @app.command("list")
 def list_models(as_json: Json = False) -> None:
     """List the models that the package knows."""
-    from ..card import DEFAULT_MODEL, list_cards, load_card
-    from ..cards import WITHOUT_WEIGHTS
-    from ..weights import is_here
+    from ..models.cards import WITHOUT_WEIGHTS
+    from ..models.loading import is_here
+    from ..models.model_card import DEFAULT_MODEL, list_cards, load_card
 
     cards = {name: load_card(name) for name in list_cards()}
     here = {name: is_here(card) for name, card in cards.items()}
@@ -49,10 +49,10 @@ def list_models(as_json: Json = False) -> None:
 @app.command("show")
 def show(model: Name, as_json: Json = False) -> None:
     """Print the card of a model: what it is, what it expects, what it was trained on and how it measures."""
-    from ..card import load_card
-    from ..cards import WITHOUT_WEIGHTS
-    from ..compact import SUFFIX
-    from ..encoder import WHOLE_SUFFIX
+    from ..models.cards import WITHOUT_WEIGHTS
+    from ..models.compact import SUFFIX
+    from ..models.encoder import WHOLE_SUFFIX
+    from ..models.model_card import load_card
 
     if model in WITHOUT_WEIGHTS:
         _show_built_in(model, as_json)
@@ -64,8 +64,8 @@ def show(model: Name, as_json: Json = False) -> None:
 def _show_built_in(model: str, as_json: bool) -> None:
     from dataclasses import asdict
 
-    from ..cards import WITHOUT_WEIGHTS
-    from ..weights import load_encoder
+    from ..models.cards import WITHOUT_WEIGHTS
+    from ..models.loading import load_encoder
 
     encoder = load_encoder(model, device="cpu")
     results: dict[str, Any] = {
@@ -84,8 +84,8 @@ def _show_built_in(model: str, as_json: bool) -> None:
 @app.command("fetch")
 def fetch(model: Name, as_json: Json = False) -> None:
     """Download the weights of a model, once, and verify them."""
-    from ..card import load_card
-    from ..fetch import fetch as fetch_weights
+    from ..models.download import fetch as fetch_weights
+    from ..models.model_card import load_card
 
     card = load_card(model)
     if card.source is not None:
@@ -115,7 +115,7 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Check that weights are whole, what they are, and that they can be loaded."""
-    from ..weights import inspect_weights, is_path, verify_weights
+    from ..models.loading import inspect_weights, is_path, verify_weights
 
     verified = verify_weights(model, card=card)
     found = inspect_weights(verified.path, part=part)
@@ -156,7 +156,7 @@ def convert(
     as_json: Json = False,
 ) -> None:
     """Write weights to a file that says how they are used, which `--model` of all commands takes."""
-    from ..weights import convert_weights
+    from ..models.loading import convert_weights
 
     if out.suffix != ".safetensors":
         raise InputError("not a name of weights", where=out, expected="a name that ends in .safetensors")
@@ -195,9 +195,9 @@ def compact(
     as_json: Json = False,
 ) -> None:
     """Fit the compact form of a model, which `--model NAME:compact` of all commands uses."""
-    from ..compact_fit import fit_compact
-    from ..volume_io import load_volume
-    from ..weights import basis_path, load_encoder
+    from ..extraction.compact_fit import fit_compact
+    from ..io import load_volume
+    from ..models.loading import basis_path, load_encoder
 
     paths = [file for ct in cts for file in (sorted(ct.rglob("*.nii.gz")) if ct.is_dir() else [ct])]
     encoder = load_encoder(model, device=device)

@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from ..plain import plain
+from ..util.json_values import plain
 
 
 def emit(

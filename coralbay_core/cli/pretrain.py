@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..atomic_file import write_atomically
+from ..util.atomic_file import write_atomically
 from .options import Json
 from .output import Progress, emit, note
 

@@ -7,11 +7,11 @@ import numpy as np
 import typer
 
 from ..errors import InputError
-from ..volume import LabelVolume, Volume
+from ..spatial import LabelVolume, Volume
 from . import options
+from .common import features_of, open_ct, open_model, scans_in
 from .options import DEFAULT_STAGES, CtPath, Device, Json, Model, Series, Stages
 from .output import emit, position, table
-from .work import features_of, open_ct, open_model, scans_in
 
 if TYPE_CHECKING:
     from ..probe import LabelStatistics, Probe, Segmentation, Suggestion
@@ -49,8 +49,8 @@ def fit(
     as_json: Json = False,
 ) -> None:
     """Fit a probe to strokes, points or label maps on one CT or on several."""
+    from ..io import load_labels
     from ..probe import fit_examples, gather
-    from ..volume_io import load_labels
 
     strides = options.strides(stages)
     options.require_safetensors(out, "probe")
@@ -159,15 +159,15 @@ class _Job:
             self.protect = None  # nothing is protected in this scan
 
     def require_outputs(self) -> None:
-        from ..volume_io import require_output
+        from ..io import require_output
 
         require_output(self.seg, self.ct)
         require_output(self.probability, self.ct, self.seg)
         require_output(self.margin, self.ct, self.seg, self.probability)
 
     def run(self, fitted: "Probe", encoder: Any, refine: bool, series: str | None) -> dict[str, Any]:
+        from ..io import load_labels, save_map
         from ..provenance import provenance, write_provenance
-        from ..volume_io import load_labels, save_map
 
         volume = open_ct(self.ct, series)
         protected = None if self.protect is None else load_labels(self.protect, like=volume)
@@ -241,8 +241,8 @@ def suggest(
     as_json: Json = False,
 ) -> None:
     """Where the next click helps a probe most."""
+    from ..io import load_labels
     from ..probe import load_probe, suggest_next
-    from ..volume_io import load_labels
 
     skipped = options.points(skip, "--skip")
     fitted = load_probe(probe)
@@ -292,8 +292,8 @@ def stats(
     as_json: Json = False,
 ) -> None:
     """Volume of each label; Dice and surface distance against a reference, HU of the CT."""
+    from ..io import load_labels
     from ..probe import label_statistics, require_table_name, save_statistics
-    from ..volume_io import load_labels
 
     if table_path is not None:
         require_table_name(table_path)

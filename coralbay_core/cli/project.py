@@ -8,13 +8,13 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from ..atomic_file import atomic_path
 from ..errors import InputError
-from ..volume import LabelVolume, Volume
+from ..spatial import LabelVolume, Volume
+from ..util.atomic_file import atomic_path
 from . import options
+from .common import features_of, open_ct, open_model
 from .options import DEFAULT_STAGES, CtPath, Device, Json, Model, Series, Stages
 from .output import emit
-from .work import features_of, open_ct, open_model
 
 if TYPE_CHECKING:
     from ..features import FeatureMaps
@@ -73,8 +73,8 @@ def project(
         raise InputError("basis is given and fitted", where="--basis", hint="leave out --fit-with and --save-basis")
     if inside is not None and fit_with:
         raise InputError("a selection belongs to one scan", where="--inside", hint="leave out --fit-with")
+    from ..io import load_labels
     from ..projection import cells_inside, load_basis
-    from ..volume_io import load_labels
 
     known = None if basis is None else load_basis(basis)
     volume = open_ct(ct, series)
@@ -201,7 +201,7 @@ def _require_outputs(
     save_basis: Path | None,
     clusters: int | None,
 ) -> None:
-    from ..volume_io import require_output
+    from ..io import require_output
 
     if all(path is None for path in (out, png, labels, scatter, save_basis)):
         raise InputError("nothing to write", expected="-o RGB.nii.gz, --png, --labels, --scatter or --save-basis")
@@ -217,14 +217,14 @@ def _require_outputs(
 
 
 def _save_rgb(path: Path | None, rgb: "RgbMap | None", volume: Volume) -> Path | None:
-    from ..volume_io import save_map
+    from ..io import save_map
 
     return None if path is None or rgb is None else save_map(path, rgb.on(volume.grid), volume)
 
 
 def _save_labels(path: Path | None, groups: LabelVolume | None, volume: Volume) -> Path | None:
+    from ..io import save_map
     from ..projection import labels_on
-    from ..volume_io import save_map
 
     return None if path is None or groups is None else save_map(path, labels_on(groups, volume.grid).data, volume)
 
@@ -245,8 +245,8 @@ def _sizes(groups: LabelVolume) -> list[dict[str, Any]]:
 
 
 def _draw(path: Path, rgb: "RgbMap", volume: Volume, features: "FeatureMaps") -> Path:
-    from ..preprocess import resample
-    from .png import overview, write_png
+    from ..spatial.resampling import resample
+    from .overview_image import overview, write_png
 
     hu = resample(volume.data, volume.grid, features.grid)
     return write_png(path, overview(np.asarray(hu), rgb.on(features.grid), features.body, OVERVIEW_WINDOW_HU))

@@ -10,11 +10,11 @@ import typer
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..volume import Volume
+from ..spatial import Volume
 from . import options
+from .common import features_of, open_ct, open_model
 from .options import DEFAULT_STAGES, CtPath, Device, Json, Model, Series, Stages, Weights
 from .output import emit, note, position
-from .work import features_of, open_ct, open_model
 
 if TYPE_CHECKING:
     from ..features import FeatureMaps
@@ -53,8 +53,8 @@ class Asked:
 
     def points(self, volume: Volume, features: "FeatureMaps") -> tuple[NDArray, NDArray]:
         """All places, like and unlike, world mm."""
+        from ..io import load_labels
         from ..similarity import box_points, label_points, stroke_points
-        from ..volume_io import load_labels
 
         like, unlike = [self.positive], [self.negative]
         if self.strokes:
@@ -118,8 +118,8 @@ def query(
     as_json: Json = False,
 ) -> None:
     """Find what looks like the given places: a heat map, higher = more similar, and its best regions."""
-    from ..across.landmarks import require_table_name
-    from ..volume_io import require_output
+    from ..io import require_output
+    from ..matching.landmarks import require_table_name
 
     strides = options.strides(stages)
     mixer, cut = options.weights(weights), _threshold(threshold)
@@ -212,7 +212,7 @@ def _made(
 
 
 def _prior(places: NDArray, prior_mm: float | None, features: "FeatureMaps", target: "FeatureMaps") -> Any:
-    from ..across import align
+    from ..matching import align
     from ..similarity.prior import prior_around
 
     if prior_mm is None:
@@ -255,8 +255,8 @@ def _provenance(
 def _save_map(
     out: Path | None, heat: "HeatMap", volume: Volume, threshold: float | None, about: dict[str, Any]
 ) -> Path | None:
+    from ..io import save_map
     from ..provenance import write_provenance
-    from ..volume_io import save_map
 
     if out is None:
         return None
@@ -266,7 +266,7 @@ def _save_map(
 
 
 def _save_table(path: Path | None, regions: "list[Region]", about: dict[str, Any]) -> Path | None:
-    from ..across import write_landmarks
+    from ..matching import write_landmarks
     from ..provenance import write_provenance
 
     if path is None:

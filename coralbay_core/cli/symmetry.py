@@ -7,9 +7,9 @@ import typer
 
 from ..errors import InputError
 from . import options
+from .common import features_of, open_ct, open_model
 from .options import DEFAULT_STAGES, CtPath, Device, Json, Model, Series, Stages, Weights
 from .output import emit, position, table
-from .work import features_of, open_ct, open_model
 
 
 def symmetry(
@@ -28,9 +28,9 @@ def symmetry(
     as_json: Json = False,
 ) -> None:
     """Mirror positions across the mid-sagittal plane and tell how the sides differ."""
+    from ..io import require_output, save_map
     from ..provenance import provenance, write_provenance
-    from ..symmetry import compare_sides, find_midplane
-    from ..volume_io import require_output, save_map
+    from ..similarity.symmetry import compare_sides, find_midplane
 
     strides, places, mixer = options.strides(stages), options.points(at, "--at"), options.weights(weights)
     require_output(out, ct)

@@ -9,12 +9,11 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import geometry
 from ..errors import InputError
+from ..io import load_labels, load_volume
 from ..phantom import make_phantom
-from ..preprocess import body_mask
-from ..volume import Grid, Volume
-from ..volume_io import load_labels, load_volume
+from ..spatial import Grid, Volume, geometry
+from ..spatial.body_mask import body_mask
 from .layouts import CaseFiles
 from .names import WHOLES, canonical, is_lesion, shared
 

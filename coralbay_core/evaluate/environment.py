@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from .. import __version__
-from ..store import content_digest
+from ..extraction.cache import content_digest
 from .cases import Case
 from .methods import Method
 

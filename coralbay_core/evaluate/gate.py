@@ -12,13 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from .. import geometry
-from ..atomic_file import write_atomically
-from ..card import DEFAULT_MODEL
+from ..models.loading import load_encoder
+from ..models.model_card import DEFAULT_MODEL
 from ..phantom import make_phantom
-from ..plain import MILLIONTHS, plain
-from ..volume import Grid, Volume
-from ..weights import load_encoder
+from ..spatial import Grid, Volume, geometry
+from ..util.atomic_file import write_atomically
+from ..util.json_values import MILLIONTHS, plain
 from .cases import PHANTOM_SPACING_MM, PHANTOM_STRUCTURES, Case, make_case
 from .methods import encoder_method
 from .run import PHANTOM_SEEDS, measure

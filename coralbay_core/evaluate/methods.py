@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..encoder import Encoder
-from ..extract import DEFAULT_STRIDES, extract
+from ..extraction.cache import FeatureStore
+from ..extraction.extraction_input import on_model_grid
+from ..extraction.sliding_window import DEFAULT_STRIDES, extract
 from ..features import FeatureMap, FeatureMaps
-from ..preprocess import body_mask, model_grid
-from ..scene import on_model_grid
+from ..models.encoder import Encoder
 from ..similarity import HeatMap, heat_map
-from ..store import FeatureStore
-from ..volume import Volume
+from ..spatial import Volume
+from ..spatial.body_mask import body_mask
+from ..spatial.preprocessing import model_grid
 
 POSITION_STRIDE = 6
 # Size of the box that a body is scaled to, mm (z, y, x): that of a torso, so that distances stay distances.
@@ -68,7 +69,7 @@ def encoder_method(
     encoder: Encoder, *, name: str = "", is_baseline: bool = False, store: FeatureStore | bool = False
 ) -> Method:
     """Features of an encoder at the strides that commands use by default, as far as it has them."""
-    from ..pipeline import features_for
+    from ..extraction.pipeline import features_for
 
     known = [stage.stride for stage in encoder.stages]
     strides = [stride for stride in DEFAULT_STRIDES if stride in known] or known

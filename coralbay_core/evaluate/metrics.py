@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..overlap import overlap_and_distance
+from ..spatial.segmentation_metrics import overlap_and_distance
 
 __all__ = [
     "average_precision",

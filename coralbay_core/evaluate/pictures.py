@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..across import SearchSpace
+from ..matching import SearchSpace
 from .cases import Case
 from .plots import new_figure
 from .records import Record

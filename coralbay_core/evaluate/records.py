@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..atomic_file import write_atomically
-from ..plain import MILLIONTHS, plain
+from ..util.atomic_file import write_atomically
+from ..util.json_values import MILLIONTHS, plain
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..atomic_file import write_atomically
-from ..plain import MILLIONTHS, plain
+from ..util.atomic_file import write_atomically
+from ..util.json_values import MILLIONTHS, plain
 from .html import page
 from .pictures import pictures
 from .plots import plots

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..card import DEFAULT_MODEL, list_cards, load_card
-from ..encoder import Encoder, SwinEncoder
 from ..errors import InputError
-from ..store import FeatureStore
-from ..weights import is_here, load_encoder, untrained
+from ..extraction.cache import FeatureStore
+from ..models.encoder import Encoder, SwinEncoder
+from ..models.loading import is_here, load_encoder, untrained
+from ..models.model_card import DEFAULT_MODEL, list_cards, load_card
 from .cases import Case, load_case, phantom_case
 from .environment import describe_cases, describe_environment, describe_methods
 from .layouts import find_cases

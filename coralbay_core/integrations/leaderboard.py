@@ -11,7 +11,7 @@ from ..errors import InputError, MissingFileError
 from ..evaluate.html import page
 from ..evaluate.report import read_findings
 from ..evaluate.tables import HEADLINE, Cell, Section, Table, headline_titles, markdown
-from ..plain import MILLIONTHS, plain
+from ..util.json_values import MILLIONTHS, plain
 from .eva.results import find_results, read_published, read_run
 from .eva.tasks import TASKS
 from .rows import EVA_PUBLISHED, EVA_RUN, OURS, Row, shown_names

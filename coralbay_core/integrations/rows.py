@@ -6,12 +6,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..card import list_cards, load_card
-from ..cards import WITHOUT_WEIGHTS
-from ..checkpoints import SUFFIXES
-from ..compact import SUFFIX as COMPACT_SUFFIX
-from ..encoder import WHOLE_SUFFIX
-from ..weights import is_path
+from ..models.cards import WITHOUT_WEIGHTS
+from ..models.checkpoints import SUFFIXES
+from ..models.compact import SUFFIX as COMPACT_SUFFIX
+from ..models.encoder import WHOLE_SUFFIX
+from ..models.loading import is_path
+from ..models.model_card import list_cards, load_card
 
 EVA_RUN = "eva"
 EVA_PUBLISHED = "eva, published"

@@ -9,18 +9,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ..encoder import Encoder
 from ..errors import InputError, MissingFileError
-from ..extract import DEFAULT_STRIDES
+from ..extraction.cache import FeatureStore, content_digest, key_of, signature
+from ..extraction.pipeline import features_for
+from ..extraction.sliding_window import DEFAULT_STRIDES
 from ..features import FeatureMaps
-from ..pipeline import features_for
-from ..similarity.tokens import body_tokens
-from ..store import FeatureStore, content_digest, key_of, signature
-from ..volume import Volume
-from ..volume_io import load_volume
+from ..io import load_volume
+from ..models.encoder import Encoder
+from ..similarity.cell_table import body_tokens
+from ..spatial import Volume
 from . import manifest as manifests
-from .compact import DIMENSIONS, Compact, channels_of, fit_compact, load_compact
 from .manifest import Entry, Manifest
+from .reduction import DIMENSIONS, Compact, channels_of, fit_compact, load_compact
 from .vectors import Vectors
 
 Progress = Callable[[int, int], None]

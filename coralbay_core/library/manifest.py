@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ..atomic_file import write_atomically
 from ..errors import InputError, MissingFileError
+from ..util.atomic_file import write_atomically
 
 VERSION = 1
 NAME = "library.json"

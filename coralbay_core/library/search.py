@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..encoder import Encoder
 from ..errors import CoralBayError
+from ..models.encoder import Encoder
 from ..similarity import Query, search, top_regions
 from .library import Library
 from .manifest import Entry

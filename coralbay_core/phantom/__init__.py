@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import gaussian_filter
 
 from ..errors import InputError
-from ..geometry import translate
-from ..volume import Grid, LabelVolume, Volume
+from ..spatial import Grid, LabelVolume, Volume
+from ..spatial.geometry import translate
 from .abdomen import paint_abdomen
 from .anatomy import LABELS, landmarks
 from .canvas import Canvas

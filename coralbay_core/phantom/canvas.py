@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..volume import Grid
+from ..spatial import Grid
 from .shapes import Floats, Points
 from .warp import Warp
 

@@ -59,7 +59,7 @@ docstring is the reference), and says which maps it reads::
 """
 
 from .config import PretrainConfig
-from .reading import ConfigError, read_config
+from .config_loader import ConfigError, read_config
 from .run import RunResult, pretrain
 
 __all__ = ["ConfigError", "PretrainConfig", "RunResult", "pretrain", "read_config"]

@@ -2,14 +2,14 @@
 
 A setting, its default, its unit and its meaning stand here and nowhere else: files and ``key=value`` are checked
 against these classes, and the reference in docs/pretraining.md is made from their docstrings. Settings of the terms of
-the loss stand beside each term (`coralbay_core.pretrain.terms`).
+the loss stand beside each term (`coralbay_core.pretrain.loss_terms`).
 """
 
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ..swin3d import Swin3DConfig
-from .terms.base import TermSettings
+from ..models.swin3d import Swin3DConfig
+from .loss_terms.base import TermSettings
 
 Auto = Literal["auto"]
 

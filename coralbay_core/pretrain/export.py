@@ -10,13 +10,13 @@ from typing import Any
 import torch
 
 from .. import __version__
-from ..atomic_file import write_atomically
-from ..card import ModelCard, parse_card
-from ..checkpoints import read_tensors
-from ..encoder import Preprocessing, Tiling
 from ..errors import WeightsError
-from ..swin3d import Swin3D
-from ..weights import save_weights
+from ..models.checkpoints import read_tensors
+from ..models.encoder import Preprocessing, Tiling
+from ..models.loading import save_weights
+from ..models.model_card import ModelCard, parse_card
+from ..models.swin3d import Swin3D
+from ..util.atomic_file import write_atomically
 from .config import PretrainConfig
 
 

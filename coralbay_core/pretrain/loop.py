@@ -19,11 +19,11 @@ import torch
 from ..errors import CoralBayError
 from . import distributed
 from .checkpoint import Checkpoints
-from .feed import Feed
+from .graceful_stop import StopRequest
 from .monitor import Monitor
-from .online import OnlineEvaluation
+from .online_eval import OnlineEvaluation
+from .prefetch import Feed
 from .progress import RunLog
-from .signals import StopRequest
 from .source import VolumeSource
 from .trainer import StepOutput, Trainer
 

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..swin3d import pooled
+from ..models.swin3d import pooled
 from . import distributed
 from .config import MonitorConfig
-from .losses import entropy
+from .loss_functions import entropy
 from .trainer import StepOutput
 
 _VECTORS = 256  # pooled vectors from which standard deviations and ranks are taken

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..swin3d import Swin3D, Swin3DConfig
+from ..models.swin3d import Swin3D, Swin3DConfig
 from .batch import Batch
-from .terms import TERMS, Now, Seen, Term, TermOutput, TermSettings
+from .loss_terms import TERMS, Now, Seen, Term, TermOutput, TermSettings
 
 Autocast = Callable[[], AbstractContextManager]
 

@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CoralBayError, InputError, MissingFileError
-from ..preprocess import body_mask
-from ..volume import Volume
-from ..volume_io import FoundScan, find_scans, load_volume
+from ..io import FoundScan, find_scans, load_volume
+from ..spatial import Volume
+from ..spatial.body_mask import body_mask
 from .source import on_training_grid
 from .store import content_key, create_store, is_store, write_volume
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..atomic_file import write_atomically
+from ..util.atomic_file import write_atomically
 from . import distributed
 
 

@@ -8,12 +8,12 @@ from typing import Any, Literal
 
 import torch
 
-from ..encoder import resolve_device, resolve_precision
 from ..errors import InputError
+from ..models.encoder import resolve_device, resolve_precision
 from . import distributed
 from .config import PretrainConfig
+from .config_loader import ConfigError
 from .crops import crop_sizes
-from .reading import ConfigError
 
 Precision = Literal["bf16", "fp16", "fp32"]
 

@@ -17,14 +17,14 @@ from . import distributed
 from .checkpoint import Checkpoints, write_durably
 from .config import PretrainConfig
 from .export import describe_training, export, make_card
+from .graceful_stop import stop_on_signal
 from .loop import Loop
 from .progress import RunLog, clock
 from .resolve import Resolved, as_tables, resolve
 from .schedules import make_schedules
-from .signals import stop_on_signal
 from .source import VolumeSource, open_source
+from .step_budget import steps_within
 from .trainer import Trainer
-from .trial import steps_within
 
 # What may differ between a run and its continuation, because it does not change what is learned.
 _FREE = (

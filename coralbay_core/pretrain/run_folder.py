@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checkpoints import read_tensors
-from ..encoder import SwinEncoder
 from ..errors import InputError, MissingFileError
+from ..models.checkpoints import read_tensors
+from ..models.encoder import SwinEncoder
 from .config import PretrainConfig
-from .online import encoder_at
-from .reading import config_from
+from .config_loader import config_from
+from .online_eval import encoder_at
 
 _CHECKPOINT = re.compile(r"step-(\d+)\.pt")
 _TEACHER = "teacher.backbone."

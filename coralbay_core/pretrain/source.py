@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError, MissingFileError
-from ..preprocess import body_mask, model_grid, resample
-from ..volume import Volume
-from ..volume_io import load_volume
+from ..io import load_volume
+from ..spatial import Volume
+from ..spatial.body_mask import body_mask
+from ..spatial.preprocessing import model_grid
+from ..spatial.resampling import resample
 from .augment import AIR_HU
 from .config import PretrainConfig
 

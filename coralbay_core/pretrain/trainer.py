@@ -12,16 +12,16 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ..errors import InputError
-from ..swin3d import Swin3D
-from ..weights import build, open_weights
+from ..models.loading import build, open_weights
+from ..models.swin3d import Swin3D
 from . import distributed
 from .batch import Batch
+from .loss_terms import Now
 from .objective import Branch, LossOutput, Objective, make_terms
 from .resolve import Resolved
 from .schedules import Schedules
 from .source import VolumeSource
 from .teacher import make_teacher, update_teacher
-from .terms import Now
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -188,7 +188,7 @@ def forget_prototypes(student: Branch) -> None:
 
 def recompute_activations(backbone: Swin3D) -> None:
     """Activation checkpointing of every block of a backbone that learns."""
-    from ..swin3d.blocks import ResidualBlock, SwinBlock
+    from ..models.swin3d.blocks import ResidualBlock, SwinBlock
 
     for module in backbone.modules():
         if isinstance(module, (SwinBlock, ResidualBlock)):

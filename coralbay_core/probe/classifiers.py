@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..features import FeatureMaps
-from ..tokens import WHOLE, Box, descriptor_slabs, linear_maps
+from ..features.linear_maps import WHOLE, Box, descriptor_slabs, linear_maps
 
 
 class Classifier(Protocol):

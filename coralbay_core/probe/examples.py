@@ -8,10 +8,11 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from ..descriptors import joint_descriptors
 from ..errors import InputError
 from ..features import FeatureMaps
-from ..volume import LabelVolume, labelled_voxels
+from ..features.descriptors import joint_descriptors
+from ..spatial import LabelVolume
+from ..spatial.volume import labelled_voxels
 
 MAX_VOXELS_PER_CLASS = 1000
 FLOOR = 0.1

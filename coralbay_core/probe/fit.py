@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..features import FeatureMaps
-from ..volume import LabelVolume
+from ..spatial import LabelVolume
 from .classifiers import Classifier, Linear
 from .examples import Examples, gather, together
 from .model import Probe

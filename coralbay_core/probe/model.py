@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..extraction.tiling import region_grid
 from ..features import FeatureMaps
-from ..lattice import region_grid
-from ..tensor_file import read_tensors, write_tensors
-from ..tokens import box_around
-from ..volume import Grid, LabelVolume, Volume
+from ..features.linear_maps import box_around
+from ..spatial import Grid, LabelVolume, Volume
+from ..util.tensor_file import read_tensors, write_tensors
 from .classifiers import FORMS, Classifier
 from .scores import ScoreMap, Segmentation
 from .solvers import Kind

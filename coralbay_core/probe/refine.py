@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..features import FeatureMaps
-from ..preprocess import resample, resample_blocks
-from ..volume import Grid, Volume
+from ..spatial import Grid, Volume
+from ..spatial.resampling import resample, resample_blocks
 
 # HU beyond are as good as these: air is air, and cortical bone is bone.
 GUIDE_HU = (-300.0, 400.0)

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from ..errors import Cancelled, InputError
 from ..features import FeatureMaps
-from ..preprocess import resample, resample_blocks
-from ..volume import Grid, LabelVolume, Volume
+from ..spatial import Grid, LabelVolume, Volume
+from ..spatial.resampling import resample, resample_blocks
 from .refine import LocalIntensities
 
 _SLAB_VALUES = 4_000_000

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..atomic_file import atomic_path
 from ..errors import InputError
-from ..overlap import dice, surface_distance
-from ..volume import LabelVolume, Volume
+from ..spatial import LabelVolume, Volume
+from ..spatial.segmentation_metrics import dice, surface_distance
+from ..util.atomic_file import atomic_path
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..descriptors import joint_descriptors, split_by_stage
 from ..errors import InputError
 from ..features import FeatureMaps
-from ..tensor_file import read_tensors, write_tensors
-from ..tokens import linear_maps
+from ..features.descriptors import joint_descriptors, split_by_stage
+from ..features.linear_maps import linear_maps
+from ..util.tensor_file import read_tensors, write_tensors
 from .colors import RgbMap, color_range, scaled
 from .selection import cells_inside, sample_cells
 

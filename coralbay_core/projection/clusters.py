@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..preprocess import resample
-from ..volume import Grid, LabelVolume
+from ..spatial import Grid, LabelVolume
+from ..spatial.resampling import resample
 from .embedding import interpolate_nearest
 
 ClusterMethod = Literal["kmeans", "hdbscan"]

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..features import FeatureMaps
-from ..preprocess import resample_blocks
-from ..volume import Grid
+from ..spatial import Grid
+from ..spatial.resampling import resample_blocks
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..errors import InputError, MissingExtraError
 from ..features import FeatureMaps
-from ..volume import Grid
+from ..spatial import Grid
 from .basis import Basis, fit_basis
 from .colors import RgbMap, color_range, continued, scaled
 from .selection import cells_inside, sample_cells

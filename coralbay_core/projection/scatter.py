@@ -7,8 +7,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
 from ..features import FeatureMaps
-from ..preprocess import resample
-from ..volume import Grid
+from ..spatial import Grid
+from ..spatial.resampling import resample
 from .basis import Basis
 from .embedding import Embedding
 

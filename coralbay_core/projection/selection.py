@@ -5,8 +5,8 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..features import FeatureMaps
-from ..preprocess import resample
-from ..volume import Grid
+from ..spatial import Grid
+from ..spatial.resampling import resample
 
 
 def cells_inside(features: FeatureMaps, mask: NDArray | None = None, grid: Grid | None = None) -> NDArray[np.bool_]:

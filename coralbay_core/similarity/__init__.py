@@ -5,11 +5,11 @@ makes the weights of the scales free to change.
 """
 
 from .heat import HeatMap, heat_map, search
-from .mixer import Weights, auto_weights
 from .prior import DistancePrior
 from .query import Query, Reduction, load_query, make_query, merge_queries
+from .query_points import box_points, label_points, stroke_points
 from .regions import Region, top_regions
-from .sources import box_points, label_points, stroke_points
+from .stage_weights import Weights, auto_weights
 
 __all__ = [
     "DistancePrior",

@@ -7,13 +7,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
-from ..features import FeatureMaps, sample_trilinear
-from ..preprocess import resample_blocks
-from ..tokens import linear_maps
-from ..volume import Grid
-from .mixer import Weights, resolve_weights
+from ..features import FeatureMaps
+from ..features.feature_maps import sample_trilinear
+from ..features.linear_maps import linear_maps
+from ..spatial import Grid
+from ..spatial.resampling import resample_blocks
 from .prior import DistancePrior
 from .query import Query, make_query
+from .stage_weights import Weights, resolve_weights
 
 TEMPERATURE = 0.05
 """Of the softmax between positives and negatives, in units of cosine."""

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
-from ..volume import Grid
+from ..spatial import Grid
 
 if TYPE_CHECKING:
     from .heat import HeatMap

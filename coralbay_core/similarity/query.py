@@ -8,10 +8,10 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..descriptors import describe_points
 from ..errors import InputError
 from ..features import FeatureMaps
-from ..tensor_file import read_tensors, write_tensors
+from ..features.descriptors import describe_points
+from ..util.tensor_file import read_tensors, write_tensors
 
 Reduction = Literal["max", "mean", "medoid", "kmeans"]
 REDUCTIONS: tuple[Reduction, ...] = get_args(Reduction)

@@ -6,21 +6,21 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as w
 from numpy.typing import ArrayLike
 
+from ..display.figures import Picture
 from ..jobs import Job, ThreadRunner
-from ..picture import Picture
 from ..session import Session
-from .asking import Asking
-from .coloring import Coloring
-from .courier import Courier
-from .keeping import Files, Progress
-from .looking import Looking
-from .opening import Opening
-from .painting import Painting
-from .scoring import Scoring
+from .colors_panel import Coloring
+from .dispatcher import Courier
+from .files_panel import Files, Progress
+from .paint_panel import Painting
+from .scan_panel import Opening
+from .scorecard_panel import Scoring
+from .similar_panel import Asking
 from .view import SliceView
+from .views_panel import Looking
 
 if TYPE_CHECKING:
-    from ..state import Scan
+    from ..model.scan import Scan
 
 _TABS = ("Scan", "Similar", "Paint", "Colors", "Score", "Files")
 _TAB_OF_TOOL = {"ask": "Similar", "paint": "Paint", "erase": "Paint"}

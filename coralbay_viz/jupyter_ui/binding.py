@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .. import render
-from ..layers import LayerSpec
-from ..showing import SHOWN, layer_of, telling_place
+from ..display import slices
+from ..display.layer_specs import LayerSpec
+from ..display.scan_layers import SHOWN, layer_of, telling_place
 from .view import SliceView
 
 if TYPE_CHECKING:
+    from ..model.scan import Scan
     from ..session import Session
-    from ..state import Scan
 
 POINT_ROLES = ("regions", "found", "clicks")
 
@@ -117,7 +117,7 @@ class ScanBinding:
         for role in dirty:
             self._make(role)
         visible = [role for role in self._specs if role not in self.view.hidden and role not in POINT_ROLES]
-        cuts = [cut for role in visible for view in render.VIEWS if (cut := self._cut(role, view)) is not None]
+        cuts = [cut for role in visible for view in slices.VIEWS if (cut := self._cut(role, view)) is not None]
         if cuts:
             self._mark += 1
             self.view.show_slices(cuts, self._mark)
@@ -129,7 +129,7 @@ class ScanBinding:
             self._introduce(role, spec)
         elif self._specs.pop(role, None) is not None:
             self.view.drop_layer(role)
-        for view in render.VIEWS:
+        for view in slices.VIEWS:
             self._shown.pop((role, view), None)
 
     def _introduce(self, role: str, spec: LayerSpec) -> None:
@@ -144,12 +144,12 @@ class ScanBinding:
             }
             self.view.show_points(role, spec.data, style)
 
-    def _cut(self, role: str, view: render.View) -> tuple[str, Any, Any, str] | None:
+    def _cut(self, role: str, view: slices.View) -> tuple[str, Any, Any, str] | None:
         """The slice of a layer at the crosshair, unless it is the one that the view already shows."""
         spec = self._specs[role]
-        plane = render.plane_at(spec.grid, view, self.view.cursor)
+        plane = slices.plane_at(spec.grid, view, self.view.cursor)
         number = None if plane is None else plane.number
         if self._shown.get((role, view), -1) == number:
             return None
         self._shown[role, view] = number
-        return role, plane, None if plane is None else render.encoded(spec, plane), view
+        return role, plane, None if plane is None else slices.encoded(spec, plane), view

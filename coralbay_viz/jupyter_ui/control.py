@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from ..jobs import Job
 from ..session import Session
-from .courier import Courier
+from .dispatcher import Courier
 
 Slot = Callable[..., Any]
 

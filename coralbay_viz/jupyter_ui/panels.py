@@ -9,16 +9,16 @@ import ipywidgets as w
 import numpy as np
 from psygnal import Signal
 
-from ..colors import DEFAULT_WINDOW, NEGATIVE, POSITIVE, UNDECIDED, WINDOWS, class_color
-from ..layers import BACKGROUND
+from ..display.layer_specs import BACKGROUND
+from ..model.palette import DEFAULT_WINDOW, NEGATIVE, POSITIVE, UNDECIDED, WINDOWS, class_color
 
 if TYPE_CHECKING:
     from coralbay_core.probe import LabelStatistics
     from coralbay_core.similarity import Region
-    from coralbay_core.volume import Volume
+    from coralbay_core.spatial import Volume
 
     from ..jobs import Job
-    from ..state import Clicks
+    from ..model.clicks import Clicks
 
 STRICTEST_SHARE = 1e-3
 CLASSES = 8

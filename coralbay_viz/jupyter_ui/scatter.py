@@ -10,8 +10,8 @@ from .view import ScatterView
 if TYPE_CHECKING:
     from coralbay_core.projection import Scatter
 
+    from ..model.scan import Scan
     from ..session import Session
-    from ..state import Scan
 
 _GRAY = 170
 

@@ -14,8 +14,8 @@ import traitlets
 from numpy.typing import NDArray
 from psygnal import Signal
 
-from ..layers import ROLES, LayerSpec
-from ..render import Plane, label_values, palette
+from ..display.layer_specs import ROLES, LayerSpec
+from ..display.slices import Plane, label_values, palette
 
 _HERE = Path(__file__).parent
 

@@ -7,11 +7,11 @@ from weakref import WeakKeyDictionary, WeakSet
 import numpy as np
 from psygnal import Signal
 
-from coralbay_core.volume import LabelVolume, Volume
+from coralbay_core.spatial import LabelVolume, Volume
 
-from .. import layers
-from ..colors import projection_limits_hu
-from ..layers import LayerSpec
+from ..display import layer_specs, napari_world
+from ..display.layer_specs import LayerSpec
+from ..model.palette import projection_limits_hu
 from . import views
 from .layer_data import empty, make_layer, update_points
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
     from ..jobs import Job
+    from ..model.scan import Scan
     from ..session import Session
-    from ..state import Scan
 
 # To remove a layer stops napari for a third of a second (it collects garbage each time), and to show one again has it
 # build its scene anew: what comes and goes with clicks is emptied when it has nothing to show, and used again.
@@ -155,7 +155,7 @@ class Binding:
 
     def go_to(self, position_mm: Any) -> None:
         """Move the slices to a world position."""
-        views.go_to(self.viewer, layers.napari_from_world(position_mm))
+        views.go_to(self.viewer, napari_world.napari_from_world(position_mm))
 
     def show_strokes(self, strokes: LabelVolume, scan: "Scan | None" = None) -> "Layer":
         """Strokes of a scan (the active one) to see and to go on with; the layer says of what grid and names they are.
@@ -166,17 +166,17 @@ class Binding:
             Its array is painted on from then on.
         scan : Scan, optional
         """
-        return self._show(scan or self.session.scan, layers.labels_spec(strokes, "strokes", opacity=0.9))
+        return self._show(scan or self.session.scan, layer_specs.labels_spec(strokes, "strokes", opacity=0.9))
 
     def mark(self, position_mm: Any) -> None:
         """Mark a place of the active scan; None takes the mark away."""
-        spec = None if position_mm is None else layers.mark_spec(position_mm)
+        spec = None if position_mm is None else layer_specs.mark_spec(position_mm)
         self._show_or_drop(self.session.scan, "mark", spec)
 
     def lay_out_clicks(self, scan: "Scan") -> None:
         """Have an empty layer for clicks: a window's first one takes half a second, which a click should not."""
         if scan.pca is not None and not scan.clicks.now and "clicks" not in self._resting.get(id(scan), {}):
-            self._show(scan, layers.clicks_spec((), ()))
+            self._show(scan, layer_specs.clicks_spec((), ()))
             self._rest(scan, "clicks")
 
     def show(self, scan: "Scan", spec: LayerSpec) -> "Layer":
@@ -194,7 +194,7 @@ class Binding:
             self._layers[id(scan)] = {"ct": self._adopted}
             self._watch("ct", self._adopted)
         else:
-            self._show(scan, layers.ct_spec(scan.volume))
+            self._show(scan, layer_specs.ct_spec(scan.volume))
             self.viewer.reset_view()
         self._set_gray_scale()
 
@@ -221,7 +221,9 @@ class Binding:
 
     def _on_clicks(self, scan: "Scan") -> None:
         clicks = scan.clicks.now
-        self._show_or_drop(scan, "clicks", layers.clicks_spec(clicks.positive, clicks.negative) if clicks else None)
+        self._show_or_drop(
+            scan, "clicks", layer_specs.clicks_spec(clicks.positive, clicks.negative) if clicks else None
+        )
 
     def _on_heat(self, scan: "Scan") -> None:
         heat = scan.heat
@@ -230,23 +232,23 @@ class Binding:
             self._show_or_drop(scan, "regions", None)
             return
         limits = (heat.scale.score_of(self.session.share), heat.scale.high)
-        self._show(scan, layers.heat_spec(heat.shown, heat.grid, limits, f"similar - {scan.name}"))
+        self._show(scan, layer_specs.heat_spec(heat.shown, heat.grid, limits, f"similar - {scan.name}"))
         self._on_marked(scan)
 
     def _on_marked(self, scan: "Scan") -> None:
         if scan.heat is not None:
             places = [region.position_mm for region in scan.heat.regions]
-            self._show(scan, layers.regions_spec(places, scan.marked))
+            self._show(scan, layer_specs.regions_spec(places, scan.marked))
 
     def _on_hover(self, scan: "Scan") -> None:
         hover = scan.hover
         limits = None if hover is None else (hover.scale.score_of(self.session.share), hover.scale.high)
-        self._show_or_drop(scan, "hover", hover and layers.hover_spec(hover.shown, hover.grid, limits))
+        self._show_or_drop(scan, "hover", hover and layer_specs.hover_spec(hover.shown, hover.grid, limits))
 
     def _on_share(self, share: float) -> None:
         layer, heat = self.layer("heat"), self.session.heat
         if layer is not None and heat is not None:
-            layer.contrast_limits = layers.heat_limits(heat.scale.score_of(share), heat.scale.high)
+            layer.contrast_limits = layer_specs.heat_limits(heat.scale.score_of(share), heat.scale.high)
 
     def _on_pca(self, scan: "Scan") -> None:
         pca = scan.pca
@@ -254,13 +256,13 @@ class Binding:
             self._show_or_drop(scan, "pca", None)
             return
         names = {method: f"{method.upper()} - {scan.name}" for method in ("pca", "umap")}
-        layer = self._show(scan, layers.rgb_spec(pca.shown, pca.grid, names[pca.method]))
+        layer = self._show(scan, layer_specs.rgb_spec(pca.shown, pca.grid, names[pca.method]))
         if layer.name in names.values():  # a name of the user's own stays
             layer.name = names[pca.method]
 
     def _on_segmentation(self, scan: "Scan") -> None:
         self._previewed.discard(scan)
-        self._show_or_drop(scan, "segmentation", scan.segmentation and layers.labels_spec(scan.segmentation))
+        self._show_or_drop(scan, "segmentation", scan.segmentation and layer_specs.labels_spec(scan.segmentation))
         self._on_suggestions(scan)  # a new segmentation has no suggestions yet
 
     def _on_preview(self, scan: "Scan", planes: "tuple[LabelVolume, ...]") -> None:
@@ -272,7 +274,7 @@ class Binding:
         for plane in planes:
             low = np.rint(grid.to_index(plane.grid.to_world((0, 0, 0)))).astype(int)
             data[tuple(slice(a, a + n) for a, n in zip(low, plane.shape, strict=True))] = plane.data
-        self._show(scan, layers.labels_spec(LabelVolume(data, grid, "segmentation", names=planes[0].names)))
+        self._show(scan, layer_specs.labels_spec(LabelVolume(data, grid, "segmentation", names=planes[0].names)))
         self._previewed.add(scan)
 
     def _on_job_started(self, job: "Job") -> None:
@@ -290,11 +292,11 @@ class Binding:
 
     def _on_clusters(self, scan: "Scan") -> None:
         found = scan.projecting.clusters
-        self._show_or_drop(scan, "clusters", found and layers.labels_spec(found, "clusters"))
+        self._show_or_drop(scan, "clusters", found and layer_specs.labels_spec(found, "clusters"))
 
     def _on_suggestions(self, scan: "Scan") -> None:
         places = [suggestion.position_mm for suggestion in scan.probing.suggestions]
-        self._show_or_drop(scan, "suggestions", layers.suggestions_spec(places) if places else None)
+        self._show_or_drop(scan, "suggestions", layer_specs.suggestions_spec(places) if places else None)
 
     def _watch(self, role: str, layer: "Layer") -> None:
         """Tell others of what the user does to a layer in napari's own controls."""
@@ -396,7 +398,9 @@ class Binding:
             self._styles[layer] = spec.style
             self._watch(spec.role, layer)
             stack = mine | self._resting.get(id(scan), {})
-            above = [stack[role] for role in layers.ROLES[layers.ROLES.index(spec.role) + 1 :] if role in stack]
+            above = [
+                stack[role] for role in layer_specs.ROLES[layer_specs.ROLES.index(spec.role) + 1 :] if role in stack
+            ]
             if above:
                 at = min(self.viewer.layers.index(other) for other in above)
                 self.viewer.layers.move(len(self.viewer.layers) - 1, at)
@@ -412,11 +416,11 @@ class Binding:
 
     def _adopt(self, layer: "Layer") -> None:
         """Take a scan that the reader or the sample menu brought in."""
-        volume = layer.metadata.get(layers.IS_SCAN)
+        volume = layer.metadata.get(layer_specs.IS_SCAN)
         if isinstance(volume, Volume) and not any(scan.volume is volume for scan in self.session.scans):
             self._adopted = layer
             try:
-                self.session.add(volume, layer.metadata.get(layers.SERIES))
+                self.session.add(volume, layer.metadata.get(layer_specs.SERIES))
             finally:
                 self._adopted = None
 

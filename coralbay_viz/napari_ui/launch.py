@@ -9,7 +9,7 @@ from napari.plugins import menu_item_template
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication
 
-from ..tour import Step, Tour
+from ..demo.tour import Step, Tour
 from . import views
 from .widget import CoralBayWidget, threaded_session
 

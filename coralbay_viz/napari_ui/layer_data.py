@@ -4,10 +4,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from coralbay_core.volume import Volume
+from coralbay_core.spatial import Volume
 
-from ..colors import RANGE_HU
-from ..layers import MADE_ON, LayerSpec, napari_from_world
+from ..display.layer_specs import MADE_ON, LayerSpec
+from ..display.napari_world import napari_from_world
+from ..model.palette import RANGE_HU
 
 if TYPE_CHECKING:
     from napari.layers import Layer

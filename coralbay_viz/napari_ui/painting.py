@@ -12,10 +12,13 @@ from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QApplication
 
 from coralbay_core.errors import CoralBayError
-from coralbay_core.volume import LabelVolume, labelled_voxels
+from coralbay_core.spatial import LabelVolume
+from coralbay_core.spatial.volume import labelled_voxels
 
-from .. import colors, layers
-from ..layers import BACKGROUND, world_from_napari
+from ..display import layer_specs
+from ..display.layer_specs import BACKGROUND
+from ..display.napari_world import world_from_napari
+from ..model import palette
 from . import views
 
 if TYPE_CHECKING:
@@ -23,8 +26,8 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
     from ..jobs import Job
+    from ..model.scan import Scan
     from ..session import Session
-    from ..state import Scan
     from .binding import Binding
 
 # napari tells of undo and redo only as of a slice that is drawn anew, as it does of each step through the slices: what
@@ -236,7 +239,7 @@ class Painting:
 
     def _set_names(self, layer: "Layer", names: dict[int, str]) -> None:
         layer.metadata = {**layer.metadata, "names": names}
-        self._binding.recolor(layer, layers.label_colors({*range(256), *names}, names, colors.UNDECIDED))
+        self._binding.recolor(layer, layer_specs.label_colors({*range(256), *names}, names, palette.UNDECIDED))
         scan = self._session.scan
         self._timer.stop()
         self._known[scan] = np.array(layer.data)
@@ -296,4 +299,4 @@ class Painting:
 
 def class_color(value: int, name: str) -> str:
     """Color of a class in strokes."""
-    return colors.UNDECIDED if name == BACKGROUND else colors.class_color(value)
+    return palette.UNDECIDED if name == BACKGROUND else palette.class_color(value)

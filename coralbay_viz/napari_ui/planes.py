@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QHBoxLayout
 
-from ..layers import world_from_napari
+from ..display.napari_world import world_from_napari
 from . import views
 from .docks import Docked
-from .twins import TwinView, mark
+from .linked_layers import TwinView, mark
 
 if TYPE_CHECKING:
     from .context import Context

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from coralbay_core.errors import Cancelled
-from coralbay_core.volume import LabelVolume, Volume
+from coralbay_core.spatial import LabelVolume, Volume
 
-from ..layers import MADE_ON, SERIES, ct_spec, labels_spec
+from ..display.layer_specs import MADE_ON, SERIES, ct_spec, labels_spec
 from .layer_data import layer_data
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def read(path: str | Sequence[str]) -> list[LayerData]:
 
 
 def _specs(path: Path) -> list[Any]:
-    from coralbay_core.volume_io import load_volume
+    from coralbay_core.io import load_volume
 
     series = None
     if path.is_dir():
@@ -70,7 +70,7 @@ def _as_labels(volume: Volume) -> LabelVolume | None:
         return None
     if data.min() < 0 or data.max() > _MOST_LABELS:
         return None
-    from coralbay_core.volume_io import load_labels
+    from coralbay_core.io import load_labels
 
     return load_labels(volume.path)
 
@@ -122,14 +122,14 @@ def sample_phantom() -> list[LayerData]:
 
 def sample_chest() -> list[LayerData]:
     """A public chest CT, downloaded the first time; without a network napari says so, and nothing is opened."""
-    from .waiting import result_of
+    from .job_dialog import result_of
 
     # It must be given back: napari 0.9 takes a sample without layers for an error.
     return result_of(_chest, "Fetching the sample CT")
 
 
 def _chest(report: Callable[[int, int], None], cancelled: Callable[[], bool]) -> list[LayerData]:
-    from ..samples import fetch_chest
+    from ..demo.samples import fetch_chest
 
     def tell(done: int, total: int) -> None:
         if cancelled():

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.components.overlays import TextOverlay
 
-from ..layers import napari_from_world, world_from_napari
+from ..display.napari_world import napari_from_world, world_from_napari
 from . import views
 from .panels.base import place_text
 

@@ -7,9 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coralbay_core.errors import InputError
-from coralbay_core.volume import Grid, LabelVolume, Volume
+from coralbay_core.spatial import Grid, LabelVolume, Volume
 
-from ..layers import IS_SCAN, MADE_ON, viewing_grid, world_affine
+from ..display.layer_specs import IS_SCAN, MADE_ON
+from ..display.napari_world import world_affine
+from ..model.grids import viewing_grid
 
 
 def save_layer(path: Path, data: Any, attributes: dict[str, Any], is_labels: bool) -> Path:
@@ -30,8 +32,8 @@ def save_layer(path: Path, data: Any, attributes: dict[str, Any], is_labels: boo
     InputError
         For other dimensions.
     """
-    from coralbay_core.preprocess import resample
-    from coralbay_core.volume_io import save_map
+    from coralbay_core.io import save_map
+    from coralbay_core.spatial.resampling import resample
 
     data = np.asarray(data)
     rgb = bool(attributes.get("rgb"))

@@ -15,7 +15,7 @@ def choose(folder: Path, parent: QWidget | None = None) -> tuple[str | None, boo
     go : bool
         False where the user would rather not open it.
     """
-    from coralbay_core.volume_io import list_series
+    from coralbay_core.io import list_series
 
     series = list_series(folder)
     if len(series) < 2 or QApplication.instance() is None:

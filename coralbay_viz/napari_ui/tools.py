@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from psygnal import Signal
 
-from ..layers import world_from_napari
+from ..display.napari_world import world_from_napari
 
 if TYPE_CHECKING:
     import napari

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..layers import IS_SCAN
+from ..display.layer_specs import IS_SCAN
 
 if TYPE_CHECKING:
     import napari

@@ -8,13 +8,13 @@ import numpy as np
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFrame, QScrollArea, QTabWidget, QVBoxLayout, QWidget
 
+from ..display.napari_world import world_from_napari
 from ..jobs import ThreadRunner
-from ..layers import world_from_napari
 from ..session import Session
 from . import actions, views
 from .binding import Binding
-from .bridge import Courier
 from .context import Context
+from .dispatcher import Courier
 from .docks import Dock
 from .panels.base import Section, when_clicked
 from .panels.colors import ColorsPanel
@@ -33,7 +33,7 @@ from .tools import MouseTools
 if TYPE_CHECKING:
     import napari
 
-    from ..state import Scan
+    from ..model.scan import Scan
 
 _NEAR_MM = 0.01
 _STYLE = """
@@ -205,7 +205,8 @@ class CoralBayWidget(QWidget):
 def _load_libraries(*_: Any) -> None:
     import pandas  # noqa: F401  # napari keeps features of points in its tables
 
-    from coralbay_core import pipeline, similarity  # noqa: F401
+    from coralbay_core import similarity  # noqa: F401
+    from coralbay_core.extraction import pipeline  # noqa: F401
 
 
 def _close(context: Context, *_: Any) -> None:

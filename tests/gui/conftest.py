@@ -16,7 +16,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QCheckBox
 from scans import cut
 
-from coralbay_viz.layers import napari_from_world
+from coralbay_viz.display.napari_world import napari_from_world
 
 _HERE = Path(__file__).parent
 

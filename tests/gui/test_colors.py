@@ -12,7 +12,8 @@ from qtpy.QtGui import QColor
 from qtpy.QtTest import QTest
 
 from coralbay_core.errors import CoralBayError
-from coralbay_viz import layers
+from coralbay_viz.display import napari_world
+from coralbay_viz.model import palette
 from coralbay_viz.napari_ui import context, raster, views
 
 
@@ -182,9 +183,9 @@ def test_a_click_on_a_point_goes_to_its_place(plotted, viewer, hand, picture_of)
     assert plot.canvas.marked is not None
     place = points.position_mm[plot.canvas.marked]
     np.testing.assert_allclose(points.points[plot.canvas.marked], points.points[number], atol=0.5)
-    assert np.abs(layers.world_from_napari(np.array(viewer.dims.point)) - place).max() <= 1.6
+    assert np.abs(napari_world.world_from_napari(np.array(viewer.dims.point)) - place).max() <= 1.6
     mark = plotted.binding.layer("mark")
-    shown = layers.world_from_napari(np.asarray(mark.data)[0] * mark.scale)
+    shown = napari_world.world_from_napari(np.asarray(mark.data)[0] * mark.scale)
     np.testing.assert_allclose(shown, place, atol=1e-3)
     picture_of("scatter")
 
@@ -200,7 +201,7 @@ def test_hover_is_linked_both_ways(plotted, viewer, hand, liver):
     QTest.mouseMove(plot.canvas, QPoint(*(round(float(v)) for v in plot.canvas.pixel_of(number))))
     hand.wait(20)
     mark = plotted.binding.layer("mark")
-    shown = layers.world_from_napari(np.asarray(mark.data)[0] * mark.scale)
+    shown = napari_world.world_from_napari(np.asarray(mark.data)[0] * mark.scale)
     np.testing.assert_allclose(shown, points.position_mm[plot.canvas.marked], atol=1e-3)
     assert "mm" in plot.about.text()
 
@@ -264,7 +265,7 @@ def test_points_have_the_colors_of_the_overlay_or_the_clusters(plotted, hand):
     choose(plot.colors, 1)
     value = session.scan.projecting.clusters.data
     at = np.rint(session.scan.projecting.clusters.grid.to_index(session.scan.projecting.scatter.position_mm[number]))
-    wanted = QColor(layers.colors.class_color(int(value[tuple(at.astype(int))])))
+    wanted = QColor(palette.class_color(int(value[tuple(at.astype(int))])))
     assert np.abs(drawn() - wanted.getRgb()[:3]).max() < 2
 
 

@@ -11,9 +11,12 @@ from pretraining import finished_run
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
-from coralbay_core.volume import LabelVolume
-from coralbay_core.volume_io import save_map
-from coralbay_viz import inspecting, layers, searching, training
+from coralbay_core.io import save_map
+from coralbay_core.spatial import LabelVolume
+from coralbay_viz.controllers import ct_windows as ct_windows_controller
+from coralbay_viz.controllers import training as training_controller
+from coralbay_viz.display import napari_world
+from coralbay_viz.model import library_hit
 from coralbay_viz.napari_ui import context, views
 
 
@@ -45,7 +48,7 @@ def test_three_planes_share_one_crosshair(explored, viewer, hand, liver):
     planes = explored.planes.widget.planes
     assert [plane.view for plane in planes] == [views.CORONAL, views.SAGITTAL]
     for plane in planes:
-        np.testing.assert_allclose(layers.world_from_napari(plane.model.dims.point), liver, atol=2)
+        np.testing.assert_allclose(napari_world.world_from_napari(plane.model.dims.point), liver, atol=2)
         names = [layer.name for layer in plane.model.layers]
         assert "belly" in names
         assert names.count("crosshair") == 1
@@ -53,7 +56,7 @@ def test_three_planes_share_one_crosshair(explored, viewer, hand, liver):
     hand.click(liver + [12, 9, 0])  # in the main canvas
     np.testing.assert_allclose(explored.session.cursor_mm, liver + [12, 9, 0], atol=2)
     for plane in planes:
-        np.testing.assert_allclose(layers.world_from_napari(plane.model.dims.point), liver + [12, 9, 0], atol=3)
+        np.testing.assert_allclose(napari_world.world_from_napari(plane.model.dims.point), liver + [12, 9, 0], atol=3)
     planes[0].model.dims.set_point(1, planes[0].model.dims.point[1] + 6)  # scrolled in the coronal plane
     np.testing.assert_allclose(explored.session.cursor_mm, liver + [12, 3, 0], atol=3)
 
@@ -93,7 +96,7 @@ def test_a_pick_in_another_plane_counts(explored, hand, liver):
     explored.tools.mode = "pick"
     assert plane.tools.mode == "pick"
     canvas = plane.canvas.canvas
-    shown = layers.napari_from_world(liver)[list(plane.model.dims.displayed)][::-1]
+    shown = napari_world.napari_from_world(liver)[list(plane.model.dims.displayed)][::-1]
     x, y, *_, w = canvas.view.scene.transform.map(np.append(shown, [0, 1]))
     pixel = np.array([x, y]) / w + canvas.view.pos
     point = QPoint(*(round(float(v)) for v in pixel))
@@ -130,11 +133,11 @@ def test_a_scan_that_lies_elsewhere_is_gone_to(explored, viewer, hand, belly):
     far = replace(belly, grid=replace(belly.grid, affine=belly.grid.affine + shift(0, 0, -900)), name="far")
     second = explored.session.add(far)
     hand.wait()
-    assert far.grid.contains(layers.world_from_napari(viewer.dims.point))
+    assert far.grid.contains(napari_world.world_from_napari(viewer.dims.point))
     assert second.cursor_mm is not None
     for plane in explored.planes.widget.planes:  # they show this scan, and not both with a gap between them
         seen = plane.model.scene.camera.center[-2:]
-        middle = layers.napari_from_world(far.grid.to_world((np.array(far.shape) - 1) / 2))
+        middle = napari_world.napari_from_world(far.grid.to_world((np.array(far.shape) - 1) / 2))
         np.testing.assert_allclose(seen, middle[list(plane.model.dims.displayed)], atol=5)
     explored.session.activate(first)
     np.testing.assert_allclose(viewer.dims.point, place, atol=2)
@@ -220,7 +223,9 @@ def test_what_is_clicked_here_is_searched_there(two, explored, viewer, hand, liv
     assert np.linalg.norm(np.array(best) - expected) < 25
     view = panel._dock.widget.view
     assert any(layer.name.startswith("similar") and layer.visible for layer in view.model.layers)
-    np.testing.assert_allclose(layers.world_from_napari(view.model.dims.point), second.matched.position_mm, atol=2)
+    np.testing.assert_allclose(
+        napari_world.world_from_napari(view.model.dims.point), second.matched.position_mm, atol=2
+    )
     # The main canvas shows the active scan alone.
     assert not explored.binding.layer("heat", second).visible
     hand.press(panel.link)
@@ -376,7 +381,7 @@ def test_windows_that_come_while_another_scan_is_looked_at(explored, hand, belly
     explored.tools.mode = "pick"
     hand.click(liver)
     hand.wait_for(lambda: session.heat is not None)
-    gate = held(inspecting, "inspect")
+    gate = held(ct_windows_controller, "inspect")
     panel.inspect.click()
     assert "…" in panel.hint.text()
     session.add(belly)
@@ -445,7 +450,7 @@ def test_a_place_in_another_series_of_the_same_folder(dock, hand, tmp_path):
     session.cursor_mm = low + 5
     hand.wait()
     before, place = first.cursor_mm, tuple(low + [9.0, 10, 14])
-    session._set_found((searching.Found("thick", str(tmp_path / "ct"), place, 1.0, 1.0, series="1.2.4"),))
+    session._set_found((library_hit.Found("thick", str(tmp_path / "ct"), place, 1.0, 1.0, series="1.2.4"),))
     panel.found.setCurrentItem(panel.found.topLevelItem(0))
     panel.found.itemActivated.emit(panel.found.topLevelItem(0), 0)
     hand.wait_for(lambda: session.scan is not first)
@@ -459,12 +464,12 @@ def test_a_place_in_another_series_of_the_same_folder(dock, hand, tmp_path):
 
 
 def test_a_scorecard_against_a_labels_layer(explored, viewer, hand, phantom, liver, tmp_path):
-    from coralbay_core.preprocess import resample
+    from coralbay_core.spatial.resampling import resample
 
     grid = explored.session.volume.grid
     data = resample(phantom.labels.data, phantom.labels.grid, grid, order=0).astype(np.uint8)
     labels = LabelVolume(data, grid, names=phantom.labels.names)
-    viewer.add_labels(data, affine=layers.napari_affine(grid), name="truth")
+    viewer.add_labels(data, affine=napari_world.napari_affine(grid), name="truth")
     explored.session.click(liver)
     hand.wait_for(lambda: explored.session.heat is not None)
     panel = explored.scorecard_panel
@@ -532,7 +537,7 @@ def test_a_checkpoint_that_fails_is_told_once(explored, hand, phantom, tmp_path,
 
     explored.show_tab("Train")
     with monkeypatch.context() as patch:
-        patch.setattr(training, "view_of", fail)
+        patch.setattr(training_controller, "view_of", fail)
         session.watch_training(run)
         hand.wait_for(lambda: bool(failures))
         for _ in range(3):

@@ -8,7 +8,11 @@ import pytest
 from scans import cut
 
 from coralbay_core.errors import CoralBayError
-from coralbay_viz import inspecting, probing, projecting, searching, strokes
+from coralbay_viz.controllers import ct_windows as ct_windows_controller
+from coralbay_viz.controllers import library as library_controller
+from coralbay_viz.controllers import projections as projections_controller
+from coralbay_viz.controllers import segmentation as segmentation_controller
+from coralbay_viz.demo import auto_strokes
 from coralbay_viz.napari_ui import context, views
 
 
@@ -34,7 +38,7 @@ def fit_umap(dock):
 
 def predict(dock):
     scan = dock.session.scan
-    placed = strokes.place(scan.volume, scan.features, scan.label_grid, None)
+    placed = auto_strokes.place(scan.volume, scan.features, scan.label_grid, None)
     return dock.session.segment(placed.labels)
 
 
@@ -105,7 +109,7 @@ def test_a_failure_is_told_and_the_session_goes_on(explored, hand, told, monkeyp
 
     received = []
     monkeypatch.setattr(notifications.notification_manager, "receive_error", lambda *error: received.append(error[1]))
-    from coralbay_core import pipeline
+    from coralbay_core.extraction import pipeline
 
     with monkeypatch.context() as patch:
         patch.setattr(pipeline, "features_for", fail)
@@ -127,7 +131,10 @@ def say_of_strokes(dock):
 
 @pytest.mark.parametrize(
     ("start", "module", "name", "lane"),
-    [(say_of_colors, projecting, "colors", "pca"), (say_of_strokes, probing, "fit_and_apply", "segmentation")],
+    [
+        (say_of_colors, projections_controller, "colors", "pca"),
+        (say_of_strokes, segmentation_controller, "fit_and_apply", "segmentation"),
+    ],
     ids=["colors", "segmentation"],
 )
 def test_what_is_said_of_work_goes_with_it(dock, hand, belly, held, start, module, name, lane):
@@ -157,8 +164,8 @@ def test_what_is_said_of_work_goes_when_it_fails(dock, hand, belly, liver, told,
     hand.wait_for(lambda: dock.session.pca is not None)
     dock.session.click(liver)
     dock.session.open_library(tmp_path / "library")
-    monkeypatch.setattr(inspecting, "inspect", fail)
-    monkeypatch.setattr(searching, "search", fail)
+    monkeypatch.setattr(ct_windows_controller, "inspect", fail)
+    monkeypatch.setattr(library_controller, "search", fail)
     for made, label in (
         (dock.similar_panel.windows.inspect, dock.similar_panel.windows.hint),
         (dock.library_panel.search, dock.library_panel.about),
@@ -196,7 +203,7 @@ def test_a_lost_session_is_offered_and_comes_back(dock, viewer, hand, torso, tmp
     import subprocess
     import sys
 
-    from coralbay_core.volume_io import save_map
+    from coralbay_core.io import save_map
 
     path = save_map(tmp_path / "scan.nii.gz", torso.data, torso)
     place = [float(v) for v in phantom.landmarks["liver_right_lobe"]]
@@ -221,7 +228,7 @@ os._exit(9)
 
 
 def test_a_session_file_goes_out_and_in(dock, hand, torso, tmp_path, monkeypatch, phantom):
-    from coralbay_core.volume_io import save_map
+    from coralbay_core.io import save_map
 
     path = save_map(tmp_path / "scan.nii.gz", torso.data, torso)
     dock.open(path)
@@ -238,7 +245,7 @@ def test_a_session_file_goes_out_and_in(dock, hand, torso, tmp_path, monkeypatch
 
 
 def test_weights_that_are_not_found_are_asked_for(dock, hand, torso, tmp_path, told, monkeypatch):
-    from coralbay_core.volume_io import save_map
+    from coralbay_core.io import save_map
     from coralbay_viz import Session
 
     path = save_map(tmp_path / "scan.nii.gz", torso.data, torso)
@@ -269,9 +276,9 @@ def test_a_file_that_cannot_be_read_is_told(dock, tmp_path, told, monkeypatch):
 
 
 def test_what_is_opened_from_the_command_line_is_saved(monkeypatch, hand, torso, tmp_path):
-    from coralbay_core.volume_io import save_map
-    from coralbay_viz import session_file
+    from coralbay_core.io import save_map
     from coralbay_viz.napari_ui import launch
+    from coralbay_viz.persistence import session_file
 
     path = save_map(tmp_path / "scan.nii.gz", torso.data, torso)
     opened = []

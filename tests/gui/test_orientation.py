@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from coralbay_core.volume import Grid, Volume
+from coralbay_core.spatial import Grid, Volume
 from coralbay_viz.napari_ui import views
 
 BODY, LEFT, FRONT, HEAD = -150, 235, 160, 60

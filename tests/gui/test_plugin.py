@@ -10,8 +10,8 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QInputDialog, QProgressDialog, QPushButton
 
 from coralbay_core.errors import Cancelled, CoralBayError, InputError
-from coralbay_core.volume_io import load_labels, save_map
-from coralbay_viz import samples
+from coralbay_core.io import load_labels, save_map
+from coralbay_viz.demo import samples
 from coralbay_viz.napari_ui import actions, launch, plugin, series
 from coralbay_viz.napari_ui.widget import threaded_session
 

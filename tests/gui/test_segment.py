@@ -9,9 +9,11 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QLineEdit
 
-from coralbay_core.volume import LabelVolume
-from coralbay_viz import labelling, layers, strokes
+from coralbay_core.spatial import LabelVolume
+from coralbay_viz.demo import auto_strokes
+from coralbay_viz.display import napari_world
 from coralbay_viz.napari_ui import context
+from coralbay_viz.tasks import segmentation
 
 
 @pytest.fixture
@@ -162,12 +164,12 @@ def test_what_is_not_handed_over_yet_is_not_lost_by_redo(ready, hand):
 @pytest.mark.parametrize("before", [False, True], ids=["the first", "a later one"])
 def test_slices_of_a_fit_that_is_stopped_are_taken_back(ready, hand, liver, monkeypatch, before):
     session, scan = ready.session, ready.session.scan
-    painted = strokes.place(scan.volume, scan.features, scan.label_grid, None).labels
+    painted = auto_strokes.place(scan.volume, scan.features, scan.label_grid, None).labels
     if before:
         session.segment(painted)
         hand.wait_for(lambda: session.segmentation is not None)
-    go, labelled = threading.Event(), labelling.labelled
-    monkeypatch.setattr(labelling, "labelled", lambda *given: (go.wait(60), labelled(*given))[1])
+    go, labelled = threading.Event(), segmentation.labelled
+    monkeypatch.setattr(segmentation, "labelled", lambda *given: (go.wait(60), labelled(*given))[1])
     early = []
     session.segmentation_previewed.connect(lambda *shown: early.append(shown))
     session.paint(LabelVolume(painted.data[::-1].copy(), painted.grid, names=painted.names))
@@ -213,7 +215,7 @@ def test_classes_are_added_renamed_and_removed(ready, hand, liver, qtbot):
 def test_names_and_strokes_come_back_with_a_session(ready, hand, belly, liver, tmp_path):
     from dataclasses import replace
 
-    from coralbay_core.volume_io import load_volume, save_map
+    from coralbay_core.io import load_volume, save_map
 
     path = save_map(tmp_path / "scan.nii.gz", belly.data, belly)
     ready.session.add(replace(load_volume(path), name="scan"))
@@ -263,7 +265,7 @@ def segmented(ready, hand, liver):
 
 
 def shown_place(viewer):
-    return layers.world_from_napari(np.array(viewer.dims.point))
+    return napari_world.world_from_napari(np.array(viewer.dims.point))
 
 
 def test_suggestions_lead_from_place_to_place(segmented, viewer, hand, picture_of):
@@ -340,7 +342,7 @@ def mirrored(grid):
     """Affine of a layer that holds an array of a grid upside down."""
     flip = np.diag([-1.0, 1, 1, 1])
     flip[0, 3] = grid.shape[0] - 1
-    return layers.napari_affine(grid) @ flip
+    return napari_world.napari_affine(grid) @ flip
 
 
 def test_maps_of_probability_and_margin(segmented, hand, picture_of):
@@ -366,7 +368,7 @@ def test_maps_of_probability_and_margin(segmented, hand, picture_of):
 
 
 def test_files_go_out_and_probes_come_back(segmented, hand, tmp_path, monkeypatch, told):
-    from coralbay_core.volume_io import load_volume
+    from coralbay_core.io import load_volume
 
     panel, session = segmented.segment_panel, segmented.session
     names = {}
@@ -427,8 +429,8 @@ def test_dicom_of_a_scan_that_was_read_from_one(dock, viewer, hand, belly, tmp_p
 def test_deleting_and_renaming_layers_does_no_harm(segmented, viewer, hand, liver):
     session, panel = segmented.session, segmented.segment_panel
     strokes = segmented.binding.layer("strokes")
-    before = np.array(strokes.data)
-    strokes.name = "mine"
+    before = np.array(auto_strokes.data)
+    auto_strokes.name = "mine"
     segmented.binding.layer("segmentation").name = "result"
     hand.press(panel.live)
     viewer.layers.remove(segmented.binding.layer("segmentation"))  # while a job runs

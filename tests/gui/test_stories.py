@@ -11,8 +11,9 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QInputDialog
 from scans import cut
 
-from coralbay_core import geometry
-from coralbay_viz import colors, layers
+from coralbay_core.spatial import geometry
+from coralbay_viz.display import napari_world
+from coralbay_viz.model import palette
 from coralbay_viz.napari_ui import context, views
 
 # --- features -----------------------------------------------------------------------------------------------------
@@ -72,12 +73,12 @@ def test_what_is_ahead_is_said_before_compute_is_pressed(dock, hand, belly, tmp_
 def test_a_device_is_chosen_and_what_was_computed_stays(dock, hand, belly, monkeypatch):
     import torch
 
-    from coralbay_core import encoder, weights
+    from coralbay_core.models import encoder, loading
 
     monkeypatch.setitem(encoder._AVAILABLE, "cuda", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    asked, load = [], weights.load_encoder
-    monkeypatch.setattr(weights, "load_encoder", lambda name, device: asked.append(device) or load(name, device="cpu"))
+    asked, load = [], loading.load_encoder
+    monkeypatch.setattr(loading, "load_encoder", lambda name, device: asked.append(device) or load(name, device="cpu"))
     panel, session = dock.feature_panel, dock.session
     names = [panel.device.itemText(number) for number in range(panel.device.count())]
     assert names == ["auto", "cpu"]  # to know more takes torch
@@ -127,9 +128,9 @@ def test_a_click_lights_the_place_that_was_clicked(explored, viewer, hand, liver
     layer = explored.binding.layer("heat")
     assert layer in viewer.layers
     heat = explored.session.heat
-    np.testing.assert_allclose(layer.affine.affine_matrix, layers.J @ heat.grid.affine, atol=1e-9)
+    np.testing.assert_allclose(layer.affine.affine_matrix, napari_world.J @ heat.grid.affine, atol=1e-9)
     peak = np.unravel_index(np.asarray(layer.data).argmax(), layer.data.shape)
-    place = layers.world_from_napari(geometry.apply(layer.affine.affine_matrix, peak))
+    place = napari_world.world_from_napari(geometry.apply(layer.affine.affine_matrix, peak))
     assert np.linalg.norm(place - liver) < 8
 
 
@@ -180,12 +181,12 @@ def test_layers_are_used_again(explored, viewer, hand, liver):
         assert [binding.layer(role) for role in ("clicks", "heat", "regions")] == before
         assert all(layer.visible for layer in before)
         clicks, _, regions = before
-        np.testing.assert_allclose(clicks.face_color, [transform_color(colors.POSITIVE)[0]] * len(places), atol=1e-6)
+        np.testing.assert_allclose(clicks.face_color, [transform_color(palette.POSITIVE)[0]] * len(places), atol=1e-6)
         np.testing.assert_allclose(
-            regions.border_color, [transform_color(colors.REGION)[0]] * len(regions.data), atol=1e-6
+            regions.border_color, [transform_color(palette.REGION)[0]] * len(regions.data), atol=1e-6
         )
         np.testing.assert_allclose(
-            layers.world_from_napari(clicks.data * clicks.scale), session.clicks.positive, atol=1e-3
+            napari_world.world_from_napari(clicks.data * clicks.scale), session.clicks.positive, atol=1e-3
         )
         assert list(regions.text.values) == [str(number + 1) for number in range(len(session.heat.regions))]
     assert removed == []
@@ -238,7 +239,7 @@ def test_a_click_in_3d_takes_what_is_seen_there(explored, viewer, hand, liver):
     hand.click(liver)
     (skin,) = session.clicks.positive
     direction = -np.array(viewer.scene.camera.view_direction)  # towards the eye, in napari's axes
-    outwards = layers.world_from_napari(direction) - layers.world_from_napari(np.zeros(3))
+    outwards = napari_world.world_from_napari(direction) - napari_world.world_from_napari(np.zeros(3))
     body, grid = session.features.body, session.features.grid
     outside = np.rint(grid.to_index(skin + 6 * outwards / np.linalg.norm(outwards))).astype(int)
     assert (outside < 0).any() or (outside >= body.shape).any() or not body[tuple(outside)]
@@ -292,12 +293,12 @@ def test_a_chosen_region_is_shown(explored, viewer, hand, liver):
     table, regions = explored.similar_panel.regions, explored.session.heat.regions
     assert table.topLevelItemCount() == len(regions) >= 2
     table.setCurrentItem(table.topLevelItem(1))
-    shown = layers.world_from_napari(viewer.dims.point)
+    shown = napari_world.world_from_napari(viewer.dims.point)
     assert np.abs(shown - regions[1].position_mm).max() <= 1.6
 
 
 def test_heat_is_saved_on_the_scans_grid(explored, hand, liver, tmp_path, monkeypatch, told):
-    from coralbay_core.volume_io import load_volume
+    from coralbay_core.io import load_volume
 
     path = tmp_path / "heat.nii.gz"
     monkeypatch.setattr(context.QFileDialog, "getSaveFileName", lambda *_: (str(path), ""))
@@ -364,12 +365,12 @@ def test_one_class_is_explained(explored, hand, told):
 
 
 def test_reader_brings_a_scan_that_the_widget_knows(dock, viewer, belly, tmp_path):
-    from coralbay_core.volume_io import save_map
+    from coralbay_core.io import save_map
 
     path = save_map(tmp_path / "scan.nii.gz", belly.data, belly)
     (layer,) = viewer.open(path, plugin="coralbay")
     np.testing.assert_array_equal(layer.data, belly.data)
-    np.testing.assert_allclose(layer.affine.affine_matrix, layers.J @ belly.affine, atol=1e-4)
+    np.testing.assert_allclose(layer.affine.affine_matrix, napari_world.J @ belly.affine, atol=1e-4)
     assert dock.session.volume.path == path
     assert dock.binding.layer("ct") is viewer.layers[0]
     assert len(viewer.layers) == 1
@@ -390,7 +391,7 @@ def test_reader_takes_dicom_folders_and_leaves_others_alone(viewer, belly, tmp_p
 
 
 def test_a_widget_that_is_opened_later_finds_the_scan(viewer, hand, belly, tmp_path):
-    from coralbay_core.volume_io import save_map
+    from coralbay_core.io import save_map
 
     viewer.open(save_map(tmp_path / "scan.nii.gz", belly.data, belly), plugin="coralbay")
     _, late = viewer.window.add_plugin_dock_widget("coralbay", "CoralBay")
@@ -430,7 +431,7 @@ def test_two_scans_take_turns(explored, viewer, hand, belly):
 
 
 def test_an_oblique_scan_is_shown_straight_and_clicked_right(dock, viewer, hand):
-    from coralbay_core.volume import Grid, Volume
+    from coralbay_core.spatial import Grid, Volume
 
     angle = np.radians(20)
     turn = np.eye(4)
@@ -494,7 +495,7 @@ def test_a_layer_with_time_does_not_lead_astray(explored, viewer, hand, liver):
     hand.wait()
     assert np.abs(explored.session.cursor_mm - liver).max() <= 1.6
     for plane in explored.planes.widget.planes:
-        assert np.abs(layers.napari_from_world(liver) - plane.model.dims.point[-3:]).max() <= 1.6
+        assert np.abs(napari_world.napari_from_world(liver) - plane.model.dims.point[-3:]).max() <= 1.6
     for number, (view, top, right) in enumerate(
         [(views.AXIAL, "A", "L"), (views.CORONAL, "S", "L"), (views.SAGITTAL, "S", "P"), (views.VOLUME, None, None)]
     ):
@@ -524,7 +525,7 @@ def test_scans_that_come_and_go_in_3d_have_its_gray_scale(dock, viewer, hand, be
     for number in range(6):
         dock.session.add(replace(belly, name=f"scan {number}"))
         ct = dock.binding.layer("ct")
-        assert tuple(ct.contrast_limits) == colors.projection_limits_hu(ct.data)
+        assert tuple(ct.contrast_limits) == palette.projection_limits_hu(ct.data)
         viewer.layers.remove(ct)
         del ct
         gc.collect()

@@ -10,11 +10,12 @@ from scans import cut
 pytest.importorskip("anywidget")
 
 from coralbay_core.errors import CoralBayError, InputError
-from coralbay_core.volume import Grid, Volume
-from coralbay_core.volume_io import save_map
-from coralbay_viz import Session, render, show
+from coralbay_core.io import save_map
+from coralbay_core.spatial import Grid, Volume
+from coralbay_viz import Session, show
+from coralbay_viz.display import slices
 from coralbay_viz.jupyter_ui.app import App
-from coralbay_viz.jupyter_ui.courier import Courier
+from coralbay_viz.jupyter_ui.dispatcher import Courier
 from coralbay_viz.jupyter_ui.panels import amount
 
 WAIT_S = 60
@@ -87,7 +88,7 @@ def test_a_copy_on_the_page_gets_everything_once(app):
     app.view._receive(app.view, {"kind": "ready"}, [])
     settle(app)
     assert [layer["role"] for layer in sent.of("layer")] == ["ct"]
-    assert sent.cuts() == [("ct", view) for view in render.VIEWS]
+    assert sent.cuts() == [("ct", view) for view in slices.VIEWS]
     assert sent.of("heard")
 
 
@@ -115,7 +116,7 @@ def test_a_click_on_the_page_is_a_click_of_the_session(ready):
     ready.view._receive(ready.view, {"kind": "pick", "mm": place.tolist(), "negative": False}, [])
     settle(ready)
     np.testing.assert_allclose(ready.session.clicks.positive, [ready.session.cursor_mm])
-    assert {cut for cut in sent.cuts() if cut[0] == "heat"} == {("heat", view) for view in render.VIEWS}
+    assert {cut for cut in sent.cuts() if cut[0] == "heat"} == {("heat", view) for view in slices.VIEWS}
     assert {points["role"] for points in sent.of("points")} >= {"clicks", "regions"}
     assert sent.size < 2 * np.prod(ready.session.volume.shape)  # never the whole volume
     sent.clear()
@@ -131,7 +132,7 @@ def test_a_share_is_sent_as_slices_of_the_heat_map(ready):
     ready.asking.panel.share.value = 10.0
     settle(ready)
     assert ready.session.share == pytest.approx(0.1)
-    assert set(sent.cuts()) == {("heat", view) for view in render.VIEWS}
+    assert set(sent.cuts()) == {("heat", view) for view in slices.VIEWS}
 
 
 def test_hidden_layers_are_not_sent(ready):
@@ -245,7 +246,7 @@ def test_another_scan_begins_at_a_place_of_its_own(ready, belly):
     ready.session.add(far)
     settle(ready)
     assert far.grid.contains(ready.view.cursor)
-    assert sent.cuts() == [("ct", view) for view in render.VIEWS]
+    assert sent.cuts() == [("ct", view) for view in slices.VIEWS]
 
 
 def test_each_scan_keeps_its_crosshair(app, belly):
@@ -330,7 +331,7 @@ def test_colors_that_fail_leave_the_heat_map(ready, monkeypatch):
     def fail(*arguments):
         raise InputError("no colors today")
 
-    monkeypatch.setattr("coralbay_viz.projecting.colors", fail)
+    monkeypatch.setattr("coralbay_viz.tasks.projections.colors", fail)
     ready.coloring.panel.pca.click()
     with pytest.raises(InputError):
         settle(ready)
@@ -472,7 +473,7 @@ def test_window_presets_and_dragging(app):
 
 
 def test_a_scorecard_fills_as_its_rows_come(ready, belly, phantom, tmp_path):
-    from coralbay_core.preprocess import resample
+    from coralbay_core.spatial.resampling import resample
 
     data = resample(phantom.labels.data, phantom.labels.grid, belly.grid, order=0).astype(np.uint8)
     labels = save_map(tmp_path / "labels.nii.gz", data, belly)

@@ -7,7 +7,7 @@ import pytest
 from tiny import scores, write_btcv, write_organ_mnist
 
 from coralbay_core.integrations.eva import config_path
-from coralbay_core.weights import convert_weights
+from coralbay_core.models.loading import convert_weights
 
 pytestmark = pytest.mark.slow
 

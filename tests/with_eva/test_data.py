@@ -15,15 +15,15 @@ from torchvision.transforms import v2
 from torchvision.tv_tensors import Mask
 
 from coralbay_core import features_for, load_encoder, load_volume
-from coralbay_core.encoder import Preprocessing, Stage
 from coralbay_core.integrations.eva import TASKS, CoralBayEncoder, config_path
 from coralbay_core.integrations.eva import transforms as ours
 from coralbay_core.integrations.eva.datasets import CCCCII, LUNA25
 from coralbay_core.integrations.eva.parts import ModelDecoder, ModelHead
 from coralbay_core.integrations.eva.protocol import encoder_of
 from coralbay_core.integrations.eva.transforms import WholeScan
+from coralbay_core.models.encoder import Preprocessing, Stage
 from coralbay_core.phantom import make_phantom
-from coralbay_core.volume import Grid
+from coralbay_core.spatial import Grid
 
 SPL = np.array([[0, 0, -1.5, 40], [0, -1.5, 0, 50], [1.5, 0, 0, -60], [0, 0, 0, 1.0]])
 
@@ -92,7 +92,8 @@ def test_features_are_those_of_features_for(tmp_path, codes):
 
 def test_a_coarse_scan_is_resampled_to_nearly_the_same(tmp_path):
     """eva resamples with MONAI, which puts the first voxels' centres on each other; ours shares the outer edges."""
-    from coralbay_core.preprocess import model_grid, resample, to_unit
+    from coralbay_core.spatial.preprocessing import model_grid, to_unit
+    from coralbay_core.spatial.resampling import resample
 
     phantom = make_phantom(0, 3.0)
     volume, _ = cube(phantom, phantom.landmarks["liver_right_lobe"] + [-20, 0, -20])

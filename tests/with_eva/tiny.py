@@ -8,7 +8,7 @@ import numpy as np
 from nibabel import orientations
 
 from coralbay_core.phantom import Phantom, make_phantom
-from coralbay_core.volume import Grid, Volume
+from coralbay_core.spatial import Grid, Volume
 
 # BTCV's numbers of what the phantom has.
 BTCV = {

@@ -7,13 +7,13 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from ... import geometry
-from ...across import SearchSpace
-from ...descriptors import describe_points
 from ...features import FeatureMaps
-from ...geometry import Affine
-from ...preprocess import body_mask, resample
-from ...volume import Grid, Volume
+from ...features.descriptors import describe_points
+from ...matching import SearchSpace
+from ...spatial import Grid, Volume, geometry
+from ...spatial.body_mask import body_mask
+from ...spatial.geometry import Affine
+from ...spatial.resampling import resample
 from ..cases import Case, interior, lattice_of
 from ..metrics import rank_correlation
 from ..records import Record

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...across import Match, SearchSpace, best_match
 from ...features import FeatureMaps
-from ...volume import Grid
+from ...matching import Match, SearchSpace, best_match
+from ...spatial import Grid
 from ..cases import Case
 from ..methods import Method
 from ..records import Record

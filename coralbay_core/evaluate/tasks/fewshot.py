@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...probe import DEFAULT_KIND, Kind, Probe, fit_probe
-from ...volume import LabelVolume
+from ...spatial import LabelVolume
 from ..cases import Case, interior
 from ..metrics import overlap_and_distance
 from ..records import Record

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from ...descriptors import joint_descriptors
+from ...features.descriptors import joint_descriptors
 from ..cases import Case
 from ..metrics import nearest_votes
 from ..records import Record

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...card import DEFAULT_MODEL
-from ...encoder import Encoder, Preprocessing, Stage
 from ...errors import InputError
-from ...swin3d.backbone import pooled
-from ...weights import load_encoder
+from ...models.encoder import Encoder, Preprocessing, Stage
+from ...models.loading import load_encoder
+from ...models.model_card import DEFAULT_MODEL
+from ...models.swin3d.backbone import pooled
 
 SKIPPED_IN_POOL = 16
 """Stride that eva's own encoders leave out of the pooled vector, and CoralBay out of what it distils (section 3)."""

@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
 
 if TYPE_CHECKING:
     from ...jobs import Job
-    from ...state import Scan
+    from ...model.scan import Scan
     from ..context import Context
 
 

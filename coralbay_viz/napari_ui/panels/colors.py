@@ -12,8 +12,8 @@ from .scatter import ScatterDock
 
 if TYPE_CHECKING:
     from ...jobs import Job
-    from ...projecting import PcaResult
-    from ...state import Scan
+    from ...model.results import PcaResult
+    from ...model.scan import Scan
 
 METHODS = {"PCA": "pca", "UMAP": "umap"}
 GROUPINGS = {"k-means": "kmeans", "HDBSCAN": "hdbscan"}

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QCheckBox
 
-from ...layers import found_spec, heat_spec
-from ...state import names_apart
-from ..beside import ScanBeside
+from ...display.layer_specs import found_spec, heat_spec
+from ...model.scan import names_apart
 from ..context import Context
 from ..docks import Dock
+from ..second_scan_dock import ScanBeside
 from .base import Section, button, combo, fill, fill_table, note, place_text, table, when_clicked
 
 if TYPE_CHECKING:
-    from ...state import Scan
+    from ...model.scan import Scan
 
 _LANDMARKS = "Landmarks (*.csv *.json)"
 
@@ -126,13 +126,13 @@ class ComparePanel(Section):
             self._context.told(self._find_landmarks)(path)
 
     def _find_landmarks(self, path: Path) -> None:
-        from coralbay_core.across import read_landmarks
+        from coralbay_core.matching import read_landmarks
 
         if self.target is not None:
             self._context.session.propagate(read_landmarks(path), self.target)
 
     def _save_landmarks(self) -> None:
-        from coralbay_core.across import write_landmarks
+        from coralbay_core.matching import write_landmarks
 
         target = self.target
         if target is not None and target.follow_up is not None:

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QLabel, QProgressBar
 
-from ... import work
 from ...jobs import Job, Progress
+from ...tasks import encoders as encoders_tasks
 from ..context import Context
 from .base import Section, button, combo, fill, note
 
 if TYPE_CHECKING:
-    from ...state import Scan
+    from ...model.scan import Scan
 
 # What may follow a model's name, and how that reads.
 QUALITIES = {"Standard": "", "Compact: less disk": ":compact", "One pass: no tiles": ":whole"}
@@ -59,7 +59,7 @@ class FeaturePanel(Section):
         self._show_model(session.model)
 
     def _lay_out(self) -> None:
-        self.models = combo("The model whose eyes are borrowed", work.model_names())
+        self.models = combo("The model whose eyes are borrowed", encoders_tasks.model_names())
         self.browse = button("…", "Use weights from a file")
         self.browse.setFixedWidth(30)
         self.row(QLabel("Model"), self.models, self.browse, stretch=1)
@@ -97,7 +97,7 @@ class FeaturePanel(Section):
     def _choose(self, _: str) -> None:
         name = self.models.currentText()
         quality = QUALITIES[self.quality.currentText()]
-        self._context.session.model = name + ("" if name in work.WITHOUT_WEIGHTS else quality)
+        self._context.session.model = name + ("" if name in encoders_tasks.WITHOUT_WEIGHTS else quality)
 
     def _browse(self) -> None:
         path = self._context.ask_open("Weights of a model", WEIGHTS)
@@ -107,14 +107,14 @@ class FeaturePanel(Section):
     # What the session says
 
     def _show_model(self, model: str) -> None:
-        name, variant = work.split_variant(model)
+        name, variant = encoders_tasks.split_variant(model)
         with QSignalBlocker(self.models), QSignalBlocker(self.quality):
             if self.models.findText(name) < 0:
                 self.models.addItem(name)
             self.models.setCurrentText(name)
             self.quality.setCurrentIndex(list(QUALITIES.values()).index(variant))
-        self.quality.setEnabled(name not in work.WITHOUT_WEIGHTS)
-        summary, license = work.about_model(name)
+        self.quality.setEnabled(name not in encoders_tasks.WITHOUT_WEIGHTS)
+        summary, license = encoders_tasks.about_model(name)
         self.models.setToolTip("\n".join(filter(None, (summary, license))))
         # What everybody must know stands there; the rest can be asked for.
         self.license.setText(license)

@@ -11,8 +11,8 @@ from ..context import Context
 from .base import Busy, Section, button, fill_table, note, place_text, table
 
 if TYPE_CHECKING:
-    from ...searching import Found
-    from ...state import Scan
+    from ...model.library_hit import Found
+    from ...model.scan import Scan
 
 _PICTURE = 56
 

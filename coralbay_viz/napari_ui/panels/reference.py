@@ -6,9 +6,9 @@ import numpy as np
 from qtpy.QtWidgets import QComboBox, QSizePolicy
 
 from coralbay_core.errors import InputError
-from coralbay_core.volume import Grid, LabelVolume
+from coralbay_core.spatial import Grid, LabelVolume
 
-from ...layers import world_from_napari
+from ...display.napari_world import world_from_napari
 from ..context import Context
 from .base import fill
 

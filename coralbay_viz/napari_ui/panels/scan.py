@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QButtonGroup, QInputDialog, QLabel
 
-from ... import colors
-from ...keeping import MissingModelError
-from ...session_file import SUFFIX
-from ...state import names_apart
+from ...model import palette
+from ...model.scan import names_apart
+from ...persistence.save_load import MissingModelError
+from ...persistence.session_file import SUFFIX
 from .. import views
 from ..context import Context
 from .base import Section, button, combo, fill, menu_button, note
 from .features import WEIGHTS
 
 if TYPE_CHECKING:
-    from coralbay_core.volume import Volume
+    from coralbay_core.spatial import Volume
 
-    from ...state import Scan
+    from ...model.scan import Scan
 
 _EMPTY = "Drop a NIfTI file or a DICOM folder on the window, or open one here."
 _SCANS = "CT scans (*.nii *.nii.gz *.nrrd *.nhdr *.mha *.mhd *.dcm);;All files (*)"
@@ -81,8 +81,8 @@ class ScanPanel(Section):
         self.views.idClicked.connect(lambda number: views.show_view(self._context.viewer, views.VIEWS[number]))
 
     def _lay_out_window(self) -> None:
-        self.windows = combo("Gray scale of the scan in slices", list(colors.WINDOWS))
-        self.windows.setCurrentText(colors.DEFAULT_WINDOW)
+        self.windows = combo("Gray scale of the scan in slices", list(palette.WINDOWS))
+        self.windows.setCurrentText(palette.DEFAULT_WINDOW)
         self.drag = button("Drag", "Set level (up, down) and width (left, right) with the mouse", checkable=True)
         self.row(QLabel("Window"), self.windows, self.drag, stretch=1)
         self.windows.textActivated.connect(self._choose_window)
@@ -115,13 +115,13 @@ class ScanPanel(Section):
             self._context.session.open(path)
 
     def _choose_window(self, name: str) -> None:
-        if name in colors.WINDOWS:
-            self._context.binding.set_window(colors.WINDOWS[name].limits_hu)
+        if name in palette.WINDOWS:
+            self._context.binding.set_window(palette.WINDOWS[name].limits_hu)
 
     def _drag_window(self, level: float, width: float) -> None:
         limits = self._context.binding.window
         if limits is not None:
-            self._context.binding.set_window(colors.dragged(limits, level, width))
+            self._context.binding.set_window(palette.dragged(limits, level, width))
 
     def _save_session(self) -> None:
         name = self._context.session.scan.name if self._context.session.scan else "session"
@@ -177,9 +177,9 @@ class ScanPanel(Section):
         """Name the gray scale, or say what it is."""
         if limits is None:
             return
-        name = colors.window_name(tuple(limits))
+        name = palette.window_name(tuple(limits))
         custom = f"{_CUSTOM}: level {sum(limits) / 2:.0f}, width {limits[1] - limits[0]:.0f}"
-        names = [*colors.WINDOWS, *([] if name else [custom])]
+        names = [*palette.WINDOWS, *([] if name else [custom])]
         fill(self.windows, names, names.index(name or custom))
 
 

@@ -8,10 +8,10 @@ from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout
 
 from coralbay_core.errors import CoralBayError
-from coralbay_core.volume import LabelVolume
+from coralbay_core.spatial import LabelVolume
 
-from ...colors import class_color
-from ...layers import labels_spec
+from ...display.layer_specs import labels_spec
+from ...model.palette import class_color
 from ..context import Context
 from ..docks import Docked
 from ..scatter import ScatterCanvas
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from coralbay_core.projection import Scatter
 
     from ...jobs import Job
-    from ...state import Scan
+    from ...model.scan import Scan
 
 _METHODS = {"PCA": "pca", "UMAP": "umap"}
 _COLORS, _CLUSTERS, _SEGMENTATION = "overlay", "clusters", "segmentation"

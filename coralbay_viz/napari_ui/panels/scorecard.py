@@ -6,14 +6,14 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QFont
 from qtpy.QtWidgets import QCheckBox, QLabel, QListWidget, QListWidgetItem, QTreeWidgetItem
 
-from ... import work
-from ...scorecard import EVA_TITLE, best_models, shown_columns
+from ...tasks import encoders as encoders_tasks
+from ...tasks.scorecard import EVA_TITLE, best_models, shown_columns
 from ..context import Context
 from .base import Section, button, note, table, when_clicked
 from .reference import ReferenceChooser
 
 if TYPE_CHECKING:
-    from ...comparing import Scorecard
+    from ...controllers.scorecard import Scorecard
 
 _SHOWN_MODELS = 5
 _RESULTS = "Results of eva (*.json *.csv)"
@@ -46,11 +46,11 @@ class ScorecardPanel(Section):
         self.models = QListWidget()
         self.models.setToolTip("Encoders to compare; features that are missing are computed")
         chosen = {self._context.session.model, "hu-patch", "random"}
-        for name in sorted(work.model_names(), key=lambda name: name not in chosen):
+        for name in sorted(encoders_tasks.model_names(), key=lambda name: name not in chosen):
             item = QListWidgetItem(name)
             item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)
             item.setCheckState(Qt.CheckState.Checked if name in chosen else Qt.CheckState.Unchecked)
-            item.setToolTip(work.about_model(name)[0])
+            item.setToolTip(encoders_tasks.about_model(name)[0])
             self.models.addItem(item)
         self.models.setFixedHeight(_SHOWN_MODELS * self.models.sizeHintForRow(0) + 2 * self.models.frameWidth())
         self.rows.addWidget(self.models)

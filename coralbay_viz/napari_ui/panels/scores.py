@@ -4,7 +4,7 @@ from typing import Any
 
 from qtpy.QtWidgets import QLabel
 
-from ... import layers
+from ...display import layer_specs
 from ..context import Context
 from .base import Section, combo, fill
 
@@ -60,7 +60,7 @@ class ScoreMaps(Section):
             data = found.probability
             what = "" if found.value is None else f" of {names.get(found.value, f'label {found.value}')}"
             name = "probability" + what
-        layer = binding.show(scan, layers.scores_spec(data, found.grid, name))
+        layer = binding.show(scan, layer_specs.scores_spec(data, found.grid, name))
         layer.name = name
 
     def show_state(self, _: Any = None) -> None:

@@ -7,8 +7,8 @@ from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtGui import QPalette
 from qtpy.QtWidgets import QCheckBox, QInputDialog, QLabel, QSlider
 
-from ... import rays
-from ...colors import NEGATIVE, POSITIVE
+from ...display import raycast
+from ...model.palette import NEGATIVE, POSITIVE
 from ..context import NIFTI, Context
 from .base import Fold, Section, button, fill_table, menu_button, note, place_text, table
 from .mixer import Mixer
@@ -17,7 +17,7 @@ from .windows import WindowsPanel
 if TYPE_CHECKING:
     from coralbay_core.similarity import Region
 
-    from ...state import Scan
+    from ...model.scan import Scan
 
 _STRICTEST_SHARE = 1e-3
 _ABOUT_REGIONS = (
@@ -115,7 +115,7 @@ class SimilarPanel(Section):
         self._context.binding.set_visible("pca", False)
 
     def _looked(self, origin_mm: Any, direction: Any, negative: bool) -> None:
-        place = rays.place_on_ray(self._context.session, origin_mm, direction)
+        place = raycast.place_on_ray(self._context.session, origin_mm, direction)
         if place is None:
             self._context.say("Nothing of the body lies under this click.")
         else:

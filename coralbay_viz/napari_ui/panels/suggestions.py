@@ -8,7 +8,7 @@ from .base import Section, button, note
 if TYPE_CHECKING:
     from coralbay_core.probe import Suggestion
 
-    from ...state import Scan
+    from ...model.scan import Scan
 
 COUNT = 5
 

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QSignalBlocker, Qt, QTimer
 from qtpy.QtWidgets import QCheckBox, QLabel, QSlider, QWidget
 
-from ...layers import heat_spec, rgb_spec
+from ...display.layer_specs import heat_spec, rgb_spec
 from ..context import Context
 from .base import Section, button, combo, fill, note
 
 if TYPE_CHECKING:
-    from ...state import Scan
-    from ...training import TrainingState
+    from ...model.scan import Scan
+    from ...model.training import TrainingState
 
 REFRESH_MS = 3000
 _PLOT_HEIGHT = 180

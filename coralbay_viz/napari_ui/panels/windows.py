@@ -3,13 +3,13 @@
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from ...inspecting import INSPECTED
-from ...layers import share_spec
+from ...controllers.ct_windows import INSPECTED
+from ...display.layer_specs import share_spec
 from ..context import Context
 from .base import Busy, Section, button, combo, fill_table, note, place_text, table
 
 if TYPE_CHECKING:
-    from ...state import Scan
+    from ...model.scan import Scan
 
 _AGREEMENT, _NOTHING = "Agreement", "Nothing"
 

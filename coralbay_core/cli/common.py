@@ -1,0 +1,90 @@
+"""Steps that several commands take: open, load the model, compute features."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from numpy.typing import NDArray
+
+from ..spatial import Volume
+from .output import Progress, note
+
+if TYPE_CHECKING:
+    from ..extraction.cache import FeatureStore
+    from ..features import FeatureMaps
+    from ..models.encoder import Encoder
+
+
+def open_ct(path: Path, series: str | None = None) -> Volume:
+    """Read a CT and print what there is to note about it."""
+    from ..io import load_volume
+
+    volume = load_volume(path, series=series)
+    for text in volume.notes:
+        note(f"{path}: {text}")
+    return volume
+
+
+def open_model(model: str | None, device: str) -> "Encoder":
+    """The model that was asked for, or the default one."""
+    encoder = encoder_for(model, device)
+    if notice := getattr(encoder, "notice", ""):
+        note(notice)
+    return encoder
+
+
+def encoder_for(model: str | None, device: str) -> "Encoder":
+    """The model that was asked for, or the default one, without a word."""
+    from ..models.loading import load_encoder
+    from ..models.model_card import DEFAULT_MODEL
+
+    return load_encoder(model or DEFAULT_MODEL, device=device)
+
+
+def store_of(out: Path | None) -> "FeatureStore | bool":
+    """The user's cache, or a folder of the user's own, which is never pruned."""
+    from ..extraction.cache import FeatureStore
+
+    return True if out is None else FeatureStore(out, limit_bytes=sys.maxsize)
+
+
+def features_of(
+    volume: Volume,
+    encoder: "Encoder",
+    strides: tuple[int, ...],
+    *,
+    out: Path | None = None,
+    name: str | None = None,
+    roi: tuple[NDArray, NDArray] | None = None,
+    focus: NDArray | None = None,
+    memory_gb: float | None = None,
+) -> "FeatureMaps":
+    """Features from disk or computed, with progress and what is ahead."""
+    from ..extraction.pipeline import features_for
+    from ..extraction.sliding_window import Watch
+
+    if focus is not None:
+        volume.grid.require_inside(focus, where="--first")
+    title = f"features of {name or volume.name}"
+    return features_for(
+        volume,
+        encoder,
+        strides=strides,
+        roi_mm=roi,
+        focus_mm=focus,
+        store=store_of(out),
+        name=name if out else None,
+        memory_bytes=None if memory_gb is None else int(memory_gb * 1e9),
+        watch=Watch(Progress(title), outlook=lambda ahead: note(f"{title}: {ahead}"), say=note),
+    )
+
+
+def scans_in(path: Path) -> Iterator[tuple[str, Path]]:
+    """Scans that a path stands for, by names that tell them apart."""
+    found = sorted(p for p in path.rglob("*.nii*") if p.name.endswith((".nii", ".nii.gz"))) if path.is_dir() else []
+    if not found:
+        yield path.name.removesuffix(".gz").removesuffix(".nii"), path
+    for file in found:
+        relative = file.relative_to(path).as_posix()
+        yield relative.removesuffix(".gz").removesuffix(".nii").replace("/", "--"), file

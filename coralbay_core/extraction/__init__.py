@@ -1,0 +1,1 @@
+"""From a volume to its feature maps: tiles, blending, bounded memory, the cache on disk."""

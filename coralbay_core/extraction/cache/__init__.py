@@ -1,0 +1,49 @@
+"""Features on disk, so that nothing is computed twice: signed, in chunks, safe with several processes at once."""
+
+from pathlib import Path
+
+from ...features import FeatureMaps
+from .entry import About, Entry
+from .feature_store import Check, EntryInfo, FeatureStore, default_root, unwritable
+from .files import UnusableEntryError
+from .keys import SCHEMA, content_digest, key_of, signature
+
+__all__ = [
+    "SCHEMA",
+    "About",
+    "Check",
+    "Entry",
+    "EntryInfo",
+    "FeatureStore",
+    "UnusableEntryError",
+    "content_digest",
+    "default_root",
+    "key_of",
+    "open_features",
+    "signature",
+    "unwritable",
+]
+
+
+def open_features(folder: str | Path) -> FeatureMaps:
+    """Features that ``coralbay embed -o`` wrote, read as they are used; needs no torch.
+
+    Parameters
+    ----------
+    folder : path
+        Of one scan.
+
+    Returns
+    -------
+    FeatureMaps
+        All stages that are there. What was not computed does not count as body.
+
+    Raises
+    ------
+    UnusableEntryError
+        If the folder holds anything else.
+    """
+    entry = Entry.open(Path(folder))
+    if not entry.strides:
+        raise UnusableEntryError("no features yet", where=folder, hint="compute them with coralbay embed")
+    return entry.maps(entry.strides, entry.whole, entry.needed(entry.whole))

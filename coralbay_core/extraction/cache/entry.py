@@ -1,0 +1,287 @@
+"""One scan under one encoder, on disk.
+
+::
+
+    KEY/
+      zarr.json             group; its attribute "coralbay" holds the signature and the grid
+      body/                 (z, y, x) bool on the model grid
+      stride-4/             (C, z, y, x) float16, a file a chunk: c/0/z/y/x
+      stride-8/ ...
+
+A chunk is there or not there, so computing can stop anywhere and go on later. An entry is made under another name and
+renamed, hence whole as far as it goes.
+"""
+
+import os
+import shutil
+from collections.abc import Collection, Iterable
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...features import FeatureMap, FeatureMaps
+from ...spatial import Grid
+from ..tiling import CHUNK, Box, Index, region_grid, stage_slices
+from . import files
+from .files import UnusableEntryError
+
+_ATTRIBUTE = "coralbay"
+_STAGE = "stride-"
+
+
+@dataclass(frozen=True)
+class About:
+    """What an entry says of itself.
+
+    Parameters
+    ----------
+    signature : dict
+        All that the features depend on (`keys.signature`).
+    shape : tuple of int
+        Of the model grid.
+    affine : tuple of tuples of float
+        Of the model grid.
+    model, notice : str
+        Name of the encoder, and what is to be known of its license.
+    channels : dict of int to int
+        Of the encoder's stages, by stride.
+    compact : bool
+        Whether the maps are projected.
+    """
+
+    signature: dict[str, Any]
+    shape: tuple[int, int, int]
+    affine: tuple[tuple[float, ...], ...]
+    model: str
+    notice: str
+    channels: dict[int, int]
+    compact: bool = False
+
+    @classmethod
+    def parse(cls, found: Any, where: Path) -> "About":
+        """From the attributes of a group, of which nothing is believed."""
+        try:
+            shape = tuple(int(n) for n in found["shape"])
+            affine = tuple(tuple(float(v) for v in row) for row in found["affine"])
+            channels = {int(stride): int(count) for stride, count in found["channels"].items()}
+            texts = [str(found["model"]), str(found["notice"])]
+            signature = dict(found["signature"])
+            grid = Grid(shape, np.array(affine))  # type: ignore[arg-type]
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise UnusableEntryError("not features of CoralBay", where=where, found=repr(error)) from error
+        if len(shape) != 3 or not all(0 < n < 100_000 for n in grid.shape):
+            raise UnusableEntryError("unusable grid", where=where, found=shape)
+        if not channels or not all(stride in (1, 2, 4, 8, 16, 32) and count > 0 for stride, count in channels.items()):
+            raise UnusableEntryError("unusable stages", where=where, found=channels)
+        compact = found.get("compact") is True
+        return cls(signature, grid.shape, affine, texts[0], texts[1], channels, compact)
+
+    @property
+    def grid(self) -> Grid:
+        return Grid(self.shape, np.array(self.affine))
+
+
+class Entry:
+    """Features of a scan, as far as they were computed. A `Sink` of extraction.
+
+    Parameters
+    ----------
+    folder : Path
+    about : About
+    """
+
+    def __init__(self, folder: Path, about: About):
+        self.folder = folder
+        self.about = about
+        self.grid = about.grid
+        self._arrays: dict[int, Any] = {}
+
+    # Making and opening
+
+    @classmethod
+    def create(cls, folder: Path, about: About, body: NDArray[np.bool_]) -> "Entry":
+        """A new entry without any chunk, in place of whatever stood there."""
+        import zarr
+
+        temporary = folder.with_name(f"{folder.name}.{os.getpid()}.part")
+        shutil.rmtree(temporary, ignore_errors=True)
+        try:
+            temporary.mkdir(parents=True)
+            zarr.create_group(temporary, attributes={_ATTRIBUTE: asdict(about)})
+            files.create_array(temporary / "body", about.shape, about.shape, "bool")[:] = body
+            remove(folder)
+            temporary.rename(folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        return cls(folder, about)
+
+    @classmethod
+    def open(cls, folder: Path) -> "Entry":
+        """An entry that is there.
+
+        Raises
+        ------
+        UnusableEntryError
+            If it is not, or if it is anything but what `create` makes.
+        """
+        files.refuse_links(folder)
+        found = files.read_metadata(folder)
+        if found.get("zarr_format") != 3 or found.get("node_type") != "group":
+            raise UnusableEntryError("not features of CoralBay", where=folder, found=found.get("node_type"))
+        return cls(folder, About.parse((found.get("attributes") or {}).get(_ATTRIBUTE), folder))
+
+    @cached_property
+    def body(self) -> NDArray[np.bool_]:
+        """What belongs to the patient, on the model grid."""
+        array = files.open_array(self.folder / "body", self.grid.shape, self.grid.shape, "bool")
+        body = files.read_chunk(array, (slice(None),) * 3)
+        if body is None or not (self.folder / "body" / "c").is_dir():
+            raise UnusableEntryError("damaged body mask", where=self.folder)
+        return body
+
+    # Chunks
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Stages of which there is something."""
+        return tuple(sorted(s for s in self.about.channels if (self._stage_folder(s) / files.METADATA).exists()))
+
+    def has(self, stride: int, chunk: Index) -> bool:
+        return self._chunk_file(stride, chunk).exists()
+
+    def missing(self, stride: int, chunks: Iterable[Index]) -> list[Index]:
+        """Chunks that hold body and are not there, or are damaged; the damaged ones are removed."""
+        return [chunk for chunk in chunks if not self.has(stride, chunk) or not self._sound(stride, chunk)]
+
+    def _sound(self, stride: int, chunk: Index) -> bool:
+        try:
+            sound = files.read_chunk(self._array(stride), self._part(stride, chunk)) is not None
+        except UnusableEntryError:
+            shutil.rmtree(self._stage_folder(stride))
+            return False
+        if not sound:
+            self._chunk_file(stride, chunk).unlink()
+        return sound
+
+    def write(self, stride: int, chunk: Index, data: NDArray[np.float16]) -> None:
+        """Keep a chunk (C, z, y, x) of a stage."""
+        self._array(stride, create=True)[self._part(stride, chunk)] = data
+
+    @property
+    def whole(self) -> Box:
+        return tuple((0, n) for n in self.grid.shape)
+
+    def needed(self, region: Box) -> list[Index]:
+        """Chunks of a region that hold any body."""
+        zs, ys, xs = (range(low // CHUNK, -(-high // CHUNK)) for low, high in region)
+        return [(z, y, x) for z, y, x in product(zs, ys, xs) if self.body[self._inside((z, y, x), self.whole)].any()]
+
+    # Reading
+
+    def maps(self, strides: Collection[int], region: Box, expected: Collection[Index]) -> FeatureMaps:
+        """Maps of a region; what is not computed in it does not count as body.
+
+        Parameters
+        ----------
+        strides : collection of int
+        region : Box
+            Of the model grid, whole cells.
+        expected : collection of chunk
+            Chunks that hold body; reading raises if one of them has gone since.
+        """
+        absent = [chunk for chunk in expected if not all(self.has(stride, chunk) for stride in strides)]
+        body = self.body[tuple(slice(low, high) for low, high in region)]
+        if absent:
+            body = body.copy()
+            for chunk in absent:
+                body[self._inside(chunk, region)] = False
+        grid = region_grid(self.grid, region)
+        there = [chunk for chunk in expected if chunk not in set(absent)]
+        stages = {s: FeatureMap(s, _StoredPart(self, s, region, there), grid.coarsen(s)) for s in sorted(strides)}
+        about = self.about
+        fingerprint = str(about.signature.get("fingerprint", ""))
+        return FeatureMaps(stages, grid, body, about.model, fingerprint, about.notice, about.compact)
+
+    def read(self, stride: int, part: tuple[slice, ...]) -> NDArray[np.float16]:
+        """A part (C, z, y, x) of a stage; chunks that are not there are zero."""
+        return np.asarray(self._array(stride)[part])
+
+    def touch(self) -> None:
+        """Note that it was used: what was not used for longest is removed first."""
+        os.utime(self.folder)
+
+    # Where things are
+
+    def _stage_folder(self, stride: int) -> Path:
+        return self.folder / f"{_STAGE}{stride}"
+
+    def _chunk_file(self, stride: int, chunk: Index) -> Path:
+        return self._stage_folder(stride).joinpath("c", "0", *map(str, chunk))
+
+    def _layout(self, stride: int) -> tuple[tuple[int, ...], tuple[int, ...], str]:
+        channels = self.about.channels[stride]
+        return (channels, *self.grid.coarsen(stride).shape), (channels, *[CHUNK // stride] * 3), "float16"
+
+    def _array(self, stride: int, *, create: bool = False) -> Any:
+        if stride not in self._arrays:
+            folder = self._stage_folder(stride)
+            if create and not folder.exists():
+                files.create_array(folder, *self._layout(stride))
+            self._arrays[stride] = files.open_array(folder, *self._layout(stride))
+        return self._arrays[stride]
+
+    def _part(self, stride: int, chunk: Index) -> tuple[slice, ...]:
+        box = tuple((c * CHUNK, min((c + 1) * CHUNK, n)) for c, n in zip(chunk, self.grid.shape, strict=True))
+        return (slice(None), *stage_slices(box, stride))
+
+    def _inside(self, chunk: Index, region: Box) -> tuple[slice, ...]:
+        """Voxels of a region that a chunk covers."""
+        return tuple(
+            slice(max(c * CHUNK - low, 0), max((c + 1) * CHUNK - low, 0))
+            for c, (low, _) in zip(chunk, region, strict=True)
+        )
+
+
+class _StoredPart:
+    """A region of a stage, read when it is asked for."""
+
+    def __init__(self, entry: Entry, stride: int, region: Box, expected: list[Index]):
+        self._entry, self._stride, self._expected = entry, stride, expected
+        self._origin = [low // stride for low, _ in region]
+        cells = stage_slices(region, stride)
+        self.shape = (entry.about.channels[stride], *(part.stop - part.start for part in cells))
+
+    def __getitem__(self, part: tuple[slice, ...]) -> NDArray[np.float16]:
+        bounds = [p.indices(n) for p, n in zip(part[1:], self.shape[1:], strict=True)]
+        cells = [(a + o, b + o) for (a, b, _), o in zip(bounds, self._origin, strict=True)]
+        self._require(cells)
+        return self._entry.read(self._stride, (part[0], *(slice(a, b) for a, b in cells)))
+
+    def _require(self, cells: list[tuple[int, int]]) -> None:
+        """Zeros for a chunk that another process has removed would be a wrong answer."""
+        side = CHUNK // self._stride
+        ranges = [range(a // side, -(-b // side)) for a, b in cells]
+        for chunk in self._expected:
+            touched = all(c in reach for c, reach in zip(chunk, ranges, strict=True))
+            if touched and not self._entry.has(self._stride, chunk):
+                raise UnusableEntryError(
+                    "features were removed from the cache",
+                    where=self._entry.folder,
+                    hint="compute them again",
+                )
+
+
+def remove(folder: Path) -> None:
+    """Remove an entry, or whatever stands in its place; links are removed and not followed."""
+    if folder.is_symlink() or folder.is_file():
+        folder.unlink()
+    elif folder.exists():
+        # Renamed first, so that nobody opens half of it.
+        gone = folder.with_name(f"{folder.name}.{os.getpid()}.gone")
+        folder.rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)

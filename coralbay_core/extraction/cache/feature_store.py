@@ -1,0 +1,248 @@
+"""The cache of features: entries by key, a lock each, and a limit to what they take together."""
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from platformdirs import user_cache_path
+
+from ...errors import Cancelled, InputError
+from ...features import FeatureMaps
+from .entry import Entry, remove
+from .files import UnusableEntryError
+from .keys import key_of
+
+DEFAULT_LIMIT_BYTES = 20_000_000_000
+_POLL_S = 0.2
+_LEFTOVERS = (".part", ".gone")
+
+
+def default_root() -> Path:
+    """Environment variable ``CORALBAY_CACHE``, else the user's cache folder."""
+    return Path(os.environ.get("CORALBAY_CACHE") or user_cache_path("coralbay")) / "features"
+
+
+def default_limit() -> int:
+    """Environment variable ``CORALBAY_CACHE_GB``, else 20 GB."""
+    text = os.environ.get("CORALBAY_CACHE_GB")
+    if not text:
+        return DEFAULT_LIMIT_BYTES
+    try:
+        limit = float(text)
+    except ValueError:
+        limit = -1.0
+    if not limit > 0:
+        raise InputError("unusable limit", where="CORALBAY_CACHE_GB", found=text, expected="a number of GB above 0")
+    return int(limit * 1e9)
+
+
+@dataclass(frozen=True)
+class EntryInfo:
+    """An entry, for people. Whose scan it is cannot be known from it.
+
+    Parameters
+    ----------
+    key : str
+    model : str
+        Empty where the entry cannot be read.
+    strides : tuple of int
+    size_mm : tuple of int
+        Of the scan.
+    bytes : int
+    used : float
+        Seconds since the epoch.
+    """
+
+    key: str
+    model: str
+    strides: tuple[int, ...]
+    size_mm: tuple[int, ...]
+    bytes: int
+    used: float
+
+
+@dataclass(frozen=True)
+class Check:
+    """What a verification found: chunks that were there, those that were damaged and are now removed, other trouble."""
+
+    key: str
+    chunks: int
+    damaged: int
+    trouble: str = ""
+
+
+class FeatureStore:
+    """Features on disk.
+
+    Parameters
+    ----------
+    root : path, optional
+        By default `default_root`.
+    limit_bytes : int, optional
+        Entries that were not used for longest are removed beyond this; by default `default_limit`.
+    """
+
+    def __init__(self, root: str | Path | None = None, limit_bytes: int | None = None):
+        self.root = Path(root) if root is not None else default_root()
+        self.limit_bytes = default_limit() if limit_bytes is None else limit_bytes
+
+    def folder(self, key: str) -> Path:
+        """Where an entry is, or would be."""
+        if not key or Path(key).name != key or key.startswith("."):
+            raise InputError("unusable name of an entry", found=key, expected="a name without any path")
+        return self.root / key
+
+    def open(self, key: str, signature: dict[str, Any]) -> Entry | None:
+        """The entry of a key, or None where there is none that was made for this signature."""
+        folder = self.folder(key)
+        if not folder.exists() and not folder.is_symlink():
+            return None
+        try:
+            entry = Entry.open(folder)
+            entry.body  # noqa: B018 - read now, so that damage shows here
+        except UnusableEntryError:
+            return None
+        if entry.about.signature != signature:
+            return None
+        entry.touch()
+        return entry
+
+    def complete(self, key: str, strides: Collection[int]) -> FeatureMaps | None:
+        """All features of a scan by its key, without the scan; None unless every chunk is there and sound."""
+        try:
+            entry = Entry.open(self.folder(key))
+            needed = entry.needed(entry.whole)
+            if key_of(entry.about.signature) != key or any(entry.missing(stride, needed) for stride in strides):
+                return None
+        except (UnusableEntryError, KeyError):
+            return None
+        entry.touch()
+        return entry.maps(strides, entry.whole, needed)
+
+    @contextmanager
+    def locked(self, key: str, cancelled: Callable[[], bool] | None = None) -> Iterator[None]:
+        """Hold the lock of an entry; the system frees it when a process dies."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.folder(f"{key}.lock"))
+            while True:
+                try:
+                    lock.acquire(timeout=_POLL_S)
+                    break
+                except Timeout:
+                    if cancelled and cancelled():
+                        raise Cancelled(
+                            "waiting for features was cancelled", hint="another process makes them"
+                        ) from None
+        except OSError as error:
+            raise unwritable(self.root, error) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    # The whole
+
+    def entries(self) -> list[Path]:
+        """Folders of entries, those used last first."""
+        if not self.root.is_dir():
+            return []
+        folders = [f for f in self.root.iterdir() if f.is_dir() and not f.is_symlink() and f.suffix not in _LEFTOVERS]
+        return sorted(folders, key=_used, reverse=True)
+
+    def infos(self) -> list[EntryInfo]:
+        """What there is, what was used last first."""
+        return [_info(folder) for folder in self.entries()]
+
+    def prune(self, keep: str = "") -> None:
+        """Remove the entries that were not used for longest until the rest fits the limit.
+
+        Parameters
+        ----------
+        keep : str
+            Key of an entry that stays in any case; entries that another process works on stay, too.
+        """
+        self._sweep()
+        total = 0
+        for folder in self.entries():
+            total += _size(folder)
+            if total > self.limit_bytes and folder.name != keep:
+                self._remove(folder)
+
+    def clear(self, model: str | None = None) -> list[EntryInfo]:
+        """Remove all entries, or those of a model; returns those that are gone."""
+        wanted = [info for info in self.infos() if model is None or info.model == model]
+        self._sweep()
+        return [info for info in wanted if self._remove(self.root / info.key)]
+
+    def verify(self) -> list[Check]:
+        """Check all chunks by their checksums; damaged ones are removed and will be computed again."""
+        self._sweep()
+        return [self._verify(folder) for folder in self.entries()]
+
+    def _verify(self, folder: Path) -> Check:
+        with self.locked(folder.name):
+            try:
+                entry = Entry.open(folder)
+                needed = entry.needed(entry.whole)
+            except UnusableEntryError as error:
+                remove(folder)
+                return Check(folder.name, 0, 0, f"removed: {error}")
+            there = [(s, chunk) for s in entry.strides for chunk in needed if entry.has(s, chunk)]
+            damaged = sum(len(entry.missing(s, [chunk])) for s, chunk in there)
+            return Check(folder.name, len(there), damaged)
+
+    def _remove(self, folder: Path) -> bool:
+        """Remove an entry unless somebody works on it."""
+        lock = FileLock(self.root / f"{folder.name}.lock")
+        try:
+            with lock.acquire(timeout=0):
+                remove(folder)
+        except Timeout:
+            return False
+        Path(lock.lock_file).unlink(missing_ok=True)
+        return True
+
+    def _sweep(self) -> None:
+        """Remove what processes that were killed have left behind."""
+        if self.root.is_dir():
+            for path in self.root.iterdir():
+                if path.suffix in _LEFTOVERS and _used(path) < time.time() - 3600:
+                    shutil.rmtree(path, ignore_errors=True)
+
+
+def unwritable(folder: Path, error: OSError) -> InputError:
+    """The error for a cache that cannot be written."""
+    return InputError(
+        "features could not be written",
+        where=folder,
+        found=error.strerror or error,
+        hint="set CORALBAY_CACHE to a folder with space",
+    )
+
+
+def _used(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _info(folder: Path) -> EntryInfo:
+    try:
+        entry = Entry.open(folder)
+    except UnusableEntryError:
+        return EntryInfo(folder.name, "", (), (), _size(folder), _used(folder))
+    size = entry.grid.spacing_mm * entry.grid.shape
+    size_mm = tuple(round(float(n)) for n in size)
+    return EntryInfo(folder.name, entry.about.model, entry.strides, size_mm, _size(folder), _used(folder))

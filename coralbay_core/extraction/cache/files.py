@@ -1,0 +1,99 @@
+"""The Zarr arrays of an entry: how they are written, and what is checked before any of them is read.
+
+An entry may have been damaged, or made by somebody else. So nothing in it is believed: an array is opened only if its
+metadata say exactly what this module would have written (no other codec, no other shape), links are refused, and every
+chunk carries a checksum.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import InputError
+
+METADATA = "zarr.json"
+_CHECKSUM = {"name": "crc32c"}
+_LARGEST_METADATA_BYTES = 100_000
+
+
+class UnusableEntryError(InputError):
+    """Features on disk that are damaged, incomplete, or not what they are said to be."""
+
+
+def create_array(folder: Path, shape: tuple[int, ...], chunks: tuple[int, ...], dtype: str) -> Any:
+    """A new, empty array; float16 is kept as it is (noise does not compress), masks are compressed."""
+    import zarr
+    from zarr.codecs import Crc32cCodec, ZstdCodec
+
+    compressors = [Crc32cCodec()] if dtype == "float16" else [ZstdCodec(level=1), Crc32cCodec()]
+    return zarr.create_array(
+        folder,
+        shape=shape,
+        chunks=chunks,
+        dtype=dtype,
+        compressors=compressors,
+        fill_value=0,
+        # A chunk that is all zero must be told from one that is missing.
+        config={"write_empty_chunks": True},
+    )
+
+
+def open_array(folder: Path, shape: tuple[int, ...], chunks: tuple[int, ...], dtype: str) -> Any:
+    """An array that was written by `create_array` with the same arguments.
+
+    Raises
+    ------
+    UnusableEntryError
+        If it is anything else.
+    """
+    import zarr
+
+    found = read_metadata(folder)
+    expected = {
+        "zarr_format": 3,
+        "node_type": "array",
+        "shape": list(shape),
+        "data_type": dtype,
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(chunks)}},
+        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+        "storage_transformers": [],
+    }
+    wrong = [key for key, value in expected.items() if found.get(key) != value]
+    names = [codec.get("name") if isinstance(codec, dict) else codec for codec in found.get("codecs") or ()]
+    if names != (["bytes", "crc32c"] if dtype == "float16" else ["bytes", "zstd", "crc32c"]):
+        wrong.append("codecs")
+    if wrong:
+        raise UnusableEntryError("not an array of features", where=folder, found=f"another {', '.join(wrong)}")
+    return zarr.open_array(folder, mode="r+", config={"write_empty_chunks": True})
+
+
+def read_metadata(folder: Path) -> dict[str, Any]:
+    """What stands in the metadata of an array or a group; nothing of it is acted on."""
+    path = folder / METADATA
+    try:
+        if path.stat().st_size > _LARGEST_METADATA_BYTES:
+            raise UnusableEntryError("metadata of features are too long", where=path)
+        content = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UnusableEntryError("unreadable features", where=path, found=error) from error
+    if not isinstance(content, dict):
+        raise UnusableEntryError("unreadable features", where=path, found=type(content).__name__)
+    return content
+
+
+def refuse_links(folder: Path) -> None:
+    """Raise if anything in a folder, or the folder, is a link: what is written must stay where it belongs."""
+    for path in (folder, *folder.rglob("*")):
+        if path.is_symlink():
+            raise UnusableEntryError("a link among features", where=path, hint="remove it")
+
+
+def read_chunk(array: Any, part: tuple[slice, ...]) -> NDArray | None:
+    """A part that was written as a whole, or None if its checksum or its length is wrong."""
+    try:
+        return np.asarray(array[part])
+    except Exception:  # whatever a decoder makes of bytes that are not what was written
+        return None

@@ -1,0 +1,45 @@
+"""What names an entry: everything that its features depend on, and nothing that says whose scan it is."""
+
+import hashlib
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...spatial import Volume
+from ..tiling import CELL, CHUNK
+
+if TYPE_CHECKING:
+    from ...models.encoder import Encoder
+
+SCHEMA = 2
+"""Raise it when extraction or the files change, so that older entries are not found."""
+
+
+def content_digest(volume: Volume) -> str:
+    """Hash of voxels and affine, slice by slice: a copy of the volume could be too much."""
+    digest = hashlib.blake2b(digest_size=16)
+    for plane in volume.data:
+        digest.update(np.ascontiguousarray(plane).data)
+    digest.update(f"{volume.data.dtype} {volume.shape}".encode())
+    digest.update(np.round(volume.affine, 4).tobytes())
+    return digest.hexdigest()
+
+
+def signature(volume: Volume, encoder: "Encoder") -> dict[str, object]:
+    """All that features depend on: the content of the scan, weights, preprocessing, lattice and schema."""
+    return {
+        "schema": SCHEMA,
+        "content": content_digest(volume),
+        "fingerprint": encoder.fingerprint,
+        "precision": str(encoder.precision).removeprefix("torch."),
+        "preprocessing": json.loads(json.dumps(asdict(encoder.preprocessing))),
+        "lattice": {**asdict(encoder.tiling), "cell": CELL, "chunk": CHUNK},
+    }
+
+
+def key_of(signature: dict[str, object]) -> str:
+    """Name of the entry of a signature."""
+    text = json.dumps(signature, sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

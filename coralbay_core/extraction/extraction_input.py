@@ -1,0 +1,92 @@
+"""A scan as an encoder sees it: HU on the model grid, the body, and the lattice of tiles over it."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..models.encoder import Encoder
+from ..spatial import Grid, Volume, geometry
+from ..spatial.body_mask import body_mask
+from ..spatial.preprocessing import model_grid, to_unit
+from ..spatial.resampling import resample
+from .tiling import Box, Index, Lattice, body_box, make_lattice
+
+AIR_HU = -1000.0
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """What tiles are cut from.
+
+    Parameters
+    ----------
+    grid : Grid
+        The model grid.
+    hu : (z, y, x) float32 array
+    body : (z, y, x) bool array
+    lattice : Lattice
+    window_hu : tuple of float
+        HU that become 0 and 1.
+    tiles_of_air : int
+        Tiles that a lattice over the whole volume would have beyond those that are computed.
+    """
+
+    grid: Grid
+    hu: NDArray[np.float32]
+    body: NDArray[np.bool_]
+    lattice: Lattice
+    window_hu: tuple[float, float]
+    tiles_of_air: int = 0
+
+    @classmethod
+    def of(cls, volume: Volume, encoder: Encoder) -> "Scene":
+        """Resample a volume for an encoder and find the body in it."""
+        grid = model_grid(volume.grid, encoder.preprocessing.spacing_mm)
+        hu = on_model_grid(volume, grid)
+        body = body_mask(hu, encoder.preprocessing.spacing_mm)
+        tile, step = encoder.tiling.tile, encoder.tiling.step
+        scene = cls(
+            grid,
+            hu,
+            body,
+            make_lattice(grid.shape, tile, step, body_box(body)),
+            encoder.preprocessing.window_hu,
+        )
+        everywhere = make_lattice(grid.shape, tile, step)
+        return replace(scene, tiles_of_air=len(everywhere.tiles()) - len(scene.tiles))
+
+    @cached_property
+    def tiles(self) -> list[Index]:
+        """Tiles that hold some body. The others are never computed, whatever is asked for."""
+        return [start for start in self.lattice.tiles() if holds(self.body, self.lattice.tile_box(start))]
+
+    def tiles_for(self, boxes: Iterable[Box]) -> list[Index]:
+        """Tiles that some of the boxes need."""
+        needed = {start for box in boxes for start in self.lattice.tiles(box)}
+        return [start for start in self.tiles if start in needed]
+
+    def inputs(self, starts: Sequence[Index]) -> Tensor:
+        """Windowed crops (B, 1, z, y, x); beyond the high ends of the volume its edge is repeated."""
+        size = self.lattice.size
+        crops = []
+        for start in starts:
+            crop = self.hu[tuple(slice(s, s + n) for s, n in zip(start, size, strict=True))]
+            pads = [(0, n - have) for n, have in zip(size, crop.shape, strict=True)]
+            crops.append(to_unit(np.pad(crop, pads, mode="edge"), self.window_hu))
+        return torch.from_numpy(np.stack(crops)[:, None])
+
+
+def holds(body: NDArray[np.bool_], box: Box) -> bool:
+    """Whether a box holds any body."""
+    return bool(body[tuple(slice(low, high) for low, high in box)].any())
+
+
+def on_model_grid(volume: Volume, grid: Grid) -> NDArray[np.float32]:
+    """HU on a model grid of the volume; around an oblique volume there is air."""
+    aligned = geometry.is_axis_aligned(volume.affine)
+    return resample(volume.data, volume.grid, grid, fill=None if aligned else AIR_HU)

@@ -1,0 +1,154 @@
+"""The one way from a scan to its features; commands, session and notebooks all call it."""
+
+import shutil
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+from numpy.typing import ArrayLike
+
+from ..errors import InputError
+from ..features import FeatureMaps
+from ..models.encoder import Encoder, check_strides
+from ..spatial import Volume
+from ..util.memory import Budget, budget
+from .cache import About, Entry, FeatureStore, key_of, signature, unwritable
+from .extraction_input import Scene
+from .sliding_window import DEFAULT_STRIDES, Progress, Watch, channels_of, extract, run
+from .tiling import Box, Index, region_of
+
+
+def features_for(
+    volume: Volume,
+    encoder: Encoder,
+    *,
+    strides: Collection[int] = DEFAULT_STRIDES,
+    roi_mm: tuple[ArrayLike, ArrayLike] | None = None,
+    focus_mm: ArrayLike | None = None,
+    store: FeatureStore | bool | None = True,
+    name: str | None = None,
+    memory_bytes: int | None = None,
+    progress: Progress | None = None,
+    cancelled: Callable[[], bool] | None = None,
+    watch: Watch | None = None,
+) -> FeatureMaps:
+    """Feature maps of a scan, from disk as far as they were computed before.
+
+    What is computed is kept chunk by chunk: after a cancellation or a crash the next call goes on from there, and a
+    region joins what the whole scan will use.
+
+    Parameters
+    ----------
+    volume : Volume
+    encoder : Encoder
+    strides : collection of int
+        Stages to return.
+    roi_mm : pair of (3,) arrays, optional
+        Opposite corners, world mm, of the region to return; its features equal those of the whole scan there.
+    focus_mm : (3,) array, optional
+        World mm; what is computed starts there.
+    store : FeatureStore or bool
+        Where features are kept: True for the user's cache, False or None for nowhere.
+    name : str, optional
+        Name of the entry in the store; by default a hash of all that the features depend on.
+    memory_bytes : int, optional
+        What the work may take beside the volume; by default what is free.
+    progress, cancelled : callable, optional
+        As in `Watch`.
+    watch : Watch, optional
+        Instead of the two, to be told more.
+
+    Returns
+    -------
+    FeatureMaps
+        Read from disk as they are used.
+
+    Raises
+    ------
+    Cancelled
+        When asked to stop; finished chunks are kept.
+    InputError
+        For unknown strides, a region outside the volume, a full disk, or an entry `name` of another scan or model.
+    """
+    strides = check_strides(encoder, strides)
+    watch = watch or Watch(progress, cancelled)
+    if store is True:
+        store = FeatureStore()
+    if not store:
+        return extract(
+            volume, encoder, strides=strides, roi_mm=roi_mm, focus_mm=focus_mm, memory_bytes=memory_bytes, watch=watch
+        )
+    limits = budget(encoder.device, memory_bytes)
+    wanted = signature(volume, encoder)
+    key = name or key_of(wanted)
+    with store.locked(key, watch.cancelled):
+        entry = store.open(key, wanted)
+        if entry is None and name and store.folder(name).exists():
+            raise InputError(
+                "folder holds something else",
+                where=store.folder(name),
+                expected=f"features of this scan by {encoder.name}",
+            )
+        scene = None
+        if entry is None:
+            scene = Scene.of(volume, encoder)
+            entry = _create(store, key, wanted, scene, encoder)
+        region = region_of(entry.grid, roi_mm)
+        needed = entry.needed(region)
+        absent = {stride: entry.missing(stride, needed) for stride in strides}
+        if any(absent.values()):
+            scene = scene or Scene.of(volume, encoder)
+            chunks = sorted({chunk for part in absent.values() for chunk in part})
+            targets = {chunk: scene.lattice.chunk_box(chunk) for chunk in chunks}
+            _fill(entry, scene, encoder, absent, targets, limits, focus_mm, watch)
+            store.prune(keep=key)
+    return entry.maps(strides, region, needed)
+
+
+def _create(store: FeatureStore, key: str, wanted: dict[str, object], scene: Scene, encoder: Encoder) -> Entry:
+    about = About(
+        wanted,
+        scene.grid.shape,
+        tuple(tuple(map(float, row)) for row in scene.grid.affine),
+        encoder.name,
+        getattr(encoder, "notice", ""),
+        {stage.stride: stage.channels for stage in encoder.stages},
+        getattr(encoder, "compact", False),
+    )
+    try:
+        return Entry.create(store.folder(key), about, scene.body)
+    except OSError as error:
+        raise unwritable(store.root, error) from error
+
+
+def _fill(
+    entry: Entry,
+    scene: Scene,
+    encoder: Encoder,
+    absent: dict[int, list[Index]],
+    targets: dict[Index, Box],
+    limits: Budget,
+    focus_mm: ArrayLike | None,
+    watch: Watch,
+) -> None:
+    """Compute what is absent."""
+    strides = [stride for stride, chunks in absent.items() if chunks]
+    _require_space(entry.folder, targets, channels_of(encoder, strides))
+    try:
+        run(scene, encoder, strides, targets, entry, limits=limits, focus_mm=focus_mm, watch=watch)
+    except OSError as error:
+        raise unwritable(entry.folder, error) from error
+
+
+def _require_space(folder: Path, targets: dict[Index, Box], channels: dict[int, int]) -> None:
+    """Raise before the work and not in the middle of it if its result will not fit on the disk."""
+    voxels = sum((z[1] - z[0]) * (y[1] - y[0]) * (x[1] - x[0]) for z, y, x in targets.values())
+    needed = int(sum(2 * count * voxels / stride**3 for stride, count in channels.items()))
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise InputError(
+            "not enough space for the features",
+            where=folder,
+            found=f"{free / 1e9:.1f} GB free",
+            expected=f"{needed / 1e9:.1f} GB",
+            hint="set CORALBAY_CACHE to another disk, or run coralbay cache clear",
+        )

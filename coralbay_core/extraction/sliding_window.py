@@ -1,0 +1,324 @@
+"""Dense features of a scan by a sliding window, chunk by chunk, in bounded memory.
+
+::
+
+    for tile in tiles that hold body:                  # those around the focus first
+        for chunk in wanted chunks that it touches:
+            sum[chunk] += weight * maps(tile);  weights[chunk] += weight
+            if that was the chunk's last tile: sink.write(sum / weights);  forget it
+
+Only chunks that still wait for a tile are in memory; in the order of memory that is one layer of the scan.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from ..errors import Cancelled, InputError
+from ..features import FeatureMap, FeatureMaps
+from ..models.encoder import Encoder, check_strides
+from ..spatial import Grid, Volume
+from ..util.memory import Budget, budget
+from .extraction_input import Scene, holds
+from .progress_estimate import Outlook
+from .tile_runner import Say, TileRunner
+from .tiling import Box, Index, Lattice, blending_weights, nearest_first, region_grid, region_of, stage_slices
+
+DEFAULT_STRIDES = (4, 8, 16)
+
+Progress = Callable[[int, int], None]
+"""Called with the number of tiles done and in all."""
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Who is told what while features are computed; all of it may be left out.
+
+    Parameters
+    ----------
+    progress : callable
+        Called with the number of tiles done and in all, between tiles.
+    cancelled : callable
+        Asked between tiles; when it returns true, `Cancelled` is raised and finished chunks are kept.
+    outlook : callable
+        Called once, after the first two tiles, with what is ahead (`Outlook`).
+    preview : callable
+        Called once, with the features of the first tile (`FeatureMaps` of that box), seconds after the start. With a
+        focus that tile is the one around it.
+    say : callable
+        Called with lines that the user should read, such as that the device ran out of memory.
+    """
+
+    progress: Progress | None = None
+    cancelled: Callable[[], bool] | None = None
+    outlook: Callable[[Outlook], None] | None = None
+    preview: Callable[[FeatureMaps], None] | None = None
+    say: Say | None = None
+
+
+class Sink(Protocol):
+    """Where finished chunks go."""
+
+    def write(self, stride: int, chunk: Index, data: NDArray[np.float16]) -> None:
+        """Keep a chunk (C, z, y, x) of a stage, or what of it was asked for."""
+        ...
+
+
+class ArraySink:
+    """Chunks of a region, in arrays.
+
+    Parameters
+    ----------
+    lattice : Lattice
+    region : Box
+    channels : mapping of int to int
+        By stride.
+    """
+
+    def __init__(self, lattice: Lattice, region: Box, channels: Mapping[int, int]):
+        self.targets = {chunk: _common(lattice.chunk_box(chunk), region) for chunk in lattice.chunks(region)}
+        self._origin = [low for low, _ in region]
+        shape = tuple(high - low for low, high in region)
+        self.arrays = {
+            stride: np.zeros((count, *(-(-n // stride) for n in shape)), np.float16)
+            for stride, count in channels.items()
+        }
+
+    def write(self, stride: int, chunk: Index, data: NDArray[np.float16]) -> None:
+        box = [(low - o, high - o) for (low, high), o in zip(self.targets[chunk], self._origin, strict=True)]
+        self.arrays[stride][(slice(None), *stage_slices(tuple(box), stride))] = data
+
+
+def _common(a: Box, b: Box) -> Box:
+    return tuple((max(low, low_b), min(high, high_b)) for (low, high), (low_b, high_b) in zip(a, b, strict=True))
+
+
+@dataclass(eq=False)
+class _OpenChunk:
+    """A chunk that waits for more tiles: weighted sums and weights of each stage."""
+
+    box: Box
+    waiting: int
+    sums: dict[int, Tensor] = field(default_factory=dict)
+    weights: dict[int, Tensor] = field(default_factory=dict)
+
+    def add(self, stride: int, start: Index, tile: Tensor, weight: Tensor) -> None:
+        """Add the map (C, z, y, x) of the tile that starts at voxel `start`."""
+        if stride not in self.sums:
+            shape = [-(-(high - low) // stride) for low, high in self.box]
+            self.sums[stride] = tile.new_zeros(tile.shape[0], *shape)
+            self.weights[stride] = tile.new_zeros(*shape)
+        target, source = [], []
+        for s, (low, _), cells, length in zip(start, self.box, tile.shape[1:], self.weights[stride].shape, strict=True):
+            first = (s - low) // stride
+            begin, end = max(first, 0), min(first + cells, length)
+            target.append(slice(begin, end))
+            source.append(slice(begin - first, end - first))
+        part = weight[tuple(source)]
+        self.sums[stride][(slice(None), *target)] += tile[(slice(None), *source)] * part
+        self.weights[stride][tuple(target)] += part
+
+    def mean(self, stride: int) -> NDArray[np.float16]:
+        """The result; cells that no tile covered (air) are zero."""
+        return (self.sums[stride] / self.weights[stride].clamp_min(1e-12)).half().cpu().numpy()
+
+
+class Blender:
+    """Adds up tiles in the chunks that they touch, and hands on each chunk with its last tile.
+
+    Parameters
+    ----------
+    scene : Scene
+    strides : collection of int
+    targets : mapping of chunk to Box
+        What is wanted, and how much of it.
+    sink : Sink
+    """
+
+    def __init__(self, scene: Scene, strides: Collection[int], targets: Mapping[Index, Box], sink: Sink):
+        self._strides, self._sink = tuple(strides), sink
+        self._chunks_of: dict[Index, list[Index]] = {}
+        self._open: dict[Index, _OpenChunk] = {}
+        for chunk, box in targets.items():
+            tiles = scene.tiles_for([box]) if holds(scene.body, box) else []
+            for start in tiles:
+                self._chunks_of.setdefault(start, []).append(chunk)
+            self._open[chunk] = _OpenChunk(box, len(tiles))
+        sides = [{stride: blending_weights(n, stride) for stride in self._strides} for n in scene.lattice.size]
+        self._tile_weights = {s: torch.from_numpy(_outer(*(side[s] for side in sides))) for s in self._strides}
+
+    @property
+    def tiles(self) -> list[Index]:
+        """Tiles that are needed."""
+        return sorted(self._chunks_of)
+
+    def add(self, start: Index, maps: Mapping[int, Tensor]) -> None:
+        """Add a tile's maps (C, z, y, x) by stride."""
+        weights = {s: self._tile_weights[s].to(maps[s].device) for s in self._strides}
+        for chunk in self._chunks_of[start]:
+            waiting = self._open[chunk]
+            for stride in self._strides:
+                waiting.add(stride, start, maps[stride], weights[stride])
+            waiting.waiting -= 1
+            if not waiting.waiting:
+                for stride in self._strides:
+                    self._sink.write(stride, chunk, waiting.mean(stride))
+                del self._open[chunk]
+
+
+def _outer(z: NDArray, y: NDArray, x: NDArray) -> NDArray:
+    return np.ascontiguousarray(z[:, None, None] * y[:, None] * x)
+
+
+def run(
+    scene: Scene,
+    encoder: Encoder,
+    strides: Collection[int],
+    targets: Mapping[Index, Box],
+    sink: Sink,
+    *,
+    limits: Budget,
+    focus_mm: ArrayLike | None = None,
+    watch: Watch | None = None,
+) -> None:
+    """Compute chunks and hand them to a sink.
+
+    Parameters
+    ----------
+    scene : Scene
+    encoder : Encoder
+    strides : collection of int
+    targets : mapping of chunk to Box
+        What is wanted.
+    sink : Sink
+    limits : Budget
+    focus_mm : (3,) array, optional
+        World mm; tiles are computed from there outwards.
+    watch : Watch, optional
+    """
+    watch = watch or Watch()
+    _require_memory(scene, encoder, limits)
+    blender = Blender(scene, strides, targets, sink)
+    tiles = blender.tiles
+    if focus_mm is not None:
+        tiles = nearest_first(scene.lattice, tiles, scene.grid.to_index(np.asarray(focus_mm, float)))
+    runner = TileRunner(encoder, scene, tuple(strides), limits.device_bytes, watch.say)
+    done = passes = 0
+    _tick(watch, done, len(tiles))
+    for batch in runner.run(tiles):
+        if not passes and watch.preview:
+            watch.preview(_tile_maps(*batch[0], scene, encoder))
+        for start, maps in batch:
+            blender.add(start, maps)
+        done, passes = done + len(batch), passes + 1
+        if watch.outlook and passes == min(2, len(tiles)):
+            watch.outlook(Outlook.of(scene, runner, tiles_left=len(tiles) - done, tiles=len(tiles)))
+        _tick(watch, done, len(tiles))
+
+
+def _require_memory(scene: Scene, encoder: Encoder, limits: Budget) -> None:
+    """Raise unless the scan on the model grid and one tile fit; the size of a tile is the model's, not ours."""
+    estimate = getattr(encoder, "working_bytes", None)
+    tile = estimate(scene.lattice.size) if estimate else 0
+    on_cpu = encoder.device.type != "cuda"
+    needed = scene.hu.nbytes + (tile if on_cpu else 0)
+    if needed > limits.host_bytes or (not on_cpu and tile > limits.device_bytes):
+        size = " x ".join(map(str, scene.lattice.size))
+        raise InputError(
+            "not enough memory for one tile",
+            where=f"{encoder.name} on {encoder.device}, tiles of {size} voxels",
+            found=f"{limits.host_bytes / 1e9:.2g} GB",
+            expected=f"{(needed if on_cpu else max(needed, tile)) / 1e9:.2g} GB",
+            hint="raise --memory or close other programs",
+        )
+
+
+def _tick(watch: Watch, done: int, total: int) -> None:
+    if watch.progress:
+        watch.progress(done, total)
+    if done < total and watch.cancelled and watch.cancelled():
+        raise Cancelled("feature extraction was cancelled", found=f"{done} of {total} tiles done")
+
+
+def _tile_maps(start: Index, maps: Mapping[int, Tensor], scene: Scene, encoder: Encoder) -> FeatureMaps:
+    """What one tile gives, unblended, as maps of its box."""
+    box = _common(scene.lattice.tile_box(start), scene.lattice.whole)
+    shape = tuple(high - low for low, high in box)
+    arrays = {
+        stride: tile[(slice(None), *(slice(-(-n // stride)) for n in shape))].half().cpu().numpy()
+        for stride, tile in maps.items()
+    }
+    return assemble(arrays, scene.grid, scene.body, box, encoder)
+
+
+def extract(
+    volume: Volume,
+    encoder: Encoder,
+    *,
+    strides: Collection[int] = DEFAULT_STRIDES,
+    roi_mm: tuple[ArrayLike, ArrayLike] | None = None,
+    focus_mm: ArrayLike | None = None,
+    memory_bytes: int | None = None,
+    progress: Progress | None = None,
+    cancelled: Callable[[], bool] | None = None,
+    watch: Watch | None = None,
+) -> FeatureMaps:
+    """Features of a volume at chosen strides, each at its native resolution, in memory and nowhere else.
+
+    Parameters
+    ----------
+    volume : Volume
+    encoder : Encoder
+    strides : collection of int
+    roi_mm : pair of (3,) arrays, optional
+        Opposite corners, world mm, of the region to compute; its features equal those of the whole scan there.
+    focus_mm : (3,) array, optional
+        World mm; tiles are computed from there outwards.
+    memory_bytes : int, optional
+        What the work may take beside the volume and its result; by default what is free.
+    progress, cancelled : callable, optional
+        As in `Watch`.
+    watch : Watch, optional
+        Instead of the two, to be told more.
+
+    Returns
+    -------
+    FeatureMaps
+    """
+    strides = check_strides(encoder, strides)
+    scene = Scene.of(volume, encoder)
+    region = region_of(scene.grid, roi_mm)
+    sink = ArraySink(scene.lattice, region, channels_of(encoder, strides))
+    run(
+        scene,
+        encoder,
+        strides,
+        sink.targets,
+        sink,
+        limits=budget(encoder.device, memory_bytes),
+        focus_mm=focus_mm,
+        watch=watch or Watch(progress, cancelled),
+    )
+    return assemble(sink.arrays, scene.grid, scene.body, region, encoder)
+
+
+def channels_of(encoder: Encoder, strides: Iterable[int]) -> dict[int, int]:
+    """Channels of stages by stride."""
+    known = {stage.stride: stage.channels for stage in encoder.stages}
+    return {stride: known[stride] for stride in strides}
+
+
+def assemble(
+    arrays: Mapping[int, NDArray[np.float16]], grid: Grid, body: NDArray[np.bool_], region: Box, encoder: Encoder
+) -> FeatureMaps:
+    """Feature maps of a region of a model grid from its arrays."""
+    part = region_grid(grid, region)
+    inside = body[tuple(slice(a, b) for a, b in region)]
+    stages = {stride: FeatureMap(stride, data, part.coarsen(stride)) for stride, data in arrays.items()}
+    notice = getattr(encoder, "notice", "")
+    return FeatureMaps(stages, part, inside, encoder.name, encoder.fingerprint, notice)

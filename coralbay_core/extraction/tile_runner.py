@@ -1,0 +1,111 @@
+"""Running tiles through an encoder in batches that fit into the memory of its device."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from ..errors import InputError
+from ..models.encoder import Encoder
+from ..util.memory import is_out_of_memory
+from .extraction_input import Scene
+from .tiling import Index
+
+Say = Callable[[str], None]
+"""Called with a line that the user should read."""
+
+_LARGEST_BATCH = 16
+
+
+class TileRunner:
+    """Maps of one tile after the other.
+
+    A first tile runs alone. On CUDA the memory that it took says how many may run together; a CPU gains nothing from
+    more than one. If the device runs out of memory nevertheless, the batch is halved, and what does not fit alone runs
+    on the CPU.
+
+    Parameters
+    ----------
+    encoder : Encoder
+    scene : Scene
+    strides : sequence of int
+    device_bytes : int
+        What a batch may take.
+    say : callable, optional
+
+    Attributes
+    ----------
+    encoder : Encoder
+        The one in use: of the CPU once the device was too small.
+    batch : int
+        Tiles in one pass.
+    tile_s : float
+        Seconds a tile took, from the second pass on (the first one warms up).
+    """
+
+    def __init__(
+        self, encoder: Encoder, scene: Scene, strides: Sequence[int], device_bytes: int, say: Say | None = None
+    ):
+        self.encoder, self.scene, self.strides = encoder, scene, tuple(strides)
+        self.device_bytes = device_bytes
+        self.say: Say = say or (lambda text: None)
+        self.batch = 1
+        self.tile_s = 0.0
+        self._passes = 0
+
+    def run(self, starts: Sequence[Index]) -> Iterator[list[tuple[Index, dict[int, Tensor]]]]:
+        """Lists of a tile's start and its maps (C, z, y, x), one list a pass."""
+        done = 0
+        while done < len(starts):
+            part = list(starts[done : done + self.batch])
+            maps = self._pass(part)
+            if maps is None:
+                continue  # with a smaller batch, or on the CPU
+            yield [(start, {stride: maps[stride][i] for stride in self.strides}) for i, start in enumerate(part)]
+            done += len(part)
+
+    def _pass(self, starts: list[Index]) -> dict[int, Tensor] | None:
+        cuda = self.encoder.device.type == "cuda"
+        if cuda and not self._passes:
+            torch.cuda.reset_peak_memory_stats(self.encoder.device)
+        began = time.perf_counter()
+        try:
+            maps = self.encoder(self.scene.inputs(starts), self.strides)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            self._give_way(error)
+            return None
+        if cuda:
+            torch.cuda.synchronize(self.encoder.device)
+        self._passes += 1
+        if self._passes == 1 and cuda:
+            self.batch = self._fitting()
+        self.tile_s = (time.perf_counter() - began) / len(starts)
+        return maps
+
+    def _fitting(self) -> int:
+        taken = torch.cuda.max_memory_allocated(self.encoder.device)
+        return max(1, min(_LARGEST_BATCH, self.device_bytes // max(taken, 1)))
+
+    def _give_way(self, error: BaseException) -> None:
+        """Halve the batch, or go to the CPU."""
+        device = self.encoder.device
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+        if self.batch > 1:
+            self.batch = max(1, self.batch // 2)
+            self.say(f"{device} ran out of memory: going on with {self.batch} tile(s) at a time")
+            return
+        move = getattr(self.encoder, "on", None)
+        if device.type == "cpu" or move is None:
+            size = " x ".join(map(str, self.scene.lattice.size))
+            raise InputError(
+                "not enough memory for one tile",
+                where=device,
+                found=f"tiles of {size} voxels",
+                hint="close other programs, or use a model with smaller tiles",
+            ) from error
+        self.encoder = move("cpu")
+        self.say(f"{device} is too small for one tile: going on with the CPU")

@@ -1,0 +1,252 @@
+"""Feature maps of a scan, each with its grid."""
+
+import threading
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import product
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import InputError
+from ..spatial import Grid
+
+if TYPE_CHECKING:
+    from ..similarity import HeatMap
+    from .descriptors import JointDescriptors
+
+
+class Stored(Protocol):
+    """An array elsewhere, of which parts can be read."""
+
+    shape: tuple[int, ...]
+
+    def __getitem__(self, part: tuple[slice, ...]) -> NDArray[np.float16]: ...
+
+
+class FeatureMap:
+    """One stage's features.
+
+    Parameters
+    ----------
+    stride : int
+        In voxels of the model grid.
+    data : (C, z, y, x) float16 array, or `Stored`
+        What is stored is read when `data` is first asked for; `sample` reads no more than it needs.
+    grid : Grid
+        Where the cells' centres lie.
+    """
+
+    def __init__(self, stride: int, data: NDArray[np.float16] | Stored, grid: Grid):
+        self.stride = stride
+        self.grid = grid
+        self._stored = data
+        self._data = data if isinstance(data, np.ndarray) else None
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"FeatureMap(stride {self.stride}, {' x '.join(map(str, self.shape))})"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``(C, z, y, x)``, known without reading."""
+        return tuple(self._stored.shape)
+
+    @property
+    def channels(self) -> int:
+        return self.shape[0]
+
+    @property
+    def size_bytes(self) -> int:
+        return 2 * int(np.prod(self.shape))
+
+    @property
+    def data(self) -> NDArray[np.float16]:
+        """All of it, (C, z, y, x); kept in memory from then on."""
+        with self._lock:
+            if self._data is None:
+                self._data = np.asarray(self._stored[tuple(slice(None) for _ in self.shape)])
+            return self._data
+
+    def sample(self, position_mm: ArrayLike) -> NDArray[np.float32]:
+        """Trilinear features at world positions (N, 3), clamped to the outer cells; (N, C) float32."""
+        index = self.grid.to_index(np.atleast_2d(np.asarray(position_mm, float)))
+        if self._data is not None or not len(index):
+            return sample_trilinear(self.data, index)
+        last = np.asarray(self.shape[1:]) - 1
+        low = np.floor(np.clip(index, 0, last).min(0)).astype(int)
+        high = np.minimum(np.floor(np.clip(index, 0, last).max(0)).astype(int) + 2, last + 1)
+        part = self._stored[(slice(None), *(slice(int(a), int(b)) for a, b in zip(low, high, strict=True)))]
+        return sample_trilinear(part, np.clip(index, 0, last) - low)
+
+
+def sample_trilinear(data: NDArray, index: NDArray) -> NDArray[np.float32]:
+    """Trilinear samples of (C, z, y, x) at fractional indices (N, 3), clamped to the array; (N, C) float32."""
+    last = np.asarray(data.shape[1:]) - 1
+    index = np.clip(index, 0, last)
+    low = np.minimum(np.floor(index).astype(int), np.maximum(last - 1, 0))
+    fraction = (index - low).astype(np.float32)
+    total = np.zeros((len(index), data.shape[0]), np.float32)
+    for corner in product((0, 1), repeat=3):
+        weight = np.prod(np.where(corner, fraction, 1 - fraction), axis=1)
+        z, y, x = np.minimum(low + corner, last).T
+        total += weight[:, None] * data[:, z, y, x].T.astype(np.float32)
+    return total
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureMaps:
+    """Features of a scan, or of a region of it, at one or several strides.
+
+    Reading and sampling them needs numpy alone, no torch.
+
+    Parameters
+    ----------
+    stages : dict of int to FeatureMap
+        By stride.
+    grid : Grid
+        The model grid, or the region of it that was computed.
+    body : (z, y, x) bool array
+        On `grid`: what belongs to the patient; results outside it mean nothing.
+    model : str
+        Name of the encoder.
+    fingerprint : str
+        Of the encoder; features of different fingerprints cannot be compared.
+    notice : str
+        What whoever uses them must know of the license of the weights.
+    compact : bool
+        Whether they were projected to the model's compact basis (`compact.CompactEncoder`).
+    """
+
+    stages: dict[int, FeatureMap]
+    grid: Grid
+    body: NDArray[np.bool_]
+    model: str
+    fingerprint: str
+    notice: str = ""
+    compact: bool = False
+    _pooled_body: dict[int, NDArray[np.bool_]] = field(default_factory=dict, init=False, repr=False)
+    _parts: "dict[tuple[int, ...], FeatureMaps]" = field(default_factory=dict, init=False, repr=False)
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        return tuple(sorted(self.stages))
+
+    @property
+    def finest(self) -> FeatureMap:
+        return self.stages[self.strides[0]]
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all maps as float16, read or not."""
+        return sum(stage.size_bytes for stage in self.stages.values())
+
+    def stage(self, stride: int) -> FeatureMap:
+        """Map of a stage: `.data` (C, z, y, x) float16 and `.grid` (index to RAS+ mm).
+
+        Raises
+        ------
+        InputError
+            If that stage is not there.
+        """
+        if stride not in self.stages:
+            raise InputError("no such stage", found=stride, expected=f"one of {list(self.strides)}")
+        return self.stages[stride]
+
+    def only(self, strides: Collection[int]) -> "FeatureMaps":
+        """The same without the other stages; the same object each time, as descriptors are kept with it.
+
+        Raises
+        ------
+        InputError
+            If one of them is not there, or none is asked for.
+        """
+        wanted = tuple(sorted(set(strides)))
+        if not wanted:
+            raise InputError("no stages", expected=f"some of {list(self.strides)}")
+        if wanted == self.strides:
+            return self
+        if wanted not in self._parts:
+            self._parts[wanted] = replace(self, stages={stride: self.stage(stride) for stride in wanted})
+        return self._parts[wanted]
+
+    def at(self, points_mm: ArrayLike, strides: Collection[int] | None = None) -> dict[int, NDArray[np.float32]]:
+        """Raw features at world positions, trilinear.
+
+        Parameters
+        ----------
+        points_mm : (N, 3) or (3,) array
+            RAS+ mm.
+        strides : collection of int, optional
+            All stages by default.
+
+        Returns
+        -------
+        dict of stride to (N, C) float32 array
+
+        Raises
+        ------
+        OutsideVolumeError
+            If a point lies outside of what was computed.
+        """
+        points = np.atleast_2d(np.asarray(points_mm, float))
+        self.grid.require_inside(points)
+        return {stride: self.stage(stride).sample(points) for stride in sorted(strides or self.strides)}
+
+    def similar(
+        self, points_mm: ArrayLike, negative_mm: ArrayLike = (), *, weights: Mapping[int, float] | None = None
+    ) -> "HeatMap":
+        """Where it looks like the points: `similarity.heat_map` in this scan.
+
+        Parameters
+        ----------
+        points_mm, negative_mm : (N, 3) arrays
+            RAS+ mm; what looks like it, and what does not.
+        weights : mapping of int to float, optional
+            Weight of each stride; equal by default.
+
+        Returns
+        -------
+        HeatMap
+            `.data` (z, y, x) float32 on `.grid`, that of the finest stage; higher is more similar.
+        """
+        from ..similarity import heat_map
+
+        return heat_map(self, np.atleast_2d(np.asarray(points_mm, float)), negative_mm, weights=weights)
+
+    def descriptor(self, stride: int | None = None) -> "JointDescriptors":
+        """Unit vectors of all stages side by side on the cells of one: `descriptors.joint_map`.
+
+        Parameters
+        ----------
+        stride : int, optional
+            Of the cells; the finest one by default.
+
+        Returns
+        -------
+        JointDescriptors
+            `.tokens` (N, D) of the N cells inside the body, `.grid`, `.index`, `.position_mm`.
+        """
+        from .descriptors import joint_map
+
+        return joint_map(self, self.strides[0] if stride is None else stride)
+
+    def body_at(self, stride: int) -> NDArray[np.bool_]:
+        """Cells of a stage that are at least half body; the fullest one where none is."""
+        if stride not in self._pooled_body:
+            share = cell_share(self.body, stride)
+            self._pooled_body[stride] = share >= min(0.5, share.max())
+        return self._pooled_body[stride]
+
+    def require_same_encoder(self, other: "FeatureMaps") -> None:
+        """Raise unless both come from the same weights and settings."""
+        if self.fingerprint != other.fingerprint:
+            raise InputError("features come from different models", found=other.model, expected=self.model)
+
+
+def cell_share(mask: NDArray[np.bool_], stride: int) -> NDArray[np.float32]:
+    """Share of each cell of `stride` voxels that a mask covers; what lies beyond the array counts as outside."""
+    share = np.pad(mask, [(0, -n % stride) for n in mask.shape]).astype(np.float32)
+    z, y, x = (n // stride for n in share.shape)
+    return share.reshape(z, stride, y, stride, x, stride).mean((1, 3, 5))

@@ -1,0 +1,185 @@
+"""CT volumes in and out: NIfTI, NRRD and MetaImage files and DICOM series.
+
+This package is the only place that knows nibabel, pydicom and SimpleITK. Whatever the file, `load_volume` hands out an
+array indexed ``(z, y, x)`` with axis codes S, P, L and an affine to RAS+ mm; `save_map` takes an array on that grid
+back to exactly the grid and header of the file. Nothing is resampled on either way.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from numpy.typing import ArrayLike
+
+from ..errors import InputError, MissingFileError
+from ..spatial import LabelVolume, SourceGrid, Volume
+from . import checks, dicom, itk, nifti
+from .dicom_series import SeriesInfo, scan
+from .discover import FoundScan, find_scans
+from .raw import RawVolume
+
+__all__ = [
+    "FoundScan",
+    "SeriesInfo",
+    "find_scans",
+    "list_series",
+    "load_labels",
+    "load_volume",
+    "require_output",
+    "save_dicom",
+    "save_map",
+]
+
+
+def load_volume(path: str | Path, *, series: str | None = None) -> Volume:
+    """Read a CT in Hounsfield units.
+
+    Parameters
+    ----------
+    path : str or Path
+        A ``.nii``, ``.nii.gz``, ``.nrrd``, ``.nhdr``, ``.mha`` or ``.mhd`` file, a folder that holds a DICOM series,
+        or any file of that series.
+    series : str, optional
+        DICOM series instance UID, or a part of it that fits one series only; needed where a folder holds several.
+
+    Returns
+    -------
+    Volume
+        int16 HU where that is lossless, else float32. ``notes`` says what a user should know about the file.
+
+    Raises
+    ------
+    MissingFileError, InputError, MissingExtraError
+    """
+    path = _existing(path)
+    reader = next((known for known in (nifti, itk) if known.looks_like(path)), None)
+    if reader is not None:
+        if series is not None:
+            kind = "NIfTI" if reader is nifti else path.suffix.lstrip(".").upper()
+            raise InputError(f"a {kind} file has no series", where=path, hint="leave out --series: it is for DICOM")
+        return _to_volume(reader.read(path), path, nifti.stem(path) if reader is nifti else path.stem)
+    raw = dicom.read(path, series)
+    return _to_volume(raw, path, (path if path.is_dir() else path.parent).resolve().name)
+
+
+def list_series(folder: str | Path) -> list[SeriesInfo]:
+    """Image series of a DICOM folder and its sub-folders, the one with most slices first."""
+    return scan(_existing(folder)).series
+
+
+def load_labels(path: str | Path, like: Volume | LabelVolume | None = None) -> LabelVolume:
+    """Read an integer label map from NIfTI, and its names from a JSON file of the same name beside it.
+
+    Parameters
+    ----------
+    path : str or Path
+    like : Volume or LabelVolume, optional
+        What the labels belong to, such as their CT. They must lie on the grid of its file; a different order or
+        direction of the axes is accepted, because turning those is lossless.
+    """
+    path = _existing(path)
+    raw = nifti.read_labels(path)
+    source = SourceGrid.of(raw.data.shape, raw.affine, raw.header)
+    grid = source.grid
+    if like is not None:
+        checks.require_same_grid(grid, like.grid, path)
+        grid = like.grid
+    data = checks.contiguous(source.from_file(raw.data))
+    return LabelVolume(data, grid, nifti.stem(path), path, source, names=nifti.read_label_names(path))
+
+
+def save_map(path: str | Path, data: ArrayLike, volume: Volume | LabelVolume) -> Path:
+    """Write a map that lies on ``volume.grid`` as NIfTI, on the grid and with the header of the volume's file.
+
+    Parameters
+    ----------
+    path : str or Path
+        Ends in ``.nii`` or ``.nii.gz``. Missing folders are made; the file appears only when it is complete.
+    data : (z, y, x) array of integer, bool or float, or (z, y, x, 3) array of uint8
+        Floats are stored as float32, the last form as RGB24.
+    volume : Volume or LabelVolume
+
+    Returns
+    -------
+    Path
+        The path written.
+    """
+    path = Path(path)
+    require_output(path, volume.path)
+    nifti.write(path, checks.require_map(data, volume.shape, path), volume.source_grid)
+    return path
+
+
+def require_output(path: Path | None, *others: Path | None) -> None:
+    """Raise unless a map can go to `path` (None passes): before the work, not after it.
+
+    Parameters
+    ----------
+    path : Path or None
+    *others : Path or None
+        Files that it must not overwrite.
+    """
+    if path is None:
+        return
+    nifti.require_name(path)
+    for other in others:
+        if other is not None and path.resolve() == other.resolve():
+            raise InputError("would overwrite the input", where=path, hint="choose another output path")
+    if path.is_dir():
+        raise InputError("is a folder", where=path, expected="a file name that ends in .nii or .nii.gz")
+
+
+def _existing(path: str | Path) -> Path:
+    path = Path(path).expanduser()
+    if not path.exists():
+        raise MissingFileError("no such file or folder", where=path)
+    return path
+
+
+def _to_volume(raw: RawVolume, path: Path, name: str) -> Volume:
+    source = SourceGrid.of(raw.data.shape, raw.affine, raw.header)
+    data = checks.contiguous(source.from_file(raw.data))
+    notes = raw.notes + checks.geometry_notes(raw.affine) + checks.value_notes(data, raw.modality)
+    return Volume(data, source.grid, name, path, source, raw.modality, notes)
+
+
+def save_dicom(
+    path: str | Path,
+    labels: LabelVolume,
+    folder: str | Path,
+    *,
+    kind: Literal["seg", "rtstruct"] = "seg",
+    series: str | None = None,
+    about: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write labels as a DICOM object that refers to the series that they were made on.
+
+    Of the patient nothing is copied but the ID, which files the object with its study.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file appears only when it is complete.
+    labels : LabelVolume
+        On the grid of the series; each value above 0 becomes a segment or region of interest with its name.
+    folder : str or Path
+        Of the series, or a file of it.
+    kind : str
+        ``seg``, a binary DICOM-SEG, or ``rtstruct``, outlines slice by slice.
+    series : str, optional
+        UID, where the folder holds several.
+    about : mapping, optional
+        Provenance to keep in the object, in a few words.
+
+    Raises
+    ------
+    InputError
+        Where labels and series differ in grid, or the series lacks the identifiers that DICOM refers by.
+    MissingExtraError
+    """
+    from .dicom_export import labelled_series
+    from .dicom_seg import write_seg
+    from .rtstruct import write_rtstruct
+
+    found = labelled_series(labels, _existing(folder), series)
+    return {"seg": write_seg, "rtstruct": write_rtstruct}[kind](Path(path), found, about or {})

@@ -1,0 +1,173 @@
+"""Checks that every reader and writer shares: those that refuse a file, and those that leave a note for the user."""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import InputError
+from ..spatial import Grid, geometry
+from ..spatial.geometry import Affine
+
+_PLAUSIBLE_SPACING_MM = (0.05, 20.0)
+_SHEAR_NOTE_DEGREES = 0.1
+_OBLIQUE_NOTE_DEGREES = 1.0
+_REPAIR_HINT = "repair the sform or qform of the header"
+
+
+def require_3d(shape: tuple[int, ...], where: object) -> tuple[int, int, int]:
+    """Shape without trailing axes of length 1, if what is left is a volume of at least two slices a side."""
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
+    found = " x ".join(map(str, shape)) or "nothing"
+    if len(shape) > 3:
+        raise InputError(
+            f"{len(shape)}-D image", where=where, found=found, expected="a 3-D volume", hint="split it into 3-D files"
+        )
+    if len(shape) < 3:
+        raise InputError(f"{len(shape)}-D image", where=where, found=found, expected="a 3-D volume")
+    if min(shape) < 2:
+        raise InputError("a single slice", where=where, found=found, expected="at least 2 voxels along each axis")
+    return shape  # type: ignore[return-value]
+
+
+def require_affine(affine: Affine | None, where: object) -> Affine:
+    """The affine as float64, if it is finite and invertible."""
+    if affine is None:
+        raise InputError("no affine", where=where, expected="a finite, invertible matrix")
+    affine = np.asarray(affine, np.float64)
+    if not np.isfinite(affine).all():
+        raise InputError("affine has NaN or infinite entries", where=where, hint=_REPAIR_HINT)
+    lengths = geometry.spacing(affine)
+    # Relative to the lengths, so that the bound is one on the angles between the axes.
+    if lengths.min() <= 0 or abs(np.linalg.det(affine[:3, :3] / lengths)) < 1e-6:
+        raise InputError(
+            "singular affine",
+            where=where,
+            found=f"voxel axes of {', '.join(f'{v:g}' for v in lengths)} mm in one plane",
+            expected="three independent axes",
+            hint=_REPAIR_HINT,
+        )
+    return affine
+
+
+def require_same_grid(grid: Grid, expected: Grid, where: object, within_voxels: float = 0.05) -> None:
+    """Raise unless both grids put every voxel at the same place."""
+    if grid.shape != expected.shape:
+        raise InputError(
+            "labels and CT have different shapes",
+            where=where,
+            found=" x ".join(map(str, grid.shape)),
+            expected=" x ".join(map(str, expected.shape)) + " (z, y, x)",
+            hint="draw them on this CT, or resample them to its grid",
+        )
+    corners = np.stack(np.meshgrid(*[(0, n - 1) for n in grid.shape], indexing="ij"), -1).reshape(-1, 3)
+    distance = np.linalg.norm(grid.to_world(corners) - expected.to_world(corners), axis=1).max()
+    if distance > within_voxels * expected.spacing_mm.min():
+        raise InputError(
+            "labels and CT lie at different places",
+            where=where,
+            found=f"corners {distance:.2f} mm apart",
+            expected="the same affine",
+            hint="draw them on this CT, or resample them to its grid",
+        )
+
+
+def require_map(data: ArrayLike, shape: tuple[int, int, int], where: object) -> NDArray:
+    """The array to write: float32, an integer type that NIfTI knows, or RGB in uint8."""
+    data = np.asarray(data)
+    is_rgb = data.ndim == 4 and data.shape[-1] == 3 and data.dtype == np.uint8
+    if data.shape[:3] != shape or not (data.ndim == 3 or is_rgb):
+        raise InputError(
+            "map does not fit the volume",
+            where=where,
+            found=f"{data.dtype} of {data.shape}",
+            expected=f"{shape}, or {(*shape, 3)} in uint8",
+        )
+    if np.issubdtype(data.dtype, np.integer):
+        return smallest_integers(data) if data.dtype.itemsize == 8 else data
+    if data.dtype == np.bool_:
+        return data.astype(np.uint8)
+    if np.issubdtype(data.dtype, np.floating):
+        return data.astype(np.float32, copy=False)
+    raise InputError("cannot be stored in NIfTI", where=where, found=data.dtype, expected="integers or floats")
+
+
+def smallest_integers(data: NDArray) -> NDArray:
+    """The same whole numbers in the smallest common integer type, values unchanged."""
+    low, high = int(data.min()), int(data.max())
+    for dtype in (np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.int64):
+        info = np.iinfo(dtype)
+        if info.min <= low and high <= info.max:
+            return data.astype(dtype)
+    raise InputError("label values out of range", found=f"{low}..{high}", expected="64-bit integers")
+
+
+def contiguous(data: NDArray) -> NDArray:
+    """C-contiguous in native byte order: torch accepts nothing else."""
+    return np.ascontiguousarray(data, dtype=data.dtype.newbyteorder("="))
+
+
+def compact(data: NDArray) -> NDArray:
+    """int16 where that keeps every value, else float32; `data` must be finite."""
+    info = np.iinfo(np.int16)
+    if data.dtype == np.int16:
+        return data
+    if data.min() < info.min or data.max() > info.max:
+        return data.astype(np.float32, copy=False)
+    if np.issubdtype(data.dtype, np.integer) or all(np.array_equal(part, np.rint(part)) for part in data):
+        return data.astype(np.int16)
+    return data.astype(np.float32, copy=False)
+
+
+def replace_non_finite(data: NDArray, where: object) -> tuple[NDArray, tuple[str, ...]]:
+    """Voxels without a value become the lowest value there is, usually air, and a note says how many.
+
+    Files that mark "outside the field of view" by NaN are common and the rest of such a scan is sound, so this is no
+    error; but a NaN that reached the network would spread over the whole feature map.
+    """
+    if not np.issubdtype(data.dtype, np.floating):
+        return data, ()
+    finite = np.isfinite(data)
+    if finite.all():
+        return data, ()
+    if not finite.any():
+        raise InputError("no voxel has a value", where=where, found="only NaN or infinity", expected="Hounsfield units")
+    lowest = data[finite].min()
+    count = int(finite.size - finite.sum())
+    note = f"{count} voxels ({count / finite.size:.2g} of all) were NaN or infinite and were set to {lowest:g} HU"
+    return np.where(finite, data, lowest), (note,)
+
+
+def shear_degrees(affine: Affine) -> float:
+    """How far the angles between the voxel axes are from 90 degrees."""
+    directions = affine[:3, :3] / geometry.spacing(affine)
+    cosines = np.abs(directions.T @ directions)[np.triu_indices(3, 1)]
+    return float(np.degrees(np.arcsin(np.clip(cosines.max(), 0, 1))))
+
+
+def geometry_notes(affine: Affine) -> tuple[str, ...]:
+    """Notes on shear, rotation and spacing."""
+    notes = []
+    spacing, shear, oblique = geometry.spacing(affine), shear_degrees(affine), geometry.obliqueness_degrees(affine)
+    if shear > _SHEAR_NOTE_DEGREES:
+        notes.append(f"slices are sheared by {shear:.1f} degrees (tilted gantry); the true sheared grid is kept")
+    elif oblique > _OBLIQUE_NOTE_DEGREES:
+        notes.append(f"axes are rotated by {oblique:.1f} degrees; the true oblique grid is kept")
+    if spacing.min() < _PLAUSIBLE_SPACING_MM[0] or spacing.max() > _PLAUSIBLE_SPACING_MM[1]:
+        voxel = " x ".join(f"{v:.3g}" for v in spacing)
+        notes.append(f"a voxel of {voxel} mm is unusual: are the units of the file mm?")
+    return tuple(notes)
+
+
+def value_notes(data: NDArray, modality: str) -> tuple[str, ...]:
+    """Notes on a modality other than CT and on values that do not look like Hounsfield units."""
+    low, high = data.min(), data.max()
+    if modality != "CT":
+        return (f"modality is {modality}, not CT: values are not Hounsfield units",)
+    if low == high:
+        return (f"all voxels have the same value ({low:g})",)
+    if low >= 0:
+        return (
+            f"values {low:g}..{high:g} do not look like Hounsfield units: none is below 0 "
+            "(was a rescale intercept, often -1024, lost?)",
+        )
+    return ()

@@ -1,0 +1,143 @@
+"""What DICOM exports share: the series that labels belong to, and as little of the patient as DICOM allows.
+
+An object has to name its patient and study to be filed with them, and the images and frame of reference that it lies
+in. The patient's ID and these identifiers are copied; name, birth date, sex, physicians, dates and institutions are
+not.
+"""
+
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from ..spatial import LabelVolume, SourceGrid
+from ..util.atomic_file import atomic_path
+from . import checks, dicom_geometry
+from .dicom_series import import_pydicom, scan_around
+
+MANUFACTURER = "CoralBay"
+SERIES_NUMBER = 900
+MOST_LABELS = 1000
+_REFERENCES = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
+_IMAGE = (
+    "FrameOfReferenceUID",
+    "Rows",
+    "Columns",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "PixelSpacing",
+    "SliceThickness",
+    "InstanceNumber",
+    "Modality",
+)
+# Type 2 of the patient and study modules: they have to be there, and may be empty.
+_EMPTY = (
+    "PatientName",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyDate",
+    "StudyTime",
+    "StudyID",
+    "AccessionNumber",
+    "ReferringPhysicianName",
+    "PositionReferenceIndicator",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledSeries:
+    """A label map on the images of a series.
+
+    Parameters
+    ----------
+    images : list of pydicom Dataset
+        Headers in the order of the slices, with nothing in them but references and geometry.
+    labels : (slice, row, column) int array
+    source : SourceGrid
+        Of the series: ``(column, row, slice)`` to RAS+ mm.
+    names : dict of int to str
+        Of the values that occur.
+    """
+
+    images: list[Any]
+    labels: NDArray[np.integer]
+    source: SourceGrid
+    names: dict[int, str]
+
+    @property
+    def values(self) -> list[int]:
+        return list(self.names)
+
+
+def labelled_series(labels: LabelVolume, folder: Path, series: str | None = None) -> LabelledSeries:
+    """Lay a label map over the DICOM series that it was made on.
+
+    Parameters
+    ----------
+    labels : LabelVolume
+        As read from NIfTI; a different order or direction of the axes is turned without loss.
+    folder : Path
+        Of the series, or a file of it.
+    series : str, optional
+        UID, where the folder holds several.
+    """
+    scanned, info = scan_around(folder, series)
+    slices, _ = dicom_geometry.ordered(scanned.slices[info.uid], folder)
+    rows, columns = slices[0].shape
+    source = SourceGrid.of((columns, rows, len(slices)), dicom_geometry.affine(slices, folder))
+    checks.require_same_grid(labels.grid, source.grid, labels.path or labels.name)
+    values = [int(v) for v in np.unique(labels.data) if v]
+    if not values or min(values) < 0 or len(values) > MOST_LABELS:
+        raise InputError(
+            "nothing to export", where=labels.path, found=f"values {values[:10]}", expected="labels above 0"
+        )
+    names = {value: labels.names.get(value) or f"label {value}" for value in values}
+    gap = float(np.linalg.norm(slices[1].position - slices[0].position))
+    images = [_bare(image.path, gap) for image in slices]
+    return LabelledSeries(images, source.to_file(labels.data).transpose(2, 1, 0), source, names)
+
+
+def _bare(path: Path, gap_mm: float) -> Any:
+    """Header of an image with references and geometry alone; the thickness, where it is not told, is the gap."""
+    pydicom = import_pydicom()
+    known = pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=[*_REFERENCES, *_IMAGE])
+    bare = pydicom.Dataset()
+    bare.file_meta = pydicom.dataset.FileMetaDataset()
+    for keyword in _REFERENCES + _IMAGE:
+        if keyword in known:
+            setattr(bare, keyword, getattr(known, keyword))
+    for keyword in _EMPTY:
+        setattr(bare, keyword, "")
+    lacking = [k for k in (*_REFERENCES[1:], "FrameOfReferenceUID") if not bare.get(k)]
+    if lacking:
+        raise InputError(
+            "series cannot be referred to",
+            where=path,
+            found=f"no {', '.join(lacking)}",
+            expected="the identifiers that DICOM requires",
+            hint="were they stripped? export NIfTI instead",
+        )
+    if not bare.get("SliceThickness"):
+        bare.SliceThickness = gap_mm
+    if "PatientID" not in bare:
+        bare.PatientID = ""
+    return bare
+
+
+def software_version() -> str:
+    """Version of the package as installed."""
+    try:
+        return version("coralbay")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def save(dataset: Any, path: Path) -> Path:
+    """Write an object, whole or not at all."""
+    with atomic_path(path) as temporary:
+        dataset.save_as(temporary, enforce_file_format=True)
+    return path

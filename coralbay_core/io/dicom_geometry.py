@@ -1,0 +1,111 @@
+"""Order and geometry of the slices of a series.
+
+Everything follows from the position and orientation of each slice, never from file names, instance numbers or slice
+thickness. DICOM's world is LPS; the affine handed out is RAS+.
+"""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from ..spatial.geometry import Affine
+from . import checks
+from .dicom_series import Slice
+
+_RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+def ordered(slices: list[Slice], where: Path) -> tuple[list[Slice], tuple[str, ...]]:
+    """Slices sorted along their normal, each once, all alike and evenly spaced."""
+    unique = list({s.uid: s for s in slices}.values())
+    copies = len(slices) - len(unique)
+    _require_alike(unique, where)
+    if len(unique) < 2:
+        raise InputError("a single slice", where=where, found="1 DICOM slice", expected="at least 2 of one series")
+    unique.sort(key=lambda s: float(s.normal @ s.position))
+    _require_even(unique, where)
+    notes = (f"{copies} duplicate files ignored",) if copies else ()
+    return unique, notes
+
+
+def _require_alike(slices: list[Slice], where: Path) -> None:
+    for word, kinds in (
+        ("size", Counter(f"{s.shape[0]} x {s.shape[1]}" for s in slices)),
+        ("pixel spacing", Counter(f"{s.spacing[0]:.4g} x {s.spacing[1]:.4g} mm" for s in slices)),
+        ("orientation", Counter(" ".join(f"{v + 0.0:.2f}" for v in np.round(s.orientation, 2)) for s in slices)),
+    ):
+        if len(kinds) > 1:
+            found = "; ".join(f"{kind} ({n} slices)" for kind, n in kinds.most_common(4))
+            raise InputError(f"slices of one series differ in {word}", where=where, found=found, expected="one for all")
+
+
+def _require_even(slices: list[Slice], where: Path) -> None:
+    gaps = np.diff([float(s.normal @ s.position) for s in slices])
+    usual = float(np.median(gaps))
+    doubled = np.flatnonzero(gaps < 0.01)
+    if len(doubled):
+        positions = len(slices) - len(doubled)
+        raise InputError(
+            "several slices at one position",
+            where=where,
+            found=f"{len(slices)} slices at {positions} positions, first at {_place(slices[int(doubled[0])])}",
+            expected="one slice a position",
+            hint="this looks like a 4-D series: keep one phase in the folder",
+        )
+    # Headers round positions, often to 0.1 mm: what is allowed is that, or a tenth of a gap.
+    uneven = np.flatnonzero(np.abs(gaps - usual) > max(0.1, 0.1 * usual))
+    if len(uneven):
+        raise _uneven_error(slices, gaps, usual, uneven, where)
+    _require_straight(slices, where)
+
+
+def _uneven_error(slices: list[Slice], gaps: NDArray, usual: float, uneven: NDArray, path: Path) -> InputError:
+    first = int(uneven[0])
+    multiple = gaps[first] / usual
+    missing = multiple > 1.5 and abs(multiple - round(multiple)) < 0.15
+    others = len(uneven) - 1
+    return InputError(
+        f"{round(multiple) - 1} missing slice(s)" if missing else "slices are not evenly spaced",
+        where=f"{path}, between {_place(slices[first])} and {_place(slices[first + 1])}"
+        + (f" and {others} other place{'s' * (others > 1)}" if others else ""),
+        found=f"a gap of {gaps[first]:.4g} mm",
+        expected=f"{usual:.4g} mm",
+        hint="copy the whole series again" if missing else "resample it to even spacing first",
+    )
+
+
+def _require_straight(slices: list[Slice], where: Path) -> None:
+    positions = np.array([s.position for s in slices])
+    line = positions[0] + np.linspace(0, 1, len(slices))[:, None] * (positions[-1] - positions[0])
+    offset = np.linalg.norm(positions - line, axis=1)
+    worst = int(np.argmax(offset))
+    allowed = max(0.5, 0.5 * float(np.linalg.norm(positions[1] - positions[0])))
+    if offset[worst] > allowed:
+        raise InputError(
+            "slices do not lie along a line",
+            where=f"{where}, at {_place(slices[worst])}",
+            found=f"{offset[worst]:.2f} mm off",
+            expected=f"at most {allowed:.2f} mm",
+        )
+
+
+def _place(image: Slice) -> str:
+    """Where a slice lies along the world axis that its normal follows, e.g. ``S -788.5 mm``."""
+    axis = int(np.argmax(np.abs(image.normal)))
+    ras = _RAS_FROM_LPS[:3, :3] @ image.position
+    return f"{'RAS'[axis]} {ras[axis]:.4g} mm"
+
+
+def affine(slices: list[Slice], where: Path) -> Affine:
+    """Affine from (column, row, slice) to RAS+ mm; a tilted gantry shears it, and so it stays."""
+    first, last = slices[0], slices[-1]
+    row_mm, column_mm = first.spacing
+    lps = np.eye(4)
+    lps[:3, 0] = first.orientation[:3] * column_mm
+    lps[:3, 1] = first.orientation[3:] * row_mm
+    lps[:3, 2] = (last.position - first.position) / (len(slices) - 1)
+    lps[:3, 3] = first.position
+    return checks.require_affine(_RAS_FROM_LPS @ lps, where)

@@ -1,0 +1,33 @@
+"""What a reader hands over, before it is turned to ``(z, y, x)``."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from ..spatial.geometry import Affine
+
+
+@dataclass(frozen=True, eq=False)
+class RawVolume:
+    """An array in the axis order of its file.
+
+    Parameters
+    ----------
+    data : 3-D array
+        Finite HU, int16 or float32, or integer labels.
+    affine : (4, 4) float64 array
+        File index to RAS+ mm; rotation and shear as the file states them.
+    header : object, optional
+        NIfTI header to write results with.
+    modality : str
+        DICOM modality; NIfTI does not know and says ``"CT"``.
+    notes : tuple of str
+        What a user should know. Never anything about the patient.
+    """
+
+    data: NDArray
+    affine: Affine
+    header: Any = None
+    modality: str = "CT"
+    notes: tuple[str, ...] = ()

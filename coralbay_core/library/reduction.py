@@ -1,0 +1,87 @@
+"""Compact descriptors: a few dozen numbers a cell, whose inner products come near the mixed cosines.
+
+The basis is fitted without centering, on the cells of the scans that a library begins with: so inner products are kept
+as well as that many numbers can keep them (Eckart and Young 1936).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from ..features import FeatureMaps
+from ..similarity import Query
+from ..similarity.stage_weights import resolve_weights
+from ..util.tensor_file import read_tensors, write_tensors
+
+DIMENSIONS = 64
+SAMPLE = 40_000
+_KIND, _VERSION = "basis", 1
+
+
+@dataclass(frozen=True, eq=False)
+class Compact:
+    """A basis of compact descriptors.
+
+    Parameters
+    ----------
+    axes : (D, d) float32 array
+        Orthonormal columns.
+    kept : float
+        Share of the squared length of the vectors that it was fitted on.
+    """
+
+    axes: NDArray[np.float32]
+    kept: float
+
+    def compact(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Compact form (N, d) of rows (N, D)."""
+        return (rows @ self.axes).astype(np.float32)
+
+    def of_query(
+        self, query: Query, features_channels: Mapping[int, int], weights: Mapping[int, float] | None
+    ) -> NDArray[np.float32]:
+        """Compact form (N, d) of a query's positive prototypes, so that products with cells come near mixed cosines.
+
+        Rows of cells hold each stage times the root of an equal weight; what is missing to the wanted weight is on this
+        side.
+        """
+        strides = sorted(features_channels)
+        if set(query.strides) < set(strides):
+            raise InputError("query lacks stages of the library", found=query.strides, expected=strides)
+        shares = resolve_weights(weights, query, query)  # type: ignore[arg-type]
+        root = np.sqrt(1 / len(strides))
+        rows = [query.positive[s] * np.float32(shares.get(s, 0.0) / root) for s in strides]
+        return self.compact(np.concatenate(rows, 1))
+
+    def save(self, path: Path) -> Path:
+        """Write a file, whole or not at all."""
+        return write_tensors(path, _KIND, _VERSION, {"axes": self.axes}, {"kept": self.kept})
+
+
+def fit_compact(tokens: Sequence[NDArray[np.float32]], dimensions: int = DIMENSIONS, *, seed: int = 0) -> Compact:
+    """Fit a basis to rows of one or several scans, the same number of each as far as they go."""
+    rng = np.random.default_rng(seed)
+    share = max(1, SAMPLE // len(tokens))
+    rows = np.concatenate([t[rng.permutation(len(t))[:share]] for t in tokens]).astype(np.float64)
+    energy, axes = np.linalg.eigh(rows.T @ rows)
+    kept = axes[:, ::-1][:, : min(dimensions, axes.shape[1])]
+    share_kept = float(energy[::-1][: kept.shape[1]].sum() / energy.sum())
+    return Compact(np.ascontiguousarray(kept, np.float32), share_kept)
+
+
+def load_compact(path: Path) -> Compact:
+    """A basis that `Compact.save` wrote."""
+    arrays, about = read_tensors(path, _KIND, _VERSION)
+    axes = arrays.get("axes")
+    if axes is None or axes.ndim != 2 or axes.dtype != np.float32:
+        raise InputError("damaged basis", where=path, hint="make the library anew")
+    return Compact(axes, float(about.get("kept", 0)))
+
+
+def channels_of(features: FeatureMaps) -> dict[int, int]:
+    """Channels of each stride."""
+    return {stride: features.stages[stride].channels for stride in features.strides}

@@ -1,0 +1,139 @@
+"""A rough alignment of two scans from their features alone, good enough to say where something is expected.
+
+Cells of one scan are matched in the other and back; a similarity transform is fitted to those that return, by RANSAC
+(Fischler and Bolles 1981) with the closed form of Umeyama (1991), then an affine one to what agrees with it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import CoralBayError
+from ..features import FeatureMaps
+from ..similarity.cell_table import body_tokens
+from ..spatial import geometry
+from ..spatial.geometry import Affine
+from .match import RETURN_MM
+
+CANDIDATES = 1500
+TRIALS = 600
+INLIER_MM = 30.0
+# Patients of all sizes and breaths; what lies beyond is no patient seen twice.
+SCALES = (0.6, 1.6)
+MOST_DEGREES = 40.0
+FEWEST_INLIERS = 12
+# Of the matches that return: real pairs with a region in common had .23 or more, such without .10 or less.
+SMALLEST_SHARE = 0.15
+FEWEST_FOR_AFFINE = 40
+
+
+@dataclass(frozen=True, eq=False)
+class Alignment:
+    """Where places of one scan are expected in another.
+
+    Parameters
+    ----------
+    affine : (4, 4) array
+        World mm of the source to world mm of the target.
+    inliers, candidates : int
+        Matches that agree with it, of those that returned.
+    spread_mm : float
+        Median distance of the inliers from where it puts them.
+    """
+
+    affine: Affine
+    inliers: int
+    candidates: int
+    spread_mm: float
+
+    def __call__(self, position_mm: ArrayLike) -> NDArray[np.float64]:
+        """Expected positions (..., 3) in the target."""
+        return geometry.apply(self.affine, position_mm)
+
+
+def align(
+    source: FeatureMaps, target: FeatureMaps, *, weights: Mapping[int, float] | None = None, seed: int = 0
+) -> Alignment:
+    """Align two scans roughly.
+
+    Raises
+    ------
+    CoralBayError
+        Where too few matches agree: then the scans show different parts of the body, or the features cannot tell.
+    """
+    source.require_same_encoder(target)
+    rng = np.random.default_rng(seed)
+    here, there = _returning_pairs(source, target, weights, rng)
+    affine, inside = _consensus(here, there, rng)
+    fewest = max(FEWEST_INLIERS, int(np.ceil(SMALLEST_SHARE * len(here))))
+    if inside.sum() < fewest:
+        raise CoralBayError(
+            "scans cannot be aligned",
+            found=f"{int(inside.sum())} of {len(here)} matches agree",
+            expected=f"at least {fewest}",
+            hint="do they show the same part of the body? go on without a distance prior",
+        )
+    fit = _affine if inside.sum() >= FEWEST_FOR_AFFINE else _similarity
+    affine = fit(here[inside], there[inside])
+    residual = np.linalg.norm(geometry.apply(affine, here[inside]) - there[inside], axis=1)
+    return Alignment(affine, int(inside.sum()), len(here), float(np.median(residual)))
+
+
+def _returning_pairs(
+    source: FeatureMaps, target: FeatureMaps, weights: Mapping[int, float] | None, rng: np.random.Generator
+) -> tuple[NDArray, NDArray]:
+    """Positions (N, 3) of a sample of cells and of their matches, for matches that return."""
+    first, second = body_tokens(source, weights), body_tokens(target, weights)
+    chosen = np.sort(rng.choice(len(first), min(CANDIDATES, len(first)), replace=False))
+    matched = (first.vectors[chosen] @ second.vectors.T).argmax(1)
+    returned = (second.vectors[matched] @ first.vectors.T).argmax(1)
+    away = np.linalg.norm(first.position_mm[returned] - first.position_mm[chosen], axis=1)
+    kept = away <= RETURN_MM
+    return first.position_mm[chosen[kept]], second.position_mm[matched[kept]]
+
+
+def _consensus(here: NDArray, there: NDArray, rng: np.random.Generator) -> tuple[Affine, NDArray[np.bool_]]:
+    """The similarity transform with which most pairs agree, and which they are."""
+    best, inside = np.eye(4), np.zeros(len(here), bool)
+    for _ in range(TRIALS if len(here) >= 3 else 0):
+        three = rng.choice(len(here), 3, replace=False)
+        affine = _similarity(here[three], there[three])
+        if not _is_plausible(affine):
+            continue
+        agree = np.linalg.norm(geometry.apply(affine, here) - there, axis=1) <= INLIER_MM
+        if agree.sum() > inside.sum():
+            best, inside = affine, agree
+    for _ in range(3 if inside.sum() >= FEWEST_INLIERS else 0):
+        best = _similarity(here[inside], there[inside])
+        inside = np.linalg.norm(geometry.apply(best, here) - there, axis=1) <= INLIER_MM
+    return best, inside
+
+
+def _is_plausible(affine: Affine) -> bool:
+    size = float(np.cbrt(np.linalg.det(affine[:3, :3])))
+    if not SCALES[0] <= size <= SCALES[1]:
+        return False
+    cosine = (np.trace(affine[:3, :3] / size) - 1) / 2
+    return bool(cosine >= np.cos(np.radians(MOST_DEGREES)))
+
+
+def _similarity(here: NDArray, there: NDArray) -> Affine:
+    """Rotation, scale and shift that bring points (N, 3) nearest to others (Umeyama 1991, eq. 40-43)."""
+    a, b = here.mean(0), there.mean(0)
+    u, d, vt = np.linalg.svd((there - b).T @ (here - a) / len(here))
+    sign = np.diag([1, 1, np.sign(np.linalg.det(u @ vt)) or 1.0])
+    rotation = u @ sign @ vt
+    size = float(np.trace(np.diag(d) @ sign) / max(((here - a) ** 2).sum(1).mean(), 1e-9))
+    affine = np.eye(4)
+    affine[:3, :3] = size * rotation
+    affine[:3, 3] = b - affine[:3, :3] @ a
+    return affine
+
+
+def _affine(here: NDArray, there: NDArray) -> Affine:
+    rows = np.linalg.lstsq(np.c_[here, np.ones(len(here))], there, rcond=None)[0]
+    affine = np.eye(4)
+    affine[:3] = rows.T
+    return affine

@@ -1,0 +1,147 @@
+"""The best match of a click in another scan, and whether the way back ends at the click.
+
+The distance between a click and where its match, looked for in the first scan again, is found needs no truth and is
+small where a match is unambiguous (Kalal, Mikolajczyk, Matas: Forward-Backward Error, ICPR 2010).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..features import FeatureMaps
+from ..similarity import DistancePrior, HeatMap, heat_map, top_regions
+from ..spatial import Grid
+from ..spatial.resampling import resample
+
+RETURN_MM = 24.0
+"""A match counts as confirmed if, looked for in the first scan again, it is found within this distance of the click."""
+
+
+@dataclass(frozen=True, eq=False)
+class SearchSpace:
+    """Where a match may lie.
+
+    Parameters
+    ----------
+    grid : Grid
+    body : (z, y, x) bool array
+        On `grid`.
+    """
+
+    grid: Grid
+    body: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, features: FeatureMaps) -> "SearchSpace":
+        """The body, in cells of the finest stage."""
+        return cls(features.finest.grid, features.body_at(features.strides[0]))
+
+    def scores(self, heat: HeatMap) -> NDArray[np.float32]:
+        """A heat map here, also outside the body."""
+        return heat.data if self.grid is heat.grid else resample(heat.data, heat.grid, self.grid)
+
+    def best(self, scores: NDArray[np.float32]) -> tuple[tuple[int, ...], NDArray[np.float64]]:
+        """Index and world mm of the highest score in the body."""
+        index = np.unravel_index(int(np.where(self.body, scores, -np.inf).argmax()), scores.shape)
+        place = tuple(int(i) for i in index)
+        return place, self.grid.to_world(place)
+
+
+@dataclass(frozen=True, eq=False)
+class Match:
+    """A click and its counterpart.
+
+    Parameters
+    ----------
+    source_mm, position_mm : (3,) arrays
+        In the scan that was clicked and in the one that was searched.
+    score : float
+    return_mm : float
+        From the click to where the way back ends: the forward-backward error.
+    scores : (z, y, x) float32 array
+        Of the scan that was searched, on the search space's grid.
+    index : tuple of int
+        Of the match in `scores`.
+    """
+
+    source_mm: NDArray[np.float64]
+    position_mm: NDArray[np.float64]
+    score: float
+    return_mm: float
+    scores: NDArray[np.float32]
+    index: tuple[int, ...]
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether the way back ends near the click."""
+        return self.return_mm <= RETURN_MM
+
+
+def best_match(
+    source: FeatureMaps,
+    target: FeatureMaps,
+    position_mm: ArrayLike,
+    *,
+    weights: Mapping[int, float] | None = None,
+    prior: DistancePrior | None = None,
+    space: SearchSpace | None = None,
+    back: SearchSpace | None = None,
+) -> Match:
+    """The place of `target` that is most like a position of `source`.
+
+    Parameters
+    ----------
+    source, target : FeatureMaps
+        Of the same encoder.
+    position_mm : (3,) array
+        World mm of the scan of `source`.
+    weights : mapping of int to float, optional
+        Of the strides, for both ways.
+    prior : DistancePrior, optional
+        Where in the scan of `target` it is expected. The way back knows no prior: it is to judge the match.
+    space, back : SearchSpace, optional
+        Where to look, in the scan of `target` and on the way back; by default all of the body.
+    """
+    click = np.asarray(position_mm, float).reshape(3)
+    space = space or SearchSpace.of(target)
+    heat = heat_map(target, click, weights=weights, query_features=source, prior=prior)
+    scores = space.scores(heat)
+    index, position = space.best(scores)
+    return_mm = _way_back(source, target, click, position, weights, back)
+    return Match(click, position, float(scores[index]), return_mm, scores, index)
+
+
+def best_matches(
+    source: FeatureMaps,
+    target: FeatureMaps,
+    position_mm: ArrayLike,
+    k: int = 5,
+    *,
+    weights: Mapping[int, float] | None = None,
+    prior: DistancePrior | None = None,
+) -> list[Match]:
+    """The best distinct regions of `target`, best first, each with its own way back; fewer where few come near."""
+    click = np.asarray(position_mm, float).reshape(3)
+    heat = heat_map(target, click, weights=weights, query_features=source, prior=prior)
+    matches = []
+    for region in top_regions(heat, k):
+        position = np.array(region.position_mm)
+        index = tuple(int(i) for i in np.rint(heat.grid.to_index(position)))
+        return_mm = _way_back(source, target, click, position, weights, None)
+        matches.append(Match(click, position, region.score, return_mm, heat.data, index))
+    return matches
+
+
+def _way_back(
+    source: FeatureMaps,
+    target: FeatureMaps,
+    click: NDArray[np.float64],
+    position: NDArray[np.float64],
+    weights: Mapping[int, float] | None,
+    back: SearchSpace | None,
+) -> float:
+    back = back or SearchSpace.of(source)
+    _, returned = back.best(back.scores(heat_map(source, position, weights=weights, query_features=target)))
+    return float(np.linalg.norm(returned - click))

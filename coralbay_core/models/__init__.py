@@ -1,0 +1,1 @@
+"""Encoders: the Swin3D backbone and others, their model cards, downloads and loading."""

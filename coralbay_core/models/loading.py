@@ -1,0 +1,303 @@
+"""Weights to encoders: verified, loaded strictly, never unpickled."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ..errors import MissingFileError, WeightsError
+from ..util.atomic_file import atomic_path
+from . import download, handcrafted
+from .cards import WITHOUT_WEIGHTS
+from .checkpoints import SUFFIXES, Mapped, infer_config, map_keys, read_tensors
+from .checkpoints.keys import shortened
+from .compact import SUFFIX, CompactBasis, CompactEncoder
+from .encoder import WHOLE_SUFFIX, Encoder, Preprocessing, SwinEncoder, Tiling, in_one_pass
+from .model_card import DEFAULT_MODEL, MERGINGS, ModelCard, list_cards, load_card, open_card, parse_card
+from .swin3d import Swin3D
+
+
+def load_encoder(
+    name_or_path: str | Path = DEFAULT_MODEL,
+    *,
+    device: str = "auto",
+    precision: torch.dtype | None = None,
+    card: str | Path | ModelCard | None = None,
+    part: str | None = None,
+    merging: str | None = None,
+    axis_codes: Sequence[str] | None = None,
+    spacing_mm: float | None = None,
+    window_hu: tuple[float, float] | None = None,
+) -> Encoder:
+    """An encoder by the name of its card, or from a checkpoint of the SwinUNETR family.
+
+    ``NAME:compact`` gives the same features in fewer numbers (`compact`), where such a form was made; ``NAME:whole``
+    sees the whole body in one pass instead of in windows.
+
+    Three names have no weights and need none: ``hu-patch`` and ``hu-context`` (see `handmade`), and ``random``, the
+    network of the default model with random weights.
+
+    Parameters
+    ----------
+    name_or_path : str or path
+        A ``.safetensors`` file that `save_weights` wrote says all there is to know. Of another checkpoint
+        (``.safetensors``, ``.pt``, ``.pth``, ``.bin``, ``.ckpt``) the architecture is inferred from shapes, but
+        `merging` and `axis_codes` must come from you or from a card.
+    device : str
+        ``auto``, ``cpu``, ``cuda`` or ``mps``.
+    precision : torch.dtype, optional
+        By default bfloat16 where the hardware has it, else float32.
+    card : str, path or ModelCard, optional
+        Of a checkpoint that carries none: the name of a model, or a TOML file.
+    part : str, optional
+        Which encoder to take from a checkpoint with several, e.g. ``teacher``; or an unusual prefix of its names.
+    merging : str, optional
+        ``monai<=1.4``, ``monai>=1.5`` (by the version of MONAI that the weights were trained with) or ``v2``.
+    axis_codes : str or sequence of str, optional
+        Of the tensors that the weights were trained on, e.g. ``RAS``.
+    spacing_mm : float, optional
+        Of the model grid; 1.5 where nothing else is stated.
+    window_hu : tuple of float, optional
+        HU that become 0 and 1; -1000 and 1000 where nothing else is stated.
+
+    Notes
+    -----
+    What is said here takes precedence over the card.
+    """
+    said = {"merging": merging, "axis_codes": axis_codes, "spacing_mm": spacing_mm, "window_hu": window_hu}
+    more: dict[str, Any] = {"device": device, "precision": precision, "card": card, "part": part, **said}
+    if str(name_or_path).endswith(SUFFIX):
+        full = str(name_or_path).removesuffix(SUFFIX)
+        return CompactEncoder(load_encoder(full, **more), CompactBasis.load(basis_path(full)))
+    if str(name_or_path).endswith(WHOLE_SUFFIX):
+        windows = load_encoder(str(name_or_path).removesuffix(WHOLE_SUFFIX), **more)
+        return in_one_pass(windows) if isinstance(windows, SwinEncoder) else windows
+    if str(name_or_path) in WITHOUT_WEIGHTS:
+        _require_nothing_said(str(name_or_path), said | {"card": card, "part": part})
+        return _without_weights(str(name_or_path), device, precision)
+    settled, weights = open_weights(name_or_path, card=card, part=part, **said)
+    encoder = SwinEncoder(
+        build(settled, weights.state), settled.name, settled.preprocessing, settled.tiling, device, precision
+    )
+    encoder.notice = settled.notice
+    encoder.ignored = tuple(sorted(weights.ignored))
+    return encoder
+
+
+def basis_path(name_or_path: str | Path) -> Path:
+    """Where the compact form of a model lies: beside its card, or beside its weights."""
+    if is_path(name_or_path):
+        return Path(name_or_path).with_suffix(".compact.safetensors")
+    return Path(str(files(__package__) / "cards")) / f"{name_or_path}.compact.safetensors"
+
+
+def untrained(
+    like: ModelCard | SwinEncoder, *, device: str = "auto", precision: torch.dtype | None = None, seed: int = 0
+) -> SwinEncoder:
+    """The network of a model as it was before training: same architecture, preprocessing and tiling, named ``random``.
+
+    Parameters
+    ----------
+    like : ModelCard or SwinEncoder
+    device, precision : optional
+        As of `load_encoder`.
+    seed : int
+        Of the weights.
+    """
+    config = like.architecture if isinstance(like, ModelCard) else like.backbone.config
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        backbone = Swin3D(config)
+    return SwinEncoder(backbone, "random", like.preprocessing, like.tiling, device, precision)
+
+
+def _without_weights(name: str, device: str, precision: torch.dtype | None) -> Encoder:
+    if name == "random":
+        return untrained(load_card(DEFAULT_MODEL), device=device, precision=precision)
+    return handcrafted.handmade_encoder(name, device)
+
+
+def _require_nothing_said(name: str, said: dict[str, Any]) -> None:
+    options = [key for key, value in said.items() if value is not None]
+    if options:
+        raise WeightsError("has no weights to describe", where=name, found=", ".join(options), hint="leave them out")
+
+
+def open_weights(
+    name_or_path: str | Path,
+    *,
+    card: str | Path | ModelCard | None = None,
+    part: str | None = None,
+    **said: Any,
+) -> tuple[ModelCard, Mapped]:
+    """The complete card and the tensors of a model; parameters as of `load_encoder`."""
+    if is_path(name_or_path):
+        path = Path(name_or_path)
+        known = None if card is None else open_card(card)
+    else:
+        known = load_card(str(name_or_path)) if card is None else open_card(card)
+        path = _file_of(load_card(str(name_or_path)))
+    tensors, metadata = read_tensors(path)
+    weights = map_keys(tensors, part, where=path)
+    if known is None and "card" in metadata:
+        known = parse_card(metadata["card"], str(path))
+    settled = (known or _undescribed(path, weights)).settled(**said)
+    _require_settled(settled, path)
+    _require_architecture(settled, weights, path)
+    return settled, weights
+
+
+def is_here(card: ModelCard) -> bool:
+    """Whether the weights of a named model are on this machine."""
+    if card.source is not None:
+        return download.locate(card) is not None
+    return (files(__package__) / "cards" / card.file).is_file()
+
+
+def is_path(name_or_path: str | Path) -> bool:
+    """Whether something is the path of a file rather than the name of a model."""
+    text = str(name_or_path)
+    return isinstance(name_or_path, Path) or text.endswith(SUFFIXES) or "/" in text or "\\" in text
+
+
+def build(card: ModelCard, state: dict[str, Tensor]) -> Swin3D:
+    """The backbone of a card with weights; every key must be there and nothing else."""
+    backbone = Swin3D(card.architecture)
+    ours = backbone.state_dict()
+    _require_keys("weights lack parts of the encoder", set(ours) - set(state), card)
+    _require_keys("weights hold what the encoder does not have", set(state) - set(ours), card)
+    shapes = {key for key in ours if ours[key].shape != state[key].shape}
+    _require_keys("weights have other shapes than the encoder", shapes, card)
+    backbone.load_state_dict({key: tensor.float() for key, tensor in state.items()})
+    return backbone
+
+
+def _require_keys(what: str, keys: set[str], card: ModelCard) -> None:
+    if keys:
+        raise WeightsError(what, where=card.name, found=shortened(keys), hint="is it the right file for this model?")
+
+
+def _file_of(card: ModelCard) -> Path:
+    """The weights of a named model on this machine."""
+    if card.source is not None:
+        path = download.locate(card)
+        if path is None:
+            raise download.absent(card)
+        return path
+    with as_file(files(__package__) / "cards" / card.file) as path:
+        if not path.exists():
+            raise WeightsError(
+                "weights are not installed", where=card.name, expected=path.name, hint="reinstall the package"
+            )
+        download.compare(path, card)
+        return path
+
+
+def _undescribed(path: Path, weights: Mapped) -> ModelCard:
+    """A card of a checkpoint that carries none: what its shapes tell."""
+    return ModelCard(
+        name=path.name.removesuffix(path.suffix),
+        summary=f"Weights of your own, from {path.name}.",
+        license="not stated",
+        file=path.name,
+        architecture=infer_config(weights.state, where=path),
+        preprocessing=Preprocessing(),
+        tiling=Tiling(),
+        unknown=("merging", "axis_codes"),
+    )
+
+
+def _require_settled(card: ModelCard, path: Path) -> None:
+    if not card.unknown:
+        return
+    choices = {
+        "merging": f"merging, one of {', '.join(MERGINGS)} (by the MONAI that trained them)",
+        "axis_codes": "axis_codes, such as RAS or SPL (of the tensors that trained them)",
+        "spacing_mm": "spacing_mm",
+        "window_hu": "window_hu",
+    }
+    raise WeightsError(
+        "the weights do not say how they are to be used",
+        where=path,
+        expected="; ".join(choices[key] for key in card.unknown),
+        hint="pass these or card=... to load_encoder, or write a file that says it with `coralbay models convert`",
+    )
+
+
+def _require_architecture(card: ModelCard, weights: Mapped, path: Path) -> None:
+    """Raise unless the shapes are those of the card, and of an encoder of CT."""
+    found = infer_config(weights.state, card.architecture.merging, where=path)
+    differing = [name for name in vars(found) if getattr(found, name) != getattr(card.architecture, name)]
+    if differing:
+        raise WeightsError(
+            "weights are of another architecture than their card",
+            where=path,
+            found=", ".join(f"{name} {getattr(found, name)}" for name in differing),
+            expected=", ".join(str(getattr(card.architecture, name)) for name in differing),
+        )
+    if found.in_channels != 1:
+        raise WeightsError("not an encoder of CT", where=path, found=f"{found.in_channels} input channels", expected=1)
+
+
+def save_weights(path: str | Path, backbone: Swin3D, card_text: str, dtype: torch.dtype = torch.float16) -> Path:
+    """Write a backbone with its card (TOML) inside, whole or not at all."""
+    parse_card(card_text, str(path))
+    path = Path(path)
+    tensors = {key: tensor.to(dtype).contiguous() for key, tensor in backbone.state_dict().items()}
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, {"card": card_text})
+    return path
+
+
+def verify_weights(name_or_path: str | Path, *, card: str | Path | ModelCard | None = None) -> download.Verified:
+    """Compare the checksum of weights with the card of their model, or of the card that has the same one."""
+    if str(name_or_path) in WITHOUT_WEIGHTS:
+        raise WeightsError("has no weights", where=name_or_path, hint="there is nothing to verify")
+    if not is_path(name_or_path):
+        known = load_card(str(name_or_path))
+        return download.verify(known) if known.source is not None else download.compare(_file_of(known), known)
+    path = Path(name_or_path)
+    if not path.is_file():
+        raise MissingFileError("no such weights", where=path, hint="see `coralbay models list`")
+    if card is not None:
+        return download.compare(path, open_card(card))
+    sha256 = download.digest(path)
+    same = [name for name in list_cards() if load_card(name).sha256 == sha256]
+    return download.Verified(path, sha256, f"the sha256 of {same[0]}" if same else "")
+
+
+def inspect_weights(path: Path, *, part: str | None = None) -> dict[str, Any]:
+    """Architecture, prefix, number of parameters and what is ignored of a checkpoint; raise if it is not whole."""
+    tensors, _ = read_tensors(path)
+    weights = map_keys(tensors, part, where=path)
+    card = _undescribed(path, weights)
+    build(card, weights.state)
+    architecture = asdict(card.architecture)
+    del architecture["merging"]
+    return {
+        "architecture": architecture,
+        "prefix": weights.root,
+        "parameters": sum(tensor.numel() for tensor in weights.state.values()),
+        "ignored": weights.ignored,
+    }
+
+
+def convert_weights(
+    name_or_path: str | Path,
+    out: str | Path,
+    *,
+    card: str | Path | ModelCard | None = None,
+    part: str | None = None,
+    **said: Any,
+) -> ModelCard:
+    """Write weights in their precision, with a complete card inside; parameters as of `load_encoder`."""
+    settled, weights = open_weights(name_or_path, card=card, part=part, **said)
+    written = replace(settled, name=Path(out).stem, file=Path(out).name, sha256="", md5="")
+    dtype = next(iter(weights.state.values())).dtype
+    save_weights(out, build(settled, weights.state), written.as_toml(), dtype)
+    return written

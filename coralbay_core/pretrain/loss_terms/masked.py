@@ -1,0 +1,139 @@
+"""Masked token prediction (iBOT, arXiv 2111.07832): what was hidden from the student is what the teacher sees there."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ..assign import Assigner, Kind
+from ..heads import DinoHead
+from ..loss_functions import soft_cross_entropy
+from .base import Now, Seen, Term, TermOutput, TermSettings, detached, unknown_strides
+
+if TYPE_CHECKING:
+    from ..batch import Batch
+
+_STREAM = 10  # of random numbers
+
+
+@dataclass(frozen=True)
+class MaskedSettings(TermSettings):
+    """Masked token prediction.
+
+    Parameters
+    ----------
+    strides : tuple of int
+        Stages, each with a head of its own; none coarser than `block`.
+    block : int
+        Side of a hidden block, voxels.
+    ratio : float
+        Share of a view's blocks that are hidden.
+    views : int
+        Global views of a place that have hidden blocks, from the first one on. The other terms see them masked too.
+    prototypes, hidden, bottleneck : int
+        Of a head.
+    temperature : float
+        Of the student.
+    assignment : str
+        ``sinkhorn`` or ``centring``.
+    """
+
+    strides: tuple[int, ...] = (4, 8)
+    block: int = 8
+    ratio: float = 0.4
+    views: int = 1
+    prototypes: int = 256
+    hidden: int = 256
+    bottleneck: int = 64
+    temperature: float = 0.1
+    assignment: Kind = "sinkhorn"
+
+    def problems(self, channels: dict[int, int], views: Any) -> list[str]:
+        found = unknown_strides(self.strides, channels)
+        if any(self.block % stride for stride in self.strides):
+            found.append(f"block {self.block} is no multiple of strides {list(self.strides)}")
+        if views.global_side % self.block:
+            found.append(f"block {self.block} does not divide views.global_side {views.global_side}")
+        if not 1 <= self.views <= views.globals:
+            found.append(f"views must be between 1 and views.globals ({views.globals}), not {self.views}")
+        if not 0 < self.ratio < 1:
+            found.append(f"ratio must lie between 0 and 1, not be {self.ratio}")
+        return found
+
+
+class _Heads(nn.Module):
+    """A head a stage, and the grey value that takes the place of what is hidden."""
+
+    def __init__(self, settings: MaskedSettings, channels: dict[int, int]):
+        super().__init__()
+        s = settings
+        self.fill = nn.Parameter(torch.tensor(0.5))
+        self.stages = nn.ModuleDict(
+            {str(i): DinoHead(channels[i], s.hidden, s.bottleneck, s.prototypes) for i in s.strides}
+        )
+
+
+class Masked(Term):
+    """See `MaskedSettings`."""
+
+    name = "masked"
+    Settings = MaskedSettings
+    settings: MaskedSettings
+
+    def __init__(self, settings: MaskedSettings, channels: dict[int, int]):
+        super().__init__(settings, channels)
+        self.assigners = nn.ModuleDict(
+            {str(s): Assigner(settings.assignment, settings.prototypes) for s in settings.strides}
+        )
+
+    def strides(self) -> tuple[int, ...]:
+        return self.settings.strides
+
+    def make_heads(self) -> nn.Module:
+        return _Heads(self.settings, self.channels)
+
+    def hidden(self, batch: "Batch") -> Tensor:
+        """Which blocks are hidden, (places * global views, n, n, n) bool; as many in every view that has any."""
+        n = batch.globals.side // self.settings.block
+        views = len(batch.globals.images) // batch.places
+        masks = [self._one(rng, n, view < self.settings.views) for rng in batch.rngs(_STREAM) for view in range(views)]
+        return torch.from_numpy(np.stack(masks)).to(batch.globals.images.device)
+
+    def _one(self, rng: np.random.Generator, n: int, masked: bool) -> NDArray[np.bool_]:
+        mask = np.zeros(n**3, bool)
+        if masked:
+            mask[rng.permutation(n**3)[: max(1, round(self.settings.ratio * n**3))]] = True
+        return mask.reshape(n, n, n)
+
+    def corrupt(self, images: Tensor, batch: "Batch", heads: Any) -> Tensor:
+        hidden = _enlarged(self.hidden(batch), self.settings.block)[:, None]
+        return torch.where(hidden, heads.fill.to(images.dtype), images)
+
+    def forward(self, student: Seen, teacher: Seen, batch: "Batch", now: Now) -> TermOutput:
+        hidden = self.hidden(batch)
+        losses, assigned, soft = [], [], []
+        for stride in self.strides():
+            cells = _enlarged(hidden, self.settings.block // stride)
+            head = str(stride)
+            logits = teacher.heads.stages[head](_rows(teacher.globals[stride], cells))
+            targets = self.assigners[head](logits, now.teacher_temperature)
+            predicted = student.heads.stages[head](_rows(student.globals[stride], cells))
+            losses.append(soft_cross_entropy(predicted, targets, self.settings.temperature).mean())
+            assigned.append(targets)
+            soft.append(detached(logits, self.settings.temperature))
+        return TermOutput(torch.stack(losses).mean(), torch.cat(assigned), torch.cat(soft))
+
+
+def _enlarged(mask: Tensor, factor: int) -> Tensor:
+    """A mask (V, n, n, n) on cells that are `factor` times finer."""
+    for axis in (1, 2, 3):
+        mask = mask.repeat_interleave(factor, axis)
+    return mask
+
+
+def _rows(maps: Tensor, cells: Tensor) -> Tensor:
+    """Tokens (M, C) of maps (V, C, z, y, x) in cells (V, z, y, x)."""
+    return maps.permute(0, 2, 3, 4, 1)[cells]

@@ -1,0 +1,219 @@
+"""Which tokens are alike: the product's own heat map is taught to rank cells as label-free descriptors do."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from .. import distributed
+from ..label_free_descriptors import KINDS, Descriptions, describe_volume
+from .base import Now, Seen, Term, TermOutput, TermSettings, sample, unknown_strides
+
+if TYPE_CHECKING:
+    from ..batch import Batch
+    from ..source import VolumeSource
+
+_SALT = 41
+_MARGIN = 1.0  # voxels that a cell keeps to the edge of a view
+
+Parts = tuple[float, float, float]
+"""Of tissue, surroundings and place in a likeness."""
+
+# What a stage alone is asked for, of cells of one patient and of two: the finest one sees too little to know more than
+# tissue, and to the coarsest one tissue is too small.
+_FINEST: tuple[Parts, Parts] = ((1, 0, 0), (1, 0, 0))
+_BETWEEN: tuple[Parts, Parts] = ((1, 2, 1), (1, 2, 0))
+_COARSEST: tuple[Parts, Parts] = ((0, 1, 1), (0, 1, 0))
+
+
+@dataclass(frozen=True)
+class RelationsSettings(TermSettings):
+    """Relations between tokens as those between label-free descriptors of their cells.
+
+    Parameters
+    ----------
+    strides : tuple of int
+        Stages whose mean cosine is the heat map of a click.
+    points : int
+        Cells a global view.
+    temperature : float
+        Of the likeness of both sides: how much more the most alike cells count.
+    stage_weight : float
+        Of each stage's own relations beside those of the mean: tissue for the finest stage, surroundings and place for
+        the coarsest, all of them in between.
+    within : tuple of float
+        Parts of tissue, surroundings and place in the likeness of two cells of one patient.
+    across : tuple of float
+        The same of cells of two patients: places in two scans compare badly.
+    cells : int
+        At most so many cells a volume are kept in memory, 0.9 kB each.
+    """
+
+    strides: tuple[int, ...] = (4, 8, 16)
+    points: int = 256
+    temperature: float = 0.1
+    stage_weight: float = 0.3
+    within: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    across: tuple[float, float, float] = (1.0, 2.0, 0.0)
+    cells: int = 30_000
+    least_views: ClassVar[int] = 1
+
+    def problems(self, channels: dict[int, int], views: Any) -> list[str]:
+        found = unknown_strides(self.strides, channels)
+        if not self.strides or self.points < 2 or self.cells < 2:
+            found.append("needs strides, and at least two points and cells")
+        for name, parts in (("within", self.within), ("across", self.across)):
+            if len(parts) != len(KINDS) or min(parts) < 0 or not sum(parts) > 0:
+                found.append(f"{name} is {list(parts)}, expected parts of {', '.join(KINDS)}, not all 0")
+        return found
+
+
+class Relations(Term):
+    """Each cell ranks all other cells of the batch: of the same patient and of the others.
+
+    ::
+
+        z = unit vectors of maps whose channels are standardised over the cells of the batch
+        S = mean over strides of z z'                               # what a click shows in the product
+        K = weighted mean of inner products of descriptors          # tissue, surroundings, place (`likeness`)
+        loss = KL(softmax(K / T) || softmax(S / T)), over all cells but the one that ranks
+
+    There is no head: what is compared is what users compare. No cell is a negative as such, so neighbours in one organ
+    are not pushed apart. Windows, noise and shapes of views differ while their cells' descriptors do not, so maps
+    become indifferent to the former. Relational distillation is known from networks (SEED, arXiv 2101.04731; ReSSL,
+    arXiv 2107.09282); here the first teacher is made by hand, as in MaskFeat (arXiv 2112.09133).
+    """
+
+    name = "relations"
+    Settings = RelationsSettings
+    settings: RelationsSettings
+    asks_teacher = False
+
+    def __init__(self, settings: RelationsSettings, channels: dict[int, int]):
+        super().__init__(settings, channels)
+        self.volumes: list[Descriptions] = []
+
+    def strides(self) -> tuple[int, ...]:
+        return tuple(sorted(self.settings.strides))
+
+    def prepare(self, source: "VolumeSource") -> None:
+        """Describe all volumes. Every process keeps them all: any of them may get any place."""
+        self.volumes = []
+        for volume in range(len(source.names)):
+            hu = source.read(volume, np.zeros(3, int), np.array(source.shape(volume)))
+            described = describe_volume(hu, source.spacing_mm)
+            self.volumes.append(described.some(np.random.default_rng(volume), self.settings.cells))
+
+    def forward(self, student: Seen, teacher: Seen, batch: "Batch", now: Now) -> TermOutput:
+        points, vectors, patients = self._cells(batch)
+        target = Likeness(vectors, patients)
+        temperature = self.settings.temperature
+        cosines = {s: _cosines(sample(student.globals[s], points, batch.globals.side)) for s in self.strides()}
+        heat = torch.stack(list(cosines.values())).mean(0)
+        wanted = target(self.settings.within, self.settings.across)
+        loss = target.divergence(heat, wanted, temperature)
+        own = {s: target.divergence(c, target(*self._own(s)), temperature) for s, c in cosines.items()}
+        scalars = {"heat": loss.detach(), "agreement": target.agreement(heat, wanted)}
+        scalars |= {f"stride{s}": value.detach() for s, value in own.items()}
+        return TermOutput(loss + self.settings.stage_weight * torch.stack(list(own.values())).sum(), scalars=scalars)
+
+    def _own(self, stride: int) -> tuple[Parts, Parts]:
+        """Parts of the kinds that a stage alone is asked for."""
+        strides = self.strides()
+        return _FINEST if stride == strides[0] else _COARSEST if stride == strides[-1] else _BETWEEN
+
+    def _cells(self, batch: "Batch") -> tuple[Tensor, dict[str, Tensor], Tensor]:
+        """Voxels of views (V, N, 3), descriptors (V * N, C) by kind, and the number of each cell's volume (V * N,)."""
+        views = len(batch.globals.affines) // batch.places
+        affines = batch.globals.affines.cpu().double().numpy().reshape(batch.places, views, 3, 4)
+        device = batch.globals.images.device
+        points, rows, patients = [], {kind: [] for kind in KINDS}, []  # type: ignore[var-annotated]
+        for place, rng in enumerate(batch.rngs(_SALT)):
+            described = self.volumes[batch.volumes[place]]
+            for affine in affines[place]:
+                at, chosen = cells_in_view(described.centers, affine, batch.globals.side, self.settings.points, rng)
+                points.append(at)
+                patients += [batch.volumes[place]] * self.settings.points
+                for kind in KINDS:
+                    rows[kind].append(described.vectors[kind][chosen])
+        vectors = {k: torch.from_numpy(np.concatenate(v)).to(device, torch.float32) for k, v in rows.items()}
+        stacked = torch.from_numpy(np.stack(points)).to(device, torch.float32)
+        return stacked, vectors, torch.tensor(patients, device=device)
+
+
+def _cosines(tokens: Tensor) -> Tensor:
+    """Cosines of this process's tokens (V, N, C) with all tokens of the batch, as the product compares them."""
+    rows = distributed.gather_with_gradient(tokens.flatten(0, 1))
+    # The batch stands for the patient's body, over which channels are standardised at inference. Running statistics
+    # instead let a constant part of the maps grow (docs/pretraining.md).
+    units = F.normalize((rows - rows.mean(0)) / (rows.std(0) + 1e-4), dim=-1)
+    return distributed.own_rows(units) @ units.T
+
+
+def cells_in_view(
+    centers: np.ndarray, affine: np.ndarray, side: int, count: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cells that lie in a view, drawn at random; some twice where there are fewer than `count`.
+
+    Parameters
+    ----------
+    centers : (N, 3) array
+        Voxel of the volume.
+    affine : (3, 4) array
+        View to volume.
+    side, count : int
+    rng : np.random.Generator
+
+    Returns
+    -------
+    points : (count, 3) array
+        Voxel of the view.
+    chosen : (count,) int array
+        Which cells. Where none lies in the view, the nearest to its middle, moved to the edge.
+    """
+    points = (centers - affine[:, 3]) @ np.linalg.inv(affine[:, :3]).T
+    inside = np.flatnonzero(((points >= _MARGIN) & (points <= side - 1 - _MARGIN)).all(1))
+    if not len(inside):
+        inside = np.abs(points - (side - 1) / 2).max(1).argmin()[None]
+    chosen = rng.choice(inside, count, replace=len(inside) < count)
+    return np.clip(points[chosen], 0, side - 1), chosen
+
+
+class Likeness:
+    """Target relations of this process's cells to all cells of the batch.
+
+    Parameters
+    ----------
+    vectors : mapping of str to (N, C) Tensor
+        Unit vectors by kind, of the cells of this process.
+    patients : (N,) int Tensor
+    """
+
+    def __init__(self, vectors: Mapping[str, Tensor], patients: Tensor):
+        self.same = patients[:, None] == distributed.gather_rows(patients)
+        self.inner = [vectors[kind] @ distributed.gather_rows(vectors[kind]).T for kind in KINDS]
+        own = torch.arange(len(patients), device=patients.device)
+        self.itself = torch.zeros_like(self.same)
+        self.itself[own, own + distributed.rank() * len(patients)] = True
+
+    def __call__(self, within: Parts, across: Parts) -> Tensor:
+        """Likeness (N, cells) with these parts of the kinds, of cells of one patient and of two."""
+        inner = torch.stack(self.inner)
+        one, two = (torch.tensordot(inner.new_tensor(parts) / sum(parts), inner, 1) for parts in (within, across))
+        return torch.where(self.same, one, two)
+
+    def divergence(self, given: Tensor, wanted: Tensor, temperature: float) -> Tensor:
+        """Mean KL divergence of rankings (N, cells) from the wanted ones."""
+        ours, target = (
+            (values / temperature).masked_fill(self.itself, -1e4).log_softmax(1) for values in (given, wanted)
+        )
+        return (target.exp() * (target - ours)).sum(1).mean()
+
+    @torch.no_grad()
+    def agreement(self, given: Tensor, wanted: Tensor) -> Tensor:
+        """Correlation of the rankings, all pairs of two cells."""
+        return torch.corrcoef(torch.stack([given[~self.itself], wanted[~self.itself]]))[0, 1]

@@ -1,0 +1,170 @@
+"""Terms on single tokens, whose positions in overlapping views are known from the crops' affines."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from ..assign import Assigner, Kind
+from ..heads import DinoHead, TokenHead
+from ..loss_functions import matched_tokens, soft_cross_entropy
+from .base import Now, Seen, Term, TermOutput, TermSettings, by_view, detached, sample, unknown_strides
+
+if TYPE_CHECKING:
+    from ..batch import Batch
+
+# The student sees one view, the teacher the other.
+_DIRECTIONS = ((0, 1), (1, 0))
+
+
+@dataclass(frozen=True)
+class TokensSettings(TermSettings):
+    """Position-matched InfoNCE.
+
+    Parameters
+    ----------
+    strides : tuple of int
+        Stages, each with a head of its own.
+    points : int
+        Matched points a place.
+    outputs : int
+        Of a head.
+    temperature : float
+        Of the cosines.
+    exclusion_voxels, exclusion_strides : float
+        Other points nearer than the first plus the second times the stride are no negatives.
+    """
+
+    strides: tuple[int, ...] = (4, 8, 16)
+    points: int = 96
+    outputs: int = 64
+    temperature: float = 0.1
+    exclusion_voxels: float = 4.0
+    exclusion_strides: float = 1.25
+
+    def pairs(self) -> int:
+        return self.points
+
+    def problems(self, channels: dict[int, int], views: Any) -> list[str]:
+        return unknown_strides(self.strides, channels)
+
+
+class Tokens(Term):
+    """A token is closer to the teacher's at the same place of another view than to those of other places."""
+
+    name = "tokens"
+    Settings = TokensSettings
+    settings: TokensSettings
+
+    def strides(self) -> tuple[int, ...]:
+        return self.settings.strides
+
+    def make_heads(self) -> nn.Module:
+        return nn.ModuleDict({str(s): TokenHead(self.channels[s], self.settings.outputs) for s in self.strides()})
+
+    def forward(self, student: Seen, teacher: Seen, batch: "Batch", now: Now) -> TermOutput:
+        assert batch.pairs is not None
+        positions = batch.pairs.positions[:, : self.settings.points]
+        valid = batch.pairs.valid[:, : self.settings.points]
+        losses, right = [], []
+        for stride, queries, keys in _matched(student, teacher, batch, self.strides(), self.settings.points):
+            exclusion = self.settings.exclusion_voxels + self.settings.exclusion_strides * stride
+            losses.append(matched_tokens(queries, keys, positions, valid, exclusion, self.settings.temperature))
+            right.append(_accuracy(queries, keys))
+        return TermOutput(torch.stack(losses).mean(), scalars={"accuracy": torch.stack(right).mean()})
+
+
+@torch.no_grad()
+def _accuracy(queries: Tensor, keys: Tensor) -> Tensor:
+    """Share of tokens whose nearest key is that of their own place."""
+    nearest = (queries @ keys.transpose(1, 2)).argmax(-1)
+    return (nearest == torch.arange(keys.shape[1], device=keys.device)).float().mean()
+
+
+def _matched(
+    student: Seen, teacher: Seen, batch: "Batch", strides: tuple[int, ...], count: int
+) -> Iterator[tuple[int, Tensor, Tensor]]:
+    """Head outputs (places, N, outputs) of student and teacher at the same places, for each stride and direction."""
+    assert batch.pairs is not None
+    points = batch.pairs.points[:, :, :count]
+    side = batch.globals.side
+    for stride in strides:
+        # Only the first two global views are matched.
+        ours, theirs = (by_view(seen.globals[stride], batch.places) for seen in (student, teacher))
+        for a, b in _DIRECTIONS:
+            queries = student.heads[str(stride)](sample(ours[a], points[:, a], side))
+            keys = teacher.heads[str(stride)](sample(theirs[b], points[:, b], side))
+            yield stride, queries, keys
+
+
+@dataclass(frozen=True)
+class TokenDinoSettings(TermSettings):
+    """Self-distillation of matched tokens.
+
+    Parameters
+    ----------
+    strides : tuple of int
+        Stages, each with a head of its own.
+    points : int
+        Matched points a place.
+    prototypes, hidden, bottleneck : int
+        Of a head.
+    temperature : float
+        Of the student.
+    assignment : str
+        ``sinkhorn`` or ``centring``.
+    queue : int
+        Teacher rows of earlier steps that Sinkhorn also balances.
+    """
+
+    strides: tuple[int, ...] = (4, 8)
+    points: int = 96
+    prototypes: int = 256
+    hidden: int = 256
+    bottleneck: int = 64
+    temperature: float = 0.1
+    assignment: Kind = "sinkhorn"
+    queue: int = 0
+
+    def pairs(self) -> int:
+        return self.points
+
+    def problems(self, channels: dict[int, int], views: Any) -> list[str]:
+        return unknown_strides(self.strides, channels)
+
+
+class TokenDino(Term):
+    """A token predicts the prototypes of the teacher's token at the same place of another view."""
+
+    name = "token_dino"
+    Settings = TokenDinoSettings
+    settings: TokenDinoSettings
+
+    def __init__(self, settings: TokenDinoSettings, channels: dict[int, int]):
+        super().__init__(settings, channels)
+        self.assigners = nn.ModuleDict(
+            {str(s): Assigner(settings.assignment, settings.prototypes, settings.queue) for s in settings.strides}
+        )
+
+    def strides(self) -> tuple[int, ...]:
+        return self.settings.strides
+
+    def make_heads(self) -> nn.Module:
+        s = self.settings
+        return nn.ModuleDict(
+            {str(i): DinoHead(self.channels[i], s.hidden, s.bottleneck, s.prototypes) for i in self.strides()}
+        )
+
+    def forward(self, student: Seen, teacher: Seen, batch: "Batch", now: Now) -> TermOutput:
+        assert batch.pairs is not None
+        valid = batch.pairs.valid[:, : self.settings.points]
+        losses, assigned, soft = [], [], []
+        for stride, predicted, logits in _matched(student, teacher, batch, self.strides(), self.settings.points):
+            targets = self.assigners[str(stride)](logits.flatten(0, 1), now.teacher_temperature).view_as(logits)
+            loss = soft_cross_entropy(predicted, targets, self.settings.temperature)
+            losses.append((loss * valid).sum() / valid.numel())
+            assigned.append(targets.flatten(0, 1))
+            soft.append(detached(logits.flatten(0, 1), self.settings.temperature))
+        return TermOutput(torch.stack(losses).mean(), torch.cat(assigned), torch.cat(soft))

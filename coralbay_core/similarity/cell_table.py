@@ -1,0 +1,67 @@
+"""Cells of the body as rows whose inner products are mixed cosines: whole scans compared by products of matrices."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..features import FeatureMaps
+from ..features.descriptors import describe_points, joint_descriptors
+from .stage_weights import resolve_weights
+
+TOKEN_STRIDE = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Tokens:
+    """Rows of a scan.
+
+    Parameters
+    ----------
+    vectors : (N, D) float32 array
+        Unit vectors of all stages, concatenated from fine to coarse, each times the root of its weight.
+    position_mm : (N, 3) array
+        World mm.
+    cell_ml : float
+        Volume that a row stands for.
+    """
+
+    vectors: NDArray[np.float32]
+    position_mm: NDArray[np.float64]
+    cell_ml: float
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+
+def token_stride(features: FeatureMaps) -> int:
+    """The stage whose cells become rows: the one with the stride nearest to `TOKEN_STRIDE`."""
+    return min(features.strides, key=lambda stride: (abs(np.log2(stride / TOKEN_STRIDE)), stride))
+
+
+def body_tokens(features: FeatureMaps, weights: Mapping[int, float] | None = None) -> Tokens:
+    """Rows of all cells of the body, about 12 mm apart.
+
+    The maps are interpolated linearly, so the product of such a row and one of `point_tokens` is the mixed cosine that
+    the stages' own maps have at the cell's center.
+    """
+    stride = token_stride(features)
+    grid = features.stages[stride].grid
+    position_mm = grid.to_world(np.argwhere(features.body_at(stride)))
+    shares = resolve_weights(weights, features, features)
+    return Tokens(joint_descriptors(features, position_mm) * _roots(features, shares), position_mm, grid.voxel_ml)
+
+
+def point_tokens(
+    features: FeatureMaps, position_mm: ArrayLike, weights: Mapping[int, float] | None = None
+) -> NDArray[np.float32]:
+    """Rows (N, D) of clicked positions (N, 3)."""
+    shares = resolve_weights(weights, features, features)
+    rows = [describe_points(features, position_mm, stride) for stride in features.strides]
+    return np.concatenate(rows, 1) * _roots(features, shares)
+
+
+def _roots(features: FeatureMaps, shares: Mapping[int, float]) -> NDArray[np.float32]:
+    repeats = [features.stages[stride].channels for stride in features.strides]
+    return np.sqrt(np.repeat([shares.get(stride, 0.0) for stride in features.strides], repeats)).astype(np.float32)

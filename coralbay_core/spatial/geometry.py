@@ -1,0 +1,119 @@
+"""Affines between array indices and world millimetres.
+
+World is RAS+ mm (NIfTI). Indices are ``(z, y, x)`` and a voxel's index names its *centre*, so the volume's edges lie at
+``-0.5`` and ``n - 0.5``. All affines are float64 4x4 and map homogeneous column vectors.
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import InputError
+
+Affine = NDArray[np.float64]
+
+_POSITIVE_CODES = "RAS"
+_NEGATIVE_CODES = "LPI"
+
+
+def translate(offset: ArrayLike) -> Affine:
+    """Affine that adds `offset`, three numbers or one for all axes."""
+    affine = np.eye(4)
+    affine[:3, 3] = offset
+    return affine
+
+
+def scale(factor: ArrayLike) -> Affine:
+    """Affine that multiplies by `factor`, three numbers or one for all axes."""
+    return np.diag(np.append(np.broadcast_to(np.asarray(factor, float), 3), 1.0))
+
+
+def coarsen(affine: Affine, ratio: ArrayLike) -> Affine:
+    """Affine of a grid whose cells are `ratio` times as large, with the same low edges.
+
+    Cell 0 of the new grid covers the old indices ``[-0.5, ratio - 0.5)``, so its centre lies at ``(ratio - 1) / 2``;
+    without that term a map of stride 32 at 1.5 mm would be shifted by 23 mm. `ratio` may differ between axes and may be
+    below 1, which refines.
+    """
+    ratio = np.asarray(ratio, float)
+    return affine @ translate((ratio - 1) / 2) @ scale(ratio)
+
+
+def apply(affine: Affine, points: ArrayLike) -> NDArray[np.float64]:
+    """Map points of shape (..., 3)."""
+    points = np.asarray(points, float)
+    return points @ affine[:3, :3].T + affine[:3, 3]
+
+
+def spacing(affine: Affine) -> NDArray[np.floating]:
+    """Length of one index step along each array axis, mm, shape (3,)."""
+    return np.linalg.norm(affine[:3, :3], axis=0)
+
+
+def nearest_axes(affine: Affine) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """World axis and sign that each array axis follows best, each of shape (3,).
+
+    The assignment is one to one and maximises the sum of absolute cosines, so it is defined for any invertible affine.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    cosines = affine[:3, :3] / spacing(affine)
+    world, array = linear_sum_assignment(-np.abs(cosines))
+    axes = np.empty(3, np.intp)
+    axes[array] = world
+    signs = np.where(cosines[axes, np.arange(3)] < 0, -1, 1).astype(np.intp)
+    return axes, signs
+
+
+def axis_codes(affine: Affine) -> tuple[str, str, str]:
+    """Direction in which each array index grows, e.g. ``("S", "P", "L")``."""
+    axes, signs = nearest_axes(affine)
+    first, second, third = (
+        (_POSITIVE_CODES if sign > 0 else _NEGATIVE_CODES)[axis] for axis, sign in zip(axes, signs, strict=True)
+    )
+    return first, second, third
+
+
+def reorient(affine: Affine, codes: tuple[str, ...]) -> tuple[tuple[int, ...], tuple[bool, ...]]:
+    """Permutation and flips that turn an array with `affine` to the axis codes `codes`.
+
+    Returns
+    -------
+    order : tuple of int
+        For ``numpy.transpose``: new axis i is old axis ``order[i]``.
+    flips : tuple of bool
+        Whether new axis i then runs backwards.
+    """
+    current = axis_codes(affine)
+    opposite = dict(zip(_POSITIVE_CODES + _NEGATIVE_CODES, _NEGATIVE_CODES + _POSITIVE_CODES, strict=True))
+    order = []
+    for code in codes:
+        if code not in opposite:
+            raise InputError("unknown axis code", found=code, expected="one of R L A P S I")
+        order.append(next(i for i, c in enumerate(current) if c in (code, opposite[code])))
+    flips = tuple(current[axis] != code for axis, code in zip(order, codes, strict=True))
+    return tuple(order), flips
+
+
+def reoriented_affine(
+    affine: Affine, shape: tuple[int, ...], order: tuple[int, ...], flips: tuple[bool, ...]
+) -> Affine:
+    """Affine of the array that `order` and `flips` of `reorient` make from one of `shape` with `affine`."""
+    old_from_new = np.zeros((4, 4))
+    old_from_new[3, 3] = 1
+    for new, (old, flip) in enumerate(zip(order, flips, strict=True)):
+        old_from_new[old, new] = -1 if flip else 1
+        old_from_new[old, 3] = shape[old] - 1 if flip else 0
+    return affine @ old_from_new
+
+
+def obliqueness_degrees(affine: Affine) -> float:
+    """Largest angle between an array axis and the world axis that it follows; rotation and shear both count."""
+    cosines = affine[:3, :3] / spacing(affine)
+    axes, _ = nearest_axes(affine)
+    along = np.abs(cosines[axes, np.arange(3)])
+    return float(np.degrees(np.arccos(np.clip(along.min(), 0, 1))))
+
+
+def is_axis_aligned(affine: Affine, within_degrees: float = 1.0) -> bool:
+    """Whether rotation and shear stay within a bound."""
+    return obliqueness_degrees(affine) <= within_degrees

@@ -1,0 +1,256 @@
+"""Volumes in memory: an array, the grid that it lies on, and the way back to the file it came from."""
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import InputError, OutsideVolumeError
+from . import geometry
+from .geometry import Affine
+
+AXIS_CODES = ("S", "P", "L")
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """Where the samples of an array lie.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        ``(z, y, x)``.
+    affine : (4, 4) float64 array
+        Index ``(z, y, x)`` to RAS+ mm.
+    """
+
+    shape: tuple[int, int, int]
+    affine: Affine
+
+    def __post_init__(self) -> None:
+        affine = np.array(self.affine, np.float64)
+        if affine.shape != (4, 4) or not np.isfinite(affine).all() or abs(np.linalg.det(affine)) < 1e-12:
+            raise InputError(
+                "unusable affine", found=np.array2string(affine), expected="an invertible, finite 4x4 matrix"
+            )
+        affine.setflags(write=False)
+        object.__setattr__(self, "affine", affine)
+        object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Grid):
+            return NotImplemented
+        return self.shape == other.shape and np.allclose(self.affine, other.affine, rtol=0, atol=1e-3)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @property
+    def spacing_mm(self) -> NDArray[np.floating]:
+        return geometry.spacing(self.affine)
+
+    @property
+    def voxel_ml(self) -> float:
+        return float(abs(np.linalg.det(self.affine[:3, :3])) / 1000)
+
+    @cached_property
+    def index_from_world(self) -> Affine:
+        return np.asarray(np.linalg.inv(self.affine), np.float64)
+
+    def to_world(self, index: ArrayLike) -> NDArray[np.float64]:
+        """World mm of (fractional) indices, shape (..., 3)."""
+        return geometry.apply(self.affine, index)
+
+    def to_index(self, position_mm: ArrayLike) -> NDArray[np.float64]:
+        """Fractional indices of world mm, shape (..., 3)."""
+        return geometry.apply(self.index_from_world, position_mm)
+
+    def contains(self, position_mm: ArrayLike) -> NDArray[np.bool_]:
+        """Whether positions lie between the outer edges of the voxels, shape (...)."""
+        index = self.to_index(position_mm)
+        tolerance = 1e-6
+        return np.all((index >= -0.5 - tolerance) & (index <= np.asarray(self.shape) - 0.5 + tolerance), axis=-1)
+
+    def require_inside(self, position_mm: ArrayLike, where: object = None) -> None:
+        """Raise `OutsideVolumeError`, with the bounds in mm, for a position outside; `InputError` for what is none."""
+        for point in _positions(position_mm, where):
+            if not self.contains(point):
+                low, high = self.bounds_mm
+                bounds = ", ".join(f"{axis} {a:.1f}..{b:.1f}" for axis, a, b in zip("RAS", low, high, strict=True))
+                raise OutsideVolumeError(
+                    "point outside the volume",
+                    where=where,
+                    found=", ".join(f"{v:g}" for v in point),
+                    expected=f"mm within {bounds}",
+                )
+
+    @property
+    def bounds_mm(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Lowest and highest world coordinates of the outer voxel edges, each of shape (3,)."""
+        ends = [(-0.5, n - 0.5) for n in self.shape]
+        corners = self.to_world(np.stack(np.meshgrid(*ends, indexing="ij"), -1).reshape(-1, 3))
+        return corners.min(0), corners.max(0)
+
+    def coarsen(self, stride: int) -> "Grid":
+        """Grid of an encoder stage with this stride; the last cell may reach beyond this grid."""
+        shape = tuple(-(-n // stride) for n in self.shape)
+        return Grid(shape, geometry.coarsen(self.affine, stride))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, eq=False)
+class SourceGrid:
+    """The grid of a file, and how the ``(z, y, x)`` array was turned out of it.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        In the file's own axis order.
+    affine : (4, 4) float64 array
+        File index to RAS+ mm.
+    order, flips : tuple
+        As `geometry.reorient` returned them for this file.
+    header : object, optional
+        Header of the file in the form of the module that read it; only `volume_io` looks inside.
+    """
+
+    shape: tuple[int, int, int]
+    affine: Affine
+    order: tuple[int, ...]
+    flips: tuple[bool, ...]
+    header: Any = None
+
+    @classmethod
+    def of(cls, shape: tuple[int, ...], affine: Affine, header: Any = None) -> "SourceGrid":
+        order, flips = geometry.reorient(affine, AXIS_CODES)
+        return cls(tuple(shape), np.asarray(affine, np.float64), order, flips, header)  # type: ignore[arg-type]
+
+    @property
+    def grid(self) -> Grid:
+        """The grid after reorientation."""
+        shape = tuple(self.shape[axis] for axis in self.order)
+        return Grid(shape, geometry.reoriented_affine(self.affine, self.shape, self.order, self.flips))  # type: ignore[arg-type]
+
+    @property
+    def _flipped(self) -> tuple[int, ...]:
+        return tuple(i for i, flip in enumerate(self.flips) if flip)
+
+    def from_file(self, array: NDArray) -> NDArray:
+        """Turn an array in file order to ``(z, y, x)``: a view, no voxel is changed."""
+        return np.flip(array.transpose(self.order), self._flipped)
+
+    def to_file(self, array: NDArray) -> NDArray:
+        """The inverse of `from_file`; axes beyond the third (RGB) stay last."""
+        array = np.flip(array, self._flipped)
+        back = tuple(np.argsort(self.order)) + tuple(range(3, array.ndim))
+        return array.transpose(back)
+
+
+@dataclass(frozen=True, eq=False)
+class _OnGrid:
+    data: NDArray
+    grid: Grid
+    name: str = "volume"
+    path: Path | None = None
+    source: SourceGrid | None = None
+
+    def __post_init__(self) -> None:
+        if self.data.shape != self.grid.shape:
+            raise InputError("array and grid differ", where=self.name, found=self.data.shape, expected=self.grid.shape)
+
+    @property
+    def affine(self) -> Affine:
+        """Index ``(z, y, x)`` to RAS+ mm."""
+        return self.grid.affine
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return self.grid.shape
+
+    @property
+    def source_grid(self) -> SourceGrid:
+        """The file's grid; where there is no file, this one with its axes in the usual order of NIfTI: R, A, S."""
+        if self.source is not None:
+            return self.source
+        order, flips = geometry.reorient(self.affine, ("R", "A", "S"))
+        shape = tuple(self.shape[axis] for axis in order)
+        return SourceGrid.of(shape, geometry.reoriented_affine(self.affine, self.shape, order, flips))
+
+
+@dataclass(frozen=True, eq=False)
+class Volume(_OnGrid):
+    """A CT in Hounsfield units.
+
+    Parameters
+    ----------
+    data : (z, y, x) array
+        HU, int16 or float32; z grows to Superior, y to Posterior, x to Left.
+    grid : Grid
+    name : str
+        For people.
+    path : Path, optional
+        File or folder that it was read from.
+    source : SourceGrid, optional
+        Grid and header of that file; exports go back to it.
+    modality : str
+        ``"CT"`` unless the file says otherwise.
+    notes : tuple of str
+        What a user should know about how it was read.
+    """
+
+    modality: str = "CT"
+    notes: tuple[str, ...] = ()
+
+    def with_notes(self, *notes: str) -> "Volume":
+        return replace(self, notes=self.notes + notes)
+
+
+@dataclass(frozen=True, eq=False)
+class LabelVolume(_OnGrid):
+    """An integer map of structures; 0 is unlabelled.
+
+    Parameters
+    ----------
+    names : dict of int to str
+        Name of each value, where known.
+    """
+
+    names: dict[int, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not np.issubdtype(self.data.dtype, np.integer):
+            raise InputError(
+                "label map is not integer", where=self.name, found=self.data.dtype, expected="an integer type"
+            )
+
+
+def _positions(position_mm: ArrayLike, where: object) -> NDArray[np.float64]:
+    """World positions as an array (n, 3)."""
+    try:
+        points = np.atleast_2d(np.asarray(position_mm, float))
+    except (TypeError, ValueError):
+        points = np.empty((1, 0))
+    if points.ndim != 2 or points.shape[1] != 3:
+        found = repr(position_mm)[:60]
+        raise InputError("not a position", where=where, found=found, expected="three numbers: x, y, z in mm, RAS+")
+    return points
+
+
+def labelled_voxels(data: NDArray[np.integer]) -> NDArray[np.intp]:
+    """Flat indices of what is not 0, rising: `numpy.flatnonzero`, many times faster where little is painted.
+
+    Parameters
+    ----------
+    data : integer array
+        Of any shape, in C order.
+    """
+    flat = np.ascontiguousarray(data).reshape(-1)
+    word = 8 // flat.itemsize  # look at eight bytes at a time first
+    whole = len(flat) // word * word
+    words = np.flatnonzero(flat[:whole].view(np.uint64))
+    if len(words) > whole // (4 * word):
+        return np.flatnonzero(flat)
+    inside = (words[:, None] * word + np.arange(word)).reshape(-1)
+    return np.concatenate([inside[flat[inside] != 0], whole + np.flatnonzero(flat[whole:])])

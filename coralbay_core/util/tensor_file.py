@@ -1,0 +1,107 @@
+"""Arrays with a description in one file: safetensors, whose header holds JSON.
+
+The format can hold neither code nor paths, nothing in it is decompressed, and its reader refuses tables of contents
+that point outside the file or overlap. What remains to be checked, and is checked here: that the file is of the kind
+that was asked for and not absurdly large, that its JSON is an object, and that its numbers are finite.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError, MissingFileError
+from .atomic_file import atomic_path
+
+MAX_BYTES = 2_000_000_000
+MAX_HEADER_BYTES = 20_000_000
+_HEADER_LENGTH = 8
+_FORMAT = "format"
+
+
+def write_tensors(
+    path: str | Path, kind: str, version: int, arrays: Mapping[str, NDArray], about: Mapping[str, Any]
+) -> Path:
+    """Write arrays and their description, whole or not at all.
+
+    Parameters
+    ----------
+    path : str or Path
+        Missing folders are made.
+    kind, version : str, int
+        What it is, for `read_tensors`.
+    arrays : mapping of str to ndarray
+    about : mapping
+        What JSON can hold.
+    """
+    from safetensors.numpy import save_file
+
+    header = {_FORMAT: f"{kind} {version}", kind: json.dumps(about, allow_nan=False)}
+    with atomic_path(path) as temporary:
+        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, temporary, header)
+    return Path(path)
+
+
+def read_tensors(
+    path: str | Path, kind: str, version: int, *, hint: str = "", max_bytes: int = MAX_BYTES
+) -> tuple[dict[str, NDArray], dict[str, Any]]:
+    """Arrays and description of a file that `write_tensors` wrote.
+
+    Raises
+    ------
+    MissingFileError, InputError
+        Where there is no file; where it cannot be read, is of another kind or a newer version, damaged, larger than
+        `max_bytes`, or holds numbers that are not finite.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    path = Path(path)
+    if not path.is_file():
+        raise MissingFileError(f"no such {kind}", where=path)
+    if path.stat().st_size > max_bytes:
+        raise InputError(f"too large for a {kind}", where=path, found=f"{path.stat().st_size / 1e6:.0f} MB")
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError("cannot read", where=path, found=error.strerror or error, hint=hint) from error
+    try:
+        about = _description(content, kind, version, path)
+        arrays = load(content)
+    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"not a {kind}, or damaged", where=path, found=_line(error), hint=hint) from error
+    for name, array in arrays.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise InputError(f"damaged {kind}", where=path, found=f"NaN or infinity in {name}", hint=hint)
+    return arrays, about
+
+
+def _description(content: bytes, kind: str, version: int, path: Path) -> dict[str, Any]:
+    length = int.from_bytes(content[:_HEADER_LENGTH], "little")
+    if not 2 <= length <= min(MAX_HEADER_BYTES, len(content) - _HEADER_LENGTH):
+        raise ValueError("it has no header of safetensors")
+    header = json.loads(content[_HEADER_LENGTH : _HEADER_LENGTH + length])
+    written, _, number = header.get("__metadata__", {}).get(_FORMAT, "").rpartition(" ")
+    if written != kind:
+        raise ValueError(f"it says {written or 'nothing'} of what it is")
+    if int(number) > version:
+        raise InputError(
+            f"{kind} of a newer version",
+            where=path,
+            found=number,
+            expected=f"{version} or older",
+            hint="update CoralBay: pip install -U coralbay",
+        )
+    about = json.loads(header["__metadata__"][kind])
+    if not isinstance(about, dict):
+        raise ValueError("its description is no object")
+    return about
+
+
+def _line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0][:120]

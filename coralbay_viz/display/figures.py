@@ -1,0 +1,185 @@
+"""Still pictures of a scan and what lies over it, where no widget can be: GitHub, reports. Knows no GUI toolkit."""
+
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib import patheffects
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+from coralbay_core.errors import CoralBayError, InputError
+
+from ..model import palette
+from . import slices
+from .layer_specs import LayerSpec
+from .scan_layers import SHOWN, layer_of, telling_place
+
+if TYPE_CHECKING:
+    from ..model.scan import Scan
+    from .slices import Plane
+
+_WIDTH_IN, _DPI = 12.0, 90
+_OUTLINE = [patheffects.withStroke(linewidth=2, foreground="black")]  # to be read on bright tissue, too
+_CROSS = {"color": "#ffd75e", "linewidth": 0.6, "alpha": 0.8}
+
+
+class Picture(Figure):
+    """A figure that notebooks show by itself, whether or not pyplot is in use."""
+
+    def _repr_png_(self) -> bytes:
+        data = io.BytesIO()
+        self.savefig(data, format="png", dpi=_DPI, facecolor="black")
+        return data.getvalue()
+
+
+class Picturing:
+    """The part of `Session` that makes still pictures."""
+
+    def plot(
+        self: Any,
+        position_mm: ArrayLike | None = None,
+        show: Sequence[str] | None = None,
+        *,
+        scan: "Scan | None" = None,
+        window: str | tuple[float, float] = palette.DEFAULT_WINDOW,
+        title: str = "",
+    ) -> Picture:
+        """Axial, coronal and sagittal slices of the active scan with what lies over it.
+
+        Parameters
+        ----------
+        position_mm : (3,) array, optional
+            World mm; by default the last click, the best region, or the middle.
+        show : sequence of str, optional
+            What to lay over the scan, of ``pca``, ``clusters``, ``heat``, ``windows``, ``segmentation``, ``lasso``,
+            ``strokes``, ``regions``, ``found`` and ``clicks``; by default a segmentation, else a heat map, else colors,
+            whichever is there first.
+        scan : Scan, optional
+            Another open one.
+        window : str or (level, width)
+            Name of a CT window, or HU.
+        title : str
+
+        Returns
+        -------
+        Picture
+            A matplotlib figure; notebooks show it, ``savefig`` writes it.
+        """
+        scan = scan or self._require_scan()
+        if position_mm is not None:
+            scan.volume.grid.require_inside(position_mm, where=scan.name)
+        return montage(scan, position_mm, show, self.share, limits_of(window), title)
+
+
+def limits_of(window: str | tuple[float, float]) -> tuple[float, float]:
+    """Ends of a gray scale in HU, from a window's name or from level and width."""
+    if isinstance(window, str):
+        if window not in palette.WINDOWS:
+            raise InputError("unknown window", found=window, expected=f"one of {', '.join(palette.WINDOWS)}")
+        return palette.WINDOWS[window].limits_hu
+    level, width = window
+    if not (np.isfinite(level) and 0 < width < float("inf")):
+        raise InputError("unusable window", found=window, expected="level and width in HU, the width above 0")
+    return palette.Window("", float(level), float(width)).limits_hu
+
+
+def montage(
+    scan: "Scan",
+    position_mm: ArrayLike | None,
+    show: Sequence[str] | None,
+    share: float,
+    window_hu: tuple[float, float],
+    title: str = "",
+) -> Picture:
+    """The three views through a position; see `Picturing.plot`."""
+    place = np.asarray(telling_place(scan) if position_mm is None else position_mm, float)
+    specs = [layer_of(role, scan, share) for role in SHOWN if role in ("ct", *_roles(scan, show))]
+    specs = [spec for spec in specs if spec is not None]
+    planes = {view: slices.plane_at(specs[0].grid, view, place) for view in slices.VIEWS}
+    if any(plane is None for plane in planes.values()):
+        raise CoralBayError("nothing to show there", where=scan.name, found=place.round(1).tolist())
+    sizes = {view: plane.extent_mm for view, plane in planes.items()}
+    aspect = sum(width / height for height, width in sizes.values())
+    height_in = _WIDTH_IN / aspect + (0.35 if title else 0.0)
+    figure = Picture(figsize=(_WIDTH_IN, height_in), facecolor="black", layout="constrained")
+    axes = figure.subplots(1, 3, width_ratios=[width / height for height, width in sizes.values()])
+    for axis, (view, plane) in zip(axes, planes.items(), strict=True):
+        _draw(axis, specs, view, plane, place, window_hu)
+    if title:
+        figure.suptitle(title, color="white", fontsize=11)
+    return figure
+
+
+def _roles(scan: "Scan", show: Sequence[str] | None) -> Sequence[str]:
+    if show is None:
+        if scan.segmentation is not None:
+            return ("segmentation", "strokes")
+        if scan.heat is not None:
+            return ("heat", "regions", "clicks")
+        return ("pca", "clicks")
+    if unknown := set(show) - set(SHOWN):
+        raise InputError("unknown layer", found=sorted(unknown), expected=f"some of {', '.join(SHOWN[1:])}")
+    return show
+
+
+def _draw(axis: Any, specs: list[LayerSpec], view: Any, plane: "Plane", place: Any, window_hu: Any) -> None:
+    """Layers of one view in mm of the picture: x to the right, y downwards, from the middle of the first pixel."""
+    across, down = (step / np.linalg.norm(step) for step in (plane.right_mm, plane.down_mm))
+
+    def flat(points: ArrayLike) -> Any:
+        away = np.asarray(points, float).reshape(-1, 3) - plane.corner_mm
+        return away @ across, away @ down
+
+    for spec in specs:
+        if spec.kind == "points":
+            _draw_points(axis, spec, flat, plane)
+        elif (own := slices.plane_at(spec.grid, view, place)) is not None:
+            picture = slices.painted(spec, own, window_hu)
+            smooth = "nearest" if spec.kind == "labels" else "bilinear"
+            axis.imshow(picture, extent=_extent(own, flat), interpolation=smooth, origin="upper")
+    height, width = plane.extent_mm
+    half = np.linalg.norm(plane.right_mm) / 2, np.linalg.norm(plane.down_mm) / 2
+    x, y = flat(place)
+    axis.axvline(x[0], **_CROSS)
+    axis.axhline(y[0], **_CROSS)
+    axis.set(xlim=(-half[0], width - half[0]), ylim=(height - half[1], -half[1]), aspect="equal")
+    axis.axis("off")
+    _draw_letters(axis, slices.edge_letters(plane))
+
+
+def _extent(plane: "Plane", flat: Any) -> tuple[float, float, float, float]:
+    (left,), (top,) = flat(plane.corner_mm - plane.right_mm / 2 - plane.down_mm / 2)
+    height, width = plane.extent_mm
+    return left, left + width, top + height, top
+
+
+def _draw_points(axis: Any, spec: LayerSpec, flat: Any, plane: "Plane") -> None:
+    """Points within half a slice, or 3 mm, of the plane."""
+    through = float(np.linalg.norm(plane.through_mm))
+    away = (spec.data - plane.corner_mm) @ (plane.through_mm / through)
+    near = np.abs(away) <= max(through / 2, 3.0)
+    if not near.any():
+        return
+    x, y = flat(spec.data[near])
+    faces, edges = (_each(spec.style[part], near) for part in ("face_color", "border_color"))
+    axis.scatter(x, y, s=36, facecolors=faces, edgecolors=edges, linewidths=1.2, zorder=3)
+    if "text" in spec.style:
+        style = {"textcoords": "offset points", "color": "white", "fontsize": 8, "path_effects": _OUTLINE}
+        for text, i, j in zip(np.array(spec.style["text"]["string"])[near], x, y, strict=True):
+            axis.annotate(text, (i, j), (5, 3), **style)
+
+
+def _each(color: Any, near: Any) -> Any:
+    """A color for all points, or one for each of those that are near."""
+    if isinstance(color, str):
+        return "none" if color == "transparent" else color
+    return [one for one, keep in zip(color, near, strict=True) if keep]
+
+
+def _draw_letters(axis: Any, letters: dict[str, str]) -> None:
+    for edge, (x, y) in {"left": (0.02, 0.5), "right": (0.98, 0.5), "top": (0.5, 0.98), "bottom": (0.5, 0.02)}.items():
+        align = {"left": "left", "right": "right"}.get(edge, "center")
+        upright = {"top": "top", "bottom": "bottom"}.get(edge, "center")
+        axis.text(x, y, letters[edge], transform=axis.transAxes, color="white", fontsize=9, ha=align, va=upright)

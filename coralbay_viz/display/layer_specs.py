@@ -1,0 +1,203 @@
+"""Descriptions of layers, independent of the viewer that draws them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from coralbay_core.spatial import Grid, LabelVolume, Volume
+from coralbay_core.spatial.geometry import Affine
+
+from ..model import palette
+from ..model.grids import viewing_volume
+from .napari_world import napari_affine
+
+Kind = Literal["image", "labels", "points"]
+
+# Name of a class that says "none of the others".
+BACKGROUND = "background"
+CLEAR = "#00000000"
+
+# Keys of a layer's metadata: the scan that it is, the DICOM series chosen for it, and the scan that it was made on.
+IS_SCAN, SERIES, MADE_ON = "coralbay", "coralbay_series", "coralbay_scan"
+
+# From the bottom of a stack of layers to its top.
+ROLES = (
+    "ct", "pca", "clusters", "training_pca", "heat", "training_heat", "windows", "symmetry", "hover", "segmentation",
+    "scores", "lasso", "strokes", "regions", "found", "suggestions", "mark", "clicks",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class LayerSpec:
+    """What a viewer shows, in words that every viewer understands.
+
+    Parameters
+    ----------
+    kind : str
+        ``image``, ``labels`` or ``points``.
+    role : str
+        What it is to the session, one of `ROLES`.
+    data : ndarray
+        ``(z, y, x)``, ``(z, y, x, 4)`` for RGBA, or world mm of shape (n, 3) for points.
+    grid : Grid, optional
+        Of `data`; points have none.
+    name : str
+    colormap : str or (n, 4) array, optional
+    contrast_limits : tuple of float, optional
+    opacity : float
+    blending : str
+        As napari names it.
+    interpolation : str
+        Within a slice of an image.
+    colors : dict
+        Of label values.
+    style : dict
+        What else a points layer takes.
+    metadata : dict
+    """
+
+    kind: Kind
+    role: str
+    data: NDArray
+    name: str
+    grid: Grid | None = None
+    colormap: str | NDArray | None = None
+    contrast_limits: tuple[float, float] | None = None
+    opacity: float = 1.0
+    blending: str = "translucent_no_depth"
+    interpolation: str = "linear"
+    colors: dict[int | None, str] = field(default_factory=dict)
+    style: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def affine(self) -> Affine:
+        """Affine of the napari layer, from array index to napari world."""
+        return np.eye(4) if self.grid is None else napari_affine(self.grid)
+
+    @property
+    def is_rgb(self) -> bool:
+        return self.kind == "image" and self.data.ndim == 4
+
+
+def ct_spec(volume: Volume, window: str = palette.DEFAULT_WINDOW) -> LayerSpec:
+    """A scan in gray; `metadata` carries the scan itself, whose affine is the true one."""
+    shown = viewing_volume(volume)
+    return LayerSpec(
+        "image",
+        "ct",
+        shown.data,
+        volume.name,
+        shown.grid,
+        colormap="gray",
+        contrast_limits=palette.WINDOWS[window].limits_hu,
+        blending="opaque",
+        metadata={IS_SCAN: volume},
+    )
+
+
+def heat_spec(data: NDArray, grid: Grid, limits: tuple[float, float], name: str, role: str = "heat") -> LayerSpec:
+    """A heat map; what lies below the lower limit is clear."""
+    limits = heat_limits(*limits)
+    return LayerSpec("image", role, data, name, grid, colormap=palette.heat_colors(), contrast_limits=limits)
+
+
+def hover_spec(data: NDArray, grid: Grid, limits: tuple[float, float]) -> LayerSpec:
+    """What a click under the cursor would light up, in a color that no answer has."""
+    return LayerSpec(
+        "image", "hover", data, "hover", grid, colormap=palette.hover_colors(), contrast_limits=heat_limits(*limits)
+    )
+
+
+def share_spec(data: NDArray, grid: Grid, role: str, name: str) -> LayerSpec:
+    """Values in [0, 1], 0 being clear: ranks, agreement, probabilities."""
+    return LayerSpec(
+        "image", role, data, name, grid, colormap=palette.share_colors(), contrast_limits=(0.0, 1.0), opacity=0.7
+    )
+
+
+def found_spec(positions_mm: ArrayLike, texts: Sequence[str]) -> LayerSpec:
+    """Places that were found for others: matches, counterparts, landmarks; world mm of shape (n, 3)."""
+    points = np.asarray(positions_mm, float).reshape(-1, 3)
+    text = {"string": list(texts), "size": 10, "color": palette.FOUND, "anchor": "upper_left"}
+    style = {"symbol": "diamond", "face_color": "transparent", "border_color": palette.FOUND, "text": text}
+    return LayerSpec("points", "found", points, "found", style=style)
+
+
+def heat_limits(threshold: float, highest: float) -> tuple[float, float]:
+    """Contrast limits of a heat map; viewers want the second above the first, whatever the map holds."""
+    return threshold, max(highest, threshold + 1e-4 * max(1.0, abs(threshold)))
+
+
+def scores_spec(data: NDArray, grid: Grid, name: str) -> LayerSpec:
+    """Probabilities or margins in [0, 1]."""
+    limits = (0.0, 1.0)
+    return LayerSpec(
+        "image", "scores", data, name, grid, colormap=palette.heat_colors(), contrast_limits=limits, opacity=0.7
+    )
+
+
+def rgb_spec(data: NDArray, grid: Grid, name: str, role: str = "pca") -> LayerSpec:
+    """An RGB map of shape (z, y, x, 3), uint8, black = clear."""
+    alpha = np.where(data.any(-1, keepdims=True), np.uint8(255), np.uint8(0))
+    return LayerSpec("image", role, np.concatenate([data, alpha], -1), name, grid, opacity=0.6)
+
+
+def labels_spec(labels: LabelVolume, role: str = "segmentation", opacity: float = 0.5) -> LayerSpec:
+    """A label map in the fixed class colors; a class named background is clear, in strokes it is gray."""
+    # Painting brings values that are not there yet, and to look for those of a large map takes longer than 256 colors.
+    small = labels.data.dtype == np.uint8
+    values = range(256) if small else [int(value) for value in np.unique(labels.data)]
+    shown = label_colors(values, labels.names, palette.UNDECIDED if role == "strokes" else CLEAR)
+    metadata = {"names": dict(labels.names), "grid": labels.grid}
+    return LayerSpec(
+        "labels", role, labels.data, labels.name, labels.grid, opacity=opacity, colors=shown, metadata=metadata
+    )
+
+
+def label_colors(values: Iterable[int], names: Mapping[int, str], background: str) -> dict[int | None, str]:
+    """Colors of label values; 0 and what is not listed is clear."""
+    shown: dict[int | None, str] = {None: CLEAR, 0: CLEAR}
+    for value in values:
+        if value:
+            shown[value] = background if names.get(value) == BACKGROUND else palette.class_color(value)
+    return shown
+
+
+def clicks_spec(positive: ArrayLike, negative: ArrayLike) -> LayerSpec:
+    """Clicked positions, world mm of shapes (n, 3) and (m, 3)."""
+    positive, negative = (np.asarray(points, float).reshape(-1, 3) for points in (positive, negative))
+    face = [palette.POSITIVE] * len(positive) + [palette.NEGATIVE] * len(negative)
+    style = {"symbol": "disc", "face_color": face or palette.POSITIVE, "border_color": "white"}
+    return LayerSpec("points", "clicks", np.concatenate([positive, negative]), "clicks", style=style)
+
+
+def regions_spec(positions_mm: ArrayLike, marked: int | None = None) -> LayerSpec:
+    """Top regions, best first, numbered from 1; the one that is marked, counted from 0, stands out."""
+    points = np.asarray(positions_mm, float).reshape(-1, 3)
+    text = {
+        "string": [str(i + 1) for i in range(len(points))],
+        "size": 10,
+        "color": palette.REGION,
+        "anchor": "upper_left",
+    }
+    border = [palette.MARKED if i == marked else palette.REGION for i in range(len(points))]
+    style = {"symbol": "ring", "face_color": "transparent", "border_color": border or palette.REGION, "text": text}
+    return LayerSpec("points", "regions", points, "top regions", style=style)
+
+
+def suggestions_spec(positions_mm: ArrayLike) -> LayerSpec:
+    """Places to label next, the most useful first, numbered from 1."""
+    points = np.asarray(positions_mm, float).reshape(-1, 3)
+    text = {"string": [str(i + 1) for i in range(len(points))], "size": 11, "color": palette.SUGGESTION}
+    style = {"symbol": "diamond", "face_color": "transparent", "border_color": palette.SUGGESTION, "text": text}
+    return LayerSpec("points", "suggestions", points, "label next", style=style)
+
+
+def mark_spec(position_mm: ArrayLike) -> LayerSpec:
+    """The place of the point that is marked in a scatter plot."""
+    style = {"symbol": "cross", "face_color": palette.MARKED, "border_color": "black"}
+    return LayerSpec("points", "mark", np.asarray(position_mm, float).reshape(1, 3), "marked point", style=style)

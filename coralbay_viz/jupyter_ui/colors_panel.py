@@ -1,0 +1,62 @@
+"""Features as colors over the scan and as points of a plane, linked both ways."""
+
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+
+from .control import Control
+from .panels import ColorPanel
+from .scatter import ScatterBinding
+from .view import ScatterView
+from .views_panel import Looking
+
+
+class Coloring(Control):
+    """The panel of colors, and the scatter plot in it."""
+
+    def __init__(self, looking: Looking, *wires: Any) -> None:
+        super().__init__(*wires)
+        self.looking = looking
+        self.view = ScatterView()
+        self.scatter = ScatterBinding(self.session, self.view)
+        self.panel = panel = ColorPanel(self.view, umap=find_spec("umap") is not None)
+        self.obey(panel.colors_wanted, self._color)
+        self.obey(panel.scatter_wanted, self.session.compute_scatter)
+        self.obey(panel.everything_wanted, self._take_all)
+        self.view.ready.connect(self.told(self.scatter.show))
+        self.obey(self.view.lassoed, self._lassoed)
+        self.obey(self.view.picked, lambda at: looking.go_to(self.session.place_of(at)))
+        for signal in (self.session.selection_changed, self.session.scatter_changed, self.session.scan_changed):
+            self.hear(signal, self._show_state)
+        self._show_state()
+        moved = self.told(self._cursor_moved)
+        looking.view.observe(lambda change: moved(), "cursor")
+
+    def close(self) -> None:
+        super().close()
+        self.scatter.close()
+        self.view.close()
+
+    def _color(self, method: str) -> None:
+        job = (self.session.compute_umap if method == "umap" else self.session.compute_pca)()
+        self.looking.reveal_result(job, "pca")
+
+    def _lassoed(self, corners: Any) -> None:
+        self.session.lasso(corners)
+        if self.session.scan.projecting.selection is None:
+            self._status.say("No point lies in the lasso: colors and points are about the whole body.")
+
+    def _take_all(self) -> None:
+        self.session.select(None)
+        self._status.say("The lasso is gone. Colors and points stay as they are until their button is pressed again.")
+
+    def _show_state(self, changed: Any = None) -> None:
+        scan = self.session.scan
+        cells = None if scan is None or scan.features is None else scan.projecting.selection
+        ml = None if cells is None else float(np.count_nonzero(cells) * scan.features.finest.grid.voxel_ml)
+        self.panel.show_state(points=self.scatter.points is not None, lasso_ml=ml)
+
+    def _cursor_moved(self) -> None:
+        if self.looking.view.cursor:
+            self.scatter.show_place(self.looking.view.cursor)

@@ -1,0 +1,202 @@
+"""Results as files of the kernel's machine, and sessions; how far work is."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from psygnal import Signal
+
+from coralbay_core.errors import CoralBayError, InputError, MissingFileError
+
+from ..jobs import Job
+from ..persistence.save_load import AUTOSAVE_LANE
+from ..session import Session
+from .control import Control, when_done
+from .dispatcher import Courier
+from .memory import give_back
+from .panels import FilePanel, StatusLine
+
+_log = logging.getLogger(__name__)
+
+_GIVE_BACK_EVERY = 8
+_LOAD_LANE = "load session"
+
+# What a lane of jobs does, for people.
+_DOES = {
+    "open": "Reading the scan",
+    "load": "Loading the session",
+    "features": "Computing features",
+    "pca": "Turning features into colors",
+    "scatter": "Laying out points",
+    "segmentation": "Fitting the probe",
+    "statistics": "Measuring",
+    "scorecard": "Comparing encoders",
+    "save": "Saving",
+}
+_FIRST_STEPS = ("open", "features")
+_SAY_MORE = ("save", "scorecard")  # elsewhere, than that they are over
+
+
+class Files(Control):
+    """The panel of files."""
+
+    def __init__(self, *wires: Any) -> None:
+        super().__init__(*wires)
+        self.panel = FilePanel()
+        self.obey(self.panel.save_wanted, self._save)
+        self.obey(self.panel.load_wanted, self.session.load)
+
+    def _save(self, kind: str, path: str) -> None:
+        session = self.session
+        saves = {
+            "heat": session.save_heat,
+            "pca": session.save_pca,
+            "seg": session.save_segmentation,
+            "statistics": session.save_statistics,
+            "session": session.save,
+        }
+        target = _named(path)
+        there = target.exists()
+        job = saves[kind](target)
+        if there:
+            when_done(job, lambda: self._status.say(f"Saved {target}, in the place of the file that was there"))
+
+
+def _named(path: str) -> Path:
+    """Where to write: a mistyped folder must not become a new one."""
+    if not path.strip():
+        raise InputError("a file needs a name", expected="e.g. heat.nii.gz, statistics.csv or work.coralbay")
+    target = Path(path.strip()).expanduser()
+    if not target.parent.is_dir():
+        raise MissingFileError("no such folder", where=target.parent, hint="make it first, or choose another one")
+    return target
+
+
+class Progress(Control):
+    """The line that says what goes on, what went wrong and what comes next; knows the jobs that run.
+
+    Attributes
+    ----------
+    running : dict of str to Job
+        By lane.
+    restoring : bool
+        Whether a session is being loaded, or what it asks for is still computed.
+    """
+
+    restored = Signal()
+
+    def __init__(self, session: Session, courier: Courier) -> None:
+        super().__init__(session, courier, self)
+        self.panel = StatusLine()
+        self.running: dict[str, Job] = {}
+        self.restoring = False
+        self._bad = False
+        self._ends = 0
+        self.obey(self.panel.cancel_wanted, self._cancel)
+        self.hear(session.job_started, self._started)
+        self.hear(session.saved, lambda path: self.say(f"Saved {path}"))
+        self.hear(session.said, self.say)
+        self.hear(session.outlook_changed, self._show_outlook)
+        self.hear(session.scan_changed, lambda scan: self.show_next_step())
+        self.hear(session.failed, self.show_error)
+
+    # What is said
+
+    def say(self, text: str) -> None:
+        """One line; while a session is restored, nothing but that is said."""
+        if not self.restoring:
+            self._write(text)
+
+    def show_error(self, error: Exception) -> None:
+        """One line for what the user can mend; the kind of error, too, for what they cannot."""
+        if not isinstance(error, CoralBayError):
+            _log.error("a wish or a job failed", exc_info=error)
+        text = str(error) if isinstance(error, CoralBayError) else f"{type(error).__name__}: {error}"
+        self._bad = True
+        self.panel.say(text, bad=True)
+
+    def forget_error(self) -> None:
+        """What went wrong before is no news any more."""
+        if self._bad:
+            self._write("")
+
+    def show_next_step(self, before: str = "") -> None:
+        """Say what to do next, behind another text, where nothing goes on."""
+        if not any(_does(lane) for lane in self.running):
+            self.say(f"{before} {self._next_step()}".strip())
+
+    def _write(self, text: str) -> None:
+        self._bad = False
+        self.panel.say(text)
+
+    def _next_step(self) -> str:
+        session = self.session
+        if session.scan is None:
+            return "Next: open a scan (below, Scan)."
+        if session.features is None:
+            return "Next: press Compute features (below, Scan)."
+        return "" if session.clicks else "Next: click in a view with Ask."
+
+    def _show_outlook(self, scan: Any) -> None:
+        """What is ahead, while features are computed."""
+        if scan.outlook is not None:
+            self.say(str(scan.outlook))
+
+    # Jobs
+
+    def _started(self, job: Job) -> None:
+        self.running[job.lane] = job
+        self.restoring |= job.lane == _LOAD_LANE
+        job.finished.connect(lambda: self._ended(job))
+        if _does(job.lane):
+            self._bad = False
+            self._show(job)
+            job.progressed.connect(lambda progress: self._show(job))
+
+    def _show(self, job: Job) -> None:
+        self.panel.show_bar(job)
+        if not self._bad:  # the work of another wish, meanwhile
+            before = "Restoring the session: " if self.restoring and job.lane != _LOAD_LANE else ""
+            self._write(f"{before}{_does(job.lane)}: {job.progress}")
+
+    def _cancel(self) -> None:
+        self.session.cancel()
+        what = [does for lane in self.running if (does := _does(lane))]
+        if what:
+            self.say(f"{what[0]}: stopping ...")
+
+    def _ended(self, job: Job) -> None:
+        if self.running.get(job.lane) is job:
+            del self.running[job.lane]
+        self._ends += 1
+        if self._ends % _GIVE_BACK_EVERY == 0:
+            give_back()
+        if what := _does(job.lane):
+            self.panel.show_bar(next((other for lane, other in self.running.items() if _does(lane)), None))
+            self._show_end(job, what)
+        if self.restoring:
+            self._check_restored(job)
+
+    def _show_end(self, job: Job, what: str) -> None:
+        if self._bad:
+            return
+        if job.state == "cancelled":
+            self.say(f"{what}: stopped")
+        elif job.state == "done" and not job.lane.startswith(_SAY_MORE):
+            self.say(f"{what}: {job.seconds:.1f} s. {self._next_step() if job.lane.startswith(_FIRST_STEPS) else ''}")
+
+    def _check_restored(self, job: Job) -> None:
+        """A job starts what follows from it before it ends: when none runs, all is there."""
+        if any(lane != AUTOSAVE_LANE for lane in self.running):
+            return
+        failed = job.lane == _LOAD_LANE and job.state != "done"
+        self.restoring = False
+        if not failed:
+            self.restored.emit()
+        if not self._bad:
+            self._write("" if failed else f"Session restored. {self._next_step()}")
+
+
+def _does(lane: str) -> str | None:
+    """What a job of a lane does, for people; None for what nobody waits for."""
+    return None if lane == AUTOSAVE_LANE else _DOES.get(lane.split()[0])

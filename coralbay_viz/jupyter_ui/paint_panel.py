@@ -1,0 +1,106 @@
+"""Strokes in the view, the probe that follows them, and numbers of what it finds."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from coralbay_core.spatial import LabelVolume
+
+from ..display import brush, slices
+from ..display.layer_specs import BACKGROUND
+from ..model.palette import UNDECIDED, class_color
+from .control import Control
+from .panels import PaintPanel
+from .views_panel import Looking
+
+if TYPE_CHECKING:
+    from ..model.scan import Scan
+    from ..model.strokes import PaintedVoxels
+
+
+class Painting(Control):
+    """The panel of the brush and of the segmentation."""
+
+    def __init__(self, looking: Looking, *wires: Any) -> None:
+        super().__init__(*wires)
+        session, self.looking = self.session, looking
+        self.panel = panel = PaintPanel()
+        self.obey(looking.view.stroked, self._stroked)
+        self.obey(looking.view.undo_wanted, self._undo)
+        self.obey(panel.brush_changed, self._show_brush)
+        self.obey(panel.name_chosen, self._name)
+        self.obey(panel.undo_wanted, session.undo_strokes)
+        self.obey(panel.redo_wanted, session.redo_strokes)
+        self.obey(panel.segment_wanted, self._segment)
+        self.obey(panel.measure_wanted, session.compute_statistics)
+        for signal in (session.scan_changed, session.features_changed, session.segmentation_changed):
+            self.hear(signal, self.show)
+        self.hear(session.strokes_changed, self.show)
+        self.hear(session.statistics_changed, self.show)
+
+    def show(self, scan: "Scan | None" = None) -> None:
+        """All that there is."""
+        active = self.session.scan
+        history = active and active.probing.strokes
+        self.panel.show_state(
+            strokes=bool(history and _classes(history.now) > 1),
+            can_undo=bool(history and history.can_undo),
+            can_redo=bool(history and history.can_redo),
+            features=self.session.features is not None,
+            segmentation=self.session.segmentation is not None,
+            background=not history or not history.now or BACKGROUND in _painted_names(history.now),
+        )
+        self.panel.show_statistics(active.probing.statistics if active else ())
+        self._show_names()
+
+    def _show_names(self) -> None:
+        painted = self.session.scan and self.session.scan.probing.strokes.now
+        self.panel.show_names(dict(painted.names) if painted else {})
+
+    def _show_brush(self) -> None:
+        self.looking.view.brush_mm = self.panel.radius.value
+        background = self.panel.label.label == BACKGROUND
+        self.looking.view.brush_color = UNDECIDED if background else class_color(self.panel.label.value)
+        self._show_names()
+
+    def _stroked(self, points_mm: Any, view: str) -> None:
+        session, panel = self.session, self.panel
+        labels = self._strokes()
+        through = None if panel.ball.value else slices.VIEWS.index(view)
+        value = 0 if self.looking.view.tool == "erase" else panel.label.value
+        if value and panel.label.label == BACKGROUND:
+            labels = LabelVolume(labels.data, labels.grid, name="strokes", names=labels.names | {value: BACKGROUND})
+        brush.paint(labels.data, labels.grid, points_mm, panel.radius.value, value, through)
+        session.paint(labels)
+        self.looking.reveal("strokes", "segmentation", instead_of=("heat", "pca"))
+        if panel.live.value and session.features is not None and _classes(session.scan.probing.strokes.now) > 1:
+            session.fit()
+
+    def _undo(self) -> None:
+        """What the key takes back depends on the tool in hand."""
+        painting = self.looking.view.tool in ("paint", "erase")
+        (self.session.undo_strokes if painting else self.session.undo)()
+
+    def _strokes(self) -> LabelVolume:
+        """A copy of what is painted on the active scan."""
+        scan = self.session.scan
+        if scan.probing.strokes.now is not None:
+            return scan.probing.strokes.now.labels
+        return LabelVolume(np.zeros(scan.label_grid.shape, np.uint8), scan.label_grid, name="strokes", names={})
+
+    def _name(self, name: str) -> None:
+        labels = self._strokes()
+        names = {**labels.names, self.panel.label.value: name}
+        names = {value: text for value, text in names.items() if text}
+        self.session.paint(LabelVolume(labels.data, labels.grid, name="strokes", names=names))
+
+    def _segment(self) -> None:
+        self.looking.reveal_result(self.session.fit(), "segmentation")
+
+
+def _painted_names(painted: "PaintedVoxels") -> list[str | None]:
+    return [painted.names.get(value) for value in painted.classes]
+
+
+def _classes(painted: "PaintedVoxels | None") -> int:
+    return len(painted.classes) if painted is not None else 0

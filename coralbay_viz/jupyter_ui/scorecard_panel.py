@@ -1,0 +1,57 @@
+"""Several encoders on the same clicks and strokes, in a small table."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..tasks.encoders import model_names
+from ..tasks.scorecard import EVA_TITLE, best_models, shown_columns
+from .control import Control
+from .panels import ScorePanel
+
+if TYPE_CHECKING:
+    from ..controllers.scorecard import Scorecard
+
+
+class Scoring(Control):
+    """The scorecard's panel."""
+
+    def __init__(self, *wires: Any) -> None:
+        super().__init__(*wires)
+        session = self.session
+        self.panel = panel = ScorePanel(model_names(), {session.model, "hu-patch", "random"})
+        self.obey(panel.compare_wanted, self._compare)
+        self.obey(panel.stop_wanted, lambda: session.stop_scorecard())
+        self.obey(panel.live_chosen, lambda on: setattr(session, "scorecard_live", on))
+        self.obey(panel.eva_chosen, self._choose_eva)
+        self.hear(session.scorecard_changed, self.show)
+        self.hear(session.scorecard_changed, self._say)
+        self.show(session.last_scorecard)
+
+    def _compare(self, models: tuple[str, ...], reference: str) -> None:
+        self.session.scorecard(models, Path(reference).expanduser() if reference else None)
+
+    def _choose_eva(self, path: str) -> None:
+        self.session.eva_results = Path(path).expanduser() if path else None
+
+    def _say(self, card: "Scorecard | None") -> None:
+        if card is not None and card.rows:
+            done = f"Measured {card.rows[-1].model}, {len(card.rows)} of {len(card.models)}"
+            self._status.say(done + (": the table is below, under Score." if card.is_done else "."))
+
+    def show(self, card: "Scorecard | None") -> None:
+        """What is there, old numbers in the place of those that are on their way."""
+        rows = card.shown if card is not None else ()
+        columns = shown_columns(rows)
+        eva = [EVA_TITLE] if any(row.eva for row in rows) else []
+        head = ["model", *(column.title for column in columns), *eva]
+        best = {column.key: best_models(rows, column) for column in columns}
+        lines = []
+        for row in rows:
+            cells = [row.cell(column) + (" *" if row.model in best[column.key] else "") for column in columns]
+            lines.append([row.model, *cells, *([row.eva_text] if eva else [])])
+        hints = [f"{column.title}: {column.hint}" for column in columns]
+        problems = [f"{row.model}: {row.problem}" for row in rows if row.problem]
+        sources = [f"{row.model}: {source}" for row in rows for source in row.eva_sources]
+        awaited = None if card is None else card.awaited
+        told = [*problems, *([f"next: {awaited}"] if awaited else []), *sources, *hints]
+        self.panel.show_rows(head, lines, told)

@@ -1,0 +1,1 @@
+"""State of a session: scans, clicks, strokes and results. Plain values without behavior of a view."""

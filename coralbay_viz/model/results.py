@@ -1,0 +1,197 @@
+"""Results computed from features, each with the grid that it is drawn on."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coralbay_core.spatial import Grid, LabelVolume
+
+from .clicks import Clicks, Point
+from .history import History
+from .strokes import PaintedVoxels
+
+if TYPE_CHECKING:
+    from coralbay_core.probe import LabelStatistics, Probe, Suggestion
+    from coralbay_core.projection import Basis, Embedding, RgbMap, Scatter
+    from coralbay_core.similarity import HeatMap, Region
+    from coralbay_core.similarity.hu_windows import WindowComparison
+
+
+class ScoreScale:
+    """Scores of a heat map inside the body, by rank: a slider over ranks serves any model, one over scores does not.
+
+    Parameters
+    ----------
+    scores : (n,) array
+        Scores of all body cells.
+    """
+
+    def __init__(self, scores: NDArray) -> None:
+        self._shares = np.geomspace(1e-4, 1, 401)
+        self._scores = np.quantile(scores, 1 - self._shares) if len(scores) else np.zeros(401)
+        self.low, self.high = (float(scores.min()), float(scores.max())) if len(scores) else (0.0, 0.0)
+
+    def score_of(self, share: float) -> float:
+        """Score that the best `share` of the body reaches."""
+        return float(np.interp(np.log(share), np.log(self._shares), self._scores))
+
+
+@dataclass(frozen=True, eq=False)
+class HeatResult:
+    """A heat map with what a view needs of it.
+
+    Parameters
+    ----------
+    heat : HeatMap
+        On the finest feature grid.
+    shown : (z, y, x) float32 array
+        The same on `grid`, for display.
+    grid : Grid
+    scale : ScoreScale
+    regions : tuple of Region
+        Best first.
+    clicks : Clicks
+        That it answers.
+    partial : bool
+        Whether it comes from the first features alone; elsewhere `shown` has its minimum.
+    """
+
+    heat: "HeatMap"
+    shown: NDArray[np.float32]
+    grid: Grid
+    scale: ScoreScale
+    regions: "tuple[Region, ...]"
+    clicks: Clicks
+    partial: bool = False
+
+
+Method = Literal["pca", "umap"]
+
+
+@dataclass(frozen=True, eq=False)
+class PcaResult:
+    """Features as colors on a display grid.
+
+    Parameters
+    ----------
+    rgb : RgbMap
+    shown : (z, y, x, 3) uint8 array
+        On `grid`, black outside the body.
+    grid : Grid
+    basis : Basis, optional
+        That the colors, or the coordinates behind them, come from.
+    method : str
+        ``pca`` or ``umap``.
+    embedding : Embedding, optional
+        That colors of a UMAP come from.
+    """
+
+    rgb: "RgbMap"
+    shown: NDArray[np.uint8]
+    grid: Grid
+    basis: "Basis | None" = None
+    method: Method = "pca"
+    embedding: "Embedding | None" = None
+
+
+@dataclass(eq=False)
+class ProjectionState:
+    """What is known of projections of one scan.
+
+    Parameters
+    ----------
+    selection : (z, y, x) bool array, optional
+        Cells of the finest stage that projections are about; None for the body.
+    clusters : LabelVolume, optional
+        On the scan's label grid.
+    scatter : Scatter, optional
+    """
+
+    selection: NDArray[np.bool_] | None = None
+    clusters: LabelVolume | None = None
+    scatter: "Scatter | None" = None
+
+
+@dataclass(eq=False)
+class ProbeState:
+    """What is known of labels on one scan.
+
+    Parameters
+    ----------
+    strokes : History of PaintedVoxels
+        Of what `fit` was called with; None before that.
+    protected : LabelVolume, optional
+        Labels that no probe may change.
+    skipped : tuple of points
+        Suggestions that were turned down, world mm.
+    suggestions : tuple of Suggestion
+    statistics : tuple of LabelStatistics
+    scores : ScoreResult, optional
+    scored : tuple of one int or None, optional
+        The label whose probability is shown, or None for the one that each voxel got; None while none is.
+    given : Probe, optional
+        The last one that was loaded or taken over from another scan; the scan's own strokes do not give it again.
+    """
+
+    strokes: "History[PaintedVoxels | None]" = field(default_factory=lambda: History(None))
+    protected: LabelVolume | None = None
+    skipped: tuple[Point, ...] = ()
+    suggestions: "tuple[Suggestion, ...]" = ()
+    statistics: "tuple[LabelStatistics, ...]" = ()
+    scores: "ScoreResult | None" = None
+    scored: tuple[int | None] | None = None
+    given: "Probe | None" = None
+
+    def forget_results(self) -> None:
+        """Drop what came from features; what the user made stays."""
+        self.suggestions = self.statistics = ()
+
+
+@dataclass(frozen=True, eq=False)
+class ScoreResult:
+    """Scores of a probe on a display grid.
+
+    Parameters
+    ----------
+    value : int, optional
+        Label that `probability` is of; None for that of the label which each voxel got.
+    probability : (z, y, x) float32 array
+        In [0, 1]; 0 outside the body.
+    margin : (z, y, x) float32 array
+        By how much the likeliest label exceeds the next one, in [0, 1]; 0 outside the body.
+    grid : Grid
+    probe : Probe
+        Whose scores they are.
+    """
+
+    value: int | None
+    probability: NDArray[np.float32]
+    margin: NDArray[np.float32]
+    grid: Grid
+    probe: "Probe"
+
+
+@dataclass(frozen=True, eq=False)
+class WindowResult:
+    """Answers under several windows, with what a view needs of them.
+
+    Parameters
+    ----------
+    comparison : WindowComparison
+        `reference` and `answers`, each with `correlation`, `position_mm` and `score`; `chance`.
+    shown : dict of str to (z, y, x) float32 array
+        Of each window by name: ranks of the scores in [0, 1] on `grid`; 0 outside the body and the box.
+    stability : (z, y, x) float32 array
+        On `grid`: 1 where all windows agree, see `WindowComparison.stability`; 0 outside the body and the box.
+    grid : Grid
+    clicks : Clicks
+        That were answered.
+    """
+
+    comparison: "WindowComparison"
+    shown: dict[str, NDArray[np.float32]]
+    stability: NDArray[np.float32]
+    grid: Grid
+    clicks: Clicks

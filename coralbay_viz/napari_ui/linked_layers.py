@@ -1,0 +1,208 @@
+"""A second canvas that shows layers of the main one: the same arrays, in another plane or beside it."""
+
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.qt import QtViewer
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+from ..display.napari_world import napari_from_world
+from . import views
+from .layer_data import AXES, POINT_MM, set_points
+from .readout import Letters
+from .tools import MouseTools
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
+
+_FOLLOWED = ("opacity", "blending", "contrast_limits", "colormap", "affine", "interpolation2d", "gamma")
+# After so long without another size the canvas knows its own.
+_SETTLED_MS = 80
+_CROSS_COLOR, _CROSS_MM = "#ffd54f", 1.2
+
+
+class Twin:
+    """A layer in a second canvas that looks like one in the main canvas.
+
+    Parameters
+    ----------
+    layer : napari.layers.Layer
+        Of the main canvas; its array is shared, not copied.
+    follows_visibility : bool
+        Whether it hides when the other does.
+    """
+
+    def __init__(self, layer: "Layer", follows_visibility: bool) -> None:
+        from napari.layers import Layer
+
+        data, state, kind = layer.as_layer_data_tuple()
+        self.source = layer
+        self.layer = Layer.create(data, {**state, "visible": layer.visible or not follows_visibility}, kind)
+        self.layer.mouse_pan = True
+        if kind == "points":  # those of an empty layer would be as large as napari's own are
+            self.layer.current_size = float(layer.current_size)
+        names = [*_FOLLOWED, *(["visible"] if follows_visibility else [])]
+        self._links = [(getattr(layer.events, name), self._follow(name)) for name in names if hasattr(layer, name)]
+        self._links.append((layer.events.data, self._take_data))
+        # Texts are features, which napari does not tell of to all; whoever changes them sets the colors last.
+        looks = [name for name in ("face_color", "border_color") if kind == "points"]
+        self._links += [(getattr(layer.events, name), self._take_looks) for name in looks]
+        if hasattr(layer.events, "labels_update"):
+            self._links.append((layer.events.labels_update, self._refresh))
+        for emitter, slot in self._links:
+            emitter.connect(slot)
+
+    def close(self) -> None:
+        """Follow no more."""
+        for emitter, slot in self._links:
+            with suppress(ValueError):
+                emitter.disconnect(slot)
+
+    def _follow(self, name: str) -> Callable[[], None]:
+        return lambda *_: setattr(self.layer, name, getattr(self.source, name))
+
+    def _take_data(self, *_: Any) -> None:
+        if hasattr(self.layer, "text"):
+            set_points(self.layer, self.source.data)
+        else:
+            self.layer.data = self.source.data
+
+    def _take_looks(self, *_: Any) -> None:
+        self.layer.features = self.source.features
+        self.layer.face_color, self.layer.border_color = self.source.face_color, self.source.border_color
+
+    def _refresh(self, *_: Any) -> None:
+        self.layer.refresh(extent=False)
+
+
+class TwinView(QWidget):
+    """A canvas with twins of layers, a crosshair and letters at its edges.
+
+    Parameters
+    ----------
+    view : str
+        One of `views.VIEWS`.
+    follows_visibility : bool
+    """
+
+    def __init__(self, view: str, follows_visibility: bool = True) -> None:
+        super().__init__()
+        self.model = ViewerModel(title=view)
+        self.canvas = QtViewer(self.model)
+        self.canvas.dims.hide()
+        self.tools = MouseTools(self.model)
+        self._letters = Letters(self.model)
+        self._cross: Layer | None = None
+        self._follows = follows_visibility
+        self._twins: list[Twin] = []
+        self._view = view
+        self._refit = QTimer(self)
+        self._refit.setSingleShot(True)
+        self._refit.setInterval(_SETTLED_MS)
+        self._refit.timeout.connect(self.fit)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.canvas)
+
+    @property
+    def view(self) -> str:
+        return self._view
+
+    @view.setter
+    def view(self, view: str) -> None:
+        self._view = view
+        self.fit()
+
+    def show_layers(self, layers: Iterable["Layer"]) -> None:
+        """Have twins of these layers, in this order, and of no others."""
+        wanted = list(layers)
+        for twin in [twin for twin in self._twins if twin.source not in wanted]:
+            self._twins.remove(twin)
+            twin.close()
+            self.model.layers.remove(twin.layer)
+        empty = not self._twins
+        known = {id(twin.source): twin for twin in self._twins}
+        for layer in wanted:
+            if id(layer) not in known:
+                known[id(layer)] = Twin(layer, self._follows)
+                self.model.layers.append(known[id(layer)].layer)
+        self._twins = [known[id(layer)] for layer in wanted]
+        for place, twin in enumerate(self._twins):
+            self.model.layers.move(self.model.layers.index(twin.layer), place)
+        if empty and self._twins:
+            self.fit()
+        self._letters.update()
+
+    def go_to(self, position_mm: Any) -> None:
+        """Show the slice of a world position, and mark it."""
+        place = napari_from_world(position_mm)
+        views.go_to(self.model, place)
+        self._mark(place)
+
+    def resizeEvent(self, event: Any) -> None:
+        """Fit the slices into the room that there is, once the canvas knows it."""
+        super().resizeEvent(event)
+        self._refit.start()
+
+    def fit(self) -> None:
+        """Fit the scans that are not hidden into the canvas."""
+        place = views.place_of(self.model)
+        views.show_view(self.model, self._view, reset=False)
+        if len(place) == 3:
+            views.go_to(self.model, place)
+        views.fit(self.model, views.shown_scans(self.model))
+        self._letters.update()
+
+    def _mark(self, place: Any) -> None:
+        if not self._twins:
+            return
+        self._cross = mark(self.model, self._cross, place)
+
+    def release(self) -> None:
+        """Let go of the main canvas' layers."""
+        self.tools.close()
+        for twin in self._twins:
+            twin.close()
+        self._twins = []
+
+
+def mark(viewer: Any, cross: "Layer | None", place: Any) -> "Layer":
+    """Put a crosshair, a new one unless there is one, at a place of napari's world.
+
+    Its lines run along the axes and are seen in the slices that they lie in.
+    """
+    from napari.layers import Vectors
+
+    others = [layer for layer in viewer.layers if layer is not cross]
+    lines = _lines(place, viewer.layers.get_extent(others).world)
+    if cross is not None and cross in viewer.layers:
+        cross.data = lines
+        return cross
+    cross = Vectors(
+        lines,
+        name="crosshair",
+        # As with points: the unit of the data is how far from its slice a line is seen.
+        scale=(POINT_MM,) * 3,
+        units=("mm",) * 3,
+        axis_labels=AXES,
+        edge_width=_CROSS_MM / POINT_MM,
+        edge_color=_CROSS_COLOR,
+        vector_style="line",
+        opacity=0.5,
+    )
+    viewer.layers.append(cross)
+    return cross
+
+
+def _lines(place: Any, extent: Any) -> Any:
+    low, high = np.asarray(extent)[:, -3:]
+    lines = np.zeros((3, 2, 3))
+    for axis in range(3):
+        lines[axis, 0] = place
+        lines[axis, 0, axis] = low[axis]
+        lines[axis, 1, axis] = high[axis] - low[axis]
+    return lines / POINT_MM

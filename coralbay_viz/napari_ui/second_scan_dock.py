@@ -1,0 +1,82 @@
+"""Another scan beside the active one, at the place that matches."""
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout
+
+from ..model.scan import names_apart
+from . import views
+from .docks import Docked
+from .linked_layers import TwinView
+
+if TYPE_CHECKING:
+    from ..model.scan import Scan
+    from .context import Context
+
+_SHOWN = ("ct", "heat", "segmentation", "regions", "clicks")
+
+
+class ScanBeside(Docked):
+    """The layers of another open scan, in the plane that the main canvas shows.
+
+    Parameters
+    ----------
+    context : Context
+    scan : Scan
+    """
+
+    def __init__(self, context: "Context", scan: "Scan") -> None:
+        super().__init__(context)
+        shown = views.current_view(context.viewer) or views.AXIAL
+        self.view = TwinView(shown, follows_visibility=False)
+        self.title = QLabel()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.title)
+        row = QHBoxLayout()
+        row.addWidget(self.view)
+        column.addLayout(row)
+        self.setMinimumHeight(260)
+        session = context.session
+        self._links = [
+            (session.heat_changed, self._changed),
+            (session.segmentation_changed, self._changed),
+            (session.marked_changed, self._changed),
+            (session.match_changed, self._matched),
+            (context.viewer.dims.events.order, self._turn),
+            (context.viewer.dims.events.ndisplay, self._turn),
+        ]
+        context.connect(*self._links)
+        self.show_scan(scan)
+
+    def show_scan(self, scan: "Scan") -> None:
+        """Show another scan from now on."""
+        self.scan = scan
+        scans = self._context.session.scans
+        self.title.setText(names_apart(scans)[scans.index(scan)])
+        self._changed()
+        self.view.go_to(scan.volume.grid.to_world([n // 2 for n in scan.volume.shape]))
+        self._matched(scan)
+
+    def _changed(self, scan: "Scan | None" = None) -> None:
+        if scan is None or scan is self.scan:
+            layers = [self._context.binding.laid_out(role, self.scan) for role in _SHOWN]
+            self.view.show_layers(layer for layer in layers if layer is not None)
+
+    def _matched(self, scan: "Scan") -> None:
+        if scan is self.scan and scan.matched is not None:
+            self.view.go_to(scan.matched.position_mm)
+
+    def _turn(self, event: Any = None) -> None:
+        view = views.current_view(self._context.viewer)
+        if view is not None and view != self.view.view:
+            self.view.view = view
+
+    def go_to(self, position_mm: Any) -> None:
+        """Show a place of the other scan."""
+        self.view.go_to(position_mm)
+
+    def release(self) -> None:
+        """Let go of session and viewer."""
+        self._context.disconnect(*self._links)
+        self.view.release()

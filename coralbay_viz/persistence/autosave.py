@@ -1,0 +1,113 @@
+"""A copy of the state as it changes, in a folder of its own that outlives a crash.
+
+A lock tells whether the process that writes there lives: the system drops it with the process, however that ends.
+"""
+
+import shutil
+import threading
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from coralbay_core.errors import InputError
+
+from . import session_file
+from .locations import state_root
+from .session_file import State
+
+_FILE, _LOCK = f"autosave{session_file.SUFFIX}", "alive.lock"
+
+
+def root() -> Path:
+    """Folder of the autosaves of this user."""
+    return state_root() / "autosave"
+
+
+class Autosave:
+    """Writes states, the newest last, until it is closed.
+
+    Raises
+    ------
+    InputError
+        Where the state folder cannot be written.
+    """
+
+    def __init__(self) -> None:
+        self.folder = root() / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
+        self._alive = FileLock(self.folder / _LOCK)
+        try:
+            self.folder.mkdir(parents=True)
+            self._alive.acquire(timeout=0)
+        except OSError as error:
+            raise InputError(
+                "state is not saved after each change", where=root(), found=error.strerror or error,
+                hint="let CORALBAY_STATE name a folder that can be written, and start again",
+            ) from error  # fmt: skip
+        self._writing = threading.Lock()
+        self._written = 0
+        self._closed = False
+
+    @property
+    def path(self) -> Path:
+        return self.folder / _FILE
+
+    def write(self, state: State, generation: int) -> None:
+        """Write a state, unless a newer one is there."""
+        with self._writing:
+            if generation > self._written and not self._closed:
+                session_file.write(self.path, state)
+                self._written = generation
+
+    def close(self) -> None:
+        """All is well: nothing is left to recover."""
+        with self._writing:
+            if self._closed:
+                return
+            self._closed = True
+            self._alive.release()
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class Lost:
+    """An autosave whose process is gone.
+
+    Parameters
+    ----------
+    path : Path
+        Of the session file.
+    saved : datetime
+    scans : tuple of str
+        Names, for people.
+    """
+
+    path: Path
+    saved: datetime
+    scans: tuple[str, ...]
+
+    def forget(self) -> None:
+        """Remove it."""
+        shutil.rmtree(self.path.parent, ignore_errors=True)
+
+
+def lost_sessions() -> list[Lost]:
+    """Autosaves that a crash has left, the newest first; empty and unreadable ones are passed over."""
+    found = []
+    for path in root().glob(f"*/{_FILE}"):
+        lock = FileLock(path.parent / _LOCK)
+        try:
+            lock.acquire(timeout=0)
+        except (Timeout, OSError):
+            continue  # its session lives
+        try:
+            scans = tuple(scan.name for scan in session_file.read(path).scans)
+            if scans:
+                found.append(Lost(path, datetime.fromtimestamp(path.stat().st_mtime, UTC), scans))
+        except (ValueError, OSError):
+            continue
+        finally:
+            lock.release()
+    return sorted(found, key=lambda lost: lost.saved, reverse=True)

@@ -1,0 +1,68 @@
+"""Where scans were last seen on this machine, by the hash of their content; and weights of one's own, by name.
+
+A session file names scans by hash and, below its own folder, by a relative path. Where else they lie is nobody's
+business but this machine's, so it is kept here and never in the file.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from platformdirs import user_state_path
+
+from coralbay_core.errors import InputError
+from coralbay_core.util.atomic_file import write_atomically
+
+MOST = 2000
+
+
+def state_root() -> Path:
+    """Environment variable ``CORALBAY_STATE``, else the user's folder for state."""
+    return Path(os.environ.get("CORALBAY_STATE") or user_state_path("coralbay"))
+
+
+class Places:
+    """Paths by hash of content, the newest last.
+
+    Parameters
+    ----------
+    path : Path, optional
+        The file; by default in `state_root`.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path or state_root() / "scans.json"
+
+    def find(self, digest: str) -> Path | None:
+        """Where a scan was, or None where that is not known."""
+        known = self._read().get(digest)
+        return Path(known) if isinstance(known, str) else None
+
+    def remember(self, places: dict[str, Path]) -> None:
+        """Keep where scans are; a file that cannot be written is no reason to fail."""
+        known = self._read()
+        new = {digest: str(path.resolve()) for digest, path in places.items()}
+        if all(known.get(digest) == path for digest, path in new.items()):
+            return
+        kept = dict([*((d, p) for d, p in known.items() if d not in new), *new.items()][-MOST:])
+        with suppress(InputError):
+            write_atomically(self._path, json.dumps(kept, indent=0))
+
+    def _read(self) -> dict[str, str]:
+        try:
+            content = json.loads(self._path.read_text("utf-8"))
+        except (OSError, ValueError, RecursionError):
+            return {}
+        return content if isinstance(content, dict) else {}
+
+
+def candidates(name: str, extra: list[Path]) -> Iterator[Path]:
+    """What a scan of this file name could be among files and folders that a user points to."""
+    for path in extra:
+        if path.is_file() or not path.is_dir():
+            yield path
+            continue
+        yield from sorted(p for p in path.rglob(name) if p.exists()) if name else ()
+        yield path

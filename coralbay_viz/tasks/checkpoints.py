@@ -1,0 +1,91 @@
+"""Features, colors and heat maps of one checkpoint of a training."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coralbay_core.errors import Cancelled as Stopped
+from coralbay_core.errors import CoralBayError
+from coralbay_core.spatial import Grid, Volume
+
+from ..jobs import Report
+from ..model.clicks import Clicks
+from ..model.results import HeatResult, PcaResult, ScoreScale
+from .encoders import Cancelled
+from .similarity import TOP_REGIONS
+
+if TYPE_CHECKING:
+    from coralbay_core.features import FeatureMaps
+    from coralbay_core.pretrain.run_folder import RunFolder
+from ..model.training import Box, CheckpointView
+
+
+def view_of(
+    folder: Path,
+    step: int,
+    volume: Volume,
+    box_mm: Box | None,
+    clicks: Clicks,
+    grid: Grid,
+    before: CheckpointView | None,
+    known: "FeatureMaps | None",
+    device: str,
+    report: Report,
+    cancelled: Cancelled,
+) -> CheckpointView | str:
+    """What a checkpoint makes of a scan; a line that says why where it cannot be read."""
+    from coralbay_core.pretrain.run_folder import RunFolder
+
+    if known is not None and before is not None:
+        return CheckpointView(step, known, before.pca, before.coordinates, heat_of(known, clicks, grid, box_mm), clicks)
+    try:
+        features = _features(RunFolder(folder), step, volume, box_mm, device, report, cancelled)
+    except Stopped:
+        raise
+    except (CoralBayError, OSError) as error:  # removed meanwhile, or not whole: a later look finds another
+        return str(error)
+    pca, coordinates = colors_of(features, grid, before)
+    return CheckpointView(step, features, pca, coordinates, heat_of(features, clicks, grid, box_mm), clicks)
+
+
+def _features(
+    run: "RunFolder",
+    step: int,
+    volume: Volume,
+    box_mm: Box | None,
+    device: str,
+    report: Report,
+    cancelled: Cancelled,
+) -> "FeatureMaps":
+    from coralbay_core.extraction.pipeline import features_for
+
+    encoder = run.encoder(step, device=device)
+    return features_for(volume, encoder, roi_mm=box_mm, store=False, progress=report, cancelled=cancelled)
+
+
+def colors_of(
+    features: "FeatureMaps", grid: Grid, before: CheckpointView | None
+) -> tuple[PcaResult, NDArray[np.float32]]:
+    """First principal components, turned to those of the checkpoint before, and their coordinates."""
+    from coralbay_core.projection import aligned_basis, fit_basis
+
+    basis = fit_basis(features, 3)
+    if before is not None and before.coordinates.shape[1:] == features.finest.grid.shape:
+        basis = aligned_basis(basis, features, before.coordinates)
+    rgb = basis.rgb(features)
+    return PcaResult(rgb, rgb.on(grid), grid, basis), basis.coordinates(features)
+
+
+def heat_of(features: "FeatureMaps", clicks: Clicks, grid: Grid, box_mm: Box | None) -> HeatResult | None:
+    """The answer to the clicks that lie in the box."""
+    from coralbay_core.similarity import heat_map, top_regions
+
+    near = clicks.inside(features.grid)
+    if not near.positive:
+        return None
+    result = heat_map(features, near.positive, near.negative)
+    scale = ScoreScale(result.data[result.inside])
+    regions = tuple(top_regions(result, k=TOP_REGIONS))
+    return HeatResult(result, result.on(grid), grid, scale, regions, near, partial=box_mm is not None)

@@ -1,0 +1,56 @@
+"""The matching position in another scan, and the heat map under the mouse pointer."""
+
+from typing import TYPE_CHECKING, Any
+
+from ..jobs import Report
+from ..model.clicks import Clicks, Point
+from ..model.grids import overlay_grid, viewing_grid
+from ..model.results import HeatResult, ScoreScale
+from .encoders import Cancelled
+
+if TYPE_CHECKING:
+    from coralbay_core.features import FeatureMaps
+    from coralbay_core.matching import Match
+    from coralbay_core.spatial import Volume
+
+HOVER_STRIDE = 8
+"""Hovering reads this stage and coarser ones: a hint must come before the hand has moved on."""
+
+HOVER_SPACING_MM = 6.0
+
+
+def match(
+    source: "FeatureMaps",
+    target: "FeatureMaps",
+    position_mm: Point,
+    weights: Any,
+    report: Report,
+    cancelled: Cancelled,
+) -> "Match":
+    from coralbay_core.matching import best_match
+
+    return best_match(source, target, position_mm, weights=weights)
+
+
+def coarse_part(features: "FeatureMaps") -> "FeatureMaps":
+    """The stages that hovering reads: where all are finer, the coarsest."""
+    return features.only([s for s in features.strides if s >= HOVER_STRIDE] or [features.strides[-1]])
+
+
+def hover(
+    features: "FeatureMaps",
+    position_mm: Point,
+    weights: dict[int, float] | None,
+    volume: "Volume",
+    is_partial: bool,
+    report: Report,
+    cancelled: Cancelled,
+) -> HeatResult:
+    from coralbay_core.similarity import heat_map
+
+    coarse = coarse_part(features)
+    chosen = {s: w for s, w in (weights or {}).items() if s in coarse.strides and w} or None
+    result = heat_map(coarse, position_mm, weights=chosen)
+    grid = overlay_grid(viewing_grid(volume.grid), HOVER_SPACING_MM)
+    scale = ScoreScale(result.data[result.inside])
+    return HeatResult(result, result.on(grid), grid, scale, (), Clicks((position_mm,)), is_partial)

@@ -1,0 +1,50 @@
+"""Labels and heat maps as DICOM-SEG and RTSTRUCT."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from coralbay_core.spatial import Grid, LabelVolume
+
+from ..jobs import Report
+from ..model.scan import Scan
+from .encoders import Cancelled
+from .segmentation import labels_of
+
+
+def _segmentation(probe: Any, features: Any, guide: Any, protected: LabelVolume | None, grid: Grid) -> LabelVolume:
+    return labels_of(probe, features, grid, guide, protected)
+
+
+def _clusters(clusters: LabelVolume, grid: Grid) -> LabelVolume:
+    from coralbay_core.spatial.resampling import resample
+
+    data = clusters.data if clusters.grid == grid else resample(clusters.data, clusters.grid, grid, order=0, fill=0)
+    return LabelVolume(data, grid, "clusters", names=dict(clusters.names))
+
+
+def _lit(heat: Any, threshold: float, grid: Grid) -> LabelVolume:
+    return LabelVolume(heat.mask(grid, threshold).astype(np.uint8), grid, "similar", names={1: "similar"})
+
+
+def write_dicom(
+    path: Path,
+    scan: Scan,
+    make: Callable[[Grid], LabelVolume],
+    folder: Path,
+    series: str | None,
+    kind: Any,
+    about: dict[str, Any],
+    report: Report,
+    cancelled: Cancelled,
+) -> Path:
+    from coralbay_core.io import save_dicom
+    from coralbay_core.provenance import in_few_words, provenance, write_provenance
+
+    told = provenance(scan.volume, **about)
+    labels = make(scan.volume.grid)
+    written = save_dicom(path, labels, folder, kind=kind, series=series, about=in_few_words(told))
+    write_provenance(written, told)
+    return written

@@ -1,0 +1,84 @@
+"""Encoders by name, loaded when first needed."""
+
+import sys
+import threading
+import tomllib
+from collections.abc import Callable
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from coralbay_core.models.cards import WITHOUT_WEIGHTS
+
+from ..jobs import Report
+
+if TYPE_CHECKING:
+    from coralbay_core.models.encoder import Encoder
+
+
+Cancelled = Callable[[], bool]
+VARIANTS = (":compact", ":whole")  # of the core, where they cannot be read without importing torch
+
+
+class Encoders:
+    """Encoders by name, loaded once and only when work needs them.
+
+    Parameters
+    ----------
+    device : str
+
+    Attributes
+    ----------
+    asked : str
+        Device of the encoders that are asked for from now on.
+    """
+
+    def __init__(self, device: str) -> None:
+        self.asked = device
+        self._loaded: dict[tuple[str, str], Encoder] = {}
+        self._lock = threading.Lock()
+
+    def get(self, name: str) -> "Encoder":
+        from coralbay_core.models.loading import load_encoder
+
+        with self._lock:
+            wanted = name, self.asked
+            if wanted not in self._loaded:
+                self._loaded = {wanted: load_encoder(name, device=wanted[1])}
+            return self._loaded[wanted]
+
+    @property
+    def device(self) -> str:
+        """Where encoders run; ``auto`` stays so until torch, which knows, is there."""
+        if self.asked != "auto" or "torch" not in sys.modules:
+            return self.asked
+        from coralbay_core.models.encoder import resolve_device
+
+        return str(resolve_device(self.asked))
+
+
+def find_devices(report: Report, cancelled: Cancelled) -> tuple[str, ...]:
+    from coralbay_core.models.encoder import available_devices
+
+    return available_devices()
+
+
+def model_names() -> list[str]:
+    """Names of the models that the package knows, those without weights last; found without importing torch."""
+    names = [entry.name for entry in (files("coralbay_core.models") / "cards").iterdir()]
+    return [*sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml")), *WITHOUT_WEIGHTS]
+
+
+def split_variant(model: str) -> tuple[str, str]:
+    """A model without what may follow its name, and that: ``:compact``, ``:whole`` or nothing."""
+    variant = next((variant for variant in VARIANTS if model.endswith(variant)), "")
+    return model.removesuffix(variant), variant
+
+
+def about_model(name: str) -> tuple[str, str]:
+    """Summary and license of a model, empty for a file; found without importing torch."""
+    card = files("coralbay_core.models") / "cards" / f"{name}.toml"
+    if name in WITHOUT_WEIGHTS or not card.is_file():
+        return WITHOUT_WEIGHTS.get(name, ""), ""
+    content = tomllib.loads(card.read_text("utf-8"))
+    license = content["license"] + (", not for commercial use" if content.get("noncommercial") else "")
+    return content["summary"], f"License: {license}"

@@ -1,0 +1,53 @@
+"""Reading volumes and writing maps."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from coralbay_core.spatial import Grid, Volume
+
+from ..jobs import Report
+
+if TYPE_CHECKING:
+    from coralbay_core.features import FeatureMaps
+    from coralbay_core.phantom import Phantom
+    from coralbay_core.similarity import HeatMap
+
+from .encoders import Cancelled
+
+
+def open_volume(path: Path, series: str | None, report: Report, cancelled: Cancelled) -> Volume:
+    from coralbay_core.io import load_volume
+
+    return load_volume(path, series=series)
+
+
+def make_phantom(report: Report, cancelled: Cancelled) -> "Phantom":
+    from coralbay_core import phantom
+
+    return phantom.make_phantom()
+
+
+def save(
+    path: Path,
+    volume: Volume,
+    make: Callable[[Grid], NDArray],
+    features: "FeatureMaps | None",
+    parameters: dict[str, Any],
+    report: Report,
+    cancelled: Cancelled,
+) -> Path:
+    from coralbay_core.io import save_map
+    from coralbay_core.provenance import provenance, write_provenance
+
+    written = save_map(path, make(volume.grid), volume)
+    origin = {} if features is None else {"model": features.model, "fingerprint": features.fingerprint}
+    write_provenance(written, provenance(volume, **origin, **parameters))
+    return written
+
+
+def on_grid(result: "HeatMap | Any", grid: Grid) -> NDArray:
+    """A heat or color map on another grid."""
+    return result.on(grid)

@@ -1,0 +1,100 @@
+"""Adding scans to a library, searching it, and thumbnails of its hits."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coralbay_core.errors import CoralBayError
+from coralbay_core.spatial import Grid, Volume
+
+from ..jobs import Report
+from ..model.clicks import Point
+from ..model.palette import DEFAULT_WINDOW, WINDOWS
+from .encoders import Cancelled, Encoders
+
+if TYPE_CHECKING:
+    from coralbay_core.library import Library
+    from coralbay_core.library.search import Hit
+    from coralbay_core.similarity import Query
+from ..model.library_hit import Found
+
+THUMBNAIL_PIXELS = 64
+THUMBNAIL_MM = 96.0
+
+
+def _encoder(encoders: Encoders, model: str, library: "Library") -> Any:
+    encoder = encoders.get(model)
+    library.require_model(encoder)
+    return encoder
+
+
+def add(
+    library: "Library",
+    path: Path,
+    series: str | None,
+    encoders: Encoders,
+    model: str,
+    report: Report,
+    cancelled: Cancelled,
+) -> Any:
+    return library.add(path, encoders.get(model), series=series, progress=report)
+
+
+def search(
+    library: "Library",
+    query: "Query",
+    encoder: Callable[[], Any],
+    exclude: Volume | None,
+    settings: dict[str, Any],
+    show: Callable[[tuple[Found, ...]], Any],
+    report: Report,
+    cancelled: Cancelled,
+) -> tuple[Found, ...]:
+    from coralbay_core.extraction.cache import content_digest
+    from coralbay_core.library import search_library
+
+    own = None if exclude is None else content_digest(exclude)
+    hits = search_library(library, query, encoder, exclude=own, progress=report, **settings).hits
+    found = [
+        Found(hit.scan.name, hit.scan.path, hit.position_mm, hit.score, hit.size_ml, series=hit.scan.series)
+        for hit in hits
+    ]
+    report.tell(show, tuple(found))
+    pictures = thumbnails(library, hits, cancelled)
+    return tuple(replace(row, thumbnail=picture) for row, picture in zip(found, pictures, strict=True))
+
+
+def thumbnails(library: "Library", hits: "tuple[Hit, ...]", cancelled: Cancelled) -> list[NDArray[np.uint8] | None]:
+    """A picture of each hit; each scan is read once, and one is in memory at a time."""
+    made: list[NDArray[np.uint8] | None] = [None] * len(hits)
+    for entry in {hit.scan.scan: hit.scan for hit in hits}.values():
+        if cancelled():
+            break
+        try:
+            volume = library.open(entry)
+        except CoralBayError:  # gone, or another scan now
+            continue
+        for number, hit in enumerate(hits):
+            if hit.scan.scan == entry.scan:
+                made[number] = thumbnail(volume, hit.position_mm)
+    return made
+
+
+def thumbnail(volume: Volume, position_mm: Point) -> NDArray[np.uint8]:
+    """The axial slice around a place, `THUMBNAIL_MM` wide; black outside the scan."""
+    from coralbay_core.spatial.preprocessing import to_unit
+    from coralbay_core.spatial.resampling import resample
+
+    step = THUMBNAIL_MM / THUMBNAIL_PIXELS
+    affine = np.zeros((4, 4))
+    affine[2, 0], affine[1, 1], affine[0, 2], affine[3, 3] = step, -step, -step, 1
+    half = (THUMBNAIL_PIXELS - 1) / 2 * step
+    affine[:3, 3] = np.asarray(position_mm) + (half, half, 0)
+    grid = Grid((1, THUMBNAIL_PIXELS, THUMBNAIL_PIXELS), affine)
+    limits = WINDOWS[DEFAULT_WINDOW].limits_hu
+    hu = resample(volume.data, volume.grid, grid, fill=limits[0])
+    return np.rint(to_unit(hu[0], limits) * 255).astype(np.uint8)

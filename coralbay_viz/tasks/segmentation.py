@@ -1,0 +1,117 @@
+"""Strokes to labels: what the jobs of `probing` do. Functions of their arguments, which may run on any thread."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from coralbay_core.spatial import Grid, LabelVolume, Volume
+
+from ..jobs import Report
+from ..model.strokes import PaintedVoxels
+
+if TYPE_CHECKING:
+    from coralbay_core.features import FeatureMaps
+    from coralbay_core.probe import LabelStatistics, Probe, ScoreMap, Suggestion
+
+Cancelled = Callable[[], bool]
+Point = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class LabelRequest:
+    """What a segmentation is made of beside a probe: as of `ScoreMap.segment`."""
+
+    features: "FeatureMaps"
+    grid: Grid
+    guide: Volume | None
+    protected: LabelVolume | None
+
+
+def prepare(features: "FeatureMaps", report: Report, cancelled: Cancelled) -> None:
+    import sklearn.cluster  # noqa: F401  # takes a second the first time
+
+    from coralbay_core.probe.examples import body_covariance
+
+    body_covariance(features)  # it keeps what it has found
+
+
+def fit_and_apply(
+    pairs: "Sequence[tuple[FeatureMaps, PaintedVoxels]]",
+    kind: str | None,
+    request: LabelRequest,
+    planes: Sequence[Grid],
+    show: Callable[[tuple[LabelVolume, ...]], None],
+    report: Report,
+    cancelled: Cancelled,
+) -> "tuple[Probe, LabelVolume]":
+    from coralbay_core.probe import DEFAULT_KIND, fit_probe_to_scans
+
+    def early(probe: "Probe") -> None:
+        if planes and not cancelled():
+            report.tell(show, tuple(slices_of(probe, request, planes)))
+
+    scans = [(features, strokes.labels) for features, strokes in pairs]
+    probe = fit_probe_to_scans(scans, kind=kind or DEFAULT_KIND, early=early)
+    return labelled(probe, probe.scores(request.features), request, cancelled)
+
+
+def apply(request: LabelRequest, probe: "Probe", report: Report, cancelled: Cancelled) -> "tuple[Probe, LabelVolume]":
+    return labelled(probe, probe.scores(request.features), request, cancelled)
+
+
+def slices_of(probe: "Probe", request: LabelRequest, planes: Sequence[Grid]) -> Iterator[LabelVolume]:
+    """Slices that are looked at, without refinement, which takes seconds."""
+    for plane in planes:
+        scores = probe.scores(request.features, around=plane)
+        yield LabelVolume(scores.segment(plane, protected=request.protected).labels, plane, names=probe.names)
+
+
+def labelled(
+    probe: "Probe", scores: "ScoreMap", request: LabelRequest, cancelled: Cancelled
+) -> "tuple[Probe, LabelVolume]":
+    """The probe and all of the segmentation."""
+    made = scores.segment(request.grid, guide=request.guide, protected=request.protected, cancelled=cancelled)
+    names = probe.names | ({} if request.protected is None else request.protected.names)
+    return probe, LabelVolume(made.labels, request.grid, name="segmentation", names=names)
+
+
+def labels_of(
+    probe: "Probe", features: "FeatureMaps", grid: Grid, guide: Volume | None, protected: LabelVolume | None
+) -> LabelVolume:
+    """The segmentation of a scan on a grid."""
+    data = probe.segment(features, grid, guide=guide, protected=protected)
+    names = probe.names | ({} if protected is None else protected.names)
+    return LabelVolume(data, grid, name="segmentation", names=names)
+
+
+def suggest(
+    probe: "Probe",
+    features: "FeatureMaps",
+    painted: PaintedVoxels | None,
+    skipped: tuple[Point, ...],
+    count: int,
+    report: Report,
+    cancelled: Cancelled,
+) -> "list[Suggestion]":
+    from coralbay_core.probe import suggest_next
+
+    places = np.zeros((0, 3)) if painted is None else painted.position_mm
+    # Many voxels of one stroke say no more than some of them.
+    return suggest_next(probe.scores(features), places[:: max(1, len(places) // 2000)], skipped, count=count)
+
+
+def statistics(
+    probe: "Probe",
+    features: "FeatureMaps",
+    volume: Volume,
+    guide: Volume | None,
+    protected: LabelVolume | None,
+    reference: LabelVolume | None,
+    report: Report,
+    cancelled: Cancelled,
+) -> "list[LabelStatistics]":
+    from coralbay_core.probe import label_statistics
+
+    return label_statistics(labels_of(probe, features, volume.grid, guide, protected), volume, reference)

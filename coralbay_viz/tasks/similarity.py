@@ -1,0 +1,111 @@
+"""Heat maps of clicks and queries, propagated landmarks and the comparison of both sides of the body."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coralbay_core.spatial import Grid
+
+from ..jobs import Report
+from ..model.clicks import Clicks
+from ..model.results import HeatResult, ScoreScale
+from ..model.stage_weights import Mixer
+from .encoders import Cancelled
+
+if TYPE_CHECKING:
+    from coralbay_core.features import FeatureMaps
+    from coralbay_core.matching import FollowUp, Landmark
+    from coralbay_core.similarity import Query
+    from coralbay_core.similarity.symmetry import Midplane, SideBySide
+
+
+@dataclass(frozen=True, eq=False)
+class HeatRequest:
+    """What a heat map is to answer, frozen when it was asked.
+
+    Parameters
+    ----------
+    clicks : Clicks
+    source, target : FeatureMaps
+        Of the scan that the clicks lie in, and of the one that is searched.
+    queries : tuple of Query
+        Saved ones, asked beside the clicks.
+    weights : mapping of int to float, "auto", optional
+    prior_mm : float, optional
+        Width of a distance prior around the clicks.
+    partial : bool
+        Whether one of them is but the first of its scan's features.
+    """
+
+    clicks: Clicks
+    source: "FeatureMaps"
+    target: "FeatureMaps"
+    queries: "tuple[Query, ...]" = ()
+    weights: Mixer = None
+    prior_mm: float | None = None
+    partial: bool = False
+
+
+TOP_REGIONS = 10
+
+
+def heat(request: "HeatRequest", grid: Grid, report: Report, cancelled: Cancelled) -> HeatResult:
+    from coralbay_core.similarity import auto_weights, make_query, merge_queries, search, top_regions
+
+    positive, negative = (
+        np.array(points, float).reshape(-1, 3) for points in (request.clicks.positive, request.clicks.negative)
+    )
+    made = [make_query(request.source, positive, negative)] if len(positive) else []
+    query = merge_queries([*made, *request.queries])
+    weights: Any = request.weights
+    if weights == "auto":
+        weights = auto_weights(request.source, positive, negative) if made else None
+    features = request.target
+    result = search(features, query, weights=weights, prior=_prior(features, request, positive))
+    scale = ScoreScale(result.data[features.body_at(features.strides[0])])
+    regions = tuple(top_regions(result, k=TOP_REGIONS))
+    return HeatResult(result, result.on(grid), grid, scale, regions, request.clicks, request.partial)
+
+
+def _prior(features: "FeatureMaps", request: "HeatRequest", positive: NDArray) -> Any:
+    from coralbay_core.matching import align
+    from coralbay_core.similarity.prior import prior_around
+
+    if request.prior_mm is None or not len(positive):
+        return None
+    expected = positive if request.source is features else align(request.source, features)(positive)
+    return prior_around(expected, request.prior_mm)
+
+
+def propagate(
+    landmarks: "tuple[Landmark, ...]",
+    source: "FeatureMaps",
+    target: "FeatureMaps",
+    weights: Any,
+    prior_mm: float | None,
+    report: Report,
+    cancelled: Cancelled,
+) -> "FollowUp":
+    from coralbay_core import matching
+
+    return matching.propagate(
+        landmarks, source, target, weights=weights, prior_mm=prior_mm, progress=report, cancelled=cancelled
+    )
+
+
+def mirror(
+    features: "FeatureMaps",
+    position_mm: tuple[float, ...],
+    plane: "Midplane | None",
+    weights: Any,
+    grid: Grid,
+    report: Report,
+    cancelled: Cancelled,
+) -> "tuple[Midplane, SideBySide, NDArray[np.float32]]":
+    from coralbay_core.similarity.symmetry import compare_sides, find_midplane
+
+    plane = plane or find_midplane(features)
+    sides = compare_sides(features, position_mm, plane=plane, weights=weights)
+    return plane, sides, sides.heat.on(grid)

@@ -1,0 +1,38 @@
+"""The log of a training run, read from its folder."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from coralbay_core.errors import CoralBayError
+
+from ..jobs import Report
+from .encoders import Cancelled
+
+if TYPE_CHECKING:
+    from coralbay_core.pretrain.run_folder import Curve
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """What a look at the folder has found."""
+
+    steps: tuple[int, ...]
+    curves: "dict[str, Curve]"
+    alarms: tuple[tuple[int, str], ...]
+    problem: str
+
+    @property
+    def size(self) -> int:
+        return sum(len(curve.steps) for curve in self.curves.values()) + len(self.alarms)
+
+
+def look(folder: Path, report: Report, cancelled: Cancelled) -> Look:
+    from coralbay_core.pretrain.run_folder import RunFolder
+
+    run = RunFolder(folder)
+    try:
+        run.config()
+        return Look(tuple(run.checkpoints()), run.curves(), run.alarms(), "")
+    except (CoralBayError, OSError) as error:
+        return Look((), {}, (), str(error))
