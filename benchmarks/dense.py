@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from coralbay_core import load_encoder, load_volume
 from coralbay_core.extraction.cache import FeatureStore
-from coralbay_core.extraction.extraction_input import Scene
+from coralbay_core.extraction.extraction_input import ExtractionInput
 from coralbay_core.extraction.pipeline import features_for
 from coralbay_core.extraction.sliding_window import DEFAULT_STRIDES, extract
 from coralbay_core.features import FeatureMaps
@@ -92,7 +92,7 @@ def sliding(network: nn.Module, x: Tensor, tile: int) -> list[NDArray]:
 
 def speed(volume: Volume, encoder: SwinEncoder) -> None:
     part = crop(volume, encoder)
-    scene = Scene.of(part, encoder)
+    scene = ExtractionInput.of(part, encoder)
     tile = encoder.tiling.tile
     x = torch.from_numpy(to_unit(scene.hu, encoder.preprocessing.window_hu))[None, None]
     monai = MonaiMaps(encoder.backbone.config, encoder.backbone.state_dict()).eval()
@@ -168,7 +168,7 @@ def air(volumes: list[Volume], encoder: SwinEncoder) -> None:
     print("\n## Air that is not computed\n")
     print("| scan | model grid | tiles | of air | saved |\n|---|---|---|---|---|")
     for volume in volumes:
-        scene = Scene.of(volume, encoder)
+        scene = ExtractionInput.of(volume, encoder)
         kept = len(scene.tiles)
         tiles = kept + scene.tiles_of_air
         size = " x ".join(map(str, scene.grid.shape))

@@ -25,7 +25,7 @@ from coralbay_core.phantom import make_phantom
 from coralbay_core.pretrain import read_config
 from coralbay_core.pretrain.export import processor
 from coralbay_core.pretrain.memory import keep_memory
-from coralbay_core.pretrain.prefetch import Feed
+from coralbay_core.pretrain.prefetch import Prefetcher
 from coralbay_core.pretrain.resolve import Resolved, resolve
 from coralbay_core.pretrain.schedules import make_schedules
 from coralbay_core.pretrain.source import ArraySource, VolumeSource, open_source
@@ -42,7 +42,7 @@ SHARES = (0.10, 0.20, 0.30)
 class Clock:
     """Seconds of each part of steps."""
 
-    def __init__(self, trainer: Trainer, feed: Feed):
+    def __init__(self, trainer: Trainer, feed: Prefetcher):
         self.trainer, self.feed = trainer, feed
         self.taken = dict.fromkeys(PARTS, 0.0)
         self._began: dict[str, float] = {}
@@ -140,7 +140,7 @@ def measure(options: argparse.Namespace) -> None:
     torch.set_num_threads(int(config.threads))
     rate = float(config.optimizer.learning_rate)
     trainer = Trainer(resolved, make_schedules(steps + 1, rate, config.optimizer, config.teacher))
-    feed = Feed(config, source, device, 0, steps + 1)
+    feed = Prefetcher(config, source, device, 0, steps + 1)
     clock = Clock(trainer, feed)
     for step in range(WARM):
         clock.step(step)

@@ -16,10 +16,10 @@ from test_extract import ramp_volume
 from coralbay_core.errors import InputError, MissingFileError, OutsideVolumeError, WeightsError
 from coralbay_core.extraction.cache import FeatureStore
 from coralbay_core.extraction.compact_fit import fit_compact
-from coralbay_core.extraction.extraction_input import Scene
+from coralbay_core.extraction.extraction_input import ExtractionInput
 from coralbay_core.extraction.pipeline import features_for
-from coralbay_core.extraction.progress_estimate import Outlook
-from coralbay_core.extraction.sliding_window import Watch, extract
+from coralbay_core.extraction.progress_estimate import ProgressEstimate
+from coralbay_core.extraction.sliding_window import ExtractionCallbacks, extract
 from coralbay_core.extraction.tile_runner import TileRunner
 from coralbay_core.extraction.tiling import make_lattice
 from coralbay_core.features.descriptors import joint_descriptors, joint_map, split_by_stage
@@ -65,7 +65,7 @@ def maps_of(runner: TileRunner, starts) -> dict:
 def test_a_batch_that_does_not_fit_is_halved(most, batch):
     volume, said = noise(), []
     encoder = SmallDevice(most)
-    scene = Scene.of(volume, encoder)
+    scene = ExtractionInput.of(volume, encoder)
     runner = TileRunner(encoder, scene, (4,), 10**9, said.append)
     runner.batch = 4
     found = maps_of(runner, scene.tiles)
@@ -80,7 +80,7 @@ def test_a_batch_that_does_not_fit_is_halved(most, batch):
 def test_a_device_that_holds_no_tile_gives_way_to_the_cpu():
     encoder, said = SmallDevice(0), []
     encoder.device = torch.device("mps")
-    scene = Scene.of(noise((70, 70, 70)), encoder)
+    scene = ExtractionInput.of(noise((70, 70, 70)), encoder)
     runner = TileRunner(encoder, scene, (4,), 10**9, said.append)
     assert len(maps_of(runner, scene.tiles)) == len(scene.tiles)
     assert said == ["mps is too small for one tile: going on with the CPU"]
@@ -158,7 +158,7 @@ def test_work_starts_around_the_focus():
         previews.append(maps)
         seen.append(encoder.calls)
 
-    whole = extract(volume, encoder, strides=(4, 16), focus_mm=focus, watch=Watch(preview=preview))
+    whole = extract(volume, encoder, strides=(4, 16), focus_mm=focus, watch=ExtractionCallbacks(preview=preview))
     (first,) = previews
     assert seen == [1]
     assert first.grid.contains(focus)
@@ -173,9 +173,9 @@ def test_work_starts_around_the_focus():
 def test_outlook_comes_once_and_is_right(tmp_path):
     volume = noise((400, 70, 200))
     volume.data[:, :, 100:] = -1000
-    told: list[Outlook] = []
+    told: list[ProgressEstimate] = []
     encoder = PoolingEncoder(96, 96)
-    maps = features_for(volume, encoder, store=FeatureStore(tmp_path), watch=Watch(outlook=told.append))
+    maps = features_for(volume, encoder, store=FeatureStore(tmp_path), watch=ExtractionCallbacks(outlook=told.append))
     (ahead,) = told
     lattice = make_lattice(maps.grid.shape, 96, 96)
     assert ahead.tiles == encoder.calls

@@ -10,7 +10,7 @@ from scans import cut
 from coralbay_core import features_for, load_encoder
 from coralbay_core.errors import Cancelled, CoralBayError, InputError, OutsideVolumeError
 from coralbay_core.extraction.cache import FeatureStore, key_of, signature
-from coralbay_core.extraction.sliding_window import Watch
+from coralbay_core.extraction.sliding_window import ExtractionCallbacks
 from coralbay_core.similarity import HeatMap, heat_map
 from coralbay_core.similarity.hu_windows import (
     WindowAnswer,
@@ -135,7 +135,9 @@ def test_bad_questions_are_refused(belly, place):
     with pytest.raises(OutsideVolumeError):
         compare_windows(belly, encoder, [place + 1e4], windows=WINDOWS)
     with pytest.raises(Cancelled):
-        compare_windows(belly, encoder, [place], windows=WINDOWS, store=False, watch=Watch(cancelled=lambda: True))
+        compare_windows(
+            belly, encoder, [place], windows=WINDOWS, store=False, watch=ExtractionCallbacks(cancelled=lambda: True)
+        )
 
 
 # --- session ------------------------------------------------------------------------------------------------------

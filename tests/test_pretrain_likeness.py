@@ -10,7 +10,7 @@ from pretraining import array_source
 from coralbay_core.models.swin3d import Swin3DConfig
 from coralbay_core.pretrain.config import PretrainConfig, ViewsConfig
 from coralbay_core.pretrain.config_loader import ConfigError
-from coralbay_core.pretrain.data import PartNumbers, Places, read_ahead, to_batch
+from coralbay_core.pretrain.data import CropDataset, StepBatchSampler, read_ahead, to_batch
 from coralbay_core.pretrain.label_free_descriptors import (
     KERNELS_MM,
     KINDS,
@@ -19,9 +19,9 @@ from coralbay_core.pretrain.label_free_descriptors import (
     place_waves,
     soft_histogram,
 )
-from coralbay_core.pretrain.loss_terms import TERMS, Now
+from coralbay_core.pretrain.loss_terms import TERMS, StepInfo
 from coralbay_core.pretrain.loss_terms.base import sample
-from coralbay_core.pretrain.loss_terms.relations import Likeness, RelationsSettings, cells_in_view
+from coralbay_core.pretrain.loss_terms.relations import RelationsSettings, TargetRelations, cells_in_view
 from coralbay_core.pretrain.objective import Branch, Objective, make_terms
 from coralbay_core.pretrain.resolve import check
 from coralbay_core.pretrain.teacher import make_teacher
@@ -111,7 +111,7 @@ def unit(*shape, seed=0):
 def test_equal_relations_have_no_divergence():
     vectors = {kind: unit(12, 8, seed=i) for i, kind in enumerate(KINDS)}
     patients = torch.tensor([0] * 6 + [1] * 6)
-    target = Likeness(vectors, patients)
+    target = TargetRelations(vectors, patients)
     wanted = target((1, 1, 1), (1, 2, 0))
     inner = {kind: rows @ rows.T for kind, rows in vectors.items()}
     torch.testing.assert_close(wanted[:6, :6], sum(inner.values())[:6, :6] / 3)
@@ -131,7 +131,7 @@ def run(phantom):
     terms["relations"].prepare(source)
     torch.manual_seed(0)
     student = Branch(CONFIG, terms)
-    (collated,) = read_ahead(Places(source, VIEWS, 0), PartNumbers(2, 1, 0, 1), 0, 2, False)
+    (collated,) = read_ahead(CropDataset(source, VIEWS, 0), StepBatchSampler(2, 1, 0, 1), 0, 2, False)
     return Objective(student, make_teacher(student), terms, {"relations": 1.0}), to_batch(
         collated, VIEWS, 0, torch.device("cpu")
     )
@@ -160,7 +160,7 @@ def test_it_learns_the_relations(run):
     optimizer = torch.optim.Adam(made.student.parameters(), 1e-3)
     said = []
     for step in range(12):
-        output = made(batch, Now(step, 0.04))
+        output = made(batch, StepInfo(step, 0.04))
         optimizer.zero_grad()
         output.loss.backward()
         optimizer.step()

@@ -15,9 +15,9 @@ from coralbay_core.models.swin3d import Swin3DConfig
 from coralbay_core.pretrain import loss_functions
 from coralbay_core.pretrain.assign import Assigner, sinkhorn
 from coralbay_core.pretrain.config import ViewsConfig
-from coralbay_core.pretrain.data import PartNumbers, Places, read_ahead, to_batch
+from coralbay_core.pretrain.data import CropDataset, StepBatchSampler, read_ahead, to_batch
 from coralbay_core.pretrain.heads import DinoHead, TokenHead
-from coralbay_core.pretrain.loss_terms import TERMS, Now
+from coralbay_core.pretrain.loss_terms import TERMS, StepInfo
 from coralbay_core.pretrain.loss_terms.base import sample
 from coralbay_core.pretrain.loss_terms.masked import Masked, MaskedSettings
 from coralbay_core.pretrain.objective import Branch, Objective, make_terms
@@ -26,13 +26,13 @@ from coralbay_core.pretrain.trainer import recompute_activations
 
 CONFIG = Swin3DConfig(embed_dim=12, window=4)
 VIEWS = ViewsConfig(global_side=32, local_side=32, locals=1)
-NOW = Now(0, 0.04)
+NOW = StepInfo(0, 0.04)
 
 
 @pytest.fixture(scope="module")
 def batch(phantom):
-    places = Places(array_source(phantom), VIEWS, 0, pairs=24)
-    (collated,) = read_ahead(places, PartNumbers(2, 1, 0, 1), 0, 2, False)
+    places = CropDataset(array_source(phantom), VIEWS, 0, pairs=24)
+    (collated,) = read_ahead(places, StepBatchSampler(2, 1, 0, 1), 0, 2, False)
     return to_batch(collated, VIEWS, 0, torch.device("cpu"))
 
 
@@ -139,10 +139,10 @@ def test_every_term_gives_a_finite_loss_that_teaches_its_stages(name, batch, pha
 def test_a_term_is_the_mean_over_its_places(name, batch, phantom):
     """What lets processes be averaged: terms that look at one place at a time say the same of places one by one."""
     made = objective(name) if name == "tokens" else objective(name, assignment="centring")
-    places = Places(array_source(phantom), VIEWS, 0, pairs=24)
+    places = CropDataset(array_source(phantom), VIEWS, 0, pairs=24)
     parts = [
         to_batch(collated, VIEWS, 0, torch.device("cpu"))
-        for collated in read_ahead(places, PartNumbers(2, 2, 0, 1), 0, 2, False)
+        for collated in read_ahead(places, StepBatchSampler(2, 2, 0, 1), 0, 2, False)
     ]
     for assigner in (module for module in made.terms.modules() if isinstance(module, Assigner)):
         assigner.momentum = 1.0  # centres stay where they are

@@ -11,7 +11,7 @@ from coralbay_core.pretrain.augment import augment, draw, gaussian_matrices, sam
 from coralbay_core.pretrain.batch import Labels, cell_centers, to_volume
 from coralbay_core.pretrain.config import ViewsConfig
 from coralbay_core.pretrain.crops import bounds, crop_sizes, matched_points, random_affine, rotation
-from coralbay_core.pretrain.data import PartNumbers, Places, read_ahead, to_batch
+from coralbay_core.pretrain.data import CropDataset, StepBatchSampler, read_ahead, to_batch
 from coralbay_core.pretrain.loss_terms.base import sample
 from coralbay_core.pretrain.source import coarse, read_block
 
@@ -25,8 +25,8 @@ def source(phantom):
 
 
 def batch_of(source, numbers, seed=5, **options):
-    numbers = PartNumbers(len(numbers), 1, numbers[0] // len(numbers), numbers[0] // len(numbers) + 1)
-    (collated,) = read_ahead(Places(source, VIEWS, seed, **options), numbers, workers=0, prefetch=2, pin=False)
+    numbers = StepBatchSampler(len(numbers), 1, numbers[0] // len(numbers), numbers[0] // len(numbers) + 1)
+    (collated,) = read_ahead(CropDataset(source, VIEWS, seed, **options), numbers, workers=0, prefetch=2, pin=False)
     return to_batch(collated, VIEWS, seed, CPU)
 
 
@@ -146,14 +146,14 @@ def test_places_depend_on_seed_and_number_alone(source):
 
 
 def test_processes_and_parts_share_the_places_of_a_step():
-    shares = [list(PartNumbers(12, 2, 3, 5, rank, 3)) for rank in range(3)]
+    shares = [list(StepBatchSampler(12, 2, 3, 5, rank, 3)) for rank in range(3)]
     assert [len(part) for part in shares[0]] == [2, 2, 2, 2]
     assert sorted(n for share in shares for part in share[:2] for n in part) == list(range(36, 48))
     assert sorted(n for share in shares for part in share[2:] for n in part) == list(range(48, 60))
 
 
 def test_worker_processes_read_the_same(source):
-    places, numbers = Places(source, VIEWS, 5), PartNumbers(2, 1, 0, 3)
+    places, numbers = CropDataset(source, VIEWS, 5), StepBatchSampler(2, 1, 0, 3)
     here, there = (
         [
             to_batch(collated, VIEWS, 5, CPU).globals.images
@@ -165,7 +165,7 @@ def test_worker_processes_read_the_same(source):
 
 
 def test_places_lie_in_the_body(source):
-    item = [Places(source, VIEWS, 1)[sample] for sample in range(20)]
+    item = [CropDataset(source, VIEWS, 1)[sample] for sample in range(20)]
     middles = [(i.affines[0].mean(0) @ np.array([15.5, 15.5, 15.5, 1])) for i in item]
     cells = np.array([np.clip(m // 4, 0, np.array(source.cells(0).shape) - 1).astype(int) for m in middles])
     assert source.cells(0)[tuple(cells.T)].mean() > 0.8

@@ -25,7 +25,15 @@ from coralbay_viz import Session
 from coralbay_viz.controllers.scorecard import Scorecard
 from coralbay_viz.jobs import ThreadRunner
 from coralbay_viz.model.strokes import PaintedVoxels
-from coralbay_viz.tasks.scorecard import COLUMNS, Ground, ScoreRow, as_dicts, best_models, meant_labels, shown_columns
+from coralbay_viz.tasks.scorecard import (
+    COLUMNS,
+    EvaluationGrid,
+    ScoreRow,
+    as_dicts,
+    best_models,
+    meant_labels,
+    shown_columns,
+)
 
 CHEAP = ("hu-patch", "random", "coralbay-mini")
 
@@ -105,7 +113,9 @@ def test_the_other_scan_is_searched(session, other, reference, other_reference, 
     assert session.last_scorecard.other is there
     patch, mini = session.last_scorecard.rows
     assert mini.match_mm == 0  # the same patient: the match lies in the liver
-    spaces = [SearchSpace(ground.grid, ground.body) for ground in (Ground.of(s.volume, None) for s in (there, here))]
+    spaces = [
+        SearchSpace(ground.grid, ground.body) for ground in (EvaluationGrid.of(s.volume, None) for s in (there, here))
+    ]
     maps = [session._shelf.get(scan.volume, "hu-patch", None, None) for scan in (here, there)]
     wanted = best_match(*maps, liver, space=spaces[0], back=spaces[1])
     assert patch.return_mm == pytest.approx(wanted.return_mm)
@@ -126,7 +136,7 @@ def test_dice_leaves_out_what_was_painted(session, reference):
     assert row.retrieval is None
     assert 0.5 < row.dice < 1
     assert 0 < row.dice_far < 1
-    ground = Ground.of(session.volume, reference)
+    ground = EvaluationGrid.of(session.volume, reference)
     found = session.scan.probe.segment(session.features, ground.grid) == 2
     truth = ground.labels == next(value for value, name in reference.names.items() if name == "liver")
     index = np.rint(ground.grid.to_index(PaintedVoxels.of(painted(reference)).position_mm)).astype(int)
@@ -138,12 +148,12 @@ def test_dice_leaves_out_what_was_painted(session, reference):
 
 
 def test_painted_values_stand_for_the_labels_they_lie_in(belly, reference):
-    ground = Ground.of(belly, reference)
+    ground = EvaluationGrid.of(belly, reference)
     liver = next(value for value, name in reference.names.items() if name == "liver")
     meant = meant_labels(ground, PaintedVoxels.of(painted(reference)))
     assert meant[2] == liver
     assert meant[1] == 0  # all around it, so background
-    assert meant_labels(Ground.of(belly, None), PaintedVoxels.of(painted(reference))) == {}
+    assert meant_labels(EvaluationGrid.of(belly, None), PaintedVoxels.of(painted(reference))) == {}
 
 
 def test_it_follows_clicks_only_while_live(session, reference, liver):
@@ -244,8 +254,8 @@ def test_references_are_read_from_files(session, tmp_path, belly, reference, liv
 
 def test_a_copy_of_the_reference_is_prepared_once(session, reference, liver, monkeypatch):
     made = []
-    real = Ground.of
-    monkeypatch.setattr(Ground, "of", lambda volume, labels: made.append(volume) or real(volume, labels))
+    real = EvaluationGrid.of
+    monkeypatch.setattr(EvaluationGrid, "of", lambda volume, labels: made.append(volume) or real(volume, labels))
     session.click(liver)
     for _ in range(3):
         session.scorecard(["hu-patch"], LabelVolume(reference.data.copy(), reference.grid))

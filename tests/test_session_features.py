@@ -11,7 +11,7 @@ from coralbay_core.errors import CoralBayError, InputError, OutsideVolumeError
 from coralbay_core.extraction.cache import FeatureStore
 from coralbay_core.spatial import Volume
 from coralbay_viz import Session
-from coralbay_viz.jobs import InlineRunner, Task, ThreadRunner, in_turn
+from coralbay_viz.jobs import InlineRunner, Task, ThreadRunner, exclusive
 
 MODEL = "hu-context"
 IN_TILES = "coralbay-mini"
@@ -94,7 +94,7 @@ def test_those_who_wait_for_their_turn_give_up_when_replaced(mailbox):
     )
 
     def work(name):
-        return in_turn(lock, lambda report, cancelled: (began.append(name), release.wait(5), name)[-1])
+        return exclusive(lock, lambda report, cancelled: (began.append(name), release.wait(5), name)[-1])
 
     jobs = [runner.submit(Task("lane", work("first"), results.append, pytest.fail))]
     mailbox.run_until(lambda: began == ["first"])

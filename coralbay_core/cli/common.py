@@ -62,7 +62,7 @@ def features_of(
 ) -> "FeatureMaps":
     """Features from disk or computed, with progress and what is ahead."""
     from ..extraction.pipeline import features_for
-    from ..extraction.sliding_window import Watch
+    from ..extraction.sliding_window import ExtractionCallbacks
 
     if focus is not None:
         volume.grid.require_inside(focus, where="--first")
@@ -76,7 +76,7 @@ def features_of(
         store=store_of(out),
         name=name if out else None,
         memory_bytes=None if memory_gb is None else int(memory_gb * 1e9),
-        watch=Watch(Progress(title), outlook=lambda ahead: note(f"{title}: {ahead}"), say=note),
+        watch=ExtractionCallbacks(Progress(title), outlook=lambda ahead: note(f"{title}: {ahead}"), say=note),
     )
 
 

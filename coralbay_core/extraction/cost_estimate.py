@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from ..models.encoder import Encoder, check_strides
 from ..spatial import Volume
 from .cache import FeatureStore, key_of, signature
-from .extraction_input import Scene
+from .extraction_input import ExtractionInput
 from .progress_estimate import result_bytes
 from .sliding_window import DEFAULT_STRIDES
 
 
 @dataclass(frozen=True)
-class Forecast:
-    """What is known before the first tile; `Outlook` says the rest after two.
+class CostEstimate:
+    """What is known before the first tile; `ProgressEstimate` says the rest after two.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def forecast(
     strides: Collection[int] = DEFAULT_STRIDES,
     store: FeatureStore | bool | None = True,
     tile_s: float | None = None,
-) -> Forecast:
+) -> CostEstimate:
     """What `features_for` would take; nothing is computed or removed.
 
     Parameters
@@ -91,11 +91,13 @@ def forecast(
         kept = 1 - len(missing) / max(1, len(needed))
         if not missing:
             size = result_bytes(encoder, entry.grid, strides)
-            return Forecast(device, precision, 0, 0, (), 1.0, 0, size)
-    scene = Scene.of(volume, encoder)
+            return CostEstimate(device, precision, 0, 0, (), 1.0, 0, size)
+    scene = ExtractionInput.of(volume, encoder)
     tiles = scene.tiles if missing is None else scene.tiles_for([scene.lattice.chunk_box(chunk) for chunk in missing])
     estimate = getattr(encoder, "working_bytes", None)
     memory = scene.hu.nbytes + (int(estimate(scene.lattice.size)) if estimate else 0)
     size = result_bytes(encoder, scene.grid, strides)
     seconds = None if tile_s is None else len(tiles) * tile_s
-    return Forecast(device, precision, len(tiles), scene.tiles_of_air, scene.lattice.size, kept, memory, size, seconds)
+    return CostEstimate(
+        device, precision, len(tiles), scene.tiles_of_air, scene.lattice.size, kept, memory, size, seconds
+    )

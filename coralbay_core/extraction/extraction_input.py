@@ -20,7 +20,7 @@ AIR_HU = -1000.0
 
 
 @dataclass(frozen=True, eq=False)
-class Scene:
+class ExtractionInput:
     """What tiles are cut from.
 
     Parameters
@@ -44,7 +44,7 @@ class Scene:
     tiles_of_air: int = 0
 
     @classmethod
-    def of(cls, volume: Volume, encoder: Encoder) -> "Scene":
+    def of(cls, volume: Volume, encoder: Encoder) -> "ExtractionInput":
         """Resample a volume for an encoder and find the body in it."""
         grid = model_grid(volume.grid, encoder.preprocessing.spacing_mm)
         hu = on_model_grid(volume, grid)

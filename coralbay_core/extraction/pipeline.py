@@ -11,9 +11,9 @@ from ..features import FeatureMaps
 from ..models.encoder import Encoder, check_strides
 from ..spatial import Volume
 from ..util.memory import Budget, budget
-from .cache import About, Entry, FeatureStore, key_of, signature, unwritable
-from .extraction_input import Scene
-from .sliding_window import DEFAULT_STRIDES, Progress, Watch, channels_of, extract, run
+from .cache import Entry, EntryMetadata, FeatureStore, key_of, signature, unwritable
+from .extraction_input import ExtractionInput
+from .sliding_window import DEFAULT_STRIDES, ExtractionCallbacks, Progress, channels_of, extract, run
 from .tiling import Box, Index, region_of
 
 
@@ -29,7 +29,7 @@ def features_for(
     memory_bytes: int | None = None,
     progress: Progress | None = None,
     cancelled: Callable[[], bool] | None = None,
-    watch: Watch | None = None,
+    watch: ExtractionCallbacks | None = None,
 ) -> FeatureMaps:
     """Feature maps of a scan, from disk as far as they were computed before.
 
@@ -53,8 +53,8 @@ def features_for(
     memory_bytes : int, optional
         What the work may take beside the volume; by default what is free.
     progress, cancelled : callable, optional
-        As in `Watch`.
-    watch : Watch, optional
+        As in `ExtractionCallbacks`.
+    watch : ExtractionCallbacks, optional
         Instead of the two, to be told more.
 
     Returns
@@ -70,7 +70,7 @@ def features_for(
         For unknown strides, a region outside the volume, a full disk, or an entry `name` of another scan or model.
     """
     strides = check_strides(encoder, strides)
-    watch = watch or Watch(progress, cancelled)
+    watch = watch or ExtractionCallbacks(progress, cancelled)
     if store is True:
         store = FeatureStore()
     if not store:
@@ -90,13 +90,13 @@ def features_for(
             )
         scene = None
         if entry is None:
-            scene = Scene.of(volume, encoder)
+            scene = ExtractionInput.of(volume, encoder)
             entry = _create(store, key, wanted, scene, encoder)
         region = region_of(entry.grid, roi_mm)
         needed = entry.needed(region)
         absent = {stride: entry.missing(stride, needed) for stride in strides}
         if any(absent.values()):
-            scene = scene or Scene.of(volume, encoder)
+            scene = scene or ExtractionInput.of(volume, encoder)
             chunks = sorted({chunk for part in absent.values() for chunk in part})
             targets = {chunk: scene.lattice.chunk_box(chunk) for chunk in chunks}
             _fill(entry, scene, encoder, absent, targets, limits, focus_mm, watch)
@@ -104,8 +104,10 @@ def features_for(
     return entry.maps(strides, region, needed)
 
 
-def _create(store: FeatureStore, key: str, wanted: dict[str, object], scene: Scene, encoder: Encoder) -> Entry:
-    about = About(
+def _create(
+    store: FeatureStore, key: str, wanted: dict[str, object], scene: ExtractionInput, encoder: Encoder
+) -> Entry:
+    about = EntryMetadata(
         wanted,
         scene.grid.shape,
         tuple(tuple(map(float, row)) for row in scene.grid.affine),
@@ -122,13 +124,13 @@ def _create(store: FeatureStore, key: str, wanted: dict[str, object], scene: Sce
 
 def _fill(
     entry: Entry,
-    scene: Scene,
+    scene: ExtractionInput,
     encoder: Encoder,
     absent: dict[int, list[Index]],
     targets: dict[Index, Box],
     limits: Budget,
     focus_mm: ArrayLike | None,
-    watch: Watch,
+    watch: ExtractionCallbacks,
 ) -> None:
     """Compute what is absent."""
     strides = [stride for stride, chunks in absent.items() if chunks]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..models.encoder import Encoder
 from ..spatial import Grid
-from .extraction_input import Scene
+from .extraction_input import ExtractionInput
 
 if TYPE_CHECKING:
     from .tile_runner import TileRunner
@@ -20,7 +20,7 @@ def result_bytes(encoder: Encoder, grid: Grid, strides: Iterable[int]) -> int:
 
 
 @dataclass(frozen=True)
-class Outlook:
+class ProgressEstimate:
     """An estimate, made after the first two tiles.
 
     Parameters
@@ -52,7 +52,7 @@ class Outlook:
     tile_s: float
 
     @classmethod
-    def of(cls, scene: Scene, runner: "TileRunner", *, tiles_left: int, tiles: int) -> "Outlook":
+    def of(cls, scene: ExtractionInput, runner: "TileRunner", *, tiles_left: int, tiles: int) -> "ProgressEstimate":
         """From a trial that a runner has made."""
         encoder = runner.encoder
         return cls(

@@ -24,8 +24,8 @@ from ..features import FeatureMap, FeatureMaps
 from ..models.encoder import Encoder, check_strides
 from ..spatial import Grid, Volume
 from ..util.memory import Budget, budget
-from .extraction_input import Scene, holds
-from .progress_estimate import Outlook
+from .extraction_input import ExtractionInput, holds
+from .progress_estimate import ProgressEstimate
 from .tile_runner import Say, TileRunner
 from .tiling import Box, Index, Lattice, blending_weights, nearest_first, region_grid, region_of, stage_slices
 
@@ -36,7 +36,7 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Watch:
+class ExtractionCallbacks:
     """Who is told what while features are computed; all of it may be left out.
 
     Parameters
@@ -46,7 +46,7 @@ class Watch:
     cancelled : callable
         Asked between tiles; when it returns true, `Cancelled` is raised and finished chunks are kept.
     outlook : callable
-        Called once, after the first two tiles, with what is ahead (`Outlook`).
+        Called once, after the first two tiles, with what is ahead (`ProgressEstimate`).
     preview : callable
         Called once, with the features of the first tile (`FeatureMaps` of that box), seconds after the start. With a
         focus that tile is the one around it.
@@ -56,7 +56,7 @@ class Watch:
 
     progress: Progress | None = None
     cancelled: Callable[[], bool] | None = None
-    outlook: Callable[[Outlook], None] | None = None
+    outlook: Callable[[ProgressEstimate], None] | None = None
     preview: Callable[[FeatureMaps], None] | None = None
     say: Say | None = None
 
@@ -133,14 +133,14 @@ class Blender:
 
     Parameters
     ----------
-    scene : Scene
+    scene : ExtractionInput
     strides : collection of int
     targets : mapping of chunk to Box
         What is wanted, and how much of it.
     sink : Sink
     """
 
-    def __init__(self, scene: Scene, strides: Collection[int], targets: Mapping[Index, Box], sink: Sink):
+    def __init__(self, scene: ExtractionInput, strides: Collection[int], targets: Mapping[Index, Box], sink: Sink):
         self._strides, self._sink = tuple(strides), sink
         self._chunks_of: dict[Index, list[Index]] = {}
         self._open: dict[Index, _OpenChunk] = {}
@@ -176,7 +176,7 @@ def _outer(z: NDArray, y: NDArray, x: NDArray) -> NDArray:
 
 
 def run(
-    scene: Scene,
+    scene: ExtractionInput,
     encoder: Encoder,
     strides: Collection[int],
     targets: Mapping[Index, Box],
@@ -184,13 +184,13 @@ def run(
     *,
     limits: Budget,
     focus_mm: ArrayLike | None = None,
-    watch: Watch | None = None,
+    watch: ExtractionCallbacks | None = None,
 ) -> None:
     """Compute chunks and hand them to a sink.
 
     Parameters
     ----------
-    scene : Scene
+    scene : ExtractionInput
     encoder : Encoder
     strides : collection of int
     targets : mapping of chunk to Box
@@ -199,9 +199,9 @@ def run(
     limits : Budget
     focus_mm : (3,) array, optional
         World mm; tiles are computed from there outwards.
-    watch : Watch, optional
+    watch : ExtractionCallbacks, optional
     """
-    watch = watch or Watch()
+    watch = watch or ExtractionCallbacks()
     _require_memory(scene, encoder, limits)
     blender = Blender(scene, strides, targets, sink)
     tiles = blender.tiles
@@ -217,11 +217,11 @@ def run(
             blender.add(start, maps)
         done, passes = done + len(batch), passes + 1
         if watch.outlook and passes == min(2, len(tiles)):
-            watch.outlook(Outlook.of(scene, runner, tiles_left=len(tiles) - done, tiles=len(tiles)))
+            watch.outlook(ProgressEstimate.of(scene, runner, tiles_left=len(tiles) - done, tiles=len(tiles)))
         _tick(watch, done, len(tiles))
 
 
-def _require_memory(scene: Scene, encoder: Encoder, limits: Budget) -> None:
+def _require_memory(scene: ExtractionInput, encoder: Encoder, limits: Budget) -> None:
     """Raise unless the scan on the model grid and one tile fit; the size of a tile is the model's, not ours."""
     estimate = getattr(encoder, "working_bytes", None)
     tile = estimate(scene.lattice.size) if estimate else 0
@@ -238,14 +238,14 @@ def _require_memory(scene: Scene, encoder: Encoder, limits: Budget) -> None:
         )
 
 
-def _tick(watch: Watch, done: int, total: int) -> None:
+def _tick(watch: ExtractionCallbacks, done: int, total: int) -> None:
     if watch.progress:
         watch.progress(done, total)
     if done < total and watch.cancelled and watch.cancelled():
         raise Cancelled("feature extraction was cancelled", found=f"{done} of {total} tiles done")
 
 
-def _tile_maps(start: Index, maps: Mapping[int, Tensor], scene: Scene, encoder: Encoder) -> FeatureMaps:
+def _tile_maps(start: Index, maps: Mapping[int, Tensor], scene: ExtractionInput, encoder: Encoder) -> FeatureMaps:
     """What one tile gives, unblended, as maps of its box."""
     box = _common(scene.lattice.tile_box(start), scene.lattice.whole)
     shape = tuple(high - low for low, high in box)
@@ -266,7 +266,7 @@ def extract(
     memory_bytes: int | None = None,
     progress: Progress | None = None,
     cancelled: Callable[[], bool] | None = None,
-    watch: Watch | None = None,
+    watch: ExtractionCallbacks | None = None,
 ) -> FeatureMaps:
     """Features of a volume at chosen strides, each at its native resolution, in memory and nowhere else.
 
@@ -282,8 +282,8 @@ def extract(
     memory_bytes : int, optional
         What the work may take beside the volume and its result; by default what is free.
     progress, cancelled : callable, optional
-        As in `Watch`.
-    watch : Watch, optional
+        As in `ExtractionCallbacks`.
+    watch : ExtractionCallbacks, optional
         Instead of the two, to be told more.
 
     Returns
@@ -291,7 +291,7 @@ def extract(
     FeatureMaps
     """
     strides = check_strides(encoder, strides)
-    scene = Scene.of(volume, encoder)
+    scene = ExtractionInput.of(volume, encoder)
     region = region_of(scene.grid, roi_mm)
     sink = ArraySink(scene.lattice, region, channels_of(encoder, strides))
     run(
@@ -302,7 +302,7 @@ def extract(
         sink,
         limits=budget(encoder.device, memory_bytes),
         focus_mm=focus_mm,
-        watch=watch or Watch(progress, cancelled),
+        watch=watch or ExtractionCallbacks(progress, cancelled),
     )
     return assemble(sink.arrays, scene.grid, scene.body, region, encoder)
 

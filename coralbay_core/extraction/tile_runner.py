@@ -9,7 +9,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..models.encoder import Encoder
 from ..util.memory import is_out_of_memory
-from .extraction_input import Scene
+from .extraction_input import ExtractionInput
 from .tiling import Index
 
 Say = Callable[[str], None]
@@ -28,7 +28,7 @@ class TileRunner:
     Parameters
     ----------
     encoder : Encoder
-    scene : Scene
+    scene : ExtractionInput
     strides : sequence of int
     device_bytes : int
         What a batch may take.
@@ -45,7 +45,12 @@ class TileRunner:
     """
 
     def __init__(
-        self, encoder: Encoder, scene: Scene, strides: Sequence[int], device_bytes: int, say: Say | None = None
+        self,
+        encoder: Encoder,
+        scene: ExtractionInput,
+        strides: Sequence[int],
+        device_bytes: int,
+        say: Say | None = None,
     ):
         self.encoder, self.scene, self.strides = encoder, scene, tuple(strides)
         self.device_bytes = device_bytes

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .descriptors import JointDescriptors
 
 
-class Stored(Protocol):
+class LazyArray(Protocol):
     """An array elsewhere, of which parts can be read."""
 
     shape: tuple[int, ...]
@@ -32,13 +32,13 @@ class FeatureMap:
     ----------
     stride : int
         In voxels of the model grid.
-    data : (C, z, y, x) float16 array, or `Stored`
+    data : (C, z, y, x) float16 array, or `LazyArray`
         What is stored is read when `data` is first asked for; `sample` reads no more than it needs.
     grid : Grid
         Where the cells' centres lie.
     """
 
-    def __init__(self, stride: int, data: NDArray[np.float16] | Stored, grid: Grid):
+    def __init__(self, stride: int, data: NDArray[np.float16] | LazyArray, grid: Grid):
         self.stride = stride
         self.grid = grid
         self._stored = data

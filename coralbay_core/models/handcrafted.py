@@ -20,7 +20,7 @@ STRIDES = (4, 8, 16)
 OFFSETS_MM = (24.0, 48.0)
 
 
-class HandmadeEncoder:
+class HandcraftedEncoder:
     """An `Encoder` whose stages are computed from local means of HU.
 
     Parameters
@@ -107,7 +107,7 @@ _KINDS: dict[str, tuple[Callable[[Tensor, Tensor, int, float], Tensor], int]] = 
 NAMES = tuple(_KINDS)
 
 
-def handmade_encoder(name: str, device: str = "auto") -> HandmadeEncoder:
+def handcrafted_encoder(name: str, device: str = "auto") -> HandcraftedEncoder:
     """A network-free encoder by its name, one of `NAMES`."""
     describe, channels = _KINDS[name]
-    return HandmadeEncoder(name, describe, channels, device)
+    return HandcraftedEncoder(name, describe, channels, device)

@@ -119,7 +119,7 @@ def untrained(
 def _without_weights(name: str, device: str, precision: torch.dtype | None) -> Encoder:
     if name == "random":
         return untrained(load_card(DEFAULT_MODEL), device=device, precision=precision)
-    return handcrafted.handmade_encoder(name, device)
+    return handcrafted.handcrafted_encoder(name, device)
 
 
 def _require_nothing_said(name: str, said: dict[str, Any]) -> None:

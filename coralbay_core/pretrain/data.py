@@ -40,7 +40,7 @@ class PlaceItem:
     labels: dict[str, LabelBlock]
 
 
-class Places(Dataset):
+class CropDataset(Dataset):
     """The places of a run, by number.
 
     Parameters
@@ -122,14 +122,14 @@ class Places(Dataset):
 
 
 @dataclass(eq=False)
-class Collated:
+class CollatedCrops:
     """The items of a batch, stacked; blocks are filled up with air to one shape."""
 
     items: list[PlaceItem]
     blocks: Tensor
 
-    def pin_memory(self) -> "Collated":
-        return Collated(self.items, self.blocks.pin_memory())
+    def pin_memory(self) -> "CollatedCrops":
+        return CollatedCrops(self.items, self.blocks.pin_memory())
 
 
 def _stacked(blocks: Sequence[NDArray], outside: int) -> Tensor:
@@ -140,14 +140,14 @@ def _stacked(blocks: Sequence[NDArray], outside: int) -> Tensor:
     return out
 
 
-def collate(items: list[PlaceItem]) -> Collated:
-    collated = Collated(items, _stacked([item.block for item in items], AIR_HU))
+def collate(items: list[PlaceItem]) -> CollatedCrops:
+    collated = CollatedCrops(items, _stacked([item.block for item in items], AIR_HU))
     for item in items:
         item.block = item.block[:0]  # it was copied, and need not travel between processes twice
     return collated
 
 
-def to_batch(collated: Collated, config: ViewsConfig, seed: int, device: torch.device) -> Batch:
+def to_batch(collated: CollatedCrops, config: ViewsConfig, seed: int, device: torch.device) -> Batch:
     """Crops are cut and changed here, on the device."""
     items = collated.items
     blocks = collated.blocks.to(device, non_blocking=True)
@@ -190,7 +190,7 @@ def _labels(name: str, items: list[PlaceItem], device: torch.device) -> Labels:
 
 
 @dataclass(frozen=True)
-class PartNumbers:
+class StepBatchSampler:
     """Numbers of the places of each part of each step, for one of several processes.
 
     Parameters
@@ -219,13 +219,15 @@ class PartNumbers:
                 yield list(range(first, first + size))
 
 
-def read_ahead(places: Places, numbers: PartNumbers, workers: int, prefetch: int, pin: bool) -> Iterator[Collated]:
-    """Collated items of the parts of steps, in order.
+def read_ahead(
+    places: CropDataset, numbers: StepBatchSampler, workers: int, prefetch: int, pin: bool
+) -> Iterator[CollatedCrops]:
+    """Yield the collated items of the parts of steps, in order.
 
     Parameters
     ----------
-    places : Places
-    numbers : PartNumbers
+    places : CropDataset
+    numbers : StepBatchSampler
     workers, prefetch : int
         As in `LoaderConfig`.
     pin : bool

@@ -22,7 +22,7 @@ from .checkpoint import Checkpoints
 from .graceful_stop import StopRequest
 from .monitor import Monitor
 from .online_eval import OnlineEvaluation
-from .prefetch import Feed
+from .prefetch import Prefetcher
 from .progress import RunLog
 from .source import VolumeSource
 from .trainer import StepOutput, Trainer
@@ -63,7 +63,7 @@ class Loop:
 
     def run(self, log: RunLog, request: StopRequest) -> str:
         """Steps until the last one; returns why it stopped before, or an empty string."""
-        feed = Feed(self.config, self.source, self.trainer.device, self.step, len(self.trainer.schedules))
+        feed = Prefetcher(self.config, self.source, self.trainer.device, self.step, len(self.trainer.schedules))
         saved = lined = time.monotonic()
         stopped = ""
         while self.step < len(self.trainer.schedules) and not stopped:
@@ -119,7 +119,7 @@ class Loop:
         numbers = trouble.rpartition("number ")[2].split(", ")
         return ", ".join(self.source.names[int(number)] for number in numbers)
 
-    def _line(self, log: RunLog, feed: Feed, seconds: float) -> str:
+    def _line(self, log: RunLog, feed: Prefetcher, seconds: float) -> str:
         """A line of the log; returns why an alarm stops the run, or an empty string."""
         values = self.monitor.line()
         each = seconds / self.config.monitor.every

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..models.swin3d import Swin3D, Swin3DConfig
 from .batch import Batch
-from .loss_terms import TERMS, Now, Seen, Term, TermOutput, TermSettings
+from .loss_terms import TERMS, BranchOutput, StepInfo, Term, TermOutput, TermSettings
 
 Autocast = Callable[[], AbstractContextManager]
 
@@ -68,7 +68,7 @@ class Objective(nn.Module):
         object.__setattr__(self, "teacher", teacher)
         self.teacher: Branch
 
-    def forward(self, batch: Batch, now: Now) -> LossOutput:
+    def forward(self, batch: Batch, now: StepInfo) -> LossOutput:
         """Loss of a batch, a mean over its places."""
         images = batch.globals.images
         taught: dict[int, Tensor] = {}
@@ -82,8 +82,8 @@ class Objective(nn.Module):
             near = None if batch.locals is None else self.student.backbone(batch.locals.images, self.strides)
         outputs = {}
         for name, term in self.terms.items():
-            student = Seen(seen, near, self.student.heads[name])
-            teacher = Seen(taught, None, self.teacher.heads[name])
+            student = BranchOutput(seen, near, self.student.heads[name])
+            teacher = BranchOutput(taught, None, self.teacher.heads[name])
             outputs[name] = term(student, teacher, batch, now)
         loss = torch.stack([self.weights[name] * output.loss for name, output in outputs.items()]).sum()
         watched = taught or {stride: maps.detach() for stride, maps in seen.items()}

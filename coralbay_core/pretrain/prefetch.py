@@ -8,11 +8,11 @@ import torch
 from . import distributed
 from .batch import Batch
 from .config import PretrainConfig
-from .data import PartNumbers, Places, read_ahead, to_batch
+from .data import CropDataset, StepBatchSampler, read_ahead, to_batch
 from .source import VolumeSource
 
 
-class Feed:
+class Prefetcher:
     """Batches of this process from one step to another.
 
     Parameters
@@ -31,8 +31,8 @@ class Feed:
 
     def __init__(self, config: PretrainConfig, source: VolumeSource, device: torch.device, first_step: int, steps: int):
         self.config, self.device = config, device
-        places = Places(source, config.views, config.seed, config.pairs(), config.targets())
-        numbers = PartNumbers(
+        places = CropDataset(source, config.views, config.seed, config.pairs(), config.targets())
+        numbers = StepBatchSampler(
             config.places, config.accumulate, first_step, steps, distributed.rank(), distributed.world()
         )
         loader = config.loader

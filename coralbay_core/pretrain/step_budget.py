@@ -15,14 +15,14 @@ _SHARE = 0.97
 
 def steps_within(resolved: Resolved, source: VolumeSource) -> tuple[int, str]:
     """Number of steps that ``config.minutes`` allow, and how it was found. All processes get the same."""
-    from .prefetch import Feed
+    from .prefetch import Prefetcher
     from .trainer import Trainer
 
     config = resolved.config
     rate = float(config.optimizer.learning_rate)
     trainer = Trainer(resolved, make_schedules(_WARM + _TIMED, rate, config.optimizer, config.teacher))
     trainer.prepare_terms(source)
-    feed = Feed(config, source, resolved.device, 0, _WARM + _TIMED)
+    feed = Prefetcher(config, source, resolved.device, 0, _WARM + _TIMED)
     seconds = []
     for step in range(_WARM + _TIMED):
         started = time.perf_counter()

@@ -16,7 +16,7 @@ from ..models.loading import build, open_weights
 from ..models.swin3d import Swin3D
 from . import distributed
 from .batch import Batch
-from .loss_terms import Now
+from .loss_terms import StepInfo
 from .objective import Branch, LossOutput, Objective, make_terms
 from .resolve import Resolved
 from .schedules import Schedules
@@ -104,7 +104,7 @@ class Trainer:
             group["lr"] = float(self.schedules.learning_rate[step])
             group["weight_decay"] = float(self.schedules.weight_decay[step]) if group["decayed"] else 0.0
         before = {name: buffer.clone() for name, buffer in self.objective.terms.named_buffers()}
-        now = Now(step, float(self.schedules.teacher_temperature[step]))
+        now = StepInfo(step, float(self.schedules.teacher_temperature[step]))
         self.optimizer.zero_grad(set_to_none=True)
         parts, samples = [], []
         for number, batch in enumerate(batches, 1):

@@ -18,7 +18,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..extraction.cache import FeatureStore
 from ..extraction.pipeline import features_for
-from ..extraction.sliding_window import DEFAULT_STRIDES, Watch
+from ..extraction.sliding_window import DEFAULT_STRIDES, ExtractionCallbacks
 from ..features import FeatureMaps
 from ..models.encoder import Encoder, Preprocessing
 from ..spatial import Grid, Volume
@@ -154,7 +154,7 @@ def compare_windows(
     strides: Collection[int] = DEFAULT_STRIDES,
     weights: Mapping[int, float] | None = None,
     store: FeatureStore | bool | None = True,
-    watch: Watch | None = None,
+    watch: ExtractionCallbacks | None = None,
 ) -> WindowComparison:
     """Answer the same places under several HU windows, in a box around them.
 
@@ -241,7 +241,7 @@ def _box(grid: Grid, center: NDArray, radius_mm: float) -> tuple[NDArray, NDArra
     return np.maximum(center - radius_mm, low), np.minimum(center + radius_mm, high)
 
 
-def _part(watch: Watch | None, number: int, count: int) -> Watch | None:
+def _part(watch: ExtractionCallbacks | None, number: int, count: int) -> ExtractionCallbacks | None:
     """The watch of one of several extractions: its share of the progress, no preview."""
     if watch is None:
         return None

@@ -11,7 +11,7 @@ from psygnal import Signal
 from coralbay_core.errors import InputError
 from coralbay_core.spatial import Grid
 
-from ..jobs import Job, in_turn
+from ..jobs import Job, exclusive
 from ..model.clicks import Point
 from ..model.results import HeatResult
 from ..model.scan import Scan
@@ -86,7 +86,7 @@ class Pointing:
             self._set_match(target, None)
             return None
         weights = None if self._weights == "auto" else self._weights
-        work = in_turn(self._turns["match"], partial(match, *features, source.cursor_mm, weights))
+        work = exclusive(self._turns["match"], partial(match, *features, source.cursor_mm, weights))
         return self.run(self._lane("match", target), work, partial(self._set_match, target), torch=True)
 
     def _set_match(self: Any, target: Scan, found: "Match | None") -> None:
@@ -112,7 +112,7 @@ class Pointing:
         place = tuple(float(v) for v in position_mm)
         chosen = self._weights if isinstance(self._weights, dict) else None
         asked = partial(hover, features, place, chosen, scan.volume, scan.features is None)
-        return self.run(lane, in_turn(self._turns["hover"], asked), partial(self._set_hover, scan), torch=True)
+        return self.run(lane, exclusive(self._turns["hover"], asked), partial(self._set_hover, scan), torch=True)
 
     def _set_hover(self: Any, scan: Scan, result: HeatResult | None) -> None:
         if result is not scan.hover:

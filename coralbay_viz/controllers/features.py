@@ -14,8 +14,8 @@ from ..tasks import encoders as encoders_tasks
 from ..tasks.encoders import Encoders
 
 if TYPE_CHECKING:
-    from coralbay_core.extraction.cost_estimate import Forecast
-    from coralbay_core.extraction.progress_estimate import Outlook
+    from coralbay_core.extraction.cost_estimate import CostEstimate
+    from coralbay_core.extraction.progress_estimate import ProgressEstimate
     from coralbay_core.features import FeatureMaps
 from ..tasks.features import Listener, compute_features, look_ahead
 
@@ -142,7 +142,7 @@ class Computing:
             self._runner.cancel(self._lane("forecast", scan))
             self._set_forecast(scan, None)
 
-    def _set_forecast(self: Any, scan: Scan, found: "Forecast | str | None") -> None:
+    def _set_forecast(self: Any, scan: Scan, found: "CostEstimate | str | None") -> None:
         if found is not scan.forecast:
             scan.forecast = found
             self.forecast_changed.emit(scan)
@@ -162,11 +162,11 @@ class Computing:
                 self._set_preview(scan, None)
             self.state_changed.emit(scan)
 
-    def _outlook_came(self: Any, scan: Scan, model: str, outlook: "Outlook") -> None:
+    def _outlook_came(self: Any, scan: Scan, model: str, outlook: "ProgressEstimate") -> None:
         self._tile_s[model, outlook.device] = outlook.tile_s
         self._set_outlook(scan, outlook)
 
-    def _set_outlook(self: Any, scan: Scan, outlook: "Outlook | None") -> None:
+    def _set_outlook(self: Any, scan: Scan, outlook: "ProgressEstimate | None") -> None:
         if outlook is not scan.outlook:
             scan.outlook = outlook
             self.outlook_changed.emit(scan)

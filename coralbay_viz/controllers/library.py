@@ -14,7 +14,7 @@ from ..model.scan import Scan
 if TYPE_CHECKING:
     from coralbay_core.library import Library
     from coralbay_core.similarity import Query
-from ..model.library_hit import Found
+from ..model.library_hit import LibraryHit
 from ..tasks.library import _encoder, add, search
 
 
@@ -24,7 +24,7 @@ class Searching:
     Attributes
     ----------
     library : Library, optional
-    found : tuple of Found
+    found : tuple of LibraryHit
         Of the last search, best first.
     """
 
@@ -33,7 +33,7 @@ class Searching:
 
     def _start_searching(self: Any) -> None:
         self.library: Library | None = None
-        self.found: tuple[Found, ...] = ()
+        self.found: tuple[LibraryHit, ...] = ()
 
     def open_library(self: Any, path: str | Path) -> "Library":
         """Use the library in a folder from now on; one that is not there is made by `add_to_library`."""
@@ -92,7 +92,7 @@ class Searching:
             raise CoralBayError("nothing to look for", where=scan.name, hint="click on the scan first")
         return merge_queries([*made, *scan.used])
 
-    def _set_found(self: Any, found: tuple[Found, ...]) -> None:
+    def _set_found(self: Any, found: tuple[LibraryHit, ...]) -> None:
         self.found = found
         self.found_changed.emit()
 

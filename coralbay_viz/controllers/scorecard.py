@@ -14,7 +14,7 @@ from coralbay_core.spatial import LabelVolume
 
 from ..jobs import Job, Report
 from ..model.scan import Scan
-from ..tasks.scorecard import Cancelled, Ground, Question, ScoreRow, Shelf, score
+from ..tasks.scorecard import Cancelled, EvaluationGrid, FeatureCache, ScorecardInputs, ScoreRow, score
 
 if TYPE_CHECKING:
     from coralbay_core.integrations.rows import Row
@@ -82,8 +82,8 @@ class Comparing:
         self._live = False
         self._eva_paths: tuple[Path, ...] = ()
         self._eva_rows: dict[str, tuple[Row, ...]] = {}
-        self._shelf = Shelf(self._encoders.get, self._store)
-        self._grounds: Grounds = {}
+        self._shelf = FeatureCache(self._encoders.get, self._store)
+        self._grounds: EvaluationGrids = {}
         self.clicks_changed.connect(self._score_again)
         self.strokes_changed.connect(self._score_again)
         self.weights_changed.connect(lambda _: self._score_again(self.last_scorecard and self.last_scorecard.scan))
@@ -191,7 +191,7 @@ class Comparing:
         scan, other = card.scan, card.other
         self._show_card(replace(card, rows=(), before=(*card.rows, *card.before[len(card.rows) :])))
         asked = partial(
-            Question,
+            ScorecardInputs,
             clicks=scan.clicks.now,
             strokes=scan.probing.strokes.now,
             weights=None if self._weights == "auto" else self._weights,
@@ -201,7 +201,7 @@ class Comparing:
         work = partial(_prepare, card, self._grounds, asked)
         return self.run(self._lane("scorecard", scan), work, self._score_next, torch=True)
 
-    def _score_next(self: Any, question: Question) -> None:
+    def _score_next(self: Any, question: ScorecardInputs) -> None:
         card = self.last_scorecard
         if card.is_done:
             return
@@ -211,7 +211,7 @@ class Comparing:
         work = partial(score, question, self._shelf, model, self._eva_rows)
         self.run(self._lane("scorecard", card.scan), work, partial(self._add_row, question), torch=True)
 
-    def _add_row(self: Any, question: Question, row: ScoreRow) -> None:
+    def _add_row(self: Any, question: ScorecardInputs, row: ScoreRow) -> None:
         self._show_card(replace(self.last_scorecard, rows=(*self.last_scorecard.rows, row)))
         self._score_next(question)
 
@@ -243,18 +243,20 @@ class Comparing:
             self._show_card(replace(card, other=None, other_reference=None))
 
 
-Grounds = dict[int, tuple[Any, Ground]]
+EvaluationGrids = dict[int, tuple[Any, EvaluationGrid]]
 """By scan, with what tells its reference from others; the last one alone, since each is as large as a scan."""
 
 
-def _prepare(card: Scorecard, grounds: Grounds, asked: Any, report: Report, cancelled: Cancelled) -> Question:
+def _prepare(
+    card: Scorecard, grounds: EvaluationGrids, asked: Any, report: Report, cancelled: Cancelled
+) -> ScorecardInputs:
     """Bring scans and references to what encoders are asked on; done once for the same ones."""
     ground = _ground(card.scan, card.reference, grounds)
     other = None if card.other is None else _ground(card.other, card.other_reference, grounds)
     return asked(volume=card.scan.volume, ground=ground, other_ground=other)
 
 
-def _ground(scan: Scan, reference: Reference, grounds: Grounds) -> Ground:
+def _ground(scan: Scan, reference: Reference, grounds: EvaluationGrids) -> EvaluationGrid:
     from coralbay_core.extraction.cache import content_digest
     from coralbay_core.io import load_labels
 
@@ -267,6 +269,6 @@ def _ground(scan: Scan, reference: Reference, grounds: Grounds) -> Ground:
     known, ground = grounds.get(id(scan), (None, None))
     if ground is None or known != key:
         labels = load_labels(reference, like=scan.volume) if is_path else reference
-        ground = Ground.of(scan.volume, labels)
+        ground = EvaluationGrid.of(scan.volume, labels)
         grounds[id(scan)] = key, ground
     return ground

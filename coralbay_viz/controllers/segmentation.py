@@ -12,7 +12,7 @@ from psygnal import Signal
 from coralbay_core.errors import InputError
 from coralbay_core.spatial import LabelVolume, Volume
 
-from ..jobs import Job, in_turn
+from ..jobs import Job, exclusive
 from ..model.grids import planes_at
 from ..model.history import History
 from ..model.strokes import PaintedVoxels
@@ -91,7 +91,7 @@ class ProbeCommands:
         planes = () if first_mm is None else planes_at(scan.label_grid, first_mm)
         show = partial(self.segmentation_previewed.emit, scan)
         asked = partial(fit_and_apply, pairs, self.kind, self._request(scan), planes, show)
-        work = in_turn(self._turn_to_fit, asked)
+        work = exclusive(self._turn_to_fit, asked)
         return self.run(self._lane("segmentation", scan), work, partial(self._set_segmentation, scan), torch=True)
 
     def undo_strokes(self) -> Job | None:

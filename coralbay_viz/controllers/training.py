@@ -17,7 +17,7 @@ from ..tasks.checkpoints import view_of
 if TYPE_CHECKING:
     pass
 from ..model.training import TrainingState
-from ..tasks.training_log import Look, look
+from ..tasks.training_log import RunSnapshot, read_run
 
 LARGE_MM = 240.0
 """A scan that is larger than a cube of this side is seen in a box."""
@@ -76,12 +76,12 @@ class Training:
             self.training_changed.emit()
 
     def refresh_training(self: Any) -> Job | None:
-        """Look whether the run has something newer; None while the last look still goes on. Problems are no errors."""
+        """Read the run again; None while the last refresh still runs. Problems are stored, not raised."""
         state = self._require(self.training, "no training is watched", "give its folder to watch_training first")
         if self._busy(LOG_LANE):
             return None
         done = partial(self._set_log, state)
-        return self.run(LOG_LANE, partial(look, state.folder), done, torch=True, started=self._training_began)
+        return self.run(LOG_LANE, partial(read_run, state.folder), done, torch=True, started=self._training_began)
 
     def show_checkpoint(self: Any, step: int | None) -> Job | None:
         """Show the checkpoint of a step; None follows the newest."""
@@ -96,7 +96,7 @@ class Training:
     def _busy(self: Any, lane: str) -> bool:
         return lane in self._training_jobs and self._training_jobs[lane].running
 
-    def _set_log(self: Any, state: TrainingState, seen: "Look") -> None:
+    def _set_log(self: Any, state: TrainingState, seen: "RunSnapshot") -> None:
         if state is not self.training:
             return
         before = state.steps, state.problem, _size(state)

@@ -14,7 +14,7 @@ from coralbay_core.errors import CoralBayError, InputError
 from ..model import palette
 from . import slices
 from .layer_specs import LayerSpec
-from .scan_layers import SHOWN, layer_of, telling_place
+from .scan_layers import SHOWN, initial_cursor, layer_of
 
 if TYPE_CHECKING:
     from ..model.scan import Scan
@@ -94,7 +94,7 @@ def montage(
     title: str = "",
 ) -> Picture:
     """The three views through a position; see `Picturing.plot`."""
-    place = np.asarray(telling_place(scan) if position_mm is None else position_mm, float)
+    place = np.asarray(initial_cursor(scan) if position_mm is None else position_mm, float)
     specs = [layer_of(role, scan, share) for role in SHOWN if role in ("ct", *_roles(scan, show))]
     specs = [spec for spec in specs if spec is not None]
     planes = {view: slices.plane_at(specs[0].grid, view, place) for view in slices.VIEWS}

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 SURFACE_HU = -300.0
 
 
-def along(grid: Grid, origin_mm: ArrayLike, direction: ArrayLike) -> NDArray[np.intp]:
+def voxels_along_ray(grid: Grid, origin_mm: ArrayLike, direction: ArrayLike) -> NDArray[np.intp]:
     """Voxels that a line meets, in the order in which it meets them.
 
     Parameters
@@ -53,14 +53,14 @@ def first_above(
     values: NDArray, grid: Grid, threshold: float, origin_mm: ArrayLike, direction: ArrayLike
 ) -> NDArray | None:
     """World mm of the first voxel above a threshold on a line, or None where it meets none."""
-    places = along(grid, origin_mm, direction)
+    places = voxels_along_ray(grid, origin_mm, direction)
     hits = np.flatnonzero(values[tuple(places.T)] > threshold)
     return grid.to_world(places[hits[0]]) if len(hits) else None
 
 
 def highest(values: NDArray, grid: Grid, origin_mm: ArrayLike, direction: ArrayLike) -> tuple[NDArray, float] | None:
     """World mm and value of the highest voxel on a line, or None where the line misses the grid."""
-    places = along(grid, origin_mm, direction)
+    places = voxels_along_ray(grid, origin_mm, direction)
     if not len(places):
         return None
     found = values[tuple(places.T)]

@@ -119,7 +119,7 @@ def selection_mask(scan: "Scan") -> LabelVolume | None:
     return LabelVolume(mask.astype(np.uint8), scan.label_grid, name="lasso", names={1: "lasso"})
 
 
-def telling_place(scan: "Scan") -> NDArray[np.float64]:
+def initial_cursor(scan: "Scan") -> NDArray[np.float64]:
     """Where to look first, world mm: the last click, the best region, or the middle of the scan."""
     if scan.clicks.now.positive:
         return np.array(scan.clicks.now.positive[-1])

@@ -1,7 +1,7 @@
 """Jobs: work off the GUI thread, with progress and cancellation."""
 
 from .progress import Progress, duration
-from .runner import InlineRunner, Job, Report, Runner, Task, ThreadRunner, Work, in_turn, leave_a_core
+from .runner import InlineRunner, Job, Report, Runner, Task, ThreadRunner, Work, exclusive, reserve_cpu_core
 
 __all__ = [
     "InlineRunner",
@@ -13,6 +13,6 @@ __all__ = [
     "ThreadRunner",
     "Work",
     "duration",
-    "in_turn",
-    "leave_a_core",
+    "exclusive",
+    "reserve_cpu_core",
 ]

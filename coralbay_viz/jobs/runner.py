@@ -87,7 +87,7 @@ class Job:
     def running(self) -> bool:
         return self.state == "running"
 
-    def is_due(self, done: int, total: int) -> bool:
+    def should_report(self, done: int, total: int) -> bool:
         """Whether a report is worth passing on: a GUI that gets thousands a second has no time for the mouse."""
         now = time.monotonic()
         if done < total and now - self._reported_s < _REPORT_EVERY_S:
@@ -302,7 +302,7 @@ class ThreadRunner:
 
     def _run(self, job: Job, task: Task) -> None:
         def report(done: int, total: int) -> None:
-            if job.is_due(done, total) and not job.cancelled:
+            if job.should_report(done, total) and not job.cancelled:
                 progress = job.progress_at(done, total)
                 self._deliver(lambda: self._show(job, progress))
 
@@ -314,7 +314,7 @@ class ThreadRunner:
             if job.cancelled:
                 raise Cancelled("stopped before it began")
             if task.torch:
-                leave_a_core()
+                reserve_cpu_core()
             job.result = task.work(Report(report, tell), lambda: job.cancelled)
         except Exception as error:  # whatever happens in a thread must reach the user, not die with it
             job.error = error
@@ -338,7 +338,7 @@ class ThreadRunner:
             job.progressed.emit(progress)
 
 
-def in_turn(lock: Any, work: Work) -> Work:
+def exclusive(lock: Any, work: Work) -> Work:
     """Work that waits for its turn, and gives up if something newer has replaced it meanwhile.
 
     For what follows the mouse: jobs of one lane would else run side by side, each slower for the others.
@@ -353,7 +353,7 @@ def in_turn(lock: Any, work: Work) -> Work:
     return waiting
 
 
-def leave_a_core() -> None:
+def reserve_cpu_core() -> None:
     """Keep torch on this thread from taking every core: the window needs one to stay alive."""
     import torch  # here, because jobs are the first to need it and it takes over a second to import
 

@@ -10,7 +10,7 @@ from ..display.figures import Picture
 from ..jobs import Job, ThreadRunner
 from ..session import Session
 from .colors_panel import Coloring
-from .dispatcher import Courier
+from .dispatcher import MainThreadDispatcher
 from .files_panel import Files, Progress
 from .paint_panel import Painting
 from .scan_panel import Opening
@@ -43,7 +43,7 @@ class App:
     """
 
     def __init__(self, session: Session | None = None, **settings: Any) -> None:
-        self._courier = Courier()
+        self._courier = MainThreadDispatcher()
         self._own = session is None
         self.session = session or Session(ThreadRunner(self._courier.deliver), **settings)
         self.progress = Progress(self.session, self._courier)

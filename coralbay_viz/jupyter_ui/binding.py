@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..display import slices
 from ..display.layer_specs import LayerSpec
-from ..display.scan_layers import SHOWN, layer_of, telling_place
+from ..display.scan_layers import SHOWN, initial_cursor, layer_of
 from .view import SliceView
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class ScanBinding:
         for signal, slot in self._links:
             signal.connect(slot)
         if not view.cursor:
-            view.cursor = telling_place(scan).tolist()
+            view.cursor = initial_cursor(scan).tolist()
         self.refresh(*SHOWN)
 
     def close(self) -> None:

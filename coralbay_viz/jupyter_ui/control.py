@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from ..jobs import Job
 from ..session import Session
-from .dispatcher import Courier
+from .dispatcher import MainThreadDispatcher
 
 Slot = Callable[..., Any]
 
@@ -46,13 +46,13 @@ class Control:
     Parameters
     ----------
     session : Session
-    courier : Courier
+    courier : MainThreadDispatcher
         To the session's thread: kernels handle messages of widgets on threads of their own, even while a cell runs.
     status : Status
         Says what came of a wish.
     """
 
-    def __init__(self, session: Session, courier: Courier, status: Status) -> None:
+    def __init__(self, session: Session, courier: MainThreadDispatcher, status: Status) -> None:
         self.session = session
         self._courier = courier
         self._status = status

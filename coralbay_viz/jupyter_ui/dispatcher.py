@@ -16,7 +16,7 @@ Call = Callable[[], None]
 _LOOK_EVERY_S = 0.5
 
 
-class Courier:
+class MainThreadDispatcher:
     """Runs functions on the thread that made it, in the order in which they were handed in."""
 
     def __init__(self) -> None:

@@ -12,7 +12,7 @@ from ..jobs import Job
 from ..persistence.save_load import AUTOSAVE_LANE
 from ..session import Session
 from .control import Control, when_done
-from .dispatcher import Courier
+from .dispatcher import MainThreadDispatcher
 from .memory import give_back
 from .panels import FilePanel, StatusLine
 
@@ -85,7 +85,7 @@ class Progress(Control):
 
     restored = Signal()
 
-    def __init__(self, session: Session, courier: Courier) -> None:
+    def __init__(self, session: Session, courier: MainThreadDispatcher) -> None:
         super().__init__(session, courier, self)
         self.panel = StatusLine()
         self.running: dict[str, Job] = {}
@@ -156,7 +156,7 @@ class Progress(Control):
     def _show(self, job: Job) -> None:
         self.panel.show_bar(job)
         if not self._bad:  # the work of another wish, meanwhile
-            before = "Restoring the session: " if self.restoring and job.lane != _LOAD_LANE else ""
+            before = "PendingRestore the session: " if self.restoring and job.lane != _LOAD_LANE else ""
             self._write(f"{before}{_does(job.lane)}: {job.progress}")
 
     def _cancel(self) -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..model.scan import names_apart
+from ..model.scan import unique_names
 from ..tasks import encoders as encoders_tasks
 from .control import Control
 from .panels import ScanPanel
@@ -42,7 +42,7 @@ class Opening(Control):
     def _show_scans(self, scan: Any = None) -> None:
         scans = self.session.scans
         current = scans.index(self.session.scan) if self.session.scan in scans else None
-        self.panel.show_scans(names_apart(scans), current)
+        self.panel.show_scans(unique_names(scans), current)
 
     def _show_features(self, changed: Any = None) -> None:
         scan, text = self.session.scan, ""

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from ..model.scan import names_apart
+from ..model.scan import unique_names
 from .control import Control
 from .panels import SimilarPanel
 from .views_panel import Looking
@@ -47,7 +47,7 @@ class Asking(Control):
     def show_others(self) -> None:
         """The scans that could stand beside the active one."""
         scans = self.session.scans
-        names = names_apart(scans)
+        names = unique_names(scans)
         others = [(f"{n + 1}: {names[n]}", n) for n, scan in enumerate(scans) if scan is not self.session.scan]
         beside = self.looking.beside and self.looking.beside.scan
         self.panel.show_others(others, scans.index(beside) if beside in scans else None)

@@ -11,7 +11,7 @@ from coralbay_core.errors import InputError
 from ..display.scan_layers import SHOWN
 from ..jobs import Job
 from ..model.palette import WINDOWS
-from ..model.scan import names_apart
+from ..model.scan import unique_names
 from .binding import ScanBinding
 from .control import Control, when_done
 from .panels import ToolBar
@@ -114,7 +114,7 @@ class Looking(Control):
         scans = self.session.scans
         for binding in (self.binding, self.beside):
             if binding is not None and binding.scan in scans:
-                binding.view.title = names_apart(scans)[scans.index(binding.scan)]
+                binding.view.title = unique_names(scans)[scans.index(binding.scan)]
 
     def _scan_gone(self, scan: "Scan") -> None:
         if self.beside is not None and self.beside.scan is scan:

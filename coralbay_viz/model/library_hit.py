@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class LibraryHit:
     """A place in a scan of the library.
 
     Parameters

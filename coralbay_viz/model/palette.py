@@ -40,7 +40,7 @@ WINDOWS = {
 DEFAULT_WINDOW = "Soft tissue"
 
 
-def dragged(limits_hu: tuple[float, float], level: float, width: float) -> tuple[float, float]:
+def adjust_window(limits_hu: tuple[float, float], level: float, width: float) -> tuple[float, float]:
     """A CT window after a drag over the canvas.
 
     Parameters

@@ -16,21 +16,21 @@ from .history import History
 from .results import PcaResult, ProbeState, ProjectionState
 
 if TYPE_CHECKING:
-    from coralbay_core.extraction.cost_estimate import Forecast
-    from coralbay_core.extraction.progress_estimate import Outlook
+    from coralbay_core.extraction.cost_estimate import CostEstimate
+    from coralbay_core.extraction.progress_estimate import ProgressEstimate
     from coralbay_core.features import FeatureMaps
     from coralbay_core.matching import FollowUp, Match
     from coralbay_core.probe import Probe
     from coralbay_core.similarity import Query
     from coralbay_core.similarity.symmetry import Midplane, SideBySide
 
-    from ..persistence.scan_parts import Restoring
+    from ..persistence.scan_parts import PendingRestore
     from .results import WindowResult
 from .clicks import Clicks, Point
 from .results import HeatResult
 
 
-def names_apart(scans: "Sequence[Scan]") -> list[str]:
+def unique_names(scans: "Sequence[Scan]") -> list[str]:
     """Names of scans; with their folder, then with a number, where they would be the same."""
     names = [scan.name for scan in scans]
     alike = Counter(names)
@@ -48,8 +48,8 @@ class Scan:
 
     volume: Volume
     clicks: History[Clicks] = field(default_factory=lambda: History(Clicks()))
-    forecast: "Forecast | str | None" = None  # what computing features would take, or why that is not known
-    outlook: "Outlook | None" = None  # what is ahead while features are computed
+    forecast: "CostEstimate | str | None" = None  # what computing features would take, or why that is not known
+    outlook: "ProgressEstimate | None" = None  # what is ahead while features are computed
     preview: "FeatureMaps | None" = None  # the first of them, of one box
     features: "FeatureMaps | None" = None
     model: str | None = None
@@ -72,7 +72,7 @@ class Scan:
     hover: HeatResult | None = None
     windows: "WindowResult | None" = None
     marked: int | None = None  # of the heat map's regions, from 0
-    restoring: "Restoring | None" = None  # what a session file says of it, until that has come back
+    restoring: "PendingRestore | None" = None  # what a session file says of it, until that has come back
 
     @property
     def name(self) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from qtpy.QtCore import QObject, Qt, Signal
 
 
-class Courier(QObject):
+class MainThreadDispatcher(QObject):
     """Runs functions on the thread that made it (the GUI's), in the order in which they were handed in."""
 
     _posted = Signal(object)

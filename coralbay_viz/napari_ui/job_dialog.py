@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QApplication, QProgressDialog
 from coralbay_core.errors import Cancelled
 
 from ..jobs import InlineRunner, Job, Progress, Task, ThreadRunner, Work
-from .dispatcher import Courier
+from .dispatcher import MainThreadDispatcher
 
 # What is over sooner needs no dialog.
 _GRACE_S = 0.3
@@ -24,7 +24,7 @@ def result_of(work: Work, title: str) -> Any:
     """
     if QApplication.instance() is None:
         return InlineRunner().submit(_task(work, title)).result
-    courier = Courier()
+    courier = MainThreadDispatcher()
     runner = ThreadRunner(courier.deliver)
     job = runner.submit(_task(work, title))
     dialog = None if job.wait(_GRACE_S) else _dialog(job, title)

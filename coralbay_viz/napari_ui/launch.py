@@ -33,7 +33,7 @@ def open_window(session: "Session | None" = None, *, show: bool = True) -> tuple
     return viewer, widget
 
 
-class Guide:
+class TourRunner:
     """Leads through a tour in a window: waits for each job, shows its result, goes on.
 
     Parameters
@@ -173,7 +173,7 @@ def run_tour(
         if pictures is not None:
             viewer.close()
 
-    guide = Guide(tour, viewer, widget, tell, end, pictures)
+    guide = TourRunner(tour, viewer, widget, tell, end, pictures)
     guide.start()
     napari.run()
     session.close()

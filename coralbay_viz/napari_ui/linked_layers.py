@@ -25,7 +25,7 @@ _SETTLED_MS = 80
 _CROSS_COLOR, _CROSS_MM = "#ffd54f", 1.2
 
 
-class Twin:
+class LinkedLayer:
     """A layer in a second canvas that looks like one in the main canvas.
 
     Parameters
@@ -98,7 +98,7 @@ class TwinView(QWidget):
         self._letters = Letters(self.model)
         self._cross: Layer | None = None
         self._follows = follows_visibility
-        self._twins: list[Twin] = []
+        self._twins: list[LinkedLayer] = []
         self._view = view
         self._refit = QTimer(self)
         self._refit.setSingleShot(True)
@@ -128,7 +128,7 @@ class TwinView(QWidget):
         known = {id(twin.source): twin for twin in self._twins}
         for layer in wanted:
             if id(layer) not in known:
-                known[id(layer)] = Twin(layer, self._follows)
+                known[id(layer)] = LinkedLayer(layer, self._follows)
                 self.model.layers.append(known[id(layer)].layer)
         self._twins = [known[id(layer)] for layer in wanted]
         for place, twin in enumerate(self._twins):

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout
 
-from ..model.scan import names_apart
+from ..model.scan import unique_names
 from . import views
 from .docks import Docked
 from .linked_layers import TwinView
@@ -53,7 +53,7 @@ class ScanBeside(Docked):
         """Show another scan from now on."""
         self.scan = scan
         scans = self._context.session.scans
-        self.title.setText(names_apart(scans)[scans.index(scan)])
+        self.title.setText(unique_names(scans)[scans.index(scan)])
         self._changed()
         self.view.go_to(scan.volume.grid.to_world([n // 2 for n in scan.volume.shape]))
         self._matched(scan)

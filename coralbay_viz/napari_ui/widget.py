@@ -14,9 +14,9 @@ from ..session import Session
 from . import actions, views
 from .binding import Binding
 from .context import Context
-from .dispatcher import Courier
+from .dispatcher import MainThreadDispatcher
 from .docks import Dock
-from .panels.base import Section, when_clicked
+from .panels.base import PanelBase, when_clicked
 from .panels.colors import ColorsPanel
 from .panels.compare import ComparePanel
 from .panels.features import FeaturePanel
@@ -45,7 +45,7 @@ QHeaderView::section {background-color: transparent; border: 0; padding: 1px 4px
 
 def threaded_session(**settings: Any) -> Session:
     """A session that works on threads and speaks on this one, which must be the GUI's."""
-    courier = Courier()
+    courier = MainThreadDispatcher()
     return Session(ThreadRunner(courier.deliver), **settings)
 
 
@@ -214,7 +214,7 @@ def _close(context: Context, *_: Any) -> None:
     context.close()
 
 
-def _scrolled(panel: Section) -> QScrollArea:
+def _scrolled(panel: PanelBase) -> QScrollArea:
     panel.rows.addStretch(1)
     scroll = QScrollArea()
     scroll.setWidgetResizable(True)

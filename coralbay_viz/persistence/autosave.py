@@ -72,7 +72,7 @@ class Autosave:
 
 
 @dataclass(frozen=True)
-class Lost:
+class RecoverableSession:
     """An autosave whose process is gone.
 
     Parameters
@@ -93,7 +93,7 @@ class Lost:
         shutil.rmtree(self.path.parent, ignore_errors=True)
 
 
-def lost_sessions() -> list[Lost]:
+def lost_sessions() -> list[RecoverableSession]:
     """Autosaves that a crash has left, the newest first; empty and unreadable ones are passed over."""
     found = []
     for path in root().glob(f"*/{_FILE}"):
@@ -105,7 +105,7 @@ def lost_sessions() -> list[Lost]:
         try:
             scans = tuple(scan.name for scan in session_file.read(path).scans)
             if scans:
-                found.append(Lost(path, datetime.fromtimestamp(path.stat().st_mtime, UTC), scans))
+                found.append(RecoverableSession(path, datetime.fromtimestamp(path.stat().st_mtime, UTC), scans))
         except (ValueError, OSError):
             continue
         finally:

@@ -23,7 +23,7 @@ def state_root() -> Path:
     return Path(os.environ.get("CORALBAY_STATE") or user_state_path("coralbay"))
 
 
-class Places:
+class ScanLocations:
     """Paths by hash of content, the newest last.
 
     Parameters

@@ -13,8 +13,8 @@ from ..model.scan import Scan
 from ..tasks import encoders as encoders_tasks
 from ..tasks import files as files_tasks
 from . import scan_parts, session_file
-from .autosave import Autosave, Lost, lost_sessions
-from .locations import Places, candidates
+from .autosave import Autosave, RecoverableSession, lost_sessions
+from .locations import ScanLocations, candidates
 from .session_file import ScanState, State
 
 if TYPE_CHECKING:
@@ -33,13 +33,13 @@ class Keeping:
     """Commands of a `Session` that keep it: `save`, `load`, `recover`."""
 
     def _start_keeping(self: Any, autosave: bool) -> None:
-        self._places = Places()
+        self._places = ScanLocations()
         self._changes = 0
         self._wants_autosave = autosave
         self._autosave: Autosave | None = None
         self._resting = False
         self._end_rest: Callable[[], None] = lambda: None
-        self._recovered: tuple[Lost, ...] = ()
+        self._recovered: tuple[RecoverableSession, ...] = ()
         self._told_left_out = False
         for signal, part, result in (
             (self.segmentation_changed, "probe", "probe"),
@@ -169,16 +169,16 @@ class Keeping:
     # After a crash
 
     @staticmethod
-    def lost() -> list[Lost]:
+    def lost() -> list[RecoverableSession]:
         """Sessions that ended without being closed, the newest first."""
         return lost_sessions()
 
-    def recover(self: Any, lost: Lost, *, model: str | Path | None = None) -> Job:
+    def recover(self: Any, lost: RecoverableSession, *, model: str | Path | None = None) -> Job:
         """Load a lost session; its autosave is removed when its scans are open and this session's own is written.
 
         Parameters
         ----------
-        lost : Lost
+        lost : RecoverableSession
         model : str or Path, optional
             As of `load`.
         """
@@ -189,7 +189,7 @@ class Keeping:
             self._replace_lost(lost, job)
         return job
 
-    def _replace_lost(self: Any, lost: Lost, job: Job) -> None:
+    def _replace_lost(self: Any, lost: RecoverableSession, job: Job) -> None:
         if job.state != "done":
             return
         self._recovered = (*self._recovered, lost)
@@ -198,7 +198,7 @@ class Keeping:
         else:
             self._forget_recovered(self._recovered)
 
-    def _forget_recovered(self: Any, done: tuple[Lost, ...], result: Any = None) -> None:
+    def _forget_recovered(self: Any, done: tuple[RecoverableSession, ...], result: Any = None) -> None:
         for lost in done:
             lost.forget()
         self._recovered = tuple(lost for lost in self._recovered if lost not in done)
@@ -214,7 +214,7 @@ def _is_file(model: str) -> bool:
     return encoders_tasks.split_variant(model)[0] not in encoders_tasks.model_names()
 
 
-def _model(state: State, given: str | Path | None, path: Path, places: Places) -> str:
+def _model(state: State, given: str | Path | None, path: Path, places: ScanLocations) -> str:
     """The model to compute with."""
     said = state.about.get("model", {})
     if not isinstance(said.get("name"), str):
@@ -242,7 +242,7 @@ def _weights_key(name: str) -> str:
     return f"weights {name}"
 
 
-def _found(scan: ScanState, path: Path, extra: list[Path], places: Places) -> tuple[ScanState, list[Path]]:
+def _found(scan: ScanState, path: Path, extra: list[Path], places: ScanLocations) -> tuple[ScanState, list[Path]]:
     """Where a scan may be, the best guess first."""
     guesses = [path.parent / scan.path] if scan.path is not None else []
     guesses += list(candidates(scan.file, extra))
@@ -324,7 +324,7 @@ def _write_autosave(
         remember(taken)
 
 
-def _remember(places: Places, model: str, taken: "Snapshot") -> None:
+def _remember(places: ScanLocations, model: str, taken: "Snapshot") -> None:
     """Keep where scans lie on this machine, and weights of one's own."""
     found = {scan.digest: scan.volume.path for scan, *_ in taken.scans if scan.volume.path is not None}
     weights = Path(encoders_tasks.split_variant(model)[0])

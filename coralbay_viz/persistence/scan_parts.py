@@ -74,7 +74,7 @@ class SessionPart:
 
 
 @dataclass(frozen=True, eq=False)
-class Restoring:
+class PendingRestore:
     """What a file says of a scan. It stays with the scan, as some of it comes back with features only, or late.
 
     Parameters
@@ -97,11 +97,11 @@ class Restoring:
     asked: bool = False
     come: frozenset[str] = frozenset()
 
-    def given(self) -> "Restoring":
+    def given(self) -> "PendingRestore":
         """The same once features have come."""
         return replace(self, parts={}, asked=True)
 
-    def with_result(self, name: str) -> "Restoring":
+    def with_result(self, name: str) -> "PendingRestore":
         """The same once the result of a part has come."""
         return replace(self, come=self.come | {name})
 
@@ -515,7 +515,7 @@ class Parsed:
     """What a file says, checked against the scans that it is about: nothing of it can fail for what it is."""
 
     session: dict[str, Any]
-    scans: tuple[tuple[Volume, str | None, Restoring], ...]
+    scans: tuple[tuple[Volume, str | None, PendingRestore], ...]
 
     @property
     def active(self) -> int | None:
@@ -557,7 +557,7 @@ def parse(state: State, volumes: list[Volume], model: str, where: object) -> Par
         }
         if "strokes" in parts:
             parts.setdefault("probe", None)  # files say of a probe since it may come from elsewhere
-        scans.append((volume, entry.series, Restoring(parts, raw, model)))
+        scans.append((volume, entry.series, PendingRestore(parts, raw, model)))
     return Parsed(about, tuple(scans))
 
 

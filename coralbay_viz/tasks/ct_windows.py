@@ -25,10 +25,10 @@ def inspect(
     report: Report,
     cancelled: Cancelled,
 ) -> WindowResult:
-    from coralbay_core.extraction.sliding_window import Watch
+    from coralbay_core.extraction.sliding_window import ExtractionCallbacks
     from coralbay_core.similarity.hu_windows import compare_windows
 
-    watch = Watch(report, cancelled, say=partial(report.tell, say))
+    watch = ExtractionCallbacks(report, cancelled, say=partial(report.tell, say))
     made = compare_windows(volume, encoders.get(model), clicks.positive, clicks.negative, watch=watch, **settings)
     shown = {answer.name: made.on(answer.ranks, grid) for answer in made.answers}
     return WindowResult(made, shown, made.on(made.stability, grid), grid, clicks)

@@ -11,8 +11,8 @@ from ..jobs import Report
 from .encoders import Cancelled, Encoders
 
 if TYPE_CHECKING:
-    from coralbay_core.extraction.cost_estimate import Forecast
-    from coralbay_core.extraction.sliding_window import Watch
+    from coralbay_core.extraction.cost_estimate import CostEstimate
+    from coralbay_core.extraction.sliding_window import ExtractionCallbacks
     from coralbay_core.features import FeatureMaps
 
 
@@ -30,12 +30,12 @@ class Listener:
     preview: Callable[[Any], Any]
     say: Callable[[str], Any]
 
-    def watch(self, report: Report, cancelled: Cancelled) -> "Watch":
+    def watch(self, report: Report, cancelled: Cancelled) -> "ExtractionCallbacks":
         """What the work is watched by: each call takes the way of results."""
-        from coralbay_core.extraction.sliding_window import Watch
+        from coralbay_core.extraction.sliding_window import ExtractionCallbacks
 
         calls = (partial(report.tell, call) for call in (self.outlook, self.preview, self.say))
-        return Watch(report, cancelled, *calls)
+        return ExtractionCallbacks(report, cancelled, *calls)
 
 
 def look_ahead(
@@ -46,7 +46,7 @@ def look_ahead(
     tile_s: dict[tuple[str, str], float],
     report: Report,
     cancelled: Cancelled,
-) -> "Forecast | str":
+) -> "CostEstimate | str":
     from coralbay_core.errors import Cancelled as Stopped
     from coralbay_core.extraction.cost_estimate import forecast
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from coralbay_core.library import Library
     from coralbay_core.library.search import Hit
     from coralbay_core.similarity import Query
-from ..model.library_hit import Found
+from ..model.library_hit import LibraryHit
 
 THUMBNAIL_PIXELS = 64
 THUMBNAIL_MM = 96.0
@@ -50,17 +50,17 @@ def search(
     encoder: Callable[[], Any],
     exclude: Volume | None,
     settings: dict[str, Any],
-    show: Callable[[tuple[Found, ...]], Any],
+    show: Callable[[tuple[LibraryHit, ...]], Any],
     report: Report,
     cancelled: Cancelled,
-) -> tuple[Found, ...]:
+) -> tuple[LibraryHit, ...]:
     from coralbay_core.extraction.cache import content_digest
     from coralbay_core.library import search_library
 
     own = None if exclude is None else content_digest(exclude)
     hits = search_library(library, query, encoder, exclude=own, progress=report, **settings).hits
     found = [
-        Found(hit.scan.name, hit.scan.path, hit.position_mm, hit.score, hit.size_ml, series=hit.scan.series)
+        LibraryHit(hit.scan.name, hit.scan.path, hit.position_mm, hit.score, hit.size_ml, series=hit.scan.series)
         for hit in hits
     ]
     report.tell(show, tuple(found))

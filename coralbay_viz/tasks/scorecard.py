@@ -141,7 +141,7 @@ def best_models(rows: Sequence[ScoreRow], column: ScoreColumn) -> frozenset[str]
 
 
 @dataclass(frozen=True, eq=False)
-class Ground:
+class EvaluationGrid:
     """A scan as all encoders are asked about it: every so many voxels that they are about 3 mm apart.
 
     Parameters
@@ -157,7 +157,7 @@ class Ground:
     labels: NDArray[np.integer] | None = None
 
     @classmethod
-    def of(cls, volume: Volume, reference: LabelVolume | None) -> "Ground":
+    def of(cls, volume: Volume, reference: LabelVolume | None) -> "EvaluationGrid":
         """The lattice of ``coralbay evaluate`` on a scan."""
         from coralbay_core.evaluate.cases import lattice_of
         from coralbay_core.spatial.body_mask import body_mask
@@ -181,7 +181,7 @@ class Ground:
 
 
 @dataclass(frozen=True, eq=False)
-class Question:
+class ScorecardInputs:
     """What every encoder is asked, frozen when it was asked.
 
     Parameters
@@ -198,13 +198,13 @@ class Question:
     """
 
     volume: Volume
-    ground: Ground
+    ground: EvaluationGrid
     clicks: Clicks
     strokes: PaintedVoxels | None = None
     weights: Mapping[int, float] | None = None
     kind: str | None = None
     other: Volume | None = None
-    other_ground: Ground | None = None
+    other_ground: EvaluationGrid | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -215,7 +215,7 @@ class Question:
 
 
 @dataclass(eq=False)
-class Shelf:
+class FeatureCache:
     """Features of scans by encoders, kept while a session lasts; those on disk are read as they are used.
 
     Parameters
@@ -256,8 +256,8 @@ class Shelf:
 
 
 def score(
-    question: Question,
-    shelf: Shelf,
+    question: ScorecardInputs,
+    shelf: FeatureCache,
     model: str,
     eva: "Mapping[str, tuple[Row, ...]]",
     report: Callable[[int, int], Any],
@@ -285,7 +285,7 @@ def score(
     return row
 
 
-def retrieval(question: Question, features: "FeatureMaps") -> float | None:
+def retrieval(question: ScorecardInputs, features: "FeatureMaps") -> float | None:
     """Average precision of the heat map over the body, for the labels under the positive clicks."""
     from coralbay_core.evaluate.metrics import average_precision
     from coralbay_core.similarity import heat_map
@@ -299,16 +299,16 @@ def retrieval(question: Question, features: "FeatureMaps") -> float | None:
     return average_precision(_on(heat, ground)[ground.body], np.isin(ground.labels, wanted)[ground.body])
 
 
-def _on(heat: Any, ground: Ground) -> NDArray[np.float32]:
+def _on(heat: Any, ground: EvaluationGrid) -> NDArray[np.float32]:
     from coralbay_core.matching import SearchSpace
 
     return SearchSpace(ground.grid, ground.body).scores(heat)
 
 
 def matching(
-    question: Question,
+    question: ScorecardInputs,
     features: "FeatureMaps",
-    shelf: Shelf,
+    shelf: FeatureCache,
     model: str,
     report: Callable[[int, int], Any],
     cancelled: Cancelled,
@@ -336,7 +336,7 @@ def matching(
     }
 
 
-def probe_dice(question: Question, features: "FeatureMaps") -> dict[str, float | None]:
+def probe_dice(question: ScorecardInputs, features: "FeatureMaps") -> dict[str, float | None]:
     """Dice of a probe of the strokes, on voxels that were not painted, and on those `GAP_MM` away from any stroke.
 
     Painted values need not be those of the reference: each stands for the label that most of its voxels lie in, or for
@@ -362,7 +362,7 @@ def probe_dice(question: Question, features: "FeatureMaps") -> dict[str, float |
     }
 
 
-def meant_labels(ground: Ground, strokes: PaintedVoxels) -> dict[int, int]:
+def meant_labels(ground: EvaluationGrid, strokes: PaintedVoxels) -> dict[int, int]:
     """Reference label that more than half of the voxels of each painted value lie in; 0, background, where none is."""
     if ground.labels is None:
         return {}
@@ -382,7 +382,7 @@ def _renumbered(found: NDArray[np.integer], meant: Mapping[int, int]) -> NDArray
     return table[found]
 
 
-def _painted(ground: Ground, strokes: PaintedVoxels) -> NDArray[np.bool_]:
+def _painted(ground: EvaluationGrid, strokes: PaintedVoxels) -> NDArray[np.bool_]:
     """Lattice voxels that hold a painted one; a lattice voxel stands for all that are nearest to it."""
     painted = np.zeros(ground.grid.shape, bool)
     index = np.rint(ground.grid.to_index(strokes.position_mm)).astype(int)
@@ -391,7 +391,7 @@ def _painted(ground: Ground, strokes: PaintedVoxels) -> NDArray[np.bool_]:
 
 
 def _mean_dice(
-    found: NDArray[np.integer], ground: Ground, labels: Sequence[int], counted: NDArray[np.bool_]
+    found: NDArray[np.integer], ground: EvaluationGrid, labels: Sequence[int], counted: NDArray[np.bool_]
 ) -> float | None:
     """Mean over labels of which something is left to find."""
     from coralbay_core.spatial.segmentation_metrics import dice

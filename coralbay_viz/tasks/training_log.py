@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
+class RunSnapshot:
     """What a look at the folder has found."""
 
     steps: tuple[int, ...]
@@ -27,12 +27,12 @@ class Look:
         return sum(len(curve.steps) for curve in self.curves.values()) + len(self.alarms)
 
 
-def look(folder: Path, report: Report, cancelled: Cancelled) -> Look:
+def read_run(folder: Path, report: Report, cancelled: Cancelled) -> RunSnapshot:
     from coralbay_core.pretrain.run_folder import RunFolder
 
     run = RunFolder(folder)
     try:
         run.config()
-        return Look(tuple(run.checkpoints()), run.curves(), run.alarms(), "")
+        return RunSnapshot(tuple(run.checkpoints()), run.curves(), run.alarms(), "")
     except (CoralBayError, OSError) as error:
-        return Look((), {}, (), str(error))
+        return RunSnapshot((), {}, (), str(error))

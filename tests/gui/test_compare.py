@@ -450,7 +450,7 @@ def test_a_place_in_another_series_of_the_same_folder(dock, hand, tmp_path):
     session.cursor_mm = low + 5
     hand.wait()
     before, place = first.cursor_mm, tuple(low + [9.0, 10, 14])
-    session._set_found((library_hit.Found("thick", str(tmp_path / "ct"), place, 1.0, 1.0, series="1.2.4"),))
+    session._set_found((library_hit.LibraryHit("thick", str(tmp_path / "ct"), place, 1.0, 1.0, series="1.2.4"),))
     panel.found.setCurrentItem(panel.found.topLevelItem(0))
     panel.found.itemActivated.emit(panel.found.topLevelItem(0), 0)
     hand.wait_for(lambda: session.scan is not first)

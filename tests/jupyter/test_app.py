@@ -15,7 +15,7 @@ from coralbay_core.spatial import Grid, Volume
 from coralbay_viz import Session, show
 from coralbay_viz.display import slices
 from coralbay_viz.jupyter_ui.app import App
-from coralbay_viz.jupyter_ui.dispatcher import Courier
+from coralbay_viz.jupyter_ui.dispatcher import MainThreadDispatcher
 from coralbay_viz.jupyter_ui.panels import amount
 
 WAIT_S = 60
@@ -451,7 +451,7 @@ def test_a_session_of_ones_own_is_shown_and_left_alone(belly):
 
 
 def test_courier_keeps_order_and_closes():
-    courier, seen = Courier(), []
+    courier, seen = MainThreadDispatcher(), []
     threads = [threading.Thread(target=lambda: [courier.deliver(lambda n=n: seen.append(n)) for n in range(20)])]
     for thread in threads:
         thread.start()

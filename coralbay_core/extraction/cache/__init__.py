@@ -3,17 +3,17 @@
 from pathlib import Path
 
 from ...features import FeatureMaps
-from .entry import About, Entry
+from .entry import Entry, EntryMetadata
 from .feature_store import Check, EntryInfo, FeatureStore, default_root, unwritable
 from .files import UnusableEntryError
 from .keys import SCHEMA, content_digest, key_of, signature
 
 __all__ = [
     "SCHEMA",
-    "About",
     "Check",
     "Entry",
     "EntryInfo",
+    "EntryMetadata",
     "FeatureStore",
     "UnusableEntryError",
     "content_digest",

@@ -35,7 +35,7 @@ _STAGE = "stride-"
 
 
 @dataclass(frozen=True)
-class About:
+class EntryMetadata:
     """What an entry says of itself.
 
     Parameters
@@ -63,7 +63,7 @@ class About:
     compact: bool = False
 
     @classmethod
-    def parse(cls, found: Any, where: Path) -> "About":
+    def parse(cls, found: Any, where: Path) -> "EntryMetadata":
         """From the attributes of a group, of which nothing is believed."""
         try:
             shape = tuple(int(n) for n in found["shape"])
@@ -92,10 +92,10 @@ class Entry:
     Parameters
     ----------
     folder : Path
-    about : About
+    about : EntryMetadata
     """
 
-    def __init__(self, folder: Path, about: About):
+    def __init__(self, folder: Path, about: EntryMetadata):
         self.folder = folder
         self.about = about
         self.grid = about.grid
@@ -104,7 +104,7 @@ class Entry:
     # Making and opening
 
     @classmethod
-    def create(cls, folder: Path, about: About, body: NDArray[np.bool_]) -> "Entry":
+    def create(cls, folder: Path, about: EntryMetadata, body: NDArray[np.bool_]) -> "Entry":
         """A new entry without any chunk, in place of whatever stood there."""
         import zarr
 
@@ -133,7 +133,7 @@ class Entry:
         found = files.read_metadata(folder)
         if found.get("zarr_format") != 3 or found.get("node_type") != "group":
             raise UnusableEntryError("not features of CoralBay", where=folder, found=found.get("node_type"))
-        return cls(folder, About.parse((found.get("attributes") or {}).get(_ATTRIBUTE), folder))
+        return cls(folder, EntryMetadata.parse((found.get("attributes") or {}).get(_ATTRIBUTE), folder))
 
     @cached_property
     def body(self) -> NDArray[np.bool_]:

@@ -1,13 +1,13 @@
 """The terms of the loss, by the names under which ``[objective.NAME]`` switches them on."""
 
-from .base import Now, Seen, Term, TermOutput, TermSettings
+from .base import BranchOutput, StepInfo, Term, TermOutput, TermSettings
 from .dino import Dino, StageHeads
 from .koleo import Koleo
 from .masked import Masked
 from .relations import Relations
 from .tokens import TokenDino, Tokens
 
-__all__ = ["TERMS", "Now", "Seen", "Term", "TermOutput", "TermSettings"]
+__all__ = ["TERMS", "BranchOutput", "StepInfo", "Term", "TermOutput", "TermSettings"]
 
 TERMS: dict[str, type[Term]] = {
     term.name: term for term in (Dino, StageHeads, Relations, Tokens, TokenDino, Masked, Koleo)

@@ -47,7 +47,7 @@ def unknown_strides(strides: Sequence[int], channels: dict[int, int]) -> list[st
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class BranchOutput:
     """What a network, student or teacher, made of a batch.
 
     Attributes
@@ -66,7 +66,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Now:
+class StepInfo:
     """Where the run stands: the step, from 0, and what schedules say for it."""
 
     step: int
@@ -135,7 +135,7 @@ class Term(nn.Module):
         """The student's global images, changed, e.g. masked; `heads` are the student's."""
         return images
 
-    def forward(self, student: Seen, teacher: Seen, batch: "Batch", now: Now) -> TermOutput:
+    def forward(self, student: BranchOutput, teacher: BranchOutput, batch: "Batch", now: StepInfo) -> TermOutput:
         """The term's share of the loss; `teacher` has no gradients."""
         raise NotImplementedError
 

@@ -10,7 +10,7 @@ from ...models.swin3d import pooled
 from ..assign import Assigner, Kind
 from ..heads import DinoHead
 from ..loss_functions import cross_view_entropy
-from .base import Now, Seen, Term, TermOutput, TermSettings, by_view, detached, unknown_strides
+from .base import BranchOutput, StepInfo, Term, TermOutput, TermSettings, by_view, detached, unknown_strides
 
 if TYPE_CHECKING:
     from ..batch import Batch
@@ -80,7 +80,7 @@ class _Pooled(Term):
         inputs = [sum(self.channels[stride] for stride in group) for group in self.groups]
         return nn.ModuleList(DinoHead(n, s.hidden, s.bottleneck, s.prototypes) for n in inputs)
 
-    def forward(self, student: Seen, teacher: Seen, batch: "Batch", now: Now) -> TermOutput:
+    def forward(self, student: BranchOutput, teacher: BranchOutput, batch: "Batch", now: StepInfo) -> TermOutput:
         losses, assigned, soft = [], [], []
         for i, group in enumerate(self.groups):
             logits = teacher.heads[i](pooled(teacher.globals, group))
@@ -91,7 +91,7 @@ class _Pooled(Term):
             soft.append(detached(logits, self.settings.temperature))
         return TermOutput(torch.stack(losses).mean(), torch.cat(assigned), torch.cat(soft))
 
-    def _predicted(self, student: Seen, i: int, group: tuple[int, ...], places: int) -> Tensor:
+    def _predicted(self, student: BranchOutput, i: int, group: tuple[int, ...], places: int) -> Tensor:
         """Logits (views, places, K); global views first."""
         seen = [student.globals] + ([student.locals] if student.locals else [])
         return torch.cat([by_view(student.heads[i](pooled(maps, group)), places) for maps in seen])

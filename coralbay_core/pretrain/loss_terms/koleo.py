@@ -8,7 +8,7 @@ import torch
 from ...models.swin3d import pooled
 from .. import distributed
 from ..loss_functions import koleo
-from .base import Now, Seen, Term, TermOutput, TermSettings, by_view, unknown_strides
+from .base import BranchOutput, StepInfo, Term, TermOutput, TermSettings, by_view, unknown_strides
 
 if TYPE_CHECKING:
     from ..batch import Batch
@@ -46,7 +46,7 @@ class Koleo(Term):
     def strides(self) -> tuple[int, ...]:
         return tuple(sorted(self.settings.strides or self.channels))
 
-    def forward(self, student: Seen, teacher: Seen, batch: "Batch", now: Now) -> TermOutput:
+    def forward(self, student: BranchOutput, teacher: BranchOutput, batch: "Batch", now: StepInfo) -> TermOutput:
         vectors = pooled(student.globals, self.strides()).float()
         groups = by_view(vectors, batch.places) if self.settings.within_views else vectors[None]
         losses = []

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..assign import Assigner, Kind
 from ..heads import DinoHead
 from ..loss_functions import soft_cross_entropy
-from .base import Now, Seen, Term, TermOutput, TermSettings, detached, unknown_strides
+from .base import BranchOutput, StepInfo, Term, TermOutput, TermSettings, detached, unknown_strides
 
 if TYPE_CHECKING:
     from ..batch import Batch
@@ -112,7 +112,7 @@ class Masked(Term):
         hidden = _enlarged(self.hidden(batch), self.settings.block)[:, None]
         return torch.where(hidden, heads.fill.to(images.dtype), images)
 
-    def forward(self, student: Seen, teacher: Seen, batch: "Batch", now: Now) -> TermOutput:
+    def forward(self, student: BranchOutput, teacher: BranchOutput, batch: "Batch", now: StepInfo) -> TermOutput:
         hidden = self.hidden(batch)
         losses, assigned, soft = [], [], []
         for stride in self.strides():

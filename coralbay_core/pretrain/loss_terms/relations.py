@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from .. import distributed
 from ..label_free_descriptors import KINDS, Descriptions, describe_volume
-from .base import Now, Seen, Term, TermOutput, TermSettings, sample, unknown_strides
+from .base import BranchOutput, StepInfo, Term, TermOutput, TermSettings, sample, unknown_strides
 
 if TYPE_CHECKING:
     from ..batch import Batch
@@ -108,9 +108,9 @@ class Relations(Term):
             described = describe_volume(hu, source.spacing_mm)
             self.volumes.append(described.some(np.random.default_rng(volume), self.settings.cells))
 
-    def forward(self, student: Seen, teacher: Seen, batch: "Batch", now: Now) -> TermOutput:
+    def forward(self, student: BranchOutput, teacher: BranchOutput, batch: "Batch", now: StepInfo) -> TermOutput:
         points, vectors, patients = self._cells(batch)
-        target = Likeness(vectors, patients)
+        target = TargetRelations(vectors, patients)
         temperature = self.settings.temperature
         cosines = {s: _cosines(sample(student.globals[s], points, batch.globals.side)) for s in self.strides()}
         heat = torch.stack(list(cosines.values())).mean(0)
@@ -183,7 +183,7 @@ def cells_in_view(
     return np.clip(points[chosen], 0, side - 1), chosen
 
 
-class Likeness:
+class TargetRelations:
     """Target relations of this process's cells to all cells of the batch.
 
     Parameters

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ..assign import Assigner, Kind
 from ..heads import DinoHead, TokenHead
 from ..loss_functions import matched_tokens, soft_cross_entropy
-from .base import Now, Seen, Term, TermOutput, TermSettings, by_view, detached, sample, unknown_strides
+from .base import BranchOutput, StepInfo, Term, TermOutput, TermSettings, by_view, detached, sample, unknown_strides
 
 if TYPE_CHECKING:
     from ..batch import Batch
@@ -64,7 +64,7 @@ class Tokens(Term):
     def make_heads(self) -> nn.Module:
         return nn.ModuleDict({str(s): TokenHead(self.channels[s], self.settings.outputs) for s in self.strides()})
 
-    def forward(self, student: Seen, teacher: Seen, batch: "Batch", now: Now) -> TermOutput:
+    def forward(self, student: BranchOutput, teacher: BranchOutput, batch: "Batch", now: StepInfo) -> TermOutput:
         assert batch.pairs is not None
         positions = batch.pairs.positions[:, : self.settings.points]
         valid = batch.pairs.valid[:, : self.settings.points]
@@ -84,7 +84,7 @@ def _accuracy(queries: Tensor, keys: Tensor) -> Tensor:
 
 
 def _matched(
-    student: Seen, teacher: Seen, batch: "Batch", strides: tuple[int, ...], count: int
+    student: BranchOutput, teacher: BranchOutput, batch: "Batch", strides: tuple[int, ...], count: int
 ) -> Iterator[tuple[int, Tensor, Tensor]]:
     """Head outputs (places, N, outputs) of student and teacher at the same places, for each stride and direction."""
     assert batch.pairs is not None
@@ -157,7 +157,7 @@ class TokenDino(Term):
             {str(i): DinoHead(self.channels[i], s.hidden, s.bottleneck, s.prototypes) for i in self.strides()}
         )
 
-    def forward(self, student: Seen, teacher: Seen, batch: "Batch", now: Now) -> TermOutput:
+    def forward(self, student: BranchOutput, teacher: BranchOutput, batch: "Batch", now: StepInfo) -> TermOutput:
         assert batch.pairs is not None
         valid = batch.pairs.valid[:, : self.settings.points]
         losses, assigned, soft = [], [], []

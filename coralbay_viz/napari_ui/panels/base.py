@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ..context import Context
 
 
-class Section(QWidget):
+class PanelBase(QWidget):
     """A heading, if it has one, and what belongs under it."""
 
     def __init__(self, title: str = "") -> None:
@@ -187,7 +187,7 @@ class Busy:
         self._changed()
 
 
-class Fold(QWidget):
+class CollapsibleBox(QWidget):
     """A heading that shows and hides what is under it.
 
     Parameters

@@ -10,14 +10,14 @@ from coralbay_core.errors import CoralBayError
 
 from ..context import Context
 from ..painting import PaintedClass
-from .base import Section, button, table
+from .base import PanelBase, button, table
 
 _NAME, _PAINTED, _KEEP = range(3)
 _VALUE = int(Qt.ItemDataRole.UserRole)
 _SWATCH_PX = 12
 
 
-class ClassTable(Section):
+class ClassTable(PanelBase):
     """Name, color and number of painted voxels of each class; to choose one is to paint with it.
 
     A ticked *Keep* protects what the segmentation has of the class.

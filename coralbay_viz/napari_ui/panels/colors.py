@@ -7,7 +7,7 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QLabel, QSlider, QSpinBox
 
 from ..context import Context
 from ..docks import Dock
-from .base import Busy, Section, button, combo, fill, menu_button, note, when_clicked
+from .base import Busy, PanelBase, button, combo, fill, menu_button, note, when_clicked
 from .scatter import ScatterDock
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _COMPONENTS = 16
 _BASES = "Bases (*.safetensors)"
 
 
-class ColorsPanel(Section):
+class ColorsPanel(PanelBase):
     """PCA or UMAP as red, green and blue, one basis for many scans, clusters, and the scatter plot.
 
     Parameters

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtWidgets import QCheckBox
 
 from ...display.layer_specs import found_spec, heat_spec
-from ...model.scan import names_apart
+from ...model.scan import unique_names
 from ..context import Context
 from ..docks import Dock
 from ..second_scan_dock import ScanBeside
-from .base import Section, button, combo, fill, fill_table, note, place_text, table, when_clicked
+from .base import PanelBase, button, combo, fill, fill_table, note, place_text, table, when_clicked
 
 if TYPE_CHECKING:
     from ...model.scan import Scan
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _LANDMARKS = "Landmarks (*.csv *.json)"
 
 
-class ComparePanel(Section):
+class ComparePanel(PanelBase):
     """What another scan has to do with this one.
 
     Parameters
@@ -171,7 +171,7 @@ class ComparePanel(Section):
         before = self.target
         self._targets = [scan for scan in session.scans if scan is not session.scan]
         current = self._targets.index(before) if before in self._targets else (0 if self._targets else None)
-        apart = dict(zip(map(id, session.scans), names_apart(session.scans), strict=True))
+        apart = dict(zip(map(id, session.scans), unique_names(session.scans), strict=True))
         names = [apart[id(scan)] for scan in self._targets]
         fill(self.targets, names or ["open a second scan to compare"], current or 0)
         target = self.target

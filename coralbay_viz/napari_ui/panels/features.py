@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QLabel, QProgressBar
 from ...jobs import Job, Progress
 from ...tasks import encoders as encoders_tasks
 from ..context import Context
-from .base import Section, button, combo, fill, note
+from .base import PanelBase, button, combo, fill, note
 
 if TYPE_CHECKING:
     from ...model.scan import Scan
@@ -26,7 +26,7 @@ _LIGHTS = {
 }
 
 
-class FeaturePanel(Section):
+class FeaturePanel(PanelBase):
     """Whose eyes are borrowed, and how far they have looked.
 
     Parameters

@@ -8,16 +8,16 @@ from qtpy.QtCore import QSize
 from qtpy.QtGui import QIcon, QImage, QPixmap
 
 from ..context import Context
-from .base import Busy, Section, button, fill_table, note, place_text, table
+from .base import Busy, PanelBase, button, fill_table, note, place_text, table
 
 if TYPE_CHECKING:
-    from ...model.library_hit import Found
+    from ...model.library_hit import LibraryHit
     from ...model.scan import Scan
 
 _PICTURE = 56
 
 
-class LibraryPanel(Section):
+class LibraryPanel(PanelBase):
     """A folder with the features of many scans.
 
     Parameters
@@ -28,7 +28,7 @@ class LibraryPanel(Section):
     def __init__(self, context: Context) -> None:
         super().__init__()
         self._context = context
-        self._wanted: Found | None = None
+        self._wanted: LibraryHit | None = None
         self.open = button("Open library…", "A folder; an empty one becomes a library when a scan is added")
         self.add = button("Add this scan", "Its features, in few numbers, become part of the library")
         self.row(self.open, self.add)
@@ -108,13 +108,13 @@ class LibraryPanel(Section):
         self._show_library()
 
 
-def _is_of(hit: "Found", scan: "Scan") -> bool:
+def _is_of(hit: "LibraryHit", scan: "Scan") -> bool:
     """Whether a place was found in a scan that is open."""
     path = scan.volume.path
     return path is not None and Path(path).resolve() == Path(hit.path).resolve() and scan.series == hit.series
 
 
-def _icon(hit: "Found") -> QIcon:
+def _icon(hit: "LibraryHit") -> QIcon:
     pixels = np.ascontiguousarray(hit.thumbnail)
     height, width = pixels.shape
     image = QImage(pixels.data, width, height, width, QImage.Format.Format_Grayscale8).copy()

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtWidgets import QButtonGroup, QInputDialog, QLabel
 
 from ...model import palette
-from ...model.scan import names_apart
+from ...model.scan import unique_names
 from ...persistence.save_load import MissingModelError
 from ...persistence.session_file import SUFFIX
 from .. import views
 from ..context import Context
-from .base import Section, button, combo, fill, menu_button, note
+from .base import PanelBase, button, combo, fill, menu_button, note
 from .features import WEIGHTS
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _SESSIONS = f"CoralBay sessions (*{SUFFIX})"
 _CUSTOM = "Custom"
 
 
-class ScanPanel(Section):
+class ScanPanel(PanelBase):
     """The scans that are open.
 
     Parameters
@@ -121,7 +121,7 @@ class ScanPanel(Section):
     def _drag_window(self, level: float, width: float) -> None:
         limits = self._context.binding.window
         if limits is not None:
-            self._context.binding.set_window(palette.dragged(limits, level, width))
+            self._context.binding.set_window(palette.adjust_window(limits, level, width))
 
     def _save_session(self) -> None:
         name = self._context.session.scan.name if self._context.session.scan else "session"
@@ -159,7 +159,7 @@ class ScanPanel(Section):
         """List what is open."""
         session = self._context.session
         current = session.scans.index(session.scan) if session.scan in session.scans else None
-        fill(self.scans, names_apart(session.scans), current)
+        fill(self.scans, unique_names(session.scans), current)
         self.scans.setVisible(len(session.scans) > 1)
         self.about.setText(_EMPTY if session.volume is None else _described(session.volume))
         self.show_view()

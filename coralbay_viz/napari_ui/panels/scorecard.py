@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QCheckBox, QLabel, QListWidget, QListWidgetItem, QTre
 from ...tasks import encoders as encoders_tasks
 from ...tasks.scorecard import EVA_TITLE, best_models, shown_columns
 from ..context import Context
-from .base import Section, button, note, table, when_clicked
+from .base import PanelBase, button, note, table, when_clicked
 from .reference import ReferenceChooser
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ _SHOWN_MODELS = 5
 _RESULTS = "Results of eva (*.json *.csv)"
 
 
-class ScorecardPanel(Section):
+class ScorecardPanel(PanelBase):
     """Which encoder does best on what was clicked and painted here?
 
     Parameters

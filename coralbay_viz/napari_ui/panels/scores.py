@@ -6,12 +6,12 @@ from qtpy.QtWidgets import QLabel
 
 from ...display import layer_specs
 from ..context import Context
-from .base import Section, combo, fill
+from .base import PanelBase, combo, fill
 
 _NOTHING, _CHOSEN, _MARGIN = "nothing", "probability of each result", "margin: how clear the choice was"
 
 
-class ScoreMaps(Section):
+class ScoreMaps(PanelBase):
     """One map at a time: two would say nothing on top of each other.
 
     Parameters

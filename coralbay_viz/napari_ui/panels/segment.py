@@ -8,7 +8,7 @@ from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QCheckBox, QInputDialog, QLabel
 
 from ..context import NIFTI, Context
-from .base import Busy, Section, button, combo, menu_button, note, when_clicked
+from .base import Busy, PanelBase, button, combo, menu_button, note, when_clicked
 from .classes import ClassTable
 from .scores import ScoreMaps
 from .statistics import Statistics
@@ -27,7 +27,7 @@ KINDS = {
 }
 
 
-class SegmentPanel(Section):
+class SegmentPanel(PanelBase):
     """Strokes, the probe that learns from them, and what becomes of it.
 
     Parameters

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QCheckBox, QInputDialog, QLabel, QSlider
 from ...display import raycast
 from ...model.palette import NEGATIVE, POSITIVE
 from ..context import NIFTI, Context
-from .base import Fold, Section, button, fill_table, menu_button, note, place_text, table
+from .base import CollapsibleBox, PanelBase, button, fill_table, menu_button, note, place_text, table
 from .mixer import Mixer
 from .windows import WindowsPanel
 
@@ -28,7 +28,7 @@ _ABOUT_REGIONS = (
 _GRACE_S = 0.08
 
 
-class SimilarPanel(Section):
+class SimilarPanel(PanelBase):
     """Clicks, their threshold, and the best regions.
 
     Parameters
@@ -73,7 +73,7 @@ class SimilarPanel(Section):
         self.hover.setToolTip("Roughly what a click here would light up, while picking")
         self.rows.addWidget(self.hover)
         self.mixer = Mixer(self._context)
-        self.rows.addWidget(Fold("Scales", "How much detail counts against surroundings", self.mixer))
+        self.rows.addWidget(CollapsibleBox("Scales", "How much detail counts against surroundings", self.mixer))
         self.regions = table(_ABOUT_REGIONS, ["", "Score", "Size", "Place (mm)"], 150)
         self.rows.addWidget(self.regions)
         self.save = button("Save heat map…", "NIfTI on the grid of the scan's file")
@@ -91,7 +91,7 @@ class SimilarPanel(Section):
         )
         self.row(self.save, self.queries)
         self.windows = WindowsPanel(self._context)
-        self.rows.addWidget(Fold("Windows", "Does the answer depend on the CT window?", self.windows))
+        self.rows.addWidget(CollapsibleBox("Windows", "Does the answer depend on the CT window?", self.windows))
         self._connect()
 
     def _connect(self) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtWidgets import QLabel
 
 from ..context import Context
-from .base import Section, button, fill_table, table
+from .base import PanelBase, button, fill_table, table
 from .reference import ReferenceChooser
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _CSV = "CSV (*.csv)"
 
 
-class Statistics(Section):
+class Statistics(PanelBase):
     """A table that is filled on request.
 
     Parameters

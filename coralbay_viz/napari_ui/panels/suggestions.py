@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from ..context import Context
-from .base import Section, button, note
+from .base import PanelBase, button, note
 
 if TYPE_CHECKING:
     from coralbay_core.probe import Suggestion
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 COUNT = 5
 
 
-class Suggestions(Section):
+class Suggestions(PanelBase):
     """Goes from one suggestion to the next; asks for new ones where there are none.
 
     Parameters

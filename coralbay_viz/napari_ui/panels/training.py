@@ -7,7 +7,7 @@ from qtpy.QtWidgets import QCheckBox, QLabel, QSlider, QWidget
 
 from ...display.layer_specs import heat_spec, rgb_spec
 from ..context import Context
-from .base import Section, button, combo, fill, note
+from .base import PanelBase, button, combo, fill, note
 
 if TYPE_CHECKING:
     from ...model.scan import Scan
@@ -17,7 +17,7 @@ REFRESH_MS = 3000
 _PLOT_HEIGHT = 180
 
 
-class TrainingPanel(Section):
+class TrainingPanel(PanelBase):
     """A folder that `coralbay pretrain` writes into, while it does or later.
 
     Parameters

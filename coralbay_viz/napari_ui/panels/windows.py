@@ -6,7 +6,7 @@ from weakref import WeakSet
 from ...controllers.ct_windows import INSPECTED
 from ...display.layer_specs import share_spec
 from ..context import Context
-from .base import Busy, Section, button, combo, fill_table, note, place_text, table
+from .base import Busy, PanelBase, button, combo, fill_table, note, place_text, table
 
 if TYPE_CHECKING:
     from ...model.scan import Scan
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _AGREEMENT, _NOTHING = "Agreement", "Nothing"
 
 
-class WindowsPanel(Section):
+class WindowsPanel(PanelBase):
     """The clicks, asked again as if the scan had been exported with a lung, a soft-tissue and a bone window.
 
     Parameters
