@@ -123,17 +123,17 @@ def test_classes_keep_their_colors_and_background_is_clear():
     data = np.zeros((3, 3, 3), np.uint8)
     data[0], data[1] = 1, 7
     labels = LabelVolume(data, grid_of((3, 3, 3)), names={1: "background", 7: "liver"})
-    palette = layer_specs.labels_spec(labels).colors
-    assert palette[1] == palette[0] == "#00000000"
-    assert palette[7] == palette.class_color(7)
+    shown = layer_specs.labels_spec(labels).colors
+    assert shown[1] == shown[0] == "#00000000"
+    assert shown[7] == palette.class_color(7)
 
 
 def test_strokes_have_a_color_for_every_class_and_gray_for_the_background():
     labels = LabelVolume(np.zeros((3, 3, 3), np.uint8), grid_of((3, 3, 3)), names={1: "background", 2: "liver"})
-    palette = layer_specs.labels_spec(labels, "strokes").colors
-    assert palette[0] == layer_specs.CLEAR
-    assert palette[1] == palette.UNDECIDED
-    assert all(palette[value] == palette.class_color(value) for value in range(2, 256))
+    shown = layer_specs.labels_spec(labels, "strokes").colors
+    assert shown[0] == layer_specs.CLEAR
+    assert shown[1] == palette.UNDECIDED
+    assert all(shown[value] == palette.class_color(value) for value in range(2, 256))
 
 
 def test_planes_hold_the_place_and_lie_on_the_grid():

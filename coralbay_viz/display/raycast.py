@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from coralbay_core.spatial import Grid
 
 if TYPE_CHECKING:
-    from ..session import Session
+    from ..model.scan import Scan
 
 # Air and foam are below, skin and what lies under it above.
 SURFACE_HU = -300.0
@@ -68,7 +68,7 @@ def highest(values: NDArray, grid: Grid, origin_mm: ArrayLike, direction: ArrayL
     return grid.to_world(places[best]), float(found[best])
 
 
-def meant(
+def pick_point(
     origin_mm: ArrayLike,
     direction: ArrayLike,
     surfaces: Sequence[tuple[NDArray, Grid, float]],
@@ -103,14 +103,22 @@ def meant(
     return None
 
 
-def place_on_ray(session: "Session", origin_mm: ArrayLike, direction: ArrayLike) -> NDArray | None:
-    """The place of the active scan that a click in a 3-D view means, or None where nothing of the body lies there."""
-    scan = session.scan
-    if scan is None:
-        return None
+def place_on_ray(
+    scan: "Scan", threshold: float | None, origin_mm: ArrayLike, direction: ArrayLike
+) -> NDArray[np.float64] | None:
+    """Position on a ray that a click in a 3-D view picks, or None where the ray misses the body.
+
+    Parameters
+    ----------
+    scan : Scan
+    threshold : float, optional
+        Score from which on the heat map is shown.
+    origin_mm, direction : (3,) arrays
+        A point of the ray in world mm, and its direction.
+    """
     surfaces = [(scan.volume.data, scan.volume.grid, SURFACE_HU)]
     if scan.features is not None:
         # The table under the patient is denser than air, too.
         surfaces.insert(0, (scan.features.body, scan.features.grid, 0.0))
-    heat = None if scan.heat is None else (scan.heat.shown, scan.heat.grid, session.threshold)
-    return meant(origin_mm, direction, surfaces, heat)
+    heat = None if scan.heat is None or threshold is None else (scan.heat.shown, scan.heat.grid, threshold)
+    return pick_point(origin_mm, direction, surfaces, heat)

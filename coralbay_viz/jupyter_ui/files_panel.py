@@ -156,7 +156,7 @@ class Progress(Control):
     def _show(self, job: Job) -> None:
         self.panel.show_bar(job)
         if not self._bad:  # the work of another wish, meanwhile
-            before = "PendingRestore the session: " if self.restoring and job.lane != _LOAD_LANE else ""
+            before = "Restoring the session: " if self.restoring and job.lane != _LOAD_LANE else ""
             self._write(f"{before}{_does(job.lane)}: {job.progress}")
 
     def _cancel(self) -> None:

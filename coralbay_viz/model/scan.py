@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from coralbay_core.similarity import Query
     from coralbay_core.similarity.symmetry import Midplane, SideBySide
 
-    from ..persistence.scan_parts import PendingRestore
+    from .pending_restore import PendingRestore
     from .results import WindowResult
 from .clicks import Clicks, Point
 from .results import HeatResult

@@ -6,7 +6,7 @@ and what was asked, and `give` asks again.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -16,6 +16,7 @@ from coralbay_core.spatial import Grid, LabelVolume, Volume
 
 from ..controllers.segmentation import known_kind
 from ..model.clicks import Clicks
+from ..model.pending_restore import PendingRestore
 from ..model.scan import Scan
 from ..model.stage_weights import checked_weights
 from ..model.strokes import PaintedVoxels
@@ -73,44 +74,12 @@ class SessionPart:
     give: "Callable[[Session, Any], None]"
 
 
-@dataclass(frozen=True, eq=False)
-class PendingRestore:
-    """What a file says of a scan. It stays with the scan, as some of it comes back with features only, or late.
-
-    Parameters
-    ----------
-    parts : dict
-        What `parse` gave, by the name of a part; empty once all of it was given.
-    raw : dict
-        The same as it stands in the file: what is not there yet is saved as it came.
-    model : str
-        That features were asked of.
-    asked : bool
-        Whether features have come, and with them what waited for them.
-    come : frozenset of str
-        Parts whose results are there, or were: from then on the scan itself says what there is.
-    """
-
-    parts: dict[str, Any]
-    raw: dict[str, tuple[Content, Arrays]]
-    model: str
-    asked: bool = False
-    come: frozenset[str] = frozenset()
-
-    def given(self) -> "PendingRestore":
-        """The same once features have come."""
-        return replace(self, parts={}, asked=True)
-
-    def with_result(self, name: str) -> "PendingRestore":
-        """The same once the result of a part has come."""
-        return replace(self, come=self.come | {name})
-
-    def waiting(self, model: str) -> dict[str, tuple[Content, Arrays]]:
-        """What may still have to come back with this model."""
-        names = {part.name for part in SCAN_PARTS if "features" in part.when} - self.come
-        if not self.asked and model == self.model:
-            names.add("features")
-        return {name: taken for name, taken in self.raw.items() if name in names}
+def waiting(pending: PendingRestore, model: str) -> dict[str, tuple[Content, Arrays]]:
+    """Saved parts that may still come back with this model."""
+    names = {part.name for part in SCAN_PARTS if "features" in part.when} - pending.come
+    if not pending.asked and model == pending.model:
+        names.add("features")
+    return {name: taken for name, taken in pending.raw.items() if name in names}
 
 
 # --- parts of a scan ----------------------------------------------------------------------------------------------
@@ -490,8 +459,8 @@ def kept(session: "Session") -> list[Scan]:
 
 
 def _taken_of(session: "Session", scan: Scan) -> dict[str, tuple[Content, Arrays]]:
-    waiting = {} if scan.restoring is None else scan.restoring.waiting(session.model)
-    return waiting | _taken(SCAN_PARTS, session, scan)
+    pending = {} if scan.restoring is None else waiting(scan.restoring, session.model)
+    return pending | _taken(SCAN_PARTS, session, scan)
 
 
 def _taken(parts: Any, *owners: Any) -> dict[str, tuple[Content, Arrays]]:

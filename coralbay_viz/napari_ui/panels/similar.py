@@ -115,7 +115,8 @@ class SimilarPanel(PanelBase):
         self._context.binding.set_visible("pca", False)
 
     def _looked(self, origin_mm: Any, direction: Any, negative: bool) -> None:
-        place = raycast.place_on_ray(self._context.session, origin_mm, direction)
+        session = self._context.session
+        place = session.scan and raycast.place_on_ray(session.scan, session.threshold, origin_mm, direction)
         if place is None:
             self._context.say("Nothing of the body lies under this click.")
         else:
