@@ -1,4 +1,4 @@
-"""The state of an exploration: scans, features, clicks and what they light up. Knows no GUI toolkit.
+"""The session: one exploration of one or several scans, shared by scripts, napari and notebooks.
 
 A view calls the commands (`open`, `compute`, `click`, ...) and listens to the signals; it never writes the state.
 Commands check their input at once and raise; the work behind them is a job of the runner. With the default runner each
@@ -11,91 +11,77 @@ command has finished when it returns, so that a script reads::
     session.save_heat("heat.nii.gz")
 """
 
-from collections.abc import Callable, Collection, Sequence
-from functools import partial
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from psygnal import Signal
+from numpy.typing import ArrayLike
 
-from coralbay_core.errors import CoralBayError, InputError
 from coralbay_core.spatial import LabelVolume, Volume
 
-from .controllers.ct_windows import Inspecting
-from .controllers.cursor import Pointing
-from .controllers.dicom_export import Exporting
-from .controllers.features import Computing
-from .controllers.library import Searching
-from .controllers.probability import Scoring
-from .controllers.projections import ProjectionCommands
-from .controllers.scorecard import Comparing
-from .controllers.segmentation import ProbeCommands
-from .controllers.similarity import Asking
-from .controllers.training import Training
-from .display.figures import Picturing
-from .jobs import InlineRunner, Job, Runner, Task, Work
+from .controllers import Controllers
+from .controllers.projections import Components
+from .controllers.setting import Setting
+from .display.figures import Picture, limits_of, montage
+from .jobs import InlineRunner, Runner
 from .model.clicks import Clicks, Point
-from .model.history import History
+from .model.palette import DEFAULT_WINDOW
 from .model.results import HeatResult, PcaResult
 from .model.scan import Scan
-from .persistence.save_load import AUTOSAVE_LANE, Keeping
-from .tasks import files as files_tasks
-from .tasks import similarity as similarity_tasks
+from .model.stage_weights import Mixer
+from .persistence.save_load import SessionFiles
 
 if TYPE_CHECKING:
+    from coralbay_core.extraction.cache import FeatureStore
     from coralbay_core.features import FeatureMaps
+    from coralbay_core.projection import Basis, UmapModel
+    from coralbay_core.similarity import Query
+
+    from .model.scorecard import Scorecard
 
 DEFAULT_MODEL = "coralbay-mini"
-DEFAULT_SHARE = 0.03
-NEAR_MM = 5.0
-"""A position means a click that is no farther away."""
 
 
-def _point(position_mm: Sequence[float]) -> Point:
-    r, a, s = (float(v) for v in position_mm)
-    return r, a, s
-
-
-class Session(
-    Computing,
-    Asking,
-    Pointing,
-    Inspecting,
-    Searching,
-    Comparing,
-    ProbeCommands,
-    Scoring,
-    Exporting,
-    Training,
-    ProjectionCommands,
-    Picturing,
-    Keeping,
-):
+class Session:
     """One exploration of one or several scans.
+
+    The commands belong to controllers, one per subject; here they are at hand under one name. Subjects of their own
+    are objects: `library`, `training`, `scorecard`, `windows` and `exports`.
 
     Parameters
     ----------
     runner : Runner, optional
-        Where work happens; by default in the calling thread.
+        Place where work is done; by default the calling thread.
     model : str
         Name or path of the encoder.
     device : str
         ``auto``, ``cpu``, ``cuda`` or ``mps``.
-    store : object, optional
-        Where features are kept, as for `features_for`; by default the user's cache.
+    store : FeatureStore or bool
+        Cache of features, as for `features_for`; by default the user's.
     autosave : bool
         Whether to write the state to a recoverable folder within a second of a change.
     """
 
-    scan_added = Signal(Scan)
-    scan_removed = Signal(Scan)
-    scan_changed = Signal(object)  # the active Scan, or None
-    clicks_changed = Signal(Scan)
-    heat_changed = Signal(Scan)
-    share_changed = Signal(float)
-    job_started = Signal(Job)
-    saved = Signal(Path)
-    failed = Signal(Exception)
+    model: Setting[str] = Setting("features.model", "Name or path of the encoder.")
+    asked_device: Setting[str] = Setting("features.asked_device", "Requested device, such as ``auto`` or ``cuda:1``.")
+    weights: Setting[Mixer] = Setting("similarity.weights", "Weights per stride, ``auto``, or None for equal ones.")
+    prior_mm: Setting[float | None] = Setting("similarity.prior_mm", "Width of the distance prior, or None.")
+    body_fraction: Setting[float] = Setting("similarity.body_fraction", "Fraction of the body that is shown.")
+    cursor_mm: "Setting[Point | None]" = Setting("cursor.cursor_mm", "Position of the crosshair, world mm.")
+    queries: "Setting[dict[str, Query]]" = Setting("queries.queries", "Saved queries by name.")
+    kind: Setting[str | None] = Setting("segmentation.kind", "Kind of probe; None for the default.")
+    refine: Setting[bool] = Setting("segmentation.refine", "Whether borders of segmentations follow the HU.")
+    train_on_all: Setting[bool] = Setting("segmentation.train_on_all", "Whether strokes of all open scans are used.")
+    components: Setting[Components] = Setting("projections.components", "PCA components of red, green and blue.")
+    umap_components: Setting[Components] = Setting("projections.umap_components", "Likewise of a UMAP.")
+    basis: "Setting[Basis | None]" = Setting("projections.basis", "PCA basis of all scans, or None.")
+    umap: "Setting[UmapModel | None]" = Setting("projections.umap", "UMAP of all scans, or None.")
+    # Names of the first version, kept for scripts
+    share: Setting[float] = Setting("similarity.body_fraction", "Former name of `body_fraction`.")
+    last_scorecard: "Setting[Scorecard | None]" = Setting("scorecard.card", "Former name of `scorecard.card`.")
+    scorecard_live: Setting[bool] = Setting("scorecard.live", "Former name of `scorecard.live`.")
+    eva_results: Setting[Any] = Setting("scorecard.eva_results", "Former name of `scorecard.eva_results`.")
+
+    lost = staticmethod(SessionFiles.lost)
 
     def __init__(
         self,
@@ -103,250 +89,196 @@ class Session(
         *,
         model: str = DEFAULT_MODEL,
         device: str = "auto",
-        store: Any = True,
+        store: "FeatureStore | bool" = True,
         autosave: bool = False,
     ) -> None:
-        self._runner = runner or InlineRunner()
-        self._store = store
-        self._share = DEFAULT_SHARE
-        self.scans: list[Scan] = []
-        self.scan: Scan | None = None
-        self._start_computing(model, device)
-        self._start_asking()
-        self._start_probing()
-        self._start_pointing()
-        self._start_inspecting()
-        self._start_searching()
-        self._start_scoring()
-        self._start_training()
-        self._start_comparing()
-        self._start_keeping(autosave)
+        self.controllers = c = Controllers.build(runner or InlineRunner(), model, device, store)
+        self.library, self.training, self.scorecard = c.library, c.training, c.scorecard
+        self.windows, self.exports = c.windows, c.exports
 
-    # What the active scan holds
+        # Scans and jobs
+        self.scan_added, self.scan_removed = c.workspace.scan_added, c.workspace.scan_removed
+        self.scan_changed = c.workspace.scan_changed
+        self.job_started, self.saved = c.workspace.job_started, c.workspace.saved
+        self.failed, self.message = c.workspace.failed, c.workspace.message
+        self.scans = c.workspace.scans
+        self.open, self.add = c.workspace.open, c.workspace.add
+        self.activate, self.remove = c.workspace.activate, c.workspace.remove
+        self.run, self.cancel = c.workspace.run, c.workspace.cancel
+
+        # Features
+        self.model_changed, self.state_changed = c.features.model_changed, c.features.state_changed
+        self.device_changed, self.devices_changed = c.features.device_changed, c.features.devices_changed
+        self.features_changed, self.preview_changed = c.features.features_changed, c.features.preview_changed
+        self.forecast_changed, self.outlook_changed = c.features.forecast_changed, c.features.outlook_changed
+        self.compute, self.look_ahead = c.features.compute, c.features.look_ahead
+        self.state_of, self.find_devices = c.features.state_of, c.features.find_devices
+
+        # Heat maps
+        self.clicks_changed, self.heat_changed = c.similarity.clicks_changed, c.similarity.heat_changed
+        self.weights_changed = c.similarity.weights_changed
+        self.body_fraction_changed = c.similarity.body_fraction_changed
+        self.click, self.clear_clicks = c.similarity.click, c.similarity.clear_clicks
+        self.remove_click, self.move_click = c.similarity.remove_click, c.similarity.move_click
+        self.undo, self.redo = c.similarity.undo, c.similarity.redo
+        self.link_heat, self.unlink_heat = c.similarity.link_heat, c.similarity.unlink_heat
+        self.save_heat = c.similarity.save_heat
+
+        # Saved queries
+        self.queries_changed = c.queries.queries_changed
+        self.keep_query, self.use_queries = c.queries.keep_query, c.queries.use_queries
+        self.open_query, self.save_query = c.queries.open_query, c.queries.save_query
+        self.rename_query, self.merge_queries = c.queries.rename_query, c.queries.merge_queries
+        self.remove_query = c.queries.remove_query
+
+        # Follow-up and symmetry
+        self.follow_up_changed = c.comparisons.follow_up_changed
+        self.symmetry_changed = c.comparisons.symmetry_changed
+        self.propagate, self.mirror = c.comparisons.propagate, c.comparisons.mirror
+
+        # Cursor
+        self.cursor_changed, self.match_changed = c.cursor.cursor_changed, c.cursor.match_changed
+        self.hover_changed, self.marked_changed = c.cursor.hover_changed, c.cursor.marked_changed
+        self.link_cursor, self.hover, self.mark = c.cursor.link_cursor, c.cursor.hover, c.cursor.mark
+
+        # Segmentation
+        self.strokes_changed = c.segmentation.strokes_changed
+        self.segmentation_changed = c.segmentation.segmentation_changed
+        self.segmentation_previewed = c.segmentation.segmentation_previewed
+        self.suggestions_changed = c.segmentation.suggestions_changed
+        self.statistics_changed = c.segmentation.statistics_changed
+        self.protection_changed = c.segmentation.protection_changed
+        self.paint, self.segment, self.fit = c.segmentation.paint, c.segmentation.segment, c.segmentation.fit
+        self.prepare_probe, self.apply_probe = c.segmentation.prepare_probe, c.segmentation.apply_probe
+        self.undo_strokes, self.redo_strokes = c.segmentation.undo_strokes, c.segmentation.redo_strokes
+        self.protect, self.protect_labels = c.segmentation.protect, c.segmentation.protect_labels
+        self.suggest, self.skip = c.segmentation.suggest, c.segmentation.skip
+        self.compute_statistics = c.segmentation.compute_statistics
+        self.save_statistics = c.segmentation.save_statistics
+        self.save_segmentation = c.segmentation.save_segmentation
+        self.save_probe, self.load_probe = c.segmentation.save_probe, c.segmentation.load_probe
+        self.scores_changed, self.save_probability = c.probability.scores_changed, c.probability.save_probability
+        self.show_scores, self.hide_scores = c.probability.show_scores, c.probability.hide_scores
+
+        # Projections
+        self.pca_changed, self.basis_changed = c.projections.pca_changed, c.projections.basis_changed
+        self.clusters_changed, self.scatter_changed = c.projections.clusters_changed, c.projections.scatter_changed
+        self.selection_changed = c.projections.selection_changed
+        self.compute_pca, self.compute_umap = c.projections.compute_pca, c.projections.compute_umap
+        self.compute_clusters, self.compute_scatter = c.projections.compute_clusters, c.projections.compute_scatter
+        self.lock_basis, self.fit_basis = c.projections.lock_basis, c.projections.fit_basis
+        self.save_basis, self.load_basis = c.projections.save_basis, c.projections.load_basis
+        self.lasso, self.select = c.projections.lasso, c.projections.select
+        self.point_at, self.place_of = c.projections.point_at, c.projections.place_of
+        self.save_pca = c.projections.save_pca
+
+        # Files
+        self.files = SessionFiles(c, autosave)
+        self.save, self.load = self.files.save, self.files.load
+        self.recover = self.files.recover
+
+        # Names of the first version, kept for scripts
+        self.inspect_windows, self.windows_changed = c.windows.compare, c.windows.changed
+        self.watch_training, self.export_dicom = c.training.watch, c.exports.dicom
+        self.scorecard_changed = c.scorecard.changed
+
+    def close(self) -> None:
+        """Stop all work; nothing more is accepted, and nothing is left to recover."""
+        self.controllers.workspace.runner.close()
+        self.files.close()
+
+    def plot(
+        self,
+        position_mm: ArrayLike | None = None,
+        show: Sequence[str] | None = None,
+        *,
+        scan: Scan | None = None,
+        window: str | tuple[float, float] = DEFAULT_WINDOW,
+        title: str = "",
+    ) -> Picture:
+        """Draw axial, coronal and sagittal slices of the active scan with overlays.
+
+        Parameters
+        ----------
+        position_mm : (3,) array, optional
+            World mm; by default the last click, the best region, or the middle.
+        show : sequence of str, optional
+            Overlays, of ``pca``, ``clusters``, ``heat``, ``windows``, ``segmentation``, ``lasso``, ``strokes``,
+            ``regions``, ``found`` and ``clicks``; by default a segmentation, else a heat map, else colors, whichever is
+            there first.
+        scan : Scan, optional
+            Another open one.
+        window : str or (level, width)
+            Name of a CT window, or HU.
+        title : str
+
+        Returns
+        -------
+        Picture
+            A matplotlib figure; notebooks show it, ``savefig`` writes it.
+        """
+        scan = scan or self.controllers.workspace.require_scan()
+        if position_mm is not None:
+            scan.volume.grid.require_inside(position_mm, where=scan.name)
+        return montage(scan, position_mm, show, self.body_fraction, limits_of(window), title)
+
+    @property
+    def scan(self) -> Scan | None:
+        """The active scan."""
+        return self.controllers.workspace.scan
 
     @property
     def volume(self) -> Volume | None:
+        """Volume of the active scan."""
         return self.scan and self.scan.volume
 
     @property
     def features(self) -> "FeatureMaps | None":
+        """Features of the active scan."""
         return self.scan and self.scan.features
 
     @property
     def strides(self) -> tuple[int, ...]:
-        """Stages that the active scan has, finest first: what `weights` may name."""
+        """Strides of the active scan's features, finest first: the keys of `weights`."""
         features = self.scan and (self.scan.features or self.scan.preview)
         return features.strides if features else ()
 
     @property
     def clicks(self) -> Clicks:
-        return self.scan.clicks.now if self.scan else Clicks()
+        """Clicks on the active scan."""
+        return self.controllers.workspace.clicks
 
     @property
     def heat(self) -> HeatResult | None:
+        """Heat map of the active scan."""
         return self.scan and self.scan.heat
 
     @property
     def pca(self) -> PcaResult | None:
+        """PCA or UMAP colors of the active scan."""
         return self.scan and self.scan.pca
 
     @property
     def segmentation(self) -> LabelVolume | None:
+        """Segmentation of the active scan."""
         return self.scan and self.scan.segmentation
-
-    # Scans
-
-    def open(self, path: str | Path, series: str | None = None) -> Job:
-        """Read a NIfTI file, a DICOM folder or a file of a series, and make it the active scan."""
-        path = Path(path)
-        return self.run(
-            f"open {path}", partial(files_tasks.open_volume, path, series), partial(self.add, series=series)
-        )
-
-    def add(self, volume: Volume, series: str | None = None) -> Scan:
-        """Take in a volume and make it the active scan."""
-        scan = Scan(volume, series=series)
-        self.scans.append(scan)
-        self.scan_added.emit(scan)
-        self.activate(scan)
-        return scan
-
-    def activate(self, scan: Scan | None) -> None:
-        """Make a scan the one that commands are about."""
-        if scan is not self.scan:
-            self.scan = scan
-            self.scan_changed.emit(scan)
-
-    def remove(self, scan: Scan) -> None:
-        """Forget a scan; work on it is stopped."""
-        if scan not in self.scans:
-            return
-        self.scans.remove(scan)
-        self._stop_work_on(scan)
-        self.scan_removed.emit(scan)
-        if scan is self.scan:
-            self.activate(self.scans[-1] if self.scans else None)
-
-    # Similarity
-
-    def click(self, position_mm: Sequence[float], negative: bool = False) -> Job | None:
-        """Ask for places like this one (or unlike it); None while there are no features yet."""
-        scan = self._require_scan()
-        scan.volume.grid.require_inside(position_mm, where=scan.name)
-        return self._change_clicks(scan, scan.clicks.now.add(_point(position_mm), negative))
-
-    def clear_clicks(self) -> Job | None:
-        """Take all clicks away; `undo` brings them back."""
-        scan = self._require_scan()
-        return self._change_clicks(scan, Clicks()) if scan.clicks.now else None
-
-    def remove_click(self, position_mm: Sequence[float], within_mm: float = NEAR_MM) -> Job | None:
-        """Take away the click, of either kind, that is nearest to a position; nothing where none is near."""
-        return self._replace_click(position_mm, None, within_mm)
-
-    def move_click(
-        self, position_mm: Sequence[float], to_mm: Sequence[float], within_mm: float = NEAR_MM
-    ) -> Job | None:
-        """Move the click, of either kind, that is nearest to a position; nothing where none is near."""
-        scan = self._require_scan()
-        scan.volume.grid.require_inside(to_mm, where=scan.name)
-        return self._replace_click(position_mm, to_mm, within_mm)
-
-    def _replace_click(
-        self, position_mm: Sequence[float], to_mm: Sequence[float] | None, within_mm: float
-    ) -> Job | None:
-        scan = self._require_scan()
-        now = scan.clicks.now
-        click = now.near(_point(position_mm), within_mm)
-        if click is None:
-            return None
-        return self._change_clicks(scan, now.replace(click, None if to_mm is None else _point(to_mm)))
-
-    def undo(self) -> Job | None:
-        """Take the last change of the clicks back."""
-        return self._step_clicks(lambda history: history.undo())
-
-    def redo(self) -> Job | None:
-        """Bring back what was undone."""
-        return self._step_clicks(lambda history: history.redo())
-
-    def _step_clicks(self, step: Callable[[History[Clicks]], bool]) -> Job | None:
-        scan = self._require_scan()
-        if not step(scan.clicks):
-            return None
-        self.clicks_changed.emit(scan)
-        return self._update_heat(scan)
-
-    def _change_clicks(self, scan: Scan, clicks: Clicks) -> Job | None:
-        scan.clicks.change(clicks)
-        self.clicks_changed.emit(scan)
-        return self._update_heat(scan)
-
-    def _update_heat(self, scan: Scan) -> Job | None:
-        lane = self._lane("heat", scan)
-        request = self.heat_request(scan)
-        if request is None:
-            self._runner.cancel(lane)
-            if scan.heat is not None:
-                self._set_heat(scan, None)
-            return None
-        work = partial(similarity_tasks.heat, request, scan.overlay_grid)
-        return self.run(lane, work, partial(self._set_heat, scan), torch=True)
-
-    def _set_heat(self, scan: Scan, result: HeatResult | None) -> None:
-        scan.heat = result
-        self.heat_changed.emit(scan)
-
-    @property
-    def share(self) -> float:
-        """Share of the body, best first, that the heat map shows."""
-        return self._share
-
-    @share.setter
-    def share(self, share: float) -> None:
-        if not 0 < share <= 1:
-            raise InputError("share of the body out of range", found=share, expected="above 0 and up to 1")
-        self._share = float(share)
-        self.share_changed.emit(self._share)
 
     @property
     def threshold(self) -> float | None:
         """Score from which on the heat map of the active scan is shown."""
-        return None if self.heat is None else self.heat.scale.score_of(self._share)
+        return self.controllers.similarity.threshold
 
-    # Files
+    @property
+    def linked(self) -> Scan | None:
+        """Scan in which the position under the cursor is searched."""
+        return self.controllers.cursor.linked
 
-    def save_heat(self, path: str | Path) -> Job:
-        """Write the heat map on the grid of the scan's file."""
-        scan = self._require_scan()
-        result = self._require(scan.heat, "no heat map to save", "click on the scan first")
-        if result.partial:
-            raise CoralBayError("heat map is not complete", where=scan.name, hint="wait for the features")
-        asked = {"at_mm": result.clicks.positive, "not_mm": result.clicks.negative, "weights": result.heat.weights}
-        return self._save(path, scan, partial(files_tasks.on_grid, result.heat), **asked)
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """Possible values of `asked_device`, as far as known."""
+        return self.controllers.features.devices
 
-    def save_pca(self, path: str | Path) -> Job:
-        """Write the PCA colors on the grid of the scan's file, as RGB24."""
-        scan = self._require_scan()
-        result = self._require(scan.pca, "no PCA colors to save", "switch the PCA overlay on first")
-        return self._save(path, scan, partial(files_tasks.on_grid, result.rgb), projection=result.method)
-
-    def _save(self, path: str | Path, scan: Scan, make: Callable[[Any], Any], **parameters: Any) -> Job:
-        """Write a result and, beside it, where it comes from."""
-        work = partial(files_tasks.save, Path(path), scan.volume, make, scan.features, parameters)
-        return self.run(f"save {path}", work, self.saved.emit, torch=True)
-
-    # Jobs
-
-    def cancel(self, what: str | None = None) -> None:
-        """Stop work: ``features``, ``heat``, ``pca`` or ``segmentation`` of the active scan, or all but autosaves."""
-        one = None if what is None or self.scan is None else self._lane(what, self.scan)
-        for lane in self._runner.lanes() if one is None else (one,):
-            if lane != AUTOSAVE_LANE:
-                self._runner.cancel(lane)
-
-    def close(self) -> None:
-        """Stop all work; nothing more is accepted, and nothing is left to recover."""
-        self._runner.close()
-        self._stop_keeping()
-
-    @staticmethod
-    def _lane(what: str, scan: Scan) -> str:
-        return f"{what} {id(scan):x}"
-
-    def _stop_work_on(self, scan: Scan, but: Collection[str] = ()) -> None:
-        """Cancel what is being made of a scan, but for some results."""
-        kept = {self._lane(what, scan) for what in but}
-        for lane in self._runner.lanes():
-            if lane not in kept and lane.endswith(self._lane("", scan)):
-                self._runner.cancel(lane)
-
-    def run(
-        self,
-        lane: str,
-        work: Work,
-        done: Callable[[Any], Any],
-        torch: bool = False,
-        started: Callable[[Job], Any] = lambda job: None,
-    ) -> Job:
-        """Run anything as a job of this session: see `Task`."""
-
-        def begin(job: Job) -> None:
-            started(job)
-            self.job_started.emit(job)
-
-        return self._runner.submit(Task(lane, work, done, self.failed.emit, begin, torch))
-
-    def _require_scan(self) -> Scan:
-        return self._require(self.scan, "no scan is open", "open a NIfTI file or a DICOM folder first")
-
-    def _require_features(self, scan: Scan | None = None) -> Scan:
-        scan = scan or self._require_scan()
-        self._require(scan.features, "the scan has no features yet", "compute features first")
-        return scan
-
-    @staticmethod
-    def _require(value: Any, what: str, hint: str) -> Any:
-        if value is None:
-            raise CoralBayError(what, hint=hint)
-        return value
+    @property
+    def device(self) -> str:
+        """Device of the encoder."""
+        return self.controllers.features.device

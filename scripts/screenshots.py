@@ -104,7 +104,7 @@ class Photographer:
         views.show_view(self.viewer, views.CORONAL)
         self.dock.show_tab("Colors")
         self.dock.colors_panel.scatter.click()
-        self.wait(lambda: self.session.scan.projecting.scatter is not None)
+        self.wait(lambda: self.session.scan.scatter is not None)
 
     def segment(self) -> None:
         for name in list(self.viewer.window.dock_widgets):
@@ -116,7 +116,7 @@ class Photographer:
         self.session.segment(placed.labels)
         self.wait(lambda: self.session.segmentation is not None)
         self.session.compute_statistics()
-        self.wait(lambda: bool(scan.probing.statistics))
+        self.wait(lambda: bool(scan.statistics))
         for role in ("pca", "heat", "regions", "clicks"):
             self.dock.binding.set_visible(role, False)
 
@@ -126,8 +126,8 @@ class Photographer:
         self.dock.binding.set_visible("heat", True)
         views.show_view(self.viewer, views.AXIAL)
         labels = self.phantom.labels if self.phantom is not None else None
-        self.session.scorecard(["coralbay-mini", "hu-patch", "random"], labels)
-        self.wait(lambda: self.session.last_scorecard.is_done)
+        self.session.scorecard.measure(["coralbay-mini", "hu-patch", "random"], labels)
+        self.wait(lambda: self.session.scorecard.card.is_done)
 
     def compare(self) -> None:
         session, first = self.session, self.session.scan

@@ -146,11 +146,11 @@ def test_bad_questions_are_refused(belly, place):
 def test_the_inspector_of_a_session(belly, place):
     session, told = Session(model=MODEL), []
     scan = session.add(belly)
-    session.windows_changed.connect(lambda s: told.append(s.windows))
+    session.windows.changed.connect(lambda s: told.append(s.windows))
     with pytest.raises(CoralBayError, match="nothing to inspect"):
-        session.inspect_windows()
+        session.windows.compare()
     session.click(place)
-    job = session.inspect_windows(radius_mm=30)
+    job = session.windows.compare(radius_mm=30)
     assert job.progress.fraction == 1
     result = scan.windows
     assert list(result.shown) == ["Lung", "Soft tissue", "Bone"]
@@ -158,7 +158,7 @@ def test_the_inspector_of_a_session(belly, place):
     assert all(shown.shape == result.stability.shape == result.grid.shape for shown in result.shown.values())
     assert result.clicks == scan.clicks.now
     assert scan.features is None  # no need of them
-    session.inspect_windows(place + 5, windows=["Brain", Window("mine", 0, 500)], radius_mm=20)
+    session.windows.compare(place + 5, windows=["Brain", Window("mine", 0, 500)], radius_mm=20)
     assert list(scan.windows.shown) == ["Brain", "mine"]
     session.compute()
     assert scan.windows is told[-1]
@@ -166,7 +166,7 @@ def test_the_inspector_of_a_session(belly, place):
     session.compute()
     assert scan.windows is None
     with pytest.raises(InputError, match="unknown window"):
-        session.inspect_windows(windows=["Kidney"])
+        session.windows.compare(windows=["Kidney"])
 
 
 def test_the_answer_in_a_box_is_that_of_its_features(belly, place, compared):

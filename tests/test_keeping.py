@@ -25,7 +25,7 @@ from coralbay_viz import Session
 from coralbay_viz.jobs import InlineRunner, ThreadRunner
 from coralbay_viz.persistence import session_file
 from coralbay_viz.persistence.autosave import lost_sessions
-from coralbay_viz.persistence.save_load import AUTOSAVE_LANE, MissingModelError
+from coralbay_viz.persistence.save_load import MissingModelError
 
 MODEL = "hu-context"
 
@@ -66,7 +66,7 @@ def made(files, belly, **settings) -> Session:
     session.click(there, negative=True)
     session.keep_query("middle")
     session.click(third)
-    session.weights, session.prior_mm, session.share = {4: 1, 8: 2}, 60.0, 0.1
+    session.weights, session.prior_mm, session.body_fraction = {4: 1, 8: 2}, 60.0, 0.1
     data = np.zeros(first.label_grid.shape, np.uint8)
     data[8:12, 8:12, 8:12], data[20:24, 20:24, 20:24] = 2, 7
     session.segment(LabelVolume(data, first.label_grid, "strokes", names={7: "bone"}))
@@ -76,7 +76,7 @@ def made(files, belly, **settings) -> Session:
     session.mirror(here)
     session.cursor_mm = third
     session.link_cursor(second)
-    session.answer_in(second, first)
+    session.link_heat(second, first)
     session.propagate([Landmark("one", here)], second, prior_mm=None)
     return session
 
@@ -95,8 +95,8 @@ def assert_same(found: Session, expected: Session) -> None:
     new, old = found.scans[0], expected.scans[0]
     assert found.components == expected.components
     np.testing.assert_array_equal(found.basis.mean, expected.basis.mean)
-    np.testing.assert_array_equal(new.probing.strokes.now.labels.data, old.probing.strokes.now.labels.data)
-    assert new.probing.strokes.now.names == old.probing.strokes.now.names
+    np.testing.assert_array_equal(new.strokes.now.labels.data, old.strokes.now.labels.data)
+    assert new.strokes.now.names == old.strokes.now.names
     np.testing.assert_array_equal(new.pca.shown, old.pca.shown)
     np.testing.assert_allclose(new.symmetry.counterpart_mm, old.symmetry.counterpart_mm)
     assert found.scans[1].origin is found.scans[0]
@@ -164,7 +164,7 @@ def test_what_waits_for_features_is_not_lost(files, belly, tmp_path):
     deliver_until(calls, lambda: threaded.scans)
     first, second = threaded.scans
     assert first.features is None
-    assert first.probing.strokes.now.names == {7: "bone"}  # what was painted needs no features
+    assert first.strokes.now.names == {7: "bone"}  # what was painted needs no features
     assert second.follow_up_rows == session.scans[1].follow_up_rows
     assert threaded.save(tmp_path / "again.coralbay").wait(120)
     threaded.close()
@@ -182,7 +182,7 @@ def test_strokes_need_no_features(files, tmp_path):
     path = session.save(tmp_path / "work.coralbay").result
     again = Session()
     again.load(path)
-    np.testing.assert_array_equal(again.scan.probing.strokes.now.labels.data, data)
+    np.testing.assert_array_equal(again.scan.strokes.now.labels.data, data)
 
 
 def test_another_model_may_be_chosen_before_saving(files, tmp_path):
@@ -279,7 +279,7 @@ def test_a_closed_session_leaves_nothing_to_recover(files, belly, tmp_path):
     session = Session(model=MODEL, autosave=True)
     session.open(files[0])
     session.click(places(belly, 0.5)[0])
-    saved = session._autosave.path
+    saved = session.files._autosave.path
     assert session_file.read(saved).scans[0].parts["clicks"]["positive"] == [list(places(belly, 0.5)[0])]
     session.undo()
     assert "clicks" not in session_file.read(saved).scans[0].parts
@@ -290,7 +290,7 @@ def test_a_closed_session_leaves_nothing_to_recover(files, belly, tmp_path):
 
 def test_a_lost_session_is_kept_until_another_copy_is_written(files, belly, tmp_path):
     session = made(files, belly, autosave=True)
-    session._autosave._alive.release()  # as the system does when a process is gone
+    session.files._autosave._alive.release()  # as the system does when a process is gone
     (lost,) = Session.lost()
     calls = []
     threaded = Session(ThreadRunner(calls.append), autosave=True)
@@ -299,13 +299,13 @@ def test_a_lost_session_is_kept_until_another_copy_is_written(files, belly, tmp_
     assert lost.path.exists()
     deliver_until(calls, lambda: not lost.path.exists())
     parts = [set(scan.parts) for scan in session_file.read(threaded._autosave.path).scans]
-    assert parts == [set(scan.parts) for scan in session._snapshot().state().scans]
+    assert parts == [set(scan.parts) for scan in session.files._snapshot().state().scans]
     threaded.close()
 
 
 def test_a_lost_session_is_kept_where_bringing_it_back_fails(files, belly):
     session = made(files, belly, autosave=True)
-    session._autosave._alive.release()
+    session.files._autosave._alive.release()
     (lost,) = Session.lost()
     calls = []
     threaded = Session(ThreadRunner(calls.append), autosave=True)
@@ -353,15 +353,15 @@ def test_what_was_taken_back_does_not_come_back(files, belly, tmp_path):
 def test_many_changes_are_one_copy(files, tmp_path):
     calls, started = [], []
     session = Session(ThreadRunner(calls.append), model=MODEL, autosave=True)
-    session.job_started.connect(lambda job: started.append(job.lane))
+    session.job_started.connect(lambda job: started.append(job.kind))
     session.open(files[0])
     deliver_until(calls, lambda: session.scans)
     steps = [0.001 * step for step in range(1, 101)]
-    for session.share in steps:
+    for session.body_fraction in steps:
         pass
-    deliver_until(calls, lambda: session._autosave is not None and session._autosave.path.exists())
-    assert session_file.read(session._autosave.path).about["settings"]["share"] == steps[-1]
-    assert started.count(AUTOSAVE_LANE) < 10
+    deliver_until(calls, lambda: session.files._autosave is not None and session.files._autosave.path.exists())
+    assert session_file.read(session.files._autosave.path).about["settings"]["share"] == steps[-1]
+    assert started.count("autosave") < 10
     session.close()
     assert lost_sessions() == []
 
@@ -386,19 +386,19 @@ def test_a_session_that_is_closed_saves_nothing_more(files, tmp_path):
 def test_scans_without_a_file_are_left_out(files, belly, tmp_path):
     session = Session(model=MODEL, autosave=True)
     said = []
-    session.said.connect(said.append)
+    session.message.connect(said.append)
     session.open(files[0])
     session.add(belly)
     session.open(files[1])
     first, _, last = session.scans
     session.click(places(belly, 0.5)[0])
-    session.answer_in(first, last)
-    session.share = 0.2
+    session.link_heat(first, last)
+    session.body_fraction = 0.2
     (line,) = said
     assert belly.name in line
     assert "no file" in line
     again = Session()
-    again.load(session._autosave.path)
+    again.load(session.files._autosave.path)
     assert [scan.name for scan in again.scans] == ["a", "b"]
     assert again.scan is again.scans[1]
     assert again.scans[0].origin is again.scans[1]
@@ -415,7 +415,7 @@ def test_no_place_for_copies_is_said_once(files, tmp_path, monkeypatch):
     failed = []
     session.failed.connect(failed.append)
     session.open(files[0])
-    session.share = 0.2
+    session.body_fraction = 0.2
     (error,) = failed
     assert "CORALBAY_STATE" in str(error)
     session.close()
@@ -431,7 +431,7 @@ def test_moved_and_changed_scans(files, belly, tmp_path):
     files[0].rename(away)
     again = Session()
     with pytest.raises(
-        MissingFileError, match=r"scan of the session is not here - a - .*load\(path, scans=\[FOLDER\]\)"
+        MissingFileError, match=r"a scan of the session was not found - a - .*load\(path, scans=\[FOLDER\]\)"
     ):
         again.load(path)
     assert again.scans == []
@@ -454,7 +454,7 @@ def test_unknown_and_other_models(files, tmp_path):
     arrays, about = read_tensors(path, "session", 1)
     about["session"]["model"] = {"name": "mine.safetensors", "is_file": True}
     write_tensors(path, "session", 1, arrays, about)
-    with pytest.raises(InputError, match=r"model that is not here .* load\(path, model=PATH\)"):
+    with pytest.raises(InputError, match=r"model was not found .* load\(path, model=PATH\)"):
         Session().load(path)
 
 
@@ -613,7 +613,7 @@ def test_a_click_in_one_scan_lights_up_the_other(files, belly):
         session.open(path)
         session.compute()
     first, second = session.scans
-    assert session.answer_in(second, first) is None  # nothing is clicked yet
+    assert session.link_heat(second, first) is None  # nothing is clicked yet
     changed = []
     session.heat_changed.connect(changed.append)
     session.activate(first)
@@ -627,7 +627,7 @@ def test_a_click_in_one_scan_lights_up_the_other(files, belly):
     assert second.origin is None
     assert second.heat is None
     with pytest.raises(CoralBayError, match="not open"):
-        session.answer_in(second, first)
+        session.link_heat(second, first)
 
 
 def test_weights_prior_and_saved_queries(files, belly, tmp_path):
@@ -655,10 +655,10 @@ def test_weights_prior_and_saved_queries(files, belly, tmp_path):
     assert both.at(there)[0] > plain.at(there)[0] + 0.1
     assert (both.data >= plain.data - 1e-5).all()
     session.rename_query("here", "centre")
-    assert [query.name for query in session.scan.used] == ["centre"]
+    assert [query.name for query in session.scan.queries_in_use] == ["centre"]
     path = session.save_query("centre", tmp_path / "c.query")
     session.remove_query("centre")
-    assert session.scan.used == ()
+    assert session.scan.queries_in_use == ()
     assert session.open_query(path).name == "centre"
     session.keep_query("there")
     assert session.merge_queries(["centre", "there"], "all").size == 2
@@ -677,7 +677,7 @@ def test_other_weights_put_saved_queries_out_of_use(files, belly):
     session.use_queries("here")
     session.model = "hu-patch"
     session.compute()
-    assert session.scan.used == ()
+    assert session.scan.queries_in_use == ()
     assert session.heat is not None
     with pytest.raises(InputError, match="another model"):
         session.use_queries("here")

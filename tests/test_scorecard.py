@@ -24,16 +24,9 @@ from coralbay_core.spatial import LabelVolume
 from coralbay_viz import Session
 from coralbay_viz.controllers.scorecard import Scorecard
 from coralbay_viz.jobs import ThreadRunner
+from coralbay_viz.model.scorecard import COLUMNS, ScoreRow, as_dicts, best_models, shown_columns
 from coralbay_viz.model.strokes import PaintedVoxels
-from coralbay_viz.tasks.scorecard import (
-    COLUMNS,
-    EvaluationGrid,
-    ScoreRow,
-    as_dicts,
-    best_models,
-    meant_labels,
-    shown_columns,
-)
+from coralbay_viz.tasks.scorecard import EvaluationGrid, meant_labels
 
 CHEAP = ("hu-patch", "random", "coralbay-mini")
 
@@ -81,16 +74,16 @@ def painted(reference: LabelVolume) -> LabelVolume:
 
 def test_rows_arrive_one_by_one(session, reference, liver):
     seen = []
-    session.scorecard_changed.connect(lambda card: seen.append(tuple(row.model for row in card.rows)))
+    session.scorecard.changed.connect(lambda card: seen.append(tuple(row.model for row in card.rows)))
     session.click(liver)
-    job = session.scorecard(CHEAP, reference)
+    job = session.scorecard.measure(CHEAP, reference)
     assert job.state == "done"
     assert seen == [(), CHEAP[:1], CHEAP[:2], CHEAP]
-    assert session.last_scorecard.is_done
-    assert session.last_scorecard.scan is session.scan
-    assert [column.key for column in shown_columns(session.last_scorecard.rows)] == ["retrieval"]
-    assert len({row.retrieval for row in session.last_scorecard.rows}) == 3
-    assert all(0 < row.retrieval < 1 for row in session.last_scorecard.rows)
+    assert session.scorecard.card.is_done
+    assert session.scorecard.card.scan is session.scan
+    assert [column.key for column in shown_columns(session.scorecard.card.rows)] == ["retrieval"]
+    assert len({row.retrieval for row in session.scorecard.card.rows}) == 3
+    assert all(0 < row.retrieval < 1 for row in session.scorecard.card.rows)
     assert session.scan.features is None  # the scan's own features are left alone
 
 
@@ -100,8 +93,8 @@ def test_retrieval_is_that_of_the_evaluation(session, belly, reference, liver):
     setting = Setting(encoder_method(load_encoder("hu-patch", device="cpu")), [case])
     wanted = average_precision(setting.scores(liver, case, case)[case.body], case.mask("liver")[case.body])
     session.click(liver)
-    session.scorecard(["hu-patch"], reference)
-    assert session.last_scorecard.rows[0].retrieval == pytest.approx(wanted, abs=1e-6)
+    session.scorecard.measure(["hu-patch"], reference)
+    assert session.scorecard.card.rows[0].retrieval == pytest.approx(wanted, abs=1e-6)
 
 
 def test_the_other_scan_is_searched(session, other, reference, other_reference, liver):
@@ -109,30 +102,30 @@ def test_the_other_scan_is_searched(session, other, reference, other_reference, 
     there = session.add(other)
     session.activate(here)
     session.click(liver)
-    session.scorecard(["hu-patch", "coralbay-mini"], reference, other_reference=other_reference)
-    assert session.last_scorecard.other is there
-    patch, mini = session.last_scorecard.rows
+    session.scorecard.measure(["hu-patch", "coralbay-mini"], reference, other_reference=other_reference)
+    assert session.scorecard.card.other is there
+    patch, mini = session.scorecard.card.rows
     assert mini.match_mm == 0  # the same patient: the match lies in the liver
     spaces = [
         SearchSpace(ground.grid, ground.body) for ground in (EvaluationGrid.of(s.volume, None) for s in (there, here))
     ]
-    maps = [session._shelf.get(scan.volume, "hu-patch", None, None) for scan in (here, there)]
+    maps = [session.scorecard._cache.get(scan.volume, "hu-patch", None, None) for scan in (here, there)]
     wanted = best_match(*maps, liver, space=spaces[0], back=spaces[1])
     assert patch.return_mm == pytest.approx(wanted.return_mm)
     assert mini.return_mm != patch.return_mm
-    session.scorecard(["hu-patch"], reference, other=there)
-    assert session.last_scorecard.rows[0].match_mm is None
+    session.scorecard.measure(["hu-patch"], reference, other=there)
+    assert session.scorecard.card.rows[0].match_mm is None
     with pytest.raises(InputError, match="matched with itself"):
-        session.scorecard(["hu-patch"], other=here)
+        session.scorecard.measure(["hu-patch"], other=here)
     session.remove(there)
-    assert session.last_scorecard.other is None
+    assert session.scorecard.card.other is None
 
 
 def test_dice_leaves_out_what_was_painted(session, reference):
     session.compute()
     session.segment(painted(reference))
-    session.scorecard(["coralbay-mini"], reference)
-    (row,) = session.last_scorecard.rows
+    session.scorecard.measure(["coralbay-mini"], reference)
+    (row,) = session.scorecard.card.rows
     assert row.retrieval is None
     assert 0.5 < row.dice < 1
     assert 0 < row.dice_far < 1
@@ -158,22 +151,22 @@ def test_painted_values_stand_for_the_labels_they_lie_in(belly, reference):
 
 def test_it_follows_clicks_only_while_live(session, reference, liver):
     session.click(liver)
-    session.scorecard(["hu-patch"], reference)
-    first = session.last_scorecard.rows[0].retrieval
+    session.scorecard.measure(["hu-patch"], reference)
+    first = session.scorecard.card.rows[0].retrieval
     session.click(liver + [5, 0, 0])
-    assert session.last_scorecard.rows[0].retrieval == first
-    session.scorecard_live = True
-    assert session.last_scorecard.rows[0].retrieval != first
+    assert session.scorecard.card.rows[0].retrieval == first
+    session.scorecard.live = True
+    assert session.scorecard.card.rows[0].retrieval != first
     session.undo()
-    assert session.last_scorecard.rows[0].retrieval == first
+    assert session.scorecard.card.rows[0].retrieval == first
     session.clear_clicks()
-    assert session.last_scorecard.rows == session.last_scorecard.before == ()
-    assert session.last_scorecard.shown == (ScoreRow("hu-patch"),)
-    assert session.last_scorecard.awaited == "hu-patch"
+    assert session.scorecard.card.rows == session.scorecard.card.before == ()
+    assert session.scorecard.card.shown == (ScoreRow("hu-patch"),)
+    assert session.scorecard.card.awaited == "hu-patch"
     session.undo()
-    assert session.last_scorecard.rows[0].retrieval == first
-    session.clear_scorecard()
-    assert session.last_scorecard is None
+    assert session.scorecard.card.rows[0].retrieval == first
+    session.scorecard.clear()
+    assert session.scorecard.card is None
 
 
 class Gate:
@@ -181,14 +174,14 @@ class Gate:
 
     def __init__(self, session):
         self.open, self.reached = threading.Event(), threading.Event()
-        load = session._shelf.load
+        load = session.scorecard._cache.load
 
         def wait(model):
             self.reached.set()
             assert self.open.wait(30)
             return load(model)
 
-        session._shelf.load = wait
+        session.scorecard._cache.load = wait
 
 
 def run_threaded(belly):
@@ -213,28 +206,28 @@ def test_the_newest_wins_and_the_rest_can_be_cancelled(belly, reference, liver):
     session, calls, done = run_threaded(belly)
     gate = Gate(session)
     session.click(liver)
-    session.scorecard(["hu-patch", "hu-context"], reference)
+    session.scorecard.measure(["hu-patch", "hu-context"], reference)
     drain(session, calls, done, gate.reached.is_set)
-    session.scorecard(["hu-context"], reference)
+    session.scorecard.measure(["hu-context"], reference)
     gate.open.set()
-    drain(session, calls, done, lambda: session.last_scorecard.is_done)
-    assert [row.model for row in session.last_scorecard.rows] == ["hu-context"]
+    drain(session, calls, done, lambda: session.scorecard.card.is_done)
+    assert [row.model for row in session.scorecard.card.rows] == ["hu-context"]
     gate.open.clear()
     gate.reached.clear()
-    session.scorecard(["random"], reference)
+    session.scorecard.measure(["random"], reference)
     drain(session, calls, done, gate.reached.is_set)
     session.add(belly)  # another scan is looked at by now
-    session.stop_scorecard()
+    session.scorecard.stop()
     gate.open.set()
     drain(session, calls, done, lambda: not any(t.name.startswith("coralbay") for t in threading.enumerate()))
-    assert session.last_scorecard.rows == ()
+    assert session.scorecard.card.rows == ()
     session.close()
 
 
 def test_a_model_that_cannot_be_loaded_says_so_in_its_row(session, reference, liver):
     session.click(liver)
-    session.scorecard(["no-such-model", "hu-patch"], reference)
-    broken, good = session.last_scorecard.rows
+    session.scorecard.measure(["no-such-model", "hu-patch"], reference)
+    broken, good = session.scorecard.card.rows
     assert "no-such-model" in broken.problem
     assert "\n" not in broken.problem
     assert broken.cell(COLUMNS[0]) == "–"
@@ -244,12 +237,12 @@ def test_a_model_that_cannot_be_loaded_says_so_in_its_row(session, reference, li
 def test_references_are_read_from_files(session, tmp_path, belly, reference, liver):
     path = save_map(tmp_path / "labels.nii.gz", reference.data, belly)
     session.click(liver)
-    session.scorecard(["hu-patch"], reference)
-    wanted = session.last_scorecard.rows[0].retrieval
-    session.scorecard(["hu-patch"], path)
-    assert session.last_scorecard.rows[0].retrieval == wanted
+    session.scorecard.measure(["hu-patch"], reference)
+    wanted = session.scorecard.card.rows[0].retrieval
+    session.scorecard.measure(["hu-patch"], path)
+    assert session.scorecard.card.rows[0].retrieval == wanted
     with pytest.raises(MissingFileError, match="no such label map"):
-        session.scorecard(["hu-patch"], tmp_path / "none.nii.gz")
+        session.scorecard.measure(["hu-patch"], tmp_path / "none.nii.gz")
 
 
 def test_a_copy_of_the_reference_is_prepared_once(session, reference, liver, monkeypatch):
@@ -258,18 +251,18 @@ def test_a_copy_of_the_reference_is_prepared_once(session, reference, liver, mon
     monkeypatch.setattr(EvaluationGrid, "of", lambda volume, labels: made.append(volume) or real(volume, labels))
     session.click(liver)
     for _ in range(3):
-        session.scorecard(["hu-patch"], LabelVolume(reference.data.copy(), reference.grid))
+        session.scorecard.measure(["hu-patch"], LabelVolume(reference.data.copy(), reference.grid))
     assert len(made) == 1
-    before = session.last_scorecard.rows[0].retrieval
-    session.scorecard(["hu-patch"], LabelVolume(np.zeros_like(reference.data), reference.grid))
+    before = session.scorecard.card.rows[0].retrieval
+    session.scorecard.measure(["hu-patch"], LabelVolume(np.zeros_like(reference.data), reference.grid))
     assert len(made) == 2
-    assert session.last_scorecard.rows[0].retrieval != before
-    assert len(session._grounds) == 1  # each is as large as a scan
+    assert session.scorecard.card.rows[0].retrieval != before
+    assert len(session.scorecard._grids) == 1  # each is as large as a scan
 
 
 def test_nothing_to_compare_is_said(session, reference):
     with pytest.raises(CoralBayError, match="nothing to compare"):
-        session.scorecard(CHEAP, reference)
+        session.scorecard.measure(CHEAP, reference)
     with pytest.raises(CoralBayError, match="no scan"):
         Session().scorecard(CHEAP)
 
@@ -279,20 +272,20 @@ def test_eva_stands_beside_them(session, tmp_path, reference, liver):
     table.write_text("model,btcv,lits17,word/test\ncoralbay_mini,0.5,,0.25\nvoco_b,0.83,0.816,\n")
     run = write_run(tmp_path / "run", dataset="eva.vision.datasets.LiTS17", trainer={"max_steps": 200})
     session.click(liver)
-    session.eva_results = [table, run]
-    session.scorecard(["hu-patch", "coralbay-mini"], reference)
+    session.scorecard.eva_results = [table, run]
+    session.scorecard.measure(["hu-patch", "coralbay-mini"], reference)
     own = "lits17 0.600 (200 steps), btcv 0.500 (published), word/test 0.250 (published)"
-    assert [row.eva_text for row in session.last_scorecard.rows] == ["", own]
-    last = as_dicts(session.last_scorecard.rows)[1]
+    assert [row.eva_text for row in session.scorecard.card.rows] == ["", own]
+    last = as_dicts(session.scorecard.card.rows)[1]
     assert last["eva"] == own
     assert f"lits17 0.600, DiceScore, val, 200 steps: {run}; " in last["eva_sources"]
     assert f"word 0.250, DiceScore, test, published: {table}" in last["eva_sources"]
-    session.eva_results = None
-    assert [row.eva_text for row in session.last_scorecard.rows] == ["", ""]
-    assert session.last_scorecard.is_done
+    session.scorecard.eva_results = None
+    assert [row.eva_text for row in session.scorecard.card.rows] == ["", ""]
+    assert session.scorecard.card.is_done
     with pytest.raises(MissingFileError):
-        session.eva_results = tmp_path / "none"
-    assert session.eva_results == ()
+        session.scorecard.eva_results = tmp_path / "none"
+    assert session.scorecard.eva_results == ()
 
 
 def test_eva_of_one_checkpoint_is_not_that_of_another(session, tmp_path, reference, liver):
@@ -301,17 +294,17 @@ def test_eva_of_one_checkpoint_is_not_that_of_another(session, tmp_path, referen
     write_run(tmp_path / "runs" / "mine", encoder=of(str(mine)), scores=(0.3, 0.3))
     (tmp_path / "radiology.csv").write_text("model,btcv\nvoco_b,0.83\n")
     session.click(liver)
-    session.eva_results = [tmp_path / "runs", tmp_path / "radiology.csv"]
-    session.scorecard([str(mine), "coralbay-mini", "voco-b"], reference)
+    session.scorecard.eva_results = [tmp_path / "runs", tmp_path / "radiology.csv"]
+    session.scorecard.measure([str(mine), "coralbay-mini", "voco-b"], reference)
     # voco-b is turned to the axes it was trained with here, and not by eva: no row of one is a row of the other.
-    assert [row.eva_text for row in session.last_scorecard.rows] == ["btcv 0.300", "btcv 0.600", ""]
+    assert [row.eva_text for row in session.scorecard.card.rows] == ["btcv 0.300", "btcv 0.600", ""]
 
 
 def test_a_removed_scan_takes_its_card_along(session, reference, liver):
     seen = []
     session.click(liver)
-    session.scorecard(["hu-patch"], reference)
-    session.scorecard_changed.connect(seen.append)
+    session.scorecard.measure(["hu-patch"], reference)
+    session.scorecard.changed.connect(seen.append)
     session.remove(session.scan)
     assert seen == [None]
 
@@ -323,15 +316,15 @@ def test_a_removed_other_scan_ends_the_card_that_searches_it(belly, other, refer
     gate = Gate(session)
     seen, volume = [], weakref.ref(there.volume)
     session.click(liver)
-    session.scorecard(["hu-patch", "hu-context"], reference)
+    session.scorecard.measure(["hu-patch", "hu-context"], reference)
     drain(session, calls, done, gate.reached.is_set)
-    session.scorecard_changed.connect(seen.append)
+    session.scorecard.changed.connect(seen.append)
     session.remove(there)
     del there
     assert [card.other for card in seen] == [None]
     gate.open.set()
     drain(session, calls, done, lambda: not any(t.name.startswith("coralbay") for t in threading.enumerate()))
-    assert session.last_scorecard.rows == ()
+    assert session.scorecard.card.rows == ()
     session.close()
     gc.collect()
     assert volume() is None  # whatever the encoder still gave is not kept
@@ -361,6 +354,6 @@ def test_a_click_in_the_liver_of_a_real_scan(ct_pack):
     liver = next(int(value) for value, name in names.items() if name == "liver")
     inside = np.argwhere(labels.data == liver)
     session.click(labels.grid.to_world(inside[len(inside) // 2]))
-    session.scorecard(["hu-context", "coralbay-mini"], folder / "labels.nii.gz")
-    context, mini = session.last_scorecard.rows
+    session.scorecard.measure(["hu-context", "coralbay-mini"], folder / "labels.nii.gz")
+    context, mini = session.scorecard.card.rows
     assert mini.retrieval > context.retrieval > (labels.data == liver).mean()

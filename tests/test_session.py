@@ -107,8 +107,8 @@ def test_lanes_do_not_disturb_each_other(runner, mailbox):
 
 
 def test_cancel_reaches_the_work(runner, mailbox):
-    def work(report, cancelled):
-        while not cancelled():
+    def work(context):
+        while not context.cancelled():
             time.sleep(0.001)
         raise Cancelled("stopped")
 
@@ -136,9 +136,9 @@ def test_a_closed_runner_starts_nothing(runner, mailbox):
 def test_progress_is_thinned_out_but_its_end_is_told(runner, mailbox):
     seen = []
 
-    def work(report, cancelled):
+    def work(context):
         for done in range(1, 1001):
-            report(done, 1000)
+            context.progress(done, 1000)
 
     task = Task("lane", work, lambda _: None, pytest.fail, lambda job: job.progressed.connect(seen.append))
     job = runner.submit(task)
@@ -283,10 +283,10 @@ def test_threshold_is_the_score_of_the_share(session, belly):
     assert session.threshold is None
     session.click(middle_of(belly))
     heat = session.heat.heat
-    session.share = 0.1
+    session.body_fraction = 0.1
     assert np.mean(heat.data[heat.inside] >= session.threshold) == pytest.approx(0.1, abs=0.01)
-    with pytest.raises(InputError, match="share"):
-        session.share = 0
+    with pytest.raises(InputError, match="fraction of the body"):
+        session.body_fraction = 0
 
 
 def test_clicks_before_features_are_answered_when_features_are_there(belly):
@@ -372,7 +372,18 @@ def test_features_of_a_removed_scan_go_nowhere(belly, mailbox):
 
 
 @pytest.mark.parametrize(
-    "module", ["session", "layers", "colors", "jobs", "state", "work", "strokes", "tour", "commands", "training"]
+    "module",
+    [
+        "cli",
+        "session",
+        "persistence.save_load",
+        "controllers",
+        "tasks.encoders",
+        "display.layer_specs",
+        "model.scan",
+        "jobs",
+        "demo.tour",
+    ],
 )
 def test_what_views_share_needs_no_gui_and_loads_quickly(module):
     code = (
@@ -392,7 +403,7 @@ def small_phantom(phantom, monkeypatch):
 
     centre = phantom.landmarks["liver_right_lobe"]
     small = replace(phantom, volume=cut(phantom.volume, centre), labels=cut(phantom.labels, centre))
-    monkeypatch.setattr(files_tasks, "make_phantom", lambda report, cancelled: small)
+    monkeypatch.setattr(files_tasks, "make_phantom", lambda: small)
     return small
 
 

@@ -74,21 +74,21 @@ def test_what_is_painted_is_kept_before_it_is_learned_from(session, truth, tmp_p
     one = painted(truth)
     session.paint(LabelVolume(np.where(one.data == 1, 1, 0).astype(np.uint8), one.grid, names=one.names))
     assert session.segmentation is None
-    assert session.scan.probing.strokes.now.classes == (1,)
+    assert session.scan.strokes.now.classes == (1,)
     session.paint(one)
     session.fit()
     assert session.segmentation is not None
     session.undo_strokes()  # one class teaches nothing
     assert session.segmentation is None
-    assert session.scan.probing.strokes.now.classes == (1,)
+    assert session.scan.strokes.now.classes == (1,)
 
 
 def test_a_suggestion_further_down_can_be_skipped(session, truth):
     session.segment(painted(truth, 12))
     session.suggest(3)
-    second = session.scan.probing.suggestions[1].position_mm
+    second = session.scan.suggestions[1].position_mm
     session.skip(1)
-    assert session.scan.probing.skipped == (second,)
+    assert session.scan.skipped == (second,)
 
 
 def test_strokes_are_undone_and_redone_with_their_segmentation(session, truth):
@@ -135,18 +135,18 @@ def test_protected_labels_survive_a_refit(session, truth):
     session.segment(painted(truth, 13))
     assert (session.segmentation.data[kept] == 2).all()
     session.protect()
-    assert session.scan.probing.protected is None
+    assert session.scan.protected is None
 
 
 def test_suggest_and_skip(session, truth):
     session.segment(painted(truth, 15))
     session.suggest(2)
-    first = session.scan.probing.suggestions
+    first = session.scan.suggestions
     assert 0 < len(first) <= 2
     session.skip()
-    again = session.scan.probing.suggestions
+    again = session.scan.suggestions
     assert first[0].position_mm not in [s.position_mm for s in again]
-    assert session.scan.probing.skipped == (first[0].position_mm,)
+    assert session.scan.skipped == (first[0].position_mm,)
 
 
 def test_a_probe_serves_other_scans_and_is_kept(session, belly, truth, tmp_path):
@@ -158,7 +158,7 @@ def test_a_probe_serves_other_scans_and_is_kept(session, belly, truth, tmp_path)
     session.load_probe(tmp_path / "p.safetensors")
     np.testing.assert_array_equal(other.segmentation.data, scan.segmentation.data)
     session.activate(scan)
-    other.segmentation = None
+    other.update(segmentation=None)
     assert len(session.apply_probe()) == 1
     np.testing.assert_array_equal(other.segmentation.data, scan.segmentation.data)
 
@@ -178,7 +178,7 @@ def test_statistics(session, truth, tmp_path):
     with pytest.raises(CoralBayError, match="no statistics"):
         session.save_statistics(tmp_path / "table.csv")
     session.compute_statistics(truth)
-    _, liver = session.scan.probing.statistics
+    _, liver = session.scan.statistics
     assert liver.name == "liver"
     assert liver.dice > 0.7
     assert liver.surface_mm > 0
@@ -190,7 +190,7 @@ def test_statistics(session, truth, tmp_path):
     with pytest.raises(InputError, match="ends in"):
         session.save_statistics(tmp_path / "table.xlsx")
     session.segment(painted(truth, 6))
-    assert session.scan.probing.statistics == ()
+    assert session.scan.statistics == ()
 
 
 def test_one_basis_for_all_scans(session, belly, tmp_path):
@@ -213,23 +213,23 @@ def test_one_basis_for_all_scans(session, belly, tmp_path):
 
 def test_lasso_selection_and_back(session):
     session.compute_scatter()
-    points = session.scan.projecting.scatter
+    points = session.scan.scatter
     low, high = np.quantile(points.points[:, 0], (0.2, 0.4))
     mask = session.lasso([(low, -9), (high, -9), (high, 9), (low, 9)])
     assert mask.grid == session.scan.label_grid
-    chosen = session.scan.projecting.selection
+    chosen = session.scan.selection
     assert 0.1 < chosen.sum() / points.inside.sum() < 0.3
     place = points.position_mm[points.lasso([(low, -9), (high, -9), (high, 9), (low, 9)])][0]
     number = session.point_at(place)
     np.testing.assert_allclose(session.place_of(points.points[number]), place)
     session.compute_clusters(3)
-    found = session.scan.projecting.clusters
+    found = session.scan.clusters
     assert set(np.unique(found.data)) == {0, 1, 2, 3}
     session.compute_pca()
     assert session.pca.shown.any(-1).mean() < 0.3
     session.select(None)
-    assert session.scan.projecting.selection is None
+    assert session.scan.selection is None
     session.compute()  # what came from features goes with them
-    assert session.scan.projecting.scatter is None
+    assert session.scan.scatter is None
     with pytest.raises(CoralBayError, match="no scatter plot"):
         session.point_at(place)

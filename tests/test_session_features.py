@@ -46,8 +46,8 @@ def mailbox():
 def test_what_is_told_arrives_in_order_where_it_is_delivered(mailbox):
     runner, seen = ThreadRunner(mailbox.calls.append), []
 
-    def work(report, cancelled):
-        report.tell(lambda value: seen.append((value, threading.get_ident())), "early")
+    def work(context):
+        context.post(lambda value: seen.append((value, threading.get_ident())), "early")
         return "late"
 
     job = runner.submit(Task("lane", work, lambda value: seen.append((value, threading.get_ident())), pytest.fail))
@@ -58,8 +58,8 @@ def test_what_is_told_arrives_in_order_where_it_is_delivered(mailbox):
 def test_what_a_stale_job_tells_is_dropped(mailbox):
     runner, seen, told = ThreadRunner(mailbox.calls.append), [], threading.Event()
 
-    def work(report, cancelled):
-        report.tell(seen.append, "old")
+    def work(context):
+        context.post(seen.append, "old")
         told.set()
 
     runner.submit(Task("lane", work, seen.append, pytest.fail))
@@ -73,8 +73,8 @@ def test_what_a_stale_job_tells_is_dropped(mailbox):
 def test_what_cannot_be_shown_early_does_not_keep_the_result(threaded, mailbox):
     results, errors = [], []
 
-    def work(report, cancelled):
-        report.tell(lambda: 1 / 0)
+    def work(context):
+        context.post(lambda: 1 / 0)
         return "result"
 
     runner = ThreadRunner(mailbox.calls.append) if threaded else InlineRunner()
@@ -94,7 +94,7 @@ def test_those_who_wait_for_their_turn_give_up_when_replaced(mailbox):
     )
 
     def work(name):
-        return exclusive(lock, lambda report, cancelled: (began.append(name), release.wait(5), name)[-1])
+        return exclusive(lock, lambda context: (began.append(name), release.wait(5), name)[-1])
 
     jobs = [runner.submit(Task("lane", work("first"), results.append, pytest.fail))]
     mailbox.run_until(lambda: began == ["first"])
@@ -176,7 +176,7 @@ def test_the_outlook_is_told_and_then_gone(torso):
     assert lines[1] is None
     assert states == ["computing", "ready"]
     assert session.strides == scan.features.strides
-    assert session.device == str(session._encoders.get(MODEL).device)
+    assert session.device == str(session.controllers.features.encoders.get(MODEL).device)
 
 
 def test_what_computing_would_take_is_told_before(torso, tmp_path):
@@ -219,7 +219,7 @@ def test_a_look_ahead_that_fails_is_a_line(torso, monkeypatch):
     def no_room(*_):
         raise MemoryError
 
-    monkeypatch.setattr(session._encoders, "get", no_room)
+    monkeypatch.setattr(session.controllers.features.encoders, "get", no_room)
     session.look_ahead()
     assert scan.forecast == "MemoryError"
 

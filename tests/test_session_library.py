@@ -50,23 +50,23 @@ def test_what_was_clicked_is_found_in_the_library(paths, phantom, tmp_path):
     pytest.importorskip("lancedb", reason="pip install 'coralbay[library]'")
     session = Session(model=MODEL, store=FeatureStore(tmp_path / "features"))
     told = []
-    session.library_changed.connect(lambda library: told.append(len(library.manifest.scans) if library.exists else 0))
+    session.library.changed.connect(lambda library: told.append(len(library.manifest.scans) if library.exists else 0))
     with pytest.raises(CoralBayError, match="no library is open"):
-        session.add_to_library()
-    session.open_library(tmp_path / "library")
+        session.library.add()
+    session.library.open(tmp_path / "library")
     for path in paths:
         session.open(path)
         session.compute()
-        session.add_to_library()
+        session.library.add()
     assert told == [0, 1, 2]
     session.activate(session.scans[0])
     with pytest.raises(CoralBayError, match="nothing to look for"):
-        session.search_library()
+        session.library.search()
     place = phantom.landmarks["liver_right_lobe"]
     session.click(place)
     rounds = []
-    session.found_changed.connect(lambda: rounds.append(session.found))
-    session.search_library(regions=1)
+    session.library.hits_changed.connect(lambda: rounds.append(session.library.hits))
+    session.library.search(regions=1)
     early, late = rounds
     assert [row.thumbnail for row in early] == [None]
     (row,) = late
@@ -74,22 +74,22 @@ def test_what_was_clicked_is_found_in_the_library(paths, phantom, tmp_path):
     assert np.linalg.norm(np.subtract(row.position_mm, place)) < 15
     assert row.score > 0.8
     assert row.thumbnail.mean() > 60  # liver
-    session.search_library(regions=1, own=True)
-    assert [row.name for row in session.found] == ["one", "two"]
+    session.library.search(regions=1, own=True)
+    assert [row.name for row in session.library.hits] == ["one", "two"]
     session.keep_query("liver")
     session.clear_clicks()
-    session.search_library("liver", regions=2, top=1)
-    assert len(session.found) == 1
+    session.library.search("liver", regions=2, top=1)
+    assert len(session.library.hits) == 1
 
     paths[1].rename(tmp_path / "gone.nii.gz")
     try:
-        session.search_library("liver", regions=1)
-        assert [row.thumbnail for row in session.found] == [None]  # features are still in the cache
+        session.library.search("liver", regions=1)
+        assert [row.thumbnail for row in session.library.hits] == [None]  # features are still in the cache
     finally:
         (tmp_path / "gone.nii.gz").rename(paths[1])
 
     again = Session(model="hu-patch")
-    again.open_library(tmp_path / "library")
+    again.library.open(tmp_path / "library")
     again.open(paths[0])
     with pytest.raises(InputError, match="another model"):
         again.add_to_library()
@@ -98,5 +98,5 @@ def test_what_was_clicked_is_found_in_the_library(paths, phantom, tmp_path):
 def test_a_library_that_is_none_is_refused(paths):
     session = Session(model=MODEL)
     with pytest.raises(InputError, match="not a folder"):
-        session.open_library(paths[0])
-    assert session.library is None
+        session.library.open(paths[0])
+    assert session.library.current is None

@@ -37,26 +37,26 @@ def session(belly, tmp_path):
 
 def test_scores_follow_the_probe(session, belly, tmp_path):
     told, scan = [], session.scan
-    session.scores_changed.connect(lambda s: told.append(s.probing.scores))
+    session.scores_changed.connect(lambda s: told.append(s.scores))
     with pytest.raises(CoralBayError, match="no probe"):
         session.show_scores(2)
     session.segment(painted(belly))
     session.show_scores(2)
-    first = scan.probing.scores
+    first = scan.scores
     assert (first.value, first.grid) == (2, scan.overlay_grid)
     assert first.probability.shape == first.margin.shape == first.grid.shape
     assert 0 <= first.probability.min() < 0.2
     assert 0.8 < first.probability.max() <= 1
     session.show_scores()
-    anyone = scan.probing.scores
+    anyone = scan.scores
     np.testing.assert_array_equal(anyone.margin, first.margin)
     assert (anyone.probability >= first.probability - 1e-6).all()
     session.fit("ridge")
-    assert scan.probing.scores.probe is scan.probe
-    assert scan.probing.scores.value is None
+    assert scan.scores.probe is scan.probe
+    assert scan.scores.value is None
     session.show_scores(2)
     session.segment(painted(belly, values=(1, 7)))
-    assert scan.probing.scores is None  # nobody knows a label 2 any more
+    assert scan.scores is None  # nobody knows a label 2 any more
     with pytest.raises(InputError, match="no such label"):
         session.show_scores(2)
     session.show_scores(7)
@@ -105,14 +105,14 @@ def test_results_are_exported_as_dicom(series, tmp_path):
     for what in ("segmentation", "clusters", "heat"):
         for kind in ("seg", "rtstruct"):
             path = tmp_path / f"{what}-{kind}.dcm"
-            session.export_dicom(path, what=what, as_=kind)
+            session.exports.dicom(path, what=what, as_=kind)
             written[what, kind] = pydicom.dcmread(path)
             assert (tmp_path / f"{what}-{kind}.provenance.json").is_file()
     names = [item.SegmentLabel for item in written["segmentation", "seg"].SegmentSequence]
     assert names == ["label 1", "dense"]
     lit = written["heat", "seg"]
     share = lit.pixel_array.sum() / (session.heat.heat.features.body.sum() * 1.5**3 / 27)
-    assert share == pytest.approx(session.share, abs=0.02)
+    assert share == pytest.approx(session.body_fraction, abs=0.02)
     assert [roi.ROIName for roi in written["heat", "rtstruct"].StructureSetROISequence] == ["similar"]
 
 
@@ -122,24 +122,24 @@ def test_a_series_may_lie_elsewhere(series, tmp_path):
     session.open(save_map(tmp_path / "ct.nii.gz", volume.data, volume))
     session.compute()
     session.segment(painted(volume))
-    session.export_dicom(tmp_path / "seg.dcm", series)
+    session.exports.dicom(tmp_path / "seg.dcm", series)
     assert (tmp_path / "seg.dcm").is_file()
 
 
 def test_what_cannot_be_exported_is_refused(session, series, tmp_path):
     with pytest.raises(CoralBayError, match="no segmentation to export"):
-        session.export_dicom(tmp_path / "seg.dcm")
+        session.exports.dicom(tmp_path / "seg.dcm")
     session.segment(painted(session.volume))
     with pytest.raises(InputError):  # a NIfTI file
-        session.export_dicom(tmp_path / "seg.dcm")
+        session.exports.dicom(tmp_path / "seg.dcm")
     with pytest.raises(InputError, match="grid"):  # rounding of the series' origin apart, another place
-        session.export_dicom(tmp_path / "seg.dcm", series)
+        session.exports.dicom(tmp_path / "seg.dcm", series)
     with pytest.raises(InputError, match="not a DICOM name"):
-        session.export_dicom(tmp_path / "seg.nii")
+        session.exports.dicom(tmp_path / "seg.nii")
     with pytest.raises(InputError, match="unknown kind"):
-        session.export_dicom(tmp_path / "seg.dcm", as_="pdf")
+        session.exports.dicom(tmp_path / "seg.dcm", as_="pdf")
     with pytest.raises(InputError, match="unknown result"):
-        session.export_dicom(tmp_path / "seg.dcm", what="mood")
+        session.exports.dicom(tmp_path / "seg.dcm", what="mood")
     with pytest.raises(CoralBayError, match="no clusters"):
-        session.export_dicom(tmp_path / "seg.dcm", what="clusters")
+        session.exports.dicom(tmp_path / "seg.dcm", what="clusters")
     assert not list(tmp_path.glob("*.dcm"))

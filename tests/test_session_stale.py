@@ -17,26 +17,26 @@ from coralbay_viz.jobs import InlineRunner, Task
 RESULTS = {
     "pca": (lambda s: s.compute_pca(), lambda scan: scan.pca, False),
     "segmentation": (lambda s: s.fit(), lambda scan: scan.segmentation, False),
-    "clusters": (lambda s: s.compute_clusters(4), lambda scan: scan.projecting.clusters, False),
-    "scatter": (lambda s: s.compute_scatter(), lambda scan: scan.projecting.scatter, False),
+    "clusters": (lambda s: s.compute_clusters(4), lambda scan: scan.clusters, False),
+    "scatter": (lambda s: s.compute_scatter(), lambda scan: scan.scatter, False),
     "symmetry": (lambda s: s.mirror(s.volume.grid.to_world((15, 15, 15))), lambda scan: scan.symmetry, False),
-    "statistics": (lambda s: s.compute_statistics(), lambda scan: scan.probing.statistics, True),
-    "suggestion": (lambda s: s.suggest(3), lambda scan: scan.probing.suggestions, True),
-    "scores": (lambda s: s.show_scores(), lambda scan: scan.probing.scores, True),
+    "statistics": (lambda s: s.compute_statistics(), lambda scan: scan.statistics, True),
+    "suggestion": (lambda s: s.suggest(3), lambda scan: scan.suggestions, True),
+    "scores": (lambda s: s.show_scores(), lambda scan: scan.scores, True),
 }
 
 
 class HoldingRunner(InlineRunner):
-    """Does work at once, but for the lanes that it is told to hold: that waits until it is let go."""
+    """A runner that works at once, but holds jobs of some kind until `let_go`."""
 
     def __init__(self):
         super().__init__()
         self.held, self._waiting = "", []
 
     def submit(self, task):
-        if not self.held or not task.lane.startswith(self.held):
+        if not self.held or task.key.kind != self.held:
             return super().submit(task)
-        job = self._lanes.start(task.lane)
+        job = self._jobs.start(task.key)
         task.started(job)
         self._waiting.append((job, task))
         return job
@@ -45,7 +45,7 @@ class HoldingRunner(InlineRunner):
         """Finish what waits, if it is still wanted, as its result arrives."""
         self.held = ""
         for job, task in self._waiting:
-            if self._lanes.leave(job):
+            if self._jobs.finish(job):
                 super().submit(replace(task, started=lambda _: None))
         self._waiting.clear()
 
@@ -76,11 +76,11 @@ def test_nothing_of_one_models_features_lands_on_anothers(session, belly, what):
     session.paint(painted(belly))
     if of_a_probe:
         session.fit()
-    session._runner.held = what
+    session.controllers.workspace.runner.held = what
     job = ask(session)
     session.model = "random"
     session.compute()
-    session._runner.let_go()
+    session.controllers.workspace.runner.let_go()
     assert session.features.model == "random"
     assert job.cancelled
     assert not result(session.scan)
@@ -93,31 +93,31 @@ def test_nothing_is_told_of_a_scan_that_was_removed(session, belly, what):
     if of_a_probe:
         session.fit()
     scan = session.scan
-    session._runner.held = what
+    session.controllers.workspace.runner.held = what
     ask(session)
     session.remove(scan)
-    session._runner.let_go()
+    session.controllers.workspace.runner.let_go()
     assert not result(scan)
 
 
 def test_windows_that_are_inspected_survive_the_features_of_the_same_model(belly, phantom):
     session = Session(HoldingRunner(), model="hu-patch")
     scan = session.add(belly)
-    session._runner.held = "windows"
-    session.inspect_windows(phantom.landmarks["liver_right_lobe"], radius_mm=20)
+    session.controllers.workspace.runner.held = "windows"
+    session.windows.compare(phantom.landmarks["liver_right_lobe"], radius_mm=20)
     session.compute()
-    session._runner.let_go()
+    session.controllers.workspace.runner.let_go()
     assert scan.windows is not None
 
 
 def test_windows_of_one_model_do_not_land_on_anothers(belly, phantom):
     session = Session(HoldingRunner(), model="hu-patch")
     scan = session.add(belly)
-    session._runner.held = "windows"
-    session.inspect_windows(phantom.landmarks["liver_right_lobe"], radius_mm=20)
+    session.controllers.workspace.runner.held = "windows"
+    session.windows.compare(phantom.landmarks["liver_right_lobe"], radius_mm=20)
     session.model = "random"
     session.compute()
-    session._runner.let_go()
+    session.controllers.workspace.runner.let_go()
     assert scan.windows is None
 
 
@@ -125,26 +125,26 @@ def test_windows_of_one_model_do_not_land_on_anothers(belly, phantom):
 def test_nothing_of_one_probe_is_shown_with_another(session, belly, what):
     ask, result, _ = RESULTS[what]
     session.segment(painted(belly))
-    session._runner.held = what
+    session.controllers.workspace.runner.held = what
     job = ask(session)
     session.fit("ridge")
-    session._runner.let_go()
+    session.controllers.workspace.runner.let_go()
     assert job.cancelled
     assert not result(session.scan)
 
 
 def test_scores_on_their_way_are_made_of_the_new_probe_instead(session, belly):
     session.segment(painted(belly))
-    session._runner.held = "scores"
+    session.controllers.workspace.runner.held = "scores"
     session.show_scores()
-    session._runner.held = ""
+    session.controllers.workspace.runner.held = ""
     session.fit("ridge")
-    assert session.scan.probing.scores.probe is session.scan.probe
+    assert session.scan.scores.probe is session.scan.probe
 
 
 def test_no_probe_comes_of_strokes_that_were_wiped_away(session, belly):
     session.paint(painted(belly))
-    session._runner.held = "segmentation"
+    session.controllers.workspace.runner.held = "segmentation"
     job = session.fit()
     session.paint(LabelVolume(np.zeros(belly.shape, np.uint8), belly.grid))
     assert job.cancelled
@@ -152,12 +152,12 @@ def test_no_probe_comes_of_strokes_that_were_wiped_away(session, belly):
 
 def test_what_is_saved_is_what_was_there_when_it_was_asked(session, belly, tmp_path):
     session.segment(painted(belly))
-    session._runner.held = "save"
+    session.controllers.workspace.runner.held = "save"
     session.save_segmentation(tmp_path / "organs.nii.gz")
     session.save_probability(tmp_path / "dense.nii.gz", 2)
     session.model = "random"
     session.compute()
-    session._runner.let_go()
+    session.controllers.workspace.runner.let_go()
     assert (tmp_path / "organs.nii.gz").exists()
     assert (tmp_path / "dense.nii.gz").exists()
 
@@ -186,7 +186,7 @@ def test_the_end_of_a_job_is_told_where_a_listener_of_its_result_fails(session):
 
 
 def test_work_that_is_interrupted_is_over():
-    def interrupt(report, cancelled):
+    def interrupt(context):
         raise KeyboardInterrupt
 
     runner, jobs = InlineRunner(), []
@@ -194,4 +194,4 @@ def test_work_that_is_interrupted_is_over():
         runner.submit(Task("lane", interrupt, pytest.fail, pytest.fail, jobs.append))
     assert not jobs[0].running
     assert jobs[0].wait(0)
-    assert runner.lanes() == ()
+    assert runner.running() == ()

@@ -142,9 +142,9 @@ def test_a_session_follows_the_newest_checkpoint(run, belly, phantom):
     session, told = Session(model="hu-context", device="cpu"), []
     scan = session.add(belly)
     session.click(phantom.landmarks["L3"])
-    session.training_changed.connect(lambda: told.append(session.training and session.training.wanted))
-    session.watch_training(run)
-    state = session.training
+    session.training.changed.connect(lambda: told.append(session.training.state and session.training.state.wanted))
+    session.training.watch(run)
+    state = session.training.state
     assert (state.steps, state.wanted, state.shown.step, state.problem) == ((2, 4), 4, 4, "")
     assert state.box_mm is None
     assert state.curves["loss"].steps[-1] == 4
@@ -153,37 +153,37 @@ def test_a_session_follows_the_newest_checkpoint(run, belly, phantom):
     assert first.heat.heat.best()[1] == first.heat.scale.high
     assert np.linalg.norm(first.heat.heat.best()[0] - phantom.landmarks["L3"]) < 12
     count = len(told)
-    session.refresh_training()
+    session.training.refresh()
     assert len(told) == count  # nothing new
     assert state.shown is first
 
     go_on(run)
-    session.refresh_training()
+    session.training.refresh()
     assert (state.steps, state.shown.step) == ((2, 4, 6), 6)
     assert state.curves["loss"].steps[-1] == 6
     inside = state.shown.features.body_at(4)
     for old, new in zip(first.coordinates, state.shown.coordinates, strict=True):
         assert np.corrcoef(old[inside], new[inside])[0, 1] > 0.5  # the same colors mean the same
 
-    session.show_checkpoint(2)
+    session.training.show(2)
     assert state.shown.step == 2
     features = state.shown.features
     session.click(phantom.landmarks["L3"] + 15)
     assert state.shown.features is features
     assert len(state.shown.heat.clicks.positive) == 2
-    session.show_checkpoint(None)
+    session.training.show(None)
     assert state.shown.step == 6
     assert scan.features is None  # the scan's own were never touched
     session.remove(scan)
-    assert session.training is None
+    assert session.training.state is None
 
 
 def test_nothing_of_it_fills_the_cache(run, belly, tmp_path, monkeypatch):
     monkeypatch.setenv("CORALBAY_CACHE", str(tmp_path / "cache"))
     session = Session(model="hu-context", device="cpu")
     session.add(belly)
-    session.watch_training(run)
-    assert session.training.shown is not None
+    session.training.watch(run)
+    assert session.training.state.shown is not None
     assert not list((tmp_path / "cache").rglob("*"))
 
 
@@ -191,35 +191,35 @@ def test_trouble_is_told_and_passes(run, belly):
     session = Session(model="hu-context", device="cpu")
     session.add(belly)
     with pytest.raises(CoralBayError, match="no training is watched"):
-        session.refresh_training()
+        session.training.refresh()
     with pytest.raises(MissingFileError, match="no run"):
-        session.watch_training(run / "checkpoints")
-    session.watch_training(run)
+        session.training.watch(run / "checkpoints")
+    session.training.watch(run)
     damaged = run / "checkpoints" / "step-0000005.pt"
     damaged.write_bytes(b"PK\x03\x04")
-    session.refresh_training()
-    state = session.training
+    session.training.refresh()
+    state = session.training.state
     assert "damaged" in state.problem
     assert state.shown.step == 4
     damaged.unlink()
     (run / "run.json").rename(run / "away.json")
-    session.refresh_training()
+    session.training.refresh()
     assert "no run" in state.problem
     assert len(state.curves["loss"].steps) == 4  # what was known stays
     (run / "away.json").rename(run / "run.json")
-    session.refresh_training()
+    session.training.refresh()
     assert (state.problem, state.shown.step) == ("", 4)
-    session.show_checkpoint(3)
+    session.training.show(3)
     assert "no such checkpoint" in state.problem
-    session.stop_training()
-    assert session.training is None
+    session.training.stop()
+    assert session.training.state is None
 
 
 def test_curves_can_be_watched_without_a_scan(run):
     session = Session()
-    session.watch_training(run)
-    assert session.training.curves["loss"].steps[-1] == 4
-    assert session.training.shown is None
+    session.training.watch(run)
+    assert session.training.state.curves["loss"].steps[-1] == 4
+    assert session.training.state.shown is None
 
 
 def test_a_large_scan_is_seen_in_a_box(run, belly, phantom, monkeypatch):
@@ -228,8 +228,8 @@ def test_a_large_scan_is_seen_in_a_box(run, belly, phantom, monkeypatch):
     session = Session(model="hu-context", device="cpu")
     session.add(belly)
     session.cursor_mm = phantom.landmarks["L3"]
-    session.watch_training(run)
-    state = session.training
+    session.training.watch(run)
+    state = session.training.state
     low, high = np.array(state.box_mm)
     np.testing.assert_allclose((low + high) / 2, session.cursor_mm, atol=1e-6)
     assert np.prod(state.shown.features.grid.shape) < np.prod(belly.shape)
@@ -247,7 +247,7 @@ def test_the_answer_keeps_up_with_clicks_while_checkpoints_are_computed(run, bel
     calls = []
     session = Session(ThreadRunner(calls.append), model="hu-context", device="cpu")
     scan = session.add(belly)
-    session.watch_training(run)
+    session.training.watch(run)
 
     def wait(condition):
         end = time.monotonic() + 60
@@ -255,7 +255,7 @@ def test_the_answer_keeps_up_with_clicks_while_checkpoints_are_computed(run, bel
             assert time.monotonic() < end
             calls.pop(0)() if calls else time.sleep(0.001)
 
-    state = session.training
+    state = session.training.state
     wait(lambda: state.steps)
     session.click(phantom.landmarks["L3"])  # while the checkpoint is being seen
     wait(lambda: state.shown is not None and state.shown.heat is not None)

@@ -1,11 +1,12 @@
 """Cells of a scan grouped by what they look like, as a label volume."""
 
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
+from ..errors import Cancelled, InputError
 from ..spatial import Grid, LabelVolume
 from ..spatial.resampling import resample
 from .embedding import interpolate_nearest
@@ -24,6 +25,7 @@ def cluster_cells(
     *,
     method: ClusterMethod = "kmeans",
     seed: int = 0,
+    cancelled: Callable[[], bool] = lambda: False,
 ) -> LabelVolume:
     """Groups of cells, numbered from 1 by falling size; 0 is outside, and with HDBSCAN also what fits nowhere.
 
@@ -41,6 +43,13 @@ def cluster_cells(
     method : str
         ``kmeans`` or ``hdbscan``; both are fitted on a seeded sample, other cells follow their nearest.
     seed : int
+    cancelled : callable, optional
+        Returns whether the result is not wanted any more; checked between fitting and assignment.
+
+    Raises
+    ------
+    Cancelled
+        Soon after `cancelled` returns true.
     """
     if method not in CLUSTER_METHODS:
         raise InputError("unknown clusters", found=method, expected=f"one of {', '.join(CLUSTER_METHODS)}")
@@ -50,7 +59,7 @@ def cluster_cells(
     chosen = np.sort(np.random.default_rng(seed).permutation(len(cells))[:FIT_CELLS])
     assign = _kmeans if method == "kmeans" else _hdbscan
     labels = np.zeros(inside.shape, np.uint8)
-    labels[inside] = _by_size(assign(cells, cells[chosen], count, seed))
+    labels[inside] = _by_size(assign(cells, cells[chosen], count, seed, cancelled))
     names = {int(value): f"cluster {value}" for value in np.unique(labels) if value}
     return LabelVolume(labels, grid, name="clusters", names=names)
 
@@ -61,20 +70,32 @@ def labels_on(labels: LabelVolume, grid: Grid) -> LabelVolume:
     return LabelVolume(data, grid, name=labels.name, names=labels.names)
 
 
-def _kmeans(cells: NDArray, sample: NDArray, count: int, seed: int) -> NDArray[np.integer]:
+def _kmeans(
+    cells: NDArray, sample: NDArray, count: int, seed: int, cancelled: Callable[[], bool]
+) -> NDArray[np.integer]:
     from sklearn.cluster import KMeans
 
-    return KMeans(count, n_init=3, random_state=seed).fit(sample).predict(cells)
+    fitted = KMeans(count, n_init=3, random_state=seed).fit(sample)
+    _check(cancelled)
+    return fitted.predict(cells)
 
 
-def _hdbscan(cells: NDArray, sample: NDArray, count: int, seed: int) -> NDArray[np.integer]:
+def _hdbscan(
+    cells: NDArray, sample: NDArray, count: int, seed: int, cancelled: Callable[[], bool]
+) -> NDArray[np.integer]:
     from sklearn.cluster import HDBSCAN
 
     smallest = max(5, len(sample) // (4 * count))
     found = HDBSCAN(min_cluster_size=smallest, min_samples=5, copy=True).fit_predict(sample)
+    _check(cancelled)
     order = np.arange(len(sample), dtype=np.float32)[:, None]
     nearest = interpolate_nearest(sample, order, cells, nearest=1)[:, 0]
     return found[np.rint(nearest).astype(int)]
+
+
+def _check(cancelled: Callable[[], bool]) -> None:
+    if cancelled():
+        raise Cancelled("stopped between fitting and assignment")
 
 
 def _by_size(found: NDArray[np.integer]) -> NDArray[np.uint8]:

@@ -6,6 +6,7 @@ interpolation between the nearest cells of the sample, takes seconds (docs/bench
 """
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..errors import InputError, MissingExtraError
+from ..errors import Cancelled, InputError, MissingExtraError
 from ..features import FeatureMaps
 from ..spatial import Grid
 from .basis import Basis, fit_basis
@@ -126,6 +127,7 @@ def fit_umap(
     neighbours: int = NEIGHBOURS,
     min_dist: float = 0.1,
     seed: int = 0,
+    cancelled: Callable[[], bool] | None = None,
 ) -> UmapModel:
     """Fit UMAP on a sample of a scan.
 
@@ -146,11 +148,15 @@ def fit_umap(
         UMAP's ``n_neighbors`` and ``min_dist``.
     seed : int
         Of the sample and of UMAP.
+    cancelled : callable, optional
+        Returns whether the result is not wanted any more; checked before UMAP starts and in each of its epochs.
 
     Raises
     ------
     MissingExtraError
         Where umap-learn is not installed.
+    Cancelled
+        Soon after `cancelled` returns true.
     """
     if spread not in SPREADS:
         raise InputError("unknown way to spread an embedding", found=spread, expected=f"one of {', '.join(SPREADS)}")
@@ -161,13 +167,39 @@ def fit_umap(
         raise InputError("selection too small for UMAP", found=f"{len(cells)} cells", expected=f"over {neighbours}")
     maps = basis.coordinates(features)
     sample = np.ascontiguousarray(maps.reshape(len(maps), -1)[:, cells].T)
-    reducer, embedded = _umap(sample, dimensions, neighbours, min_dist, seed)
+    reducer, embedded = _umap(sample, dimensions, neighbours, min_dist, seed, cancelled)
     network = train_regressor(sample, embedded, seed=seed) if spread == "network" else None
     return UmapModel(basis, sample, embedded, spread, reducer, network)
 
 
+class _EpochWatch:
+    """Text stream for UMAP's progress bar, which is written in each epoch: the only place where UMAP can be stopped."""
+
+    encoding = "utf-8"
+
+    def __init__(self, cancelled: Callable[[], bool]) -> None:
+        self._cancelled = cancelled
+
+    def write(self, text: str) -> int:
+        if self._cancelled():
+            raise Cancelled("stopped in UMAP")
+        return len(text)
+
+    def flush(self) -> None:
+        pass
+
+
+def _progress_bar(cancelled: Callable[[], bool]) -> dict[str, Any]:
+    return {"disable": False, "mininterval": 0, "file": _EpochWatch(cancelled)}
+
+
 def _umap(
-    sample: NDArray, dimensions: int, neighbours: int, min_dist: float, seed: int
+    sample: NDArray,
+    dimensions: int,
+    neighbours: int,
+    min_dist: float,
+    seed: int,
+    cancelled: Callable[[], bool] | None,
 ) -> tuple[Any, NDArray[np.float32]]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # umap and numba warn of their own choices, such as threads under a seed
@@ -177,7 +209,18 @@ def _umap(
             raise MissingExtraError(
                 "UMAP needs umap-learn", found=error, hint='pip install "coralbay[umap]", or use PCA'
             ) from error
-        reducer = UMAP(n_components=dimensions, n_neighbors=neighbours, min_dist=min_dist, random_state=seed, n_jobs=1)
+        if cancelled is not None and cancelled():
+            raise Cancelled("stopped before UMAP")
+        reducer = UMAP(
+            n_components=dimensions,
+            n_neighbors=neighbours,
+            min_dist=min_dist,
+            random_state=seed,
+            n_jobs=1,
+            tqdm_kwds=None
+            if cancelled is None
+            else {"disable": False, "mininterval": 0, "file": _EpochWatch(cancelled)},
+        )
         embedded = reducer.fit_transform(sample)
     return reducer, np.asarray(embedded, np.float32)
 

@@ -1,1 +1,72 @@
 """Controllers: one per subject of the session. They validate commands, start tasks and store the results."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .comparisons import ComparisonsController
+from .ct_windows import WindowsController
+from .cursor import CursorController
+from .exports import ExportsController
+from .features import FeaturesController
+from .library import LibraryController
+from .probability import ProbabilityController
+from .projections import ProjectionsController
+from .queries import QueriesController
+from .scorecard import ScorecardController
+from .segmentation import SegmentationController
+from .similarity import SimilarityController
+from .training import TrainingController
+from .workspace import Workspace
+
+if TYPE_CHECKING:
+    from coralbay_core.extraction.cache import FeatureStore
+
+    from ..jobs import Runner
+
+
+@dataclass(frozen=True)
+class Controllers:
+    """All controllers of one session, over one workspace."""
+
+    workspace: Workspace
+    features: FeaturesController
+    similarity: SimilarityController
+    queries: QueriesController
+    comparisons: ComparisonsController
+    cursor: CursorController
+    segmentation: SegmentationController
+    probability: ProbabilityController
+    projections: ProjectionsController
+    windows: WindowsController
+    library: LibraryController
+    scorecard: ScorecardController
+    training: TrainingController
+    exports: ExportsController
+
+    @classmethod
+    def build(cls, runner: "Runner", model: str, device: str, store: "FeatureStore | bool") -> "Controllers":
+        """Make the controllers in the order of their dependencies; signals reach them in this order, too."""
+        workspace = Workspace(runner, store)
+        features = FeaturesController(workspace, model, device)
+        similarity = SimilarityController(workspace, features)
+        queries = QueriesController(workspace, features, similarity)
+        segmentation = SegmentationController(workspace, features)
+        return cls(
+            workspace=workspace,
+            features=features,
+            similarity=similarity,
+            queries=queries,
+            comparisons=ComparisonsController(workspace, similarity),
+            cursor=CursorController(workspace, features, similarity),
+            segmentation=segmentation,
+            probability=ProbabilityController(workspace, segmentation),
+            projections=ProjectionsController(workspace, features),
+            windows=WindowsController(workspace, features, similarity),
+            library=LibraryController(workspace, features, similarity, queries),
+            scorecard=ScorecardController(workspace, features, similarity, segmentation),
+            training=TrainingController(workspace, features, similarity),
+            exports=ExportsController(workspace, similarity, segmentation),
+        )
+
+
+__all__ = ["Controllers"]

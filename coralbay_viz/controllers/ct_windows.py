@@ -2,90 +2,95 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
 from coralbay_core.errors import CoralBayError, InputError
 
-from ..jobs import Job
+from ..jobs import Job, JobKey
 from ..model.clicks import Clicks
 from ..model.palette import WINDOWS, Window
+from ..model.results import Results, WindowResult
 from ..model.scan import Scan
-
-if TYPE_CHECKING:
-    pass
-from ..model.results import WindowResult
 from ..tasks.ct_windows import inspect
+from .features import FeaturesController, model_of_windows
+from .similarity import SimilarityController
+from .workspace import Workspace
 
 INSPECTED = ("Lung", "Soft tissue", "Bone")
 """Windows that are compared unless others are named: they share almost no HU."""
 
 
-class Inspecting:
-    """Commands of a `Session` about windows. It brings a signal; the session brings jobs, scans and the model."""
+class WindowsController:
+    """Heat maps of the same clicks under different CT windows.
 
-    windows_changed = Signal(Scan)
+    Parameters
+    ----------
+    workspace : Workspace
+    features : FeaturesController
+    similarity : SimilarityController
+    """
 
-    def _start_inspecting(self: Any) -> None:
-        self.features_changed.connect(self._forget_windows)
+    changed = Signal(Scan)
 
-    def inspect_windows(
-        self: Any,
+    def __init__(self, workspace: Workspace, features: FeaturesController, similarity: SimilarityController) -> None:
+        self._workspace = workspace
+        self._features = features
+        self._similarity = similarity
+        features.results_replaced.connect(self._results_replaced)
+
+    def compare(
+        self,
         position_mm: Sequence[float] | None = None,
         windows: Sequence[str | Window] = INSPECTED,
         radius_mm: float | None = None,
     ) -> Job:
-        """Answer the clicks of the active scan, or one position, as if it had been exported with each of some windows.
+        """Compute the heat map of the active scan's clicks, or of one position, as if it were exported with windows.
 
         The result is `scan.windows`. It is computed in a box, and needs no features of the whole scan.
 
         Parameters
         ----------
         position_mm : three floats, optional
-            World mm to ask about instead of the clicks.
+            World mm, instead of the clicks.
         windows : sequence of str or Window
-            Names of `colors.WINDOWS`, or windows.
+            Names of `palette.WINDOWS`, or windows.
         radius_mm : float, optional
             Half the side of the box around the position or the last click.
         """
-        scan = self._require_scan()
+        scan = self._workspace.require_scan()
         clicks = scan.clicks.now
         if position_mm is not None:
             scan.volume.grid.require_inside(position_mm, where=scan.name)
-            clicks = Clicks((tuple(float(v) for v in position_mm),))
+            r, a, s = (float(v) for v in position_mm)
+            clicks = Clicks(((r, a, s),))
         if not clicks.positive:
             raise CoralBayError("nothing to inspect", where=scan.name, hint="click on the scan first")
         chosen = {window.name: window.limits_hu for window in map(_window, windows)}
-        weights = self._weights if isinstance(self._weights, dict) else None
-        radius = {} if radius_mm is None else {"radius_mm": float(radius_mm)}
+        settings = {"windows": chosen, "weights": self._similarity.weights_mapping, "store": self._workspace.store}
+        if radius_mm is not None:
+            settings["radius_mm"] = float(radius_mm)
         work = partial(
             inspect,
             scan.volume,
-            self._encoders,
-            scan.model or self._model,
+            self._features.encoders,
+            scan.model or self._features.model,
             clicks,
-            {"windows": chosen, "weights": weights, "store": self._store, **radius},
+            settings,
             scan.overlay_grid,
-            self.said.emit,
+            self._workspace.message.emit,
         )
-        return self.run(self._lane("windows", scan), work, partial(self._set_windows, scan), torch=True)
+        return self._workspace.run(JobKey("windows", scan), work, partial(self._set, scan), torch=True)
 
-    def _set_windows(self: Any, scan: Scan, result: WindowResult | None) -> None:
-        if result is not None and scan.features is not None and _model_of(result) != scan.features.model:
+    def _set(self, scan: Scan, result: WindowResult) -> None:
+        if scan.features is not None and model_of_windows(result) != scan.features.model:
             return  # features of another model have come meanwhile
-        if result is not scan.windows:
-            scan.windows = result
-            self.windows_changed.emit(scan)
+        scan.update(windows=result)
+        self.changed.emit(scan)
 
-    def _forget_windows(self: Any, scan: Scan) -> None:
-        """Another model's features have come."""
-        if scan.windows is not None and _model_of(scan.windows) != scan.features.model:
-            self._set_windows(scan, None)
-
-
-def _model_of(result: WindowResult) -> str:
-    return result.comparison.reference.heat.features.model
+    def _results_replaced(self, scan: Scan, old: Results) -> None:
+        if old.windows is not None and scan.windows is None:
+            self.changed.emit(scan)
 
 
 def _window(window: str | Window) -> Window:

@@ -1,8 +1,8 @@
-"""Probability maps of the active probe."""
+"""Probability maps of the probe."""
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,73 +10,84 @@ from psygnal import Signal
 
 from coralbay_core.spatial import Grid
 
-from ..jobs import Job
+from ..jobs import Job, JobKey, without_context
+from ..model.results import ScoreResult
 from ..model.scan import Scan
+from ..tasks.probability import scores
+from .segmentation import SegmentationController
+from .workspace import Workspace, require
 
 if TYPE_CHECKING:
-    pass
-from ..model.results import ScoreResult
-from ..tasks.probability import scores
+    from coralbay_core.features import FeatureMaps
+    from coralbay_core.probe import Probe
+
+_NO_PROBE = "paint strokes and segment first"
 
 
-class Scoring:
-    """Commands of a `Session` about the scores of a probe. It brings a signal; the session brings jobs and probes."""
+class ProbabilityController:
+    """Maps of probability and margin, which follow the probe while they are shown.
+
+    Parameters
+    ----------
+    workspace : Workspace
+    segmentation : SegmentationController
+    """
 
     scores_changed = Signal(Scan)
 
-    def _start_scoring(self: Any) -> None:
-        self.segmentation_changed.connect(self._probe_replaced)
+    def __init__(self, workspace: Workspace, segmentation: SegmentationController) -> None:
+        self._workspace = workspace
+        self._segmentation = segmentation
+        segmentation.segmentation_changed.connect(self._probe_replaced)
 
-    def show_scores(self: Any, value: int | None = None) -> Job:
-        """Map the probability of a label, and the margin, as `scan.probing.scores`; they follow the probe from then on.
+    def show_scores(self, value: int | None = None) -> Job:
+        """Map the probability of a label, and the margin, as `scan.scores`; later probes update it.
 
         Parameters
         ----------
         value : int, optional
-            A painted label; by default the one that each voxel got.
+            A painted label; by default the most likely one of each voxel.
         """
-        scan = self._require_features()
-        self._require(scan.probe, "no probe to ask", "paint strokes and segment first")
-        return self._compute_scores(scan, value)
+        scan, features = self._workspace.require_features()
+        return self._compute(scan, features, require(scan.probe, "no probe to map", _NO_PROBE), value)
 
-    def _compute_scores(self: Any, scan: Scan, value: int | None) -> Job:
-        scan.probing.scored = (value,)
-        guide = self._guide(scan)
-        work = partial(scores, scan.probe, scan.features, scan.overlay_grid, value, guide, scan.probing.protected)
-        return self.run(self._lane("scores", scan), work, partial(self._set_scores, scan), torch=True)
+    def hide_scores(self) -> None:
+        """Remove the probability map of the active scan."""
+        self._end(self._workspace.require_scan())
 
-    def hide_scores(self: Any) -> None:
-        """Show no scores of the active scan any more."""
-        self._end_scores(self._require_scan())
-
-    def _end_scores(self: Any, scan: Scan) -> None:
-        scan.probing.scored = None
-        self._runner.cancel(self._lane("scores", scan))
-        self._set_scores(scan, None)
-
-    def save_probability(self: Any, path: str | Path, value: int) -> Job:
+    def save_probability(self, path: str | Path, value: int) -> Job:
         """Write the probability of a label on the grid of the scan's file."""
-        scan = self._require_features()
-        probe = self._require(scan.probe, "no probe to ask", "paint strokes and segment first")
-        guide, protected = self._guide(scan), scan.probing.protected
-        features = scan.features
+        scan, features = self._workspace.require_features()
+        probe = require(scan.probe, "no probe to map", _NO_PROBE)
+        guide, protected = self._segmentation.guide(scan), scan.protected
 
         def make(grid: Grid) -> NDArray[np.float32]:
             return probe.scores(features).probability_of(value, grid, guide=guide, protected=protected)
 
-        return self._save(path, scan, make, probe=probe.kind, probability_of=value, refined=self.refine)
+        parameters = {"probe": probe.kind, "probability_of": value, "refined": self._segmentation.refine}
+        return self._workspace.write_map(path, scan, make, **parameters)
 
-    def _set_scores(self: Any, scan: Scan, result: ScoreResult | None) -> None:
-        if result is not scan.probing.scores:
-            scan.probing.scores = result
-            self.scores_changed.emit(scan)
+    def _compute(self, scan: Scan, features: "FeatureMaps", probe: "Probe", value: int | None) -> Job:
+        scan.scored = (value,)
+        guide = self._segmentation.guide(scan)
+        work = partial(scores, probe, features, scan.overlay_grid, value, guide, scan.protected)
+        done = partial(self._set, scan)
+        return self._workspace.run(JobKey("scores", scan), without_context(work), done, torch=True)
 
-    def _probe_replaced(self: Any, scan: Scan) -> None:
-        """Scores of the probe before mean nothing; where they were shown, those of the new one are."""
-        if scan.probing.scored is None:
+    def _end(self, scan: Scan) -> None:
+        scan.scored = None
+        self._workspace.stop("scores", scan)
+        self._set(scan, None)
+
+    def _set(self, scan: Scan, result: ScoreResult | None) -> None:
+        scan.update(scores=result)
+        self.scores_changed.emit(scan)
+
+    def _probe_replaced(self, scan: Scan) -> None:
+        if scan.scored is None:
             return
-        (value,), probe = scan.probing.scored, scan.probe
-        if probe is None or scan.features is None or (value is not None and value not in probe.values):
-            self._end_scores(scan)
+        (value,) = scan.scored
+        if scan.probe is None or scan.features is None or (value is not None and value not in scan.probe.values):
+            self._end(scan)
         else:
-            self._compute_scores(scan, value)
+            self._compute(scan, scan.features, scan.probe, value)

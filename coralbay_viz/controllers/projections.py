@@ -11,40 +11,61 @@ from psygnal import Signal
 
 from coralbay_core.spatial import LabelVolume
 
-from ..jobs import Job
+from ..jobs import Job, JobKey, without_context
+from ..model.results import Method, PcaResult, Results
+from ..model.scan import Scan
+from ..tasks.files import on_grid
+from ..tasks.projections import clusters, colors, fit_basis, scatter, umap_colors
+from .features import FeaturesController
+from .workspace import Workspace, require
 
 if TYPE_CHECKING:
-    from coralbay_core.projection import Basis, Scatter, UmapModel
+    from coralbay_core.projection import Basis, ClusterMethod, Scatter, UmapModel
 
-    from ..model.scan import Scan
-from ..model.results import Method, PcaResult
-from ..tasks.projections import clusters, colors, fit_basis, scatter, umap_colors
+Components = tuple[int, int, int]
 
 
-class ProjectionCommands:
-    """The part of `Session` that is about colors, clusters and scatter plots.
+class ProjectionsController:
+    """Features as colors, groups and points of a plane.
 
-    While a `basis` is set it is used for all scans, so that colors mean the same everywhere; `umap` likewise.
+    Parameters
+    ----------
+    workspace : Workspace
+    features : FeaturesController
+
+    Attributes
+    ----------
+    components, umap_components : three ints
+        Coordinates that become red, green and blue, from 0.
+    basis : Basis or None
+        While it is set, it is used for all scans, so that colors mean the same everywhere.
+    umap : UmapModel or None
+        Likewise.
     """
 
-    pca_changed = Signal(object)
-    clusters_changed = Signal(object)
-    scatter_changed = Signal(object)
-    selection_changed = Signal(object)
+    pca_changed = Signal(Scan)
+    clusters_changed = Signal(Scan)
+    scatter_changed = Signal(Scan)
+    selection_changed = Signal(Scan)
     basis_changed = Signal(object)
 
-    basis: "Basis | None" = None
-    umap: "UmapModel | None" = None
-    components: tuple[int, int, int] = (0, 1, 2)
-    umap_components: tuple[int, int, int] = (0, 1, 2)
+    def __init__(self, workspace: Workspace, features: FeaturesController) -> None:
+        self._workspace = workspace
+        self.components: Components = (0, 1, 2)
+        self.umap_components: Components = (0, 1, 2)
+        self.basis: Basis | None = None
+        self.umap: UmapModel | None = None
+        features.results_replaced.connect(self._results_replaced)
 
-    def compute_pca(self, components: tuple[int, int, int] | None = None, scan: "Scan | None" = None) -> Job:
-        """Turn main directions of the features into colors, inside the selection if there is one.
+    # Colors
+
+    def compute_pca(self, components: Components | None = None, scan: Scan | None = None) -> Job:
+        """Color a scan by its first principal components, inside the selection if there is one.
 
         Parameters
         ----------
         components : three ints, optional
-            Which become red, green and blue, from 0; stays until changed.
+            Components that become red, green and blue, from 0; stays until changed.
         scan : Scan, optional
             By default the active one.
         """
@@ -52,13 +73,13 @@ class ProjectionCommands:
             self.components = components
         return self._compute_colors("pca", scan)
 
-    def compute_umap(self, components: tuple[int, int, int] | None = None, scan: "Scan | None" = None) -> Job:
-        """Colors from a UMAP instead; they appear where those of `compute_pca` do.
+    def compute_umap(self, components: Components | None = None, scan: Scan | None = None) -> Job:
+        """Color a scan by a UMAP of its features, inside the selection if there is one.
 
         Parameters
         ----------
         components : three ints, optional
-            Which of its three coordinates become red, green and blue, from 0; stays until changed.
+            Coordinates that become red, green and blue, from 0; stays until changed.
         scan : Scan, optional
             By default the active one.
         """
@@ -66,88 +87,98 @@ class ProjectionCommands:
             self.umap_components = components
         return self._compute_colors("umap", scan)
 
-    def _compute_colors(self, method: Method, scan: "Scan | None") -> Job:
-        scan = self._require_features(scan)
-        selection = scan.projecting.selection
+    def _compute_colors(self, method: Method, scan: Scan | None) -> Job:
+        scan, features = self._workspace.require_features(scan)
+        grid, selection = scan.overlay_grid, scan.selection
         if method == "umap":
             known = scan.pca and scan.pca.embedding
-            asked = (self.umap_components, self.basis, selection, self.umap, known)
-            work = partial(umap_colors, scan.features, scan.overlay_grid, *asked)
+            settings = (self.umap_components, self.basis, selection, self.umap, known)
+            work = partial(umap_colors, features, grid, *settings)
         else:
-            work = partial(colors, scan.features, scan.overlay_grid, self.components, self.basis, selection)
-        return self.run(self._lane("pca", scan), work, partial(self._set_pca, scan), torch=True)
+            work = partial(colors, features, grid, self.components, self.basis, selection)
+        return self._workspace.run(JobKey("pca", scan), work, partial(self._set_pca, scan), torch=True)
 
-    def _set_pca(self, scan: "Scan", result: PcaResult) -> None:
-        scan.pca = result
+    def _set_pca(self, scan: Scan, result: PcaResult) -> None:
+        scan.update(pca=result)
         self.pca_changed.emit(scan)
 
-    # One basis for all
+    def _results_replaced(self, scan: Scan, old: Results) -> None:
+        self.pca_changed.emit(scan)
+
+    def save_pca(self, path: str | Path) -> Job:
+        """Write the PCA or UMAP colors on the grid of the scan's file, as RGB24."""
+        scan = self._workspace.require_scan()
+        result = require(scan.pca, "no PCA colors to save", "switch the PCA overlay on first")
+        return self._workspace.write_map(path, scan, partial(on_grid, result.rgb), projection=result.method)
+
+    # One basis for all scans
 
     def lock_basis(self, locked: bool = True) -> None:
-        """Use the active scan's components, or UMAP, for all scans from now on, or let each have its own again."""
+        """Use the active scan's components, or UMAP, for all scans from now on; or let each scan have its own again."""
         basis = umap = None
         if locked:
-            scan = self._require_scan()
-            shown = self._require(scan.pca, "no colors to keep", "switch the PCA overlay on first")
+            shown = require(self._workspace.require_scan().pca, "no colors to keep", "switch the PCA overlay on first")
             basis = shown.basis
             umap = shown.embedding and shown.embedding.model
-        self._set_basis(basis, umap)
+        self.set_basis(basis, umap)
 
     def fit_basis(self) -> Job:
         """Fit one basis on all open scans that have features of one model, and use it from now on."""
-        scan = self._require_features()
-        features = [s.features for s in self.scans if s.features is not None]
-        features = [f for f in features if f.fingerprint == scan.features.fingerprint]
-        return self.run("basis", partial(fit_basis, features), self._set_basis, torch=True)
+        _, own = self._workspace.require_features()
+        features = [scan.features for scan in self._workspace.scans if scan.features is not None]
+        alike = [maps for maps in features if maps.fingerprint == own.fingerprint]
+        return self._workspace.run(JobKey("basis"), partial(fit_basis, alike), self.set_basis, torch=True)
 
     def save_basis(self, path: str | Path) -> Job:
         """Write the locked basis, or the active scan's own."""
-        basis = self.basis or (self.pca and self.pca.basis)
-        basis = self._require(basis, "no basis to save", "switch the PCA overlay on first")
-        return self.run(f"save {path}", lambda report, cancelled: basis.save(path), self.saved.emit)
+        scan = self._workspace.scan
+        own = scan.pca.basis if scan is not None and scan.pca is not None else None
+        basis = require(self.basis or own, "no basis to save", "switch the PCA overlay on first")
+        return self._workspace.write(path, without_context(partial(basis.save, path)))
 
     def load_basis(self, path: str | Path) -> None:
         """Read a basis and use it from now on; the next `compute_pca` shows it."""
         from coralbay_core.projection import load_basis
 
         basis = load_basis(path)
-        if self.features is not None:
-            basis.require_fits(self.features)
-        self._set_basis(basis)
+        scan = self._workspace.scan
+        if scan is not None and scan.features is not None:
+            basis.require_fits(scan.features)
+        self.set_basis(basis)
 
-    def _set_basis(self, basis: "Basis | None", umap: "UmapModel | None" = None) -> None:
+    def set_basis(self, basis: "Basis | None", umap: "UmapModel | None" = None) -> None:
+        """Set or remove the basis, and the UMAP, of all scans."""
         self.basis, self.umap = basis, umap
         self.basis_changed.emit(basis)
 
-    # Groups
+    # Clusters
 
-    def compute_clusters(self, count: int = 8, how: str = "kmeans") -> Job:
+    def compute_clusters(self, count: int = 8, how: "ClusterMethod" = "kmeans") -> Job:
         """Group the cells of the active scan, inside the selection if there is one: ``kmeans`` or ``hdbscan``."""
-        scan = self._require_features()
-        selection = scan.projecting.selection
-        work = partial(clusters, scan.features, scan.label_grid, count, how, self.basis, selection)
-        return self.run(self._lane("clusters", scan), work, partial(self._set_clusters, scan), torch=True)
+        scan, features = self._workspace.require_features()
+        work = partial(clusters, features, scan.label_grid, count, how, self.basis, scan.selection)
+        return self._workspace.run(JobKey("clusters", scan), work, partial(self._set_clusters, scan), torch=True)
 
-    def _set_clusters(self, scan: "Scan", result: LabelVolume) -> None:
-        scan.projecting.clusters = result
+    def _set_clusters(self, scan: Scan, result: LabelVolume) -> None:
+        scan.update(clusters=result)
         self.clusters_changed.emit(scan)
 
-    # Points of a plane
+    # Scatter plot
 
     def compute_scatter(self, method: Method = "pca") -> Job:
-        """Show cells as points of a plane, inside the selection if there is one."""
-        scan = self._require_features()
-        work = partial(scatter, scan.features, method, self.basis, scan.projecting.selection)
-        return self.run(self._lane("scatter", scan), work, partial(self._set_scatter, scan), torch=True)
+        """Place the cells on a plane, inside the selection if there is one."""
+        scan, features = self._workspace.require_features()
+        work = partial(scatter, features, method, self.basis, scan.selection)
+        return self._workspace.run(JobKey("scatter", scan), work, partial(self._set_scatter, scan), torch=True)
 
-    def _set_scatter(self, scan: "Scan", result: "Scatter") -> None:
-        scan.projecting.scatter = result
+    def _set_scatter(self, scan: Scan, result: "Scatter") -> None:
+        scan.update(scatter=result)
         self.scatter_changed.emit(scan)
 
     def lasso(self, polygon: Sequence[Sequence[float]]) -> LabelVolume:
-        """Select the cells whose points lie inside a polygon of the scatter plot; also as a mask to draw.
+        """Select the cells whose points lie inside a polygon of the scatter plot, and return them as a mask.
 
-        The selection is what projections are then about, until `select` changes it.
+        Projections use the selection until `select` changes it.
         """
         scan, points = self._require_scatter()
         chosen = points.lasso(polygon)
@@ -156,28 +187,28 @@ class ProjectionCommands:
         return LabelVolume(mask, scan.label_grid, name="lasso", names={1: "lasso"})
 
     def select(self, mask: LabelVolume | None) -> None:
-        """Make projections be about the part of the active scan where a mask is not 0; None for all of it."""
-        scan = self._require_features()
+        """Restrict projections to the part of the active scan where a mask is not 0; None for all of it."""
+        scan, features = self._workspace.require_features()
         selection = None
         if mask is not None:
             from coralbay_core.projection import cells_inside
 
-            selection = cells_inside(scan.features, mask.data, mask.grid)
+            selection = cells_inside(features, mask.data, mask.grid)
         self._set_selection(scan, selection)
 
-    def _set_selection(self, scan: "Scan", selection: NDArray[np.bool_] | None) -> None:
-        scan.projecting.selection = selection
+    def _set_selection(self, scan: Scan, selection: NDArray[np.bool_] | None) -> None:
+        scan.update(selection=selection)
         self.selection_changed.emit(scan)
 
     def point_at(self, position_mm: Sequence[float]) -> int | None:
-        """Number of the scatter point of a place in the patient; None where that is not shown."""
+        """Return the index of the scatter point of a position, world mm; None where the plot has none."""
         return self._require_scatter()[1].point_at(position_mm)
 
     def place_of(self, point: Sequence[float]) -> NDArray[np.float64]:
-        """World mm of the scatter point nearest to a place of the plane."""
+        """Return the position, world mm, of the scatter point nearest to a point of the plane."""
         points = self._require_scatter()[1]
         return points.position_mm[points.nearest(point)]
 
     def _require_scatter(self) -> "tuple[Scan, Scatter]":
-        scan = self._require_scan()
-        return scan, self._require(scan.projecting.scatter, "no scatter plot", "compute one first")
+        scan = self._workspace.require_scan()
+        return scan, require(scan.scatter, "no scatter plot", "compute one first")

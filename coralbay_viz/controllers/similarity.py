@@ -1,57 +1,130 @@
-"""Heat maps: stage weights, distance prior, linked scans, follow-up, symmetry, saved queries."""
+"""Heat maps: clicks, stage weights, distance prior, and scans that are linked to the clicks of another one."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
 from coralbay_core.errors import CoralBayError, InputError
 
-from ..jobs import Job
+from ..jobs import Job, JobKey
+from ..model.clicks import Clicks, Point
+from ..model.history import History
+from ..model.results import HeatResult, Results
 from ..model.scan import Scan
 from ..model.stage_weights import Mixer, checked_weights
-from ..tasks import similarity as similarity_tasks
+from ..tasks.files import on_grid
+from ..tasks.similarity import HeatRequest, heat
+from .features import FeaturesController
+from .workspace import Workspace, require
 
-if TYPE_CHECKING:
-    from coralbay_core.matching import FollowUp, Landmark
-    from coralbay_core.similarity import Query
-    from coralbay_core.similarity.symmetry import Midplane, SideBySide
-from ..tasks.similarity import HeatRequest
+DEFAULT_BODY_FRACTION = 0.03
+NEAR_MM = 5.0
+"""Maximum distance at which a position selects an existing click."""
 
 
-class Asking:
-    """Commands of a `Session` that ask. It brings signals and state; the session brings jobs and scans.
+class SimilarityController:
+    """Clicks and their heat maps.
 
-    Attributes
+    Parameters
     ----------
-    queries : dict of str to Query
-        The session's query library.
+    workspace : Workspace
+    features : FeaturesController
     """
 
+    clicks_changed = Signal(Scan)
+    heat_changed = Signal(Scan)
+    body_fraction_changed = Signal(float)
     weights_changed = Signal(object)
-    queries_changed = Signal()
-    symmetry_changed = Signal(Scan)
-    follow_up_changed = Signal(Scan)
 
-    def _start_asking(self: Any) -> None:
+    def __init__(self, workspace: Workspace, features: FeaturesController) -> None:
+        self._workspace = workspace
+        self._body_fraction = DEFAULT_BODY_FRACTION
         self._weights: Mixer = None
         self._prior_mm: float | None = None
-        self.queries: dict[str, Query] = {}
         self.clicks_changed.connect(self._update_linked)
-        self.features_changed.connect(self._features_replaced)
-        self.scan_removed.connect(self._forget_scan)
+        features.features_changed.connect(self._update_linked)
+        features.preview_changed.connect(self._preview_changed)
+        features.results_replaced.connect(self._results_replaced)
+        workspace.scan_removed.connect(self._unlink)
 
-    # The mixer
+    # Clicks
+
+    def click(self, position_mm: Sequence[float], negative: bool = False) -> Job | None:
+        """Add a click and update the heat map; None while there are no features yet.
+
+        Parameters
+        ----------
+        position_mm : three floats
+            World mm, inside the active scan.
+        negative : bool
+            Whether similar positions should score lower.
+        """
+        scan = self._workspace.require_scan()
+        scan.volume.grid.require_inside(position_mm, where=scan.name)
+        return self._change_clicks(scan, scan.clicks.now.add(_point(position_mm), negative))
+
+    def clear_clicks(self) -> Job | None:
+        """Remove all clicks; `undo` restores them."""
+        scan = self._workspace.require_scan()
+        return self._change_clicks(scan, Clicks()) if scan.clicks.now else None
+
+    def remove_click(self, position_mm: Sequence[float], within_mm: float = NEAR_MM) -> Job | None:
+        """Remove the click nearest to a position; nothing where none is near."""
+        return self._replace_click(position_mm, None, within_mm)
+
+    def move_click(
+        self, position_mm: Sequence[float], to_mm: Sequence[float], within_mm: float = NEAR_MM
+    ) -> Job | None:
+        """Move the click nearest to a position; nothing where none is near."""
+        scan = self._workspace.require_scan()
+        scan.volume.grid.require_inside(to_mm, where=scan.name)
+        return self._replace_click(position_mm, to_mm, within_mm)
+
+    def undo(self) -> Job | None:
+        """Undo the last change of the clicks."""
+        return self._step_clicks(History.undo)
+
+    def redo(self) -> Job | None:
+        """Redo what was undone."""
+        return self._step_clicks(History.redo)
+
+    def set_clicks(self, scan: Scan, clicks: Clicks) -> None:
+        """Replace the clicks of a scan without computing the heat map."""
+        scan.clicks.change(clicks)
+        self.clicks_changed.emit(scan)
+
+    def _replace_click(
+        self, position_mm: Sequence[float], to_mm: Sequence[float] | None, within_mm: float
+    ) -> Job | None:
+        scan = self._workspace.require_scan()
+        now = scan.clicks.now
+        click = now.near(_point(position_mm), within_mm)
+        if click is None:
+            return None
+        return self._change_clicks(scan, now.replace(click, None if to_mm is None else _point(to_mm)))
+
+    def _step_clicks(self, step: Callable[[History[Clicks]], bool]) -> Job | None:
+        scan = self._workspace.require_scan()
+        if not step(scan.clicks):
+            return None
+        self.clicks_changed.emit(scan)
+        return self.update(scan)
+
+    def _change_clicks(self, scan: Scan, clicks: Clicks) -> Job | None:
+        self.set_clicks(scan, clicks)
+        return self.update(scan)
+
+    # Settings
 
     @property
     def weights(self) -> Mixer:
-        """Weights of the strides: a mapping, ``auto`` (chosen from the clicks), or None for equal ones."""
+        """Weights per stride: a mapping, ``auto`` (chosen from the clicks), or None for equal ones."""
         return self._weights
 
     @weights.setter
-    def weights(self: Any, weights: Mixer) -> None:
+    def weights(self, weights: Mixer) -> None:
         weights = checked_weights(weights)
         if weights != self._weights:
             self._weights = weights
@@ -59,12 +132,22 @@ class Asking:
             self._update_all()
 
     @property
+    def fixed_weights(self) -> Mixer:
+        """Weights for what has no clicks to choose them from: equal ones in place of ``auto``."""
+        return None if self._weights == "auto" else self._weights
+
+    @property
+    def weights_mapping(self) -> dict[int, float] | None:
+        """Weights per stride where they are a mapping, else None."""
+        return self._weights if isinstance(self._weights, dict) else None
+
+    @property
     def prior_mm(self) -> float | None:
-        """Width of the distance prior around the clicks, or None."""
+        """Width of the distance prior around the clicks, mm; None for no prior."""
         return self._prior_mm
 
     @prior_mm.setter
-    def prior_mm(self: Any, width: float | None) -> None:
+    def prior_mm(self, width: float | None) -> None:
         if width is not None and not 0 < width < float("inf"):
             raise InputError("unusable distance prior", found=width, expected="a number of mm above 0, or None")
         if width != self._prior_mm:
@@ -72,14 +155,28 @@ class Asking:
             self.weights_changed.emit(self._weights)
             self._update_all()
 
-    def _update_all(self: Any) -> None:
-        for scan in self.scans:
-            self._update_heat(scan)
+    @property
+    def body_fraction(self) -> float:
+        """Fraction of the body, highest scores first, that the heat map shows."""
+        return self._body_fraction
 
-    # Across scans
+    @body_fraction.setter
+    def body_fraction(self, fraction: float) -> None:
+        if not 0 < fraction <= 1:
+            raise InputError("fraction of the body out of range", found=fraction, expected="above 0 and up to 1")
+        self._body_fraction = float(fraction)
+        self.body_fraction_changed.emit(self._body_fraction)
 
-    def answer_in(self: Any, target: Scan, source: Scan | None = None) -> Job | None:
-        """Let the heat map of `target` answer the clicks of another scan, from now on; None while features are missing.
+    @property
+    def threshold(self) -> float | None:
+        """Score from which on the heat map of the active scan is shown."""
+        scan = self._workspace.scan
+        return None if scan is None or scan.heat is None else scan.heat.scale.score_of(self._body_fraction)
+
+    # Linked scans
+
+    def link_heat(self, target: Scan, source: Scan | None = None) -> Job | None:
+        """Let the heat map of a scan follow the clicks on another one; None while features are missing.
 
         Parameters
         ----------
@@ -87,171 +184,91 @@ class Asking:
         source : Scan, optional
             By default the active one.
         """
-        source = source or self._require_scan()
-        self._require_member(target, source)
+        source = source or self._workspace.require_scan()
+        self._workspace.require_open(target, source)
         if target is source:
             raise InputError("a scan cannot be linked to itself", where=target.name)
         target.origin = source
-        return self._update_heat(target)
+        return self.update(target)
 
-    def answer_own(self: Any, target: Scan) -> Job | None:
-        """Let the heat map of a scan answer its own clicks again."""
-        self._require_member(target)
+    def unlink_heat(self, target: Scan) -> Job | None:
+        """Let the heat map of a scan follow its own clicks again."""
+        self._workspace.require_open(target)
         target.origin = None
-        return self._update_heat(target)
+        return self.update(target)
 
-    def _update_linked(self: Any, scan: Scan) -> None:
-        for other in self.scans:
+    def _update_linked(self, scan: Scan) -> None:
+        for other in self._workspace.scans:
             if other.origin is scan and other is not scan:
                 try:
-                    self._update_heat(other)
-                except CoralBayError as error:  # the scan that was clicked is not to blame
-                    self.failed.emit(error)
+                    self.update(other)
+                except CoralBayError as error:  # a problem of the linked scan must not fail the click on this one
+                    self._workspace.failed.emit(error)
 
-    def _features_replaced(self: Any, scan: Scan) -> None:
-        if scan.features is not None:
-            scan.used = tuple(q for q in scan.used if q.fingerprint == scan.features.fingerprint)
-        self._update_linked(scan)
-
-    def _forget_scan(self: Any, scan: Scan) -> None:
-        for other in self.scans:
+    def _unlink(self, scan: Scan) -> None:
+        for other in self._workspace.scans:
             if other.origin is scan:
                 other.origin = None
-                self._update_heat(other)
+                self.update(other)
 
-    def heat_request(self: Any, scan: Scan) -> HeatRequest | None:
-        """What the heat map of a scan is to answer, or None where nothing is asked or features are missing.
+    # Heat maps
 
-        While they are computed the first of them answer for their box.
+    def update(self, scan: Scan) -> Job | None:
+        """Compute the heat map of a scan again; None where there is nothing to compute, and it is removed."""
+        request = self.request(scan)
+        if request is None:
+            self._workspace.stop("heat", scan)
+            if scan.heat is not None:
+                self._set_heat(scan, None)
+            return None
+        work = partial(heat, request, scan.overlay_grid)
+        return self._workspace.run(JobKey("heat", scan), work, partial(self._set_heat, scan), torch=True)
+
+    def request(self, scan: Scan) -> HeatRequest | None:
+        """Return the input of a scan's heat map, or None without clicks, queries or features.
+
+        While features are computed, the first of them serve for their box.
         """
         source = scan.origin or scan
-        target, asked = scan.features or scan.preview, source.features or source.preview
-        if target is None or asked is None:
+        target, origin = scan.features or scan.preview, source.features or source.preview
+        if target is None or origin is None:
             return None
-        clicks = source.clicks.now if source.features is not None else source.clicks.now.inside(asked.grid)
-        if not (clicks.positive or scan.used):
+        clicks = source.clicks.now if source.features is not None else source.clicks.now.inside(origin.grid)
+        if not (clicks.positive or scan.queries_in_use):
             return None
         is_partial = scan.features is None or source.features is None
-        return HeatRequest(clicks, asked, target, scan.used, self._weights, self._prior_mm, is_partial)
+        return HeatRequest(clicks, origin, target, scan.queries_in_use, self._weights, self._prior_mm, is_partial)
 
-    def propagate(
-        self: Any, landmarks: "Sequence[Landmark]", target: Scan, *, prior_mm: float | None = 40.0, source: Any = None
-    ) -> Job:
-        """Find landmarks of a baseline (the active scan, or `source`) in a follow-up; the result is on `target`.
+    def save_heat(self, path: str | Path) -> Job:
+        """Write the heat map on the grid of the scan's file."""
+        scan = self._workspace.require_scan()
+        result = require(scan.heat, "no heat map to save", "click on the scan first")
+        if result.partial:
+            raise CoralBayError("heat map is not complete", where=scan.name, hint="wait for the features")
+        parameters = {
+            "at_mm": result.clicks.positive,
+            "not_mm": result.clicks.negative,
+            "weights": result.heat.weights,
+        }
+        return self._workspace.write_map(path, scan, partial(on_grid, result.heat), **parameters)
 
-        Parameters
-        ----------
-        landmarks : sequence of Landmark
-            World mm of the baseline; `coralbay_core.matching.read_landmarks` reads them.
-        target : Scan
-        prior_mm : float, optional
-            Width of the distance prior around the rough alignment of the two scans; None for none.
-        """
-        source = source or self._require_scan()
-        self._require_member(target, source)
-        for scan in (source, target):
-            self._require(scan.features, f"{scan.name} has no features yet", "compute features first")
-        source.features.require_same_encoder(target.features)
-        for landmark in landmarks:
-            source.volume.grid.require_inside(landmark.position_mm, where=landmark.name)
-        weights = None if self._weights == "auto" else self._weights
-        job = partial(similarity_tasks.propagate, tuple(landmarks), source.features, target.features, weights, prior_mm)
-        return self.run(self._lane("follow-up", target), job, partial(self._set_follow_up, target), torch=True)
+    def _set_heat(self, scan: Scan, result: HeatResult | None) -> None:
+        scan.update(heat=result)
+        self.heat_changed.emit(scan)
 
-    def _set_follow_up(self: Any, scan: Scan, result: "FollowUp") -> None:
-        scan.follow_up, scan.follow_up_rows = result, tuple(result.rows())
-        self.follow_up_changed.emit(scan)
+    def _update_all(self) -> None:
+        for scan in self._workspace.scans:
+            self.update(scan)
 
-    # The other side
+    def _preview_changed(self, scan: Scan) -> None:
+        self.update(scan)
+        self._update_linked(scan)
 
-    def mirror(self: Any, position_mm: Sequence[float], scan: Scan | None = None) -> Job:
-        """Compare a position of a scan (the active one) with the other side of the patient, as `scan.symmetry`."""
-        scan = self._require_features(scan)
-        scan.volume.grid.require_inside(position_mm, where=scan.name)
-        weights = None if self._weights == "auto" else self._weights
-        place = tuple(float(v) for v in position_mm)
-        job = partial(similarity_tasks.mirror, scan.features, place, scan.midplane, weights, scan.overlay_grid)
-        return self.run(self._lane("symmetry", scan), job, partial(self._set_symmetry, scan), torch=True)
+    def _results_replaced(self, scan: Scan, old: Results) -> None:
+        self.heat_changed.emit(scan)
+        self.update(scan)
 
-    def _set_symmetry(self: Any, scan: Scan, result: "tuple[Midplane, SideBySide, Any]") -> None:
-        scan.midplane, scan.symmetry, scan.symmetry_shown = result
-        self.symmetry_changed.emit(scan)
 
-    # Saved queries
-
-    def keep_query(self: Any, name: str) -> "Query":
-        """Keep the clicks of the active scan as a query of this name in the session's query library."""
-        from coralbay_core.similarity import make_query
-        from coralbay_core.similarity.query import renamed
-
-        scan = self._require_features()
-        clicks = scan.clicks.now
-        self._require(clicks.positive or None, "no clicks to keep", "click on the scan first")
-        query = renamed(make_query(scan.features, clicks.positive, clicks.negative), name)
-        return self._set_query(query)
-
-    def open_query(self: Any, path: str | Path) -> "Query":
-        """Read a query file into the session's query library."""
-        from coralbay_core.similarity import load_query
-
-        return self._set_query(load_query(path))
-
-    def save_query(self: Any, name: str, path: str | Path) -> Path:
-        """Write a query of the session's query library as a file."""
-        return self._query(name).save(path)
-
-    def rename_query(self: Any, name: str, new: str) -> "Query":
-        """Give a query another name."""
-        from coralbay_core.similarity.query import renamed
-
-        query = renamed(self._query(name), new)
-        if query.name != name and query.name in self.queries:
-            raise InputError("name is taken", found=new, hint="remove the other query first")
-        return self._replace_query(self._query(name), query)
-
-    def merge_queries(self: Any, names: Sequence[str], new: str) -> "Query":
-        """Make one query of several, beside them."""
-        from coralbay_core.similarity import merge_queries
-
-        return self._set_query(merge_queries([self._query(name) for name in names], new))
-
-    def remove_query(self: Any, name: str) -> None:
-        """Take a query out of the session's query library, and out of use."""
-        self._replace_query(self._query(name), None)
-
-    def use_queries(self: Any, *names: str) -> Job | None:
-        """Ask the active scan with saved queries, beside its clicks; without names, with its clicks alone."""
-        scan = self._require_scan()
-        queries = tuple(self._query(name) for name in names)
-        if scan.features is not None:
-            for query in queries:
-                query.require_fit(scan.features)
-        scan.used = queries
-        self.queries_changed.emit()
-        return self._update_heat(scan)
-
-    def _query(self: Any, name: str) -> "Query":
-        return self._require(self.queries.get(name), f"no query named {name}", f"there are {sorted(self.queries)}")
-
-    def _set_query(self: Any, query: "Query") -> "Query":
-        return self._replace_query(self.queries.get(query.name), query)
-
-    def _replace_query(self: Any, old: Any, new: Any) -> Any:
-        """Put a query in the place of another one, also where that is in use."""
-        if old is not None:
-            del self.queries[old.name]
-        if new is not None:
-            self.queries[new.name] = new
-        affected = [scan for scan in self.scans if old is not None and old in scan.used]
-        for scan in affected:
-            used = (new if query is old else query for query in scan.used)
-            scan.used = tuple(query for query in used if query is not None)
-        self.queries_changed.emit()
-        for scan in affected:
-            self._update_heat(scan)
-        return new
-
-    def _require_member(self: Any, *scans: Scan) -> None:
-        for scan in scans:
-            if scan not in self.scans:
-                raise CoralBayError("scan is not open in this session", where=scan.name)
+def _point(position_mm: Sequence[float]) -> Point:
+    r, a, s = (float(v) for v in position_mm)
+    return r, a, s

@@ -1,53 +1,87 @@
-"""A pretraining run that is watched on the active scan."""
+"""A pretraining run that is watched on the active scan: features of the teacher per checkpoint, and the curves.
+
+A view calls `refresh` on a timer. Features of a checkpoint are used once, so they stay in memory only; of a large scan
+only a box is computed.
+"""
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from psygnal import Signal
 
 from coralbay_core.errors import MissingFileError
 
-from ..jobs import Job
+from ..jobs import Job, JobKey, Kind, without_context
 from ..model.scan import Scan
-from ..model.training import Box, CheckpointView
+from ..model.training import Box, CheckpointView, TrainingState
 from ..tasks.checkpoints import view_of
+from ..tasks.training_log import RunSnapshot, read_run
+from .features import FeaturesController
+from .similarity import SimilarityController
+from .workspace import Workspace, require
 
 if TYPE_CHECKING:
-    pass
-from ..model.training import TrainingState
-from ..tasks.training_log import RunSnapshot, read_run
+    from coralbay_core.pretrain.run_folder import Curve
 
 LARGE_MM = 240.0
-"""A scan that is larger than a cube of this side is seen in a box."""
+"""Of a scan that is larger than a cube of this side, only a box is computed."""
 
 RADIUS_MM = 72.0
-LANE = "training"
-LOG_LANE = "training log"
+KINDS: tuple[Kind, ...] = ("training", "training log")
 
 
-class Training:
-    """Commands of a `Session` about a run of `coralbay pretrain`. The session brings jobs, scans and clicks.
+class TrainingController:
+    """A watched run of `coralbay pretrain`.
+
+    Parameters
+    ----------
+    workspace : Workspace
+    features : FeaturesController
+    similarity : SimilarityController
 
     Attributes
     ----------
-    training : TrainingState, optional
+    state : TrainingState or None
+        None while no run is watched.
     """
 
-    training_changed = Signal()
+    changed = Signal()
 
-    def _start_training(self: Any) -> None:
-        self.training: TrainingState | None = None
-        self._training_jobs: dict[str, Job] = {}
-        self.clicks_changed.connect(self._clicks_for_training)
-        self.scan_removed.connect(self._scan_of_training_removed)
+    def __init__(self, workspace: Workspace, features: FeaturesController, similarity: SimilarityController) -> None:
+        self._workspace = workspace
+        self._features = features
+        self.state: TrainingState | None = None
+        self._jobs: dict[str, Job] = {}
+        similarity.clicks_changed.connect(self._clicks_changed)
+        workspace.scan_removed.connect(self._scan_removed)
 
-    def watch_training(self: Any, folder: str | Path, step: int | None = None) -> Job:
+    @property
+    def curves(self) -> "dict[str, Curve]":
+        """Curves of the watched run by name: ``loss``, ``evaluation.across_ap``, ..."""
+        return self.state.curves if self.state else {}
+
+    @property
+    def alarms(self) -> tuple[tuple[int, str], ...]:
+        """Alarms of the watched run: step and text."""
+        return self.state.alarms if self.state else ()
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """Steps of the checkpoints of the watched run, oldest first."""
+        return self.state.steps if self.state else ()
+
+    @property
+    def shown(self) -> CheckpointView | None:
+        """The checkpoint that is shown."""
+        return self.state.shown if self.state else None
+
+    def watch(self, folder: str | Path, step: int | None = None) -> Job:
         """Watch the run in a folder on the active scan; without a scan, its curves alone.
 
         Of a large scan a box is seen: around the last click, else the cursor, else the middle. It stays where it is
-        until `watch_training` is called again, so that checkpoints can be compared.
+        until `watch` is called again, so that checkpoints can be compared.
 
         Parameters
         ----------
@@ -56,48 +90,54 @@ class Training:
         step : int, optional
             Checkpoint to show; by default always the newest.
         """
-        folder, scan = Path(folder), self.scan
+        folder, scan = Path(folder), self._workspace.scan
         if not (folder / "run.json").is_file():
             raise MissingFileError(
                 "no run", where=folder, expected="run.json", hint="give the output of `coralbay pretrain`"
             )
-        self.stop_training()
-        self.training = TrainingState(folder, scan, None if scan is None else box_of(scan), step)
-        self.training_changed.emit()
-        return self.refresh_training()
+        self.stop()
+        self.state = TrainingState(folder, scan, None if scan is None else box_of(scan), step)
+        self.changed.emit()
+        return self.refresh()
 
-    def stop_training(self: Any) -> None:
+    def stop(self) -> None:
         """Watch no run any more."""
-        for lane in (LANE, LOG_LANE):
-            self._runner.cancel(lane)
-        self._training_jobs.clear()
-        if self.training is not None:
-            self.training = None
-            self.training_changed.emit()
+        for kind in KINDS:
+            self._workspace.stop(kind)
+        self._jobs.clear()
+        if self.state is not None:
+            self.state = None
+            self.changed.emit()
 
-    def refresh_training(self: Any) -> Job | None:
+    def refresh(self) -> Job | None:
         """Read the run again; None while the last refresh still runs. Problems are stored, not raised."""
-        state = self._require(self.training, "no training is watched", "give its folder to watch_training first")
-        if self._busy(LOG_LANE):
+        state = require(self.state, "no training is watched", "give its folder to `watch` first")
+        if self._busy("training log"):
             return None
         done = partial(self._set_log, state)
-        return self.run(LOG_LANE, partial(read_run, state.folder), done, torch=True, started=self._training_began)
+        return self._workspace.run(
+            JobKey("training log"),
+            without_context(partial(read_run, state.folder)),
+            done,
+            torch=True,
+            started=self._began,
+        )
 
-    def show_checkpoint(self: Any, step: int | None) -> Job | None:
+    def show(self, step: int | None) -> Job | None:
         """Show the checkpoint of a step; None follows the newest."""
-        state = self._require(self.training, "no training is watched", "give its folder to watch_training first")
+        state = require(self.state, "no training is watched", "give its folder to `watch` first")
         state.chosen, state.failed = step, None
-        self.training_changed.emit()
+        self.changed.emit()
         return self._show_wanted(state)
 
-    def _training_began(self: Any, job: Job) -> None:
-        self._training_jobs[job.lane] = job
+    def _began(self, job: Job) -> None:
+        self._jobs[job.kind] = job
 
-    def _busy(self: Any, lane: str) -> bool:
-        return lane in self._training_jobs and self._training_jobs[lane].running
+    def _busy(self, kind: Kind) -> bool:
+        return kind in self._jobs and self._jobs[kind].running
 
-    def _set_log(self: Any, state: TrainingState, seen: "RunSnapshot") -> None:
-        if state is not self.training:
+    def _set_log(self, state: TrainingState, seen: "RunSnapshot") -> None:
+        if state is not self.state:
             return
         before = state.steps, state.problem, _size(state)
         state.steps = seen.steps
@@ -106,11 +146,11 @@ class Training:
         if not seen.problem:
             state.curves, state.alarms = seen.curves, seen.alarms
         if before != (seen.steps, state.problem, seen.size):
-            self.training_changed.emit()
-        if not failed and not self._busy(LANE):
+            self.changed.emit()
+        if not failed and not self._busy("training"):
             self._show_wanted(state)
 
-    def _show_wanted(self: Any, state: TrainingState, anew: bool = False) -> Job | None:
+    def _show_wanted(self, state: TrainingState, anew: bool = False) -> Job | None:
         step, shown = state.wanted, state.shown
         if state.scan is None or step is None or (shown is not None and shown.step == step and not anew):
             return None
@@ -125,41 +165,43 @@ class Training:
             state.scan.overlay_grid,
             shown,
             known,
-            self._encoders.asked,
+            self._features.asked_device,
         )
         started = partial(self._view_began, state, step)
-        return self.run(LANE, work, partial(self._set_view, state), torch=True, started=started)
+        return self._workspace.run(
+            JobKey("training"), work, partial(self._set_view, state), torch=True, started=started
+        )
 
-    def _view_began(self: Any, state: TrainingState, step: int, job: Job) -> None:
-        self._training_began(job)
+    def _view_began(self, state: TrainingState, step: int, job: Job) -> None:
+        self._began(job)
         job.finished.connect(partial(self._view_ended, state, step, job))
 
-    def _view_ended(self: Any, state: TrainingState, step: int, job: Job) -> None:
+    def _view_ended(self, state: TrainingState, step: int, job: Job) -> None:
         if job.state == "failed":
             state.failed = step, str(job.error or "")
 
-    def _set_view(self: Any, state: TrainingState, view: CheckpointView | str) -> None:
-        if state is not self.training:
+    def _set_view(self, state: TrainingState, view: CheckpointView | str) -> None:
+        if state is not self.state:
             return
         if isinstance(view, str):
             state.problem = view
         else:
             state.shown, state.problem = view, ""
-        self.training_changed.emit()
+        self.changed.emit()
         if state.scan is not None:
-            self._clicks_for_training(state.scan)
+            self._clicks_changed(state.scan)
 
-    def _clicks_for_training(self: Any, scan: Scan) -> None:
+    def _clicks_changed(self, scan: Scan) -> None:
         """Answer other clicks, unless a checkpoint is on its way: then they are answered when it is there."""
-        state = self.training
+        state = self.state
         if state is None or scan is not state.scan or state.shown is None:
             return
         if state.shown.step == state.wanted and state.shown.asked != scan.clicks.now:
             self._show_wanted(state, anew=True)
 
-    def _scan_of_training_removed(self: Any, scan: Scan) -> None:
-        if self.training is not None and scan is self.training.scan:
-            self.stop_training()
+    def _scan_removed(self, scan: Scan) -> None:
+        if self.state is not None and scan is self.state.scan:
+            self.stop()
 
 
 def _size(state: TrainingState) -> int:

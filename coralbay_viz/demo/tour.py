@@ -6,12 +6,13 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from coralbay_core.spatial import LabelVolume, Volume
 
-from ..jobs import Job, duration
+from ..jobs import Job, JobKey, duration, without_context
 from ..session import Session
 from ..tasks import files as files_tasks
 from . import auto_strokes
@@ -99,7 +100,7 @@ class Tour:
     def _open(self) -> Job:
         if self.path is not None:
             return self.session.open(self.path, self.series)
-        return self.session.run("open phantom", files_tasks.make_phantom, self._take_phantom)
+        return self.session.run(JobKey("open"), without_context(files_tasks.make_phantom), self._take_phantom)
 
     def _take_phantom(self, phantom: "Phantom") -> None:
         self._phantom = phantom
@@ -118,10 +119,8 @@ class Tour:
         scan = self.session.scan
         arguments = (scan.volume, scan.features, scan.label_grid, self._phantom, self.labels)
 
-        def place(report: Any, cancelled: Any) -> Strokes:
-            return auto_strokes.place(*arguments)
-
-        return self.session.run("strokes", place, self._take_strokes)
+        work = without_context(partial(auto_strokes.place, *arguments))
+        return self.session.run(JobKey("preparation"), work, self._take_strokes)
 
     def _take_strokes(self, placed: Strokes) -> None:
         self.strokes = placed

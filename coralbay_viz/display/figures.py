@@ -34,45 +34,6 @@ class Picture(Figure):
         return data.getvalue()
 
 
-class Picturing:
-    """The part of `Session` that makes still pictures."""
-
-    def plot(
-        self: Any,
-        position_mm: ArrayLike | None = None,
-        show: Sequence[str] | None = None,
-        *,
-        scan: "Scan | None" = None,
-        window: str | tuple[float, float] = palette.DEFAULT_WINDOW,
-        title: str = "",
-    ) -> Picture:
-        """Axial, coronal and sagittal slices of the active scan with what lies over it.
-
-        Parameters
-        ----------
-        position_mm : (3,) array, optional
-            World mm; by default the last click, the best region, or the middle.
-        show : sequence of str, optional
-            What to lay over the scan, of ``pca``, ``clusters``, ``heat``, ``windows``, ``segmentation``, ``lasso``,
-            ``strokes``, ``regions``, ``found`` and ``clicks``; by default a segmentation, else a heat map, else colors,
-            whichever is there first.
-        scan : Scan, optional
-            Another open one.
-        window : str or (level, width)
-            Name of a CT window, or HU.
-        title : str
-
-        Returns
-        -------
-        Picture
-            A matplotlib figure; notebooks show it, ``savefig`` writes it.
-        """
-        scan = scan or self._require_scan()
-        if position_mm is not None:
-            scan.volume.grid.require_inside(position_mm, where=scan.name)
-        return montage(scan, position_mm, show, self.share, limits_of(window), title)
-
-
 def limits_of(window: str | tuple[float, float]) -> tuple[float, float]:
     """Ends of a gray scale in HU, from a window's name or from level and width."""
     if isinstance(window, str):
@@ -93,7 +54,7 @@ def montage(
     window_hu: tuple[float, float],
     title: str = "",
 ) -> Picture:
-    """The three views through a position; see `Picturing.plot`."""
+    """The three views through a position; see `Session.plot`."""
     place = np.asarray(initial_cursor(scan) if position_mm is None else position_mm, float)
     specs = [layer_of(role, scan, share) for role in SHOWN if role in ("ct", *_roles(scan, show))]
     specs = [spec for spec in specs if spec is not None]

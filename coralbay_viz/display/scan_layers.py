@@ -31,7 +31,7 @@ def layer_of(role: str, scan: "Scan", share: float) -> LayerSpec | None:
 
 
 def _clusters(scan: "Scan", share: float) -> LayerSpec | None:
-    found = scan.projecting.clusters
+    found = scan.clusters
     return found and layer_specs.labels_spec(found, "clusters")
 
 
@@ -66,7 +66,7 @@ def _segmentation(scan: "Scan", share: float) -> LayerSpec | None:
 
 
 def _strokes(scan: "Scan", share: float) -> LayerSpec | None:
-    painted = scan.probing.strokes.now
+    painted = scan.strokes.now
     return layer_specs.labels_spec(painted.labels, "strokes", opacity=0.9) if painted else None
 
 
@@ -110,7 +110,7 @@ SHOWN = tuple(role for role in layer_specs.ROLES if role in _MAKERS)
 
 def selection_mask(scan: "Scan") -> LabelVolume | None:
     """The cells that projections are about, on the scan's label grid; None for the whole body."""
-    cells = scan.projecting.selection
+    cells = scan.selection
     if cells is None or scan.features is None:
         return None
     from coralbay_core.spatial.resampling import resample

@@ -1,18 +1,24 @@
 """Jobs: work off the GUI thread, with progress and cancellation."""
 
+from .context import JobContext, without_context
+from .job import Job, Task, Work
+from .keys import JobKey, Kind
 from .progress import Progress, duration
-from .runner import InlineRunner, Job, Report, Runner, Task, ThreadRunner, Work, exclusive, reserve_cpu_core
+from .runner import InlineRunner, Runner, exclusive
+from .thread_runner import ThreadRunner
 
 __all__ = [
     "InlineRunner",
     "Job",
+    "JobContext",
+    "JobKey",
+    "Kind",
     "Progress",
-    "Report",
     "Runner",
     "Task",
     "ThreadRunner",
     "Work",
     "duration",
     "exclusive",
-    "reserve_cpu_core",
+    "without_context",
 ]

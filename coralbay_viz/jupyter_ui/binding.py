@@ -41,14 +41,14 @@ class ScanBinding:
         self._links = (
             (session.heat_changed, self._changed("heat", "regions")),
             (session.clicks_changed, self._changed("clicks")),
-            (session.share_changed, lambda share: self.refresh("heat")),
+            (session.body_fraction_changed, lambda share: self.refresh("heat")),
             (session.pca_changed, self._changed("pca")),
             (session.segmentation_changed, self._changed("segmentation")),
             (session.strokes_changed, self._changed("strokes")),
             (session.selection_changed, self._changed("lasso")),
             (session.features_changed, self._changed("lasso", "clusters")),
             (session.clusters_changed, self._changed("clusters")),
-            (session.windows_changed, self._changed("windows")),
+            (session.windows.changed, self._changed("windows")),
             (session.marked_changed, self._changed("regions")),
             (session.match_changed, self._changed("found")),
         )
@@ -123,7 +123,7 @@ class ScanBinding:
             self.view.show_slices(cuts, self._mark)
 
     def _make(self, role: str) -> None:
-        spec = layer_of(role, self.scan, self.session.share)
+        spec = layer_of(role, self.scan, self.session.body_fraction)
         if spec is not None:
             self._specs[role] = spec
             self._introduce(role, spec)

@@ -44,7 +44,7 @@ class Coloring(Control):
 
     def _lassoed(self, corners: Any) -> None:
         self.session.lasso(corners)
-        if self.session.scan.projecting.selection is None:
+        if self.session.scan.selection is None:
             self._status.say("No point lies in the lasso: colors and points are about the whole body.")
 
     def _take_all(self) -> None:
@@ -53,7 +53,7 @@ class Coloring(Control):
 
     def _show_state(self, changed: Any = None) -> None:
         scan = self.session.scan
-        cells = None if scan is None or scan.features is None else scan.projecting.selection
+        cells = None if scan is None or scan.features is None else scan.selection
         ml = None if cells is None else float(np.count_nonzero(cells) * scan.features.finest.grid.voxel_ml)
         self.panel.show_state(points=self.scatter.points is not None, lasso_ml=ml)
 

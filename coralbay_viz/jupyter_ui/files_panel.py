@@ -1,6 +1,7 @@
 """Results as files of the kernel's machine, and sessions; how far work is."""
 
 import logging
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,8 @@ from psygnal import Signal
 
 from coralbay_core.errors import CoralBayError, InputError, MissingFileError
 
-from ..jobs import Job
-from ..persistence.save_load import AUTOSAVE_LANE
+from ..jobs import Job, JobKey
+from ..persistence.save_load import AUTOSAVE
 from ..session import Session
 from .control import Control, when_done
 from .dispatcher import MainThreadDispatcher
@@ -19,12 +20,12 @@ from .panels import FilePanel, StatusLine
 _log = logging.getLogger(__name__)
 
 _GIVE_BACK_EVERY = 8
-_LOAD_LANE = "load session"
+_LOADING = JobKey("load session")
 
-# What a lane of jobs does, for people.
+# Description of each kind of job that the user waits for.
 _DOES = {
     "open": "Reading the scan",
-    "load": "Loading the session",
+    "load session": "Loading the session",
     "features": "Computing features",
     "pca": "Turning features into colors",
     "scatter": "Laying out points",
@@ -77,8 +78,8 @@ class Progress(Control):
 
     Attributes
     ----------
-    running : dict of str to Job
-        By lane.
+    running : dict of key to Job
+        By key.
     restoring : bool
         Whether a session is being loaded, or what it asks for is still computed.
     """
@@ -88,14 +89,14 @@ class Progress(Control):
     def __init__(self, session: Session, courier: MainThreadDispatcher) -> None:
         super().__init__(session, courier, self)
         self.panel = StatusLine()
-        self.running: dict[str, Job] = {}
+        self.running: dict[Hashable, Job] = {}
         self.restoring = False
         self._bad = False
         self._ends = 0
         self.obey(self.panel.cancel_wanted, self._cancel)
         self.hear(session.job_started, self._started)
         self.hear(session.saved, lambda path: self.say(f"Saved {path}"))
-        self.hear(session.said, self.say)
+        self.hear(session.message, self.say)
         self.hear(session.outlook_changed, self._show_outlook)
         self.hear(session.scan_changed, lambda scan: self.show_next_step())
         self.hear(session.failed, self.show_error)
@@ -122,7 +123,7 @@ class Progress(Control):
 
     def show_next_step(self, before: str = "") -> None:
         """Say what to do next, behind another text, where nothing goes on."""
-        if not any(_does(lane) for lane in self.running):
+        if not any(_does(other) for other in self.running.values()):
             self.say(f"{before} {self._next_step()}".strip())
 
     def _write(self, text: str) -> None:
@@ -145,10 +146,10 @@ class Progress(Control):
     # Jobs
 
     def _started(self, job: Job) -> None:
-        self.running[job.lane] = job
-        self.restoring |= job.lane == _LOAD_LANE
+        self.running[job.key] = job
+        self.restoring |= job.key == _LOADING
         job.finished.connect(lambda: self._ended(job))
-        if _does(job.lane):
+        if _does(job):
             self._bad = False
             self._show(job)
             job.progressed.connect(lambda progress: self._show(job))
@@ -156,23 +157,23 @@ class Progress(Control):
     def _show(self, job: Job) -> None:
         self.panel.show_bar(job)
         if not self._bad:  # the work of another wish, meanwhile
-            before = "Restoring the session: " if self.restoring and job.lane != _LOAD_LANE else ""
-            self._write(f"{before}{_does(job.lane)}: {job.progress}")
+            before = "Restoring the session: " if self.restoring and job.key != _LOADING else ""
+            self._write(f"{before}{_does(job)}: {job.progress}")
 
     def _cancel(self) -> None:
         self.session.cancel()
-        what = [does for lane in self.running if (does := _does(lane))]
+        what = [does for job in self.running.values() if (does := _does(job))]
         if what:
             self.say(f"{what[0]}: stopping ...")
 
     def _ended(self, job: Job) -> None:
-        if self.running.get(job.lane) is job:
-            del self.running[job.lane]
+        if self.running.get(job.key) is job:
+            del self.running[job.key]
         self._ends += 1
         if self._ends % _GIVE_BACK_EVERY == 0:
             give_back()
-        if what := _does(job.lane):
-            self.panel.show_bar(next((other for lane, other in self.running.items() if _does(lane)), None))
+        if what := _does(job):
+            self.panel.show_bar(next((other for other in self.running.values() if _does(other)), None))
             self._show_end(job, what)
         if self.restoring:
             self._check_restored(job)
@@ -182,14 +183,14 @@ class Progress(Control):
             return
         if job.state == "cancelled":
             self.say(f"{what}: stopped")
-        elif job.state == "done" and not job.lane.startswith(_SAY_MORE):
-            self.say(f"{what}: {job.seconds:.1f} s. {self._next_step() if job.lane.startswith(_FIRST_STEPS) else ''}")
+        elif job.state == "done" and job.kind not in _SAY_MORE:
+            self.say(f"{what}: {job.seconds:.1f} s. {self._next_step() if job.kind in _FIRST_STEPS else ''}")
 
     def _check_restored(self, job: Job) -> None:
         """A job starts what follows from it before it ends: when none runs, all is there."""
-        if any(lane != AUTOSAVE_LANE for lane in self.running):
+        if any(key != AUTOSAVE for key in self.running):
             return
-        failed = job.lane == _LOAD_LANE and job.state != "done"
+        failed = job.key == _LOADING and job.state != "done"
         self.restoring = False
         if not failed:
             self.restored.emit()
@@ -197,6 +198,6 @@ class Progress(Control):
             self._write("" if failed else f"Session restored. {self._next_step()}")
 
 
-def _does(lane: str) -> str | None:
-    """What a job of a lane does, for people; None for what nobody waits for."""
-    return None if lane == AUTOSAVE_LANE else _DOES.get(lane.split()[0])
+def _does(job: Job) -> str | None:
+    """Describe a job for the user; None for one that the user does not wait for."""
+    return _DOES.get(job.kind)

@@ -41,7 +41,7 @@ class Painting(Control):
     def show(self, scan: "Scan | None" = None) -> None:
         """All that there is."""
         active = self.session.scan
-        history = active and active.probing.strokes
+        history = active and active.strokes
         self.panel.show_state(
             strokes=bool(history and _classes(history.now) > 1),
             can_undo=bool(history and history.can_undo),
@@ -50,11 +50,11 @@ class Painting(Control):
             segmentation=self.session.segmentation is not None,
             background=not history or not history.now or BACKGROUND in _painted_names(history.now),
         )
-        self.panel.show_statistics(active.probing.statistics if active else ())
+        self.panel.show_statistics(active.statistics if active else ())
         self._show_names()
 
     def _show_names(self) -> None:
-        painted = self.session.scan and self.session.scan.probing.strokes.now
+        painted = self.session.scan and self.session.scan.strokes.now
         self.panel.show_names(dict(painted.names) if painted else {})
 
     def _show_brush(self) -> None:
@@ -73,7 +73,7 @@ class Painting(Control):
         brush.paint(labels.data, labels.grid, points_mm, panel.radius.value, value, through)
         session.paint(labels)
         self.looking.reveal("strokes", "segmentation", instead_of=("heat", "pca"))
-        if panel.live.value and session.features is not None and _classes(session.scan.probing.strokes.now) > 1:
+        if panel.live.value and session.features is not None and _classes(session.scan.strokes.now) > 1:
             session.fit()
 
     def _undo(self) -> None:
@@ -84,8 +84,8 @@ class Painting(Control):
     def _strokes(self) -> LabelVolume:
         """A copy of what is painted on the active scan."""
         scan = self.session.scan
-        if scan.probing.strokes.now is not None:
-            return scan.probing.strokes.now.labels
+        if scan.strokes.now is not None:
+            return scan.strokes.now.labels
         return LabelVolume(np.zeros(scan.label_grid.shape, np.uint8), scan.label_grid, name="strokes", names={})
 
     def _name(self, name: str) -> None:

@@ -44,7 +44,7 @@ class ScatterBinding:
     @property
     def points(self) -> "Scatter | None":
         """The points that are shown."""
-        return self.session.scan and self.session.scan.projecting.scatter
+        return self.session.scan and self.session.scan.scatter
 
     def show(self) -> None:
         """Send all points of the active scan; none where there are none."""
@@ -78,7 +78,7 @@ class ScatterBinding:
     def _choose_if_active(self, scan: "Scan | None") -> None:
         if not self._active(scan):
             return
-        points, cells = self.points, scan.projecting.selection
+        points, cells = self.points, scan.selection
         whole = cells is None or cells.shape != points.inside.shape
         self.view.show_chosen(None if whole else cells[points.inside])
 

@@ -3,13 +3,13 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..model.scorecard import EVA_TITLE, best_models, shown_columns
 from ..tasks.encoders import model_names
-from ..tasks.scorecard import EVA_TITLE, best_models, shown_columns
 from .control import Control
 from .panels import ScorePanel
 
 if TYPE_CHECKING:
-    from ..controllers.scorecard import Scorecard
+    from ..model.scorecard import Scorecard
 
 
 class Scoring(Control):
@@ -20,18 +20,18 @@ class Scoring(Control):
         session = self.session
         self.panel = panel = ScorePanel(model_names(), {session.model, "hu-patch", "random"})
         self.obey(panel.compare_wanted, self._compare)
-        self.obey(panel.stop_wanted, lambda: session.stop_scorecard())
+        self.obey(panel.stop_wanted, lambda: session.scorecard.stop())
         self.obey(panel.live_chosen, lambda on: setattr(session, "scorecard_live", on))
         self.obey(panel.eva_chosen, self._choose_eva)
-        self.hear(session.scorecard_changed, self.show)
-        self.hear(session.scorecard_changed, self._say)
-        self.show(session.last_scorecard)
+        self.hear(session.scorecard.changed, self.show)
+        self.hear(session.scorecard.changed, self._say)
+        self.show(session.scorecard.card)
 
     def _compare(self, models: tuple[str, ...], reference: str) -> None:
-        self.session.scorecard(models, Path(reference).expanduser() if reference else None)
+        self.session.scorecard.measure(models, Path(reference).expanduser() if reference else None)
 
     def _choose_eva(self, path: str) -> None:
-        self.session.eva_results = Path(path).expanduser() if path else None
+        self.session.scorecard.eva_results = Path(path).expanduser() if path else None
 
     def _say(self, card: "Scorecard | None") -> None:
         if card is not None and card.rows:

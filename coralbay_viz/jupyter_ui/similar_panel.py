@@ -17,7 +17,7 @@ class Asking(Control):
     def __init__(self, looking: Looking, *wires: Any) -> None:
         super().__init__(*wires)
         session, self.looking = self.session, looking
-        self.panel = panel = SimilarPanel(session.share)
+        self.panel = panel = SimilarPanel(session.body_fraction)
         self.obey(looking.view.picked, self._picked)
         self.obey(panel.undo_wanted, session.undo)
         self.obey(panel.redo_wanted, session.redo)
@@ -32,7 +32,7 @@ class Asking(Control):
         self.hear(session.scan_removed, self.show)
         self.hear(session.clicks_changed, self._say_clicks)
         self.hear(session.heat_changed, self._say_answer)
-        self.hear(session.share_changed, panel.show_share)
+        self.hear(session.body_fraction_changed, panel.show_share)
         self.hear(session.weights_changed, panel.show_weights)
 
     def show(self, scan: "Scan | None" = None) -> None:

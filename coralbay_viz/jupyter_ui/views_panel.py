@@ -96,13 +96,13 @@ class Looking(Control):
         if scan is not None and scan is self.session.scan:
             raise InputError("scan is the active one", where=scan.name, expected="another open scan")
         if scan is not None:
-            self.session.answer_in(scan)
+            self.session.link_heat(scan)
         self.session.link_cursor(scan)
         before, self.beside = self.beside, None
         if before is not None:
             before.close()
             if before.scan is not scan and before.scan in self.session.scans:
-                self.session.answer_own(before.scan)
+                self.session.unlink_heat(before.scan)
         if scan is not None:
             self.beside_view.cursor = []
             self.beside = ScanBinding(self.session, scan, self.beside_view, self._courier.deliver)

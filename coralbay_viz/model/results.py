@@ -1,22 +1,23 @@
 """Results computed from features, each with the grid that it is drawn on."""
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from coralbay_core.spatial import Grid, LabelVolume
 
-from .clicks import Clicks, Point
-from .history import History
-from .strokes import PaintedVoxels
+from .clicks import Clicks
 
 if TYPE_CHECKING:
+    from coralbay_core.features import FeatureMaps
+    from coralbay_core.matching import FollowUp, Match
     from coralbay_core.probe import LabelStatistics, Probe, Suggestion
     from coralbay_core.projection import Basis, Embedding, RgbMap, Scatter
     from coralbay_core.similarity import HeatMap, Region
     from coralbay_core.similarity.hu_windows import WindowComparison
+    from coralbay_core.similarity.symmetry import Midplane, SideBySide
 
 
 class ScoreScale:
@@ -96,59 +97,6 @@ class PcaResult:
     embedding: "Embedding | None" = None
 
 
-@dataclass(eq=False)
-class ProjectionState:
-    """What is known of projections of one scan.
-
-    Parameters
-    ----------
-    selection : (z, y, x) bool array, optional
-        Cells of the finest stage that projections are about; None for the body.
-    clusters : LabelVolume, optional
-        On the scan's label grid.
-    scatter : Scatter, optional
-    """
-
-    selection: NDArray[np.bool_] | None = None
-    clusters: LabelVolume | None = None
-    scatter: "Scatter | None" = None
-
-
-@dataclass(eq=False)
-class ProbeState:
-    """What is known of labels on one scan.
-
-    Parameters
-    ----------
-    strokes : History of PaintedVoxels
-        Of what `fit` was called with; None before that.
-    protected : LabelVolume, optional
-        Labels that no probe may change.
-    skipped : tuple of points
-        Suggestions that were turned down, world mm.
-    suggestions : tuple of Suggestion
-    statistics : tuple of LabelStatistics
-    scores : ScoreResult, optional
-    scored : tuple of one int or None, optional
-        The label whose probability is shown, or None for the one that each voxel got; None while none is.
-    given : Probe, optional
-        The last one that was loaded or taken over from another scan; the scan's own strokes do not give it again.
-    """
-
-    strokes: "History[PaintedVoxels | None]" = field(default_factory=lambda: History(None))
-    protected: LabelVolume | None = None
-    skipped: tuple[Point, ...] = ()
-    suggestions: "tuple[Suggestion, ...]" = ()
-    statistics: "tuple[LabelStatistics, ...]" = ()
-    scores: "ScoreResult | None" = None
-    scored: tuple[int | None] | None = None
-    given: "Probe | None" = None
-
-    def forget_results(self) -> None:
-        """Drop what came from features; what the user made stays."""
-        self.suggestions = self.statistics = ()
-
-
 @dataclass(frozen=True, eq=False)
 class ScoreResult:
     """Scores of a probe on a display grid.
@@ -195,3 +143,66 @@ class WindowResult:
     stability: NDArray[np.float32]
     grid: Grid
     clicks: Clicks
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """Everything that was computed from the features of one scan. A change of model replaces it as a whole.
+
+    Parameters
+    ----------
+    features : FeatureMaps, optional
+    model : str, optional
+        Name of the model that computed them.
+    heat : HeatResult, optional
+        Heat map of the clicks.
+    hover : HeatResult, optional
+        Heat map of the position under the mouse pointer, coarse.
+    pca : PcaResult, optional
+        PCA or UMAP colors.
+    probe : Probe, optional
+    segmentation : LabelVolume, optional
+        Of `probe`, on the scan's label grid.
+    suggestions : tuple of Suggestion
+        Positions to paint next.
+    statistics : tuple of LabelStatistics
+    scores : ScoreResult, optional
+        Probability map of `probe`.
+    selection : (z, y, x) bool array, optional
+        Cells of the finest stage that projections use; None for the whole body.
+    clusters : LabelVolume, optional
+        On the scan's label grid.
+    scatter : Scatter, optional
+    midplane : Midplane, optional
+    symmetry : SideBySide, optional
+        Comparison of a position with the other side of the body.
+    symmetry_shown : (z, y, x) float32 array, optional
+        Its heat map on the overlay grid.
+    follow_up : FollowUp, optional
+    follow_up_rows : tuple of dict
+        Table of `follow_up`.
+    matched : Match, optional
+        Position here that corresponds to the cursor of another scan.
+    windows : WindowResult, optional
+    """
+
+    features: "FeatureMaps | None" = None
+    model: str | None = None
+    heat: HeatResult | None = None
+    hover: HeatResult | None = None
+    pca: PcaResult | None = None
+    probe: "Probe | None" = None
+    segmentation: LabelVolume | None = None
+    suggestions: "tuple[Suggestion, ...]" = ()
+    statistics: "tuple[LabelStatistics, ...]" = ()
+    scores: ScoreResult | None = None
+    selection: NDArray[np.bool_] | None = None
+    clusters: LabelVolume | None = None
+    scatter: "Scatter | None" = None
+    midplane: "Midplane | None" = None
+    symmetry: "SideBySide | None" = None
+    symmetry_shown: NDArray[np.float32] | None = None
+    follow_up: "FollowUp | None" = None
+    follow_up_rows: tuple[dict[str, Any], ...] = ()
+    matched: "Match | None" = None
+    windows: "WindowResult | None" = None

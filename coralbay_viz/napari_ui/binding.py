@@ -66,7 +66,7 @@ class Binding:
             (session.scan_changed, self._on_scan_changed),
             (session.clicks_changed, self._on_clicks),
             (session.heat_changed, self._on_heat),
-            (session.share_changed, self._on_share),
+            (session.body_fraction_changed, self._on_share),
             (session.pca_changed, self._on_pca),
             (session.segmentation_changed, self._on_segmentation),
             (session.segmentation_previewed, self._on_preview),
@@ -231,7 +231,7 @@ class Binding:
             self._show_or_drop(scan, "heat", None)
             self._show_or_drop(scan, "regions", None)
             return
-        limits = (heat.scale.score_of(self.session.share), heat.scale.high)
+        limits = (heat.scale.score_of(self.session.body_fraction), heat.scale.high)
         self._show(scan, layer_specs.heat_spec(heat.shown, heat.grid, limits, f"similar - {scan.name}"))
         self._on_marked(scan)
 
@@ -242,7 +242,7 @@ class Binding:
 
     def _on_hover(self, scan: "Scan") -> None:
         hover = scan.hover
-        limits = None if hover is None else (hover.scale.score_of(self.session.share), hover.scale.high)
+        limits = None if hover is None else (hover.scale.score_of(self.session.body_fraction), hover.scale.high)
         self._show_or_drop(scan, "hover", hover and layer_specs.hover_spec(hover.shown, hover.grid, limits))
 
     def _on_share(self, share: float) -> None:
@@ -278,7 +278,7 @@ class Binding:
         self._previewed.add(scan)
 
     def _on_job_started(self, job: "Job") -> None:
-        if job.lane.startswith("segmentation"):
+        if job.kind == "segmentation":
             self._fit = job
             job.finished.connect(self._on_fit_over)
 
@@ -291,11 +291,11 @@ class Binding:
             self._on_segmentation(scan)
 
     def _on_clusters(self, scan: "Scan") -> None:
-        found = scan.projecting.clusters
+        found = scan.clusters
         self._show_or_drop(scan, "clusters", found and layer_specs.labels_spec(found, "clusters"))
 
     def _on_suggestions(self, scan: "Scan") -> None:
-        places = [suggestion.position_mm for suggestion in scan.probing.suggestions]
+        places = [suggestion.position_mm for suggestion in scan.suggestions]
         self._show_or_drop(scan, "suggestions", layer_specs.suggestions_spec(places) if places else None)
 
     def _watch(self, role: str, layer: "Layer") -> None:

@@ -95,13 +95,13 @@ class Painting:
         layer, scan = self._binding.layer("strokes"), self._session.scan
         if layer is not None:
             return dict(layer.metadata["names"])
-        now = scan.probing.strokes.now if scan else None
+        now = scan.strokes.now if scan else None
         return {} if now is None else dict(now.names)
 
     def classes(self) -> tuple[PaintedClass, ...]:
         """The active scan's classes by value."""
         names, scan = self.names(), self._session.scan
-        now = scan.probing.strokes.now if scan else None
+        now = scan.strokes.now if scan else None
         counts = {} if now is None else dict(zip(*np.unique(now.values, return_counts=True), strict=True))
         return tuple(
             PaintedClass(value, name, class_color(value, name), int(counts.get(value, 0)))
@@ -234,7 +234,7 @@ class Painting:
             self._handing_over = False
         self.changed.emit(scan)
         wanted = self.live and scan is self._session.scan and scan.features is not None
-        if wanted and len(scan.probing.strokes.now.classes) > 1:
+        if wanted and len(scan.strokes.now.classes) > 1:
             self._session.fit(first_mm=self._looked_at())
 
     def _set_names(self, layer: "Layer", names: dict[int, str]) -> None:
@@ -253,7 +253,7 @@ class Painting:
     def _on_strokes(self, scan: "Scan") -> None:
         if self._handing_over:
             return
-        now, layer = scan.probing.strokes.now, self._binding.layer("strokes", scan)
+        now, layer = scan.strokes.now, self._binding.layer("strokes", scan)
         if now is not None:
             self._show(scan, now.labels)
         elif layer is not None:
@@ -267,14 +267,14 @@ class Painting:
             raise CoralBayError("no scan is open", hint="open a NIfTI file or a DICOM folder first")
         layer = self._binding.layer("strokes")
         if layer is None:
-            now = scan.probing.strokes.now
+            now = scan.strokes.now
             layer = self._show(scan, self._empty(scan, self._first_names()) if now is None else now.labels)
             self.changed.emit(scan)
         return layer
 
     def _first_names(self) -> dict[int, str]:
         """Classes of another scan, so that values mean the same in all of them."""
-        others = (scan.probing.strokes.now for scan in reversed(self._session.scans))
+        others = (scan.strokes.now for scan in reversed(self._session.scans))
         return next((dict(now.names) for now in others if now is not None and now.names), dict(_FIRST_CLASSES))
 
     @staticmethod

@@ -197,8 +197,8 @@ class CoralBayWidget(QWidget):
     def _features_done(self, scan: "Scan") -> None:
         if scan is self.session.scan and scan.features is not None:
             self.tools.mode = "pick"
-            probing = scan.probing
-            if not (scan.clicks.now or scan.used or probing.strokes.now is not None or probing.given is not None):
+            painted = scan.strokes.now is not None or scan.given_probe is not None
+            if not (scan.clicks.now or scan.queries_in_use or painted):
                 self.context.told(self.colors_panel.want_pca)(True)
 
 

@@ -3,64 +3,66 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+
+from psygnal import SignalInstance
 
 from coralbay_core.errors import CoralBayError, InputError, MissingFileError
 from coralbay_core.spatial import Volume
 
-from ..jobs import Job
+from ..controllers import Controllers
+from ..jobs import Job, JobContext, JobKey, without_context
 from ..model.scan import Scan
-from ..tasks import encoders as encoders_tasks
-from ..tasks import files as files_tasks
-from . import scan_parts, session_file
+from ..tasks.encoders import Encoders, model_names, split_variant
+from ..tasks.files import open_volume
+from . import session_file
 from .autosave import Autosave, RecoverableSession, lost_sessions
 from .locations import ScanLocations, candidates
+from .parts import saveable_scans
 from .session_file import ScanState, State
+from .snapshot import Snapshot, Validated, capture, restore_scan, restore_session, validate
 
-if TYPE_CHECKING:
-    from .scan_parts import Parsed, Snapshot
-
-AUTOSAVE_LANE = "autosave"
+AUTOSAVE = JobKey("autosave")
 REST_S = 1.0
-"""Changes within so long are saved together, so a crash costs no more than that."""
+"""Changes within this time are saved together, so a crash costs no more than that."""
 
 
 class MissingModelError(InputError):
     """A session needs a model that is not known here: `load` takes the path of its weights."""
 
 
-class Keeping:
-    """Commands of a `Session` that keep it: `save`, `load`, `recover`."""
+class SessionFiles:
+    """Save, load, autosave and recover the state of a session.
 
-    def _start_keeping(self: Any, autosave: bool) -> None:
-        self._places = ScanLocations()
+    Parameters
+    ----------
+    controllers : Controllers
+    autosave : bool
+        Whether to write the state to a recoverable folder within a second of a change.
+    """
+
+    def __init__(self, controllers: Controllers, autosave: bool) -> None:
+        self._controllers = controllers
+        self._workspace = controllers.workspace
+        self._locations = ScanLocations()
         self._changes = 0
         self._wants_autosave = autosave
         self._autosave: Autosave | None = None
         self._resting = False
         self._end_rest: Callable[[], None] = lambda: None
         self._recovered: tuple[RecoverableSession, ...] = ()
-        self._told_left_out = False
+        self._warned_left_out = False
         for signal, part, result in (
-            (self.segmentation_changed, "probe", "probe"),
-            (self.pca_changed, "pca", "pca"),
-            (self.symmetry_changed, "mirror", "symmetry"),
+            (controllers.segmentation.segmentation_changed, "probe", "probe"),
+            (controllers.projections.pca_changed, "pca", "pca"),
+            (controllers.comparisons.symmetry_changed, "mirror", "symmetry"),
         ):
             signal.connect(partial(_note_result, part, result))
         if autosave:
-            for signal in self._changes_of_state():
+            for signal in _changes_of_state(controllers):
                 signal.connect(self._state_changed)
 
-    def _changes_of_state(self: Any) -> tuple[Any, ...]:
-        """Signals after which the state is worth a copy. The cursor moves too often; it goes with the next change."""
-        return (
-            self.scan_added, self.scan_removed, self.scan_changed, self.features_changed, self.clicks_changed,
-            self.heat_changed, self.share_changed, self.pca_changed, self.segmentation_changed, self.model_changed,
-            self.weights_changed, self.queries_changed, self.symmetry_changed, self.follow_up_changed,
-            self.strokes_changed, self.protection_changed, self.suggestions_changed, self.basis_changed,
-        )  # fmt: skip
-
-    def _stop_keeping(self: Any) -> None:
+    def close(self) -> None:
+        """Stop autosaving; nothing is left to recover."""
         self._wants_autosave = False
         self._end_rest()
         if self._autosave is not None:
@@ -69,57 +71,64 @@ class Keeping:
 
     # Saving
 
-    def save(self: Any, path: str | Path) -> Job:
-        """Write all that was opened, clicked, painted and set as one file.
+    def save(self, path: str | Path) -> Job:
+        """Write everything that was opened, clicked, painted and set to one file.
 
-        Results are not in it: they follow from the scans, the model and what was asked, and `load` asks again.
+        Results are not saved: `load` computes them again.
         """
         path = session_file.require_name(Path(path))
         if left_out := self._left_out():
             raise CoralBayError(
                 "scan has no file", where=left_out[0], hint="save it as NIfTI and open that before you save the session"
             )
-        work = partial(_save, path, self._snapshot(), partial(_remember, self._places, self.model))
-        return self.run(f"save {path}", work, self.saved.emit)
+        work = partial(
+            _save, path, self._snapshot(), partial(_remember, self._locations, self._controllers.features.model)
+        )
+        return self._workspace.write(path, without_context(work))
 
-    def _snapshot(self: Any) -> "Snapshot":
-        return scan_parts.take(self, {"name": Path(self.model).name, "is_file": _is_file(self.model)})
+    def _snapshot(self) -> Snapshot:
+        model = self._controllers.features.model
+        return capture(self._controllers, {"name": Path(model).name, "is_file": _is_file(model)})
 
-    def _left_out(self: Any) -> list[str]:
-        kept = scan_parts.kept(self)
-        return [scan.name for scan in self.scans if scan not in kept]
+    def _remember(self) -> Callable[[Snapshot], None]:
+        return partial(_remember, self._locations, self._controllers.features.model)
 
-    def _state_changed(self: Any) -> None:
-        """Save it soon. A slider changes the state a hundred times a second, and each copy is a file."""
+    def _left_out(self) -> list[str]:
+        kept = saveable_scans(self._controllers)
+        return [scan.name for scan in self._workspace.scans if scan not in kept]
+
+    def _state_changed(self) -> None:
+        """Save soon: a slider changes the state a hundred times per second, and each copy is a file."""
         if self._wants_autosave and not self._resting:
             self._resting = True
-            self._end_rest = self._runner.later(REST_S, self._write_autosave)
+            self._end_rest = self._workspace.runner.later(REST_S, self._write_autosave)
 
-    def _write_autosave(self: Any) -> None:
+    def _write_autosave(self) -> None:
         self._resting = False
         try:
             self._autosave = self._autosave or Autosave()
         except InputError as error:
             self._wants_autosave = False
-            self.failed.emit(error)
+            self._workspace.failed.emit(error)
             return
-        self._say_left_out()
+        self._warn_left_out()
         self._changes += 1
-        remember = partial(_remember, self._places, self.model)
-        work = partial(_write_autosave, self._autosave, self._snapshot(), self._changes, remember)
-        self.run(AUTOSAVE_LANE, work, partial(self._forget_recovered, self._recovered))
+        work = partial(_write_autosave, self._autosave, self._snapshot(), self._changes, self._remember())
+        self._workspace.run(AUTOSAVE, work, partial(self._forget_recovered, self._recovered))
 
-    def _say_left_out(self: Any) -> None:
+    def _warn_left_out(self) -> None:
         left_out = self._left_out()
-        if left_out and not self._told_left_out:
-            self._told_left_out = True
+        if left_out and not self._warned_left_out:
+            self._warned_left_out = True
             names = ", ".join(left_out)
-            self.said.emit(f"{names}: no file, so a crash loses what is done on it. Save it as NIfTI and open that.")
+            self._workspace.message.emit(
+                f"{names}: no file, so a crash loses what is done on it. Save it as NIfTI and open that."
+            )
 
     # Loading
 
-    def load(self: Any, path: str | Path, *, scans: Sequence[str | Path] = (), model: str | Path | None = None) -> Job:
-        """Replace what is open by what a session file says, and compute its results again.
+    def load(self, path: str | Path, *, scans: Sequence[str | Path] = (), model: str | Path | None = None) -> Job:
+        """Replace the open scans by those of a session file, and compute the results again.
 
         Parameters
         ----------
@@ -127,44 +136,44 @@ class Keeping:
         scans : sequence of path
             Files and folders to look for scans in, where they have moved.
         model : str or Path, optional
-            Where a model of one's own is now.
+            File of the weights, where they have moved.
 
         Raises
         ------
         MissingFileError, InputError
-            For a file that is no session, or names what is not here: nothing of it is used then.
+            For a file that is no session, or names files that are missing; the session is unchanged then.
         """
         path = Path(path)
         state = session_file.read(path)
-        chosen = _model(state, model, path, self._places)
-        wanted = [_found(scan, path, [Path(s) for s in scans], self._places) for scan in state.scans]
-        work = partial(_opened, state, wanted, self._encoders, chosen, path)
-        return self.run("load session", work, partial(self._replay, chosen))
+        chosen = _model(state, model, path, self._locations)
+        wanted = [_found(scan, path, [Path(s) for s in scans], self._locations) for scan in state.scans]
+        work = partial(_opened, state, wanted, self._controllers.features.encoders, chosen, path)
+        return self._workspace.run(JobKey("load session"), work, partial(self._replay, chosen))
 
-    def _replay(self: Any, model: str, parsed: "Parsed") -> None:
-        for scan in list(self.scans):
-            self.remove(scan)
-        self.model = model
-        scan_parts.give_session(self, parsed)
-        # Not before the views listen: they ask for colors of their own then, and what was saved is to win.
-        self.features_changed.connect(self._features_came, unique=True)
-        scans = [self.add(volume, series=series) for volume, series, _ in parsed.scans]
-        for scan, (*_, restoring) in zip(scans, parsed.scans, strict=True):
+    def _replay(self, model: str, validated: Validated) -> None:
+        for scan in list(self._workspace.scans):
+            self._workspace.remove(scan)
+        self._controllers.features.model = model
+        restore_session(self._controllers, validated)
+        # After the views have connected: they compute colors of their own then, and the saved ones take precedence.
+        self._controllers.features.features_changed.connect(self._features_came, unique=True)
+        scans = [self._workspace.add(volume, series=series) for volume, series, _ in validated.scans]
+        for scan, (*_, restoring) in zip(scans, validated.scans, strict=True):
             scan.restoring = restoring
-            scan_parts.give_scan(self, scan, restoring.parts, "opened")
-        if parsed.active is not None and 0 <= parsed.active < len(scans):
-            self.activate(scans[parsed.active])
-        for scan, (*_, restoring) in zip(scans, parsed.scans, strict=True):
-            scan_parts.give_scan(self, scan, restoring.parts, "restored")
+            restore_scan(self._controllers, scan, restoring.parts, "opened")
+        if validated.active is not None and 0 <= validated.active < len(scans):
+            self._workspace.activate(scans[validated.active])
+        for scan, (*_, restoring) in zip(scans, validated.scans, strict=True):
+            restore_scan(self._controllers, scan, restoring.parts, "restored")
         self._state_changed()
 
-    def _features_came(self: Any, scan: Scan) -> None:
-        """Ask once for what a file said and needs features; after others have replaced them it is out of date."""
+    def _features_came(self, scan: Scan) -> None:
+        """Restore the saved state that depends on features, once; later features make it out of date."""
         restoring = scan.restoring
         if restoring is None or scan.features is None:
             return
         scan.restoring = None if restoring.asked else restoring.given()
-        scan_parts.give_scan(self, scan, restoring.parts, "features")
+        restore_scan(self._controllers, scan, restoring.parts, "features")
 
     # After a crash
 
@@ -173,7 +182,7 @@ class Keeping:
         """Sessions that ended without being closed, the newest first."""
         return lost_sessions()
 
-    def recover(self: Any, lost: RecoverableSession, *, model: str | Path | None = None) -> Job:
+    def recover(self, lost: RecoverableSession, *, model: str | Path | None = None) -> Job:
         """Load a lost session; its autosave is removed when its scans are open and this session's own is written.
 
         Parameters
@@ -189,7 +198,7 @@ class Keeping:
             self._replace_lost(lost, job)
         return job
 
-    def _replace_lost(self: Any, lost: RecoverableSession, job: Job) -> None:
+    def _replace_lost(self, lost: RecoverableSession, job: Job) -> None:
         if job.state != "done":
             return
         self._recovered = (*self._recovered, lost)
@@ -198,59 +207,73 @@ class Keeping:
         else:
             self._forget_recovered(self._recovered)
 
-    def _forget_recovered(self: Any, done: tuple[RecoverableSession, ...], result: Any = None) -> None:
+    def _forget_recovered(self, done: tuple[RecoverableSession, ...], result: object = None) -> None:
         for lost in done:
             lost.forget()
         self._recovered = tuple(lost for lost in self._recovered if lost not in done)
 
 
+def _changes_of_state(c: Controllers) -> tuple[SignalInstance, ...]:
+    """Return the signals after which the state is saved. The cursor moves too often; the next change includes it."""
+    return (
+        c.workspace.scan_added, c.workspace.scan_removed, c.workspace.scan_changed,
+        c.features.features_changed, c.features.model_changed,
+        c.similarity.clicks_changed, c.similarity.heat_changed, c.similarity.body_fraction_changed,
+        c.similarity.weights_changed, c.queries.queries_changed,
+        c.comparisons.symmetry_changed, c.comparisons.follow_up_changed,
+        c.projections.pca_changed, c.projections.basis_changed,
+        c.segmentation.segmentation_changed, c.segmentation.strokes_changed, c.segmentation.protection_changed,
+        c.segmentation.suggestions_changed,
+    )  # fmt: skip
+
+
 def _note_result(part: str, result: str, scan: Scan) -> None:
-    """What has come back, and is taken away later, must not come back once more."""
+    """Note that a result has been restored: if it is removed later, it must not be restored again."""
     if scan.restoring is not None and getattr(scan, result) is not None:
         scan.restoring = scan.restoring.with_result(part)
 
 
 def _is_file(model: str) -> bool:
-    return encoders_tasks.split_variant(model)[0] not in encoders_tasks.model_names()
+    return split_variant(model)[0] not in model_names()
 
 
-def _model(state: State, given: str | Path | None, path: Path, places: ScanLocations) -> str:
-    """The model to compute with."""
+def _model(state: State, given: str | Path | None, path: Path, locations: ScanLocations) -> str:
+    """Return the model to compute with."""
     said = state.about.get("model", {})
     if not isinstance(said.get("name"), str):
         raise session_file.damaged(path, "no model")
-    name, variant = encoders_tasks.split_variant(said["name"])
+    name, variant = split_variant(said["name"])
     is_file = said.get("is_file") is not False
     if given is not None:
-        return str(given) + (variant if is_file and not encoders_tasks.split_variant(str(given))[1] else "")
-    if not is_file and name in encoders_tasks.model_names():
+        return str(given) + (variant if is_file and not split_variant(str(given))[1] else "")
+    if not is_file and name in model_names():
         return said["name"]
-    known = places.find(_weights_key(name)) if is_file else None
+    known = locations.find(_weights_key(name)) if is_file else None
     if known is not None and known.exists():
         return f"{known}{variant}"
     raise MissingModelError(
-        "session was made with a model that is not here",
+        "the session's model was not found",
         where=path,
         found=name[:80],
         expected="a model of `coralbay models list`, or the file of its weights",
-        hint="say where it is: load(path, model=PATH)",
+        hint="name its file: load(path, model=PATH)",
     )
 
 
 def _weights_key(name: str) -> str:
-    """Weights of one's own are found by name; that they are the same is checked when they are loaded."""
+    """Return the key of a weights file: found by name, checked when loaded."""
     return f"weights {name}"
 
 
-def _found(scan: ScanState, path: Path, extra: list[Path], places: ScanLocations) -> tuple[ScanState, list[Path]]:
-    """Where a scan may be, the best guess first."""
+def _found(scan: ScanState, path: Path, extra: list[Path], locations: ScanLocations) -> tuple[ScanState, list[Path]]:
+    """Return the files that may be a scan, the best guess first."""
     guesses = [path.parent / scan.path] if scan.path is not None else []
     guesses += list(candidates(scan.file, extra))
-    known = places.find(scan.digest)
+    known = locations.find(scan.digest)
     here = [guess for guess in [*guesses, *([known] if known else [])] if guess.exists()]
     if not here:
         raise MissingFileError(
-            "scan of the session is not here",
+            "a scan of the session was not found",
             where=scan.name,
             found=f"nothing at {known or guesses[0]}" if known or guesses else "no place on this machine",
             expected=f"{scan.file} with hash {scan.digest[:12]}",
@@ -262,13 +285,12 @@ def _found(scan: ScanState, path: Path, extra: list[Path], places: ScanLocations
 def _opened(
     state: State,
     wanted: list[tuple[ScanState, list[Path]]],
-    encoders: encoders_tasks.Encoders,
+    encoders: Encoders,
     model: str,
     path: Path,
-    report: Any,
-    cancelled: Any,
-) -> "Parsed":
-    """All scans, the model and the rest of the file, checked: nothing is replaced before that."""
+    context: JobContext,
+) -> Validated:
+    """Open and validate everything before anything is replaced."""
     prints = {part["fingerprint"] for scan in state.scans if (part := scan.parts.get("features"))}
     if prints and prints != {encoders.get(model).fingerprint}:
         raise InputError(
@@ -276,21 +298,21 @@ def _opened(
             where=path,
             found=f"{model} ({encoders.get(model).fingerprint[:12]})",
             expected=", ".join(sorted(str(p)[:12] for p in prints)),
-            hint="say where those are: load(path, model=PATH)",
+            hint="name their file: load(path, model=PATH)",
         )
     volumes = []
     for number, (scan, guesses) in enumerate(wanted):
-        report(number, len(wanted))
-        volumes.append(_same_scan(scan, guesses, report, cancelled))
-    return scan_parts.parse(state, volumes, model, path)
+        context.progress(number, len(wanted))
+        volumes.append(_same_scan(scan, guesses))
+    return validate(state, volumes, model, path)
 
 
-def _same_scan(scan: ScanState, guesses: list[Path], report: Any, cancelled: Any) -> Volume:
+def _same_scan(scan: ScanState, guesses: list[Path]) -> Volume:
     from coralbay_core.extraction.cache import content_digest
 
     for guess in guesses:
         try:
-            volume = files_tasks.open_volume(guess, scan.series, report, cancelled)
+            volume = open_volume(guess, scan.series)
         except CoralBayError:
             if len(guesses) == 1:
                 raise
@@ -305,29 +327,28 @@ def _same_scan(scan: ScanState, guesses: list[Path], report: Any, cancelled: Any
     )
 
 
-def _save(path: Path, taken: "Snapshot", remember: "Callable[[Snapshot], None]", report: Any, cancelled: Any) -> Path:
-    written = session_file.write(path, taken.state(path.parent))
-    remember(taken)
+def _save(path: Path, snapshot: Snapshot, remember: Callable[[Snapshot], None]) -> Path:
+    written = session_file.write(path, snapshot.state(path.parent))
+    remember(snapshot)
     return written
 
 
 def _write_autosave(
     autosave: Autosave,
-    taken: "Snapshot",
+    snapshot: Snapshot,
     generation: int,
-    remember: "Callable[[Snapshot], None]",
-    report: Any,
-    cancelled: Any,
+    remember: Callable[[Snapshot], None],
+    context: JobContext,
 ) -> None:
-    if not cancelled():  # a newer state is on its way
-        autosave.write(taken.state(), generation)
-        remember(taken)
+    if not context.cancelled():  # a newer state is on its way
+        autosave.write(snapshot.state(), generation)
+        remember(snapshot)
 
 
-def _remember(places: ScanLocations, model: str, taken: "Snapshot") -> None:
-    """Keep where scans lie on this machine, and weights of one's own."""
-    found = {scan.digest: scan.volume.path for scan, *_ in taken.scans if scan.volume.path is not None}
-    weights = Path(encoders_tasks.split_variant(model)[0])
+def _remember(locations: ScanLocations, model: str, snapshot: Snapshot) -> None:
+    """Remember the locations of scans and weights files on this machine."""
+    found = {scan.digest: scan.volume.path for scan, *_ in snapshot.scans if scan.volume.path is not None}
+    weights = Path(split_variant(model)[0])
     if _is_file(model) and weights.exists():
         found[_weights_key(weights.name)] = weights
-    places.remember(found)
+    locations.remember(found)

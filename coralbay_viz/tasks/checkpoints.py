@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from coralbay_core.errors import Cancelled as Stopped
-from coralbay_core.errors import CoralBayError
+from coralbay_core.errors import Cancelled, CoralBayError
 from coralbay_core.spatial import Grid, Volume
 
-from ..jobs import Report
+from ..jobs import JobContext
 from ..model.clicks import Clicks
 from ..model.results import HeatResult, PcaResult, ScoreScale
-from .encoders import Cancelled
 from .similarity import TOP_REGIONS
 
 if TYPE_CHECKING:
@@ -32,8 +30,7 @@ def view_of(
     before: CheckpointView | None,
     known: "FeatureMaps | None",
     device: str,
-    report: Report,
-    cancelled: Cancelled,
+    context: JobContext,
 ) -> CheckpointView | str:
     """What a checkpoint makes of a scan; a line that says why where it cannot be read."""
     from coralbay_core.pretrain.run_folder import RunFolder
@@ -41,8 +38,8 @@ def view_of(
     if known is not None and before is not None:
         return CheckpointView(step, known, before.pca, before.coordinates, heat_of(known, clicks, grid, box_mm), clicks)
     try:
-        features = _features(RunFolder(folder), step, volume, box_mm, device, report, cancelled)
-    except Stopped:
+        features = _features(RunFolder(folder), step, volume, box_mm, device, context)
+    except Cancelled:
         raise
     except (CoralBayError, OSError) as error:  # removed meanwhile, or not whole: a later look finds another
         return str(error)
@@ -56,13 +53,14 @@ def _features(
     volume: Volume,
     box_mm: Box | None,
     device: str,
-    report: Report,
-    cancelled: Cancelled,
+    context: JobContext,
 ) -> "FeatureMaps":
     from coralbay_core.extraction.pipeline import features_for
 
     encoder = run.encoder(step, device=device)
-    return features_for(volume, encoder, roi_mm=box_mm, store=False, progress=report, cancelled=cancelled)
+    return features_for(
+        volume, encoder, roi_mm=box_mm, store=False, progress=context.progress, cancelled=context.cancelled
+    )
 
 
 def colors_of(

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 from coralbay_core.spatial import Grid, Volume
 
-from ..jobs import Report
+from ..jobs import JobContext
 from ..model.clicks import Clicks
-from .encoders import Cancelled, Encoders
+from .encoders import Encoders
 
 if TYPE_CHECKING:
     pass
@@ -22,13 +22,12 @@ def inspect(
     settings: dict[str, Any],
     grid: Grid,
     say: Any,
-    report: Report,
-    cancelled: Cancelled,
+    context: JobContext,
 ) -> WindowResult:
     from coralbay_core.extraction.sliding_window import ExtractionCallbacks
     from coralbay_core.similarity.hu_windows import compare_windows
 
-    watch = ExtractionCallbacks(report, cancelled, say=partial(report.tell, say))
+    watch = ExtractionCallbacks(context.progress, context.cancelled, say=partial(context.post, say))
     made = compare_windows(volume, encoders.get(model), clicks.positive, clicks.negative, watch=watch, **settings)
     shown = {answer.name: made.on(answer.ranks, grid) for answer in made.answers}
     return WindowResult(made, shown, made.on(made.stability, grid), grid, clicks)

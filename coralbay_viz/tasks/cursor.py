@@ -2,11 +2,9 @@
 
 from typing import TYPE_CHECKING, Any
 
-from ..jobs import Report
 from ..model.clicks import Clicks, Point
 from ..model.grids import overlay_grid, viewing_grid
 from ..model.results import HeatResult, ScoreScale
-from .encoders import Cancelled
 
 if TYPE_CHECKING:
     from coralbay_core.features import FeatureMaps
@@ -14,38 +12,27 @@ if TYPE_CHECKING:
     from coralbay_core.spatial import Volume
 
 HOVER_STRIDE = 8
-"""Hovering reads this stage and coarser ones: a hint must come before the hand has moved on."""
+"""Finest stage that is used while the mouse moves: the heat map must appear before the pointer has moved on."""
 
 HOVER_SPACING_MM = 6.0
 
 
-def match(
-    source: "FeatureMaps",
-    target: "FeatureMaps",
-    position_mm: Point,
-    weights: Any,
-    report: Report,
-    cancelled: Cancelled,
-) -> "Match":
+def match(source: "FeatureMaps", target: "FeatureMaps", position_mm: Point, weights: Any) -> "Match":
+    """Find the position of another scan that corresponds to a position."""
     from coralbay_core.matching import best_match
 
     return best_match(source, target, position_mm, weights=weights)
 
 
 def coarse_part(features: "FeatureMaps") -> "FeatureMaps":
-    """The stages that hovering reads: where all are finer, the coarsest."""
+    """Return the coarse stages, or the coarsest one where all are finer."""
     return features.only([s for s in features.strides if s >= HOVER_STRIDE] or [features.strides[-1]])
 
 
 def hover(
-    features: "FeatureMaps",
-    position_mm: Point,
-    weights: dict[int, float] | None,
-    volume: "Volume",
-    is_partial: bool,
-    report: Report,
-    cancelled: Cancelled,
+    features: "FeatureMaps", position_mm: Point, weights: dict[int, float] | None, volume: "Volume", is_partial: bool
 ) -> HeatResult:
+    """Compute a coarse heat map of one position."""
     from coralbay_core.similarity import heat_map
 
     coarse = coarse_part(features)

@@ -8,24 +8,25 @@ import numpy as np
 
 from coralbay_core.spatial import Grid, LabelVolume
 
-from ..jobs import Report
 from ..model.scan import Scan
-from .encoders import Cancelled
 from .segmentation import labels_of
 
 
-def _segmentation(probe: Any, features: Any, guide: Any, protected: LabelVolume | None, grid: Grid) -> LabelVolume:
+def segmentation_on(probe: Any, features: Any, guide: Any, protected: LabelVolume | None, grid: Grid) -> LabelVolume:
+    """Segment a scan on a grid."""
     return labels_of(probe, features, grid, guide, protected)
 
 
-def _clusters(clusters: LabelVolume, grid: Grid) -> LabelVolume:
+def clusters_on(clusters: LabelVolume, grid: Grid) -> LabelVolume:
+    """Resample clusters to a grid."""
     from coralbay_core.spatial.resampling import resample
 
     data = clusters.data if clusters.grid == grid else resample(clusters.data, clusters.grid, grid, order=0, fill=0)
     return LabelVolume(data, grid, "clusters", names=dict(clusters.names))
 
 
-def _lit(heat: Any, threshold: float, grid: Grid) -> LabelVolume:
+def heat_region_on(heat: Any, threshold: float, grid: Grid) -> LabelVolume:
+    """Mask where a heat map reaches a threshold."""
     return LabelVolume(heat.mask(grid, threshold).astype(np.uint8), grid, "similar", names={1: "similar"})
 
 
@@ -37,9 +38,8 @@ def write_dicom(
     series: str | None,
     kind: Any,
     about: dict[str, Any],
-    report: Report,
-    cancelled: Cancelled,
 ) -> Path:
+    """Write labels as a DICOM object, and its provenance beside it."""
     from coralbay_core.io import save_dicom
     from coralbay_core.provenance import in_few_words, provenance, write_provenance
 

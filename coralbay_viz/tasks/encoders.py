@@ -3,19 +3,15 @@
 import sys
 import threading
 import tomllib
-from collections.abc import Callable
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from coralbay_core.models.cards import WITHOUT_WEIGHTS
 
-from ..jobs import Report
-
 if TYPE_CHECKING:
     from coralbay_core.models.encoder import Encoder
 
 
-Cancelled = Callable[[], bool]
 VARIANTS = (":compact", ":whole")  # of the core, where they cannot be read without importing torch
 
 
@@ -56,7 +52,7 @@ class Encoders:
         return str(resolve_device(self.asked))
 
 
-def find_devices(report: Report, cancelled: Cancelled) -> tuple[str, ...]:
+def find_devices() -> tuple[str, ...]:
     from coralbay_core.models.encoder import available_devices
 
     return available_devices()

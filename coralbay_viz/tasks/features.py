@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from coralbay_core.spatial import Volume
 
-from ..jobs import Report
-from .encoders import Cancelled, Encoders
+from ..jobs import JobContext
+from .encoders import Encoders
 
 if TYPE_CHECKING:
     from coralbay_core.extraction.cost_estimate import CostEstimate
@@ -17,25 +17,25 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Listener:
-    """Who hears of features while they are computed, where the session lives.
+class ProgressSignals:
+    """Functions of the session's thread that are called while features are computed.
 
     Parameters
     ----------
     outlook, preview, say : callable
-        As of `coralbay_core.extraction.sliding_window.Watch`.
+        As of `coralbay_core.extraction.sliding_window.ExtractionCallbacks`.
     """
 
     outlook: Callable[[Any], Any]
     preview: Callable[[Any], Any]
     say: Callable[[str], Any]
 
-    def watch(self, report: Report, cancelled: Cancelled) -> "ExtractionCallbacks":
-        """What the work is watched by: each call takes the way of results."""
+    def callbacks(self, context: JobContext) -> "ExtractionCallbacks":
+        """Return callbacks of an extraction that post to the session's thread."""
         from coralbay_core.extraction.sliding_window import ExtractionCallbacks
 
-        calls = (partial(report.tell, call) for call in (self.outlook, self.preview, self.say))
-        return ExtractionCallbacks(report, cancelled, *calls)
+        calls = (partial(context.post, call) for call in (self.outlook, self.preview, self.say))
+        return ExtractionCallbacks(context.progress, context.cancelled, *calls)
 
 
 def look_ahead(
@@ -44,20 +44,19 @@ def look_ahead(
     model: str,
     store: Any,
     tile_s: dict[tuple[str, str], float],
-    report: Report,
-    cancelled: Cancelled,
+    context: JobContext,
 ) -> "CostEstimate | str":
-    from coralbay_core.errors import Cancelled as Stopped
+    """Estimate the cost of computing features; a line of text where that is not possible."""
+    from coralbay_core.errors import Cancelled
     from coralbay_core.extraction.cost_estimate import forecast
 
     try:
         encoder = encoders.get(model)
-        if cancelled():
-            raise Stopped("not wanted any more")
+        context.check_cancelled()
         return forecast(volume, encoder, store=store, tile_s=tile_s.get((model, str(encoder.device))))
-    except Stopped:
+    except Cancelled:
         raise
-    except Exception as error:  # nobody asked for this: `compute` will say it as an error
+    except Exception as error:  # `compute` will raise it; the estimate was not requested
         return str(error) or type(error).__name__
 
 
@@ -67,11 +66,11 @@ def compute_features(
     model: str,
     store: Any,
     focus_mm: Any,
-    listener: Listener,
-    report: Report,
-    cancelled: Cancelled,
+    signals: ProgressSignals,
+    context: JobContext,
 ) -> "FeatureMaps":
+    """Compute features, or read them from the cache."""
     from coralbay_core.extraction.pipeline import features_for
 
-    watch = listener.watch(report, cancelled)
+    watch = signals.callbacks(context)
     return features_for(volume, encoders.get(model), store=store, focus_mm=focus_mm, watch=watch)

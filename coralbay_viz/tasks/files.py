@@ -8,23 +8,19 @@ from numpy.typing import NDArray
 
 from coralbay_core.spatial import Grid, Volume
 
-from ..jobs import Report
-
 if TYPE_CHECKING:
     from coralbay_core.features import FeatureMaps
     from coralbay_core.phantom import Phantom
     from coralbay_core.similarity import HeatMap
 
-from .encoders import Cancelled
 
-
-def open_volume(path: Path, series: str | None, report: Report, cancelled: Cancelled) -> Volume:
+def open_volume(path: Path, series: str | None) -> Volume:
     from coralbay_core.io import load_volume
 
     return load_volume(path, series=series)
 
 
-def make_phantom(report: Report, cancelled: Cancelled) -> "Phantom":
+def make_phantom() -> "Phantom":
     from coralbay_core import phantom
 
     return phantom.make_phantom()
@@ -36,8 +32,6 @@ def save(
     make: Callable[[Grid], NDArray],
     features: "FeatureMaps | None",
     parameters: dict[str, Any],
-    report: Report,
-    cancelled: Cancelled,
 ) -> Path:
     from coralbay_core.io import save_map
     from coralbay_core.provenance import provenance, write_provenance

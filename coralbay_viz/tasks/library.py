@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from coralbay_core.errors import CoralBayError
 from coralbay_core.spatial import Grid, Volume
 
-from ..jobs import Report
+from ..jobs import JobContext
 from ..model.clicks import Point
 from ..model.palette import DEFAULT_WINDOW, WINDOWS
-from .encoders import Cancelled, Encoders
+from .encoders import Encoders
 
 if TYPE_CHECKING:
     from coralbay_core.library import Library
@@ -26,7 +26,7 @@ THUMBNAIL_PIXELS = 64
 THUMBNAIL_MM = 96.0
 
 
-def _encoder(encoders: Encoders, model: str, library: "Library") -> Any:
+def encoder_for(encoders: Encoders, model: str, library: "Library") -> Any:
     encoder = encoders.get(model)
     library.require_model(encoder)
     return encoder
@@ -38,10 +38,9 @@ def add(
     series: str | None,
     encoders: Encoders,
     model: str,
-    report: Report,
-    cancelled: Cancelled,
+    context: JobContext,
 ) -> Any:
-    return library.add(path, encoders.get(model), series=series, progress=report)
+    return library.add(path, encoders.get(model), series=series, progress=context.progress)
 
 
 def search(
@@ -51,28 +50,27 @@ def search(
     exclude: Volume | None,
     settings: dict[str, Any],
     show: Callable[[tuple[LibraryHit, ...]], Any],
-    report: Report,
-    cancelled: Cancelled,
+    context: JobContext,
 ) -> tuple[LibraryHit, ...]:
     from coralbay_core.extraction.cache import content_digest
     from coralbay_core.library import search_library
 
     own = None if exclude is None else content_digest(exclude)
-    hits = search_library(library, query, encoder, exclude=own, progress=report, **settings).hits
+    hits = search_library(library, query, encoder, exclude=own, progress=context.progress, **settings).hits
     found = [
         LibraryHit(hit.scan.name, hit.scan.path, hit.position_mm, hit.score, hit.size_ml, series=hit.scan.series)
         for hit in hits
     ]
-    report.tell(show, tuple(found))
-    pictures = thumbnails(library, hits, cancelled)
+    context.post(show, tuple(found))
+    pictures = thumbnails(library, hits, context)
     return tuple(replace(row, thumbnail=picture) for row, picture in zip(found, pictures, strict=True))
 
 
-def thumbnails(library: "Library", hits: "tuple[Hit, ...]", cancelled: Cancelled) -> list[NDArray[np.uint8] | None]:
+def thumbnails(library: "Library", hits: "tuple[Hit, ...]", context: JobContext) -> list[NDArray[np.uint8] | None]:
     """A picture of each hit; each scan is read once, and one is in memory at a time."""
     made: list[NDArray[np.uint8] | None] = [None] * len(hits)
     for entry in {hit.scan.scan: hit.scan for hit in hits}.values():
-        if cancelled():
+        if context.cancelled():
             break
         try:
             volume = library.open(entry)

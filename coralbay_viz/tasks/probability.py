@@ -4,9 +4,6 @@ from typing import TYPE_CHECKING
 
 from coralbay_core.spatial import Grid, LabelVolume, Volume
 
-from ..jobs import Report
-from .encoders import Cancelled
-
 if TYPE_CHECKING:
     from coralbay_core.features import FeatureMaps
     from coralbay_core.probe import Probe
@@ -20,8 +17,6 @@ def scores(
     value: int | None,
     guide: Volume | None,
     protected: LabelVolume | None,
-    report: Report,
-    cancelled: Cancelled,
 ) -> ScoreResult:
     made = probe.scores(features)
     best = made.segment(grid, guide=guide, protected=protected, probability=value is None, margin=True)

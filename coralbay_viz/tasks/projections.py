@@ -1,22 +1,21 @@
-"""PCA and UMAP colors, clusters and scatter plots."""
+"""PCA and UMAP colors, clusters and scatter plots.
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+A cancelled job stops between the steps: fitting the basis, fitting or applying UMAP, coloring.
+"""
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from coralbay_core.spatial import Grid, LabelVolume
 
-from ..jobs import Report
+from ..jobs import JobContext
+from ..model.results import Method, PcaResult
 
 if TYPE_CHECKING:
     from coralbay_core.features import FeatureMaps
-    from coralbay_core.projection import Basis, Embedding, Scatter, UmapModel
-
-from ..model.results import Method, PcaResult
-
-Cancelled = Callable[[], bool]
+    from coralbay_core.projection import Basis, ClusterMethod, Embedding, Scatter, UmapModel
 
 
 def colors(
@@ -25,11 +24,13 @@ def colors(
     components: tuple[int, int, int],
     basis: "Basis | None",
     selection: NDArray[np.bool_] | None,
-    report: Report,
-    cancelled: Cancelled,
+    context: JobContext,
 ) -> PcaResult:
+    """Compute PCA colors."""
     used = _basis(features, basis, selection, max(components) + 1)
+    context.check_cancelled()
     rgb = used.rgb(features, components, selection)
+    context.check_cancelled()
     return PcaResult(rgb, rgb.on(grid), grid, used)
 
 
@@ -41,16 +42,19 @@ def umap_colors(
     selection: NDArray[np.bool_] | None,
     model: "UmapModel | None",
     known: "Embedding | None",
-    report: Report,
-    cancelled: Cancelled,
+    context: JobContext,
 ) -> PcaResult:
-    """Colors of a UMAP: of the given model, else of one that is fitted; what is `known` is used where it is that."""
+    """Compute colors of a UMAP: of the given model, or of one that is fitted; reuse a `known` embedding that fits."""
     from coralbay_core.projection import cells_inside, fit_umap
 
     inside = cells_inside(features) if selection is None else selection
     if known is None or not _is_wanted(known, features, inside, basis, model):
-        used = model or fit_umap(features, 3, inside=selection, basis=_basis(features, basis, selection))
-        known = used.apply(features, selection)
+        if model is None:
+            own = _basis(features, basis, selection)
+            context.check_cancelled()
+            model = fit_umap(features, 3, inside=selection, basis=own, cancelled=context.cancelled)
+        known = model.apply(features, selection)
+    context.check_cancelled()
     rgb = known.rgb(components)
     return PcaResult(rgb, rgb.on(grid), grid, known.model.basis, "umap", known)
 
@@ -66,9 +70,11 @@ def _is_wanted(
     return known.features is features and same_model and np.array_equal(known.inside, inside)
 
 
-def fit_basis(features: "list[FeatureMaps]", report: Report, cancelled: Cancelled) -> "Basis":
+def fit_basis(features: "list[FeatureMaps]", context: JobContext) -> "Basis":
+    """Fit one PCA basis on several scans."""
     from coralbay_core import projection
 
+    context.check_cancelled()
     return projection.fit_basis(features)
 
 
@@ -76,17 +82,20 @@ def clusters(
     features: "FeatureMaps",
     grid: Grid,
     count: int,
-    how: Any,
+    method: "ClusterMethod",
     basis: "Basis | None",
     selection: NDArray[np.bool_] | None,
-    report: Report,
-    cancelled: Cancelled,
+    context: JobContext,
 ) -> LabelVolume:
+    """Group cells by their features."""
     from coralbay_core.projection import cells_inside, cluster_cells, labels_on
 
     used = _basis(features, basis, selection)
+    context.check_cancelled()
     inside = cells_inside(features) if selection is None else selection
-    found = cluster_cells(used.coordinates(features), inside, features.finest.grid, count, method=how)
+    coordinates = used.coordinates(features)
+    context.check_cancelled()
+    found = cluster_cells(coordinates, inside, features.finest.grid, count, method=method, cancelled=context.cancelled)
     return labels_on(found, grid)
 
 
@@ -95,14 +104,16 @@ def scatter(
     method: Method,
     basis: "Basis | None",
     selection: NDArray[np.bool_] | None,
-    report: Report,
-    cancelled: Cancelled,
+    context: JobContext,
 ) -> "Scatter":
+    """Place cells on a plane."""
     from coralbay_core.projection import fit_umap, scatter_of
 
     used = _basis(features, basis, selection)
+    context.check_cancelled()
     if method == "umap":
-        return scatter_of(fit_umap(features, 2, inside=selection, basis=used).apply(features, selection))
+        model = fit_umap(features, 2, inside=selection, basis=used, cancelled=context.cancelled)
+        return scatter_of(model.apply(features, selection))
     return scatter_of(used, features, selection)
 
 

@@ -1,11 +1,11 @@
-"""The same clicks and strokes, answered by several encoders: what is measured of each, and how a table shows it.
+"""Measures of one encoder on the user's clicks and strokes.
 
-Functions of their arguments that call the core and may run on any thread; `comparing` has the session's commands. The
-measures are those of ``coralbay evaluate``, on what the user clicked and painted instead of what a label map gives.
+They are those of ``coralbay evaluate``, with clicks and strokes in place of those made from a label map.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -14,7 +14,10 @@ from numpy.typing import NDArray
 
 from coralbay_core.spatial import Grid, LabelVolume, Volume
 
+from ..jobs import JobContext
 from ..model.clicks import Clicks
+from ..model.scan import Scan
+from ..model.scorecard import Reference, Scorecard, ScoreRow
 from ..model.strokes import PaintedVoxels
 
 if TYPE_CHECKING:
@@ -22,127 +25,10 @@ if TYPE_CHECKING:
     from coralbay_core.integrations.rows import Row
     from coralbay_core.models.encoder import Encoder
 
-Cancelled = Callable[[], bool]
-
-
-@dataclass(frozen=True)
-class ScoreColumn:
-    """One measure of a scorecard.
-
-    Parameters
-    ----------
-    key : str
-        Attribute of `ScoreRow`.
-    title, hint : str
-        For people; the hint says how it is measured.
-    unit : str
-        ``mm`` where lower is better, empty where higher is.
-    """
-
-    key: str
-    title: str
-    hint: str
-    unit: str = ""
-
-    @property
-    def trifle(self) -> float:
-        """A difference that says nothing."""
-        return 1.0 if self.unit else 0.01
-
-
-COLUMNS = (
-    ScoreColumn(
-        "retrieval",
-        "retrieval, AP",
-        "Average precision of the heat map of the clicks, over the body every 3 mm, against the labels under them.",
-    ),
-    ScoreColumn("match_mm", "match", "Distance of the best match in the other scan from the same label there.", "mm"),
-    ScoreColumn(
-        "return_mm", "way back", "From each click to where its match, looked for in this scan again, is found.", "mm"
-    ),
-    ScoreColumn(
-        "dice", "Dice", "Of a probe fitted to the strokes, mean over painted labels; painted voxels do not count."
-    ),
-    ScoreColumn("dice_far", "Dice beyond 24 mm", "The same, of voxels that are 24 mm or more from any stroke."),
-)
-"""Measures in the order of a table; ``eva`` stands behind them."""
-
-EVA_TITLE = "eva"
-
-
-@dataclass(frozen=True)
-class ScoreRow:
-    """What one encoder reaches; None where nothing was there to measure.
-
-    Parameters
-    ----------
-    model : str
-    retrieval : float, optional
-        Average precision.
-    match_mm, return_mm : float, optional
-        Means over the positive clicks.
-    dice, dice_far : float, optional
-        Means over the painted labels.
-    eva : tuple of Row
-        Of eva's results, where a file was given.
-    problem : str
-        Why there are no numbers; empty if there are.
-    """
-
-    model: str
-    retrieval: float | None = None
-    match_mm: float | None = None
-    return_mm: float | None = None
-    dice: float | None = None
-    dice_far: float | None = None
-    eva: "tuple[Row, ...]" = ()
-    problem: str = ""
-
-    @property
-    def eva_text(self) -> str:
-        """Tasks and scores of eva, for a cell; what eva published, and runs of other settings, say so."""
-        return ", ".join(
-            f"{row.column} {row.mean:.3f}" + (f" ({row.remarks})" if row.remarks else "") for row in self.eva
-        )
-
-    @property
-    def eva_sources(self) -> tuple[str, ...]:
-        """What each score of eva is and which file holds it, a line a score."""
-        return tuple(
-            ", ".join(part for part in (f"{row.task} {row.mean:.3f}", row.metric, row.split, row.remarks) if part)
-            + f": {row.file}"
-            for row in self.eva
-        )
-
-    def cell(self, column: ScoreColumn) -> str:
-        """A number as text; a dash where there is none."""
-        value = getattr(self, column.key)
-        if value is None:
-            return "–"
-        return f"{value:.1f} {column.unit}" if column.unit else f"{value:.3f}"
-
-
-def shown_columns(rows: Sequence[ScoreRow]) -> tuple[ScoreColumn, ...]:
-    """Columns of which some row has a number."""
-    return tuple(column for column in COLUMNS if any(getattr(row, column.key) is not None for row in rows))
-
-
-def best_models(rows: Sequence[ScoreRow], column: ScoreColumn) -> frozenset[str]:
-    """Models with the best number of a column, or nearly that; nobody is best alone, or where all are alike."""
-    found = {row.model: getattr(row, column.key) for row in rows if getattr(row, column.key) is not None}
-    if len(found) < 2:
-        return frozenset()
-    best = (min if column.unit else max)(found.values())
-    near = frozenset(model for model, value in found.items() if abs(value - best) < column.trifle)
-    return near if len(near) < len(found) else frozenset()
-
-
-# --- what is asked ------------------------------------------------------------------------------------------------
-
 
 @dataclass(frozen=True, eq=False)
 class EvaluationGrid:
-    """A scan as all encoders are asked about it: every so many voxels that they are about 3 mm apart.
+    """Points of a scan on which all encoders are measured, about 3 mm apart.
 
     Parameters
     ----------
@@ -182,19 +68,19 @@ class EvaluationGrid:
 
 @dataclass(frozen=True, eq=False)
 class ScorecardInputs:
-    """What every encoder is asked, frozen when it was asked.
+    """Input of the measurement of every encoder, frozen when the job starts.
 
     Parameters
     ----------
-    volume, ground : Volume, Ground
+    volume, ground : Volume, EvaluationGrid
     clicks : Clicks
     strokes : PaintedVoxels, optional
     weights : mapping of int to float, optional
         Of the strides.
     kind : str, optional
         Of the probe.
-    other, other_ground : Volume, Ground, optional
-        The scan in which the clicks are looked for.
+    other, other_ground : Volume, EvaluationGrid, optional
+        Scan in which the clicks are searched.
     """
 
     volume: Volume
@@ -206,17 +92,10 @@ class ScorecardInputs:
     other: Volume | None = None
     other_ground: EvaluationGrid | None = None
 
-    @property
-    def is_empty(self) -> bool:
-        return not self.clicks.positive and not self.strokes
-
-
-# --- what is measured ---------------------------------------------------------------------------------------------
-
 
 @dataclass(eq=False)
 class FeatureCache:
-    """Features of scans by encoders, kept while a session lasts; those on disk are read as they are used.
+    """Features per scan and encoder for the duration of a session; those on disk are read lazily.
 
     Parameters
     ----------
@@ -229,30 +108,35 @@ class FeatureCache:
     load: "Callable[[str], Encoder]"
     store: Any
     # By the scan itself: it is neither held nor mistaken for another one when a late encoder puts its features back.
-    _kept: "WeakKeyDictionary[Volume, dict[str, FeatureMaps]]" = field(default_factory=WeakKeyDictionary)
+    _features: "WeakKeyDictionary[Volume, dict[str, FeatureMaps]]" = field(default_factory=WeakKeyDictionary)
 
-    def get(self, volume: Volume, model: str, report: Callable[[int, int], Any], cancelled: Cancelled) -> "FeatureMaps":
+    def get(self, volume: Volume, model: str, context: JobContext) -> "FeatureMaps":
         """Features at the strides of ``coralbay evaluate``, as far as the encoder has them."""
         from coralbay_core.extraction.pipeline import features_for
         from coralbay_core.extraction.sliding_window import DEFAULT_STRIDES
 
-        kept = self._kept.setdefault(volume, {})
-        if model not in kept:
+        known = self._features.setdefault(volume, {})
+        if model not in known:
             encoder = self.load(model)
-            known = [stage.stride for stage in encoder.stages]
-            strides = [stride for stride in DEFAULT_STRIDES if stride in known] or known
-            kept[model] = features_for(
-                volume, encoder, strides=strides, store=self.store, progress=report, cancelled=cancelled
+            strides = [stage.stride for stage in encoder.stages]
+            strides = [stride for stride in DEFAULT_STRIDES if stride in strides] or strides
+            known[model] = features_for(
+                volume,
+                encoder,
+                strides=strides,
+                store=self.store,
+                progress=context.progress,
+                cancelled=context.cancelled,
             )
-        return kept[model]
+        return known[model]
 
     def put(self, volume: Volume, model: str, features: "FeatureMaps") -> None:
         """Take in features that are there already."""
-        self._kept.setdefault(volume, {})[model] = features
+        self._features.setdefault(volume, {})[model] = features
 
     def forget(self, volume: Volume) -> None:
         """Drop what is kept of a scan."""
-        self._kept.pop(volume, None)
+        self._features.pop(volume, None)
 
 
 def score(
@@ -260,25 +144,23 @@ def score(
     shelf: FeatureCache,
     model: str,
     eva: "Mapping[str, tuple[Row, ...]]",
-    report: Callable[[int, int], Any],
-    cancelled: Cancelled,
+    context: JobContext,
 ) -> ScoreRow:
     """The row of one encoder; what is wrong with an encoder is said in its row."""
-    from coralbay_core.errors import Cancelled as Stopped
-    from coralbay_core.errors import CoralBayError
+    from coralbay_core.errors import Cancelled, CoralBayError
     from coralbay_core.integrations.rows import model_of
 
     known = eva.get(model_of(model), ())
     try:
-        features = shelf.get(question.volume, model, report, cancelled)
+        features = shelf.get(question.volume, model, context)
         row = ScoreRow(
             model,
             retrieval=retrieval(question, features),
-            **matching(question, features, shelf, model, report, cancelled),
+            **matching(question, features, shelf, model, context),
             **probe_dice(question, features),
             eva=known,
         )
-    except Stopped:
+    except Cancelled:
         raise
     except (CoralBayError, OSError) as error:
         return ScoreRow(model, eva=known, problem=str(error))
@@ -310,8 +192,7 @@ def matching(
     features: "FeatureMaps",
     shelf: FeatureCache,
     model: str,
-    report: Callable[[int, int], Any],
-    cancelled: Cancelled,
+    context: JobContext,
 ) -> dict[str, float | None]:
     """Mean distance of the best matches from the clicked label in the other scan, and of the ways back."""
     from scipy import ndimage
@@ -321,7 +202,7 @@ def matching(
     other, there, here = question.other, question.other_ground, question.ground
     if other is None or there is None or not question.clicks.positive:
         return {}
-    target = shelf.get(other, model, report, cancelled)
+    target = shelf.get(other, model, context)
     spaces = {"space": SearchSpace(there.grid, there.body), "back": SearchSpace(here.grid, here.body)}
     points = question.clicks.positive
     matches = [best_match(features, target, point, weights=question.weights, **spaces) for point in points]
@@ -402,10 +283,30 @@ def _mean_dice(
     return float(np.mean(values)) if values else None
 
 
-def as_dicts(rows: Sequence[ScoreRow]) -> list[dict[str, Any]]:
-    """Rows as plain values, for a table of data or a file."""
-    return [
-        {f.name: getattr(row, f.name) for f in fields(row)}
-        | {"eva": row.eva_text, "eva_sources": "; ".join(row.eva_sources)}
-        for row in rows
-    ]
+EvaluationGrids = dict[Scan, tuple[Any, EvaluationGrid]]
+"""By scan, with what tells its reference from others; the last one alone, since each is as large as a scan."""
+
+
+def prepare(card: Scorecard, grounds: EvaluationGrids, inputs: Callable[..., ScorecardInputs]) -> ScorecardInputs:
+    """Bring scans and references to what encoders are asked on; done once for the same ones."""
+    ground = _ground(card.scan, card.reference, grounds)
+    other = None if card.other is None else _ground(card.other, card.other_reference, grounds)
+    return inputs(volume=card.scan.volume, ground=ground, other_ground=other)
+
+
+def _ground(scan: Scan, reference: Reference, grounds: EvaluationGrids) -> EvaluationGrid:
+    from coralbay_core.extraction.cache import content_digest
+    from coralbay_core.io import load_labels
+
+    is_path = isinstance(reference, (str, Path))
+    key: Any = None
+    if is_path:
+        key = str(reference), Path(reference).stat().st_mtime
+    elif reference is not None:
+        key = content_digest(reference)  # views give a copy of a layer each time, which may have been painted on
+    known, ground = grounds.get(scan, (None, None))
+    if ground is None or known != key:
+        labels = load_labels(reference, like=scan.volume) if is_path else reference
+        ground = EvaluationGrid.of(scan.volume, labels)
+        grounds[scan] = key, ground
+    return ground

@@ -8,14 +8,13 @@ import numpy as np
 
 from coralbay_core.spatial import Grid, LabelVolume, Volume
 
-from ..jobs import Report
+from ..jobs import JobContext
 from ..model.strokes import PaintedVoxels
 
 if TYPE_CHECKING:
     from coralbay_core.features import FeatureMaps
     from coralbay_core.probe import LabelStatistics, Probe, ScoreMap, Suggestion
 
-Cancelled = Callable[[], bool]
 Point = tuple[float, float, float]
 
 
@@ -29,7 +28,7 @@ class LabelRequest:
     protected: LabelVolume | None
 
 
-def prepare(features: "FeatureMaps", report: Report, cancelled: Cancelled) -> None:
+def prepare(features: "FeatureMaps") -> None:
     import sklearn.cluster  # noqa: F401  # takes a second the first time
 
     from coralbay_core.probe.examples import body_covariance
@@ -43,22 +42,21 @@ def fit_and_apply(
     request: LabelRequest,
     planes: Sequence[Grid],
     show: Callable[[tuple[LabelVolume, ...]], None],
-    report: Report,
-    cancelled: Cancelled,
+    context: JobContext,
 ) -> "tuple[Probe, LabelVolume]":
     from coralbay_core.probe import DEFAULT_KIND, fit_probe_to_scans
 
     def early(probe: "Probe") -> None:
-        if planes and not cancelled():
-            report.tell(show, tuple(slices_of(probe, request, planes)))
+        if planes and not context.cancelled():
+            context.post(show, tuple(slices_of(probe, request, planes)))
 
     scans = [(features, strokes.labels) for features, strokes in pairs]
     probe = fit_probe_to_scans(scans, kind=kind or DEFAULT_KIND, early=early)
-    return labelled(probe, probe.scores(request.features), request, cancelled)
+    return labelled(probe, probe.scores(request.features), request, context)
 
 
-def apply(request: LabelRequest, probe: "Probe", report: Report, cancelled: Cancelled) -> "tuple[Probe, LabelVolume]":
-    return labelled(probe, probe.scores(request.features), request, cancelled)
+def apply(request: LabelRequest, probe: "Probe", context: JobContext) -> "tuple[Probe, LabelVolume]":
+    return labelled(probe, probe.scores(request.features), request, context)
 
 
 def slices_of(probe: "Probe", request: LabelRequest, planes: Sequence[Grid]) -> Iterator[LabelVolume]:
@@ -69,10 +67,10 @@ def slices_of(probe: "Probe", request: LabelRequest, planes: Sequence[Grid]) -> 
 
 
 def labelled(
-    probe: "Probe", scores: "ScoreMap", request: LabelRequest, cancelled: Cancelled
+    probe: "Probe", scores: "ScoreMap", request: LabelRequest, context: JobContext
 ) -> "tuple[Probe, LabelVolume]":
     """The probe and all of the segmentation."""
-    made = scores.segment(request.grid, guide=request.guide, protected=request.protected, cancelled=cancelled)
+    made = scores.segment(request.grid, guide=request.guide, protected=request.protected, cancelled=context.cancelled)
     names = probe.names | ({} if request.protected is None else request.protected.names)
     return probe, LabelVolume(made.labels, request.grid, name="segmentation", names=names)
 
@@ -87,13 +85,7 @@ def labels_of(
 
 
 def suggest(
-    probe: "Probe",
-    features: "FeatureMaps",
-    painted: PaintedVoxels | None,
-    skipped: tuple[Point, ...],
-    count: int,
-    report: Report,
-    cancelled: Cancelled,
+    probe: "Probe", features: "FeatureMaps", painted: PaintedVoxels | None, skipped: tuple[Point, ...], count: int
 ) -> "list[Suggestion]":
     from coralbay_core.probe import suggest_next
 
@@ -109,8 +101,6 @@ def statistics(
     guide: Volume | None,
     protected: LabelVolume | None,
     reference: LabelVolume | None,
-    report: Report,
-    cancelled: Cancelled,
 ) -> "list[LabelStatistics]":
     from coralbay_core.probe import label_statistics
 

@@ -8,11 +8,10 @@ from numpy.typing import NDArray
 
 from coralbay_core.spatial import Grid
 
-from ..jobs import Report
+from ..jobs import JobContext
 from ..model.clicks import Clicks
 from ..model.results import HeatResult, ScoreScale
 from ..model.stage_weights import Mixer
-from .encoders import Cancelled
 
 if TYPE_CHECKING:
     from coralbay_core.features import FeatureMaps
@@ -23,20 +22,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class HeatRequest:
-    """What a heat map is to answer, frozen when it was asked.
+    """Input of a heat map, frozen when the job starts.
 
     Parameters
     ----------
     clicks : Clicks
     source, target : FeatureMaps
-        Of the scan that the clicks lie in, and of the one that is searched.
+        Features of the scan with the clicks, and of the scan that is searched.
     queries : tuple of Query
-        Saved ones, asked beside the clicks.
+        Saved queries that are used besides the clicks.
     weights : mapping of int to float, "auto", optional
     prior_mm : float, optional
         Width of a distance prior around the clicks.
     partial : bool
-        Whether one of them is but the first of its scan's features.
+        Whether only the first features of a scan are available yet.
     """
 
     clicks: Clicks
@@ -51,7 +50,8 @@ class HeatRequest:
 TOP_REGIONS = 10
 
 
-def heat(request: "HeatRequest", grid: Grid, report: Report, cancelled: Cancelled) -> HeatResult:
+def heat(request: HeatRequest, grid: Grid, context: JobContext) -> HeatResult:
+    """Compute the heat map of clicks and saved queries."""
     from coralbay_core.similarity import auto_weights, make_query, merge_queries, search, top_regions
 
     positive, negative = (
@@ -63,7 +63,9 @@ def heat(request: "HeatRequest", grid: Grid, report: Report, cancelled: Cancelle
     if weights == "auto":
         weights = auto_weights(request.source, positive, negative) if made else None
     features = request.target
+    context.check_cancelled()
     result = search(features, query, weights=weights, prior=_prior(features, request, positive))
+    context.check_cancelled()
     scale = ScoreScale(result.data[features.body_at(features.strides[0])])
     regions = tuple(top_regions(result, k=TOP_REGIONS))
     return HeatResult(result, result.on(grid), grid, scale, regions, request.clicks, request.partial)
@@ -85,13 +87,19 @@ def propagate(
     target: "FeatureMaps",
     weights: Any,
     prior_mm: float | None,
-    report: Report,
-    cancelled: Cancelled,
+    context: JobContext,
 ) -> "FollowUp":
+    """Find landmarks of a baseline scan in a follow-up scan."""
     from coralbay_core import matching
 
     return matching.propagate(
-        landmarks, source, target, weights=weights, prior_mm=prior_mm, progress=report, cancelled=cancelled
+        landmarks,
+        source,
+        target,
+        weights=weights,
+        prior_mm=prior_mm,
+        progress=context.progress,
+        cancelled=context.cancelled,
     )
 
 
@@ -101,11 +109,12 @@ def mirror(
     plane: "Midplane | None",
     weights: Any,
     grid: Grid,
-    report: Report,
-    cancelled: Cancelled,
+    context: JobContext,
 ) -> "tuple[Midplane, SideBySide, NDArray[np.float32]]":
+    """Compare a position with its mirror image."""
     from coralbay_core.similarity.symmetry import compare_sides, find_midplane
 
     plane = plane or find_midplane(features)
+    context.check_cancelled()
     sides = compare_sides(features, position_mm, plane=plane, weights=weights)
     return plane, sides, sides.heat.on(grid)

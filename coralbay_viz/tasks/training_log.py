@@ -6,9 +6,6 @@ from typing import TYPE_CHECKING
 
 from coralbay_core.errors import CoralBayError
 
-from ..jobs import Report
-from .encoders import Cancelled
-
 if TYPE_CHECKING:
     from coralbay_core.pretrain.run_folder import Curve
 
@@ -27,7 +24,7 @@ class RunSnapshot:
         return sum(len(curve.steps) for curve in self.curves.values()) + len(self.alarms)
 
 
-def read_run(folder: Path, report: Report, cancelled: Cancelled) -> RunSnapshot:
+def read_run(folder: Path) -> RunSnapshot:
     from coralbay_core.pretrain.run_folder import RunFolder
 
     run = RunFolder(folder)

@@ -33,7 +33,7 @@ def colored(dock, hand, belly, liver):
 def plotted(colored, hand):
     """With its scatter plot open."""
     hand.press(colored.colors_panel.scatter)
-    hand.wait_for(lambda: colored.session.scan.projecting.scatter is not None)
+    hand.wait_for(lambda: colored.session.scan.scatter is not None)
     hand.wait()
     return colored
 
@@ -160,7 +160,7 @@ def test_clusters_become_labels(colored, hand, picture_of):
     panel, session = colored.colors_panel, colored.session
     panel.count.setValue(5)
     hand.press(panel.clusters)
-    hand.wait_for(lambda: session.scan.projecting.clusters is not None)
+    hand.wait_for(lambda: session.scan.clusters is not None)
     layer = colored.binding.layer("clusters")
     assert set(np.unique(layer.data)) == {0, 1, 2, 3, 4, 5}
     colored.binding.set_visible("pca", False)
@@ -168,7 +168,7 @@ def test_clusters_become_labels(colored, hand, picture_of):
     layer.name = "mine"
     panel.count.setValue(3)
     hand.press(panel.clusters)
-    hand.wait_for(lambda: len(session.scan.projecting.clusters.names) == 3)
+    hand.wait_for(lambda: len(session.scan.clusters.names) == 3)
     assert layer.name == "mine"
     assert set(np.unique(layer.data)) == {0, 1, 2, 3}
 
@@ -177,7 +177,7 @@ def test_clusters_become_labels(colored, hand, picture_of):
 
 
 def test_a_click_on_a_point_goes_to_its_place(plotted, viewer, hand, picture_of):
-    plot, points = plot_of(plotted), plotted.session.scan.projecting.scatter
+    plot, points = plot_of(plotted), plotted.session.scan.scatter
     number = int(points.points[:, 0].argmax())  # one that lies alone
     press_in(hand, plot.canvas, [plot.canvas.pixel_of(number)])
     assert plot.canvas.marked is not None
@@ -191,7 +191,7 @@ def test_a_click_on_a_point_goes_to_its_place(plotted, viewer, hand, picture_of)
 
 
 def test_hover_is_linked_both_ways(plotted, viewer, hand, liver):
-    plot, points = plot_of(plotted), plotted.session.scan.projecting.scatter
+    plot, points = plot_of(plotted), plotted.session.scan.scatter
     native = hand.viewer.window._qt_viewer.canvas.native
     for offset in (0, 20):
         place = liver + [0, offset, 0]
@@ -217,9 +217,9 @@ def test_a_lasso_becomes_labels(plotted, hand, picture_of, told):
     plot, session = plot_of(plotted), plotted.session
     assert not plot.to_labels.isEnabled()
     lasso_right_half(hand, plot)
-    points = session.scan.projecting.scatter
+    points = session.scan.scatter
     right = plot.canvas.view.pixels(points.points, (plot.canvas.width(), plot.canvas.height()))[:, 0]
-    chosen = session.scan.projecting.selection[points.inside]
+    chosen = session.scan.selection[points.inside]
     assert (chosen == (right > plot.canvas.width() * 0.5)).mean() > 0.98
     layer = plotted.binding.layer("lasso")
     assert 0 < np.count_nonzero(layer.data) < layer.data.size
@@ -230,41 +230,41 @@ def test_a_lasso_becomes_labels(plotted, hand, picture_of, told):
     value = plotted.context.painting.selected
     assert plotted.context.painting.names()[value] == "lasso"
     np.testing.assert_array_equal(np.asarray(plotted.binding.layer("strokes").data) == value, covered)
-    assert session.scan.probing.strokes.now.names[value] == "lasso"
+    assert session.scan.strokes.now.names[value] == "lasso"
 
 
 def test_recompute_inside_and_all(plotted, hand):
     plot, session = plot_of(plotted), plotted.session
-    whole = session.scan.projecting.scatter
+    whole = session.scan.scatter
     lasso_right_half(hand, plot)
     hand.press(plot.inside)
-    hand.wait_for(lambda: session.scan.projecting.scatter is not whole)
-    inner = session.scan.projecting.scatter
+    hand.wait_for(lambda: session.scan.scatter is not whole)
+    inner = session.scan.scatter
     assert 0 < len(inner.points) < len(whole.points)
     hand.press(plot.all)
-    hand.wait_for(lambda: session.scan.projecting.scatter is not inner)
-    assert len(session.scan.projecting.scatter.points) == len(whole.points)
-    assert session.scan.projecting.selection is None
+    hand.wait_for(lambda: session.scan.scatter is not inner)
+    assert len(session.scan.scatter.points) == len(whole.points)
+    assert session.scan.selection is None
     assert plotted.binding.layer("lasso") is None
 
 
 def test_points_have_the_colors_of_the_overlay_or_the_clusters(plotted, hand):
     plot, session = plot_of(plotted), plotted.session
-    number = int(session.scan.projecting.scatter.points[:, 0].argmax())
+    number = int(session.scan.scatter.points[:, 0].argmax())
 
     def drawn():
         column, row = plot.canvas.pixel_of(number).astype(int)
         picture = plot.canvas.grab().toImage()
         return np.array(picture.pixelColor(column, row).getRgb()[:3])
 
-    index = tuple(np.argwhere(session.scan.projecting.scatter.inside)[number])
+    index = tuple(np.argwhere(session.scan.scatter.inside)[number])
     expected = 255 * session.pca.rgb.components[(slice(None), *index)].clip(0, 1)
     assert np.abs(drawn() - expected).max() < 2
     session.compute_clusters(4)
-    hand.wait_for(lambda: session.scan.projecting.clusters is not None)
+    hand.wait_for(lambda: session.scan.clusters is not None)
     choose(plot.colors, 1)
-    value = session.scan.projecting.clusters.data
-    at = np.rint(session.scan.projecting.clusters.grid.to_index(session.scan.projecting.scatter.position_mm[number]))
+    value = session.scan.clusters.data
+    at = np.rint(session.scan.clusters.grid.to_index(session.scan.scatter.position_mm[number]))
     wanted = QColor(palette.class_color(int(value[tuple(at.astype(int))])))
     assert np.abs(drawn() - wanted.getRgb()[:3]).max() < 2
 
@@ -279,7 +279,7 @@ def test_wheel_and_drag_move_the_plane(plotted, hand):
     press_in(hand, canvas, [(50, 60), (70, 60), (90, 60)], Qt.MouseButton.RightButton)
     moved = canvas.view.place((90, 60), (canvas.width(), canvas.height()))
     np.testing.assert_allclose(moved, fixed, atol=1e-6)
-    assert plotted.session.scan.projecting.selection is None  # no lasso
+    assert plotted.session.scan.selection is None  # no lasso
     QTest.mouseDClick(canvas, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, QPoint(50, 60))
     np.testing.assert_allclose(canvas.view.center, before.center)
 
@@ -327,11 +327,11 @@ def test_the_plot_closes_and_opens_again(plotted, viewer, hand):
     assert known() is None  # nor are its points kept
     assert len(plotted.context._links) < links
     assert plotted.binding.layer("mark") is None
-    assert plotted.session.scan.projecting.selection is None
+    assert plotted.session.scan.selection is None
     hand.press(panel.scatter)
     second = plot_of(plotted)
     assert len(plotted.context._links) == links
-    assert len(second._places) == len(plotted.session.scan.projecting.scatter.points)
+    assert len(second._places) == len(plotted.session.scan.scatter.points)
     second.parent().title.close_button.click()  # napari's own cross
     hand.wait(100)
     assert not panel.scatter.isChecked()

@@ -430,13 +430,13 @@ def test_a_library_is_made_and_searched(dock, hand, belly, liver, tmp_path, monk
     dock.session.click(liver)
     hand.wait()
     hand.press(panel.search)
-    hand.wait_for(lambda: bool(dock.session.found) and dock.session.found[0].thumbnail is not None)
-    assert panel.found.topLevelItemCount() == len(dock.session.found)
+    hand.wait_for(lambda: bool(dock.session.library.hits) and dock.session.library.hits[0].thumbnail is not None)
+    assert panel.found.topLevelItemCount() == len(dock.session.library.hits)
     assert not panel.found.topLevelItem(0).icon(0).isNull()
     panel.found.setCurrentItem(panel.found.topLevelItem(0))
     panel.found.itemActivated.emit(panel.found.topLevelItem(0), 0)
     assert dock.session.scan.name == "one"
-    np.testing.assert_allclose(dock.session.cursor_mm, dock.session.found[0].position_mm, atol=2)
+    np.testing.assert_allclose(dock.session.cursor_mm, dock.session.library.hits[0].position_mm, atol=2)
 
 
 def test_a_place_in_another_series_of_the_same_folder(dock, hand, tmp_path):
@@ -450,7 +450,7 @@ def test_a_place_in_another_series_of_the_same_folder(dock, hand, tmp_path):
     session.cursor_mm = low + 5
     hand.wait()
     before, place = first.cursor_mm, tuple(low + [9.0, 10, 14])
-    session._set_found((library_hit.LibraryHit("thick", str(tmp_path / "ct"), place, 1.0, 1.0, series="1.2.4"),))
+    session.library._set_hits((library_hit.LibraryHit("thick", str(tmp_path / "ct"), place, 1.0, 1.0, series="1.2.4"),))
     panel.found.setCurrentItem(panel.found.topLevelItem(0))
     panel.found.itemActivated.emit(panel.found.topLevelItem(0), 0)
     hand.wait_for(lambda: session.scan is not first)
@@ -483,13 +483,13 @@ def test_a_scorecard_against_a_labels_layer(explored, viewer, hand, phantom, liv
         wanted = item.text() in ("coralbay-mini", "hu-patch")
         item.setCheckState(Qt.CheckState.Checked if wanted else Qt.CheckState.Unchecked)
     hand.press(panel.compare)
-    hand.wait_for(lambda: explored.session.last_scorecard is not None and explored.session.last_scorecard.is_done)
+    hand.wait_for(lambda: explored.session.scorecard.card is not None and explored.session.scorecard.card.is_done)
     rows = {panel.table.topLevelItem(n).text(0): panel.table.topLevelItem(n) for n in range(2)}
     assert set(rows) == {"coralbay-mini", "hu-patch"}
     assert all(0 < float(row.text(1)) <= 1 for row in rows.values())
     assert sum(row.font(1).bold() for row in rows.values()) == 1
     results = write_run(tmp_path / "run")
-    explored.session.eva_results = results
+    explored.session.scorecard.eva_results = results
     (shipped,) = panel.table.findItems("coralbay-mini", Qt.MatchFlag.MatchExactly)
     assert shipped.text(2) == "btcv 0.600"
     assert str(results) in shipped.toolTip(2)
@@ -508,8 +508,10 @@ def test_a_training_is_watched(explored, viewer, hand, phantom, tmp_path, monkey
     explored.show_tab("Train")
     hand.wait()
     hand.press(panel.open)
-    hand.wait_for(lambda: explored.session.training is not None and explored.session.training.shown is not None)
-    state = explored.session.training
+    hand.wait_for(
+        lambda: explored.session.training.state is not None and explored.session.training.state.shown is not None
+    )
+    state = explored.session.training.state
     assert explored.binding.layer("training_pca") is not None
     assert panel.slider.maximum() == len(state.steps) - 1
     assert "loss" in [panel.curve.itemText(n) for n in range(panel.curve.count())]
@@ -522,7 +524,7 @@ def test_a_training_is_watched(explored, viewer, hand, phantom, tmp_path, monkey
     hand.wait_for(lambda: state.shown.step == 2)
     assert not panel.newest.isChecked()
     hand.press(panel.stop)
-    assert explored.session.training is None
+    assert explored.session.training.state is None
     assert explored.binding.layer("training_pca") is None
 
 
@@ -538,15 +540,15 @@ def test_a_checkpoint_that_fails_is_told_once(explored, hand, phantom, tmp_path,
     explored.show_tab("Train")
     with monkeypatch.context() as patch:
         patch.setattr(training_controller, "view_of", fail)
-        session.watch_training(run)
+        session.training.watch(run)
         hand.wait_for(lambda: bool(failures))
         for _ in range(3):
-            job = session.refresh_training()
+            job = session.training.refresh()
             hand.wait_for(lambda job=job: not job.running)
     assert len(failures) == 1
     assert "out of memory" in explored.training_panel.about.text()
     explored.training_panel.slider.setValue(0)  # another one is tried
-    hand.wait_for(lambda: session.training.shown is not None)
+    hand.wait_for(lambda: session.training.state.shown is not None)
     hand.press(explored.training_panel.newest)  # and this one again
-    hand.wait_for(lambda: session.training.shown.step == 6)
+    hand.wait_for(lambda: session.training.state.shown.step == 6)
     assert "out of memory" not in explored.training_panel.about.text()

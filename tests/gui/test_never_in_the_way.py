@@ -163,7 +163,7 @@ def test_what_is_said_of_work_goes_when_it_fails(dock, hand, belly, liver, told,
     dock.session.compute()
     hand.wait_for(lambda: dock.session.pca is not None)
     dock.session.click(liver)
-    dock.session.open_library(tmp_path / "library")
+    dock.session.library.open(tmp_path / "library")
     monkeypatch.setattr(ct_windows_controller, "inspect", fail)
     monkeypatch.setattr(library_controller, "search", fail)
     for made, label in (
@@ -291,8 +291,8 @@ def test_what_is_opened_from_the_command_line_is_saved(monkeypatch, hand, torso,
     def work_and_close():
         viewer, widget = opened[0]
         session = widget.session
-        hand.wait_for(lambda: session._autosave is not None and session._autosave.path.exists())
-        assert [scan.name for scan in session_file.read(session._autosave.path).scans] == ["scan"]
+        hand.wait_for(lambda: session.files._autosave is not None and session.files._autosave.path.exists())
+        assert [scan.name for scan in session_file.read(session.files._autosave.path).scans] == ["scan"]
         viewer.close()
 
     launch_window = launch.open_window
@@ -300,7 +300,7 @@ def test_what_is_opened_from_the_command_line_is_saved(monkeypatch, hand, torso,
     monkeypatch.setattr(launch.napari, "run", work_and_close)
     launch.view([path], None, "hu-patch", "cpu")
     assert not opened[0][1].session.lost()
-    assert not opened.pop()[1].session._autosave.path.exists()
+    assert not opened.pop()[1].session.files._autosave.path.exists()
 
 
 def opened_and_closed(viewer, hand, scan):

@@ -33,7 +33,7 @@ def ready(dock, hand, belly, liver):
 def jobs(ready):
     """Lanes of the jobs that were started."""
     started = []
-    ready.session.job_started.connect(lambda job: started.append(job.lane.split()[0]))
+    ready.session.job_started.connect(lambda job: started.append(job.kind))
     return started
 
 
@@ -74,8 +74,8 @@ def test_strokes_with_the_mouse_become_a_live_segmentation(ready, hand, liver, j
     hand.drag(liver + [0, 5, 0], liver + [8, 8, 0])
     hand.wait_for(lambda: jobs.count("segmentation") == 2)
     hand.wait_for(lambda: panel.saying.text() == "")
-    assert session.scan.probing.strokes.now.classes == (1, 2)
-    assert np.count_nonzero(layer.data) == len(session.scan.probing.strokes.now)
+    assert session.scan.strokes.now.classes == (1, 2)
+    assert np.count_nonzero(layer.data) == len(session.scan.strokes.now)
     counts = [known.voxels for known in ready.context.painting.classes()]
     assert counts == [np.count_nonzero(layer.data == value) for value in (1, 2)]
     assert row_of(ready, 2).text(1) == str(counts[1])
@@ -120,12 +120,12 @@ def test_what_was_painted_is_seen_in_its_color(ready, hand, liver):
 def test_naparis_own_undo_counts_as_a_change(ready, hand, liver):
     hand.press(ready.segment_panel.strokes)
     paint_two(hand, ready, liver)
-    hand.wait_for(lambda: len(ready.session.scan.probing.strokes.now.classes) == 2)
+    hand.wait_for(lambda: len(ready.session.scan.strokes.now.classes) == 2)
     layer = ready.binding.layer("strokes")
     layer.undo()
-    hand.wait_for(lambda: ready.session.scan.probing.strokes.now.classes == (1,))
+    hand.wait_for(lambda: ready.session.scan.strokes.now.classes == (1,))
     layer.redo()
-    hand.wait_for(lambda: ready.session.scan.probing.strokes.now.classes == (1, 2))
+    hand.wait_for(lambda: ready.session.scan.strokes.now.classes == (1, 2))
 
 
 def test_undo_and_redo_take_the_segmentation_along(ready, hand, liver):
@@ -201,8 +201,8 @@ def test_classes_are_added_renamed_and_removed(ready, hand, liver, qtbot):
     qtbot.keyClick(editor, Qt.Key.Key_Return)
     hand.wait(50)
     assert painting.names()[3] == "liver"
-    assert ready.session.scan.probing.strokes.now.names[3] == "liver"
-    assert ready.session.scan.probing.strokes.now.classes == (3,)
+    assert ready.session.scan.strokes.now.names[3] == "liver"
+    assert ready.session.scan.strokes.now.classes == (3,)
     choose(hand, ready, 3)
     hand.press(panel.classes.remove)
     assert 3 not in painting.names()
@@ -272,8 +272,8 @@ def test_suggestions_lead_from_place_to_place(segmented, viewer, hand, picture_o
     panel, session = segmented.segment_panel.suggestions, segmented.session
     assert not panel.skip.isEnabled()
     hand.press(panel.next)
-    hand.wait_for(lambda: bool(session.scan.probing.suggestions))
-    found = session.scan.probing.suggestions
+    hand.wait_for(lambda: bool(session.scan.suggestions))
+    found = session.scan.suggestions
     assert len(found) > 2
     assert np.abs(shown_place(viewer) - found[0].position_mm).max() <= 1.6
     assert "background" in panel.about.text()
@@ -283,11 +283,11 @@ def test_suggestions_lead_from_place_to_place(segmented, viewer, hand, picture_o
     assert np.abs(shown_place(viewer) - found[1].position_mm).max() <= 1.6
     picture_of("suggestions")
     hand.press(panel.skip)
-    hand.wait_for(lambda: session.scan.probing.suggestions is not found)
-    assert session.scan.probing.skipped == (found[1].position_mm,)
-    assert all(other.position_mm != found[1].position_mm for other in session.scan.probing.suggestions)
+    hand.wait_for(lambda: session.scan.suggestions is not found)
+    assert session.scan.skipped == (found[1].position_mm,)
+    assert all(other.position_mm != found[1].position_mm for other in session.scan.suggestions)
     hand.press(segmented.segment_panel.segment)
-    hand.wait_for(lambda: not session.scan.probing.suggestions)
+    hand.wait_for(lambda: not session.scan.suggestions)
     assert segmented.binding.layer("suggestions") is None
 
 
@@ -299,7 +299,7 @@ def test_what_is_kept_does_not_change(segmented, hand, liver):
     place = QPoint(tree.columnViewportPosition(2) + 8, rect.center().y())
     QTest.mouseClick(tree.viewport(), Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, place)
     hand.wait(20)
-    assert session.scan.probing.protected is not None
+    assert session.scan.protected is not None
     shown = session.segmentation
     choose(hand, segmented, 1)
     hand.drag(liver + [0, -30, 0], liver + [20, -30, 0])
@@ -318,8 +318,8 @@ def test_statistics_with_a_reference(segmented, viewer, hand, told, picture_of, 
     truth.name = "renamed"
     assert panel.reference.currentText() == "renamed"
     hand.press(panel.measure)
-    hand.wait_for(lambda: bool(session.scan.probing.statistics))
-    assert [row.dice for row in session.scan.probing.statistics] == [1, 1]
+    hand.wait_for(lambda: bool(session.scan.statistics))
+    assert [row.dice for row in session.scan.statistics] == [1, 1]
     assert panel.results.topLevelItem(1).text(0) == "structure"
     assert panel.results.topLevelItem(1).text(3) == "1.000"
     volume = np.count_nonzero(session.segmentation.data == 2) * session.segmentation.grid.voxel_ml
@@ -334,7 +334,7 @@ def test_statistics_with_a_reference(segmented, viewer, hand, told, picture_of, 
     viewer.layers.remove(truth)
     assert panel.reference.currentText() == "no reference"
     hand.press(panel.measure)
-    hand.wait_for(lambda: session.scan.probing.statistics[0].dice is None)
+    hand.wait_for(lambda: session.scan.statistics[0].dice is None)
     assert not told
 
 
@@ -354,15 +354,15 @@ def test_maps_of_probability_and_margin(segmented, hand, picture_of):
         panel.maps.activated.emit(number)
 
     pick(4)
-    hand.wait_for(lambda: session.scan.probing.scores is not None)
+    hand.wait_for(lambda: session.scan.scores is not None)
     layer = segmented.binding.layer("scores")
     assert layer.name == "probability of structure"
-    np.testing.assert_array_equal(layer.data, session.scan.probing.scores.probability)
+    np.testing.assert_array_equal(layer.data, session.scan.scores.probability)
     segmented.binding.set_visible("segmentation", False)
     picture_of("probability")
     pick(2)
     hand.wait_for(lambda: layer.name == "margin")
-    np.testing.assert_array_equal(layer.data, session.scan.probing.scores.margin)
+    np.testing.assert_array_equal(layer.data, session.scan.scores.margin)
     pick(0)
     assert segmented.binding.layer("scores") is None
 

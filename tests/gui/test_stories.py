@@ -279,10 +279,10 @@ def test_regions_below_the_threshold_are_gray(explored, hand, liver):
     hand.wait_for(lambda: session.heat is not None)
     (best, *_) = session.heat.regions
     weak = replace(best, score=session.threshold - 0.01)
-    session._set_heat(session.scan, replace(session.heat, regions=(best, weak)))
+    session.controllers.similarity._set_heat(session.scan, replace(session.heat, regions=(best, weak)))
     colors_of = [rows.topLevelItem(number).foreground(1).color() for number in range(2)]
     assert colors_of[0] != colors_of[1]
-    session.share = 1.0  # the threshold is live
+    session.body_fraction = 1.0  # the threshold is live
     assert rows.topLevelItem(1).foreground(1).color() == colors_of[0]
 
 

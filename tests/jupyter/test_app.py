@@ -14,6 +14,7 @@ from coralbay_core.io import save_map
 from coralbay_core.spatial import Grid, Volume
 from coralbay_viz import Session, show
 from coralbay_viz.display import slices
+from coralbay_viz.jobs import JobKey
 from coralbay_viz.jupyter_ui.app import App
 from coralbay_viz.jupyter_ui.dispatcher import MainThreadDispatcher
 from coralbay_viz.jupyter_ui.panels import amount
@@ -131,7 +132,7 @@ def test_a_share_is_sent_as_slices_of_the_heat_map(ready):
     sent = Sent(ready.view)
     ready.asking.panel.share.value = 10.0
     settle(ready)
-    assert ready.session.share == pytest.approx(0.1)
+    assert ready.session.body_fraction == pytest.approx(0.1)
     assert set(sent.cuts()) == {("heat", view) for view in slices.VIEWS}
 
 
@@ -157,7 +158,7 @@ def test_strokes_make_a_probe_and_undo_takes_them_back(ready):
         points = np.array([grid.to_world(corner)], np.float32)
         ready.view._receive(ready.view, {"kind": "stroke", "view": "axial"}, [points.tobytes()])
         settle(ready)
-    assert ready.session.scan.probing.strokes.now.classes == (1, 2)
+    assert ready.session.scan.strokes.now.classes == (1, 2)
     assert set(np.unique(ready.session.segmentation.data)) >= {1, 2}
     panel.measure.click()
     settle(ready)
@@ -165,14 +166,14 @@ def test_strokes_make_a_probe_and_undo_takes_them_back(ready):
     ready.looking.choose_tool("paint")
     ready.view._receive(ready.view, {"kind": "undo"}, [])
     settle(ready)
-    assert ready.session.scan.probing.strokes.now.classes == (1,)
+    assert ready.session.scan.strokes.now.classes == (1,)
     ready.looking.choose_tool("erase")
     ready.view._receive(
         ready.view, {"kind": "stroke", "view": "axial"}, [np.array(middle(ready), np.float32).tobytes()]
     )
     panel.name.value = "liver"
     settle(ready)
-    assert ready.session.scan.probing.strokes.now.names == {2: "liver"}
+    assert ready.session.scan.strokes.now.names == {2: "liver"}
 
 
 def test_points_and_slices_are_linked(ready):
@@ -181,7 +182,7 @@ def test_points_and_slices_are_linked(ready):
     ready.coloring.panel.pca.click()
     ready.coloring.panel.pca_points.click()
     settle(ready)
-    scatter = ready.session.scan.projecting.scatter
+    scatter = ready.session.scan.scatter
     ready.coloring.view._receive(ready.coloring.view, {"kind": "ready"}, [])
     count = len(scatter.points)
     assert ready.coloring.view.layout.display == ""
@@ -190,10 +191,10 @@ def test_points_and_slices_are_linked(ready):
     half = np.array([low, [high[0], low[1]], [high[0], low.mean()], [low[0], high[1]]], np.float32)
     ready.coloring.view._receive(ready.coloring.view, {"kind": "lasso"}, [half.tobytes()])
     settle(ready)
-    assert 0 < ready.session.scan.projecting.selection.sum() < count
+    assert 0 < ready.session.scan.selection.sum() < count
     assert "The lasso holds" in ready.coloring.panel.state.value
     ready.coloring.panel.everything.click()
-    assert ready.session.scan.projecting.selection is None
+    assert ready.session.scan.selection is None
     assert "The lasso holds" not in ready.coloring.panel.state.value
     assert "until their button is pressed again" in ready.progress.panel.text.value
     at = scatter.points[count // 3].astype(float)
@@ -362,7 +363,7 @@ def test_the_background_can_be_painted(ready):
         settle(ready)
         missing = "background" in panel.hint.value
         assert missing == (label != background)
-    assert ready.session.scan.probing.strokes.now.names == {background: "background"}
+    assert ready.session.scan.strokes.now.names == {background: "background"}
     assert [text for text, _ in panel.label.options].count("background") == 1
 
 
@@ -373,11 +374,11 @@ def test_volumes_are_written_out():
 
 
 def test_waiting_ends_and_says_what_failed(app):
-    def work(report, cancelled):
-        while not cancelled():
+    def work(context):
+        while not context.cancelled():
             time.sleep(0.01)
 
-    job = app.session.run("slow", work, lambda result: None)
+    job = app.session.run(JobKey("preparation"), work, lambda result: None)
     with pytest.raises(TimeoutError):
         app.wait(job, timeout_s=0.2)
     app.session.cancel()
@@ -387,7 +388,7 @@ def test_waiting_ends_and_says_what_failed(app):
 
 def test_work_that_is_stopped_says_so_until_it_ends(app):
     going_on = threading.Event()
-    job = app.session.run("scatter of a test", lambda report, cancelled: going_on.wait(WAIT_S), lambda result: None)
+    job = app.session.run(JobKey("scatter", "test"), lambda context: going_on.wait(WAIT_S), lambda result: None)
     app.progress.panel.cancel.click()
     assert "Laying out points: stopping" in app.progress.panel.text.value
     going_on.set()
@@ -484,7 +485,7 @@ def test_a_scorecard_fills_as_its_rows_come(ready, belly, phantom, tmp_path):
     panel.reference.value = str(labels)
     panel.compare.click()
     settle(ready)
-    assert ready.session.last_scorecard.is_done
+    assert ready.session.scorecard.card.is_done
     assert "retrieval" in panel.table.value
     assert "random" in panel.table.value
     assert panel.table.value.count(" *<") == 1

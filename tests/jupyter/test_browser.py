@@ -115,7 +115,7 @@ def test_strokes_and_a_live_probe(open_notebook):
     page.page.get_by_role("button", name="Paint").click()
     draw(page, [(0.28, 0.45), (0.36, 0.5)])
     page.newer("strokes", 0)
-    assert page.kernel.ask("sorted(set(app.session.scan.probing.strokes.now.values.tolist()))") == [1]
+    assert page.kernel.ask("sorted(set(app.session.scan.strokes.now.values.tolist()))") == [1]
     page.kernel.do("app.painting.panel.label.value = 2")
     page.kernel.until("app.view.brush_color == '#56b4e9'")
     draw(page, [(0.68, 0.3), (0.72, 0.35)])
@@ -126,7 +126,7 @@ def test_strokes_and_a_live_probe(open_notebook):
     assert min(counts[1:]) > 100
     page.shot("paint")
     page.page.keyboard.press("Control+z")
-    page.kernel.until("set(app.session.scan.probing.strokes.now.values.tolist()) == {1}")
+    page.kernel.until("set(app.session.scan.strokes.now.values.tolist()) == {1}")
 
 
 def draw(page, corners):
@@ -161,7 +161,7 @@ def test_points_and_slices_are_linked(open_notebook):
         page.page.mouse.move(*at(*corner), steps=4)
     page.page.mouse.up()
     page.newer("lasso", 0)
-    chosen = page.kernel.ask("int(app.session.scan.projecting.selection.sum())")
+    chosen = page.kernel.ask("int(app.session.scan.selection.sum())")
     assert 0 < chosen < count
     page.shot("lasso")
 

@@ -118,7 +118,7 @@ class ClassTable(PanelBase):
 
     def _kept(self) -> set[int]:
         scan = self._context.session.scan
-        protected = scan.probing.protected if scan else None
+        protected = scan.protected if scan else None
         if protected is None:
             return set()
         return {known.value for known in self._context.painting.classes() if (protected.data == known.value).any()}

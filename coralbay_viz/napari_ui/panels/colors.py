@@ -191,7 +191,7 @@ class ColorsPanel(PanelBase):
         self.show_state()
 
     def _job_started(self, job: "Job") -> None:
-        what, scan = job.lane.split()[0], self._context.session.scan
+        what, scan = job.kind, self._context.session.scan
         if what == "pca":
             self._coloring = job
             self._busy.say(job, "UMAP takes a while …" if self._method == "umap" else "Computing colors …", scan)

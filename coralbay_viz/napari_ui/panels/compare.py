@@ -115,7 +115,7 @@ class ComparePanel(PanelBase):
     def _search(self, on: bool) -> None:
         target, session = self.target, self._context.session
         if target is not None:
-            session.answer_in(target) if on else session.answer_own(target)
+            session.link_heat(target) if on else session.unlink_heat(target)
 
     def _link(self, on: bool) -> None:
         self._context.session.link_cursor(self.target if on else None)

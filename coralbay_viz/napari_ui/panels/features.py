@@ -49,7 +49,7 @@ class FeaturePanel(PanelBase):
             (session.features_changed, self._scan_changed),
             (session.outlook_changed, self._scan_changed),
             (session.forecast_changed, self._scan_changed),
-            (session.said, context.say),
+            (session.message, context.say),
             (session.job_started, self._job_started),
             (session.device_changed, self._show_devices),
             (session.devices_changed, self._show_devices),
@@ -149,7 +149,7 @@ class FeaturePanel(PanelBase):
             self.show_state()
 
     def _job_started(self, job: Job) -> None:
-        if not job.lane.startswith("features"):
+        if job.kind != "features":
             return
 
         def over() -> None:

@@ -43,14 +43,14 @@ class LibraryPanel(PanelBase):
         self.rows.addWidget(self.found)
         self._busy = Busy(context, self._show_library)
         self.open.clicked.connect(self._choose)
-        self.add.clicked.connect(context.told(lambda *_: context.session.add_to_library()))
+        self.add.clicked.connect(context.told(lambda *_: context.session.library.add()))
         self.search.clicked.connect(context.told(self._search))
         self.found.itemActivated.connect(lambda *_: context.told(self._go)())
         self.found.itemClicked.connect(lambda *_: context.told(self._go)())
         session = context.session
         context.connect(
-            (session.library_changed, self._show_library),
-            (session.found_changed, self._show_found),
+            (session.library.changed, self._show_library),
+            (session.library.hits_changed, self._show_found),
             (session.scan_changed, self._scan_changed),
             (session.clicks_changed, self._show_library),
         )
@@ -60,18 +60,18 @@ class LibraryPanel(PanelBase):
     def _choose(self) -> None:
         folder = self._context.ask_folder("Open a library, or choose an empty folder")
         if folder:
-            self._context.told(self._context.session.open_library)(folder)
+            self._context.told(self._context.session.library.open)(folder)
 
     def _search(self, *_: Any) -> None:
-        self._busy.say(self._context.session.search_library(), "Searching…")
+        self._busy.say(self._context.session.library.search(), "Searching…")
 
     def _go(self) -> None:
         """Go to a place that was found, opening its scan unless it is open."""
         session = self._context.session
         number = self.found.indexOfTopLevelItem(self.found.currentItem())
-        if not 0 <= number < len(session.found):
+        if not 0 <= number < len(session.library.hits):
             return
-        hit = session.found[number]
+        hit = session.library.hits[number]
         for scan in session.scans:
             if _is_of(hit, scan):
                 session.activate(scan)
@@ -88,16 +88,16 @@ class LibraryPanel(PanelBase):
 
     def _show_library(self, _: Any = None) -> None:
         session = self._context.session
-        library, scan = session.library, session.scan
+        library, scan = session.library.current, session.scan
         self.add.setEnabled(library is not None and scan is not None)
-        self.search.setEnabled(library is not None and scan is not None and bool(session.clicks or scan.used))
+        self.search.setEnabled(library is not None and scan is not None and bool(session.clicks or scan.queries_in_use))
         if library is not None:
             count = len(library.manifest.scans) if library.exists else 0
             about = f"{library.folder.name}: {count} scan{'s' if count != 1 else ''}"
             self.about.setText(self._busy.text or about)
 
     def _show_found(self) -> None:
-        found = self._context.session.found
+        found = self._context.session.library.hits
         rows = [["", hit.name, f"{hit.score:.2f}", place_text(hit.position_mm)] for hit in found]
         fill_table(self.found, rows)
         for number, hit in enumerate(found):

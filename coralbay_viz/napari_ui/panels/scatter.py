@@ -110,13 +110,13 @@ class ScatterDock(Docked):
         for scan in session.scans:
             for role in ("mark", "lasso"):
                 self._context.binding.drop(scan, role)
-        if session.features is not None and session.scan.projecting.selection is not None:
+        if session.features is not None and session.scan.selection is not None:
             session.select(None)
 
     @property
     def _scatter(self) -> "Scatter | None":
         scan = self._context.session.scan
-        return scan.projecting.scatter if scan else None
+        return scan.scatter if scan else None
 
     # What the user wants
 
@@ -132,7 +132,7 @@ class ScatterDock(Docked):
     def _lasso(self, polygon: NDArray) -> None:
         session = self._context.session
         mask = session.lasso(polygon)
-        if not mask.data.any() and session.scan.projecting.selection is None:
+        if not mask.data.any() and session.scan.selection is None:
             self._context.say("No point lies inside this lasso.")
             return
         self._mask = mask
@@ -184,7 +184,7 @@ class ScatterDock(Docked):
 
     def _selection_changed(self, _: Any = None) -> None:
         scan, scatter = self._context.session.scan, self._scatter
-        selection = scan.projecting.selection if scan else None
+        selection = scan.selection if scan else None
         if selection is None and scan is not None:
             self._mask = None
             self._context.binding.drop(scan, "lasso")
@@ -197,7 +197,7 @@ class ScatterDock(Docked):
         if scatter is None or (scan is not None and scan is not active):
             return
         chosen = self.colors.currentText()
-        labels = active.projecting.clusters if chosen == _CLUSTERS else active.segmentation
+        labels = active.clusters if chosen == _CLUSTERS else active.segmentation
         if chosen != _COLORS and labels is not None:
             self.canvas.set_colors(label_colors_at(labels, self._places))
         elif active.pca is not None and active.pca.rgb.grid == scatter.grid:
@@ -205,7 +205,7 @@ class ScatterDock(Docked):
             self.canvas.set_colors(np.rint(255 * shown.clip(0, 1)).astype(np.uint8))
 
     def _job_started(self, job: "Job") -> None:
-        if job.lane.split()[0] == "scatter":
+        if job.kind == "scatter":
             self._job, self._asked_method = job, self.method.currentIndex()
             self._busy.say(job, "Computing …", self._context.session.scan)
 
@@ -220,7 +220,7 @@ class ScatterDock(Docked):
 
     def _show_state(self) -> None:
         scan = self._context.session.scan
-        selected = scan is not None and scan.projecting.selection is not None
+        selected = scan is not None and scan.selection is not None
         self.inside.setEnabled(selected)
         self.all.setEnabled(selected)
         self.to_labels.setEnabled(self._mask is not None)

@@ -6,14 +6,14 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QFont
 from qtpy.QtWidgets import QCheckBox, QLabel, QListWidget, QListWidgetItem, QTreeWidgetItem
 
+from ...model.scorecard import EVA_TITLE, best_models, shown_columns
 from ...tasks import encoders as encoders_tasks
-from ...tasks.scorecard import EVA_TITLE, best_models, shown_columns
 from ..context import Context
 from .base import PanelBase, button, note, table, when_clicked
 from .reference import ReferenceChooser
 
 if TYPE_CHECKING:
-    from ...controllers.scorecard import Scorecard
+    from ...model.scorecard import Scorecard
 
 _SHOWN_MODELS = 5
 _RESULTS = "Results of eva (*.json *.csv)"
@@ -33,13 +33,13 @@ class ScorecardPanel(PanelBase):
         self._lay_out()
         session = context.session
         context.connect(
-            (session.scorecard_changed, self._show_card),
+            (session.scorecard.changed, self._show_card),
             (session.scan_changed, self.show_state),
             (session.clicks_changed, self.show_state),
             (session.strokes_changed, self.show_state),
         )
         self.show_state()
-        self._show_card(session.last_scorecard)
+        self._show_card(session.scorecard.card)
 
     def _lay_out(self) -> None:
         self.rows.addWidget(note("The same clicks and strokes, through the eyes of several encoders."))
@@ -68,7 +68,7 @@ class ScorecardPanel(PanelBase):
         self.rows.addWidget(self.table)
         told = self._context.told
         self.compare.clicked.connect(told(self._compare))
-        self.stop.clicked.connect(lambda: self._context.session.stop_scorecard())
+        self.stop.clicked.connect(lambda: self._context.session.scorecard.stop())
         self.eva.clicked.connect(self._choose_eva)
         when_clicked(self.live, told(lambda on: setattr(self._context.session, "scorecard_live", on)))
 
@@ -80,7 +80,7 @@ class ScorecardPanel(PanelBase):
         return [item.text() for item in items if item.checkState() == Qt.CheckState.Checked]
 
     def _compare(self, *_: Any) -> None:
-        self._context.session.scorecard(self.chosen(), self.reference.labels())
+        self._context.session.scorecard.measure(self.chosen(), self.reference.labels())
 
     def _choose_eva(self) -> None:
         path = self._context.ask_open("Results of eva", _RESULTS)
@@ -92,7 +92,7 @@ class ScorecardPanel(PanelBase):
     def show_state(self, _: Any = None) -> None:
         """What can be asked now."""
         scan = self._context.session.scan
-        self.compare.setEnabled(scan is not None and bool(scan.clicks.now.positive or scan.probing.strokes.now))
+        self.compare.setEnabled(scan is not None and bool(scan.clicks.now.positive or scan.strokes.now))
 
     def _show_card(self, card: "Scorecard | None") -> None:
         """What is there, old numbers in the place of those that are on their way."""

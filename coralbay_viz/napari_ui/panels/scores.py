@@ -48,7 +48,7 @@ class ScoreMaps(PanelBase):
             self._context.told(session.show_scores)(self._wanted if isinstance(self._wanted, int) else None)
 
     def _show(self, scan: Any) -> None:
-        found, binding = scan.probing.scores, self._context.binding
+        found, binding = scan.scores, self._context.binding
         if found is None:
             binding.drop(scan, "scores")
             self.show_state()
@@ -68,7 +68,7 @@ class ScoreMaps(PanelBase):
         scan = self._context.session.scan
         probe = scan.probe if scan else None
         self._classes = list(probe.values) if probe else []
-        if scan is None or scan.probing.scores is None:
+        if scan is None or scan.scores is None:
             self._wanted = _NOTHING
         names = {} if probe is None else probe.names
         texts = [f"probability: {names.get(value, f'label {value}')}" for value in self._classes]

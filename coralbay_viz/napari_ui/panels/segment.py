@@ -154,7 +154,7 @@ class SegmentPanel(PanelBase):
         session = self._context.session
         setattr(session, name, value)
         scan = session.scan
-        if scan is not None and scan.segmentation is not None and scan.probing.strokes.now:
+        if scan is not None and scan.segmentation is not None and scan.strokes.now:
             self._context.told(self._context.painting.segment)()
 
     def _save(self) -> None:
@@ -174,7 +174,7 @@ class SegmentPanel(PanelBase):
             "Export the segmentation",
             f"{kind}.dcm",
             _DICOM,
-            lambda chosen: session.export_dicom(chosen, folder, "segmentation", kind),
+            lambda chosen: session.exports.dicom(chosen, folder, "segmentation", kind),
         )
 
     def _save_probability(self) -> None:
@@ -208,7 +208,7 @@ class SegmentPanel(PanelBase):
     # What the session says
 
     def _job_started(self, job: Any) -> None:
-        if job.lane.split()[0] == "segmentation":
+        if job.kind == "segmentation":
             self._busy.say(job, "Segmenting …", self._context.session.scan)
 
     def _show_busy(self, _: Any = None) -> None:
@@ -219,7 +219,7 @@ class SegmentPanel(PanelBase):
         session, painting = self._context.session, self._context.painting
         scan, features = session.scan, session.features is not None
         self.classes.show_state()
-        strokes = scan.probing.strokes if scan else None
+        strokes = scan.strokes if scan else None
         painted = bool(strokes and strokes.now)
         for made in (self.strokes, self.classes.add, self.live):
             made.setEnabled(features)

@@ -50,7 +50,7 @@ class SimilarPanel(PanelBase):
             (session.clicks_changed, self.show_state),
             (session.heat_changed, self.show_state),
             (session.queries_changed, self.show_state),
-            (session.share_changed, self._show_share),
+            (session.body_fraction_changed, self._show_share),
             (context.tools.hovered, self._hovered),
         )
         self.show_state()
@@ -173,7 +173,7 @@ class SimilarPanel(PanelBase):
     def _open_and_use(self, path: Any) -> None:
         session = self._context.session
         query = session.open_query(path)
-        session.use_queries(*{*(q.name for q in session.scan.used), query.name} if session.scan else ())
+        session.use_queries(*{*(q.name for q in session.scan.queries_in_use), query.name} if session.scan else ())
 
     def _use_queries(self) -> None:
         name = self._choose_query("Use a query")
@@ -212,11 +212,11 @@ class SimilarPanel(PanelBase):
         self.save.setEnabled(bool(regions))
         if heat is not None and heat.partial:
             self.hint.setText(self.hint.text() + "<br>Answered from the first features; the rest is on its way.")
-        self._show_share(session.share)
+        self._show_share(session.body_fraction)
 
     def _described(self) -> str:
         session = self._context.session
-        clicks, used = session.clicks, session.scan.used if session.scan else ()
+        clicks, used = session.clicks, session.scan.queries_in_use if session.scan else ()
         if not clicks and not used:
             return "Click = like this, Shift-click = unlike this."
         text = (

@@ -52,7 +52,7 @@ class Statistics(PanelBase):
     def show_state(self, _: Any = None) -> None:
         """The rows that there are."""
         scan = self._context.session.scan
-        rows = scan.probing.statistics if scan else ()
+        rows = scan.statistics if scan else ()
         self.measure.setEnabled(bool(scan and scan.probe and scan.features))
         self.save.setEnabled(bool(rows))
         fill_table(self.results, [statistics_cells(row) for row in rows])

@@ -62,7 +62,7 @@ class Suggestions(PanelBase):
 
     def _found(self) -> "tuple[Suggestion, ...]":
         scan = self._context.session.scan
-        return scan.probing.suggestions if scan else ()
+        return scan.suggestions if scan else ()
 
     def _arrived(self, scan: "Scan") -> None:
         if scan is not self._context.session.scan:

@@ -35,7 +35,7 @@ class TrainingPanel(PanelBase):
         self._timer.setInterval(REFRESH_MS)
         self._timer.timeout.connect(self._refresh)
         context.connect(
-            (context.session.training_changed, self.show_state), (context.viewer.events.theme, self._draw_soon)
+            (context.session.training.changed, self.show_state), (context.viewer.events.theme, self._draw_soon)
         )
         self.show_state()
 
@@ -57,7 +57,7 @@ class TrainingPanel(PanelBase):
         self.plot.setFixedHeight(_PLOT_HEIGHT)
         self.rows.addWidget(self.plot)
         self.open.clicked.connect(self._choose)
-        self.stop.clicked.connect(lambda: self._context.session.stop_training())
+        self.stop.clicked.connect(lambda: self._context.session.training.stop())
         self.slider.valueChanged.connect(self._context.told(self._choose_step))
         self.newest.clicked.connect(lambda on: self._follow(on))
         self.curve.activated.connect(lambda _: self._draw())
@@ -67,27 +67,27 @@ class TrainingPanel(PanelBase):
     def _choose(self) -> None:
         folder = self._context.ask_folder("The output folder of a training")
         if folder:
-            self._context.told(self._context.session.watch_training)(folder)
+            self._context.told(self._context.session.training.watch)(folder)
 
     def _choose_step(self, number: int) -> None:
-        state = self._context.session.training
+        state = self._context.session.training.state
         if state is not None and 0 <= number < len(state.steps):
-            self._context.session.show_checkpoint(state.steps[number])
+            self._context.session.training.show(state.steps[number])
 
     def _follow(self, on: bool) -> None:
-        state = self._context.session.training
+        state = self._context.session.training.state
         if state is not None:
-            self._context.told(self._context.session.show_checkpoint)(None if on else state.wanted)
+            self._context.told(self._context.session.training.show)(None if on else state.wanted)
 
     def _refresh(self) -> None:
-        if self._context.session.training is not None:
-            self._context.session.refresh_training()
+        if self._context.session.training.state is not None:
+            self._context.session.training.refresh()
 
     # What the session says
 
     def show_state(self) -> None:
         """All of it."""
-        state = self._context.session.training
+        state = self._context.session.training.state
         for widget in (self.stop, self.slider, self.newest, self.curve, self.plot):
             widget.setVisible(state is not None)
         self.step.setText("" if state is None or state.wanted is None else str(state.wanted))
@@ -124,7 +124,7 @@ class TrainingPanel(PanelBase):
             binding.drop(scan, "training_heat")
         else:
             heat = shown.heat
-            limits = (heat.scale.score_of(self._context.session.share), heat.scale.high)
+            limits = (heat.scale.score_of(self._context.session.body_fraction), heat.scale.high)
             spec = heat_spec(heat.shown, heat.grid, limits, f"training, similar - {scan.name}", "training_heat")
             binding.show(scan, spec)
         if fresh:  # one colored layer at a time
@@ -142,7 +142,7 @@ class TrainingPanel(PanelBase):
         QTimer.singleShot(0, self, self._draw)
 
     def _draw(self) -> None:
-        state = self._context.session.training
+        state = self._context.session.training.state
         curve = None if state is None else state.curves.get(self.curve.currentText())
         if curve is None:
             return

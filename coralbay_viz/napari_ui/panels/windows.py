@@ -39,13 +39,13 @@ class WindowsPanel(PanelBase):
         self.shown.textActivated.connect(lambda _: self._show_layer())
         self.answers.currentItemChanged.connect(lambda *_: self._go())
         session = context.session
-        context.connect((session.windows_changed, self._changed), (session.scan_changed, self._scan_changed))
+        context.connect((session.windows.changed, self._changed), (session.scan_changed, self._scan_changed))
         self._changed(session.scan)
 
     def _inspect(self, *_: Any) -> None:
         session = self._context.session
         self._busy.say(
-            session.inspect_windows(windows=INSPECTED), "Computing features under each window…", session.scan
+            session.windows.compare(windows=INSPECTED), "Computing features under each window…", session.scan
         )
 
     def _changed(self, scan: "Scan | None") -> None:
