@@ -92,7 +92,7 @@ def test_what_was_clicked_is_found_in_the_library(paths, phantom, tmp_path):
     again.library.open(tmp_path / "library")
     again.open(paths[0])
     with pytest.raises(InputError, match="another model"):
-        again.add_to_library()
+        again.library.add()
 
 
 def test_a_library_that_is_none_is_refused(paths):
