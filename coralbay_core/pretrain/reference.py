@@ -1,6 +1,7 @@
-"""All settings as tables, from the dataclasses and their docstrings: what docs/pretraining.md shows.
+"""Tables of all settings for docs/reference/pretraining-settings.md, generated from the dataclasses' docstrings.
 
-``python -m coralbay_core.pretrain.reference docs/pretraining.md`` renews the part of the page between its two marks.
+``python -m coralbay_core.pretrain.reference docs/reference/pretraining-settings.md`` renews the part of the page
+between its two marks.
 """
 
 import inspect
