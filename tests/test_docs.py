@@ -59,7 +59,7 @@ def test_relative_links_resolve(page):
 def test_broken_links_are_found(tmp_path, monkeypatch):
     monkeypatch.setattr(f"{__name__}.ROOT", tmp_path)
     page = tmp_path / "page.md"
-    page.write_text("# A title\n[a](#a-title) [b](page.md#other) [c](none.md) ![d](none.png) `[e](code.md)` [f](../g)\n")
+    page.write_text("# A title\n[a](#a-title) [b](page.md#other) [c](none.md)\n![d](none.png) `[e](x.md)` [f](../g)\n")
     assert broken(page) == ["page.md#other", "none.md", "none.png", "../g"]
 
 
