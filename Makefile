@@ -60,7 +60,7 @@ $(STAMP_EVA): pyproject.toml constraints.txt scripts/bootstrap.sh
 test-eva: $(STAMP_EVA) ## Run the tests with kaiko's eva, in an environment of their own (some GB, once)
 	$(VENV_EVA)/bin/python -m pytest -c tests/with_eva/pytest.ini tests/with_eva $(ARGS)
 
-screenshots: virtual-display ## Renew the pictures of docs/napari.md (CT=path takes a scan of yours)
+screenshots: virtual-display ## Renew the pictures of docs/how-to/napari.md (CT=path takes a scan of yours)
 	$(VIRTUAL_DISPLAY) $(PYTHON_VENV) -W ignore scripts/screenshots.py docs/images/napari $(if $(CT),--ct "$(CT)")
 
 notebooks: $(STAMP) browser ## Run the notebooks and renew docs/notebooks/ and the pictures of the app, minutes
@@ -77,7 +77,7 @@ lint: $(STAMP) ## Style, types and import directions
 DATA := ../shared/ct/labelled
 EVALUATION_OUT := evaluation
 
-evaluate: $(STAMP) ## Measure the shipped weights beside baselines; renews docs/evaluation.md and the model card
+evaluate: $(STAMP) ## Measure the shipped weights beside baselines; renews docs/measurements/evaluation.md and the model card
 	$(VENV)/bin/coralbay evaluate --data "$(DATA)" -o $(EVALUATION_OUT)
 	$(PYTHON_VENV) scripts/publish_evaluation.py $(EVALUATION_OUT)
 

@@ -1,4 +1,4 @@
-"""Put the numbers of a report where people read them: docs/evaluation.md and the card of the shipped model.
+"""Write the numbers of a report to docs/measurements/evaluation.md and to the card of the shipped model.
 
     python scripts/publish_evaluation.py REPORT
 
@@ -16,7 +16,7 @@ from coralbay_core.models.model_card import DEFAULT_MODEL, parse_card
 from coralbay_core.util.atomic_file import write_atomically
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCS = ROOT / "docs" / "evaluation.md"
+DOCS = ROOT / "docs" / "measurements" / "evaluation.md"
 CARD = ROOT / "coralbay_core" / "models" / "cards" / f"{DEFAULT_MODEL}.toml"
 COMMAND = "coralbay evaluate --data ../shared/ct/labelled -o evaluation"
 BEGIN, END = "<!-- numbers: written by scripts/publish_evaluation.py -->", "<!-- end of numbers -->"

@@ -1,4 +1,4 @@
-"""Pictures of the napari plugin for docs/napari.md, of a real window.
+"""Pictures of the napari plugin for docs/how-to/napari.md, of a real window.
 
     make screenshots                 on the synthetic torso, so that anyone gets the same
     make screenshots CT=scan.nii.gz  on a scan of yours

@@ -229,7 +229,7 @@ def test_segmentation_differs_from_btcv_only_where_a_task_must(name):
 
 
 def test_every_variable_of_a_configuration_is_in_the_documentation():
-    documented = (Path(__file__).parents[1] / "docs" / "eva.md").read_text()
+    documented = (Path(__file__).parents[1] / "docs" / "reference" / "eva.md").read_text()
     texts = [config_path(name).read_text() for name, task in TASKS.items() if task.lacks != "the data set"]
     variables = {name for text in texts for name in re.findall(r"oc\.env:(\w+)", text)}
     assert {name for name in variables if f"`{name}`" not in documented} == set()

@@ -193,5 +193,6 @@ def test_every_setting_is_explained():
 def test_the_documentation_lists_the_settings_as_they_are():
     from coralbay_core.pretrain.settings_docs import renewed
 
-    page = (Path(__file__).resolve().parents[1] / "docs" / "pretraining.md").read_text("utf-8")
-    assert renewed(page) == page, "run: python -m coralbay_core.pretrain.settings_docs docs/pretraining.md"
+    path = Path(__file__).resolve().parents[1] / "docs" / "reference" / "pretraining-settings.md"
+    page = path.read_text("utf-8")
+    assert renewed(page) == page, f"run: python -m coralbay_core.pretrain.settings_docs {path}"

@@ -29,7 +29,7 @@ def pretrain(
 ) -> None:
     """Train an encoder on unlabelled CT; also under torchrun, one process a GPU.
 
-    Everything is checked before the first batch. See docs/pretraining.md for all settings.
+    Everything is checked before the first batch. See docs/reference/pretraining-settings.md for all settings.
     """
     from ..pretrain import ConfigError, distributed, memory, read_config
     from ..pretrain import pretrain as run

@@ -62,7 +62,7 @@ def find_cases(folder: str | Path, layout: str = "auto") -> list[CaseFiles]:
         "no labelled scans",
         where=folder,
         expected="NAME/ct.nii.gz, labels.nii.gz and labels.json, or the layout of " + ", ".join(list(LAYOUTS)[1:]),
-        hint="see docs/evaluation.md",
+        hint="see docs/how-to/evaluate.md",
     )
 
 

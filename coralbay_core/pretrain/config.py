@@ -1,8 +1,8 @@
 """What a run is made of: one frozen dataclass a table of the configuration file.
 
 A setting, its default, its unit and its meaning stand here and nowhere else: files and ``key=value`` are checked
-against these classes, and the reference in docs/pretraining.md is made from their docstrings. Settings of the terms of
-the loss stand beside each term (`coralbay_core.pretrain.loss_terms`).
+against these classes, and docs/reference/pretraining-settings.md is generated from their docstrings. Settings of the
+terms of the loss stand beside each term (`coralbay_core.pretrain.loss_terms`).
 """
 
 from dataclasses import dataclass, field

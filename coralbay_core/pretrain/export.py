@@ -59,7 +59,7 @@ def describe_training(
     return {
         "data": config.card.data,
         "volumes": volumes,
-        "method": f"self-supervised, no labels; terms of the loss (docs/pretraining.md): {terms}",
+        "method": f"self-supervised, no labels; terms of the loss (docs/explanation/pretraining.md): {terms}",
         "crops": crops + "; sizes, head and schedule are CoralBay's own, not the paper's, which are not public",
         "steps": step,
         "hours": round(seconds / 3600, 2),

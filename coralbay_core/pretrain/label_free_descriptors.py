@@ -5,12 +5,12 @@ product does with an encoder's maps; an inner product is then a likeness.
 
 - *Tissue*: a soft histogram of HU in boxes of one and of three cells. Two livers are alike wherever they lie.
 - *Surroundings*: shares of air, fat, soft tissue and dense matter in boxes at 26 offsets of 24 mm and of 48 mm. Mean
-  HU in the same boxes is worse: fat and bone together have the mean of muscle (docs/pretraining.md).
+  HU in the same boxes is worse: fat and bone together have the mean of muscle (docs/measurements/pretraining.md).
 - *Place*: waves over the box of the body, whose inner product falls with the distance. It means something within a
   patient; of two patients it compares how far along the scans a cell lies.
 
 No single one of them tells organs apart as well as their mean does, and a network that sees crops learns to give it
-without seeing the whole body (docs/pretraining.md).
+without seeing the whole body (docs/measurements/pretraining.md).
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""All settings as tables, from the dataclasses and their docstrings: what docs/pretraining.md shows.
+"""Tables of all settings for docs/reference/pretraining-settings.md, generated from the dataclasses' docstrings.
 
 ``python -m coralbay_core.pretrain.settings_docs PAGE`` updates the part of a documentation page between its two marks.
 """

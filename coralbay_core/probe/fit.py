@@ -28,7 +28,7 @@ def fit_probe(features: FeatureMaps, labels: LabelVolume, *, kind: Kind = DEFAUL
     labels : LabelVolume
         Strokes, points or a segmentation: 0 is unlabelled, any other value a class (paint one for the background, too).
     kind : str
-        One of `KINDS`; what each does is said in `solvers`, how good they are in docs/benchmarks.md.
+        One of `KINDS`; what each does is said in `solvers`, how good they are in docs/measurements/benchmarks.md.
     seed : int
         Of the choice of voxels where a class has very many, and of the network.
     """

@@ -2,7 +2,8 @@
 
 UMAP (McInnes, Healy, Melville 2018, arXiv 1802.03426) is fitted on a seeded sample of principal coordinates. Its own
 transform of all other cells takes minutes; a small network that has learned the embedding of the sample, or an
-interpolation between the nearest cells of the sample, takes seconds (docs/benchmarks.md). Both apply to other scans.
+interpolation between the nearest cells of the sample, takes seconds (docs/measurements/benchmarks.md). Both apply to
+other scans.
 """
 
 import warnings

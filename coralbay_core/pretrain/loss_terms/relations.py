@@ -149,7 +149,7 @@ def _cosines(tokens: Tensor) -> Tensor:
     """Cosines of this process's tokens (V, N, C) with all tokens of the batch, as the product compares them."""
     rows = distributed.gather_with_gradient(tokens.flatten(0, 1))
     # The batch stands for the patient's body, over which channels are standardised at inference. Running statistics
-    # instead let a constant part of the maps grow (docs/pretraining.md).
+    # instead let a constant part of the maps grow (docs/measurements/pretraining.md).
     units = F.normalize((rows - rows.mean(0)) / (rows.std(0) + 1e-4), dim=-1)
     return distributed.own_rows(units) @ units.T
 
