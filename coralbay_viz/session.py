@@ -230,18 +230,18 @@ class Session:
     @property
     def volume(self) -> Volume | None:
         """Volume of the active scan."""
-        return self.scan and self.scan.volume
+        return None if self.scan is None else self.scan.volume
 
     @property
     def features(self) -> "FeatureMaps | None":
         """Features of the active scan."""
-        return self.scan and self.scan.features
+        return None if self.scan is None else self.scan.features
 
     @property
     def strides(self) -> tuple[int, ...]:
         """Strides of the active scan's features, finest first: the keys of `weights`."""
-        features = self.scan and (self.scan.features or self.scan.preview)
-        return features.strides if features else ()
+        features = None if self.scan is None else self.scan.features or self.scan.preview
+        return () if features is None else features.strides
 
     @property
     def clicks(self) -> Clicks:
@@ -251,17 +251,17 @@ class Session:
     @property
     def heat(self) -> HeatResult | None:
         """Heat map of the active scan."""
-        return self.scan and self.scan.heat
+        return None if self.scan is None else self.scan.heat
 
     @property
     def pca(self) -> PcaResult | None:
         """PCA or UMAP colors of the active scan."""
-        return self.scan and self.scan.pca
+        return None if self.scan is None else self.scan.pca
 
     @property
     def segmentation(self) -> LabelVolume | None:
         """Segmentation of the active scan."""
-        return self.scan and self.scan.segmentation
+        return None if self.scan is None else self.scan.segmentation
 
     @property
     def threshold(self) -> float | None:

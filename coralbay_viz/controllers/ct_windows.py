@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 from psygnal import Signal
 
@@ -67,7 +68,11 @@ class WindowsController:
         if not clicks.positive:
             raise CoralBayError("nothing to inspect", where=scan.name, hint="click on the scan first")
         chosen = {window.name: window.limits_hu for window in map(_window, windows)}
-        settings = {"windows": chosen, "weights": self._similarity.weights_mapping, "store": self._workspace.store}
+        settings: dict[str, Any] = {
+            "windows": chosen,
+            "weights": self._similarity.weights_mapping,
+            "store": self._workspace.store,
+        }
         if radius_mm is not None:
             settings["radius_mm"] = float(radius_mm)
         work = partial(

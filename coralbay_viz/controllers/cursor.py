@@ -55,7 +55,8 @@ class CursorController:
     @property
     def cursor_mm(self) -> Point | None:
         """Position of the crosshair in the active scan, world mm; one outside moves to the nearest inside."""
-        return self._workspace.scan and self._workspace.scan.cursor_mm
+        scan = self._workspace.scan
+        return None if scan is None else scan.cursor_mm
 
     @cursor_mm.setter
     def cursor_mm(self, position_mm: Sequence[float] | None) -> None:

@@ -91,9 +91,8 @@ class ProjectionsController:
         scan, features = self._workspace.require_features(scan)
         grid, selection = scan.overlay_grid, scan.selection
         if method == "umap":
-            known = scan.pca and scan.pca.embedding
-            settings = (self.umap_components, self.basis, selection, self.umap, known)
-            work = partial(umap_colors, features, grid, *settings)
+            known = scan.pca.embedding if scan.pca is not None else None
+            work = partial(umap_colors, features, grid, self.umap_components, self.basis, selection, self.umap, known)
         else:
             work = partial(colors, features, grid, self.components, self.basis, selection)
         return self._workspace.run(JobKey("pca", scan), work, partial(self._set_pca, scan), torch=True)
@@ -115,11 +114,12 @@ class ProjectionsController:
 
     def lock_basis(self, locked: bool = True) -> None:
         """Use the active scan's components, or UMAP, for all scans from now on; or let each scan have its own again."""
-        basis = umap = None
+        basis: Basis | None = None
+        umap: UmapModel | None = None
         if locked:
             shown = require(self._workspace.require_scan().pca, "no colors to keep", "switch the PCA overlay on first")
             basis = shown.basis
-            umap = shown.embedding and shown.embedding.model
+            umap = None if shown.embedding is None else shown.embedding.model
         self.set_basis(basis, umap)
 
     def fit_basis(self) -> Job:

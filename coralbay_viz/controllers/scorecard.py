@@ -63,7 +63,7 @@ class ScorecardController:
         self._grids: EvaluationGrids = {}
         similarity.clicks_changed.connect(self._measure_again)
         segmentation.strokes_changed.connect(self._measure_again)
-        similarity.weights_changed.connect(lambda _: self._measure_again(self.card and self.card.scan))
+        similarity.weights_changed.connect(self._weights_changed)
         workspace.scan_removed.connect(self._forget)
 
     def measure(
@@ -135,8 +135,7 @@ class ScorecardController:
         from coralbay_core.integrations.leaderboard import read_rows
         from coralbay_core.integrations.rows import EVA_RUN, model_of
 
-        one = isinstance(paths, (str, Path))
-        chosen = tuple(Path(path) for path in ([paths] if one else paths or ()))
+        chosen = (Path(paths),) if isinstance(paths, (str, Path)) else tuple(Path(path) for path in paths or ())
         found: dict[str, tuple[Row, ...]] = {}
         # Own runs first, of them those of the protocol: what was published of a model may be of other settings.
         for row in sorted(read_rows(chosen), key=lambda row: (row.source != EVA_RUN, row.deviates != "")):
@@ -172,14 +171,14 @@ class ScorecardController:
             strokes=scan.strokes.now,
             weights=self._similarity.weights_mapping,
             kind=self._segmentation.kind,
-            other=other and other.volume,
+            other=None if other is None else other.volume,
         )
         work = without_context(partial(prepare, card, self._grids, asked))
         return self._workspace.run(JobKey("scorecard", scan), work, self._score_next, torch=True)
 
     def _score_next(self, question: ScorecardInputs) -> None:
         card = self.card
-        if card.is_done:
+        if card is None or card.awaited is None:
             return
         model = card.awaited
         if card.scan.features is not None and card.scan.model == model:
@@ -188,10 +187,15 @@ class ScorecardController:
         self._workspace.run(JobKey("scorecard", card.scan), work, partial(self._add_row, question), torch=True)
 
     def _add_row(self, question: ScorecardInputs, row: ScoreRow) -> None:
-        self._show_card(replace(self.card, rows=(*self.card.rows, row)))
-        self._score_next(question)
+        if self.card is not None:
+            self._show_card(replace(self.card, rows=(*self.card.rows, row)))
+            self._score_next(question)
 
-    def _measure_again(self, scan: Scan | None) -> None:
+    def _weights_changed(self, weights: object) -> None:
+        if self.card is not None:
+            self._measure_again(self.card.scan)
+
+    def _measure_again(self, scan: Scan) -> None:
         card = self.card
         if not self._live or card is None or scan is not card.scan:
             return

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from psygnal import Signal
@@ -12,7 +12,7 @@ from psygnal import Signal
 from coralbay_core.errors import InputError
 from coralbay_core.spatial import LabelVolume, Volume
 
-from ..jobs import Job, JobKey, Kind, exclusive, without_context
+from ..jobs import Job, JobKey, Kind, Work, exclusive, without_context
 from ..model.grids import planes_at
 from ..model.history import History
 from ..model.results import Results
@@ -24,6 +24,7 @@ from .workspace import Workspace, require
 
 if TYPE_CHECKING:
     from coralbay_core.features import FeatureMaps
+    from coralbay_core.probe import Kind as ProbeKind
     from coralbay_core.probe import LabelStatistics, Probe, Suggestion
 
 _OF_THE_PROBE: tuple[Kind, ...] = ("suggestion", "statistics", "scores")
@@ -58,7 +59,7 @@ class SegmentationController:
     def __init__(self, workspace: Workspace, features: FeaturesController) -> None:
         self._workspace = workspace
         self._fit_lock = threading.Lock()
-        self.kind: str | None = None
+        self.kind: ProbeKind | None = None
         self.refine = False
         self.train_on_all = False
         features.results_replaced.connect(self._results_replaced)
@@ -150,7 +151,7 @@ class SegmentationController:
         scan.given_probe = probe
         return self._run_segmentation(scan, partial(apply, self._request(scan, features), probe))
 
-    def _run_segmentation(self, scan: Scan, work: Callable[..., Any]) -> Job:
+    def _run_segmentation(self, scan: Scan, work: Work) -> Job:
         done = partial(self._set_segmentation, scan)
         return self._workspace.run(JobKey("segmentation", scan), work, done, torch=True)
 
@@ -262,7 +263,7 @@ class SegmentationController:
         return self.apply_to(scan, load_probe(path))
 
 
-def known_kind(kind: str) -> str:
+def known_kind(kind: str) -> "ProbeKind":
     """Return the kind of probe, or raise if there is none of this name."""
     from coralbay_core.probe import KINDS
 

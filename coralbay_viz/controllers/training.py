@@ -80,7 +80,7 @@ class TrainingController:
     def watch(self, folder: str | Path, step: int | None = None) -> Job:
         """Watch the run in a folder on the active scan; without a scan, its curves alone.
 
-        Of a large scan a box is seen: around the last click, else the cursor, else the middle. It stays where it is
+        Of a large scan only a box is computed: around the last click, else the cursor, else the center. The box stays
         until `watch` is called again, so that checkpoints can be compared.
 
         Parameters
@@ -98,10 +98,10 @@ class TrainingController:
         self.stop()
         self.state = TrainingState(folder, scan, None if scan is None else box_of(scan), step)
         self.changed.emit()
-        return self.refresh()
+        return self._read(self.state)
 
     def stop(self) -> None:
-        """Watch no run any more."""
+        """Stop watching the run."""
         for kind in KINDS:
             self._workspace.stop(kind)
         self._jobs.clear()
@@ -114,14 +114,11 @@ class TrainingController:
         state = require(self.state, "no training is watched", "give its folder to `watch` first")
         if self._busy("training log"):
             return None
-        done = partial(self._set_log, state)
-        return self._workspace.run(
-            JobKey("training log"),
-            without_context(partial(read_run, state.folder)),
-            done,
-            torch=True,
-            started=self._began,
-        )
+        return self._read(state)
+
+    def _read(self, state: TrainingState) -> Job:
+        work, done = without_context(partial(read_run, state.folder)), partial(self._set_log, state)
+        return self._workspace.run(JobKey("training log"), work, done, torch=True, started=self._began)
 
     def show(self, step: int | None) -> Job | None:
         """Show the checkpoint of a step; None follows the newest."""
@@ -141,13 +138,13 @@ class TrainingController:
             return
         before = state.steps, state.problem, _size(state)
         state.steps = seen.steps
-        failed = state.failed is not None and state.failed[0] == state.wanted
-        state.problem = seen.problem or (state.failed[1] if failed else "")
+        failure = state.failed[1] if state.failed is not None and state.failed[0] == state.wanted else None
+        state.problem = seen.problem or failure or ""
         if not seen.problem:
             state.curves, state.alarms = seen.curves, seen.alarms
         if before != (seen.steps, state.problem, seen.size):
             self.changed.emit()
-        if not failed and not self._busy("training"):
+        if failure is None and not self._busy("training"):
             self._show_wanted(state)
 
     def _show_wanted(self, state: TrainingState, anew: bool = False) -> Job | None:

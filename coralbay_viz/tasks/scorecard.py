@@ -4,7 +4,7 @@ They are those of ``coralbay evaluate``, with clicks and strokes in place of tho
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from coralbay_core.features import FeatureMaps
     from coralbay_core.integrations.rows import Row
     from coralbay_core.models.encoder import Encoder
+    from coralbay_core.probe import Kind as ProbeKind
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +89,7 @@ class ScorecardInputs:
     clicks: Clicks
     strokes: PaintedVoxels | None = None
     weights: Mapping[int, float] | None = None
-    kind: str | None = None
+    kind: "ProbeKind | None" = None
     other: Volume | None = None
     other_ground: EvaluationGrid | None = None
 
@@ -146,20 +147,18 @@ def score(
     eva: "Mapping[str, tuple[Row, ...]]",
     context: JobContext,
 ) -> ScoreRow:
-    """The row of one encoder; what is wrong with an encoder is said in its row."""
+    """Measure one encoder; a problem with it is reported in its row."""
     from coralbay_core.errors import Cancelled, CoralBayError
     from coralbay_core.integrations.rows import model_of
 
     known = eva.get(model_of(model), ())
     try:
         features = shelf.get(question.volume, model, context)
-        row = ScoreRow(
-            model,
-            retrieval=retrieval(question, features),
+        measures: dict[str, Any] = {
             **matching(question, features, shelf, model, context),
             **probe_dice(question, features),
-            eva=known,
-        )
+        }
+        row = replace(ScoreRow(model, retrieval=retrieval(question, features), eva=known), **measures)
     except Cancelled:
         raise
     except (CoralBayError, OSError) as error:
@@ -174,7 +173,7 @@ def retrieval(question: ScorecardInputs, features: "FeatureMaps") -> float | Non
 
     ground, clicks = question.ground, question.clicks
     wanted = ground.values_at(clicks.positive)
-    if not len(wanted):
+    if ground.labels is None or not len(wanted):
         return None
     points, others = (np.array(part, float).reshape(-1, 3) for part in (clicks.positive, clicks.negative))
     heat = heat_map(features, points, others, weights=question.weights)
@@ -203,9 +202,11 @@ def matching(
     if other is None or there is None or not question.clicks.positive:
         return {}
     target = shelf.get(other, model, context)
-    spaces = {"space": SearchSpace(there.grid, there.body), "back": SearchSpace(here.grid, here.body)}
+    space, back = SearchSpace(there.grid, there.body), SearchSpace(here.grid, here.body)
     points = question.clicks.positive
-    matches = [best_match(features, target, point, weights=question.weights, **spaces) for point in points]
+    matches = [
+        best_match(features, target, point, weights=question.weights, space=space, back=back) for point in points
+    ]
     away = []
     for point, match in zip(points, matches, strict=True):
         mask = np.isin(there.labels, here.values_at([point])) if there.labels is not None else np.zeros(1, bool)
@@ -229,12 +230,14 @@ def probe_dice(question: ScorecardInputs, features: "FeatureMaps") -> dict[str, 
     from coralbay_core.probe import DEFAULT_KIND, fit_probe
 
     ground, strokes = question.ground, question.strokes
-    meant = meant_labels(ground, strokes) if strokes else {}
+    if not strokes:
+        return {}
+    meant = meant_labels(ground, strokes)
     if len(meant) < 2 or not any(meant.values()):
         return {}
-    probe = fit_probe(features, strokes.labels, kind=question.kind or DEFAULT_KIND)  # type: ignore[union-attr]
+    probe = fit_probe(features, strokes.labels, kind=question.kind or DEFAULT_KIND)
     found = _renumbered(probe.segment(features, ground.grid), meant)
-    painted = _painted(ground, strokes)  # type: ignore[arg-type]
+    painted = _painted(ground, strokes)
     distance = ndimage.distance_transform_edt(~painted, sampling=ground.grid.spacing_mm)
     labels = sorted(set(meant.values()) - {0})
     return {
@@ -284,29 +287,29 @@ def _mean_dice(
 
 
 EvaluationGrids = dict[Scan, tuple[Any, EvaluationGrid]]
-"""By scan, with what tells its reference from others; the last one alone, since each is as large as a scan."""
+"""By scan: a key of the reference, and the grid. Only the last one, since each is as large as a scan."""
 
 
-def prepare(card: Scorecard, grounds: EvaluationGrids, inputs: Callable[..., ScorecardInputs]) -> ScorecardInputs:
-    """Bring scans and references to what encoders are asked on; done once for the same ones."""
-    ground = _ground(card.scan, card.reference, grounds)
-    other = None if card.other is None else _ground(card.other, card.other_reference, grounds)
+def prepare(card: Scorecard, grids: EvaluationGrids, inputs: Callable[..., ScorecardInputs]) -> ScorecardInputs:
+    """Resample scans and references to the grids on which encoders are measured; once for the same ones."""
+    ground = _grid_of(card.scan, card.reference, grids)
+    other = None if card.other is None else _grid_of(card.other, card.other_reference, grids)
     return inputs(volume=card.scan.volume, ground=ground, other_ground=other)
 
 
-def _ground(scan: Scan, reference: Reference, grounds: EvaluationGrids) -> EvaluationGrid:
+def _grid_of(scan: Scan, reference: Reference, grids: EvaluationGrids) -> EvaluationGrid:
     from coralbay_core.extraction.cache import content_digest
     from coralbay_core.io import load_labels
 
-    is_path = isinstance(reference, (str, Path))
+    path = Path(reference) if isinstance(reference, (str, Path)) else None
+    labels = reference if isinstance(reference, LabelVolume) else None
     key: Any = None
-    if is_path:
-        key = str(reference), Path(reference).stat().st_mtime
-    elif reference is not None:
-        key = content_digest(reference)  # views give a copy of a layer each time, which may have been painted on
-    known, ground = grounds.get(scan, (None, None))
-    if ground is None or known != key:
-        labels = load_labels(reference, like=scan.volume) if is_path else reference
-        ground = EvaluationGrid.of(scan.volume, labels)
-        grounds[scan] = key, ground
-    return ground
+    if path is not None:
+        key = str(path), path.stat().st_mtime
+    elif labels is not None:
+        key = content_digest(labels)  # views give a copy of a layer each time, which may have been painted on
+    known, grid = grids.get(scan, (None, None))
+    if grid is None or known != key:
+        grid = EvaluationGrid.of(scan.volume, labels if path is None else load_labels(path, like=scan.volume))
+        grids[scan] = key, grid
+    return grid

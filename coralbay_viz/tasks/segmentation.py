@@ -13,6 +13,7 @@ from ..model.strokes import PaintedVoxels
 
 if TYPE_CHECKING:
     from coralbay_core.features import FeatureMaps
+    from coralbay_core.probe import Kind as ProbeKind
     from coralbay_core.probe import LabelStatistics, Probe, ScoreMap, Suggestion
 
 Point = tuple[float, float, float]
@@ -38,7 +39,7 @@ def prepare(features: "FeatureMaps") -> None:
 
 def fit_and_apply(
     pairs: "Sequence[tuple[FeatureMaps, PaintedVoxels]]",
-    kind: str | None,
+    kind: "ProbeKind | None",
     request: LabelRequest,
     planes: Sequence[Grid],
     show: Callable[[tuple[LabelVolume, ...]], None],

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...spatial import Volume
+from ...spatial import LabelVolume, Volume
 from ..tiling import CELL, CHUNK
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ SCHEMA = 2
 """Raise it when extraction or the files change, so that older entries are not found."""
 
 
-def content_digest(volume: Volume) -> str:
+def content_digest(volume: Volume | LabelVolume) -> str:
     """Hash of voxels and affine, slice by slice: a copy of the volume could be too much."""
     digest = hashlib.blake2b(digest_size=16)
     for plane in volume.data:
