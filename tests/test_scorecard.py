@@ -23,12 +23,13 @@ from coralbay_core.models.loading import convert_weights, load_encoder
 from coralbay_core.spatial import LabelVolume
 from coralbay_viz import Session
 from coralbay_viz.controllers.scorecard import Scorecard
-from coralbay_viz.jobs import ThreadRunner
+from coralbay_viz.jobs import JobContext, ThreadRunner
 from coralbay_viz.model.scorecard import COLUMNS, ScoreRow, as_dicts, best_models, shown_columns
 from coralbay_viz.model.strokes import PaintedVoxels
 from coralbay_viz.tasks.scorecard import EvaluationGrid, meant_labels
 
 CHEAP = ("hu-patch", "random", "coralbay-mini")
+CONTEXT = JobContext(lambda done, total: None, lambda: False, lambda call: call())
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +110,7 @@ def test_the_other_scan_is_searched(session, other, reference, other_reference, 
     spaces = [
         SearchSpace(ground.grid, ground.body) for ground in (EvaluationGrid.of(s.volume, None) for s in (there, here))
     ]
-    maps = [session.scorecard._cache.get(scan.volume, "hu-patch", None, None) for scan in (here, there)]
+    maps = [session.scorecard._cache.get(scan.volume, "hu-patch", CONTEXT) for scan in (here, there)]
     wanted = best_match(*maps, liver, space=spaces[0], back=spaces[1])
     assert patch.return_mm == pytest.approx(wanted.return_mm)
     assert mini.return_mm != patch.return_mm
