@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.support import ROOT
+
 # Time limits of single examples only fail on a busy machine. A change is judged on the same examples each time;
 # `make test ARGS="--hypothesis-profile random"` draws others.
 settings.register_profile("same", deadline=None, derandomize=True)
@@ -17,8 +19,6 @@ settings.load_profile("same")
 # Both are read when a library is loaded, so they are set before any is; child processes inherit them.
 os.environ.setdefault("QT_API", "pyside6")  # several bindings may be installed, one is tested
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch: steady times, and sums in a steady order
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="session", autouse=True)

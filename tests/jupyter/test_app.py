@@ -5,7 +5,8 @@ import time
 
 import numpy as np
 import pytest
-from scans import cut
+
+from tests.support.scans import cut
 
 pytest.importorskip("anywidget")
 
