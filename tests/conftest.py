@@ -1,6 +1,5 @@
 """What all tests share: the data to work on, and isolation from the machine that they run on."""
 
-import gc
 import json
 import os
 from pathlib import Path
@@ -9,6 +8,8 @@ import pytest
 from hypothesis import settings
 
 from tests.support import ROOT
+
+pytest_plugins = ["tests.support.widget_leaks"]
 
 # Time limits of single examples only fail on a busy machine. A change is judged on the same examples each time;
 # `make test ARGS="--hypothesis-profile random"` draws others.
@@ -45,32 +46,6 @@ def phantom():
     from coralbay_core.phantom import make_phantom
 
     return make_phantom(seed=0, spacing_mm=(3.0, 3.0, 3.0))
-
-
-@pytest.fixture(autouse=True)
-def no_leaked_widgets(request):
-    """Fail a gui test that leaves a top-level widget behind: it would keep its viewer and its scan in memory."""
-    if request.node.get_closest_marker("gui") is None:
-        yield
-        return
-    from qtpy.QtWidgets import QApplication
-
-    application = QApplication.instance() or request.getfixturevalue("qapp")
-    before = set(application.topLevelWidgets())
-    yield
-    if getattr(request.node, "rep_call", None) is None or request.node.rep_call.failed:
-        return  # its traceback holds on to them
-    leaked = _top_level_widgets(application) - before
-    assert not leaked, f"widgets are left behind: {sorted(map(repr, leaked))}"
-
-
-def _top_level_widgets(application):
-    from qtpy.QtCore import QEvent
-
-    gc.collect()
-    application.sendPostedEvents(None, QEvent.Type.DeferredDelete)
-    application.processEvents()
-    return set(application.topLevelWidgets())
 
 
 @pytest.fixture
