@@ -454,7 +454,7 @@ def test_renamed_and_deleted_layers_do_no_harm(explored, viewer, hand, liver):
     hand.click(liver)
     hand.wait_for(lambda: explored.session.heat is not None)
     layer = explored.binding.layer("heat")
-    layer.name = "my favourite"
+    layer.name = "my favorite"
     hand.click(liver + [10, 0, 0])
     hand.wait_for(lambda: len(explored.session.heat.clicks.positive) == 2)
     assert explored.binding.layer("heat") is layer

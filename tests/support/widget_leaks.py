@@ -1,4 +1,4 @@
-"""A pytest plugin that fails a test marked `gui` if it leaves a top-level widget, which would keep its viewer and scan."""
+"""A pytest plugin that fails a test marked `gui` if it leaves a top-level widget: it would keep its viewer and scan."""
 
 import gc
 

@@ -152,8 +152,8 @@ def test_a_partial_answer_has_its_minimum_elsewhere_and_is_not_saved(torso, phan
     session.heat_changed.connect(look)
     session.compute()
     (heat, preview), *_ = early
-    centres = heat.grid.to_world(np.stack(np.indices(heat.grid.shape), -1))
-    outside = ~preview.grid.contains(centres)
+    centers = heat.grid.to_world(np.stack(np.indices(heat.grid.shape), -1))
+    outside = ~preview.grid.contains(centers)
     assert outside.any()
     assert (heat.shown[outside] == heat.shown.min()).all()
     peak = heat.grid.to_world(np.unravel_index(heat.shown.argmax(), heat.shown.shape))

@@ -621,18 +621,18 @@ def test_weights_prior_and_saved_queries(files, belly, tmp_path):
     both = session.heat.heat
     assert both.at(there)[0] > plain.at(there)[0] + 0.1
     assert (both.data >= plain.data - 1e-5).all()
-    session.rename_query("here", "centre")
-    assert [query.name for query in session.scan.used] == ["centre"]
-    path = session.save_query("centre", tmp_path / "c.query")
-    session.remove_query("centre")
+    session.rename_query("here", "center")
+    assert [query.name for query in session.scan.used] == ["center"]
+    path = session.save_query("center", tmp_path / "c.query")
+    session.remove_query("center")
     assert session.scan.used == ()
-    assert session.open_query(path).name == "centre"
+    assert session.open_query(path).name == "center"
     session.keep_query("there")
-    assert session.merge_queries(["centre", "there"], "all").size == 2
+    assert session.merge_queries(["center", "there"], "all").size == 2
     with pytest.raises(CoralBayError, match="no query named"):
         session.use_queries("nothing")
     with pytest.raises(InputError, match="name is taken"):
-        session.rename_query("there", "centre")
+        session.rename_query("there", "center")
 
 
 def test_other_weights_put_saved_queries_out_of_use(files, belly):

@@ -390,8 +390,8 @@ def test_what_views_share_needs_no_gui_and_loads_quickly(module):
 def small_phantom(phantom, monkeypatch):
     from dataclasses import replace
 
-    centre = phantom.landmarks["liver_right_lobe"]
-    small = replace(phantom, volume=cut(phantom.volume, centre), labels=cut(phantom.labels, centre))
+    center = phantom.landmarks["liver_right_lobe"]
+    small = replace(phantom, volume=cut(phantom.volume, center), labels=cut(phantom.labels, center))
     monkeypatch.setattr(files_tasks, "make_phantom", lambda report, cancelled: small)
     return small
 

@@ -453,8 +453,8 @@ def test_baselines_always_run():
 def test_tasks_by_name():
     assert check_tasks(None) == list(TASKS)
     assert check_tasks(["regions", "retrieval"]) == ["retrieval", "regions"]
-    with pytest.raises(InputError, match="unknown tasks - --tasks - found colour"):
-        check_tasks(["retrieval", "colour"])
+    with pytest.raises(InputError, match="unknown tasks - --tasks - found color"):
+        check_tasks(["retrieval", "color"])
 
 
 @pytest.fixture(scope="module")

@@ -122,7 +122,7 @@ def test_the_same_again_gives_the_same_lines(report, data, tmp_path):
     ("arguments", "message"),
     [
         (["--data", "nowhere"], "no such folder - nowhere"),
-        (["--tasks", "colour"], "unknown tasks - --tasks - found colour vs expected among retrieval"),
+        (["--tasks", "color"], "unknown tasks - --tasks - found color vs expected among retrieval"),
         (["--no-phantom"], "nothing to measure on"),
         (["--model", "resnet"], "unknown model - found resnet"),
         (["--seed", "-1"], "--seed"),
@@ -203,7 +203,7 @@ def test_real_scans(ct_pack, tmp_path):
     assert run(["evaluate", "--data", str(ct_pack / "labelled"), *arguments, "-o", str(tmp_path)]) == 0
     findings = read_findings(tmp_path / "summary.json")
     cases = {case["name"]: case for case in findings.about["cases"]}
-    assert "sts_013" not in cases  # nothing but a tumour is labelled
+    assert "sts_013" not in cases  # nothing but a tumor is labeled
     assert cases["lung1_003"]["left_out"] == ["GTV-2", "GTV-1", "GTV-3"]
     assert set(cases["lung1_002"]["structures"]) == {"esophagus", "heart", "lung_left", "lung_right", "spinal_cord"}
     context, patch = (findings.summary["real"][name] for name in ("hu-context", "hu-patch"))

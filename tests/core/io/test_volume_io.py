@@ -246,8 +246,8 @@ def test_disagreeing_forms_and_odd_units_are_noted(tmp_path):
     volume = load_volume(tmp_path / "ct.nii")
     assert any("sform and qform" in note for note in volume.notes)
     np.testing.assert_allclose(volume.source_grid.affine, geometry.translate(5) @ LPS_AFFINE, atol=1e-4)
-    metres = load_volume(write_nifti(tmp_path / "m.nii", hu((6, 5, 4)), geometry.scale(0.001) @ LPS_AFFINE))
-    assert any("unusual" in note for note in metres.notes)
+    meters = load_volume(write_nifti(tmp_path / "m.nii", hu((6, 5, 4)), geometry.scale(0.001) @ LPS_AFFINE))
+    assert any("unusual" in note for note in meters.notes)
 
 
 def test_a_trailing_axis_of_one_is_dropped(tmp_path):

@@ -199,7 +199,7 @@ def test_shapes_tell_the_architecture(config):
 
 
 def test_a_stage_may_have_convolutions_alone():
-    """Such a stage shows no heads: it gets what fits its neighbours."""
+    """Such a stage shows no heads: it gets what fits its neighbors."""
     config = Swin3DConfig(embed_dim=24, depths=(0, 2, 0, 1), heads=(1, 2, 4, 8), window=4)
     with torch.device("meta"):
         state = Swin3D(config).state_dict()

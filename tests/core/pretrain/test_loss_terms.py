@@ -145,7 +145,7 @@ def test_a_term_is_the_mean_over_its_places(name, batch, phantom):
         for collated in read_ahead(places, StepBatchSampler(2, 2, 0, 1), 0, 2, False)
     ]
     for assigner in (module for module in made.terms.modules() if isinstance(module, Assigner)):
-        assigner.momentum = 1.0  # centres stay where they are
+        assigner.momentum = 1.0  # centers stay where they are
     whole = made(batch, NOW).loss.item()
     assert np.mean([made(part, NOW).loss.item() for part in parts]) == pytest.approx(whole, rel=2e-3)
 
@@ -191,7 +191,7 @@ def test_masked_tokens_are_those_of_the_hidden_blocks(batch):
 
 def test_samples_of_a_stage_lie_where_its_cells_lie():
     maps = torch.arange(4.0).view(1, 1, 1, 1, 4).expand(1, 1, 4, 4, 4)
-    # Cells of stride 8 are centred on voxels 3.5, 11.5, ...
+    # Cells of stride 8 are centered on voxels 3.5, 11.5, ...
     points = torch.tensor([[[3.5, 3.5, 3.5], [3.5, 3.5, 11.5], [3.5, 3.5, 15.5]]])
     torch.testing.assert_close(sample(maps, points, 32)[0, :, 0], torch.tensor([0.0, 1.0, 1.5]))
 

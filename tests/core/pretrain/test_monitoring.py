@@ -237,14 +237,14 @@ def test_durations_for_people():
 
 @pytest.mark.slow
 def test_evaluation_on_the_way_keeps_the_best_and_draws(phantom, tmp_path):
-    labelled = tmp_path / "labelled"
+    labeled = tmp_path / "labeled"
     volume, labels = (cut(part, phantom.landmarks["L2"], half_mm=75) for part in (phantom.volume, phantom.labels))
-    save_map(labelled / "one" / "ct.nii.gz", volume.data, volume)
-    save_map(labelled / "one" / "labels.nii.gz", labels.data, volume)
+    save_map(labeled / "one" / "ct.nii.gz", volume.data, volume)
+    save_map(labeled / "one" / "labels.nii.gz", labels.data, volume)
     names = {str(value): name for value, name in phantom.labels.names.items()}
-    (labelled / "one" / "labels.json").write_text(json.dumps(names))
+    (labeled / "one" / "labels.json").write_text(json.dumps(names))
     name, *tiny = TINY
-    settings = ["steps=4", "evaluation.every=2", f"evaluation.data={labelled}", 'evaluation.tasks=["retrieval"]']
+    settings = ["steps=4", "evaluation.every=2", f"evaluation.data={labeled}", 'evaluation.tasks=["retrieval"]']
     settings += ["evaluation.metric=retrieval_ap", "spacing_mm=3", "views.shift_mm=18", "checkpoint.keep=1"]
     settings += ["card.tile=64", "card.step=32"]
     config = read_config(name, [*tiny, f"data={tmp_path}", f"output={tmp_path / 'run'}", *settings])

@@ -224,10 +224,10 @@ def test_umap_separates_tissues_and_applies_to_another_scan():
         model = fit_umap(features, 2, fit_cells=600)
     for spread in (model, fit_umap(features, 2, fit_cells=600, spread="network")):
         places = [spread.apply(scan).coordinates for scan in (features, other)]
-        centre = {name: places[0][(slice(None), *cell_of(name))] for name in TISSUES}
-        for name, place in centre.items():
+        center = {name: places[0][(slice(None), *cell_of(name))] for name in TISSUES}
+        for name, place in center.items():
             moved = places[1][(slice(None), *cell_of(name))]
-            away = {n: np.linalg.norm(moved - c) for n, c in centre.items()}
+            away = {n: np.linalg.norm(moved - c) for n, c in center.items()}
             assert min(away, key=away.get) == name, place
     points = scatter_of(model.apply(features))
     assert points.points.shape == (cells_inside(features).sum(), 2)

@@ -119,9 +119,9 @@ def test_ranks_follow_the_order_alone(compared, random):
 
 def test_nothing_is_shown_outside_of_the_box(compared, belly):
     shown = compared.on(compared.stability, belly.grid)
-    centres = belly.grid.to_world(np.stack(np.indices(belly.shape), -1))
+    centers = belly.grid.to_world(np.stack(np.indices(belly.shape), -1))
     box = compared.reference.heat.features.grid
-    assert (shown[~box.contains(centres)] == 0).all()
+    assert (shown[~box.contains(centers)] == 0).all()
     assert shown.max() > 0.5
     assert compared.grid.spacing_mm.max() < 7
 
