@@ -1,5 +1,6 @@
 """What all tests share: the data to work on, and isolation from the machine that they run on."""
 
+import gc
 import json
 import os
 from pathlib import Path
@@ -22,11 +23,22 @@ os.environ.setdefault("QT_API", "pyside6")  # several bindings may be installed,
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch: steady times, and sums in a steady order
 
 
+def pytest_collection_finish():
+    """Take the modules that were imported out of later garbage collections: each took half a second, five a window."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def isolated_cache(tmp_path_factory):
-    """Keep features out of the user's cache, and the user's features out of the tests; processes inherit it."""
+    """Keep features out of the user's cache, and the user's features out of the tests; processes inherit it.
+
+    The processes of one run share it, as processes of a user do: features of the shared phantom are computed once.
+    """
+    base = tmp_path_factory.getbasetemp()
+    cache = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "features"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CORALBAY_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("CORALBAY_CACHE", str(cache))
         patch.setenv("CORALBAY_STATE", str(tmp_path_factory.mktemp("state")))
         yield
 

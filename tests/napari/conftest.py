@@ -1,9 +1,11 @@
 """A real napari window on a (virtual) display, and hands that use it as a user does: through Qt events."""
 
+import gc
 import os
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ from qtpy.QtWidgets import QCheckBox
 
 from coralbay_viz.display.napari_world import napari_from_world
 from tests.support.scans import cut
+from tests.support.waiting import wait_until
 
 _HERE = Path(__file__).parent
 
@@ -43,6 +46,13 @@ def pytest_collection_modifyitems(items):
                 item.add_marker(pytest.mark.skip(reason="no display, and no Xvfb to make one: apt-get install xvfb"))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def quick_collections():
+    """Take what the first windows have imported out of later garbage collections, too."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture
 def viewer(make_napari_viewer, qtbot):
     """A shown napari viewer of a fixed size."""
@@ -61,13 +71,13 @@ def hand(viewer, qtbot):
 def dock(viewer, hand):
     """CoralBay's dock widget in that viewer, opened as from the menu."""
     _, widget = viewer.window.add_plugin_dock_widget("coralbay", "CoralBay")
-    hand.wait(50)
+    hand.settle()
     yield widget
     for name in list(viewer.window.dock_widgets):
         if not name.startswith("CoralBay"):  # planes, another scan, a scatter plot: each holds a canvas
             viewer.window.remove_dock_widget(viewer.window.dock_widgets[name])
     widget.session.close()
-    hand.wait(150)
+    hand.settle()
 
 
 @pytest.fixture(scope="session")
@@ -151,16 +161,20 @@ class Hand:
         self.viewer = viewer
         self.qtbot = qtbot
 
-    def wait(self, ms: int = 150) -> None:
-        """Let Qt and the threads deliver what is under way."""
-        self.qtbot.wait(ms)
+    def settle(self) -> None:
+        """Let Qt deliver the events that are under way, which a timer of 0 ms comes after."""
+        for _ in range(3):
+            delivered = []
+            QTimer.singleShot(0, partial(delivered.append, True))
+            wait_until(lambda delivered=delivered: delivered, meanwhile=partial(self.qtbot.wait, 1))
 
     def wait_for(self, condition, seconds: float = 120) -> None:
         """Keep the window alive until something is true."""
-        end = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < end, "waited too long"
-            self.qtbot.wait(10)
+        wait_until(condition, seconds, meanwhile=partial(self.qtbot.wait, 10))
+
+    def idle(self, ms: int = 300) -> None:
+        """Do nothing for a while: for tests that something does not happen, which has no condition to wait for."""
+        self.qtbot.wait(ms)
 
     def pixel_of(self, position_mm) -> np.ndarray:
         """Canvas pixel (x, y) of a world position."""
@@ -175,7 +189,7 @@ class Hand:
         point = QPoint(*(round(float(v)) for v in self.pixel_of(position_mm)))
         QTest.mouseMove(native, point)
         QTest.mouseClick(native, Qt.MouseButton.LeftButton, modifier, point)
-        self.wait(20)
+        self.settle()
 
     def move(self, position_mm) -> None:
         """Move the mouse to a world position; Qt tells of no move to where the mouse is already."""
@@ -183,7 +197,7 @@ class Hand:
         point = QPoint(*(round(float(v)) for v in self.pixel_of(position_mm)))
         for place in (point + QPoint(5, 5), point):
             QTest.mouseMove(native, place)
-            self.wait(20)
+            self.settle()
 
     def drag(self, start_mm, end_mm) -> None:
         """Press at one world position, move to another, release."""
@@ -192,9 +206,9 @@ class Hand:
         QTest.mousePress(native, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, start)
         for part in (0.3, 0.6, 1.0):
             QTest.mouseMove(native, start + (end - start) * part)
-            self.wait(20)
+            self.settle()
         QTest.mouseRelease(native, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, end)
-        self.wait(20)
+        self.settle()
 
     def press(self, button) -> None:
         """A real click on a button of the dock widget."""
@@ -202,11 +216,11 @@ class Hand:
         # A check box is wider than what of it can be clicked.
         place = QPoint(8, button.height() // 2) if isinstance(button, QCheckBox) else QPoint()
         QTest.mouseClick(button, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, place)
-        self.wait(20)
+        self.settle()
 
     def picture(self) -> np.ndarray:
         """RGB of the canvas as a user sees it, (rows, columns, 3)."""
-        self.wait()
+        self.settle()
         return self.viewer.screenshot(canvas_only=True, flash=False)[..., :3].astype(int)
 
 
@@ -217,7 +231,7 @@ def picture_of(viewer, hand, tmp_path):
     folder.mkdir(parents=True, exist_ok=True)
 
     def take(name):
-        hand.wait()
+        hand.settle()
         path = folder / f"{name}.png"
         viewer.screenshot(str(path), canvas_only=False, flash=False)
         return path

@@ -25,7 +25,7 @@ def colored(dock, hand, belly, liver):
     hand.wait_for(lambda: dock.session.pca is not None)
     dock.binding.go_to(liver)
     dock.show_tab("Colors")
-    hand.wait()
+    hand.settle()
     return dock
 
 
@@ -34,7 +34,7 @@ def plotted(colored, hand):
     """With its scatter plot open."""
     hand.press(colored.colors_panel.scatter)
     hand.wait_for(lambda: colored.session.scan.projecting.scatter is not None)
-    hand.wait()
+    hand.settle()
     return colored
 
 
@@ -53,9 +53,9 @@ def press_in(hand, widget, pixels, button=Qt.MouseButton.LeftButton):
     QTest.mousePress(widget, button, Qt.KeyboardModifier.NoModifier, points[0])
     for point in points[1:]:
         QTest.mouseMove(widget, point)
-        hand.wait(5)
+        hand.settle()
     QTest.mouseRelease(widget, button, Qt.KeyboardModifier.NoModifier, points[-1])
-    hand.wait(20)
+    hand.settle()
 
 
 # --- colors -------------------------------------------------------------------------------------------------------
@@ -140,7 +140,7 @@ def test_without_umap_one_notification_and_the_colors_stay(colored, hand, told, 
     before = colored.session.pca
     choose(colored.colors_panel.method, 1)
     hand.wait_for(lambda: bool(told))
-    hand.wait(300)
+    hand.idle()
     assert len(told) == 1
     assert 'pip install "coralbay[umap]"' in told[0]
     assert colored.session.pca is before
@@ -199,7 +199,7 @@ def test_hover_is_linked_both_ways(plotted, viewer, hand, liver):
         hand.wait_for(lambda place=place: plot.canvas.marked == points.point_at(place), 5)
     number = int(points.points[:, 1].argmin())
     QTest.mouseMove(plot.canvas, QPoint(*(round(float(v)) for v in plot.canvas.pixel_of(number))))
-    hand.wait(20)
+    hand.settle()
     mark = plotted.binding.layer("mark")
     shown = napari_world.world_from_napari(np.asarray(mark.data)[0] * mark.scale)
     np.testing.assert_allclose(shown, points.position_mm[plot.canvas.marked], atol=1e-3)
@@ -320,8 +320,8 @@ def test_the_plot_closes_and_opens_again(plotted, viewer, hand):
     assert plotted.binding.layer("mark") is not None
     links, known = len(plotted.context._links), weakref.ref(first)
     hand.press(panel.scatter)
-    hand.wait(100)
-    assert plot_of(plotted) is None
+    hand.wait_for(lambda: plot_of(plotted) is None)
+    hand.settle()
     del first
     gc.collect()
     assert known() is None  # nor are its points kept
@@ -333,10 +333,11 @@ def test_the_plot_closes_and_opens_again(plotted, viewer, hand):
     assert len(plotted.context._links) == links
     assert len(second._places) == len(plotted.session.scan.projecting.scatter.points)
     second.parent().title.close_button.click()  # napari's own cross
-    hand.wait(100)
-    assert not panel.scatter.isChecked()
+    hand.wait_for(lambda: not panel.scatter.isChecked())
+    before = plotted.session.scan.projecting.scatter
     plotted.session.compute_scatter()
-    hand.wait(300)
+    hand.wait_for(lambda: plotted.session.scan.projecting.scatter is not before)
+    assert plot_of(plotted) is None
 
 
 def test_deleting_the_scan_empties_the_plot(plotted, viewer, hand):
@@ -344,12 +345,14 @@ def test_deleting_the_scan_empties_the_plot(plotted, viewer, hand):
     lasso_right_half(hand, plot)
     plotted.session.compute_scatter()
     viewer.layers.remove(plotted.binding.layer("ct"))
-    hand.wait(300)
-    assert len(viewer.layers) == 0
+    hand.wait_for(lambda: len(viewer.layers) == 0 and len(plot._places) == 0)
+    hand.idle()  # the points that were under way do not come
     assert len(plot._places) == 0
     plot.canvas.lassoed.emit(np.array([[0, 0], [1, 0], [1, 1.0]]))
     QTest.mouseMove(plot.canvas, QPoint(20, 20))
-    hand.wait(50)
+    hand.settle()
+    assert plotted.binding.layer("mark") is None
+    assert plotted.binding.layer("lasso") is None
 
 
 def test_deleting_layers_while_colors_are_computed(colored, viewer, hand):
@@ -357,8 +360,13 @@ def test_deleting_layers_while_colors_are_computed(colored, viewer, hand):
     choose(panel.components[0], 4)
     viewer.layers.remove(colored.binding.layer("pca"))
     hand.wait_for(lambda: colored.binding.layer("pca") is not None)
+    assert colored.session.pca.components[0] == 4
+    np.testing.assert_array_equal(colored.binding.layer("pca").data[..., :3], colored.session.pca.shown)
     hand.press(panel.clusters)
     hand.wait_for(lambda: colored.binding.layer("clusters") is not None)
-    viewer.layers.remove(colored.binding.layer("clusters"))
+    removed = colored.binding.layer("clusters")
+    viewer.layers.remove(removed)
     hand.press(panel.clusters)
     hand.wait_for(lambda: colored.binding.layer("clusters") is not None)
+    assert colored.binding.layer("clusters") is not removed
+    np.testing.assert_array_equal(colored.binding.layer("clusters").data, colored.session.scan.projecting.clusters.data)

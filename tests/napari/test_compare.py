@@ -44,7 +44,7 @@ def shift(r, a, s):
 
 def test_three_planes_share_one_crosshair(explored, viewer, hand, liver):
     hand.press(explored.scan_panel.orthogonal)
-    hand.wait()
+    hand.settle()
     planes = explored.planes.widget.planes
     assert [plane.view for plane in planes] == [views.CORONAL, views.SAGITTAL]
     for plane in planes:
@@ -83,15 +83,14 @@ def test_planes_follow_layers_and_the_main_view(explored, viewer, hand, liver):
     views.show_view(viewer, views.CORONAL)
     assert {plane.view for plane in planes} == {views.AXIAL, views.SAGITTAL}
     hand.press(explored.scan_panel.orthogonal)
-    hand.wait(300)
-    assert explored.planes.widget is None
+    hand.wait_for(lambda: explored.planes.widget is None)
     assert not explored.scan_panel.orthogonal.isChecked()
     assert "crosshair" not in [layer.name for layer in viewer.layers]
 
 
 def test_a_pick_in_another_plane_counts(explored, hand, liver):
     hand.press(explored.scan_panel.orthogonal)
-    hand.wait(300)
+    hand.settle()
     plane = explored.planes.widget.planes[0]
     explored.tools.mode = "pick"
     assert plane.tools.mode == "pick"
@@ -102,7 +101,7 @@ def test_a_pick_in_another_plane_counts(explored, hand, liver):
     point = QPoint(*(round(float(v)) for v in pixel))
     QTest.mouseMove(canvas.native, point)
     QTest.mouseClick(canvas.native, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, point)
-    hand.wait(50)
+    hand.wait_for(lambda: bool(explored.session.clicks.positive))
     (clicked,) = explored.session.clicks.positive
     assert np.linalg.norm(np.array(clicked) - liver) < 4
     points = explored.binding.layer("clicks")
@@ -112,27 +111,26 @@ def test_a_pick_in_another_plane_counts(explored, hand, liver):
 
 def test_deleting_the_scan_takes_the_planes_along(explored, viewer, hand, liver, belly):
     hand.press(explored.scan_panel.orthogonal)
-    hand.wait()
+    hand.settle()
     explored.session.click(liver)
     hand.wait_for(lambda: explored.session.heat is not None)
     viewer.layers.selection = {explored.binding.layer("ct")}
     viewer.layers.remove_selected()
-    hand.wait(300)
-    assert not viewer.layers
+    hand.wait_for(lambda: not viewer.layers)
     assert explored.session.scan is None
     explored.session.add(belly)
-    hand.wait()
+    hand.settle()
     assert "crosshair" in [layer.name for layer in viewer.layers]
     assert all("belly" in [layer.name for layer in plane.model.layers] for plane in explored.planes.widget.planes)
 
 
 def test_a_scan_that_lies_elsewhere_is_gone_to(explored, viewer, hand, belly):
     hand.press(explored.scan_panel.orthogonal)
-    hand.wait()
+    hand.settle()
     first, place = explored.session.scan, tuple(viewer.dims.point)
     far = replace(belly, grid=replace(belly.grid, affine=belly.grid.affine + shift(0, 0, -900)), name="far")
     second = explored.session.add(far)
-    hand.wait()
+    hand.settle()
     assert far.grid.contains(napari_world.world_from_napari(viewer.dims.point))
     assert second.cursor_mm is not None
     for plane in explored.planes.widget.planes:  # they show this scan, and not both with a gap between them
@@ -183,8 +181,7 @@ def test_the_readout_is_of_the_slice_that_is_shown(explored, viewer, hand, liver
     hand.move(liver)
     assert readout.visible
     viewer.layers.remove(explored.binding.layer("ct"))
-    hand.wait()
-    assert not readout.visible
+    hand.wait_for(lambda: not readout.visible)
 
 
 def test_a_drag_sets_level_and_width(explored, hand, liver):
@@ -207,9 +204,10 @@ def test_what_is_clicked_here_is_searched_there(two, explored, viewer, hand, liv
     _, second = two
     panel = explored.compare_panel
     explored.show_tab("Compare")
-    hand.wait()
+    hand.settle()
     hand.press(panel.beside)
-    hand.wait(300)
+    hand.wait_for(lambda: panel._dock.widget is not None)
+    hand.settle()
     hand.press(panel.search)
     hand.press(panel.link)
     explored.tools.mode = "pick"
@@ -238,12 +236,12 @@ def test_the_other_scan_goes_while_it_is_shown(two, explored, viewer, hand):
     first, second = two
     panel = explored.compare_panel
     explored.show_tab("Compare")
-    hand.wait()
+    hand.settle()
     hand.press(panel.beside)
-    hand.wait(200)
+    hand.wait_for(lambda: panel._dock.widget is not None)
+    hand.settle()
     viewer.layers.remove(explored.binding.layer("ct", second))
-    hand.wait(300)
-    assert panel._dock.widget is None
+    hand.wait_for(lambda: panel._dock.widget is None)
     assert not panel.beside.isEnabled()
     assert explored.session.scan is first
 
@@ -252,13 +250,14 @@ def test_the_scan_beside_is_never_the_active_one(two, explored, hand):
     first, second = two
     panel = explored.compare_panel
     explored.show_tab("Compare")
-    hand.wait()
+    hand.settle()
     hand.press(panel.beside)
-    hand.wait(200)
+    hand.wait_for(lambda: panel._dock.widget is not None)
+    hand.settle()
     beside = panel._dock.widget
     assert (beside.scan, beside.title.text()) == (second, "other")
     explored.scan_panel.scans.activated.emit(1)
-    hand.wait()
+    hand.settle()
     assert explored.session.scan is second
     assert panel.target is first
     assert (panel._dock.widget.scan, beside.title.text()) == (first, "belly")
@@ -273,7 +272,7 @@ def test_landmarks_are_found_in_the_follow_up(two, explored, hand, liver, tmp_pa
     monkeypatch.setattr(context.QFileDialog, "getOpenFileName", lambda *_: (str(path), ""))
     panel = explored.compare_panel
     explored.show_tab("Compare")
-    hand.wait()
+    hand.settle()
     hand.press(panel.landmarks)
     hand.wait_for(lambda: second.follow_up is not None)
     assert panel.table.topLevelItemCount() == 1
@@ -286,7 +285,7 @@ def test_landmarks_are_found_in_the_follow_up(two, explored, hand, liver, tmp_pa
 def test_the_other_side_of_the_patient(explored, hand, liver):
     explored.binding.go_to(liver)
     explored.show_tab("Compare")
-    hand.wait()
+    hand.settle()
     hand.press(explored.compare_panel.mirror)
     hand.wait_for(lambda: explored.session.scan.symmetry is not None)
     assert "difference" in explored.compare_panel.sides.text()
@@ -314,7 +313,7 @@ def test_what_was_deleted_of_the_other_side_stays_away(explored, viewer, hand, l
     explored.tools.mode = "pick"
     hand.click(liver)
     hand.wait_for(lambda: explored.session.heat is not None)
-    hand.wait()
+    hand.idle()
     assert explored.binding.layer("symmetry") is None
     assert "difference" in explored.compare_panel.sides.text()
     assert in_the_gui
@@ -361,7 +360,7 @@ def test_windows_are_inspected(explored, hand, liver):
     hand.wait_for(lambda: explored.session.heat is not None)
     panel = explored.similar_panel.windows
     panel.parent().head.click()
-    hand.wait()
+    hand.settle()
     panel.inspect.click()
     hand.wait_for(lambda: explored.session.scan.windows is not None)
     assert panel.answers.topLevelItemCount() == 3
@@ -428,7 +427,7 @@ def test_a_library_is_made_and_searched(dock, hand, belly, liver, tmp_path, monk
     hand.press(dock.feature_panel.compute)
     hand.wait_for(lambda: dock.session.features is not None)
     dock.session.click(liver)
-    hand.wait()
+    hand.settle()
     hand.press(panel.search)
     hand.wait_for(lambda: bool(dock.session.found) and dock.session.found[0].thumbnail is not None)
     assert panel.found.topLevelItemCount() == len(dock.session.found)
@@ -448,13 +447,13 @@ def test_a_place_in_another_series_of_the_same_folder(dock, hand, tmp_path):
     hand.wait_for(lambda: session.scan is not None)
     first, low = session.scan, session.volume.grid.bounds_mm[0]
     session.cursor_mm = low + 5
-    hand.wait()
+    hand.settle()
     before, place = first.cursor_mm, tuple(low + [9.0, 10, 14])
     session._set_found((library_hit.LibraryHit("thick", str(tmp_path / "ct"), place, 1.0, 1.0, series="1.2.4"),))
     panel.found.setCurrentItem(panel.found.topLevelItem(0))
     panel.found.itemActivated.emit(panel.found.topLevelItem(0), 0)
     hand.wait_for(lambda: session.scan is not first)
-    hand.wait()
+    hand.settle()
     assert session.volume.shape[0] == 9
     np.testing.assert_allclose(session.cursor_mm, place, atol=1.6)
     assert first.cursor_mm == before  # where the other scan was left
@@ -474,7 +473,7 @@ def test_a_scorecard_against_a_labels_layer(explored, viewer, hand, phantom, liv
     hand.wait_for(lambda: explored.session.heat is not None)
     panel = explored.scorecard_panel
     explored.show_tab("Score")
-    hand.wait()
+    hand.settle()
     panel.reference.setCurrentText("truth")
     assert (panel.reference.labels().data == labels.data).all()
     np.testing.assert_allclose(panel.reference.labels().grid.affine, grid.affine, atol=1e-6)
@@ -506,7 +505,7 @@ def test_a_training_is_watched(explored, viewer, hand, phantom, tmp_path, monkey
     monkeypatch.setattr(context.QFileDialog, "getExistingDirectory", lambda *_: str(run))
     panel = explored.training_panel
     explored.show_tab("Train")
-    hand.wait()
+    hand.settle()
     hand.press(panel.open)
     hand.wait_for(lambda: explored.session.training is not None and explored.session.training.shown is not None)
     state = explored.session.training
@@ -515,8 +514,7 @@ def test_a_training_is_watched(explored, viewer, hand, phantom, tmp_path, monkey
     assert "loss" in [panel.curve.itemText(n) for n in range(panel.curve.count())]
     assert state.steps == (2, 4, 6)
     viewer.theme = "light"
-    hand.wait(300)
-    assert darkest(panel.plot) < 110  # its text, on white
+    hand.wait_for(lambda: darkest(panel.plot) < 110)  # its text, on white
     viewer.theme = "dark"
     panel.slider.setValue(0)
     hand.wait_for(lambda: state.shown.step == 2)

@@ -68,7 +68,7 @@ def test_a_slider_changes_the_weights_and_the_heat_map(dock, hand, mixer):
     hand.wait_for(lambda: not np.array_equal(dock.binding.layer("heat").data, shown))
     # The same as is answered to these weights from code.
     session.weights = None
-    heat_with(hand, session, {stride: 1 / (rest + 1) for stride in mixer.sliders})
+    heat_with(hand, session, dict.fromkeys(mixer.sliders, 1 / (rest + 1)))
     assert [slider.value() for slider in mixer.sliders.values()] == [100] * len(mixer.sliders)
     np.testing.assert_allclose(session.heat.heat.data, before.heat.data, atol=1e-6)
 

@@ -289,7 +289,7 @@ def test_keys_stand_in_the_preferences_and_work(dock, viewer, hand, belly, phant
     dock.session.add(belly)
     place = phantom.landmarks["liver_right_lobe"]
     dock.binding.go_to(place)
-    hand.wait()
+    hand.settle()
     native = viewer.window._qt_viewer.canvas.native
     native.setFocus()
     assert dock.tools.mode == "look"
@@ -312,7 +312,7 @@ def test_menu_entries_open_the_tab(viewer, hand):
     (widget,) = (w for name, w in viewer.window.dock_widgets.items() if "CoralBay" in name)
     assert widget.tabs.tabText(widget.tabs.currentIndex()) == "Segment"
     widget.session.close()
-    hand.wait(100)
+    hand.settle()
 
 
 def test_menus_find_the_widget_of_the_command_line(make_napari_viewer, hand, monkeypatch, belly):
@@ -325,4 +325,4 @@ def test_menus_find_the_widget_of_the_command_line(make_napari_viewer, hand, mon
     session.add(belly)
     assert len(viewer.layers) == 1
     session.close()
-    hand.wait(150)
+    hand.settle()

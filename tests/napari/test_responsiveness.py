@@ -62,7 +62,7 @@ def test_views_and_layers_change_during_work(explored, viewer, hand, work):
     job = work(explored)
     for view in (views.CORONAL, views.VOLUME, views.SAGITTAL, views.AXIAL):
         views.show_view(viewer, view)
-        hand.wait(30)
+        hand.settle()
         assert job.running or view != views.CORONAL, "nothing was going on"
     explored.binding.layer("pca").name = "renamed"
     viewer.layers.remove(explored.binding.layer("pca"))
@@ -70,8 +70,7 @@ def test_views_and_layers_change_during_work(explored, viewer, hand, work):
     hand.wait_for(lambda: not job.running, 300)
     assert job.state == "done"
     viewer.dims.ndisplay = 2
-    hand.wait(200)
-    assert explored.session.features is not None
+    hand.wait_for(lambda: explored.session.features is not None)
 
 
 def test_another_model_is_chosen_while_features_are_computed(dock, hand, torso):
@@ -95,8 +94,7 @@ def test_the_scan_is_removed_while_features_are_computed(dock, viewer, hand, tor
     hand.wait_for(lambda: job.progress.done >= 1 or not job.running)
     viewer.layers.remove(dock.binding.layer("ct"))
     hand.wait_for(lambda: not job.running, 300)
-    hand.wait(100)
-    assert dock.session.scan is None
+    hand.wait_for(lambda: dock.session.scan is None)
     assert len(viewer.layers) == 0
     assert not dock.feature_panel.compute.isEnabled()
 
@@ -183,7 +181,7 @@ def test_first_answers_come_before_all_features(dock, hand, phantom, told):
     dock.session.add(scan)
     place = phantom.landmarks["liver_right_lobe"]
     dock.binding.go_to(place)
-    hand.wait()
+    hand.settle()
     dock.tools.mode = "pick"
     dock.session.model = "random"
     hand.press(dock.feature_panel.compute)
@@ -233,15 +231,20 @@ def test_a_session_file_goes_out_and_in(dock, hand, torso, tmp_path, monkeypatch
     path = save_map(tmp_path / "scan.nii.gz", torso.data, torso)
     dock.open(path)
     hand.wait_for(lambda: dock.session.scan is not None)
-    dock.session.click(phantom.landmarks["liver_right_lobe"])
+    place = phantom.landmarks["liver_right_lobe"]
+    dock.session.click(place)
     saved = tmp_path / "work.coralbay"
     monkeypatch.setattr(context.QFileDialog, "getSaveFileName", lambda *_: (str(saved), ""))
     monkeypatch.setattr(context.QFileDialog, "getOpenFileName", lambda *_: (str(saved), ""))
     dock.scan_panel._save_session()
     hand.wait_for(saved.exists)
     dock.session.clear_clicks()
+    before = dock.session.scan
     dock.scan_panel._open_session()
     hand.wait_for(lambda: bool(dock.session.clicks))
+    assert dock.session.scan is not before
+    assert dock.session.volume.path == path
+    np.testing.assert_allclose(dock.session.clicks.positive, [place])
 
 
 def test_weights_that_are_not_found_are_asked_for(dock, hand, torso, tmp_path, told, monkeypatch):
@@ -303,15 +306,21 @@ def test_what_is_opened_from_the_command_line_is_saved(monkeypatch, hand, torso,
     assert not opened.pop()[1].session._autosave.path.exists()
 
 
+def all_gone(*references):
+    """Whether nothing of what weak references point to is in memory."""
+    gc.collect()
+    return [reference() for reference in references] == [None] * len(references)
+
+
 def opened_and_closed(viewer, hand, scan):
     """A dock widget that was used and closed: weak references to its parts."""
     _, widget = viewer.window.add_plugin_dock_widget("coralbay", "CoralBay")
     widget.session.add(scan)
     widget.planes.open(True)
-    hand.wait(200)
+    hand.settle()
     parts = [weakref.ref(part) for part in (widget, widget.context, widget.session, widget.planes.widget)]
     widget.planes.open(False)
-    hand.wait(100)
+    hand.settle()
     viewer.window.remove_dock_widget(widget)
     widget.close()
     widget.deleteLater()
@@ -320,21 +329,19 @@ def opened_and_closed(viewer, hand, scan):
 
 def test_closing_the_dock_leaves_nothing_behind(viewer, hand, torso):
     parts = opened_and_closed(viewer, hand, torso)
-    hand.wait(300)
-    gc.collect()
-    assert [type(part()) for part in parts] == [type(None)] * len(parts)
+    hand.wait_for(lambda: all_gone(*parts), 10)
     viewer.dims.ndisplay = 3  # the layers stay, and nobody of ours listens
-    hand.wait(100)
+    hand.settle()
+    assert [layer.name for layer in viewer.layers][:1] == [torso.name]
+    assert viewer.dims.ndisplay == 3
 
 
 def test_a_scan_that_is_removed_is_let_go(dock, viewer, hand, torso):
     dock.session.add(torso)
-    hand.wait(100)
+    hand.settle()
     layer = weakref.ref(dock.binding.layer("ct"))
     viewer.layers.remove(layer())
-    hand.wait(300)
-    gc.collect()
-    assert layer() is None
+    hand.wait_for(lambda: all_gone(layer), 10)
 
 
 def test_features_of_a_model_before_are_let_go(explored, hand):
@@ -342,7 +349,5 @@ def test_features_of_a_model_before_are_let_go(explored, hand):
     explored.session.model = "hu-patch"
     hand.press(explored.feature_panel.compute)
     hand.wait_for(lambda: explored.session.features not in (None, before()) and explored.session.pca is not None)
-    hand.wait(300)
-    gc.collect()
-    assert before() is None
+    hand.wait_for(lambda: all_gone(before), 10)
     assert explored.feature_panel.job is None

@@ -25,7 +25,7 @@ def ready(dock, hand, belly, liver):
     dock.binding.set_visible("pca", False)
     dock.binding.go_to(liver)
     dock.tabs.setCurrentIndex(2)
-    hand.wait()
+    hand.settle()
     return dock
 
 
@@ -44,7 +44,7 @@ def choose(hand, dock, value):
     place = tree.visualItemRect(item).center()
     place.setX(40)
     QTest.mouseClick(tree.viewport(), Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, place)
-    hand.wait(20)
+    hand.settle()
 
 
 def row_of(dock, value):
@@ -95,11 +95,11 @@ def test_nothing_is_fitted_while_the_mouse_is_down(ready, hand, liver, jobs):
     QTest.mousePress(native, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, start)
     for part in np.linspace(0, 1, 6):
         QTest.mouseMove(native, start + (end - start) * part)
-        hand.wait(60)
+        hand.idle(60)
     assert jobs.count("segmentation") == before
     QTest.mouseRelease(native, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, end)
     hand.wait_for(lambda: jobs.count("segmentation") == before + 1)
-    hand.wait(300)
+    hand.idle()
     assert jobs.count("segmentation") == before + 1
 
 
@@ -126,6 +126,10 @@ def test_naparis_own_undo_counts_as_a_change(ready, hand, liver):
     hand.wait_for(lambda: ready.session.scan.probing.strokes.now.classes == (1,))
     layer.redo()
     hand.wait_for(lambda: ready.session.scan.probing.strokes.now.classes == (1, 2))
+    strokes = ready.session.scan.probing.strokes
+    np.testing.assert_array_equal(strokes.now.labels.data, layer.data)
+    ready.session.undo_strokes()
+    assert strokes.now.classes == (1,)  # each of them is a step of the session's own history
 
 
 def test_undo_and_redo_take_the_segmentation_along(ready, hand, liver):
@@ -148,16 +152,22 @@ def test_undo_and_redo_take_the_segmentation_along(ready, hand, liver):
     assert set(np.unique(layer.data)) == {0, 1, 2}
 
 
+def strokes_of(dock):
+    """How many painted voxels the session has."""
+    strokes = dock.session.scan.probing.strokes.now
+    return 0 if strokes is None else len(strokes)
+
+
 def test_what_is_not_handed_over_yet_is_not_lost_by_redo(ready, hand):
     hand.press(ready.segment_panel.strokes)
     layer = ready.binding.layer("strokes")
     for place in (1, 2):
         layer.data_setitem(tuple(np.array([place]) for _ in range(3)), 1)
-        hand.wait()
+        hand.wait_for(lambda place=place: strokes_of(ready) == place)
     hand.press(ready.segment_panel.undo)
     layer.data_setitem(tuple(np.array([5]) for _ in range(3)), 2)
     ready.segment_panel.redo.click()
-    hand.wait()
+    hand.wait_for(lambda: strokes_of(ready) == 2)
     assert (layer.data[1, 1, 1], layer.data[2, 2, 2], layer.data[5, 5, 5]) == (1, 0, 2)
 
 
@@ -199,8 +209,7 @@ def test_classes_are_added_renamed_and_removed(ready, hand, liver, qtbot):
     qtbot.keyClick(editor, Qt.Key.Key_A, Qt.KeyboardModifier.ControlModifier)
     qtbot.keyClicks(editor, "liver")
     qtbot.keyClick(editor, Qt.Key.Key_Return)
-    hand.wait(50)
-    assert painting.names()[3] == "liver"
+    hand.wait_for(lambda: painting.names()[3] == "liver")
     assert ready.session.scan.probing.strokes.now.names[3] == "liver"
     assert ready.session.scan.probing.strokes.now.classes == (3,)
     choose(hand, ready, 3)
@@ -298,7 +307,7 @@ def test_what_is_kept_does_not_change(segmented, hand, liver):
     rect = tree.visualItemRect(item)
     place = QPoint(tree.columnViewportPosition(2) + 8, rect.center().y())
     QTest.mouseClick(tree.viewport(), Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, place)
-    hand.wait(20)
+    hand.settle()
     assert session.scan.probing.protected is not None
     shown = session.segmentation
     choose(hand, segmented, 1)
@@ -448,8 +457,8 @@ def test_closing_the_scan_while_a_stroke_is_learned(segmented, viewer, hand, liv
     hand.press(segmented.segment_panel.live)
     hand.drag(liver + [0, 8, 0], liver + [8, 8, 0])
     viewer.layers.remove(segmented.binding.layer("ct"))
-    hand.wait(300)
-    assert segmented.session.scan is None
+    hand.wait_for(lambda: segmented.session.scan is None)
+    hand.idle()  # nothing comes of the fit
     assert not segmented.segment_panel.strokes.isEnabled()
     assert len(viewer.layers) == 0
 
@@ -457,11 +466,20 @@ def test_closing_the_scan_while_a_stroke_is_learned(segmented, viewer, hand, liv
 def test_closing_the_dock_while_a_stroke_is_learned(segmented, viewer, hand, liver):
     hand.press(segmented.segment_panel.live)
     layer = segmented.binding.layer("strokes")
+    started, shown = [], segmented.session.segmentation
+    segmented.session.job_started.connect(started.append)
     hand.drag(liver + [0, 8, 0], liver + [8, 8, 0])
+    session, scan = segmented.session, segmented.session.scan
     viewer.window.remove_dock_widget(segmented)
     segmented.close()
     segmented.deleteLater()
-    hand.wait(300)
+    hand.wait_for(lambda: not any(job.running for job in started))
+    assert {job.state for job in started} <= {"cancelled"}
+    known, begun = scan.probing.strokes.now, len(started)
     layer.data = np.zeros_like(layer.data)  # nobody listens any more
     layer.undo()
-    hand.wait(100)
+    hand.idle()
+    assert scan.probing.strokes.now is known
+    assert len(started) == begun
+    assert scan.segmentation is shown
+    assert session.segmentation is shown

@@ -119,7 +119,7 @@ def test_colors_appear_with_the_features_and_can_be_switched(explored, hand):
 @pytest.mark.parametrize("view", [views.AXIAL, views.CORONAL, views.SAGITTAL])
 def test_a_click_lights_the_place_that_was_clicked(explored, viewer, hand, liver, view):
     views.show_view(viewer, view)
-    hand.wait()
+    hand.settle()
     assert explored.similar_panel.pick.isChecked()  # ready as soon as there are features
     hand.click(liver)
     hand.wait_for(lambda: explored.session.heat is not None)
@@ -201,12 +201,12 @@ def test_points_of_a_hidden_scan_change_too(explored, viewer, hand, belly, liver
         hand.click(liver + [offset, 0, 0])
     hand.wait_for(lambda: session.heat is not None)
     session.add(belly)
-    hand.wait()
+    hand.settle()
     explored.binding._on_clicks(first)
     first.clicks.change(type(first.clicks.now)(positive=(tuple(liver),)))
     explored.binding._on_clicks(first)
     session.activate(first)
-    hand.wait()
+    hand.settle()
     layer = explored.binding.layer("clicks")
     assert layer.visible
     assert len(layer.data) == 1
@@ -235,7 +235,7 @@ def test_a_click_beside_the_scan_is_explained(explored, hand, liver, told):
 def test_a_click_in_3d_takes_what_is_seen_there(explored, viewer, hand, liver):
     session = explored.session
     views.show_view(viewer, views.VOLUME)
-    hand.wait()
+    hand.settle()
     hand.click(liver)
     (skin,) = session.clicks.positive
     direction = -np.array(viewer.scene.camera.view_direction)  # towards the eye, in napari's axes
@@ -255,7 +255,7 @@ def test_a_click_in_3d_takes_what_is_seen_there(explored, viewer, hand, liver):
 
 def test_nothing_lies_under_a_click_beside_the_body(explored, viewer, hand, liver, told):
     views.show_view(viewer, views.VOLUME)
-    hand.wait()
+    hand.settle()
     hand.click(liver + [200, 0, 0])
     assert not explored.session.clicks
     assert any("Nothing" in line for line in told)
@@ -442,7 +442,7 @@ def test_an_oblique_scan_is_shown_straight_and_clicked_right(dock, viewer, hand)
     dock.tools.mode = "pick"
     place = grid.to_world([40, 20, 25])
     dock.binding.go_to(place)
-    hand.wait()
+    hand.settle()
     hand.click(place)
     assert np.linalg.norm(np.array(dock.session.clicks.positive[0]) - place) < 1.6
 
@@ -480,19 +480,21 @@ def test_closing_the_widget_during_work_does_no_harm(dock, viewer, hand, phantom
     viewer.window.remove_dock_widget(dock)
     dock.close()
     dock.deleteLater()
-    hand.wait(300)
-    assert job.cancelled
+    hand.wait_for(lambda: job.cancelled)
     viewer.dims.ndisplay = 3
     viewer.layers.clear()
-    hand.wait(300)
+    hand.wait_for(lambda: not job.running)
+    hand.settle()
+    assert job.state == "cancelled"
+    assert len(viewer.layers) == 0
 
 
 def test_a_layer_with_time_does_not_lead_astray(explored, viewer, hand, liver):
     hand.press(explored.scan_panel.orthogonal)
     viewer.add_image(np.zeros((3, 10, 10, 10)), name="time")
-    hand.wait()
+    hand.settle()
     explored.binding.go_to(liver)
-    hand.wait()
+    hand.settle()
     assert np.abs(explored.session.cursor_mm - liver).max() <= 1.6
     for plane in explored.planes.widget.planes:
         assert np.abs(napari_world.napari_from_world(liver) - plane.model.dims.point[-3:]).max() <= 1.6

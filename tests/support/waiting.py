@@ -7,7 +7,9 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def wait_until(condition: Callable[[], T], timeout: float = 60.0, *, meanwhile: Callable[[], object] | None = None) -> T:
+def wait_until(
+    condition: Callable[[], T], timeout: float = 60.0, *, meanwhile: Callable[[], object] | None = None
+) -> T:
     """Return what `condition` returns as soon as it is true.
 
     Parameters
