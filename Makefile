@@ -67,13 +67,14 @@ notebooks: $(STAMP) browser ## Run the notebooks and renew docs/notebooks/ and t
 	$(PYTHON_VENV) scripts/render_notebooks.py
 	$(PYTHON_VENV) scripts/notebook_pictures.py
 
-lint: $(STAMP) ## Style, types and import directions
+lint: $(STAMP) ## Style, types, import directions and spelling
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+	$(VENV)/bin/codespell $$(git ls-files)
 
-# Labelled scans to measure on, and where the report goes.
+# Labeled scans to measure on, and where the report goes.
 DATA := ../shared/ct/labelled
 EVALUATION_OUT := evaluation
 

@@ -20,9 +20,9 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from notebook_page import NotebookPage, find_chromium, headless, jupyterlab
+from tests.support.notebook_page import NotebookPage, find_chromium, headless, jupyterlab
 
 SCAN = """
 import numpy as np

@@ -9,9 +9,9 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT))
 
-from notebook_page import PHANTOM, NotebookPage, find_chromium, headless, jupyterlab  # noqa: E402
+from tests.support.notebook_page import PHANTOM, NotebookPage, find_chromium, headless, jupyterlab  # noqa: E402
 
 SECOND = """
 second = make_phantom(seed=1, spacing_mm=(3.0, 3.0, 3.0))

@@ -8,6 +8,10 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.support import ROOT
+
+pytest_plugins = ["tests.support.widget_leaks"]
+
 # Time limits of single examples only fail on a busy machine. A change is judged on the same examples each time;
 # `make test ARGS="--hypothesis-profile random"` draws others.
 settings.register_profile("same", deadline=None, derandomize=True)
@@ -18,14 +22,23 @@ settings.load_profile("same")
 os.environ.setdefault("QT_API", "pyside6")  # several bindings may be installed, one is tested
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch: steady times, and sums in a steady order
 
-ROOT = Path(__file__).resolve().parents[1]
+
+def pytest_collection_finish():
+    """Take the modules that were imported out of later garbage collections: each took half a second, five a window."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
 def isolated_cache(tmp_path_factory):
-    """Keep features out of the user's cache, and the user's features out of the tests; processes inherit it."""
+    """Keep features out of the user's cache, and the user's features out of the tests; processes inherit it.
+
+    The processes of one run share it, as processes of a user do: features of the shared phantom are computed once.
+    """
+    base = tmp_path_factory.getbasetemp()
+    cache = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "features"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CORALBAY_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("CORALBAY_CACHE", str(cache))
         patch.setenv("CORALBAY_STATE", str(tmp_path_factory.mktemp("state")))
         yield
 
@@ -45,32 +58,6 @@ def phantom():
     from coralbay_core.phantom import make_phantom
 
     return make_phantom(seed=0, spacing_mm=(3.0, 3.0, 3.0))
-
-
-@pytest.fixture(autouse=True)
-def no_leaked_widgets(request):
-    """Fail a gui test that leaves a top-level widget behind: it would keep its viewer and its scan in memory."""
-    if request.node.get_closest_marker("gui") is None:
-        yield
-        return
-    from qtpy.QtWidgets import QApplication
-
-    application = QApplication.instance() or request.getfixturevalue("qapp")
-    before = set(application.topLevelWidgets())
-    yield
-    if getattr(request.node, "rep_call", None) is None or request.node.rep_call.failed:
-        return  # its traceback holds on to them
-    leaked = _top_level_widgets(application) - before
-    assert not leaked, f"widgets are left behind: {sorted(map(repr, leaked))}"
-
-
-def _top_level_widgets(application):
-    from qtpy.QtCore import QEvent
-
-    gc.collect()
-    application.sendPostedEvents(None, QEvent.Type.DeferredDelete)
-    application.processEvents()
-    return set(application.topLevelWidgets())
 
 
 @pytest.fixture

@@ -4,7 +4,8 @@ import os
 from pathlib import Path
 
 import pytest
-from notebook_page import NotebookPage, find_chromium, headless, jupyterlab
+
+from tests.support.notebook_page import NotebookPage, find_chromium, headless, jupyterlab
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,8 @@ import time
 
 import numpy as np
 import pytest
-from scans import cut
+
+from tests.support.scans import cut
 
 pytest.importorskip("anywidget")
 
@@ -134,6 +135,32 @@ def test_a_share_is_sent_as_slices_of_the_heat_map(ready):
     settle(ready)
     assert ready.session.body_fraction == pytest.approx(0.1)
     assert set(sent.cuts()) == {("heat", view) for view in slices.VIEWS}
+
+
+def test_the_weights_of_the_scales_change_the_heat_map(ready):
+    """Equal weights, weights from the clicks, and back; weights from code are shown as such."""
+    session, control = ready.session, ready.asking.panel.weights
+    session.click(middle(ready))
+    settle(ready)
+    equal, sent = session.heat, Sent(ready.view)
+    assert control.value == "equal"
+    assert dict(equal.heat.weights) == pytest.approx({s: 1 / len(equal.heat.weights) for s in session.features.strides})
+    control.value = "auto"
+    settle(ready)
+    assert session.weights == "auto"
+    assert session.heat is not equal
+    assert sum(session.heat.heat.weights.values()) == pytest.approx(1)
+    assert {cut for cut in sent.cuts() if cut[0] == "heat"} == {("heat", view) for view in slices.VIEWS}
+    fine, *_ = session.features.strides
+    session.weights = {fine: 1}
+    settle(ready)
+    assert control.value == "code"
+    assert np.abs(session.heat.heat.data - equal.heat.data).max() > 0.01
+    control.value = "equal"
+    settle(ready)
+    assert session.weights is None
+    assert "code" not in [value for _, value in control.options]
+    np.testing.assert_allclose(session.heat.heat.data, equal.heat.data, atol=1e-6)
 
 
 def test_hidden_layers_are_not_sent(ready):

@@ -4,7 +4,8 @@ import re
 
 import numpy as np
 import pytest
-from notebook_page import PHANTOM
+
+from tests.support.notebook_page import PHANTOM
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

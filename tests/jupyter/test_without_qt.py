@@ -10,7 +10,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support import ROOT
+
 ABSENT = ("napari", "qtpy", "PySide6", "vispy", "magicgui", "superqt", "npe2")
 RUN = """
 import sys

@@ -91,7 +91,7 @@ def test_features_are_those_of_features_for(tmp_path, codes):
 
 
 def test_a_coarse_scan_is_resampled_to_nearly_the_same(tmp_path):
-    """eva resamples with MONAI, which puts the first voxels' centres on each other; ours shares the outer edges."""
+    """eva resamples with MONAI, which puts the first voxels' centers on each other; ours shares the outer edges."""
     from coralbay_core.spatial.preprocessing import model_grid, to_unit
     from coralbay_core.spatial.resampling import resample
 

@@ -31,9 +31,9 @@ def save(path: Path, data: np.ndarray, affine: np.ndarray, codes: str) -> None:
     nib.save(nib.Nifti1Image(data, affine).as_reoriented(turn), path)
 
 
-def cube(phantom: Phantom, centre_mm: np.ndarray, side: int = SIDE) -> tuple[Volume, np.ndarray]:
+def cube(phantom: Phantom, center_mm: np.ndarray, side: int = SIDE) -> tuple[Volume, np.ndarray]:
     """A cube of a phantom, with BTCV's labels."""
-    low = np.maximum(np.rint(phantom.volume.grid.to_index(centre_mm)).astype(int) - side // 2, 0)
+    low = np.maximum(np.rint(phantom.volume.grid.to_index(center_mm)).astype(int) - side // 2, 0)
     part = tuple(slice(a, a + side) for a in low)
     affine = phantom.volume.affine.copy()
     affine[:3, 3] = phantom.volume.grid.to_world(low)
@@ -63,20 +63,20 @@ def write_organ_mnist(root: Path, items: int = 6) -> Path:
     """Small cubes around organs, and which of three it is, in the file that MedMNIST reads."""
     phantom = make_phantom(0, SPACING_MM)
     named = {name: value for value, name in phantom.labels.names.items()}
-    grey, classes, rng = [], [], np.random.default_rng(0)
+    gray, classes, rng = [], [], np.random.default_rng(0)
     for number in range(3 * items):
         name = ("liver", "spleen", "kidney_left")[number % 3]
         inside = np.argwhere(phantom.labels.data == named[name])
-        centre = phantom.volume.grid.to_world(inside[rng.integers(len(inside))])
-        data = cube(phantom, centre, 64)[0].data
+        center = phantom.volume.grid.to_world(inside[rng.integers(len(inside))])
+        data = cube(phantom, center, 64)[0].data
         padded = np.pad(data, [(0, 64 - n) for n in data.shape], constant_values=-1024)
-        grey.append(np.clip((padded + 160) / 400 * 255, 0, 255).astype(np.uint8))
+        gray.append(np.clip((padded + 160) / 400 * 255, 0, 255).astype(np.uint8))
         classes.append([number % 3])
     root.mkdir(parents=True)
     arrays = {}
     for index, split in enumerate(("train", "val", "test")):
         part = slice(index * items, (index + 1) * items)
-        arrays |= {f"{split}_images": np.stack(grey[part]), f"{split}_labels": np.array(classes[part], np.uint8)}
+        arrays |= {f"{split}_images": np.stack(gray[part]), f"{split}_labels": np.array(classes[part], np.uint8)}
     np.savez(root / "organmnist3d_64.npz", **arrays)
     return root
 

@@ -1,0 +1,35 @@
+"""Small encoders for tests whose features are known."""
+
+import time
+from collections.abc import Collection
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from coralbay_core.models.encoder import Preprocessing, Stage, Tiling
+
+
+class PoolingEncoder:
+    """Each stage is the local mean of the input, so a misplaced tile or a forgotten half voxel shows as a number."""
+
+    name = "pooling"
+    fingerprint = "pooling"
+    preprocessing = Preprocessing()
+    device = torch.device("cpu")
+    precision = torch.float32
+    stages = tuple(Stage(stride, 1) for stride in (2, 4, 8, 16, 32))
+
+    def __init__(self, tile: int = 96, step: int = 64):
+        self.tiling = Tiling(tile, step)
+        self.calls = 0
+
+    def __call__(self, x: Tensor, strides: Collection[int]) -> dict[int, Tensor]:
+        self.calls += 1
+        return {stride: F.avg_pool3d(x, stride) for stride in strides}
+
+
+class SlowEncoder(PoolingEncoder):
+    def __call__(self, x, strides):
+        time.sleep(0.3)
+        return super().__call__(x, strides)

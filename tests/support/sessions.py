@@ -1,0 +1,41 @@
+"""Sessions with content, for tests of what is saved and restored."""
+
+import numpy as np
+
+from coralbay_core.matching import Landmark
+from coralbay_core.spatial import LabelVolume
+from coralbay_viz import Session
+
+MODEL = "hu-context"
+
+
+def places(belly, *fractions):
+    return [tuple(belly.grid.to_world(np.array(belly.shape) * f)) for f in fractions]
+
+
+def made(files, belly, **settings) -> Session:
+    """A session with everything that is kept."""
+    session = Session(model=MODEL, **settings)
+    for path in files:
+        session.open(path)
+        session.compute()
+    first, second = session.scans
+    session.activate(first)
+    here, there, third = places(belly, 0.5, 0.3, 0.6)
+    session.click(here)
+    session.click(there, negative=True)
+    session.keep_query("middle")
+    session.click(third)
+    session.weights, session.prior_mm, session.body_fraction = {4: 1, 8: 2}, 60.0, 0.1
+    data = np.zeros(first.label_grid.shape, np.uint8)
+    data[8:12, 8:12, 8:12], data[20:24, 20:24, 20:24] = 2, 7
+    session.segment(LabelVolume(data, first.label_grid, "strokes", names={7: "bone"}))
+    session.apply_probe([second])
+    session.compute_pca((2, 1, 0))
+    session.lock_basis()
+    session.mirror(here)
+    session.cursor_mm = third
+    session.link_cursor(second)
+    session.link_heat(second, first)
+    session.propagate([Landmark("one", here)], second, prior_mm=None)
+    return session
