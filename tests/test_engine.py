@@ -52,7 +52,7 @@ class SmallDevice(PoolingEncoder):
             raise torch.OutOfMemoryError("out of memory")
         return super().__call__(x, strides)
 
-    def on(self, device):
+    def to(self, device):
         assert device == "cpu"
         return PoolingEncoder(64, 32)
 
@@ -118,7 +118,7 @@ import numpy as np
 sys.path[:0] = [{tests!r}]
 from encoders import PoolingEncoder
 from test_extract import SPL
-from coralbay_core import geometry
+from coralbay_core.spatial import geometry
 from coralbay_core.extraction.pipeline import features_for
 from coralbay_core.extraction.cache import FeatureStore
 from coralbay_core.spatial.volume import Grid, Volume

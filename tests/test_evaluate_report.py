@@ -12,7 +12,8 @@ from coralbay_core.cli import run
 from coralbay_core.evaluate import gate
 from coralbay_core.evaluate.report import read_findings
 from coralbay_core.io import save_map
-from coralbay_core.models.model_card import DEFAULT_MODEL, load_card, parse_card
+from coralbay_core.models.model_card import load_card, parse_card
+from coralbay_core.models.names import DEFAULT_MODEL
 from coralbay_core.phantom import LABELS, make_phantom
 from coralbay_core.spatial import Grid, Volume, geometry
 

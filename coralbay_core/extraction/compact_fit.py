@@ -77,7 +77,7 @@ def fit_compact(
         Of the tokens that are drawn, at most 20,000 a scan.
     """
     strides = sorted(strides)
-    channels = {stage.stride: stage.channels for stage in encoder.stages}
+    channels = encoder.channels
     if not _FEWEST * len(strides) <= dimensions <= sum(channels[s] for s in strides):
         raise InputError(
             "unusable number of dimensions",

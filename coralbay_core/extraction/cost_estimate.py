@@ -94,8 +94,7 @@ def forecast(
             return CostEstimate(device, precision, 0, 0, (), 1.0, 0, size)
     scene = ExtractionInput.of(volume, encoder)
     tiles = scene.tiles if missing is None else scene.tiles_for([scene.lattice.chunk_box(chunk) for chunk in missing])
-    estimate = getattr(encoder, "working_bytes", None)
-    memory = scene.hu.nbytes + (int(estimate(scene.lattice.size)) if estimate else 0)
+    memory = scene.hu.nbytes + encoder.working_bytes(scene.lattice.size)
     size = result_bytes(encoder, scene.grid, strides)
     seconds = None if tile_s is None else len(tiles) * tile_s
     return CostEstimate(

@@ -112,9 +112,9 @@ def _create(
         scene.grid.shape,
         tuple(tuple(map(float, row)) for row in scene.grid.affine),
         encoder.name,
-        getattr(encoder, "notice", ""),
-        {stage.stride: stage.channels for stage in encoder.stages},
-        getattr(encoder, "compact", False),
+        encoder.notice,
+        encoder.channels,
+        encoder.compact,
     )
     try:
         return Entry.create(store.folder(key), about, scene.body)

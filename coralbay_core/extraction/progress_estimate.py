@@ -14,9 +14,8 @@ if TYPE_CHECKING:
 
 def result_bytes(encoder: Encoder, grid: Grid, strides: Iterable[int]) -> int:
     """Size of the maps of a whole model grid, in float16."""
-    channels = {stage.stride: stage.channels for stage in encoder.stages}
     cells = {stride: grid.coarsen(stride).shape for stride in strides}
-    return sum(2 * channels[stride] * z * y * x for stride, (z, y, x) in cells.items())
+    return sum(2 * encoder.channels[stride] * z * y * x for stride, (z, y, x) in cells.items())
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from ..errors import Cancelled, InputError
-from ..features import FeatureMap, FeatureMaps
+from ..features import FeatureMaps
 from ..models.encoder import Encoder, check_strides
 from ..spatial import Grid, Volume
 from ..util.memory import Budget, budget
@@ -223,8 +223,7 @@ def run(
 
 def _require_memory(scene: ExtractionInput, encoder: Encoder, limits: Budget) -> None:
     """Raise unless the scan on the model grid and one tile fit; the size of a tile is the model's, not ours."""
-    estimate = getattr(encoder, "working_bytes", None)
-    tile = estimate(scene.lattice.size) if estimate else 0
+    tile = encoder.working_bytes(scene.lattice.size)
     on_cpu = encoder.device.type != "cuda"
     needed = scene.hu.nbytes + (tile if on_cpu else 0)
     if needed > limits.host_bytes or (not on_cpu and tile > limits.device_bytes):
@@ -309,16 +308,12 @@ def extract(
 
 def channels_of(encoder: Encoder, strides: Iterable[int]) -> dict[int, int]:
     """Channels of stages by stride."""
-    known = {stage.stride: stage.channels for stage in encoder.stages}
-    return {stride: known[stride] for stride in strides}
+    return {stride: encoder.channels[stride] for stride in strides}
 
 
 def assemble(
     arrays: Mapping[int, NDArray[np.float16]], grid: Grid, body: NDArray[np.bool_], region: Box, encoder: Encoder
 ) -> FeatureMaps:
     """Feature maps of a region of a model grid from its arrays."""
-    part = region_grid(grid, region)
     inside = body[tuple(slice(a, b) for a, b in region)]
-    stages = {stride: FeatureMap(stride, data, part.coarsen(stride)) for stride, data in arrays.items()}
-    notice = getattr(encoder, "notice", "")
-    return FeatureMaps(stages, part, inside, encoder.name, encoder.fingerprint, notice)
+    return FeatureMaps.of(encoder, arrays, region_grid(grid, region), inside)

@@ -103,8 +103,7 @@ class TileRunner:
             self.batch = max(1, self.batch // 2)
             self.say(f"{device} ran out of memory: going on with {self.batch} tile(s) at a time")
             return
-        move = getattr(self.encoder, "on", None)
-        if device.type == "cpu" or move is None:
+        if device.type == "cpu":
             size = " x ".join(map(str, self.scene.lattice.size))
             raise InputError(
                 "not enough memory for one tile",
@@ -112,5 +111,5 @@ class TileRunner:
                 found=f"tiles of {size} voxels",
                 hint="close other programs, or use a model with smaller tiles",
             ) from error
-        self.encoder = move("cpu")
+        self.encoder = self.encoder.to("cpu")
         self.say(f"{device} is too small for one tile: going on with the CPU")

@@ -13,6 +13,7 @@ from ..errors import InputError
 from ..spatial import Grid
 
 if TYPE_CHECKING:
+    from ..models.encoder import Encoder
     from ..similarity import HeatMap
     from .descriptors import JointDescriptors
 
@@ -95,6 +96,25 @@ def sample_trilinear(data: NDArray, index: NDArray) -> NDArray[np.float32]:
     return total
 
 
+@dataclass(frozen=True)
+class EncoderFacts:
+    """The facts about an encoder that its feature maps carry, where the encoder itself is not loaded.
+
+    Parameters
+    ----------
+    name, fingerprint : str
+    notice : str
+        License notice to show to users; empty for unrestricted weights.
+    compact : bool
+        Whether the channels are principal coordinates.
+    """
+
+    name: str
+    fingerprint: str
+    notice: str = ""
+    compact: bool = False
+
+
 @dataclass(frozen=True, eq=False)
 class FeatureMaps:
     """Features of a scan, or of a region of it, at one or several strides.
@@ -129,12 +149,35 @@ class FeatureMaps:
     _pooled_body: dict[int, NDArray[np.bool_]] = field(default_factory=dict, init=False, repr=False)
     _parts: "dict[tuple[int, ...], FeatureMaps]" = field(default_factory=dict, init=False, repr=False)
 
+    @classmethod
+    def of(
+        cls,
+        encoder: "Encoder | EncoderFacts",
+        arrays: Mapping[int, NDArray[np.float16] | LazyArray],
+        grid: Grid,
+        body: NDArray[np.bool_],
+    ) -> "FeatureMaps":
+        """Feature maps of an encoder, with all that it states about them.
+
+        Parameters
+        ----------
+        encoder : Encoder or EncoderFacts
+        arrays : mapping of int to (C, z, y, x) array
+            By stride, on `grid` coarsened by it.
+        grid, body
+            As of the class.
+        """
+        stages = {stride: FeatureMap(stride, data, grid.coarsen(stride)) for stride, data in arrays.items()}
+        return cls(stages, grid, body, encoder.name, encoder.fingerprint, encoder.notice, encoder.compact)
+
     @property
     def strides(self) -> tuple[int, ...]:
+        """Strides of the stages, from fine to coarse."""
         return tuple(sorted(self.stages))
 
     @property
     def finest(self) -> FeatureMap:
+        """The stage with the smallest stride."""
         return self.stages[self.strides[0]]
 
     @property

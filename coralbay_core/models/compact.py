@@ -17,10 +17,8 @@ from torch import Tensor
 
 from ..errors import MissingFileError, WeightsError
 from ..util.tensor_file import read_tensors, write_tensors
-from .encoder import Encoder, Stage
-
-SUFFIX = ":compact"
-"""After the name of a model: its features in compact form."""
+from .encoder import Encoder, EncoderBase, Stage
+from .names import COMPACT_SUFFIX
 
 _KIND, _VERSION = "compact form", 1
 _PARTS = ("mean", "scale", "directions")
@@ -120,7 +118,7 @@ class CompactBasis:
         return basis
 
 
-class CompactEncoder:
+class CompactEncoder(EncoderBase):
     """An `Encoder` that gives the compact form of another one's stages.
 
     Parameters
@@ -142,11 +140,11 @@ class CompactEncoder:
                 hint="make it again with coralbay models compact",
             )
         self.full, self.basis = encoder, basis
-        self.name = encoder.name + SUFFIX
+        self.name = encoder.name + COMPACT_SUFFIX
         self.preprocessing, self.tiling = encoder.preprocessing, encoder.tiling
         self.device, self.precision = encoder.device, encoder.precision
         self.fingerprint = f"{encoder.fingerprint}-{basis.digest[:16]}"
-        self.notice: str = getattr(encoder, "notice", "")
+        self.notice, self.ignored = encoder.notice, encoder.ignored
         self.stages = tuple(Stage(stride, len(stage.directions)) for stride, stage in sorted(basis.stages.items()))
         self._linear = {
             stride: (torch.from_numpy(stage.weight), torch.from_numpy(stage.bias))
@@ -162,9 +160,9 @@ class CompactEncoder:
         return torch.einsum("kc,bczyx->bkzyx", weight, tensor) + bias[:, None, None, None]
 
     def working_bytes(self, size: Sequence[int]) -> int:
-        """Memory that a tile of `size` voxels takes, from above; 0 where that is not known."""
-        return self.full.working_bytes(size) if hasattr(self.full, "working_bytes") else 0
+        """Upper bound of the memory that a tile of `size` voxels takes; 0 where it is unknown."""
+        return self.full.working_bytes(size)
 
-    def on(self, device: str) -> "CompactEncoder":
-        """The same on another device."""
-        return CompactEncoder(self.full.on(device), self.basis)  # type: ignore[attr-defined]
+    def to(self, device: str) -> "CompactEncoder":
+        """A copy on another device."""
+        return CompactEncoder(self.full.to(device), self.basis)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .encoder import WHOLE, Preprocessing, Stage, resolve_device
+from .encoder import WHOLE, EncoderBase, Stage, resolve_device
 
 VERSION = 1
 """Raise it when the features of an encoder change: probes and caches are then told apart."""
@@ -20,7 +20,7 @@ STRIDES = (4, 8, 16)
 OFFSETS_MM = (24.0, 48.0)
 
 
-class HandcraftedEncoder:
+class HandcraftedEncoder(EncoderBase):
     """An `Encoder` whose stages are computed from local means of HU.
 
     Parameters
@@ -33,24 +33,16 @@ class HandcraftedEncoder:
     device : str
     """
 
-    notice: str = ""
-    ignored: tuple[str, ...] = ()
-    precision = torch.float32
     tiling = WHOLE
 
     def __init__(
         self, name: str, describe: Callable[[Tensor, Tensor, int, float], Tensor], channels: int, device: str = "auto"
     ):
         self.name = name
-        self.preprocessing = Preprocessing()
+        self.fingerprint = f"{name}-{VERSION}"  # there are no weights to hash
         self.device = resolve_device(device)
         self.stages = tuple(Stage(stride, channels) for stride in STRIDES)
         self._describe = describe
-
-    @property
-    def fingerprint(self) -> str:
-        """There are no weights: name and version say all."""
-        return f"{self.name}-{VERSION}"
 
     @torch.inference_mode()
     def __call__(self, x: Tensor, strides: Collection[int]) -> dict[int, Tensor]:

@@ -16,10 +16,12 @@ from . import download, handcrafted
 from .cards import WITHOUT_WEIGHTS
 from .checkpoints import SUFFIXES, Mapped, infer_config, map_keys, read_tensors
 from .checkpoints.keys import shortened
-from .compact import SUFFIX, CompactBasis, CompactEncoder
-from .encoder import WHOLE_SUFFIX, Encoder, Preprocessing, SwinEncoder, Tiling, in_one_pass
-from .model_card import DEFAULT_MODEL, MERGINGS, ModelCard, list_cards, load_card, open_card, parse_card
+from .compact import CompactBasis, CompactEncoder
+from .encoder import Encoder, Preprocessing, Tiling
+from .model_card import MERGINGS, ModelCard, list_cards, load_card, open_card, parse_card
+from .names import COMPACT_SUFFIX, DEFAULT_MODEL, WHOLE_SUFFIX, split_variant
 from .swin3d import Swin3D
+from .swin_encoder import SwinEncoder, as_single_pass
 
 
 def load_encoder(
@@ -71,12 +73,12 @@ def load_encoder(
     """
     said = {"merging": merging, "axis_codes": axis_codes, "spacing_mm": spacing_mm, "window_hu": window_hu}
     more: dict[str, Any] = {"device": device, "precision": precision, "card": card, "part": part, **said}
-    if str(name_or_path).endswith(SUFFIX):
-        full = str(name_or_path).removesuffix(SUFFIX)
-        return CompactEncoder(load_encoder(full, **more), CompactBasis.load(basis_path(full)))
-    if str(name_or_path).endswith(WHOLE_SUFFIX):
-        windows = load_encoder(str(name_or_path).removesuffix(WHOLE_SUFFIX), **more)
-        return in_one_pass(windows) if isinstance(windows, SwinEncoder) else windows
+    base, variant = split_variant(str(name_or_path))
+    if variant == COMPACT_SUFFIX:
+        return CompactEncoder(load_encoder(base, **more), CompactBasis.load(basis_path(base)))
+    if variant == WHOLE_SUFFIX:
+        windows = load_encoder(base, **more)
+        return as_single_pass(windows) if isinstance(windows, SwinEncoder) else windows
     if str(name_or_path) in WITHOUT_WEIGHTS:
         _require_nothing_said(str(name_or_path), said | {"card": card, "part": part})
         return _without_weights(str(name_or_path), device, precision)

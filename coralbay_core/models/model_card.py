@@ -14,7 +14,6 @@ from .encoder import Preprocessing, Tiling
 from .swin3d import Swin3DConfig
 from .swin3d.config import Merging
 
-DEFAULT_MODEL = "coralbay-mini"
 MERGINGS: tuple[str, ...] = get_args(Merging)
 
 # What no tensor's shape tells, and where it stands. A card states each of them or lists it under `unknown`.

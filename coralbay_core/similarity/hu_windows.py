@@ -6,12 +6,11 @@ the encoder's own window is exchanged (`WindowedEncoder`), and everything else s
 the scan, not of what is left of it under a bone window.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
@@ -20,7 +19,7 @@ from ..extraction.cache import FeatureStore
 from ..extraction.pipeline import features_for
 from ..extraction.sliding_window import DEFAULT_STRIDES, ExtractionCallbacks
 from ..features import FeatureMaps
-from ..models.encoder import Encoder, Preprocessing
+from ..models.encoder import Encoder, EncoderBase
 from ..spatial import Grid, Volume
 from ..spatial.resampling import resample_blocks
 from . import HeatMap, heat_map
@@ -29,7 +28,7 @@ RADIUS_MM = 48.0
 _SHARES = 1000  # of one extraction, where progress is told
 
 
-class WindowedEncoder:
+class WindowedEncoder(EncoderBase):
     """An `Encoder` that sees scans as they would be after an export with a window.
 
     Its fingerprint is another one, as its features are no more comparable with those of the encoder itself.
@@ -46,16 +45,20 @@ class WindowedEncoder:
         if not -np.inf < low < high < np.inf:
             raise InputError("empty HU window", found=f"{low:g}..{high:g}", expected="low < high")
         self._encoder = encoder
-        self.preprocessing: Preprocessing = replace(encoder.preprocessing, window_hu=(low, high))
+        self.preprocessing = replace(encoder.preprocessing, window_hu=(low, high))
         self.name = f"{encoder.name} at {low:g}..{high:g} HU"
         self.fingerprint = f"{encoder.fingerprint}-hu{low:g}..{high:g}"
         self.stages, self.tiling = encoder.stages, encoder.tiling
-        self.device: torch.device = encoder.device
-        self.precision: torch.dtype = encoder.precision
-        self.notice: str = getattr(encoder, "notice", "")
-        self.compact: bool = getattr(encoder, "compact", False)
-        if hasattr(encoder, "working_bytes"):
-            self.working_bytes = encoder.working_bytes
+        self.device, self.precision = encoder.device, encoder.precision
+        self.notice, self.ignored, self.compact = encoder.notice, encoder.ignored, encoder.compact
+
+    def working_bytes(self, size: Sequence[int]) -> int:
+        """Upper bound of the memory that a tile of `size` voxels takes; 0 where it is unknown."""
+        return self._encoder.working_bytes(size)
+
+    def to(self, device: str) -> "WindowedEncoder":
+        """A copy on another device."""
+        return WindowedEncoder(self._encoder.to(device), self.preprocessing.window_hu)
 
     def __call__(self, x: Tensor, strides: Collection[int]) -> dict[int, Tensor]:
         return self._encoder(x, strides)

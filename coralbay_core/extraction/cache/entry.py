@@ -24,7 +24,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...features import FeatureMap, FeatureMaps
+from ...features import FeatureMaps
+from ...features.feature_maps import EncoderFacts
 from ...spatial import Grid
 from ..tiling import CHUNK, Box, Index, region_grid, stage_slices
 from . import files
@@ -83,7 +84,13 @@ class EntryMetadata:
 
     @property
     def grid(self) -> Grid:
+        """The model grid."""
         return Grid(self.shape, np.array(self.affine))
+
+    @property
+    def encoder(self) -> EncoderFacts:
+        """The encoder that computed the features."""
+        return EncoderFacts(self.model, str(self.signature.get("fingerprint", "")), self.notice, self.compact)
 
 
 class Entry:
@@ -202,10 +209,8 @@ class Entry:
                 body[self._inside(chunk, region)] = False
         grid = region_grid(self.grid, region)
         there = [chunk for chunk in expected if chunk not in set(absent)]
-        stages = {s: FeatureMap(s, _StoredPart(self, s, region, there), grid.coarsen(s)) for s in sorted(strides)}
-        about = self.about
-        fingerprint = str(about.signature.get("fingerprint", ""))
-        return FeatureMaps(stages, grid, body, about.model, fingerprint, about.notice, about.compact)
+        arrays = {stride: _StoredPart(self, stride, region, there) for stride in sorted(strides)}
+        return FeatureMaps.of(self.about.encoder, arrays, grid, body)
 
     def read(self, stride: int, part: tuple[slice, ...]) -> NDArray[np.float16]:
         """A part (C, z, y, x) of a stage; chunks that are not there are zero."""
