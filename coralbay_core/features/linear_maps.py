@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..spatial import Grid
+from ..util.cancellation import IsCancelled, check_cancelled
 from .descriptors import stage_descriptors
 from .feature_maps import FeatureMaps
 
@@ -23,7 +24,13 @@ Box = tuple[slice, slice, slice]
 WHOLE: Box = (slice(None), slice(None), slice(None))
 
 
-def linear_maps(features: FeatureMaps, weights: Mapping[int, NDArray], *, box: Box = WHOLE) -> Tensor:
+def linear_maps(
+    features: FeatureMaps,
+    weights: Mapping[int, NDArray],
+    *,
+    box: Box = WHOLE,
+    cancelled: IsCancelled | None = None,
+) -> Tensor:
     """A linear function of the joint descriptors on the finest grid.
 
     Parameters
@@ -33,6 +40,8 @@ def linear_maps(features: FeatureMaps, weights: Mapping[int, NDArray], *, box: B
         Rows of each stride.
     box : three slices
         Part of the finest grid to evaluate, such as one plane.
+    cancelled : callable, optional
+        Called before each stage; when it returns true, `Cancelled` is raised.
 
     Returns
     -------
@@ -44,6 +53,7 @@ def linear_maps(features: FeatureMaps, weights: Mapping[int, NDArray], *, box: B
     target = features.finest.grid
     total: Tensor | None = None
     for stride, rows in weights.items():
+        check_cancelled(cancelled, "linear map")
         unit, source = torch.from_numpy(stage_descriptors(features, stride).unit), features.stages[stride].grid
         cells = unit[(slice(None), *box)] if source == target else unit
         product = torch.from_numpy(np.ascontiguousarray(rows.T, np.float32)) @ cells.flatten(1)

@@ -12,6 +12,7 @@ from ..features.feature_maps import sample_trilinear
 from ..features.linear_maps import linear_maps
 from ..spatial import Grid
 from ..spatial.resampling import resample_blocks
+from ..util.cancellation import IsCancelled
 from .prior import DistancePrior
 from .query import Query, make_query
 from .stage_weights import Weights, resolve_weights
@@ -135,6 +136,7 @@ def search(
     *,
     weights: Mapping[int, float] | None = None,
     prior: DistancePrior | None = None,
+    cancelled: IsCancelled | None = None,
 ) -> HeatMap:
     """Similarity of every cell of a scan to a query: the best positive prototype's cosine, held against the negatives.
 
@@ -147,12 +149,14 @@ def search(
     weights : mapping of int to float, optional
         Weight of each stride; by default those of the query, else equal ones.
     prior : DistancePrior, optional
+    cancelled : callable, optional
+        Called between stages; when it returns true, `Cancelled` is raised.
     """
     query.require_fit(features)
     shares = resolve_weights(weights if weights is not None else query.weights, features, query)
-    data = _best_cosine(features, query.positive, shares)
+    data = _best_cosine(features, query.positive, shares, cancelled)
     if query.has_negative:
-        data = contrasted(data, _best_cosine(features, query.negative, shares))
+        data = contrasted(data, _best_cosine(features, query.negative, shares, cancelled))
     heat = HeatMap(data.astype(np.float32), features.finest.grid, features, shares)
     return heat if prior is None else HeatMap(prior.applied(heat), heat.grid, features, shares)
 
@@ -170,7 +174,10 @@ def contrasted(positive: NDArray[np.float32], negative: NDArray[np.float32]) -> 
 
 
 def _best_cosine(
-    features: FeatureMaps, prototypes: Mapping[int, NDArray[np.float32]], shares: Mapping[int, float]
+    features: FeatureMaps,
+    prototypes: Mapping[int, NDArray[np.float32]],
+    shares: Mapping[int, float],
+    cancelled: IsCancelled | None,
 ) -> NDArray[np.float32]:
     """Highest mixed cosine of any prototype, on the finest grid; a few maps at a time are held."""
     count = len(next(iter(prototypes.values())))
@@ -178,7 +185,7 @@ def _best_cosine(
     for start in range(0, count, _MAPS_AT_A_TIME):
         part = slice(start, start + _MAPS_AT_A_TIME)
         rows = {s: (share * prototypes[s][part]).T for s, share in shares.items()}
-        maps = linear_maps(features, rows).numpy().max(0)
+        maps = linear_maps(features, rows, cancelled=cancelled).numpy().max(0)
         best = maps if best is None else np.maximum(best, maps, out=best)
     assert best is not None, "a query has a positive prototype"
     return best

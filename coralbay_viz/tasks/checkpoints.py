@@ -80,12 +80,13 @@ def colors_of(
 
 def heat_of(features: "FeatureMaps", clicks: Clicks, grid: Grid, box_mm: Box | None) -> HeatResult | None:
     """The answer to the clicks that lie in the box."""
-    from coralbay_core.similarity import heat_map, top_regions
+    from coralbay_core.matching import SimilarityRequest, answer
 
     near = clicks.inside(features.grid)
     if not near.positive:
         return None
-    result = heat_map(features, near.positive, near.negative)
-    scale = ScoreScale(result.data[result.inside])
-    regions = tuple(top_regions(result, k=TOP_REGIONS))
-    return HeatResult(result, result.on(grid), grid, scale, regions, near, partial=box_mm is not None)
+    found = answer(
+        SimilarityRequest(target=features, positive_mm=near.positive, negative_mm=near.negative, top=TOP_REGIONS)
+    )
+    scale = ScoreScale(found.heat.data[found.heat.inside])
+    return HeatResult(found.heat, found.heat.on(grid), grid, scale, found.regions, near, partial=box_mm is not None)

@@ -46,11 +46,12 @@ def hover(
     report: Report,
     cancelled: Cancelled,
 ) -> HeatResult:
-    from coralbay_core.similarity import heat_map
+    from coralbay_core.matching import SimilarityRequest, answer
 
     coarse = coarse_part(features)
     chosen = {s: w for s, w in (weights or {}).items() if s in coarse.strides and w} or None
-    result = heat_map(coarse, position_mm, weights=chosen)
+    asked = SimilarityRequest(target=coarse, positive_mm=position_mm, weights=chosen, top=0)
+    result = answer(asked, cancelled).heat
     grid = overlay_grid(viewing_grid(volume.grid), HOVER_SPACING_MM)
     scale = ScoreScale(result.data[result.inside])
     return HeatResult(result, result.on(grid), grid, scale, (), Clicks((position_mm,)), is_partial)
