@@ -129,7 +129,7 @@ def region_of(grid: Grid, roi_mm: tuple[ArrayLike, ArrayLike] | None) -> Box:
     if roi_mm is None:
         return tuple((0, n) for n in grid.shape)
     ends = list(zip(*(np.asarray(corner, float) for corner in roi_mm), strict=True))
-    corners = grid.to_index(np.stack(np.meshgrid(*ends, indexing="ij"), -1).reshape(-1, 3))
+    corners = grid.to_index(geometry.box_corners(ends))
     low = np.floor(np.clip(corners.min(0) + 0.5, 0, None) / CELL).astype(int) * CELL
     high = np.minimum(np.ceil((corners.max(0) + 0.5) / CELL).astype(int) * CELL, grid.shape)
     if (low >= high).any():

@@ -117,7 +117,7 @@ class JointDescriptors:
     @cached_property
     def position_mm(self) -> NDArray[np.float64]:
         """Centres of the cells, (N, 3), RAS+ mm."""
-        return self.grid.to_world(np.stack(np.unravel_index(self.index, self.grid.shape), -1))
+        return self.grid.cell_positions(self.index)
 
     def scatter(self, values: NDArray, fill: float = 0.0) -> NDArray:
         """Values (N,) or (N, K) of the tokens as a volume (z, y, x) or (z, y, x, K) on `grid`."""
@@ -137,7 +137,6 @@ def joint_map(features: FeatureMaps, stride: int) -> JointDescriptors:
     """
     grid = features.stage(stride).grid
     index = np.flatnonzero(features.body_at(stride))
-    centers = grid.to_world(np.stack(np.unravel_index(index, grid.shape), -1))
     ends = np.cumsum([0] + [features.stages[s].channels for s in features.strides])
     blocks = {s: slice(int(a), int(b)) for s, a, b in zip(features.strides, ends, ends[1:], strict=False)}
-    return JointDescriptors(joint_descriptors(features, centers), index, grid, blocks)
+    return JointDescriptors(joint_descriptors(features, grid.cell_positions(index)), index, grid, blocks)

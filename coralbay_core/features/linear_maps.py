@@ -67,8 +67,7 @@ def linear_maps(
 def box_around(features: FeatureMaps, grid: Grid) -> Box:
     """Cells of the finest grid that are enough to interpolate on another grid, such as a slice of the scan."""
     finest = features.finest.grid
-    corners = np.stack(np.meshgrid(*[(0, n - 1) for n in grid.shape], indexing="ij"), -1).reshape(-1, 3)
-    index = finest.to_index(grid.to_world(corners))
+    index = finest.to_index(grid.corner_positions)
     last = np.asarray(finest.shape) - 1
     low, high = np.clip(np.floor(index.min(0)), 0, last), np.clip(np.ceil(index.max(0)), 0, last)
     z, y, x = (slice(int(a), int(b) + 1) for a, b in zip(low, high, strict=True))

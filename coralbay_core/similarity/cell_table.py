@@ -48,7 +48,7 @@ def body_tokens(features: FeatureMaps, weights: Mapping[int, float] | None = Non
     """
     stride = token_stride(features)
     grid = features.stages[stride].grid
-    position_mm = grid.to_world(np.argwhere(features.body_at(stride)))
+    position_mm = grid.cell_positions(features.body_at(stride))
     shares = resolve_weights(weights, features, features)
     return Tokens(joint_descriptors(features, position_mm) * _roots(features, shares), position_mm, grid.voxel_ml)
 

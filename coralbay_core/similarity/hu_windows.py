@@ -197,7 +197,7 @@ def compare_windows(
         )
     center = points[-1] if center_mm is None else np.asarray(center_mm, float).reshape(3)
     volume.grid.require_inside(center, where=volume.name)
-    roi = _box(volume.grid, center, radius_mm)
+    roi = volume.grid.box_around(center, radius_mm)
     own = tuple(float(v) for v in encoder.preprocessing.window_hu)
     asked = {"": (own[0], own[1]), **windows}
     heats: list[HeatMap] = []
@@ -236,12 +236,6 @@ def _correlation(ranks: NDArray[np.float32], others: NDArray[np.float32], inside
     if not a.std() or not b.std():
         return float("nan")
     return float(np.corrcoef(a, b)[0, 1])
-
-
-def _box(grid: Grid, center: NDArray, radius_mm: float) -> tuple[NDArray, NDArray]:
-    """Opposite corners of the box, cut to the volume."""
-    low, high = grid.bounds_mm
-    return np.maximum(center - radius_mm, low), np.minimum(center + radius_mm, high)
 
 
 def _part(watch: ExtractionCallbacks | None, number: int, count: int) -> ExtractionCallbacks | None:

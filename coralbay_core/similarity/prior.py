@@ -38,8 +38,7 @@ class DistancePrior:
 
     def factor(self, grid: Grid) -> NDArray[np.float32]:
         """Share of its height that each cell of a grid keeps, (z, y, x) in [0, 1]."""
-        index = np.stack(np.meshgrid(*map(np.arange, grid.shape), indexing="ij", sparse=False), -1)
-        world = grid.to_world(index.reshape(-1, 3)).astype(np.float32)
+        world = grid.cell_positions(np.ones(grid.shape, bool)).astype(np.float32)
         nearest = np.full(len(world), np.inf, np.float32)
         for center in self.centers_mm.astype(np.float32):
             away = world - center

@@ -40,7 +40,7 @@ def label_points(labels: LabelVolume, value: int | None = None, *, seed: int = 0
 def box_points(features: FeatureMaps, corners_mm: ArrayLike) -> NDArray[np.float64]:
     """Centers of the finest cells of the body between two corners (2, 3), world mm (N, 3)."""
     low, high = np.sort(np.asarray(corners_mm, float).reshape(2, 3), 0)
-    cells = features.finest.grid.to_world(np.argwhere(features.body_at(features.strides[0])))
+    cells = features.finest.grid.cell_positions(features.body_at(features.strides[0]))
     found = cells[((cells >= low) & (cells <= high)).all(1)]
     if not len(found):
         raise InputError(
@@ -55,4 +55,4 @@ def _places(mask: NDArray[np.bool_], labels: LabelVolume, seed: int) -> NDArray[
     marked = np.flatnonzero(mask)
     if len(marked) > MAX_POINTS:
         marked = np.sort(np.random.default_rng(seed).choice(marked, MAX_POINTS, replace=False))
-    return labels.grid.to_world(np.stack(np.unravel_index(marked, labels.shape), 1))
+    return labels.grid.cell_positions(marked)

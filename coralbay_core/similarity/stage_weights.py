@@ -103,7 +103,7 @@ def _some(places: NDArray, rng: np.random.Generator, most: int = MOST_POINTS) ->
 
 
 def _body_cells(features: FeatureMaps) -> NDArray:
-    return features.finest.grid.to_world(np.argwhere(features.body_at(features.strides[0])))
+    return features.finest.grid.cell_positions(features.body_at(features.strides[0]))
 
 
 def _mixtures(count: int) -> Iterator[NDArray[np.float64]]:

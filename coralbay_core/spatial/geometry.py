@@ -4,6 +4,8 @@ World is RAS+ mm (NIfTI). Indices are ``(z, y, x)`` and a voxel's index names it
 ``-0.5`` and ``n - 0.5``. All affines are float64 4x4 and map homogeneous column vectors.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -42,6 +44,11 @@ def apply(affine: Affine, points: ArrayLike) -> NDArray[np.float64]:
     """Map points of shape (..., 3)."""
     points = np.asarray(points, float)
     return points @ affine[:3, :3].T + affine[:3, 3]
+
+
+def box_corners(ends: Sequence[Sequence[float]]) -> NDArray[np.float64]:
+    """The eight corners (8, 3) of a box, from its two ends along each of three axes."""
+    return np.stack(np.meshgrid(*ends, indexing="ij"), -1).reshape(-1, 3).astype(float)
 
 
 def spacing(affine: Affine) -> NDArray[np.floating]:

@@ -67,6 +67,46 @@ class Grid:
         """Fractional indices of world mm, shape (..., 3)."""
         return geometry.apply(self.index_from_world, position_mm)
 
+    def nearest_index(self, position_mm: ArrayLike) -> NDArray[np.intp]:
+        """Indices of the cells nearest to world mm, shape (..., 3); positions outside give a cell at the edge."""
+        return np.clip(np.rint(self.to_index(position_mm)), 0, np.asarray(self.shape) - 1).astype(np.intp)
+
+    def cell_positions(self, cells: NDArray) -> NDArray[np.float64]:
+        """Centers (N, 3) of some cells, world mm, in the order of the array.
+
+        Parameters
+        ----------
+        cells : (z, y, x) bool array or (N,) int array
+            A mask on this grid, or flat indices.
+        """
+        index = np.argwhere(cells) if cells.dtype == bool else np.stack(np.unravel_index(cells, self.shape), -1)
+        return self.to_world(index)
+
+    @property
+    def corner_positions(self) -> NDArray[np.float64]:
+        """Centers (8, 3) of the cells in the corners, world mm."""
+        return self.to_world(geometry.box_corners([(0, n - 1) for n in self.shape]))
+
+    @property
+    def center_mm(self) -> NDArray[np.float64]:
+        """Middle of the grid, (3,), world mm."""
+        return self.to_world((np.asarray(self.shape) - 1) / 2)
+
+    def box_around(self, center_mm: ArrayLike, radius_mm: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Opposite corners, world mm, of a cube of side ``2 * radius_mm``, cut to `bounds_mm`."""
+        center = np.asarray(center_mm, float)
+        low, high = self.bounds_mm
+        return np.maximum(center - radius_mm, low), np.minimum(center + radius_mm, high)
+
+    def ball(self, center_mm: ArrayLike, radius_mm: float) -> tuple[tuple[slice, ...], NDArray[np.bool_]]:
+        """The cells of a ball: slices of a box that holds it, and a mask of that box."""
+        middle, reach = self.to_index(center_mm), radius_mm / self.spacing_mm
+        low = np.clip(np.floor(middle - reach), 0, self.shape).astype(int)
+        high = np.clip(np.ceil(middle + reach) + 1, low, self.shape).astype(int)
+        index = np.stack(np.meshgrid(*map(np.arange, low, high), indexing="ij"), -1)
+        away = np.linalg.norm(self.to_world(index) - np.asarray(center_mm, float), axis=-1)
+        return tuple(slice(a, b) for a, b in zip(low, high, strict=True)), away <= radius_mm
+
     def contains(self, position_mm: ArrayLike) -> NDArray[np.bool_]:
         """Whether positions lie between the outer edges of the voxels, shape (...)."""
         index = self.to_index(position_mm)
@@ -90,7 +130,7 @@ class Grid:
     def bounds_mm(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Lowest and highest world coordinates of the outer voxel edges, each of shape (3,)."""
         ends = [(-0.5, n - 0.5) for n in self.shape]
-        corners = self.to_world(np.stack(np.meshgrid(*ends, indexing="ij"), -1).reshape(-1, 3))
+        corners = self.to_world(geometry.box_corners(ends))
         return corners.min(0), corners.max(0)
 
     def coarsen(self, stride: int) -> "Grid":
