@@ -16,9 +16,9 @@ from test_extract import ramp_volume
 from coralbay_core.errors import InputError, MissingFileError, OutsideVolumeError, WeightsError
 from coralbay_core.extraction.cache import FeatureStore
 from coralbay_core.extraction.compact_fit import fit_compact
+from coralbay_core.extraction.estimate import ProgressEstimate
 from coralbay_core.extraction.extraction_input import ExtractionInput
 from coralbay_core.extraction.pipeline import features_for
-from coralbay_core.extraction.progress_estimate import ProgressEstimate
 from coralbay_core.extraction.sliding_window import ExtractionCallbacks, extract
 from coralbay_core.extraction.tile_runner import TileRunner
 from coralbay_core.extraction.tiling import make_lattice

@@ -24,12 +24,20 @@ from ..features import FeatureMaps
 from ..models.encoder import Encoder, check_strides
 from ..spatial import Grid, Volume
 from ..util.memory import Budget, budget
+from .estimate import ProgressEstimate
 from .extraction_input import ExtractionInput, holds
-from .progress_estimate import ProgressEstimate
 from .tile_runner import Say, TileRunner
-from .tiling import Box, Index, Lattice, blending_weights, nearest_first, region_grid, region_of, stage_slices
-
-DEFAULT_STRIDES = (4, 8, 16)
+from .tiling import (
+    DEFAULT_STRIDES,
+    Box,
+    Index,
+    Lattice,
+    blending_weights,
+    nearest_first,
+    region_grid,
+    region_of,
+    stage_slices,
+)
 
 Progress = Callable[[int, int], None]
 """Called with the number of tiles done and in all."""

@@ -17,6 +17,9 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import InputError
 from ..spatial import Grid, geometry
 
+DEFAULT_STRIDES = (4, 8, 16)
+"""Stages that are computed unless others are asked for."""
+
 CELL = 32
 """Coarsest stride; tiles and chunks start on multiples of it."""
 

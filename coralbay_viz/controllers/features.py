@@ -14,8 +14,7 @@ from ..tasks import encoders as encoders_tasks
 from ..tasks.encoders import Encoders
 
 if TYPE_CHECKING:
-    from coralbay_core.extraction.cost_estimate import CostEstimate
-    from coralbay_core.extraction.progress_estimate import ProgressEstimate
+    from coralbay_core.extraction.estimate import CostEstimate, ProgressEstimate
     from coralbay_core.features import FeatureMaps
 from ..tasks.features import Listener, compute_features, look_ahead
 

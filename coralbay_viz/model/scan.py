@@ -16,8 +16,7 @@ from .history import History
 from .results import PcaResult, ProbeState, ProjectionState
 
 if TYPE_CHECKING:
-    from coralbay_core.extraction.cost_estimate import CostEstimate
-    from coralbay_core.extraction.progress_estimate import ProgressEstimate
+    from coralbay_core.extraction.estimate import CostEstimate, ProgressEstimate
     from coralbay_core.features import FeatureMaps
     from coralbay_core.matching import FollowUp, Match
     from coralbay_core.probe import Probe

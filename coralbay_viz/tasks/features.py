@@ -11,7 +11,7 @@ from ..jobs import Report
 from .encoders import Cancelled, Encoders
 
 if TYPE_CHECKING:
-    from coralbay_core.extraction.cost_estimate import CostEstimate
+    from coralbay_core.extraction.estimate import CostEstimate
     from coralbay_core.extraction.sliding_window import ExtractionCallbacks
     from coralbay_core.features import FeatureMaps
 
@@ -48,7 +48,7 @@ def look_ahead(
     cancelled: Cancelled,
 ) -> "CostEstimate | str":
     from coralbay_core.errors import Cancelled as Stopped
-    from coralbay_core.extraction.cost_estimate import forecast
+    from coralbay_core.extraction.estimate import forecast
 
     try:
         encoder = encoders.get(model)
