@@ -178,7 +178,7 @@ def publish():
 
 
 def test_a_card_takes_the_numbers_once(publish):
-    toml = replace(load_card(DEFAULT_MODEL), training={}, evaluation={}).as_toml()
+    toml = replace(load_card(DEFAULT_MODEL), training={}, evaluation={}).to_toml()
     once = publish.with_evaluation(toml, {"real_copy_mm": "11.7 (9..13)"})
     assert parse_card(once).evaluation == {"real_copy_mm": "11.7 (9..13)"}
     twice = publish.with_evaluation(once + "\n[training]\nsteps = 5\n", {"real_copy_mm": "5"})

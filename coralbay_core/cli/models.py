@@ -58,7 +58,7 @@ def show(model: Name, as_json: Json = False) -> None:
         _show_built_in(model, as_json)
         return
     card = load_card(split_variant(model)[0])  # variants share the weights
-    emit("models show", as_json=as_json, inputs={"model": model}, results=card.described(), lines=_card_lines(card))
+    emit("models show", as_json=as_json, inputs={"model": model}, results=card.to_dict(), lines=_card_lines(card))
 
 
 def _show_built_in(model: str, as_json: bool) -> None:
@@ -177,7 +177,7 @@ def convert(
         as_json=as_json,
         inputs={"model": model, "card": card},
         outputs={"weights": out},
-        results=written.described(),
+        results=written.to_dict(),
         lines=_card_lines(written),
     )
 
@@ -248,7 +248,7 @@ def _unknown_lines(card: "ModelCard") -> list[str]:
 
 
 def _card_lines(card: "ModelCard") -> list[str]:
-    content = card.described()
+    content = card.to_dict()
     source = content["source"] or {}
     lines = table(
         {

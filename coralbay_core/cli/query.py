@@ -265,7 +265,9 @@ def _save_map(
 
     if out is None:
         return None
-    written = save_map(out, heat.on(volume.grid) if threshold is None else heat.mask(volume.grid, threshold), volume)
+    written = save_map(
+        out, heat.resample_to(volume.grid) if threshold is None else heat.mask(volume.grid, threshold), volume
+    )
     write_provenance(written, about)
     return written
 

@@ -14,9 +14,8 @@ from ..spatial import Grid, Volume, geometry
 from ..spatial.body_mask import body_mask
 from ..spatial.preprocessing import model_grid, to_unit
 from ..spatial.resampling import resample
+from ..spatial.volume import AIR_HU
 from .tiling import Box, Index, Lattice, body_box, make_lattice
-
-AIR_HU = -1000.0
 
 
 @dataclass(frozen=True, eq=False)

@@ -89,7 +89,7 @@ def joint_descriptors(features: FeatureMaps, position_mm: ArrayLike) -> NDArray[
 
 def split_by_stage(features: FeatureMaps, weights: NDArray) -> dict[int, NDArray]:
     """Rows of a (sum of C, ...) matrix that belong to each stage, in the order of `joint_descriptors`."""
-    ends = np.cumsum([features.stages[stride].channels for stride in features.strides])[:-1]
+    ends = np.cumsum(list(features.channels.values()))[:-1]
     return dict(zip(features.strides, np.split(weights, ends), strict=True))
 
 
@@ -137,6 +137,6 @@ def joint_map(features: FeatureMaps, stride: int) -> JointDescriptors:
     """
     grid = features.stage(stride).grid
     index = np.flatnonzero(features.body_at(stride))
-    ends = np.cumsum([0] + [features.stages[s].channels for s in features.strides])
+    ends = np.cumsum([0, *features.channels.values()])
     blocks = {s: slice(int(a), int(b)) for s, a, b in zip(features.strides, ends, ends[1:], strict=False)}
     return JointDescriptors(joint_descriptors(features, grid.cell_positions(index)), index, grid, blocks)

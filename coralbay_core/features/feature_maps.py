@@ -181,8 +181,13 @@ class FeatureMaps:
         return self.stages[self.strides[0]]
 
     @property
+    def channels(self) -> dict[int, int]:
+        """Number of channels per stride, from fine to coarse."""
+        return {stride: self.stages[stride].channels for stride in self.strides}
+
+    @property
     def size_bytes(self) -> int:
-        """Of all maps as float16, read or not."""
+        """Size of all maps as float16, read or not."""
         return sum(stage.size_bytes for stage in self.stages.values())
 
     def stage(self, stride: int) -> FeatureMap:
@@ -197,13 +202,13 @@ class FeatureMaps:
             raise InputError("no such stage", found=stride, expected=f"one of {list(self.strides)}")
         return self.stages[stride]
 
-    def only(self, strides: Collection[int]) -> "FeatureMaps":
-        """The same without the other stages; the same object each time, as descriptors are kept with it.
+    def select_stages(self, strides: Collection[int]) -> "FeatureMaps":
+        """The feature maps of some stages; the same object for the same stages, since descriptors are kept with it.
 
         Raises
         ------
         InputError
-            If one of them is not there, or none is asked for.
+            If a stage is missing, or `strides` is empty.
         """
         wanted = tuple(sorted(set(strides)))
         if not wanted:
@@ -214,7 +219,11 @@ class FeatureMaps:
             self._parts[wanted] = replace(self, stages={stride: self.stage(stride) for stride in wanted})
         return self._parts[wanted]
 
-    def at(self, points_mm: ArrayLike, strides: Collection[int] | None = None) -> dict[int, NDArray[np.float32]]:
+    def only(self, strides: Collection[int]) -> "FeatureMaps":
+        """Alias of `select_stages`."""
+        return self.select_stages(strides)
+
+    def sample(self, points_mm: ArrayLike, strides: Collection[int] | None = None) -> dict[int, NDArray[np.float32]]:
         """Raw features at world positions, trilinear.
 
         Parameters
@@ -236,6 +245,10 @@ class FeatureMaps:
         points = np.atleast_2d(np.asarray(points_mm, float))
         self.grid.require_inside(points)
         return {stride: self.stage(stride).sample(points) for stride in sorted(strides or self.strides)}
+
+    def at(self, points_mm: ArrayLike, strides: Collection[int] | None = None) -> dict[int, NDArray[np.float32]]:
+        """Alias of `sample`."""
+        return self.sample(points_mm, strides)
 
     def similar(
         self, points_mm: ArrayLike, negative_mm: ArrayLike = (), *, weights: Mapping[int, float] | None = None

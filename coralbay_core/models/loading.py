@@ -82,11 +82,11 @@ def load_encoder(
     if str(name_or_path) in WITHOUT_WEIGHTS:
         _require_nothing_said(str(name_or_path), said | {"card": card, "part": part})
         return _without_weights(str(name_or_path), device, precision)
-    settled, weights = open_weights(name_or_path, card=card, part=part, **said)
+    complete, weights = open_weights(name_or_path, card=card, part=part, **said)
     encoder = SwinEncoder(
-        build(settled, weights.state), settled.name, settled.preprocessing, settled.tiling, device, precision
+        build(complete, weights.state), complete.name, complete.preprocessing, complete.tiling, device, precision
     )
-    encoder.notice = settled.notice
+    encoder.notice = complete.notice
     encoder.ignored = tuple(sorted(weights.ignored))
     return encoder
 
@@ -148,10 +148,10 @@ def open_weights(
     weights = map_keys(tensors, part, where=path)
     if known is None and "card" in metadata:
         known = parse_card(metadata["card"], str(path))
-    settled = (known or _undescribed(path, weights)).settled(**said)
-    _require_settled(settled, path)
-    _require_architecture(settled, weights, path)
-    return settled, weights
+    complete = (known or _card_from_shapes(path, weights)).override(**said)
+    _require_complete(complete, path)
+    _require_architecture(complete, weights, path)
+    return complete, weights
 
 
 def is_here(card: ModelCard) -> bool:
@@ -200,7 +200,7 @@ def _file_of(card: ModelCard) -> Path:
         return path
 
 
-def _undescribed(path: Path, weights: Mapped) -> ModelCard:
+def _card_from_shapes(path: Path, weights: Mapped) -> ModelCard:
     """A card of a checkpoint that carries none: what its shapes tell."""
     return ModelCard(
         name=path.name.removesuffix(path.suffix),
@@ -214,7 +214,7 @@ def _undescribed(path: Path, weights: Mapped) -> ModelCard:
     )
 
 
-def _require_settled(card: ModelCard, path: Path) -> None:
+def _require_complete(card: ModelCard, path: Path) -> None:
     if not card.unknown:
         return
     choices = {
@@ -277,7 +277,7 @@ def inspect_weights(path: Path, *, part: str | None = None) -> dict[str, Any]:
     """Architecture, prefix, number of parameters and what is ignored of a checkpoint; raise if it is not whole."""
     tensors, _ = read_tensors(path)
     weights = map_keys(tensors, part, where=path)
-    card = _undescribed(path, weights)
+    card = _card_from_shapes(path, weights)
     build(card, weights.state)
     architecture = asdict(card.architecture)
     del architecture["merging"]
@@ -298,8 +298,8 @@ def convert_weights(
     **said: Any,
 ) -> ModelCard:
     """Write weights in their precision, with a complete card inside; parameters as of `load_encoder`."""
-    settled, weights = open_weights(name_or_path, card=card, part=part, **said)
-    written = replace(settled, name=Path(out).stem, file=Path(out).name, sha256="", md5="")
+    complete, weights = open_weights(name_or_path, card=card, part=part, **said)
+    written = replace(complete, name=Path(out).stem, file=Path(out).name, sha256="", md5="")
     dtype = next(iter(weights.state.values())).dtype
-    save_weights(out, build(settled, weights.state), written.as_toml(), dtype)
+    save_weights(out, build(complete, weights.state), written.to_toml(), dtype)
     return written

@@ -95,8 +95,8 @@ class ModelCard:
         """What whoever uses the results must know; empty of weights that are free to use."""
         return f"{self.name}: not for commercial use (license: {self.license})" if self.noncommercial else ""
 
-    def settled(self, **statements: Any) -> "ModelCard":
-        """The card with what was unknown said, or something stated otherwise.
+    def override(self, **statements: Any) -> "ModelCard":
+        """The card with other statements; those that were unknown are known afterwards.
 
         Parameters
         ----------
@@ -110,16 +110,16 @@ class ModelCard:
         changes = {table: replace(getattr(self, table), **values) for table, values in tables.items()}
         return replace(self, **changes, unknown=tuple(key for key in self.unknown if key not in said))
 
-    def described(self) -> dict[str, Any]:
-        """All that the card says, as plain values; None of what is unknown."""
+    def to_dict(self) -> dict[str, Any]:
+        """The card as plain values; None where a statement is unknown."""
         content = asdict(self)
         for key in self.unknown:
             content[_TABLE_OF[key]][key] = None
         return content
 
-    def as_toml(self) -> str:
-        """The card as a file; what is empty is left out."""
-        return "\n".join(_toml(self.described())) + "\n"
+    def to_toml(self) -> str:
+        """The card as the text of a file, without empty statements."""
+        return "\n".join(_toml(self.to_dict())) + "\n"
 
 
 def _checked(key: str, value: Any) -> Any:

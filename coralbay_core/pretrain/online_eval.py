@@ -113,7 +113,7 @@ class OnlineEvaluation:
         else:
             case = setting.cases[0]
             volume, features = case.volume, setting.features(case)
-        colors = pca_rgb(features).on(features.grid)
+        colors = pca_rgb(features).resample_to(features.grid)
         save_picture(
             self.folder / f"step-{step:07d}.png",
             _on_grid(volume, features.grid),

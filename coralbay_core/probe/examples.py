@@ -109,7 +109,7 @@ def gather(features: FeatureMaps, labels: LabelVolume, *, seed: int = 0) -> Exam
     return Examples(
         joint_descriptors(features, position_mm),
         values,
-        {stride: features.stages[stride].channels for stride in features.strides},
+        features.channels,
         body_covariance(features),
         _outside_value(features, position_mm, values),
         features.model,

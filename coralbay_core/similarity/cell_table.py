@@ -63,5 +63,5 @@ def point_tokens(
 
 
 def _roots(features: FeatureMaps, shares: Mapping[int, float]) -> NDArray[np.float32]:
-    repeats = [features.stages[stride].channels for stride in features.strides]
+    repeats = list(features.channels.values())
     return np.sqrt(np.repeat([shares.get(stride, 0.0) for stride in features.strides], repeats)).astype(np.float32)

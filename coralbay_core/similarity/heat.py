@@ -53,7 +53,7 @@ class HeatMap:
         """Lowest score in the body, which is also the value outside it."""
         return float(self.data[self.inside].min())
 
-    def on(self, grid: Grid) -> NDArray[np.float32]:
+    def resample_to(self, grid: Grid) -> NDArray[np.float32]:
         """Scores on another grid, finite everywhere; outside the body the minimum."""
         floor = self.minimum
         out = np.empty(grid.shape, np.float32)

@@ -135,7 +135,7 @@ class WindowComparison:
         """Mean stability of rankings that are independent: the range of n uniform numbers is (n - 1) / (n + 1)."""
         return 2 / (len(self.answers) + 1)
 
-    def on(self, values: NDArray[np.float32], grid: Grid) -> NDArray[np.float32]:
+    def resample_to(self, grid: Grid, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Ranks or stability on another grid; 0 outside the body and outside the region."""
         features = self.reference.heat.features
         out = np.empty(grid.shape, np.float32)

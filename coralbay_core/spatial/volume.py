@@ -14,6 +14,8 @@ from .geometry import Affine
 
 AXIS_CODES = ("S", "P", "L")
 
+AIR_HU = -1000
+
 
 @dataclass(frozen=True, eq=False)
 class Grid:

@@ -75,7 +75,7 @@ def colors_of(
     if before is not None and before.coordinates.shape[1:] == features.finest.grid.shape:
         basis = aligned_basis(basis, features, before.coordinates)
     rgb = basis.rgb(features)
-    return PcaResult(rgb, rgb.on(grid), grid, basis), basis.coordinates(features)
+    return PcaResult(rgb, rgb.resample_to(grid), grid, basis), basis.coordinates(features)
 
 
 def heat_of(features: "FeatureMaps", clicks: Clicks, grid: Grid, box_mm: Box | None) -> HeatResult | None:
@@ -89,4 +89,6 @@ def heat_of(features: "FeatureMaps", clicks: Clicks, grid: Grid, box_mm: Box | N
         SimilarityRequest(target=features, positive_mm=near.positive, negative_mm=near.negative, top=TOP_REGIONS)
     )
     scale = ScoreScale(found.heat.data[found.heat.inside])
-    return HeatResult(found.heat, found.heat.on(grid), grid, scale, found.regions, near, partial=box_mm is not None)
+    return HeatResult(
+        found.heat, found.heat.resample_to(grid), grid, scale, found.regions, near, partial=box_mm is not None
+    )

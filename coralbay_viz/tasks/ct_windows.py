@@ -30,5 +30,5 @@ def inspect(
 
     watch = ExtractionCallbacks(report, cancelled, say=partial(report.tell, say))
     made = compare_windows(volume, encoders.get(model), clicks.positive, clicks.negative, watch=watch, **settings)
-    shown = {answer.name: made.on(answer.ranks, grid) for answer in made.answers}
-    return WindowResult(made, shown, made.on(made.stability, grid), grid, clicks)
+    shown = {answer.name: made.resample_to(grid, answer.ranks) for answer in made.answers}
+    return WindowResult(made, shown, made.resample_to(grid, made.stability), grid, clicks)

@@ -34,7 +34,7 @@ def match(
 
 def coarse_part(features: "FeatureMaps") -> "FeatureMaps":
     """The stages that hovering reads: where all are finer, the coarsest."""
-    return features.only([s for s in features.strides if s >= HOVER_STRIDE] or [features.strides[-1]])
+    return features.select_stages([s for s in features.strides if s >= HOVER_STRIDE] or [features.strides[-1]])
 
 
 def hover(
@@ -54,4 +54,4 @@ def hover(
     result = answer(asked, cancelled).heat
     grid = overlay_grid(viewing_grid(volume.grid), HOVER_SPACING_MM)
     scale = ScoreScale(result.data[result.inside])
-    return HeatResult(result, result.on(grid), grid, scale, (), Clicks((position_mm,)), is_partial)
+    return HeatResult(result, result.resample_to(grid), grid, scale, (), Clicks((position_mm,)), is_partial)

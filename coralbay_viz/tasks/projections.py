@@ -30,7 +30,7 @@ def colors(
 ) -> PcaResult:
     used = _basis(features, basis, selection, max(components) + 1)
     rgb = used.rgb(features, components, selection)
-    return PcaResult(rgb, rgb.on(grid), grid, used)
+    return PcaResult(rgb, rgb.resample_to(grid), grid, used)
 
 
 def umap_colors(
@@ -52,7 +52,7 @@ def umap_colors(
         used = model or fit_umap(features, 3, inside=selection, basis=_basis(features, basis, selection))
         known = used.apply(features, selection)
     rgb = known.rgb(components)
-    return PcaResult(rgb, rgb.on(grid), grid, known.model.basis, "umap", known)
+    return PcaResult(rgb, rgb.resample_to(grid), grid, known.model.basis, "umap", known)
 
 
 def _is_wanted(

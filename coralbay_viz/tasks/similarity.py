@@ -66,7 +66,9 @@ def heat(request: "HeatRequest", grid: Grid, report: Report, cancelled: Cancelle
     )
     found = answer(asked, cancelled)
     scale = ScoreScale(found.heat.data[found.heat.inside])
-    return HeatResult(found.heat, found.heat.on(grid), grid, scale, found.regions, request.clicks, request.partial)
+    return HeatResult(
+        found.heat, found.heat.resample_to(grid), grid, scale, found.regions, request.clicks, request.partial
+    )
 
 
 def propagate(
@@ -98,4 +100,4 @@ def mirror(
 
     plane = plane or find_midplane(features)
     sides = compare_sides(features, position_mm, plane=plane, weights=weights)
-    return plane, sides, sides.heat.on(grid)
+    return plane, sides, sides.heat.resample_to(grid)

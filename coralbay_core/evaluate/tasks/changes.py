@@ -14,6 +14,7 @@ from ...spatial import Grid, Volume, geometry
 from ...spatial.body_mask import body_mask
 from ...spatial.geometry import Affine
 from ...spatial.resampling import resample
+from ...spatial.volume import AIR_HU
 from ..cases import Case, interior, lattice_of
 from ..metrics import rank_correlation
 from ..records import Record
@@ -205,7 +206,7 @@ def _moved(linear: NDArray, noise_hu: float = 0.0) -> Callable[[Volume, np.rando
         there = geometry.translate(middle) @ turn @ geometry.translate(-middle)
         back = volume.grid.index_from_world @ np.linalg.inv(there) @ volume.affine
         data = ndimage.affine_transform(
-            volume.data.astype(np.float32), back[:3, :3], back[:3, 3], order=1, mode="constant", cval=-1000
+            volume.data.astype(np.float32), back[:3, :3], back[:3, 3], order=1, mode="constant", cval=AIR_HU
         )
         if noise_hu:
             data += rng.normal(0, noise_hu, data.shape).astype(np.float32)
