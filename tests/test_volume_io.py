@@ -20,7 +20,7 @@ from strategies import affines, shapes
 
 from coralbay_core.errors import CoralBayError, InputError, MissingExtraError, MissingFileError
 from coralbay_core.io import list_series, load_labels, load_volume, save_map
-from coralbay_core.spatial import Grid, LabelVolume, Volume, geometry
+from coralbay_core.spatial import Grid, LabelVolume, geometry
 from coralbay_core.spatial.volume import AXIS_CODES
 
 LPS_AFFINE = np.array([[-0.8, 0, 0, 120.5], [0, -0.7, 0, 90.25], [0, 0, 2.5, -300], [0, 0, 0, 1]])
@@ -762,8 +762,3 @@ def test_gzip_is_read_whatever_made_it(tmp_path):
     path = write_nifti(tmp_path / "ct.nii", hu((6, 5, 4)))
     (tmp_path / "again.nii.gz").write_bytes(gzip.compress(path.read_bytes(), 9))
     assert np.array_equal(load_volume(tmp_path / "again.nii.gz").data, load_volume(path).data)
-
-
-def test_notes_are_kept_on_a_copy():
-    grid = Grid((2, 2, 2), geometry.reoriented_affine(np.eye(4), (2, 2, 2), (2, 1, 0), (False, True, True)))
-    assert Volume(np.zeros((2, 2, 2), np.int16), grid).with_notes("a").with_notes("b").notes == ("a", "b")

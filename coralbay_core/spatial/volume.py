@@ -1,6 +1,6 @@
 """Volumes in memory: an array, the grid that it lies on, and the way back to the file it came from."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -243,9 +243,6 @@ class Volume(_OnGrid):
 
     modality: str = "CT"
     notes: tuple[str, ...] = ()
-
-    def with_notes(self, *notes: str) -> "Volume":
-        return replace(self, notes=self.notes + notes)
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from ...errors import InputError
 
 METADATA = "zarr.json"
-_CHECKSUM = {"name": "crc32c"}
 _LARGEST_METADATA_BYTES = 100_000
 
 

@@ -1,9 +1,7 @@
 """Window attention with a relative position bias, parameter names as in MONAI."""
 
 import math
-from collections.abc import Callable
-from functools import cache, lru_cache
-from typing import Literal
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
@@ -23,18 +21,6 @@ def relative_position_index(window: int) -> Tensor:
         return (difference[0] * span + difference[1]) * span + difference[2]
 
 
-Kernel = Literal["fused", "flex"]
-
-
-@cache
-def _flex(device_type: str) -> Callable[..., Tensor]:
-    """FlexAttention: compiled for a GPU, elsewhere torch's own unfused reference of it."""
-    from torch.nn.attention.flex_attention import flex_attention
-
-    reference: Callable[..., Tensor] = flex_attention
-    return torch.compile(reference, dynamic=False) if device_type == "cuda" else reference
-
-
 class WindowAttention(nn.Module):
     """Multi-head attention inside windows.
 
@@ -42,15 +28,7 @@ class WindowAttention(nn.Module):
     ----------
     channels, heads, window : int
         `window` is the nominal side in tokens: it sizes the bias table.
-
-    Attributes
-    ----------
-    kernel : str
-        ``fused``, torch's scaled dot-product attention, or ``flex``, FlexAttention, which adds the bias inside its
-        kernel; see `Swin3D.use_attention`.
     """
-
-    kernel: Kernel = "fused"
 
     def __init__(self, channels: int, heads: int, window: int):
         super().__init__()
@@ -112,11 +90,6 @@ class WindowAttention(nn.Module):
                 return ((scores + bias).softmax(-1).to(value.dtype) @ value).transpose(1, 2)
         else:
             bias = self._cached_bias(plan, mask, query.dtype)
-        if self.kernel == "flex":
-            attended = _flex(query.device.type)(
-                query, key, value, score_mod=lambda score, batch, head, i, j: score + bias[0, head, i, j]
-            )
-            return attended.transpose(1, 2)
         return F.scaled_dot_product_attention(query, key, value, attn_mask=bias).transpose(1, 2)
 
     def _bias(self, plan: WindowPlan, mask: Tensor | None, dtype: torch.dtype) -> Tensor:

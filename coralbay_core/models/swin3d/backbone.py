@@ -7,7 +7,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...errors import InputError
-from .attention import Kernel, WindowAttention
 from .blocks import ResidualBlock, Stage
 from .config import Swin3DConfig
 
@@ -79,13 +78,6 @@ class Swin3D(nn.Module):
     def channels(self) -> dict[int, int]:
         """Channels of each map by its stride."""
         return self.config.channels()
-
-    def use_attention(self, kernel: Kernel) -> "Swin3D":
-        """Choose how windows attend: ``fused`` (the default) or ``flex``; the result is the same to rounding."""
-        for module in self.modules():
-            if isinstance(module, WindowAttention):
-                module.kernel = kernel
-        return self
 
     def forward(self, x: Tensor, strides: Collection[int] | None = None) -> dict[int, Tensor]:
         """Maps of a batch.
