@@ -1,4 +1,4 @@
-"""Estimates of what computing features takes: before any tile, and after the first two."""
+"""Estimates of the cost of computing features: before the first tile, and after the first two."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class LazyArray(Protocol):
-    """An array elsewhere, of which parts can be read."""
+    """An array that is read in parts, e.g. from disk."""
 
     shape: tuple[int, ...]
 
@@ -27,16 +27,16 @@ class LazyArray(Protocol):
 
 
 class FeatureMap:
-    """One stage's features.
+    """Features of one stage.
 
     Parameters
     ----------
     stride : int
         In voxels of the model grid.
     data : (C, z, y, x) float16 array, or `LazyArray`
-        What is stored is read when `data` is first asked for; `sample` reads no more than it needs.
+        A stored array is read at the first use of `data`; `sample` reads no more than it needs.
     grid : Grid
-        Where the cells' centres lie.
+        Grid of the cells' centers.
     """
 
     def __init__(self, stride: int, data: NDArray[np.float16] | LazyArray, grid: Grid):
@@ -51,27 +51,29 @@ class FeatureMap:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """``(C, z, y, x)``, known without reading."""
+        """``(C, z, y, x)``, without reading the data."""
         return tuple(self._stored.shape)
 
     @property
     def channels(self) -> int:
+        """Number of channels."""
         return self.shape[0]
 
     @property
     def size_bytes(self) -> int:
+        """Size of the map as float16, read or not."""
         return 2 * int(np.prod(self.shape))
 
     @property
     def data(self) -> NDArray[np.float16]:
-        """All of it, (C, z, y, x); kept in memory from then on."""
+        """The whole array (C, z, y, x); it stays in memory after the first use."""
         with self._lock:
             if self._data is None:
                 self._data = np.asarray(self._stored[tuple(slice(None) for _ in self.shape)])
             return self._data
 
     def sample(self, position_mm: ArrayLike) -> NDArray[np.float32]:
-        """Trilinear features at world positions (N, 3), clamped to the outer cells; (N, C) float32."""
+        """Sample features at world positions (N, 3), trilinear and clamped to the outer cells; (N, C) float32."""
         index = self.grid.to_index(np.atleast_2d(np.asarray(position_mm, float)))
         if self._data is not None or not len(index):
             return sample_trilinear(self.data, index)
@@ -83,7 +85,7 @@ class FeatureMap:
 
 
 def sample_trilinear(data: NDArray, index: NDArray) -> NDArray[np.float32]:
-    """Trilinear samples of (C, z, y, x) at fractional indices (N, 3), clamped to the array; (N, C) float32."""
+    """Sample (C, z, y, x) at fractional indices (N, 3), trilinear and clamped to the array; (N, C) float32."""
     last = np.asarray(data.shape[1:]) - 1
     index = np.clip(index, 0, last)
     low = np.minimum(np.floor(index).astype(int), np.maximum(last - 1, 0))
@@ -128,15 +130,15 @@ class FeatureMaps:
     grid : Grid
         The model grid, or the region of it that was computed.
     body : (z, y, x) bool array
-        On `grid`: what belongs to the patient; results outside it mean nothing.
+        Mask of the patient on `grid`; results outside it mean nothing.
     model : str
         Name of the encoder.
     fingerprint : str
         Of the encoder; features of different fingerprints cannot be compared.
     notice : str
-        What whoever uses them must know of the license of the weights.
+        License notice to show to users; empty for unrestricted weights.
     compact : bool
-        Whether they were projected to the model's compact basis (`compact.CompactEncoder`).
+        Whether the channels are principal coordinates (`models.compact.CompactEncoder`).
     """
 
     stages: dict[int, FeatureMap]
@@ -157,7 +159,7 @@ class FeatureMaps:
         grid: Grid,
         body: NDArray[np.bool_],
     ) -> "FeatureMaps":
-        """Feature maps of an encoder, with all that it states about them.
+        """Make feature maps from arrays, with all facts that the encoder states.
 
         Parameters
         ----------
@@ -191,19 +193,19 @@ class FeatureMaps:
         return sum(stage.size_bytes for stage in self.stages.values())
 
     def stage(self, stride: int) -> FeatureMap:
-        """Map of a stage: `.data` (C, z, y, x) float16 and `.grid` (index to RAS+ mm).
+        """Look up the map of a stage: `.data` (C, z, y, x) float16 and `.grid` (index to RAS+ mm).
 
         Raises
         ------
         InputError
-            If that stage is not there.
+            If there is no such stage.
         """
         if stride not in self.stages:
             raise InputError("no such stage", found=stride, expected=f"one of {list(self.strides)}")
         return self.stages[stride]
 
     def select_stages(self, strides: Collection[int]) -> "FeatureMaps":
-        """The feature maps of some stages; the same object for the same stages, since descriptors are kept with it.
+        """Select some stages; the result is the same object for the same stages, since descriptors are cached with it.
 
         Raises
         ------
@@ -224,7 +226,7 @@ class FeatureMaps:
         return self.select_stages(strides)
 
     def sample(self, points_mm: ArrayLike, strides: Collection[int] | None = None) -> dict[int, NDArray[np.float32]]:
-        """Raw features at world positions, trilinear.
+        """Sample raw features at world positions, trilinear.
 
         Parameters
         ----------
@@ -240,7 +242,7 @@ class FeatureMaps:
         Raises
         ------
         OutsideVolumeError
-            If a point lies outside of what was computed.
+            If a point lies outside the region that was computed.
         """
         points = np.atleast_2d(np.asarray(points_mm, float))
         self.grid.require_inside(points)
@@ -253,12 +255,12 @@ class FeatureMaps:
     def similar(
         self, points_mm: ArrayLike, negative_mm: ArrayLike = (), *, weights: Mapping[int, float] | None = None
     ) -> "HeatMap":
-        """Where it looks like the points: `similarity.heat_map` in this scan.
+        """Compute the similarity to points of this scan: shorthand for `similarity.heat_map`.
 
         Parameters
         ----------
         points_mm, negative_mm : (N, 3) arrays
-            RAS+ mm; what looks like it, and what does not.
+            RAS+ mm; positive and negative points.
         weights : mapping of int to float, optional
             Weight of each stride; equal by default.
 
@@ -272,12 +274,12 @@ class FeatureMaps:
         return heat_map(self, np.atleast_2d(np.asarray(points_mm, float)), negative_mm, weights=weights)
 
     def descriptor(self, stride: int | None = None) -> "JointDescriptors":
-        """Unit vectors of all stages side by side on the cells of one: `descriptors.joint_map`.
+        """Compute unit vectors of all stages side by side on the cells of one: shorthand for `descriptors.joint_map`.
 
         Parameters
         ----------
         stride : int, optional
-            Of the cells; the finest one by default.
+            Stage of the cells; the finest one by default.
 
         Returns
         -------
@@ -289,7 +291,7 @@ class FeatureMaps:
         return joint_map(self, self.strides[0] if stride is None else stride)
 
     def body_at(self, stride: int) -> NDArray[np.bool_]:
-        """Cells of a stage that are at least half body; the fullest one where none is."""
+        """Mask of the cells of a stage that are at least half body; of the fullest ones if none is."""
         if stride not in self._pooled_body:
             share = cell_share(self.body, stride)
             self._pooled_body[stride] = share >= min(0.5, share.max())
@@ -302,7 +304,7 @@ class FeatureMaps:
 
 
 def cell_share(mask: NDArray[np.bool_], stride: int) -> NDArray[np.float32]:
-    """Share of each cell of `stride` voxels that a mask covers; what lies beyond the array counts as outside."""
+    """Share of each cell of `stride` voxels that a mask covers; voxels beyond the array count as outside."""
     share = np.pad(mask, [(0, -n % stride) for n in mask.shape]).astype(np.float32)
     z, y, x = (n // stride for n in share.shape)
     return share.reshape(z, stride, y, stride, x, stride).mean((1, 3, 5))

@@ -2,7 +2,7 @@
 
 A linear function of interpolated descriptors is the interpolation of the linear function. So a linear map, be it a
 probe, a projection or the first layer of a network, is applied to each stage at its own resolution, and only its few
-output channels are brought to the finest grid. What is not linear reads the descriptors in slabs.
+output channels are brought to the finest grid. Other functions read the descriptors in slabs.
 """
 
 from collections.abc import Iterator, Mapping
@@ -31,7 +31,7 @@ def linear_maps(
     box: Box = WHOLE,
     cancelled: IsCancelled | None = None,
 ) -> Tensor:
-    """A linear function of the joint descriptors on the finest grid.
+    """Evaluate a linear function of the joint descriptors on the finest grid.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def linear_maps(
 
 
 def box_around(features: FeatureMaps, grid: Grid) -> Box:
-    """Cells of the finest grid that are enough to interpolate on another grid, such as a slice of the scan."""
+    """Box of the finest grid that suffices to interpolate on another grid, such as a slice of the scan."""
     finest = features.finest.grid
     index = finest.to_index(grid.corner_positions)
     last = np.asarray(finest.shape) - 1
@@ -77,7 +77,7 @@ def box_around(features: FeatureMaps, grid: Grid) -> Box:
 def descriptor_slabs(
     features: FeatureMaps, strides: tuple[int, ...], *, box: Box = WHOLE
 ) -> Iterator[tuple[slice, NDArray, Tensor]]:
-    """Joint descriptors of the body, a slab of the finest grid, or of a part of it, at a time.
+    """Iterate over the joint descriptors of the body, one slab of the finest grid, or of a part of it, at a time.
 
     Yields
     ------
@@ -108,7 +108,7 @@ def descriptor_slabs(
 
 
 def _interpolated(values: Tensor, source: Grid, target: Grid, box: Box) -> Tensor:
-    """(K, z, y, x) from the grid of a stage to a part of that of a finer one of the same scan, parallel to it."""
+    """Interpolate (K, z, y, x) from the grid of a stage to a part of a finer, parallel grid of the same scan."""
     if source == target:
         return values[(slice(None), *box)]
     z, y, x = (torch.from_numpy(matrix[part]) for matrix, part in zip(_matrices(source, target), box, strict=True))

@@ -1,7 +1,7 @@
-"""A model's features in fewer numbers, comparable from scan to scan.
+"""Compact form of a model: its features in fewer numbers, comparable from scan to scan.
 
-Each stage is standardised and projected to the leading principal directions of the model's features, which were fitted
-once on many scans (`compact_fit`) and are kept beside the weights. The projection is linear, so it commutes with the
+Each stage is standardized and projected to the leading principal directions of the model's features, which were fitted
+once on many scans (`compact_fit`) and are saved beside the weights. The projection is linear, so it commutes with the
 blending of tiles: it is done tile by tile, and neither memory nor disk ever hold the full maps.
 """
 
@@ -31,7 +31,7 @@ class StageBasis:
     Parameters
     ----------
     mean, scale : (C,) float32 arrays
-        Of the channels, over the scans that the basis was fitted on.
+        Mean and scale of the channels, over the scans that the basis was fitted on.
     directions : (K, C) float32 array
         Orthonormal rows, by falling variance.
     """
@@ -119,13 +119,13 @@ class CompactBasis:
 
 
 class CompactEncoder(EncoderBase):
-    """An `Encoder` that gives the compact form of another one's stages.
+    """An `Encoder` that projects the stages of another one to a `CompactBasis`.
 
     Parameters
     ----------
     encoder : Encoder
     basis : CompactBasis
-        Fitted for it; stages that it does not hold are not available.
+        Fitted for `encoder`; stages that it lacks are not available.
     """
 
     compact = True
@@ -152,6 +152,7 @@ class CompactEncoder(EncoderBase):
         }
 
     def __call__(self, x: Tensor, strides: Collection[int]) -> dict[int, Tensor]:
+        """Compute the projected maps of a batch, as in `Encoder`."""
         maps = self.full(x, strides)
         return {stride: self._project(stride, tensor) for stride, tensor in maps.items()}
 
@@ -164,5 +165,5 @@ class CompactEncoder(EncoderBase):
         return self.full.working_bytes(size)
 
     def to(self, device: str) -> "CompactEncoder":
-        """A copy on another device."""
+        """Make a copy on another device."""
         return CompactEncoder(self.full.to(device), self.basis)

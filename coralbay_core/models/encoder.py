@@ -22,7 +22,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How a CT becomes the input of a network.
+    """Conversion of a CT to the input of a network.
 
     Parameters
     ----------
@@ -54,8 +54,8 @@ WHOLE = Tiling(tile=8192, step=8192)
 class Encoder(Protocol):
     """A frozen network that maps crops of a preprocessed CT to feature maps.
 
-    A batch gives the maps that its items give one by one. Calls need no gradient and are safe from one thread at a
-    time. `EncoderBase` implements all members but `name`, `stages`, `fingerprint` and the call.
+    The maps of a batch are those of its items one by one. Calls need no gradient; one thread may call at a time.
+    `EncoderBase` implements all members but `name`, `stages`, `fingerprint` and the call.
 
     Attributes
     ----------
@@ -100,7 +100,7 @@ class Encoder(Protocol):
         ...
 
     def to(self, device: str) -> "Encoder":
-        """The same encoder on another device; this one is left as it is."""
+        """Make a copy on another device; this encoder is left as it is."""
         ...
 
     def __call__(self, x: Tensor, strides: Collection[int]) -> dict[int, Tensor]:
@@ -146,7 +146,7 @@ class EncoderBase:
         return 0
 
     def to(self, device: str) -> Self:
-        """A copy on another device. Subclasses that hold tensors move them, too."""
+        """Make a copy on another device; subclasses that hold tensors move them, too."""
         moved = copy.copy(self)
         moved.device = resolve_device(device)
         return moved
@@ -167,7 +167,7 @@ def available_devices() -> tuple[str, ...]:
 
 
 def resolve_device(device: str) -> torch.device:
-    """``auto`` becomes CUDA, else Apple's MPS, else the CPU; a device that is absent is an error."""
+    """Resolve ``auto`` to CUDA, else Apple's MPS, else the CPU; raise if a device is absent."""
     if device == "auto":
         return torch.device(next(name for name, present in _AVAILABLE.items() if present()))
     kind = device.split(":")[0]
@@ -179,7 +179,7 @@ def resolve_device(device: str) -> torch.device:
 
 
 def resolve_precision(device: torch.device) -> torch.dtype:
-    """bfloat16 where the hardware multiplies in it, float32 elsewhere."""
+    """Choose bfloat16 where the hardware multiplies in it, float32 elsewhere."""
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
     if device.type == "cpu" and torch.cpu._is_avx512_bf16_supported():
@@ -188,7 +188,7 @@ def resolve_precision(device: torch.device) -> torch.dtype:
 
 
 def check_strides(encoder: Encoder, strides: Collection[int]) -> tuple[int, ...]:
-    """Sorted strides, all of which the encoder has."""
+    """Sort strides; raise if the encoder lacks one."""
     known = [stage.stride for stage in encoder.stages]
     if not strides or not set(strides) <= set(known):
         raise InputError("unknown stages", where=encoder.name, found=list(strides), expected=f"strides among {known}")

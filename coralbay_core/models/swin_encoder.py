@@ -62,7 +62,7 @@ class SwinEncoder(EncoderBase):
         return 2 * voxels * self.backbone.config.embed_dim * self.precision.itemsize
 
     def to(self, device: str) -> Self:
-        """A copy of the weights on another device, in the precision that suits it."""
+        """Make a copy on another device, in the precision that suits it."""
         moved = super().to(device)
         moved.precision = resolve_precision(moved.device)
         moved.backbone = copy.deepcopy(self.backbone).to(moved.device, moved.precision)
@@ -70,6 +70,7 @@ class SwinEncoder(EncoderBase):
 
     @torch.inference_mode()
     def __call__(self, x: Tensor, strides: Collection[int]) -> dict[int, Tensor]:
+        """Compute the maps of a batch, as in `Encoder`."""
         order, flips = _turn(self.preprocessing.axis_codes)
         turned = (
             x.to(self.device, self.precision).permute(0, 1, *(2 + axis for axis in order)).flip([2 + i for i in flips])
@@ -99,7 +100,7 @@ def _turn(codes: tuple[str, ...]) -> tuple[list[int], list[int]]:
 
 
 def as_single_pass(encoder: SwinEncoder) -> SwinEncoder:
-    """The encoder with one tile that covers the whole body.
+    """Make a variant of an encoder with one tile that covers the whole body.
 
     Its features differ from those of windows, so name and fingerprint differ, too. The weights are shared with
     `encoder`, which is left as it is.

@@ -1,9 +1,9 @@
-"""The same question asked of a scan under different HU windows: what of the answer depends on how it was exported?
+"""Heat maps of the same places under different HU windows: their dependence on how a scan was exported.
 
 An export with a window (a PNG, an 8-bit volume) keeps the HU from `low` to `high` and spreads them over all of the gray
-scale. Fed to a network whose input is [0, 1], that is the scan seen with these two as the HU that become 0 and 1. So
-the encoder's own window is exchanged (`WindowedEncoder`), and everything else stays: grid, tiles and body are those of
-the scan, not of what is left of it under a bone window.
+scale. For a network whose input is [0, 1], that is the scan with these two as the HU that become 0 and 1. So the
+encoder's own window is replaced (`WindowedEncoder`), and everything else stays: grid, tiles and body are those of the
+scan, not those of a scan clipped to a bone window.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -25,13 +25,13 @@ from ..spatial.resampling import resample_blocks
 from . import HeatMap, heat_map
 
 RADIUS_MM = 48.0
-_SHARES = 1000  # of one extraction, where progress is told
+_SHARES = 1000  # progress units per extraction
 
 
 class WindowedEncoder(EncoderBase):
-    """An `Encoder` that sees scans as they would be after an export with a window.
+    """An `Encoder` with another HU window: its input is a scan as after an export with that window.
 
-    Its fingerprint is another one, as its features are no more comparable with those of the encoder itself.
+    Its fingerprint differs, since its features cannot be compared with those of the encoder itself.
 
     Parameters
     ----------
@@ -57,16 +57,17 @@ class WindowedEncoder(EncoderBase):
         return self._encoder.working_bytes(size)
 
     def to(self, device: str) -> "WindowedEncoder":
-        """A copy on another device."""
+        """Make a copy on another device."""
         return WindowedEncoder(self._encoder.to(device), self.preprocessing.window_hu)
 
     def __call__(self, x: Tensor, strides: Collection[int]) -> dict[int, Tensor]:
+        """Compute the maps of a batch that is windowed already, as in `Encoder`."""
         return self._encoder(x, strides)
 
 
 @dataclass(frozen=True, eq=False)
 class WindowAnswer:
-    """What a question found under one window.
+    """The answer under one window.
 
     Parameters
     ----------
@@ -101,7 +102,7 @@ class WindowComparison:
     reference : WindowAnswer
         Under the encoder's own window.
     answers : tuple of WindowAnswer
-        One a window, as they were asked for.
+        One per window, in the order of the request.
     """
 
     reference: WindowAnswer
@@ -119,7 +120,7 @@ class WindowComparison:
 
     @cached_property
     def stability(self) -> NDArray[np.float32]:
-        """Agreement of the windows a cell, in [0, 1]: 1 less the largest difference of its ranks; 0 outside the body.
+        """Agreement of the windows per cell, in [0, 1]: 1 less the largest difference of its ranks; 0 outside the body.
 
         1: all windows rank the cell the same. 0: to one it is the best of all, to another the worst. Ranks, because
         scores under different windows have no common scale; the largest difference and not the standard deviation,
@@ -136,7 +137,7 @@ class WindowComparison:
         return 2 / (len(self.answers) + 1)
 
     def resample_to(self, grid: Grid, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Ranks or stability on another grid; 0 outside the body and outside the region."""
+        """Resample ranks or stability to another grid; 0 outside the body and outside the region."""
         features = self.reference.heat.features
         out = np.empty(grid.shape, np.float32)
         slabs = resample_blocks(features.body, features.grid, grid, order=0, fill=0)
@@ -161,8 +162,8 @@ def compare_windows(
 ) -> WindowComparison:
     """Answer the same places under several HU windows, in a box around them.
 
-    The answer under the encoder's own window is computed in the same box: descriptors are standardised over the body
-    that they are given, and must be given the same.
+    The answer under the encoder's own window is computed in the same box: descriptors are standardized over the body
+    in the region, which must be the same.
 
     Parameters
     ----------
@@ -186,7 +187,7 @@ def compare_windows(
     InputError
         Without a window or a positive place in the box, for an empty window, for a box outside the volume.
     Cancelled
-        When `watch` asks to stop.
+        When `watch.cancelled` returns true.
     """
     points, against = (np.asarray(p, float).reshape(-1, 3) for p in (positive, negative))
     if not windows or not len(points) or not 0 < radius_mm < np.inf:
@@ -215,7 +216,7 @@ def compare_windows(
 
 
 def rank_map(heat: HeatMap) -> NDArray[np.float32]:
-    """Ranks of the scores among the cells of the body, 0 (lowest) to 1; ties share the mean; 0 outside."""
+    """Compute ranks of the scores among the cells of the body, 0 (lowest) to 1; ties share the mean; 0 outside."""
     from scipy.stats import rankdata
 
     scores = heat.data[heat.inside]
@@ -239,7 +240,7 @@ def _correlation(ranks: NDArray[np.float32], others: NDArray[np.float32], inside
 
 
 def _part(watch: ExtractionCallbacks | None, number: int, count: int) -> ExtractionCallbacks | None:
-    """The watch of one of several extractions: its share of the progress, no preview."""
+    """Make the callbacks of one of several extractions: its share of the progress, no preview."""
     if watch is None:
         return None
     whole = watch.progress

@@ -1,4 +1,4 @@
-"""Places to ask about: from strokes, from label maps, from boxes."""
+"""Places for a query: from strokes, label maps and boxes."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,7 +12,7 @@ LIKE, UNLIKE = 1, 2
 
 
 def stroke_points(labels: LabelVolume, *, seed: int = 0) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Places painted with 1 (like it) and with 2 (unlike it), world mm of shapes (N, 3) and (M, 3).
+    """Places painted with 1 (positive) and with 2 (negative), world mm of shapes (N, 3) and (M, 3).
 
     At most `MAX_POINTS` of each, drawn with a seed.
     """
@@ -29,7 +29,7 @@ def stroke_points(labels: LabelVolume, *, seed: int = 0) -> tuple[NDArray[np.flo
 
 
 def label_points(labels: LabelVolume, value: int | None = None, *, seed: int = 0) -> NDArray[np.float64]:
-    """Places that a label map marks, world mm (N, 3): of one value, or of all that is not 0."""
+    """Places in a label map, world mm (N, 3): of one value, or of all values but 0."""
     mask = labels.data != 0 if value is None else labels.data == value
     if not mask.any():
         present = np.unique(labels.data).tolist()

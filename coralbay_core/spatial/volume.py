@@ -1,4 +1,4 @@
-"""Volumes in memory: an array, the grid that it lies on, and the way back to the file it came from."""
+"""Volumes in memory: an array, its grid, and the grid of the file that it was read from."""
 
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,7 +19,7 @@ AIR_HU = -1000
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """Where the samples of an array lie.
+    """Positions of the samples of an array.
 
     Parameters
     ----------
@@ -51,26 +51,29 @@ class Grid:
 
     @property
     def spacing_mm(self) -> NDArray[np.floating]:
+        """Spacing along each array axis, shape (3,)."""
         return geometry.spacing(self.affine)
 
     @property
     def voxel_ml(self) -> float:
+        """Volume of a voxel."""
         return float(abs(np.linalg.det(self.affine[:3, :3])) / 1000)
 
     @cached_property
     def index_from_world(self) -> Affine:
+        """RAS+ mm to index ``(z, y, x)``."""
         return np.asarray(np.linalg.inv(self.affine), np.float64)
 
     def to_world(self, index: ArrayLike) -> NDArray[np.float64]:
-        """World mm of (fractional) indices, shape (..., 3)."""
+        """Convert (fractional) indices to world mm, shape (..., 3)."""
         return geometry.apply(self.affine, index)
 
     def to_index(self, position_mm: ArrayLike) -> NDArray[np.float64]:
-        """Fractional indices of world mm, shape (..., 3)."""
+        """Convert world mm to fractional indices, shape (..., 3)."""
         return geometry.apply(self.index_from_world, position_mm)
 
     def nearest_index(self, position_mm: ArrayLike) -> NDArray[np.intp]:
-        """Indices of the cells nearest to world mm, shape (..., 3); positions outside give a cell at the edge."""
+        """Convert world mm to indices of the nearest cells, shape (..., 3); outside, those of a cell at the edge."""
         return np.clip(np.rint(self.to_index(position_mm)), 0, np.asarray(self.shape) - 1).astype(np.intp)
 
     def cell_positions(self, cells: NDArray) -> NDArray[np.float64]:
@@ -101,7 +104,7 @@ class Grid:
         return np.maximum(center - radius_mm, low), np.minimum(center + radius_mm, high)
 
     def ball(self, center_mm: ArrayLike, radius_mm: float) -> tuple[tuple[slice, ...], NDArray[np.bool_]]:
-        """The cells of a ball: slices of a box that holds it, and a mask of that box."""
+        """Find the cells of a ball: slices of a box that holds it, and a mask of that box."""
         middle, reach = self.to_index(center_mm), radius_mm / self.spacing_mm
         low = np.clip(np.floor(middle - reach), 0, self.shape).astype(int)
         high = np.clip(np.ceil(middle + reach) + 1, low, self.shape).astype(int)
@@ -116,7 +119,7 @@ class Grid:
         return np.all((index >= -0.5 - tolerance) & (index <= np.asarray(self.shape) - 0.5 + tolerance), axis=-1)
 
     def require_inside(self, position_mm: ArrayLike, where: object = None) -> None:
-        """Raise `OutsideVolumeError`, with the bounds in mm, for a position outside; `InputError` for what is none."""
+        """Raise `OutsideVolumeError`, with the bounds in mm, for positions outside; `InputError` for invalid ones."""
         for point in _positions(position_mm, where):
             if not self.contains(point):
                 low, high = self.bounds_mm
@@ -136,14 +139,14 @@ class Grid:
         return corners.min(0), corners.max(0)
 
     def coarsen(self, stride: int) -> "Grid":
-        """Grid of an encoder stage with this stride; the last cell may reach beyond this grid."""
+        """Make the grid of an encoder stage with this stride; the last cell may reach beyond this grid."""
         shape = tuple(-(-n // stride) for n in self.shape)
         return Grid(shape, geometry.coarsen(self.affine, stride))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, eq=False)
 class SourceGrid:
-    """The grid of a file, and how the ``(z, y, x)`` array was turned out of it.
+    """The grid of a file, and the reorientation to the ``(z, y, x)`` array.
 
     Parameters
     ----------
@@ -154,7 +157,7 @@ class SourceGrid:
     order, flips : tuple
         As `geometry.reorient` returned them for this file.
     header : object, optional
-        Header of the file in the form of the module that read it; only `volume_io` looks inside.
+        Header of the file in the form of the module that read it; only `io` reads it.
     """
 
     shape: tuple[int, int, int]
@@ -165,6 +168,7 @@ class SourceGrid:
 
     @classmethod
     def of(cls, shape: tuple[int, ...], affine: Affine, header: Any = None) -> "SourceGrid":
+        """Make the grid of a file from its shape and affine."""
         order, flips = geometry.reorient(affine, AXIS_CODES)
         return cls(tuple(shape), np.asarray(affine, np.float64), order, flips, header)  # type: ignore[arg-type]
 
@@ -179,11 +183,11 @@ class SourceGrid:
         return tuple(i for i, flip in enumerate(self.flips) if flip)
 
     def from_file(self, array: NDArray) -> NDArray:
-        """Turn an array in file order to ``(z, y, x)``: a view, no voxel is changed."""
+        """Reorient an array in file order to ``(z, y, x)``: a view, no voxel is changed."""
         return np.flip(array.transpose(self.order), self._flipped)
 
     def to_file(self, array: NDArray) -> NDArray:
-        """The inverse of `from_file`; axes beyond the third (RGB) stay last."""
+        """Invert `from_file`; axes beyond the third (RGB) stay last."""
         array = np.flip(array, self._flipped)
         back = tuple(np.argsort(self.order)) + tuple(range(3, array.ndim))
         return array.transpose(back)
@@ -212,7 +216,7 @@ class _OnGrid:
 
     @property
     def source_grid(self) -> SourceGrid:
-        """The file's grid; where there is no file, this one with its axes in the usual order of NIfTI: R, A, S."""
+        """Grid of the file; without a file, this grid with its axes in the usual order of NIfTI: R, A, S."""
         if self.source is not None:
             return self.source
         order, flips = geometry.reorient(self.affine, ("R", "A", "S"))
@@ -230,7 +234,7 @@ class Volume(_OnGrid):
         HU, int16 or float32; z grows to Superior, y to Posterior, x to Left.
     grid : Grid
     name : str
-        For people.
+        Name for display.
     path : Path, optional
         File or folder that it was read from.
     source : SourceGrid, optional
@@ -238,7 +242,7 @@ class Volume(_OnGrid):
     modality : str
         ``"CT"`` unless the file says otherwise.
     notes : tuple of str
-        What a user should know about how it was read.
+        Notes for the user about how it was read.
     """
 
     modality: str = "CT"
@@ -247,12 +251,12 @@ class Volume(_OnGrid):
 
 @dataclass(frozen=True, eq=False)
 class LabelVolume(_OnGrid):
-    """An integer map of structures; 0 is unlabelled.
+    """An integer map of structures; 0 is unlabeled.
 
     Parameters
     ----------
     names : dict of int to str
-        Name of each value, where known.
+        Name of each value, if known.
     """
 
     names: dict[int, str] = field(default_factory=dict)
@@ -266,7 +270,7 @@ class LabelVolume(_OnGrid):
 
 
 def _positions(position_mm: ArrayLike, where: object) -> NDArray[np.float64]:
-    """World positions as an array (n, 3)."""
+    """Convert world positions to an array (n, 3)."""
     try:
         points = np.atleast_2d(np.asarray(position_mm, float))
     except (TypeError, ValueError):
@@ -278,7 +282,7 @@ def _positions(position_mm: ArrayLike, where: object) -> NDArray[np.float64]:
 
 
 def labelled_voxels(data: NDArray[np.integer]) -> NDArray[np.intp]:
-    """Flat indices of what is not 0, rising: `numpy.flatnonzero`, many times faster where little is painted.
+    """Flat indices of the voxels that are not 0: `numpy.flatnonzero`, many times faster if little is painted.
 
     Parameters
     ----------
