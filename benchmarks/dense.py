@@ -32,8 +32,9 @@ from coralbay_core.extraction.extraction_input import ExtractionInput
 from coralbay_core.extraction.pipeline import features_for
 from coralbay_core.extraction.sliding_window import DEFAULT_STRIDES, extract
 from coralbay_core.features import FeatureMaps
-from coralbay_core.models.encoder import SwinEncoder, Tiling
+from coralbay_core.models.encoder import Tiling
 from coralbay_core.models.swin3d import Swin3DConfig
+from coralbay_core.models.swin_encoder import SwinEncoder
 from coralbay_core.phantom import make_phantom
 from coralbay_core.spatial import Grid, Volume
 from coralbay_core.spatial.preprocessing import to_unit

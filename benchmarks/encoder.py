@@ -28,8 +28,6 @@ import torch
 from torch import Tensor, nn
 
 from coralbay_core.models.swin3d import Swin3D, Swin3DConfig
-from coralbay_core.models.swin3d.attention import Kernel
-from coralbay_core.models.swin3d.graphs import GraphedSwin3D
 
 PARTS = ("Swin part", "all six stages")
 FEW_STRIDES = (4, 8, 16)
@@ -44,8 +42,6 @@ class Variant:
     bf16: bool
     flash: bool = False
     strides: tuple[int, ...] | None = None
-    kernel: Kernel = "fused"
-    graphs: bool = False
     compiled: bool = False
 
 
@@ -56,11 +52,7 @@ FLASH_BF16 = Variant("MONAI use_flash_attention, bf16 autocast", ours=False, bf1
 OURS = Variant("CoralBay, fp32", ours=True, bf16=False)
 OURS_BF16 = Variant("CoralBay, bf16", ours=True, bf16=True)
 VARIANTS = (MONAI, MONAI_BF16, FLASH, FLASH_BF16, OURS, OURS_BF16)
-ON_CUDA = (
-    Variant("CoralBay, bf16, FlexAttention", ours=True, bf16=True, kernel="flex"),
-    Variant("CoralBay, bf16, CUDA graphs", ours=True, bf16=True, graphs=True),
-    Variant("CoralBay, bf16, torch.compile", ours=True, bf16=True, compiled=True),
-)
+ON_CUDA = (Variant("CoralBay, bf16, torch.compile", ours=True, bf16=True, compiled=True),)
 FEW = {variant: replace(variant, strides=FEW_STRIDES) for variant in (OURS, OURS_BF16)}
 
 
@@ -95,9 +87,7 @@ def make(variant: Variant, part: str, embed: int, device: str) -> nn.Module:
 
 def runner(variant: Variant, part: str, x: Tensor, embed: int) -> Callable[[], object]:
     network = make(variant, part, embed, x.device.type)
-    if variant.ours:
-        network.use_attention(variant.kernel)
-    forward = GraphedSwin3D(network) if variant.graphs else torch.compile(network) if variant.compiled else network
+    forward = torch.compile(network) if variant.compiled else network
     own_type = variant.ours and variant.bf16
     images = x.bfloat16() if own_type else x
     casts = variant.bf16 and not own_type

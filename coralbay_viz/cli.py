@@ -8,13 +8,12 @@ import typer
 from coralbay_core.cli.options import Device, Json, Model, Series, numbers
 from coralbay_core.cli.output import emit
 from coralbay_core.errors import InputError, MissingFileError
+from coralbay_core.models.names import DEFAULT_MODEL
 
 from .napari_ui.display_check import require_window
 
 if TYPE_CHECKING:
     from .session import Session
-
-DEFAULT_MODEL = "coralbay-mini"
 
 
 def register_view(app: typer.Typer) -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from coralbay_core.evaluate.report import as_markdown, read_findings
 from coralbay_core.evaluate.tables import HEADLINE
-from coralbay_core.models.model_card import DEFAULT_MODEL, parse_card
+from coralbay_core.models.model_card import parse_card
+from coralbay_core.models.names import DEFAULT_MODEL
 from coralbay_core.util.atomic_file import write_atomically
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -29,15 +29,15 @@ def open_ct(path: Path, series: str | None = None) -> Volume:
 def open_model(model: str | None, device: str) -> "Encoder":
     """The model that was asked for, or the default one."""
     encoder = encoder_for(model, device)
-    if notice := getattr(encoder, "notice", ""):
-        note(notice)
+    if encoder.notice:
+        note(encoder.notice)
     return encoder
 
 
 def encoder_for(model: str | None, device: str) -> "Encoder":
     """The model that was asked for, or the default one, without a word."""
     from ..models.loading import load_encoder
-    from ..models.model_card import DEFAULT_MODEL
+    from ..models.names import DEFAULT_MODEL
 
     return load_encoder(model or DEFAULT_MODEL, device=device)
 

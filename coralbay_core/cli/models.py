@@ -23,7 +23,8 @@ def list_models(as_json: Json = False) -> None:
     """List the models that the package knows."""
     from ..models.cards import WITHOUT_WEIGHTS
     from ..models.loading import is_here
-    from ..models.model_card import DEFAULT_MODEL, list_cards, load_card
+    from ..models.model_card import list_cards, load_card
+    from ..models.names import DEFAULT_MODEL
 
     cards = {name: load_card(name) for name in list_cards()}
     here = {name: is_here(card) for name, card in cards.items()}
@@ -50,15 +51,14 @@ def list_models(as_json: Json = False) -> None:
 def show(model: Name, as_json: Json = False) -> None:
     """Print the card of a model: what it is, what it expects, what it was trained on and how it measures."""
     from ..models.cards import WITHOUT_WEIGHTS
-    from ..models.compact import SUFFIX
-    from ..models.encoder import WHOLE_SUFFIX
     from ..models.model_card import load_card
+    from ..models.names import split_variant
 
     if model in WITHOUT_WEIGHTS:
         _show_built_in(model, as_json)
         return
-    card = load_card(model.removesuffix(SUFFIX).removesuffix(WHOLE_SUFFIX))  # other forms of the same weights
-    emit("models show", as_json=as_json, inputs={"model": model}, results=card.described(), lines=_card_lines(card))
+    card = load_card(split_variant(model)[0])  # variants share the weights
+    emit("models show", as_json=as_json, inputs={"model": model}, results=card.to_dict(), lines=_card_lines(card))
 
 
 def _show_built_in(model: str, as_json: bool) -> None:
@@ -71,7 +71,7 @@ def _show_built_in(model: str, as_json: bool) -> None:
     results: dict[str, Any] = {
         "name": model,
         "summary": WITHOUT_WEIGHTS[model],
-        "stages": {stage.stride: stage.channels for stage in encoder.stages},
+        "stages": encoder.channels,
         "preprocessing": asdict(encoder.preprocessing),
         "fingerprint": encoder.fingerprint,
     }
@@ -177,7 +177,7 @@ def convert(
         as_json=as_json,
         inputs={"model": model, "card": card},
         outputs={"weights": out},
-        results=written.described(),
+        results=written.to_dict(),
         lines=_card_lines(written),
     )
 
@@ -248,7 +248,7 @@ def _unknown_lines(card: "ModelCard") -> list[str]:
 
 
 def _card_lines(card: "ModelCard") -> list[str]:
-    content = card.described()
+    content = card.to_dict()
     source = content["source"] or {}
     lines = table(
         {

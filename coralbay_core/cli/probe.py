@@ -264,8 +264,8 @@ def suggest(
 
 def _thinned(drawn: LabelVolume, most: int = 2000) -> np.ndarray:
     """World mm of labelled voxels, some of very many."""
-    index = np.argwhere(drawn.data)
-    return drawn.grid.to_world(index[:: max(1, len(index) // most)]) if len(index) else np.zeros((0, 3))
+    cells = np.flatnonzero(drawn.data)
+    return drawn.grid.cell_positions(cells[:: max(1, len(cells) // most)])
 
 
 def _suggested(found: "list[Suggestion]", names: dict[int, str]) -> list[str]:

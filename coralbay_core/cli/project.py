@@ -219,7 +219,7 @@ def _require_outputs(
 def _save_rgb(path: Path | None, rgb: "RgbMap | None", volume: Volume) -> Path | None:
     from ..io import save_map
 
-    return None if path is None or rgb is None else save_map(path, rgb.on(volume.grid), volume)
+    return None if path is None or rgb is None else save_map(path, rgb.resample_to(volume.grid), volume)
 
 
 def _save_labels(path: Path | None, groups: LabelVolume | None, volume: Volume) -> Path | None:
@@ -249,7 +249,7 @@ def _draw(path: Path, rgb: "RgbMap", volume: Volume, features: "FeatureMaps") ->
     from .overview_image import overview, write_png
 
     hu = resample(volume.data, volume.grid, features.grid)
-    return write_png(path, overview(np.asarray(hu), rgb.on(features.grid), features.body, OVERVIEW_WINDOW_HU))
+    return write_png(path, overview(np.asarray(hu), rgb.resample_to(features.grid), features.body, OVERVIEW_WINDOW_HU))
 
 
 def _write_scatter(path: Path, points: "Scatter") -> Path:

@@ -18,6 +18,7 @@ from .output import emit, note, position
 
 if TYPE_CHECKING:
     from ..features import FeatureMaps
+    from ..matching import SimilarityRequest
     from ..similarity import HeatMap, Query, Region
 
 
@@ -46,10 +47,24 @@ class Asked:
 
     def require_something(self) -> None:
         """Raise unless something is asked for, and what has no place of its own has one."""
-        if not (len(self.positive) or self.strokes or self.region or self.use):
+        if not (self.has_places or self.use):
             raise InputError("nothing to look for", expected="--at, --strokes, --region or --use")
         if self.label is not None and not self.region:
             raise InputError("a label needs a map", where="--label", hint="name the map with --region FILE.nii.gz")
+
+    @property
+    def has_places(self) -> bool:
+        """Whether there is more to look for than a saved query."""
+        return bool(len(self.positive) or self.strokes or self.region)
+
+    def require_places(self, mixer: Any, prior_mm: float | None) -> None:
+        """Raise if an option needs places and a saved query is all there is."""
+        if mixer == "auto" and not self.has_places:
+            raise InputError("auto weights need places", where="--weights", hint="a saved query keeps its weights")
+        if prior_mm is not None and not self.has_places:
+            raise InputError(
+                "a distance prior needs places", where="--prior-mm", hint="a saved query has none: use --at"
+            )
 
     def points(self, volume: Volume, features: "FeatureMaps") -> tuple[NDArray, NDArray]:
         """All places, like and unlike, world mm."""
@@ -119,12 +134,14 @@ def query(
 ) -> None:
     """Find what looks like the given places: a heat map, higher = more similar, and its best regions."""
     from ..io import require_output
+    from ..matching import answer
     from ..matching.landmarks import require_table_name
 
     strides = options.strides(stages)
     mixer, cut = options.weights(weights), _threshold(threshold)
     asked = Asked(options.points(at, "--at"), options.points(against, "--not"), strokes, region, label, use)
     asked.require_something()
+    asked.require_places(mixer, prior_mm)
     require_output(out, ct, other)
     require_table_name(table)
     if threshold is not None and out is None:
@@ -137,20 +154,20 @@ def query(
     encoder = open_model(model or (saved.model if saved else None), device)
     features = features_of(volume, encoder, strides)
     target = features_of(searched, encoder, strides) if other else features
-    places = asked.points(volume, features)
-    made, shares = _made(asked, features, places, by, mixer, saved)
-    heat, regions = _search(target, features, made, shares, _prior(places[0], prior_mm, features, target), top)
+    request = _request(asked, volume, features, target, saved, by=by, weights=mixer, prior_mm=prior_mm, top=top)
+    found = answer(request)
+    heat, regions = found.heat, list(found.regions)
     score = heat.score_of_share(cut[1]) if cut and cut[0] == "share" else cut[1] if cut else None
     about = _provenance(volume, searched, encoder, asked, heat, by=by, prior_mm=prior_mm, threshold=score)
     outputs = {
         "mask" if cut else "heat": _save_map(out, heat, searched, score, about),
         "table": _save_table(table, regions, about),
-        "query": None if save is None else replace(made, about=about, weights=dict(heat.weights)).save(save),
+        "query": None if save is None else replace(found.query, about=about, weights=dict(heat.weights)).save(save),
     }
     results = {
         "model": encoder.name,
         "weights": heat.weights,
-        "prototypes": made.size,
+        "prototypes": found.query.size,
         "top": [{"position_mm": r.position_mm, "score": r.score, "size_ml": r.size_ml} for r in regions],
         "score_range": [heat.minimum, float(heat.data[heat.inside].max())],
         "score_at": None if other or not len(asked.positive) else heat.at(asked.positive),
@@ -191,45 +208,33 @@ def _opened(use: Path | None, save: Path | None, strides: tuple[int, ...]) -> "t
     return saved, common
 
 
-def _made(
-    asked: Asked, features: "FeatureMaps", places: tuple[NDArray, NDArray], by: str, mixer: Any, saved: "Query | None"
-) -> "tuple[Query, dict[int, float] | None]":
-    """The query, and the weights of its stages if it does not bring them."""
-    from ..similarity import auto_weights, make_query, merge_queries
+def _request(
+    asked: Asked,
+    volume: Volume,
+    features: "FeatureMaps",
+    target: "FeatureMaps",
+    saved: "Query | None",
+    *,
+    by: str,
+    weights: Any,
+    **settings: Any,
+) -> "SimilarityRequest":
+    """The request to answer; notes where "auto" has nothing to choose weights from."""
+    from ..matching import SimilarityRequest
 
-    if not len(places[0]):
-        assert saved is not None, "something is asked for"
-        if mixer == "auto":
-            raise InputError("auto weights need places", where="--weights", hint="a saved query keeps its weights")
-        return saved, mixer
-    reduction = by if by != "auto" else "kmeans" if asked.strokes or asked.region else "max"
-    made = make_query(features, *places, reduction=reduction)  # type: ignore[arg-type]
-    if mixer == "auto":
-        if len(places[0]) < 2 and not len(places[1]):
-            note("one click says nothing of the scales: --weights auto leaves them equal")
-        mixer = auto_weights(features, *places)
-    return (made if saved is None else merge_queries([made, saved])), mixer
-
-
-def _prior(places: NDArray, prior_mm: float | None, features: "FeatureMaps", target: "FeatureMaps") -> Any:
-    from ..matching import align
-    from ..similarity.prior import prior_around
-
-    if prior_mm is None:
-        return None
-    if not len(places):
-        raise InputError("a distance prior needs places", where="--prior-mm", hint="a saved query has none: use --at")
-    chosen = places[:: max(1, len(places) // 50)]
-    return prior_around(chosen if target is features else align(features, target)(chosen), prior_mm)
-
-
-def _search(
-    target: "FeatureMaps", features: "FeatureMaps", made: "Query", shares: Any, prior: Any, top: int
-) -> "tuple[HeatMap, list[Region]]":
-    from ..similarity import search, top_regions
-
-    heat = search(target, made, weights=shares, prior=prior)
-    return heat, top_regions(heat, top) if top else []
+    positive, negative = asked.points(volume, features)
+    if weights == "auto" and len(positive) < 2 and not len(negative):
+        note("one click tells nothing about the scales: --weights auto leaves them equal")
+    return SimilarityRequest(
+        target=target,
+        source=features,
+        positive_mm=positive,
+        negative_mm=negative,
+        queries=() if saved is None else (saved,),
+        reduction=by if by != "auto" else "kmeans" if asked.strokes or asked.region else "max",  # type: ignore[arg-type]
+        weights=weights,
+        **settings,
+    )
 
 
 def _provenance(
@@ -260,7 +265,9 @@ def _save_map(
 
     if out is None:
         return None
-    written = save_map(out, heat.on(volume.grid) if threshold is None else heat.mask(volume.grid, threshold), volume)
+    written = save_map(
+        out, heat.resample_to(volume.grid) if threshold is None else heat.mask(volume.grid, threshold), volume
+    )
     write_provenance(written, about)
     return written
 

@@ -46,7 +46,7 @@ def symmetry(
     pairs = [compare_sides(features, p, plane=plane, weights=mixer, search_mm=search_mm) for p in places]
     written = None
     if out is not None:
-        written = save_map(out, pairs[0].heat.on(volume.grid), volume)
+        written = save_map(out, pairs[0].heat.resample_to(volume.grid), volume)
         more: dict[str, Any] = {"at_mm": places, "search_mm": search_mm, "weights": pairs[0].heat.weights}
         write_provenance(
             written, provenance(volume, model=encoder.name, fingerprint=encoder.fingerprint, symmetry=True, **more)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..models.loading import load_encoder
-from ..models.model_card import DEFAULT_MODEL
+from ..models.names import DEFAULT_MODEL
 from ..phantom import make_phantom
 from ..spatial import Grid, Volume, geometry
 from ..util.atomic_file import write_atomically

@@ -5,7 +5,7 @@ an encoder sees tiles and cannot know where in the patient they were cut.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from ..extraction.cache import FeatureStore
 from ..extraction.extraction_input import on_model_grid
 from ..extraction.sliding_window import DEFAULT_STRIDES, extract
-from ..features import FeatureMap, FeatureMaps
+from ..features import FeatureMaps
+from ..features.feature_maps import EncoderFacts
 from ..models.encoder import Encoder
 from ..similarity import HeatMap, heat_map
 from ..spatial import Volume
@@ -85,8 +86,7 @@ def encoder_method(
         "tile": encoder.tiling.tile,
         "step": encoder.tiling.step,
     }
-    notice = getattr(encoder, "notice", "")
-    return Method(name or encoder.name, compute, None, is_baseline, encoder.fingerprint, about, notice)
+    return Method(name or encoder.name, compute, None, is_baseline, encoder.fingerprint, about, encoder.notice)
 
 
 def position_method() -> Method:
@@ -109,7 +109,7 @@ def patch_and_position_method(patch: Encoder) -> Method:
 
 def _joined(name: str, first: FeatureMaps, second: FeatureMaps) -> FeatureMaps:
     stages = dict(sorted((first.stages | second.stages).items()))
-    return FeatureMaps(stages, first.grid, first.body, name, f"{first.fingerprint}+{second.fingerprint}")
+    return replace(first, stages=stages, model=name, fingerprint=f"{first.fingerprint}+{second.fingerprint}")
 
 
 def position_features(volume: Volume) -> FeatureMaps:
@@ -127,8 +127,7 @@ def position_features(volume: Volume) -> FeatureMaps:
     phase = [np.multiply.outer(waves[:, axis], relative[axis] * BODY_MM[axis]) for axis in range(3)]
     total = phase[0][:, :, None, None] + phase[1][:, None, :, None] + phase[2][:, None, None, :]
     data = np.concatenate([np.cos(total), np.sin(total)]).astype(np.float16)
-    stages = {POSITION_STRIDE: FeatureMap(POSITION_STRIDE, data, cells)}
-    return FeatureMaps(stages, grid, body, "position", "position-1")
+    return FeatureMaps.of(EncoderFacts("position", "position-1"), {POSITION_STRIDE: data}, grid, body)
 
 
 def _relative(body: NDArray[np.bool_], axis: int, cells: int) -> NDArray[np.float64]:

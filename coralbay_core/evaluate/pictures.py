@@ -77,8 +77,7 @@ def _aspect(case: Case, name: str) -> float:
 
 
 def _index(case: Case, position_mm: NDArray) -> tuple[int, ...]:
-    index = np.rint(case.lattice.to_index(position_mm)).astype(int)
-    return tuple(int(i) for i in np.clip(index, 0, np.array(case.lattice.shape) - 1))
+    return tuple(int(i) for i in case.lattice.nearest_index(position_mm))
 
 
 def _show(

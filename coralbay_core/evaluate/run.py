@@ -8,9 +8,11 @@ from typing import Any
 
 from ..errors import InputError
 from ..extraction.cache import FeatureStore
-from ..models.encoder import Encoder, SwinEncoder
+from ..models.encoder import Encoder
 from ..models.loading import is_here, load_encoder, untrained
-from ..models.model_card import DEFAULT_MODEL, list_cards, load_card
+from ..models.model_card import list_cards, load_card
+from ..models.names import DEFAULT_MODEL
+from ..models.swin_encoder import SwinEncoder
 from .cases import Case, load_case, phantom_case
 from .environment import describe_cases, describe_environment, describe_methods
 from .layouts import find_cases

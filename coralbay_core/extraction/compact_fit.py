@@ -22,7 +22,7 @@ _FEWEST = 8
 
 
 class _Moments:
-    """Sums over tokens of one stage: of the raw features, and products of the unit vectors."""
+    """Sums over tokens of one stage: raw features, and products of unit vectors."""
 
     def __init__(self, channels: int):
         self.count = self.scans = 0
@@ -42,7 +42,7 @@ class _Moments:
         self.products += unit @ unit.T / len(cells)
 
     def directions(self) -> tuple[NDArray, NDArray]:
-        """Variances and directions (rows), by falling variance."""
+        """Compute variances and directions (rows), by falling variance."""
         values, vectors = np.linalg.eigh(self.products / self.scans)
         return values[::-1], vectors[:, ::-1].T
 
@@ -58,26 +58,26 @@ def fit_compact(
     total: int = 0,
     seed: int = 0,
 ) -> CompactBasis:
-    """The compact form of a model from scans that are like those it will see.
+    """Fit the compact form of a model on scans like those that it will be used for.
 
     Parameters
     ----------
     encoder : Encoder
     volumes : iterable of Volume
-        Twenty scans and more make a basis that others fit into.
+        Twenty or more give a basis that generalizes to other scans.
     dimensions : int
-        Of all stages together. The stages share them so that the variance that is lost of their unit vectors, which
-        count alike in a similarity, is least; each keeps at least eight.
+        Number for all stages together, divided so that the least variance of the unit vectors, which count alike in a
+        similarity, is lost; each stage keeps at least eight.
     strides : iterable of int
     store : FeatureStore or bool
         As of `features_for`.
     progress : callable, optional
         Called with the number of scans done and `total`.
     seed : int
-        Of the tokens that are drawn, at most 20,000 a scan.
+        Seed for drawing tokens, at most 20,000 per scan.
     """
     strides = sorted(strides)
-    channels = {stage.stride: stage.channels for stage in encoder.stages}
+    channels = encoder.channels
     if not _FEWEST * len(strides) <= dimensions <= sum(channels[s] for s in strides):
         raise InputError(
             "unusable number of dimensions",
@@ -109,7 +109,7 @@ def fit_compact(
 
 
 def _share_out(variances: dict[int, NDArray], dimensions: int) -> dict[int, int]:
-    """Number of leading directions of each stage such that together they hold the most variance."""
+    """Choose the number of leading directions per stage such that together they hold the most variance."""
     kept = {stride: min(_FEWEST, len(values)) for stride, values in variances.items()}
     rest = sorted(
         ((value, stride) for stride, values in variances.items() for value in values[kept[stride] :]), reverse=True

@@ -1,4 +1,4 @@
-"""A scan as an encoder sees it: HU on the model grid, the body, and the lattice of tiles over it."""
+"""The input of an extraction: HU on the model grid, the body mask, and the lattice of tiles."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -14,14 +14,13 @@ from ..spatial import Grid, Volume, geometry
 from ..spatial.body_mask import body_mask
 from ..spatial.preprocessing import model_grid, to_unit
 from ..spatial.resampling import resample
+from ..spatial.volume import AIR_HU
 from .tiling import Box, Index, Lattice, body_box, make_lattice
-
-AIR_HU = -1000.0
 
 
 @dataclass(frozen=True, eq=False)
 class ExtractionInput:
-    """What tiles are cut from.
+    """The scan on the model grid, from which tiles are cut.
 
     Parameters
     ----------
@@ -33,7 +32,7 @@ class ExtractionInput:
     window_hu : tuple of float
         HU that become 0 and 1.
     tiles_of_air : int
-        Tiles that a lattice over the whole volume would have beyond those that are computed.
+        Number of tiles that a lattice over the whole volume would have beyond those that are computed.
     """
 
     grid: Grid
@@ -62,16 +61,16 @@ class ExtractionInput:
 
     @cached_property
     def tiles(self) -> list[Index]:
-        """Tiles that hold some body. The others are never computed, whatever is asked for."""
+        """Tiles that hold some body. The others are never computed."""
         return [start for start in self.lattice.tiles() if holds(self.body, self.lattice.tile_box(start))]
 
     def tiles_for(self, boxes: Iterable[Box]) -> list[Index]:
-        """Tiles that some of the boxes need."""
+        """List the tiles that some of the boxes need."""
         needed = {start for box in boxes for start in self.lattice.tiles(box)}
         return [start for start in self.tiles if start in needed]
 
     def inputs(self, starts: Sequence[Index]) -> Tensor:
-        """Windowed crops (B, 1, z, y, x); beyond the high ends of the volume its edge is repeated."""
+        """Cut windowed crops (B, 1, z, y, x); beyond the high ends of the volume its edge is repeated."""
         size = self.lattice.size
         crops = []
         for start in starts:
@@ -87,6 +86,6 @@ def holds(body: NDArray[np.bool_], box: Box) -> bool:
 
 
 def on_model_grid(volume: Volume, grid: Grid) -> NDArray[np.float32]:
-    """HU on a model grid of the volume; around an oblique volume there is air."""
+    """Resample HU to a model grid of the volume; around an oblique volume there is air."""
     aligned = geometry.is_axis_aligned(volume.affine)
     return resample(volume.data, volume.grid, grid, fill=None if aligned else AIR_HU)

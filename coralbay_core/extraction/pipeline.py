@@ -1,4 +1,4 @@
-"""The one way from a scan to its features; commands, session and notebooks all call it."""
+"""The entry point from a scan to its features, for commands, sessions and notebooks."""
 
 import shutil
 from collections.abc import Callable, Collection
@@ -31,10 +31,10 @@ def features_for(
     cancelled: Callable[[], bool] | None = None,
     watch: ExtractionCallbacks | None = None,
 ) -> FeatureMaps:
-    """Feature maps of a scan, from disk as far as they were computed before.
+    """Compute feature maps of a scan, or read them from disk as far as they were computed before.
 
-    What is computed is kept chunk by chunk: after a cancellation or a crash the next call goes on from there, and a
-    region joins what the whole scan will use.
+    Results are stored chunk by chunk: after a cancellation or a crash the next call goes on from there, and the chunks
+    of a region are reused for the whole scan.
 
     Parameters
     ----------
@@ -45,17 +45,17 @@ def features_for(
     roi_mm : pair of (3,) arrays, optional
         Opposite corners, world mm, of the region to return; its features equal those of the whole scan there.
     focus_mm : (3,) array, optional
-        World mm; what is computed starts there.
+        World mm; computing starts there.
     store : FeatureStore or bool
-        Where features are kept: True for the user's cache, False or None for nowhere.
+        Where features are stored: True for the user's cache, False or None for nowhere.
     name : str, optional
-        Name of the entry in the store; by default a hash of all that the features depend on.
+        Name of the entry in the store; by default a hash of everything that the features depend on.
     memory_bytes : int, optional
-        What the work may take beside the volume; by default what is free.
+        Memory that may be used beside the volume; by default all free memory.
     progress, cancelled : callable, optional
         As in `ExtractionCallbacks`.
     watch : ExtractionCallbacks, optional
-        Instead of the two, to be told more.
+        Instead of the two, with more callbacks.
 
     Returns
     -------
@@ -65,7 +65,7 @@ def features_for(
     Raises
     ------
     Cancelled
-        When asked to stop; finished chunks are kept.
+        When `cancelled` returns true; finished chunks are kept.
     InputError
         For unknown strides, a region outside the volume, a full disk, or an entry `name` of another scan or model.
     """
@@ -112,9 +112,9 @@ def _create(
         scene.grid.shape,
         tuple(tuple(map(float, row)) for row in scene.grid.affine),
         encoder.name,
-        getattr(encoder, "notice", ""),
-        {stage.stride: stage.channels for stage in encoder.stages},
-        getattr(encoder, "compact", False),
+        encoder.notice,
+        encoder.channels,
+        encoder.compact,
     )
     try:
         return Entry.create(store.folder(key), about, scene.body)
@@ -132,7 +132,7 @@ def _fill(
     focus_mm: ArrayLike | None,
     watch: ExtractionCallbacks,
 ) -> None:
-    """Compute what is absent."""
+    """Compute the absent chunks."""
     strides = [stride for stride, chunks in absent.items() if chunks]
     _require_space(entry.folder, targets, channels_of(encoder, strides))
     try:
@@ -142,7 +142,7 @@ def _fill(
 
 
 def _require_space(folder: Path, targets: dict[Index, Box], channels: dict[int, int]) -> None:
-    """Raise before the work and not in the middle of it if its result will not fit on the disk."""
+    """Raise before the work if its result will not fit on the disk."""
     voxels = sum((z[1] - z[0]) * (y[1] - y[0]) * (x[1] - x[0]) for z, y, x in targets.values())
     needed = int(sum(2 * count * voxels / stride**3 for stride, count in channels.items()))
     free = shutil.disk_usage(folder).free

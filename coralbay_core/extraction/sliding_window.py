@@ -20,16 +20,24 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from ..errors import Cancelled, InputError
-from ..features import FeatureMap, FeatureMaps
+from ..features import FeatureMaps
 from ..models.encoder import Encoder, check_strides
 from ..spatial import Grid, Volume
 from ..util.memory import Budget, budget
+from .estimate import ProgressEstimate
 from .extraction_input import ExtractionInput, holds
-from .progress_estimate import ProgressEstimate
 from .tile_runner import Say, TileRunner
-from .tiling import Box, Index, Lattice, blending_weights, nearest_first, region_grid, region_of, stage_slices
-
-DEFAULT_STRIDES = (4, 8, 16)
+from .tiling import (
+    DEFAULT_STRIDES,
+    Box,
+    Index,
+    Lattice,
+    blending_weights,
+    nearest_first,
+    region_grid,
+    region_of,
+    stage_slices,
+)
 
 Progress = Callable[[int, int], None]
 """Called with the number of tiles done and in all."""
@@ -37,21 +45,21 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class ExtractionCallbacks:
-    """Who is told what while features are computed; all of it may be left out.
+    """Callbacks of an extraction; all of them are optional.
 
     Parameters
     ----------
     progress : callable
         Called with the number of tiles done and in all, between tiles.
     cancelled : callable
-        Asked between tiles; when it returns true, `Cancelled` is raised and finished chunks are kept.
+        Called between tiles; when it returns true, `Cancelled` is raised and finished chunks are kept.
     outlook : callable
-        Called once, after the first two tiles, with what is ahead (`ProgressEstimate`).
+        Called once, after the first two tiles, with a `ProgressEstimate`.
     preview : callable
         Called once, with the features of the first tile (`FeatureMaps` of that box), seconds after the start. With a
-        focus that tile is the one around it.
+        focus, that tile is the one around it.
     say : callable
-        Called with lines that the user should read, such as that the device ran out of memory.
+        Called with messages for the user, such as that the device ran out of memory.
     """
 
     progress: Progress | None = None
@@ -62,15 +70,15 @@ class ExtractionCallbacks:
 
 
 class Sink(Protocol):
-    """Where finished chunks go."""
+    """Destination of finished chunks."""
 
     def write(self, stride: int, chunk: Index, data: NDArray[np.float16]) -> None:
-        """Keep a chunk (C, z, y, x) of a stage, or what of it was asked for."""
+        """Store a chunk (C, z, y, x) of a stage, or its part in the targets."""
         ...
 
 
 class ArraySink:
-    """Chunks of a region, in arrays.
+    """A `Sink` that collects the chunks of a region in arrays.
 
     Parameters
     ----------
@@ -90,6 +98,7 @@ class ArraySink:
         }
 
     def write(self, stride: int, chunk: Index, data: NDArray[np.float16]) -> None:
+        """Copy a chunk (C, z, y, x), or its part in the region, to the array of its stage."""
         box = [(low - o, high - o) for (low, high), o in zip(self.targets[chunk], self._origin, strict=True)]
         self.arrays[stride][(slice(None), *stage_slices(tuple(box), stride))] = data
 
@@ -124,19 +133,19 @@ class _OpenChunk:
         self.weights[stride][tuple(target)] += part
 
     def mean(self, stride: int) -> NDArray[np.float16]:
-        """The result; cells that no tile covered (air) are zero."""
+        """Compute the weighted mean; cells that no tile covered (air) are zero."""
         return (self.sums[stride] / self.weights[stride].clamp_min(1e-12)).half().cpu().numpy()
 
 
 class Blender:
-    """Adds up tiles in the chunks that they touch, and hands on each chunk with its last tile.
+    """Blend tiles in the chunks that they touch; each chunk is written with its last tile.
 
     Parameters
     ----------
     scene : ExtractionInput
     strides : collection of int
     targets : mapping of chunk to Box
-        What is wanted, and how much of it.
+        Chunks to compute, and the part of each.
     sink : Sink
     """
 
@@ -154,7 +163,7 @@ class Blender:
 
     @property
     def tiles(self) -> list[Index]:
-        """Tiles that are needed."""
+        """Tiles that the targets need."""
         return sorted(self._chunks_of)
 
     def add(self, start: Index, maps: Mapping[int, Tensor]) -> None:
@@ -186,7 +195,7 @@ def run(
     focus_mm: ArrayLike | None = None,
     watch: ExtractionCallbacks | None = None,
 ) -> None:
-    """Compute chunks and hand them to a sink.
+    """Compute chunks and write them to a sink.
 
     Parameters
     ----------
@@ -194,7 +203,7 @@ def run(
     encoder : Encoder
     strides : collection of int
     targets : mapping of chunk to Box
-        What is wanted.
+        Chunks to compute, and the part of each.
     sink : Sink
     limits : Budget
     focus_mm : (3,) array, optional
@@ -222,9 +231,8 @@ def run(
 
 
 def _require_memory(scene: ExtractionInput, encoder: Encoder, limits: Budget) -> None:
-    """Raise unless the scan on the model grid and one tile fit; the size of a tile is the model's, not ours."""
-    estimate = getattr(encoder, "working_bytes", None)
-    tile = estimate(scene.lattice.size) if estimate else 0
+    """Raise unless the scan on the model grid and one tile fit into memory; the model fixes the size of a tile."""
+    tile = encoder.working_bytes(scene.lattice.size)
     on_cpu = encoder.device.type != "cuda"
     needed = scene.hu.nbytes + (tile if on_cpu else 0)
     if needed > limits.host_bytes or (not on_cpu and tile > limits.device_bytes):
@@ -246,7 +254,7 @@ def _tick(watch: ExtractionCallbacks, done: int, total: int) -> None:
 
 
 def _tile_maps(start: Index, maps: Mapping[int, Tensor], scene: ExtractionInput, encoder: Encoder) -> FeatureMaps:
-    """What one tile gives, unblended, as maps of its box."""
+    """Make feature maps of the box of one tile, unblended."""
     box = _common(scene.lattice.tile_box(start), scene.lattice.whole)
     shape = tuple(high - low for low, high in box)
     arrays = {
@@ -268,7 +276,7 @@ def extract(
     cancelled: Callable[[], bool] | None = None,
     watch: ExtractionCallbacks | None = None,
 ) -> FeatureMaps:
-    """Features of a volume at chosen strides, each at its native resolution, in memory and nowhere else.
+    """Compute features of a volume at chosen strides, each at its native resolution, in memory only.
 
     Parameters
     ----------
@@ -280,11 +288,11 @@ def extract(
     focus_mm : (3,) array, optional
         World mm; tiles are computed from there outwards.
     memory_bytes : int, optional
-        What the work may take beside the volume and its result; by default what is free.
+        Memory that may be used beside the volume and the result; by default all free memory.
     progress, cancelled : callable, optional
         As in `ExtractionCallbacks`.
     watch : ExtractionCallbacks, optional
-        Instead of the two, to be told more.
+        Instead of the two, with more callbacks.
 
     Returns
     -------
@@ -308,17 +316,13 @@ def extract(
 
 
 def channels_of(encoder: Encoder, strides: Iterable[int]) -> dict[int, int]:
-    """Channels of stages by stride."""
-    known = {stage.stride: stage.channels for stage in encoder.stages}
-    return {stride: known[stride] for stride in strides}
+    """Look up the number of channels per stride, for some strides."""
+    return {stride: encoder.channels[stride] for stride in strides}
 
 
 def assemble(
     arrays: Mapping[int, NDArray[np.float16]], grid: Grid, body: NDArray[np.bool_], region: Box, encoder: Encoder
 ) -> FeatureMaps:
-    """Feature maps of a region of a model grid from its arrays."""
-    part = region_grid(grid, region)
+    """Make feature maps of a region of a model grid from its arrays."""
     inside = body[tuple(slice(a, b) for a, b in region)]
-    stages = {stride: FeatureMap(stride, data, part.coarsen(stride)) for stride, data in arrays.items()}
-    notice = getattr(encoder, "notice", "")
-    return FeatureMaps(stages, part, inside, encoder.name, encoder.fingerprint, notice)
+    return FeatureMaps.of(encoder, arrays, region_grid(grid, region), inside)

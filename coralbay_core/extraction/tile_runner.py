@@ -13,17 +13,17 @@ from .extraction_input import ExtractionInput
 from .tiling import Index
 
 Say = Callable[[str], None]
-"""Called with a line that the user should read."""
+"""Called with a message for the user."""
 
 _LARGEST_BATCH = 16
 
 
 class TileRunner:
-    """Maps of one tile after the other.
+    """Runner of tiles through an encoder, in batches.
 
-    A first tile runs alone. On CUDA the memory that it took says how many may run together; a CPU gains nothing from
-    more than one. If the device runs out of memory nevertheless, the batch is halved, and what does not fit alone runs
-    on the CPU.
+    The first tile runs alone. On CUDA its peak memory gives the size of a batch; a CPU gains nothing from more than one
+    tile. If the device runs out of memory nevertheless, the batch is halved, and a tile that does not fit alone runs on
+    the CPU.
 
     Parameters
     ----------
@@ -31,17 +31,17 @@ class TileRunner:
     scene : ExtractionInput
     strides : sequence of int
     device_bytes : int
-        What a batch may take.
+        Memory that a batch may use.
     say : callable, optional
 
     Attributes
     ----------
     encoder : Encoder
-        The one in use: of the CPU once the device was too small.
+        The encoder in use: on the CPU once the device was too small.
     batch : int
-        Tiles in one pass.
+        Tiles per pass.
     tile_s : float
-        Seconds a tile took, from the second pass on (the first one warms up).
+        Seconds per tile of the last pass; the first pass warms up.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class TileRunner:
         self._passes = 0
 
     def run(self, starts: Sequence[Index]) -> Iterator[list[tuple[Index, dict[int, Tensor]]]]:
-        """Lists of a tile's start and its maps (C, z, y, x), one list a pass."""
+        """Yield one list per pass: the start of each tile and its maps (C, z, y, x)."""
         done = 0
         while done < len(starts):
             part = list(starts[done : done + self.batch])
@@ -95,7 +95,7 @@ class TileRunner:
         return max(1, min(_LARGEST_BATCH, self.device_bytes // max(taken, 1)))
 
     def _give_way(self, error: BaseException) -> None:
-        """Halve the batch, or go to the CPU."""
+        """Halve the batch, or fall back to the CPU."""
         device = self.encoder.device
         if device.type == "cuda":
             torch.cuda.empty_cache()
@@ -103,8 +103,7 @@ class TileRunner:
             self.batch = max(1, self.batch // 2)
             self.say(f"{device} ran out of memory: going on with {self.batch} tile(s) at a time")
             return
-        move = getattr(self.encoder, "on", None)
-        if device.type == "cpu" or move is None:
+        if device.type == "cpu":
             size = " x ".join(map(str, self.scene.lattice.size))
             raise InputError(
                 "not enough memory for one tile",
@@ -112,5 +111,5 @@ class TileRunner:
                 found=f"tiles of {size} voxels",
                 hint="close other programs, or use a model with smaller tiles",
             ) from error
-        self.encoder = move("cpu")
+        self.encoder = self.encoder.to("cpu")
         self.say(f"{device} is too small for one tile: going on with the CPU")

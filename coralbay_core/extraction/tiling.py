@@ -1,10 +1,9 @@
-"""Where the tiles of a sliding window stand, and which chunks of the result each of them fills.
+"""The lattice of a sliding window: positions of tiles, and the chunks of the result.
 
-Tiles start at multiples of the coarsest stride of the *whole* model grid, whichever region is asked for: features of a
-voxel depend on where its window stood (instance norm, padding, window phase), so a region must see the same windows as
-the whole scan, and every stage of neighbouring tiles must fall on one common grid. They cover the body and not
-the room around it. Results are finished, kept and read in chunks, which lie on a grid of their own that is fixed to the
-volume as well.
+Tiles start at multiples of the coarsest stride of the *whole* model grid, whichever region is computed: features of a
+voxel depend on the position of its window (instance norm, padding, window phase), so a region must have the windows of
+the whole scan, and every stage of neighboring tiles must fall on one common grid. They cover the body and not
+the room around it. Results are written and read in chunks, which lie on a grid of their own, also fixed to the volume.
 """
 
 from collections.abc import Iterable
@@ -16,6 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
 from ..spatial import Grid, geometry
+
+DEFAULT_STRIDES = (4, 8, 16)
+"""Strides of the stages that are computed by default."""
 
 CELL = 32
 """Coarsest stride; tiles and chunks start on multiples of it."""
@@ -40,7 +42,7 @@ class Lattice:
     size : tuple of int
         Of every tile.
     starts : tuple of tuples of int
-        Where tiles start along each axis.
+        Starts of tiles along each axis.
     chunk : int
         Side of a chunk.
     """
@@ -51,26 +53,27 @@ class Lattice:
     chunk: int = CHUNK
 
     def tiles(self, region: Box | None = None) -> list[Index]:
-        """Starts of the tiles that touch a region, in the order in which they lie in memory."""
+        """List the starts of the tiles that touch a region, in the order of memory."""
         starts = [(z, y, x) for z, y, x in product(*self.starts)]
         return starts if region is None else [start for start in starts if _overlap(self.tile_box(start), region)]
 
     def tile_box(self, start: Index) -> Box:
-        """What a tile covers, padding included."""
+        """Box of a tile, padding included."""
         return tuple((s, s + n) for s, n in zip(start, self.size, strict=True))
 
     def chunks(self, region: Box | None = None) -> list[Index]:
-        """Chunks, by their place in the grid of chunks, that touch a region."""
+        """List the chunks that touch a region, by their index in the grid of chunks."""
         box = self.whole if region is None else region
         ranges = [range(low // self.chunk, -(-high // self.chunk)) for low, high in box]
         return list(product(*ranges))  # type: ignore[arg-type]
 
     def chunk_box(self, chunk: Index) -> Box:
-        """What a chunk covers of the model grid; the last ones of an axis end with it."""
+        """Box of a chunk in the model grid, at whose ends the last chunks are cut."""
         return tuple((c * self.chunk, min((c + 1) * self.chunk, n)) for c, n in zip(chunk, self.shape, strict=True))
 
     @property
     def whole(self) -> Box:
+        """Box of the whole model grid."""
         return tuple((0, n) for n in self.shape)
 
 
@@ -79,7 +82,7 @@ def _overlap(a: Box, b: Box) -> bool:
 
 
 def make_lattice(shape: tuple[int, ...], tile: int, step: int, within: Box | None = None) -> Lattice:
-    """Lattice over a volume of `shape`, or over the part of it that holds the body.
+    """Make a lattice over a volume of `shape`, or over the part of it that holds the body.
 
     The part is grown to whole cells at either end (thin ones to two cells, which may reach beyond the volume). The last
     tile of an axis is moved back to end with it, still on a multiple of the cell. A `tile` that is larger is cut: then
@@ -92,7 +95,7 @@ def make_lattice(shape: tuple[int, ...], tile: int, step: int, within: Box | Non
     tile, step : int
         Voxels, multiples of the cell.
     within : Box, optional
-        What tiles have to cover; by default the volume.
+        Box that tiles have to cover; by default the volume.
     """
     if tile % CELL or step % CELL or not 0 < step <= tile:
         raise InputError(
@@ -110,7 +113,7 @@ def make_lattice(shape: tuple[int, ...], tile: int, step: int, within: Box | Non
 
 
 def body_box(body: NDArray[np.bool_]) -> Box | None:
-    """Smallest box that holds a mask, or None where it is empty."""
+    """Smallest box that holds a mask; None if it is empty."""
     spans = [np.flatnonzero(body.any(axis=tuple(a for a in range(body.ndim) if a != axis))) for axis in range(3)]
     if not len(spans[0]):
         return None
@@ -129,7 +132,7 @@ def region_of(grid: Grid, roi_mm: tuple[ArrayLike, ArrayLike] | None) -> Box:
     if roi_mm is None:
         return tuple((0, n) for n in grid.shape)
     ends = list(zip(*(np.asarray(corner, float) for corner in roi_mm), strict=True))
-    corners = grid.to_index(np.stack(np.meshgrid(*ends, indexing="ij"), -1).reshape(-1, 3))
+    corners = grid.to_index(geometry.box_corners(ends))
     low = np.floor(np.clip(corners.min(0) + 0.5, 0, None) / CELL).astype(int) * CELL
     high = np.minimum(np.ceil((corners.max(0) + 0.5) / CELL).astype(int) * CELL, grid.shape)
     if (low >= high).any():
@@ -143,13 +146,13 @@ def region_of(grid: Grid, roi_mm: tuple[ArrayLike, ArrayLike] | None) -> Box:
 
 
 def region_grid(grid: Grid, region: Box) -> Grid:
-    """The part of a grid that a region covers."""
+    """Cut a grid to a region."""
     shape = tuple(high - low for low, high in region)
     return Grid(shape, grid.affine @ geometry.translate([low for low, _ in region]))  # type: ignore[arg-type]
 
 
 def nearest_first(lattice: Lattice, tiles: Iterable[Index], index: NDArray) -> list[Index]:
-    """Tiles by the distance of their centres from an index of the model grid."""
+    """Sort tiles by the distance of their centers from an index of the model grid."""
     middle = np.asarray(lattice.size) / 2
 
     def distance(start: Index) -> float:

@@ -1,10 +1,10 @@
-"""Stage features made comparable: standardised over the patient's body, then unit length.
+"""Descriptors: stage features standardized over the patient's body, then scaled to unit length.
 
 Channels of a self-supervised encoder differ in mean and spread by orders of magnitude, and both shift between scans.
 Each channel is z-scored over the body of *its own* scan, then each cell becomes a unit vector, so that dot products are
 cosines within a scan and across scans. (Raw stages treated so match patients better than a learned joint embedding at
-small compute.) Compact features are centred only: their channels are principal coordinates, and to give each of them
-the same spread would amplify noise.
+small compute.) Compact features are centered only: their channels are principal coordinates, and equal spread
+would amplify noise.
 """
 
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class StageDescriptors:
     scale: NDArray[np.float32]
 
     def describe(self, raw: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Unit vectors of raw features (N, C) of the same scan."""
+        """Convert raw features (N, C) of the same scan to unit vectors."""
         return _unit((raw - self.mean) / self.scale, axis=1)
 
 
@@ -42,7 +42,7 @@ _cache: "WeakKeyDictionary[FeatureMaps, dict[int, StageDescriptors]]" = WeakKeyD
 
 
 def stage_descriptors(features: FeatureMaps, stride: int) -> StageDescriptors:
-    """Descriptors of a stage, computed once for as long as `features` lives."""
+    """Compute the descriptors of a stage; they are cached as long as `features` lives."""
     known = _cache.setdefault(features, {})
     if stride not in known:
         known[stride] = _standardize(features, stride)
@@ -68,16 +68,16 @@ def _unit(vectors: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
 
 
 def describe_points(features: FeatureMaps, position_mm: ArrayLike, stride: int) -> NDArray[np.float32]:
-    """Unit descriptors (N, C) of a stage at world positions (N, 3)."""
+    """Compute unit descriptors (N, C) of a stage at world positions (N, 3)."""
     return stage_descriptors(features, stride).describe(features.stage(stride).sample(position_mm))
 
 
 def joint_descriptors(features: FeatureMaps, position_mm: ArrayLike) -> NDArray[np.float32]:
-    """Descriptors of all stages at world positions (N, 3), concatenated from fine to coarse, (N, sum of C).
+    """Compute descriptors of all stages at world positions (N, 3), concatenated from fine to coarse, (N, sum of C).
 
     The unit maps are interpolated, not the raw ones: a linear function of these descriptors can then be evaluated at
-    each stage's own resolution and interpolated afterwards (`tokens.linear_maps`), which is what makes projections and
-    probes cheap.
+    each stage's own resolution and interpolated afterwards (`linear_maps.linear_maps`), which makes projections
+    and probes cheap.
     """
     position_mm = np.atleast_2d(np.asarray(position_mm, float))
     parts = [
@@ -88,14 +88,14 @@ def joint_descriptors(features: FeatureMaps, position_mm: ArrayLike) -> NDArray[
 
 
 def split_by_stage(features: FeatureMaps, weights: NDArray) -> dict[int, NDArray]:
-    """Rows of a (sum of C, ...) matrix that belong to each stage, in the order of `joint_descriptors`."""
-    ends = np.cumsum([features.stages[stride].channels for stride in features.strides])[:-1]
+    """Split the rows of a (sum of C, ...) matrix by stage, in the order of `joint_descriptors`."""
+    ends = np.cumsum(list(features.channels.values()))[:-1]
     return dict(zip(features.strides, np.split(weights, ends), strict=True))
 
 
 @dataclass(frozen=True, eq=False)
 class JointDescriptors:
-    """Unit vectors of all stages side by side, for whoever wants plain vectors.
+    """Unit vectors of all stages side by side, as plain vectors.
 
     Attributes
     ----------
@@ -104,7 +104,7 @@ class JointDescriptors:
     index : (N,) int array
         Flat index of each cell on `grid`.
     grid : Grid
-        Cells of the stage that was asked for.
+        Grid of the stage whose cells the tokens are.
     blocks : dict of int to slice
         Columns of each stage.
     """
@@ -117,17 +117,17 @@ class JointDescriptors:
     @cached_property
     def position_mm(self) -> NDArray[np.float64]:
         """Centres of the cells, (N, 3), RAS+ mm."""
-        return self.grid.to_world(np.stack(np.unravel_index(self.index, self.grid.shape), -1))
+        return self.grid.cell_positions(self.index)
 
     def scatter(self, values: NDArray, fill: float = 0.0) -> NDArray:
-        """Values (N,) or (N, K) of the tokens as a volume (z, y, x) or (z, y, x, K) on `grid`."""
+        """Scatter values (N,) or (N, K) of the tokens to a volume (z, y, x) or (z, y, x, K) on `grid`."""
         out = np.full((int(np.prod(self.grid.shape)), *values.shape[1:]), fill, values.dtype)
         out[self.index] = values
         return out.reshape(*self.grid.shape, *values.shape[1:])
 
 
 def joint_map(features: FeatureMaps, stride: int) -> JointDescriptors:
-    """Joint descriptors at the centres of a stage's cells.
+    """Compute joint descriptors at the centers of a stage's cells.
 
     Parameters
     ----------
@@ -137,7 +137,6 @@ def joint_map(features: FeatureMaps, stride: int) -> JointDescriptors:
     """
     grid = features.stage(stride).grid
     index = np.flatnonzero(features.body_at(stride))
-    centers = grid.to_world(np.stack(np.unravel_index(index, grid.shape), -1))
-    ends = np.cumsum([0] + [features.stages[s].channels for s in features.strides])
+    ends = np.cumsum([0, *features.channels.values()])
     blocks = {s: slice(int(a), int(b)) for s, a, b in zip(features.strides, ends, ends[1:], strict=False)}
-    return JointDescriptors(joint_descriptors(features, centers), index, grid, blocks)
+    return JointDescriptors(joint_descriptors(features, grid.cell_positions(index)), index, grid, blocks)

@@ -13,12 +13,13 @@ from ..errors import InputError
 from ..spatial import Grid
 
 if TYPE_CHECKING:
+    from ..models.encoder import Encoder
     from ..similarity import HeatMap
     from .descriptors import JointDescriptors
 
 
 class LazyArray(Protocol):
-    """An array elsewhere, of which parts can be read."""
+    """An array that is read in parts, e.g. from disk."""
 
     shape: tuple[int, ...]
 
@@ -26,16 +27,16 @@ class LazyArray(Protocol):
 
 
 class FeatureMap:
-    """One stage's features.
+    """Features of one stage.
 
     Parameters
     ----------
     stride : int
         In voxels of the model grid.
     data : (C, z, y, x) float16 array, or `LazyArray`
-        What is stored is read when `data` is first asked for; `sample` reads no more than it needs.
+        A stored array is read at the first use of `data`; `sample` reads no more than it needs.
     grid : Grid
-        Where the cells' centres lie.
+        Grid of the cells' centers.
     """
 
     def __init__(self, stride: int, data: NDArray[np.float16] | LazyArray, grid: Grid):
@@ -50,27 +51,29 @@ class FeatureMap:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """``(C, z, y, x)``, known without reading."""
+        """``(C, z, y, x)``, without reading the data."""
         return tuple(self._stored.shape)
 
     @property
     def channels(self) -> int:
+        """Number of channels."""
         return self.shape[0]
 
     @property
     def size_bytes(self) -> int:
+        """Size of the map as float16, read or not."""
         return 2 * int(np.prod(self.shape))
 
     @property
     def data(self) -> NDArray[np.float16]:
-        """All of it, (C, z, y, x); kept in memory from then on."""
+        """The whole array (C, z, y, x); it stays in memory after the first use."""
         with self._lock:
             if self._data is None:
                 self._data = np.asarray(self._stored[tuple(slice(None) for _ in self.shape)])
             return self._data
 
     def sample(self, position_mm: ArrayLike) -> NDArray[np.float32]:
-        """Trilinear features at world positions (N, 3), clamped to the outer cells; (N, C) float32."""
+        """Sample features at world positions (N, 3), trilinear and clamped to the outer cells; (N, C) float32."""
         index = self.grid.to_index(np.atleast_2d(np.asarray(position_mm, float)))
         if self._data is not None or not len(index):
             return sample_trilinear(self.data, index)
@@ -82,7 +85,7 @@ class FeatureMap:
 
 
 def sample_trilinear(data: NDArray, index: NDArray) -> NDArray[np.float32]:
-    """Trilinear samples of (C, z, y, x) at fractional indices (N, 3), clamped to the array; (N, C) float32."""
+    """Sample (C, z, y, x) at fractional indices (N, 3), trilinear and clamped to the array; (N, C) float32."""
     last = np.asarray(data.shape[1:]) - 1
     index = np.clip(index, 0, last)
     low = np.minimum(np.floor(index).astype(int), np.maximum(last - 1, 0))
@@ -93,6 +96,25 @@ def sample_trilinear(data: NDArray, index: NDArray) -> NDArray[np.float32]:
         z, y, x = np.minimum(low + corner, last).T
         total += weight[:, None] * data[:, z, y, x].T.astype(np.float32)
     return total
+
+
+@dataclass(frozen=True)
+class EncoderFacts:
+    """The facts about an encoder that its feature maps carry, where the encoder itself is not loaded.
+
+    Parameters
+    ----------
+    name, fingerprint : str
+    notice : str
+        License notice to show to users; empty for unrestricted weights.
+    compact : bool
+        Whether the channels are principal coordinates.
+    """
+
+    name: str
+    fingerprint: str
+    notice: str = ""
+    compact: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,15 +130,15 @@ class FeatureMaps:
     grid : Grid
         The model grid, or the region of it that was computed.
     body : (z, y, x) bool array
-        On `grid`: what belongs to the patient; results outside it mean nothing.
+        Mask of the patient on `grid`; results outside it mean nothing.
     model : str
         Name of the encoder.
     fingerprint : str
         Of the encoder; features of different fingerprints cannot be compared.
     notice : str
-        What whoever uses them must know of the license of the weights.
+        License notice to show to users; empty for unrestricted weights.
     compact : bool
-        Whether they were projected to the model's compact basis (`compact.CompactEncoder`).
+        Whether the channels are principal coordinates (`models.compact.CompactEncoder`).
     """
 
     stages: dict[int, FeatureMap]
@@ -129,38 +151,66 @@ class FeatureMaps:
     _pooled_body: dict[int, NDArray[np.bool_]] = field(default_factory=dict, init=False, repr=False)
     _parts: "dict[tuple[int, ...], FeatureMaps]" = field(default_factory=dict, init=False, repr=False)
 
+    @classmethod
+    def of(
+        cls,
+        encoder: "Encoder | EncoderFacts",
+        arrays: Mapping[int, NDArray[np.float16] | LazyArray],
+        grid: Grid,
+        body: NDArray[np.bool_],
+    ) -> "FeatureMaps":
+        """Make feature maps from arrays, with all facts that the encoder states.
+
+        Parameters
+        ----------
+        encoder : Encoder or EncoderFacts
+        arrays : mapping of int to (C, z, y, x) array
+            By stride, on `grid` coarsened by it.
+        grid, body
+            As of the class.
+        """
+        stages = {stride: FeatureMap(stride, data, grid.coarsen(stride)) for stride, data in arrays.items()}
+        return cls(stages, grid, body, encoder.name, encoder.fingerprint, encoder.notice, encoder.compact)
+
     @property
     def strides(self) -> tuple[int, ...]:
+        """Strides of the stages, from fine to coarse."""
         return tuple(sorted(self.stages))
 
     @property
     def finest(self) -> FeatureMap:
+        """The stage with the smallest stride."""
         return self.stages[self.strides[0]]
 
     @property
+    def channels(self) -> dict[int, int]:
+        """Number of channels per stride, from fine to coarse."""
+        return {stride: self.stages[stride].channels for stride in self.strides}
+
+    @property
     def size_bytes(self) -> int:
-        """Of all maps as float16, read or not."""
+        """Size of all maps as float16, read or not."""
         return sum(stage.size_bytes for stage in self.stages.values())
 
     def stage(self, stride: int) -> FeatureMap:
-        """Map of a stage: `.data` (C, z, y, x) float16 and `.grid` (index to RAS+ mm).
+        """Look up the map of a stage: `.data` (C, z, y, x) float16 and `.grid` (index to RAS+ mm).
 
         Raises
         ------
         InputError
-            If that stage is not there.
+            If there is no such stage.
         """
         if stride not in self.stages:
             raise InputError("no such stage", found=stride, expected=f"one of {list(self.strides)}")
         return self.stages[stride]
 
-    def only(self, strides: Collection[int]) -> "FeatureMaps":
-        """The same without the other stages; the same object each time, as descriptors are kept with it.
+    def select_stages(self, strides: Collection[int]) -> "FeatureMaps":
+        """Select some stages; the result is the same object for the same stages, since descriptors are cached with it.
 
         Raises
         ------
         InputError
-            If one of them is not there, or none is asked for.
+            If a stage is missing, or `strides` is empty.
         """
         wanted = tuple(sorted(set(strides)))
         if not wanted:
@@ -171,8 +221,12 @@ class FeatureMaps:
             self._parts[wanted] = replace(self, stages={stride: self.stage(stride) for stride in wanted})
         return self._parts[wanted]
 
-    def at(self, points_mm: ArrayLike, strides: Collection[int] | None = None) -> dict[int, NDArray[np.float32]]:
-        """Raw features at world positions, trilinear.
+    def only(self, strides: Collection[int]) -> "FeatureMaps":
+        """Alias of `select_stages`."""
+        return self.select_stages(strides)
+
+    def sample(self, points_mm: ArrayLike, strides: Collection[int] | None = None) -> dict[int, NDArray[np.float32]]:
+        """Sample raw features at world positions, trilinear.
 
         Parameters
         ----------
@@ -188,21 +242,25 @@ class FeatureMaps:
         Raises
         ------
         OutsideVolumeError
-            If a point lies outside of what was computed.
+            If a point lies outside the region that was computed.
         """
         points = np.atleast_2d(np.asarray(points_mm, float))
         self.grid.require_inside(points)
         return {stride: self.stage(stride).sample(points) for stride in sorted(strides or self.strides)}
 
+    def at(self, points_mm: ArrayLike, strides: Collection[int] | None = None) -> dict[int, NDArray[np.float32]]:
+        """Alias of `sample`."""
+        return self.sample(points_mm, strides)
+
     def similar(
         self, points_mm: ArrayLike, negative_mm: ArrayLike = (), *, weights: Mapping[int, float] | None = None
     ) -> "HeatMap":
-        """Where it looks like the points: `similarity.heat_map` in this scan.
+        """Compute the similarity to points of this scan: shorthand for `similarity.heat_map`.
 
         Parameters
         ----------
         points_mm, negative_mm : (N, 3) arrays
-            RAS+ mm; what looks like it, and what does not.
+            RAS+ mm; positive and negative points.
         weights : mapping of int to float, optional
             Weight of each stride; equal by default.
 
@@ -216,12 +274,12 @@ class FeatureMaps:
         return heat_map(self, np.atleast_2d(np.asarray(points_mm, float)), negative_mm, weights=weights)
 
     def descriptor(self, stride: int | None = None) -> "JointDescriptors":
-        """Unit vectors of all stages side by side on the cells of one: `descriptors.joint_map`.
+        """Compute unit vectors of all stages side by side on the cells of one: shorthand for `descriptors.joint_map`.
 
         Parameters
         ----------
         stride : int, optional
-            Of the cells; the finest one by default.
+            Stage of the cells; the finest one by default.
 
         Returns
         -------
@@ -233,7 +291,7 @@ class FeatureMaps:
         return joint_map(self, self.strides[0] if stride is None else stride)
 
     def body_at(self, stride: int) -> NDArray[np.bool_]:
-        """Cells of a stage that are at least half body; the fullest one where none is."""
+        """Mask of the cells of a stage that are at least half body; of the fullest ones if none is."""
         if stride not in self._pooled_body:
             share = cell_share(self.body, stride)
             self._pooled_body[stride] = share >= min(0.5, share.max())
@@ -246,7 +304,7 @@ class FeatureMaps:
 
 
 def cell_share(mask: NDArray[np.bool_], stride: int) -> NDArray[np.float32]:
-    """Share of each cell of `stride` voxels that a mask covers; what lies beyond the array counts as outside."""
+    """Share of each cell of `stride` voxels that a mask covers; voxels beyond the array count as outside."""
     share = np.pad(mask, [(0, -n % stride) for n in mask.shape]).astype(np.float32)
     z, y, x = (n // stride for n in share.shape)
     return share.reshape(z, stride, y, stride, x, stride).mean((1, 3, 5))

@@ -2,7 +2,7 @@
 
 A linear function of interpolated descriptors is the interpolation of the linear function. So a linear map, be it a
 probe, a projection or the first layer of a network, is applied to each stage at its own resolution, and only its few
-output channels are brought to the finest grid. What is not linear reads the descriptors in slabs.
+output channels are brought to the finest grid. Other functions read the descriptors in slabs.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..spatial import Grid
+from ..util.cancellation import IsCancelled, check_cancelled
 from .descriptors import stage_descriptors
 from .feature_maps import FeatureMaps
 
@@ -23,8 +24,14 @@ Box = tuple[slice, slice, slice]
 WHOLE: Box = (slice(None), slice(None), slice(None))
 
 
-def linear_maps(features: FeatureMaps, weights: Mapping[int, NDArray], *, box: Box = WHOLE) -> Tensor:
-    """A linear function of the joint descriptors on the finest grid.
+def linear_maps(
+    features: FeatureMaps,
+    weights: Mapping[int, NDArray],
+    *,
+    box: Box = WHOLE,
+    cancelled: IsCancelled | None = None,
+) -> Tensor:
+    """Evaluate a linear function of the joint descriptors on the finest grid.
 
     Parameters
     ----------
@@ -33,6 +40,8 @@ def linear_maps(features: FeatureMaps, weights: Mapping[int, NDArray], *, box: B
         Rows of each stride.
     box : three slices
         Part of the finest grid to evaluate, such as one plane.
+    cancelled : callable, optional
+        Called before each stage; when it returns true, `Cancelled` is raised.
 
     Returns
     -------
@@ -44,6 +53,7 @@ def linear_maps(features: FeatureMaps, weights: Mapping[int, NDArray], *, box: B
     target = features.finest.grid
     total: Tensor | None = None
     for stride, rows in weights.items():
+        check_cancelled(cancelled, "linear map")
         unit, source = torch.from_numpy(stage_descriptors(features, stride).unit), features.stages[stride].grid
         cells = unit[(slice(None), *box)] if source == target else unit
         product = torch.from_numpy(np.ascontiguousarray(rows.T, np.float32)) @ cells.flatten(1)
@@ -55,10 +65,9 @@ def linear_maps(features: FeatureMaps, weights: Mapping[int, NDArray], *, box: B
 
 
 def box_around(features: FeatureMaps, grid: Grid) -> Box:
-    """Cells of the finest grid that are enough to interpolate on another grid, such as a slice of the scan."""
+    """Box of the finest grid that suffices to interpolate on another grid, such as a slice of the scan."""
     finest = features.finest.grid
-    corners = np.stack(np.meshgrid(*[(0, n - 1) for n in grid.shape], indexing="ij"), -1).reshape(-1, 3)
-    index = finest.to_index(grid.to_world(corners))
+    index = finest.to_index(grid.corner_positions)
     last = np.asarray(finest.shape) - 1
     low, high = np.clip(np.floor(index.min(0)), 0, last), np.clip(np.ceil(index.max(0)), 0, last)
     z, y, x = (slice(int(a), int(b) + 1) for a, b in zip(low, high, strict=True))
@@ -68,7 +77,7 @@ def box_around(features: FeatureMaps, grid: Grid) -> Box:
 def descriptor_slabs(
     features: FeatureMaps, strides: tuple[int, ...], *, box: Box = WHOLE
 ) -> Iterator[tuple[slice, NDArray, Tensor]]:
-    """Joint descriptors of the body, a slab of the finest grid, or of a part of it, at a time.
+    """Iterate over the joint descriptors of the body, one slab of the finest grid, or of a part of it, at a time.
 
     Yields
     ------
@@ -99,7 +108,7 @@ def descriptor_slabs(
 
 
 def _interpolated(values: Tensor, source: Grid, target: Grid, box: Box) -> Tensor:
-    """(K, z, y, x) from the grid of a stage to a part of that of a finer one of the same scan, parallel to it."""
+    """Interpolate (K, z, y, x) from the grid of a stage to a part of a finer, parallel grid of the same scan."""
     if source == target:
         return values[(slice(None), *box)]
     z, y, x = (torch.from_numpy(matrix[part]) for matrix, part in zip(_matrices(source, target), box, strict=True))

@@ -8,10 +8,9 @@ from typing import Any
 
 from ..models.cards import WITHOUT_WEIGHTS
 from ..models.checkpoints import SUFFIXES
-from ..models.compact import SUFFIX as COMPACT_SUFFIX
-from ..models.encoder import WHOLE_SUFFIX
 from ..models.loading import is_path
 from ..models.model_card import list_cards, load_card
+from ..models.names import split_variant
 
 EVA_RUN = "eva"
 EVA_PUBLISHED = "eva, published"
@@ -81,7 +80,7 @@ class Row:
 
 def model_of(name: str | Path) -> str:
     """What tells a model of ours from all others: a known name, or a path, written in one way."""
-    text, mode = _without_mode(str(name))
+    text, mode = split_variant(str(name))
     if not is_path(text):
         return text + mode
     path = posixpath.normpath(text.replace("\\", "/"))
@@ -118,17 +117,9 @@ def shown_names(models: Iterable[str]) -> dict[str, str]:
 
 def _tails(model: str) -> list[str]:
     """Of a path: the file's name without what it ends in, the same with its folder, and so on."""
-    text, mode = _without_mode(model)
+    text, mode = split_variant(model)
     if not is_path(text):
         return []
     stem = next((text.removesuffix(suffix) for suffix in SUFFIXES if text.endswith(suffix)), text)
     parts = [part for part in stem.split("/") if part]
     return ["/".join(parts[-count:]) + mode for count in range(1, len(parts) + 1)]
-
-
-def _without_mode(name: str) -> tuple[str, str]:
-    """A name, and whether it is used in its compact form or on the whole body at once."""
-    for mode in (COMPACT_SUFFIX, WHOLE_SUFFIX):
-        if name.endswith(mode):
-            return name.removesuffix(mode), mode
-    return name, ""

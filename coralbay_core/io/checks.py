@@ -59,8 +59,7 @@ def require_same_grid(grid: Grid, expected: Grid, where: object, within_voxels: 
             expected=" x ".join(map(str, expected.shape)) + " (z, y, x)",
             hint="draw them on this CT, or resample them to its grid",
         )
-    corners = np.stack(np.meshgrid(*[(0, n - 1) for n in grid.shape], indexing="ij"), -1).reshape(-1, 3)
-    distance = np.linalg.norm(grid.to_world(corners) - expected.to_world(corners), axis=1).max()
+    distance = np.linalg.norm(grid.corner_positions - expected.corner_positions, axis=1).max()
     if distance > within_voxels * expected.spacing_mm.min():
         raise InputError(
             "labels and CT lie at different places",

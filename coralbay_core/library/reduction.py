@@ -84,4 +84,4 @@ def load_compact(path: Path) -> Compact:
 
 def channels_of(features: FeatureMaps) -> dict[int, int]:
     """Channels of each stride."""
-    return {stride: features.stages[stride].channels for stride in features.strides}
+    return features.channels

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import CoralBayError
+from ..matching import SimilarityRequest, answer
 from ..models.encoder import Encoder
-from ..similarity import Query, search, top_regions
+from ..similarity import Query
 from .library import Library
 from .manifest import Entry
 
@@ -117,9 +118,8 @@ def search_library(
         except CoralBayError as error:
             skipped[entries[scan].name] = str(error)
             continue
-        heat = search(features, query, weights=weights)
-        found = top_regions(heat, regions)
-        hits += [Hit(entries[scan], r.position_mm, r.score, r.size_ml, coarse[scan]) for r in found]
+        found = answer(SimilarityRequest(target=features, queries=(query,), weights=weights, top=regions))
+        hits += [Hit(entries[scan], r.position_mm, r.score, r.size_ml, coarse[scan]) for r in found.regions]
         searched.append(entries[scan])
     if progress:
         progress(len(promising), len(promising))

@@ -128,7 +128,7 @@ def best_matches(
     matches = []
     for region in top_regions(heat, k):
         position = np.array(region.position_mm)
-        index = tuple(int(i) for i in np.rint(heat.grid.to_index(position)))
+        index = tuple(int(i) for i in heat.grid.nearest_index(position))
         return_mm = _way_back(source, target, click, position, weights, None)
         matches.append(Match(click, position, region.score, return_mm, heat.data, index))
     return matches

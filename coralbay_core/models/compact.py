@@ -1,7 +1,7 @@
-"""A model's features in fewer numbers, comparable from scan to scan.
+"""Compact form of a model: its features in fewer numbers, comparable from scan to scan.
 
-Each stage is standardised and projected to the leading principal directions of the model's features, which were fitted
-once on many scans (`compact_fit`) and are kept beside the weights. The projection is linear, so it commutes with the
+Each stage is standardized and projected to the leading principal directions of the model's features, which were fitted
+once on many scans (`compact_fit`) and are saved beside the weights. The projection is linear, so it commutes with the
 blending of tiles: it is done tile by tile, and neither memory nor disk ever hold the full maps.
 """
 
@@ -17,10 +17,8 @@ from torch import Tensor
 
 from ..errors import MissingFileError, WeightsError
 from ..util.tensor_file import read_tensors, write_tensors
-from .encoder import Encoder, Stage
-
-SUFFIX = ":compact"
-"""After the name of a model: its features in compact form."""
+from .encoder import Encoder, EncoderBase, Stage
+from .names import COMPACT_SUFFIX
 
 _KIND, _VERSION = "compact form", 1
 _PARTS = ("mean", "scale", "directions")
@@ -33,7 +31,7 @@ class StageBasis:
     Parameters
     ----------
     mean, scale : (C,) float32 arrays
-        Of the channels, over the scans that the basis was fitted on.
+        Mean and scale of the channels, over the scans that the basis was fitted on.
     directions : (K, C) float32 array
         Orthonormal rows, by falling variance.
     """
@@ -120,14 +118,14 @@ class CompactBasis:
         return basis
 
 
-class CompactEncoder:
-    """An `Encoder` that gives the compact form of another one's stages.
+class CompactEncoder(EncoderBase):
+    """An `Encoder` that projects the stages of another one to a `CompactBasis`.
 
     Parameters
     ----------
     encoder : Encoder
     basis : CompactBasis
-        Fitted for it; stages that it does not hold are not available.
+        Fitted for `encoder`; stages that it lacks are not available.
     """
 
     compact = True
@@ -142,11 +140,11 @@ class CompactEncoder:
                 hint="make it again with coralbay models compact",
             )
         self.full, self.basis = encoder, basis
-        self.name = encoder.name + SUFFIX
+        self.name = encoder.name + COMPACT_SUFFIX
         self.preprocessing, self.tiling = encoder.preprocessing, encoder.tiling
         self.device, self.precision = encoder.device, encoder.precision
         self.fingerprint = f"{encoder.fingerprint}-{basis.digest[:16]}"
-        self.notice: str = getattr(encoder, "notice", "")
+        self.notice, self.ignored = encoder.notice, encoder.ignored
         self.stages = tuple(Stage(stride, len(stage.directions)) for stride, stage in sorted(basis.stages.items()))
         self._linear = {
             stride: (torch.from_numpy(stage.weight), torch.from_numpy(stage.bias))
@@ -154,6 +152,7 @@ class CompactEncoder:
         }
 
     def __call__(self, x: Tensor, strides: Collection[int]) -> dict[int, Tensor]:
+        """Compute the projected maps of a batch, as in `Encoder`."""
         maps = self.full(x, strides)
         return {stride: self._project(stride, tensor) for stride, tensor in maps.items()}
 
@@ -162,9 +161,9 @@ class CompactEncoder:
         return torch.einsum("kc,bczyx->bkzyx", weight, tensor) + bias[:, None, None, None]
 
     def working_bytes(self, size: Sequence[int]) -> int:
-        """Memory that a tile of `size` voxels takes, from above; 0 where that is not known."""
-        return self.full.working_bytes(size) if hasattr(self.full, "working_bytes") else 0
+        """Upper bound of the memory that a tile of `size` voxels takes; 0 where it is unknown."""
+        return self.full.working_bytes(size)
 
-    def on(self, device: str) -> "CompactEncoder":
-        """The same on another device."""
-        return CompactEncoder(self.full.on(device), self.basis)  # type: ignore[attr-defined]
+    def to(self, device: str) -> "CompactEncoder":
+        """Make a copy on another device."""
+        return CompactEncoder(self.full.to(device), self.basis)

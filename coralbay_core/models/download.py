@@ -1,4 +1,4 @@
-"""Weights that do not ship with the package: found on this machine, fetched where there is a network, verified."""
+"""Locate, download and verify weights that do not ship with the package."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ TIMEOUT_S = 30
 
 @dataclass(frozen=True)
 class Verified:
-    """A file of weights and what was compared.
+    """A file of weights and the checksum that it was compared with.
 
     Attributes
     ----------
@@ -30,7 +30,7 @@ class Verified:
     sha256 : str
         Of the file.
     against : str
-        What the checksum was compared with; empty where none is known.
+        Origin of the checksum that it was compared with; empty if none is known.
     """
 
     path: Path
@@ -39,12 +39,12 @@ class Verified:
 
 
 def cache_root() -> Path:
-    """Where receipts lie, and weights that are not on the Hugging Face hub; its own cache holds the others."""
+    """Folder of receipts and of weights that are not on the Hugging Face hub, which has a cache of its own."""
     return Path(os.environ.get("CORALBAY_CACHE") or user_cache_path("coralbay")) / "models"
 
 
 def locate(card: ModelCard) -> Path | None:
-    """The weights of a card if they were fetched before."""
+    """Locate the weights of a card; None unless they were downloaded before."""
     source = _source(card)
     if source.repo:
         from huggingface_hub import try_to_load_from_cache
@@ -56,7 +56,7 @@ def locate(card: ModelCard) -> Path | None:
 
 
 def fetch(card: ModelCard) -> Verified:
-    """Get the weights of a card, resuming what was begun, and verify them; nothing is fetched twice."""
+    """Download the weights of a card, resuming a partial download, and verify them; nothing is downloaded twice."""
     source = _source(card)
     path = _from_hub(card, source) if source.repo else _from_url(card, source)
     try:
@@ -71,7 +71,7 @@ def fetch(card: ModelCard) -> Verified:
 
 
 def verify(card: ModelCard) -> Verified:
-    """Compare fetched weights with their card or, where that has no checksum, with what was fetched first."""
+    """Compare downloaded weights with their card or, if it has no checksum, with that of the first download."""
     path = locate(card)
     if path is None:
         raise absent(card)
@@ -84,14 +84,14 @@ def verify(card: ModelCard) -> Verified:
 
 
 def absent(card: ModelCard) -> WeightsError:
-    """The error of weights that must be fetched first."""
+    """Make the error for weights that must be downloaded first."""
     return WeightsError(
         "weights are not on this machine", where=card.name, hint=f"run `coralbay models fetch {card.name}`"
     )
 
 
 def compare(path: Path, card: ModelCard) -> Verified:
-    """Checksum of a file; raise unless it is that of the card, where the card has one."""
+    """Compute the checksum of a file; raise if it differs from that of the card."""
     sha256 = digest(path)
     if card.sha256:
         _require(sha256, card.sha256, path, card)
@@ -161,7 +161,7 @@ def _from_hub(card: ModelCard, source: Source) -> Path:
 
 @contextmanager
 def _quiet_retries() -> Iterator[None]:
-    """The hub's client warns of each of its five attempts; one error at the end says it."""
+    """Silence the hub client, which warns at each of five attempts; one error at the end is enough."""
     from huggingface_hub.utils import logging
 
     before = logging.get_verbosity()
@@ -173,7 +173,7 @@ def _quiet_retries() -> Iterator[None]:
 
 
 def _revision(path: Path) -> str:
-    """The commit that a file of the hub's cache belongs to, whatever branch was asked for; empty of other files."""
+    """Commit of a file in the hub's cache, whichever branch was requested; empty for other files."""
     _, found, rest = path.as_posix().rpartition("/snapshots/")
     return rest.partition("/")[0] if found else ""
 
@@ -224,7 +224,7 @@ def _from_url(card: ModelCard, source: Source) -> Path:
 
 
 def _download(url: str, part: Path) -> None:
-    """Append to what is there, if the server can."""
+    """Append to a partial file, if the server supports it."""
     begun = part.stat().st_size if part.exists() else 0
     request = Request(url, headers={"Range": f"bytes={begun}-"} if begun else {})
     with urlopen(request, timeout=TIMEOUT_S) as response:

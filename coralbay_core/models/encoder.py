@@ -1,22 +1,15 @@
-"""What the rest of the package knows of a network: stages, preprocessing, and maps of a batch of crops."""
+"""The `Encoder` protocol: stages, preprocessing, and feature maps of a batch of crops."""
 
 import copy
-import hashlib
-import json
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict, dataclass
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Protocol, Self
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ..errors import InputError
 from ..spatial.volume import AXIS_CODES
-from .swin3d import Swin3D
-from .swin3d.graphs import GraphedSwin3D
-
-_OPPOSITE = dict(zip("RLAPSI", "LRPAIS", strict=True))
 
 
 @dataclass(frozen=True)
@@ -29,7 +22,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How a CT becomes the input of a network.
+    """Conversion of a CT to the input of a network.
 
     Parameters
     ----------
@@ -57,14 +50,29 @@ class Tiling:
 WHOLE = Tiling(tile=8192, step=8192)
 """One pass over the whole body: larger than any scan, and cut to its size."""
 
-WHOLE_SUFFIX = ":whole"
-"""After the name of a model: its features in one pass instead of windows."""
-
 
 class Encoder(Protocol):
     """A frozen network that maps crops of a preprocessed CT to feature maps.
 
-    A batch gives what its items give one by one. Calls need no gradient and are safe from any one thread at a time.
+    The maps of a batch are those of its items one by one. Calls need no gradient; one thread may call at a time.
+    `EncoderBase` implements all members but `name`, `stages`, `fingerprint` and the call.
+
+    Attributes
+    ----------
+    name : str
+    stages : tuple of Stage
+        From fine to coarse.
+    preprocessing : Preprocessing
+    tiling : Tiling
+    device : torch.device
+    precision : torch.dtype
+        Of weights and activations.
+    notice : str
+        License notice to show to users; empty for unrestricted weights.
+    ignored : tuple of str
+        Parts of the checkpoint that were left out by name: a decoder, heads.
+    compact : bool
+        Whether the channels are principal coordinates (`CompactEncoder`), which descriptors center but do not scale.
     """
 
     name: str
@@ -73,14 +81,30 @@ class Encoder(Protocol):
     tiling: Tiling
     device: torch.device
     precision: torch.dtype
+    notice: str
+    ignored: tuple[str, ...]
+    compact: bool
 
     @property
     def fingerprint(self) -> str:
-        """Of weights, architecture and preprocessing: features with the same one can be compared."""
+        """Hash of weights, architecture and preprocessing: features with the same one can be compared."""
+        ...
+
+    @property
+    def channels(self) -> dict[int, int]:
+        """Number of channels per stride."""
+        ...
+
+    def working_bytes(self, size: Sequence[int]) -> int:
+        """Upper bound of the memory that a tile of `size` voxels takes; 0 where it is unknown."""
+        ...
+
+    def to(self, device: str) -> "Encoder":
+        """Make a copy on another device; this encoder is left as it is."""
         ...
 
     def __call__(self, x: Tensor, strides: Collection[int]) -> dict[int, Tensor]:
-        """Maps of a batch.
+        """Feature maps of a batch.
 
         Parameters
         ----------
@@ -93,6 +117,39 @@ class Encoder(Protocol):
         dict of int to (B, C, Z / stride, Y / stride, X / stride) float32 Tensor, axis codes S, P, L
         """
         ...
+
+
+class EncoderBase:
+    """Defaults for an `Encoder`: a subclass adds `name`, `stages`, `fingerprint` and ``__call__``.
+
+    The attributes are those of `Encoder`.
+    """
+
+    name: str
+    stages: tuple[Stage, ...]
+    fingerprint: str
+    preprocessing: Preprocessing = Preprocessing()
+    tiling: Tiling = Tiling()
+    device: torch.device = torch.device("cpu")
+    precision: torch.dtype = torch.float32
+    notice: str = ""
+    ignored: tuple[str, ...] = ()
+    compact: bool = False
+
+    @property
+    def channels(self) -> dict[int, int]:
+        """Number of channels per stride."""
+        return {stage.stride: stage.channels for stage in self.stages}
+
+    def working_bytes(self, size: Sequence[int]) -> int:
+        """Upper bound of the memory that a tile of `size` voxels takes; 0 where it is unknown."""
+        return 0
+
+    def to(self, device: str) -> Self:
+        """Make a copy on another device; subclasses that hold tensors move them, too."""
+        moved = copy.copy(self)
+        moved.device = resolve_device(device)
+        return moved
 
 
 _AVAILABLE: dict[str, Callable[[], bool]] = {
@@ -110,7 +167,7 @@ def available_devices() -> tuple[str, ...]:
 
 
 def resolve_device(device: str) -> torch.device:
-    """``auto`` becomes CUDA, else Apple's MPS, else the CPU; a device that is absent is an error."""
+    """Resolve ``auto`` to CUDA, else Apple's MPS, else the CPU; raise if a device is absent."""
     if device == "auto":
         return torch.device(next(name for name, present in _AVAILABLE.items() if present()))
     kind = device.split(":")[0]
@@ -122,7 +179,7 @@ def resolve_device(device: str) -> torch.device:
 
 
 def resolve_precision(device: torch.device) -> torch.dtype:
-    """bfloat16 where the hardware multiplies in it, float32 elsewhere."""
+    """Choose bfloat16 where the hardware multiplies in it, float32 elsewhere."""
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
     if device.type == "cpu" and torch.cpu._is_avx512_bf16_supported():
@@ -130,108 +187,8 @@ def resolve_precision(device: torch.device) -> torch.dtype:
     return torch.float32
 
 
-class SwinEncoder:
-    """An `Encoder` over a `Swin3D` backbone.
-
-    Parameters
-    ----------
-    backbone : Swin3D
-    name : str
-    preprocessing : Preprocessing
-    tiling : Tiling
-    device : str
-    precision : torch.dtype, optional
-        Of weights and activations; by default what suits the device.
-    graphs : bool
-        Replay CUDA graphs (`GraphedSwin3D`); of no effect on other devices.
-
-    Attributes
-    ----------
-    notice : str
-        What whoever uses the results must know of the license; empty of weights that are free to use.
-    ignored : tuple of str
-        Parts of the checkpoint that were left out by name: a decoder, heads.
-    """
-
-    notice: str = ""
-    ignored: tuple[str, ...] = ()
-
-    def __init__(
-        self,
-        backbone: Swin3D,
-        name: str,
-        preprocessing: Preprocessing | None = None,
-        tiling: Tiling | None = None,
-        device: str = "auto",
-        precision: torch.dtype | None = None,
-        graphs: bool = False,
-    ):
-        self.name = name
-        self.preprocessing = preprocessing or Preprocessing()
-        self.tiling = tiling or Tiling()
-        # Of the weights as they came: what they are cast to for a device must not make another model of them.
-        self.fingerprint = _fingerprint(backbone, self.preprocessing)
-        self.device = resolve_device(device)
-        self.precision = precision or resolve_precision(self.device)
-        self.backbone = backbone.to(self.device, self.precision).eval().requires_grad_(False)
-        self._run = GraphedSwin3D(self.backbone) if graphs else self.backbone
-        self.stages = tuple(Stage(stride, channels) for stride, channels in backbone.channels.items())
-
-    def working_bytes(self, size: Sequence[int]) -> int:
-        """Memory that a tile of `size` voxels takes, from above.
-
-        Measured peaks were 0.4 to 1.7 numbers a voxel and embedding dimension, over precisions, strides and residual
-        blocks, on the CPU.
-        """
-        voxels = int(np.prod(size))
-        return 2 * voxels * self.backbone.config.embed_dim * self.precision.itemsize
-
-    def on(self, device: str) -> "SwinEncoder":
-        """The same weights on another device, in the precision that suits it."""
-        moved = SwinEncoder(copy.deepcopy(self.backbone), self.name, self.preprocessing, self.tiling, device)
-        moved.fingerprint, moved.notice, moved.ignored = self.fingerprint, self.notice, self.ignored
-        return moved
-
-    @torch.inference_mode()
-    def __call__(self, x: Tensor, strides: Collection[int]) -> dict[int, Tensor]:
-        order, flips = _turn(self.preprocessing.axis_codes)
-        turned = (
-            x.to(self.device, self.precision).permute(0, 1, *(2 + axis for axis in order)).flip([2 + i for i in flips])
-        )
-        maps = self._run(turned, strides)
-        back = [order.index(axis) for axis in range(3)]
-        return {
-            stride: tensor.flip([2 + i for i in flips]).permute(0, 1, *(2 + axis for axis in back)).float()
-            for stride, tensor in maps.items()
-        }
-
-
-def _fingerprint(backbone: Swin3D, preprocessing: Preprocessing) -> str:
-    digest = hashlib.blake2b(digest_size=16)
-    settings = {"config": asdict(backbone.config), "preprocessing": asdict(preprocessing)}
-    digest.update(json.dumps(settings, sort_keys=True).encode())
-    for key, tensor in sorted(backbone.state_dict().items()):
-        digest.update(key.encode())
-        digest.update(tensor.float().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
-def _turn(codes: tuple[str, ...]) -> tuple[list[int], list[int]]:
-    """Axis order and flipped axes that turn an S, P, L tensor to `codes`."""
-    order = [next(i for i, ours in enumerate(AXIS_CODES) if code in (ours, _OPPOSITE[ours])) for code in codes]
-    return order, [i for i, code in enumerate(codes) if code != AXIS_CODES[order[i]]]
-
-
-def in_one_pass(encoder: SwinEncoder) -> SwinEncoder:
-    """The encoder, told to see the whole body at once. Its features differ from those of windows and are kept apart."""
-    encoder.tiling = WHOLE
-    encoder.name += WHOLE_SUFFIX
-    encoder.fingerprint += "-whole"
-    return encoder
-
-
 def check_strides(encoder: Encoder, strides: Collection[int]) -> tuple[int, ...]:
-    """Sorted strides, all of which the encoder has."""
+    """Sort strides; raise if the encoder lacks one."""
     known = [stage.stride for stage in encoder.stages]
     if not strides or not set(strides) <= set(known):
         raise InputError("unknown stages", where=encoder.name, found=list(strides), expected=f"strides among {known}")

@@ -1,7 +1,7 @@
-"""Encoders without a network: what a learned one has to beat, and what there is to use without weights.
+"""Encoders without a network: baselines for learned ones, usable without weights.
 
-They are `Encoder`s like any other, so every command, view and measurement takes them by name. A tile of theirs is the
-whole scan: box means cost so little that no seam needs to be blended, and a region sees what the whole scan sees.
+They are `Encoder`s like any other, so every command, view and measurement takes them by name. They compute the whole
+scan as one tile: box means cost so little that no seam needs to be blended, and a region has the features of the scan.
 """
 
 from collections.abc import Callable, Collection
@@ -11,16 +11,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .encoder import WHOLE, Preprocessing, Stage, resolve_device
+from .encoder import WHOLE, EncoderBase, Stage, resolve_device
 
 VERSION = 1
-"""Raise it when the features of an encoder change: probes and caches are then told apart."""
+"""Raise it when the features of an encoder change: fingerprints of probes and caches then differ."""
 
 STRIDES = (4, 8, 16)
 OFFSETS_MM = (24.0, 48.0)
 
 
-class HandcraftedEncoder:
+class HandcraftedEncoder(EncoderBase):
     """An `Encoder` whose stages are computed from local means of HU.
 
     Parameters
@@ -29,31 +29,24 @@ class HandcraftedEncoder:
     describe : callable
         Maps (B, 1, Z, Y, X), its squares, a stride and the spacing in mm to (B, C, z, y, x) of that stride.
     channels : int
-        What `describe` gives.
+        Number of channels that `describe` returns.
     device : str
     """
 
-    notice: str = ""
-    ignored: tuple[str, ...] = ()
-    precision = torch.float32
     tiling = WHOLE
 
     def __init__(
         self, name: str, describe: Callable[[Tensor, Tensor, int, float], Tensor], channels: int, device: str = "auto"
     ):
         self.name = name
-        self.preprocessing = Preprocessing()
+        self.fingerprint = f"{name}-{VERSION}"  # there are no weights to hash
         self.device = resolve_device(device)
         self.stages = tuple(Stage(stride, channels) for stride in STRIDES)
         self._describe = describe
 
-    @property
-    def fingerprint(self) -> str:
-        """There are no weights: name and version say all."""
-        return f"{self.name}-{VERSION}"
-
     @torch.inference_mode()
     def __call__(self, x: Tensor, strides: Collection[int]) -> dict[int, Tensor]:
+        """Compute the maps of a batch, as in `Encoder`."""
         x = x.to(self.device, torch.float32)
         finest = min(strides)
         # Every stage is a mean of cells of the finest one: the volume itself is read once.
@@ -76,12 +69,12 @@ def _box_mean(x: Tensor, cells: int) -> Tensor:
 
 
 def _patch(mean: Tensor, square: Tensor, stride: int, spacing_mm: float) -> Tensor:
-    """Mean and spread in boxes of one and of three cells: what the tissue looks like, and nothing of where it is."""
+    """Mean and spread in boxes of one and of three cells: the look of the tissue, without its position."""
     return torch.cat([_moments(mean, square, cells) for cells in (1, 3)], 1)
 
 
 def _context(mean: Tensor, square: Tensor, stride: int, spacing_mm: float) -> Tensor:
-    """The same, and the mean HU of boxes at 26 offsets of 24 mm and of 48 mm: what lies in which direction."""
+    """`_patch`, and the mean HU of boxes at 26 offsets of 24 mm and of 48 mm: the surroundings in each direction."""
     parts = [_patch(mean, square, stride, spacing_mm)]
     for offset_mm in OFFSETS_MM:
         cells = max(1, round(offset_mm / (stride * spacing_mm)))
@@ -92,7 +85,7 @@ def _context(mean: Tensor, square: Tensor, stride: int, spacing_mm: float) -> Te
 
 
 def _around(x: Tensor, cells: int) -> Tensor:
-    """Values at the 26 neighbours that are `cells` away along each axis, (B, 26, z, y, x); edges are continued."""
+    """Values at the 26 neighbors that are `cells` away along each axis, (B, 26, z, y, x); edges are continued."""
     padded = F.pad(x, (cells,) * 6, mode="replicate")
     z, y, x_size = x.shape[2:]
     shifts = [shift for shift in product((0, cells, 2 * cells), repeat=3) if shift != (cells,) * 3]
@@ -108,6 +101,6 @@ NAMES = tuple(_KINDS)
 
 
 def handcrafted_encoder(name: str, device: str = "auto") -> HandcraftedEncoder:
-    """A network-free encoder by its name, one of `NAMES`."""
+    """Make an encoder without a network by its name, one of `NAMES`."""
     describe, channels = _KINDS[name]
     return HandcraftedEncoder(name, describe, channels, device)

@@ -1,4 +1,4 @@
-"""Weights to encoders: verified, loaded strictly, never unpickled."""
+"""Load encoders from weights: verified, strictly, never unpickled."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -16,10 +16,12 @@ from . import download, handcrafted
 from .cards import WITHOUT_WEIGHTS
 from .checkpoints import SUFFIXES, Mapped, infer_config, map_keys, read_tensors
 from .checkpoints.keys import shortened
-from .compact import SUFFIX, CompactBasis, CompactEncoder
-from .encoder import WHOLE_SUFFIX, Encoder, Preprocessing, SwinEncoder, Tiling, in_one_pass
-from .model_card import DEFAULT_MODEL, MERGINGS, ModelCard, list_cards, load_card, open_card, parse_card
+from .compact import CompactBasis, CompactEncoder
+from .encoder import Encoder, Preprocessing, Tiling
+from .model_card import MERGINGS, ModelCard, list_cards, load_card, open_card, parse_card
+from .names import COMPACT_SUFFIX, DEFAULT_MODEL, WHOLE_SUFFIX, split_variant
 from .swin3d import Swin3D
+from .swin_encoder import SwinEncoder, as_single_pass
 
 
 def load_encoder(
@@ -34,26 +36,26 @@ def load_encoder(
     spacing_mm: float | None = None,
     window_hu: tuple[float, float] | None = None,
 ) -> Encoder:
-    """An encoder by the name of its card, or from a checkpoint of the SwinUNETR family.
+    """Load an encoder by the name of its card, or from a checkpoint of the SwinUNETR family.
 
-    ``NAME:compact`` gives the same features in fewer numbers (`compact`), where such a form was made; ``NAME:whole``
-    sees the whole body in one pass instead of in windows.
+    ``NAME:compact`` is the compact form of a model (`compact`), if one was fitted; ``NAME:whole`` computes the whole
+    body in one pass instead of in windows.
 
-    Three names have no weights and need none: ``hu-patch`` and ``hu-context`` (see `handmade`), and ``random``, the
+    Three names have no weights and need none: ``hu-patch`` and ``hu-context`` (see `handcrafted`), and ``random``, the
     network of the default model with random weights.
 
     Parameters
     ----------
     name_or_path : str or path
-        A ``.safetensors`` file that `save_weights` wrote says all there is to know. Of another checkpoint
+        A ``.safetensors`` file that `save_weights` wrote is complete. For another checkpoint
         (``.safetensors``, ``.pt``, ``.pth``, ``.bin``, ``.ckpt``) the architecture is inferred from shapes, but
-        `merging` and `axis_codes` must come from you or from a card.
+        `merging` and `axis_codes` must be given or stated by a card.
     device : str
         ``auto``, ``cpu``, ``cuda`` or ``mps``.
     precision : torch.dtype, optional
         By default bfloat16 where the hardware has it, else float32.
     card : str, path or ModelCard, optional
-        Of a checkpoint that carries none: the name of a model, or a TOML file.
+        Card for a checkpoint that carries none: the name of a model, or a TOML file.
     part : str, optional
         Which encoder to take from a checkpoint with several, e.g. ``teacher``; or an unusual prefix of its names.
     merging : str, optional
@@ -67,30 +69,30 @@ def load_encoder(
 
     Notes
     -----
-    What is said here takes precedence over the card.
+    Arguments take precedence over the card.
     """
     said = {"merging": merging, "axis_codes": axis_codes, "spacing_mm": spacing_mm, "window_hu": window_hu}
     more: dict[str, Any] = {"device": device, "precision": precision, "card": card, "part": part, **said}
-    if str(name_or_path).endswith(SUFFIX):
-        full = str(name_or_path).removesuffix(SUFFIX)
-        return CompactEncoder(load_encoder(full, **more), CompactBasis.load(basis_path(full)))
-    if str(name_or_path).endswith(WHOLE_SUFFIX):
-        windows = load_encoder(str(name_or_path).removesuffix(WHOLE_SUFFIX), **more)
-        return in_one_pass(windows) if isinstance(windows, SwinEncoder) else windows
+    base, variant = split_variant(str(name_or_path))
+    if variant == COMPACT_SUFFIX:
+        return CompactEncoder(load_encoder(base, **more), CompactBasis.load(basis_path(base)))
+    if variant == WHOLE_SUFFIX:
+        windows = load_encoder(base, **more)
+        return as_single_pass(windows) if isinstance(windows, SwinEncoder) else windows
     if str(name_or_path) in WITHOUT_WEIGHTS:
         _require_nothing_said(str(name_or_path), said | {"card": card, "part": part})
         return _without_weights(str(name_or_path), device, precision)
-    settled, weights = open_weights(name_or_path, card=card, part=part, **said)
+    complete, weights = open_weights(name_or_path, card=card, part=part, **said)
     encoder = SwinEncoder(
-        build(settled, weights.state), settled.name, settled.preprocessing, settled.tiling, device, precision
+        build(complete, weights.state), complete.name, complete.preprocessing, complete.tiling, device, precision
     )
-    encoder.notice = settled.notice
+    encoder.notice = complete.notice
     encoder.ignored = tuple(sorted(weights.ignored))
     return encoder
 
 
 def basis_path(name_or_path: str | Path) -> Path:
-    """Where the compact form of a model lies: beside its card, or beside its weights."""
+    """Path of the compact form of a model: beside its card, or beside its weights."""
     if is_path(name_or_path):
         return Path(name_or_path).with_suffix(".compact.safetensors")
     return Path(str(files(__package__) / "cards")) / f"{name_or_path}.compact.safetensors"
@@ -99,7 +101,7 @@ def basis_path(name_or_path: str | Path) -> Path:
 def untrained(
     like: ModelCard | SwinEncoder, *, device: str = "auto", precision: torch.dtype | None = None, seed: int = 0
 ) -> SwinEncoder:
-    """The network of a model as it was before training: same architecture, preprocessing and tiling, named ``random``.
+    """Make the network of a model with random weights: same architecture, preprocessing and tiling, named ``random``.
 
     Parameters
     ----------
@@ -135,7 +137,7 @@ def open_weights(
     part: str | None = None,
     **said: Any,
 ) -> tuple[ModelCard, Mapped]:
-    """The complete card and the tensors of a model; parameters as of `load_encoder`."""
+    """Open the complete card and the tensors of a model; parameters as of `load_encoder`."""
     if is_path(name_or_path):
         path = Path(name_or_path)
         known = None if card is None else open_card(card)
@@ -146,10 +148,10 @@ def open_weights(
     weights = map_keys(tensors, part, where=path)
     if known is None and "card" in metadata:
         known = parse_card(metadata["card"], str(path))
-    settled = (known or _undescribed(path, weights)).settled(**said)
-    _require_settled(settled, path)
-    _require_architecture(settled, weights, path)
-    return settled, weights
+    complete = (known or _card_from_shapes(path, weights)).override(**said)
+    _require_complete(complete, path)
+    _require_architecture(complete, weights, path)
+    return complete, weights
 
 
 def is_here(card: ModelCard) -> bool:
@@ -166,7 +168,7 @@ def is_path(name_or_path: str | Path) -> bool:
 
 
 def build(card: ModelCard, state: dict[str, Tensor]) -> Swin3D:
-    """The backbone of a card with weights; every key must be there and nothing else."""
+    """Build the backbone of a card with weights; raise if a key is missing or unexpected."""
     backbone = Swin3D(card.architecture)
     ours = backbone.state_dict()
     _require_keys("weights lack parts of the encoder", set(ours) - set(state), card)
@@ -183,7 +185,7 @@ def _require_keys(what: str, keys: set[str], card: ModelCard) -> None:
 
 
 def _file_of(card: ModelCard) -> Path:
-    """The weights of a named model on this machine."""
+    """Locate the weights of a named model on this machine."""
     if card.source is not None:
         path = download.locate(card)
         if path is None:
@@ -198,8 +200,8 @@ def _file_of(card: ModelCard) -> Path:
         return path
 
 
-def _undescribed(path: Path, weights: Mapped) -> ModelCard:
-    """A card of a checkpoint that carries none: what its shapes tell."""
+def _card_from_shapes(path: Path, weights: Mapped) -> ModelCard:
+    """Make a card for a checkpoint that carries none, from its shapes."""
     return ModelCard(
         name=path.name.removesuffix(path.suffix),
         summary=f"Weights of your own, from {path.name}.",
@@ -212,7 +214,7 @@ def _undescribed(path: Path, weights: Mapped) -> ModelCard:
     )
 
 
-def _require_settled(card: ModelCard, path: Path) -> None:
+def _require_complete(card: ModelCard, path: Path) -> None:
     if not card.unknown:
         return
     choices = {
@@ -230,7 +232,7 @@ def _require_settled(card: ModelCard, path: Path) -> None:
 
 
 def _require_architecture(card: ModelCard, weights: Mapped, path: Path) -> None:
-    """Raise unless the shapes are those of the card, and of an encoder of CT."""
+    """Raise unless the shapes are those of the card, and those of a CT encoder."""
     found = infer_config(weights.state, card.architecture.merging, where=path)
     differing = [name for name in vars(found) if getattr(found, name) != getattr(card.architecture, name)]
     if differing:
@@ -272,10 +274,10 @@ def verify_weights(name_or_path: str | Path, *, card: str | Path | ModelCard | N
 
 
 def inspect_weights(path: Path, *, part: str | None = None) -> dict[str, Any]:
-    """Architecture, prefix, number of parameters and what is ignored of a checkpoint; raise if it is not whole."""
+    """Architecture, prefix, number of parameters and ignored tensors of a checkpoint; raise if it is incomplete."""
     tensors, _ = read_tensors(path)
     weights = map_keys(tensors, part, where=path)
-    card = _undescribed(path, weights)
+    card = _card_from_shapes(path, weights)
     build(card, weights.state)
     architecture = asdict(card.architecture)
     del architecture["merging"]
@@ -296,8 +298,8 @@ def convert_weights(
     **said: Any,
 ) -> ModelCard:
     """Write weights in their precision, with a complete card inside; parameters as of `load_encoder`."""
-    settled, weights = open_weights(name_or_path, card=card, part=part, **said)
-    written = replace(settled, name=Path(out).stem, file=Path(out).name, sha256="", md5="")
+    complete, weights = open_weights(name_or_path, card=card, part=part, **said)
+    written = replace(complete, name=Path(out).stem, file=Path(out).name, sha256="", md5="")
     dtype = next(iter(weights.state.values())).dtype
-    save_weights(out, build(settled, weights.state), written.as_toml(), dtype)
+    save_weights(out, build(complete, weights.state), written.to_toml(), dtype)
     return written

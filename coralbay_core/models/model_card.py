@@ -1,4 +1,4 @@
-"""Model cards: what a set of weights is, what it expects, where it comes from, and where it may be used."""
+"""Model cards: description, input, origin and terms of use of a set of weights."""
 
 import json
 import tomllib
@@ -14,10 +14,9 @@ from .encoder import Preprocessing, Tiling
 from .swin3d import Swin3DConfig
 from .swin3d.config import Merging
 
-DEFAULT_MODEL = "coralbay-mini"
 MERGINGS: tuple[str, ...] = get_args(Merging)
 
-# What no tensor's shape tells, and where it stands. A card states each of them or lists it under `unknown`.
+# Facts that no tensor's shape shows, with their table. A card states each of them or lists it under `unknown`.
 _TABLE_OF = {
     "merging": "architecture",
     "axis_codes": "preprocessing",
@@ -28,12 +27,12 @@ _TABLE_OF = {
 
 @dataclass(frozen=True)
 class Source:
-    """Where weights come from that do not ship with the package.
+    """Origin of weights that do not ship with the package.
 
     Parameters
     ----------
     page : str
-        For people.
+        Web page for readers.
     repo, revision : str
         On the Hugging Face hub.
     url : str
@@ -48,7 +47,7 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelCard:
-    """One model.
+    """Card of one model.
 
     Parameters
     ----------
@@ -61,16 +60,16 @@ class ModelCard:
     sha256, md5 : str
         Of that file, where they are known.
     noncommercial : bool
-        Whether commercial use is excluded, or may be.
+        Whether commercial use is excluded, or could be.
     source : Source, optional
-        Absent of weights that ship with the package.
+        None for weights that ship with the package.
     unknown : tuple of str
-        What could not be found out, among ``merging``, ``axis_codes``, ``spacing_mm``, ``window_hu``: whoever loads the
-        weights must say it.
+        Statements that could not be found out, among ``merging``, ``axis_codes``, ``spacing_mm`` and ``window_hu``;
+        they must be given when the weights are loaded.
     provenance : dict
-        Where each statement of the card comes from.
+        Source of each statement of the card.
     training, evaluation : dict
-        What it was trained on, and measurements with the commands that print them; for people.
+        Training data, and measurements with the commands that print them; for readers.
     """
 
     name: str
@@ -93,11 +92,11 @@ class ModelCard:
 
     @property
     def notice(self) -> str:
-        """What whoever uses the results must know; empty of weights that are free to use."""
+        """License notice to show to users; empty for unrestricted weights."""
         return f"{self.name}: not for commercial use (license: {self.license})" if self.noncommercial else ""
 
-    def settled(self, **statements: Any) -> "ModelCard":
-        """The card with what was unknown said, or something stated otherwise.
+    def override(self, **statements: Any) -> "ModelCard":
+        """Make a card with other statements; those that were unknown are known afterwards.
 
         Parameters
         ----------
@@ -111,20 +110,20 @@ class ModelCard:
         changes = {table: replace(getattr(self, table), **values) for table, values in tables.items()}
         return replace(self, **changes, unknown=tuple(key for key in self.unknown if key not in said))
 
-    def described(self) -> dict[str, Any]:
-        """All that the card says, as plain values; None of what is unknown."""
+    def to_dict(self) -> dict[str, Any]:
+        """Convert the card to plain values; None where a statement is unknown."""
         content = asdict(self)
         for key in self.unknown:
             content[_TABLE_OF[key]][key] = None
         return content
 
-    def as_toml(self) -> str:
-        """The card as a file; what is empty is left out."""
-        return "\n".join(_toml(self.described())) + "\n"
+    def to_toml(self) -> str:
+        """Write the card as TOML, without empty statements."""
+        return "\n".join(_toml(self.to_dict())) + "\n"
 
 
 def _checked(key: str, value: Any) -> Any:
-    """A statement in the form that the card keeps it in."""
+    """Convert a statement to the form that a card stores; raise if it is unusable."""
     if key == "axis_codes":
         codes = tuple(str(code).upper() for code in value)
         pairs = [{"R", "L"}, {"A", "P"}, {"S", "I"}]
@@ -158,7 +157,7 @@ def _toml(values: Mapping[str, Any], table: str = "") -> Iterator[str]:
 
 
 def _build(cls: type, values: dict[str, Any], where: str) -> Any:
-    """A dataclass from a TOML table; lists become tuples, unknown and missing keys are errors."""
+    """Make a dataclass from a TOML table; lists become tuples, unknown and missing keys are errors."""
     known = {f.name for f in fields(cls)}
     if unknown := set(values) - known:
         raise WeightsError("unknown keys in a model card", where=where, found=sorted(unknown), expected=sorted(known))
@@ -169,7 +168,7 @@ def _build(cls: type, values: dict[str, Any], where: str) -> Any:
 
 
 def parse_card(text: str, where: str = "card") -> ModelCard:
-    """A card from TOML."""
+    """Parse a card from TOML."""
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -184,7 +183,7 @@ def parse_card(text: str, where: str = "card") -> ModelCard:
 
 
 def _check_statements(values: dict[str, Any], where: str) -> None:
-    """Raise unless each of the things that shapes do not tell is either stated or said to be unknown."""
+    """Raise unless each fact that shapes do not show is either stated or listed as unknown."""
     unknown = values.get("unknown", [])
     if extra := set(unknown) - set(_TABLE_OF):
         raise WeightsError("unusable `unknown`", where=where, found=sorted(extra), expected=sorted(_TABLE_OF))
@@ -204,7 +203,7 @@ def list_cards() -> list[str]:
 
 
 def load_card(name: str) -> ModelCard:
-    """The card of a model by its name."""
+    """Load the card of a model by its name."""
     if name in WITHOUT_WEIGHTS:
         raise WeightsError("has no weights and no card", where=name, hint="use it by its name: --model " + name)
     if name not in list_cards():
@@ -213,7 +212,7 @@ def load_card(name: str) -> ModelCard:
 
 
 def open_card(name_or_path: "str | Path | ModelCard") -> ModelCard:
-    """A card by the name of a model or from a TOML file of one's own."""
+    """Open a card by the name of a model or from a TOML file."""
     if isinstance(name_or_path, ModelCard):
         return name_or_path
     if not str(name_or_path).endswith(".toml"):

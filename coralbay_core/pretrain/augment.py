@@ -11,8 +11,6 @@ from torch.nn import functional as F
 
 from .config import ViewsConfig
 
-AIR_HU = -1000
-
 
 def draw(rng: np.random.Generator, config: ViewsConfig, zoom: float, spacing_mm: float) -> NDArray[np.float32]:
     """What happens to one view: low HU, high HU, gamma, blur, slice thickness (both in its voxels), noise."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..spatial.geometry import box_corners
 from .config import ViewsConfig
 
 MARGIN = 4.0  # Matched points keep so many voxels to the edge of a view.
@@ -79,7 +80,7 @@ def random_affine(
 
 def bounds(affines: NDArray, side: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Lowest voxel, and highest + 1, that linear interpolation of views with these affines (V, 3, 4) reads."""
-    corners = np.stack(np.meshgrid(*[(0, side - 1)] * 3, indexing="ij"), -1).reshape(-1, 3)
+    corners = box_corners([(0, side - 1)] * 3)
     reached = np.einsum("vij,nj->vni", affines[:, :, :3], corners) + affines[:, None, :, 3]
     return np.floor(reached.min((0, 1))).astype(int), np.floor(reached.max((0, 1))).astype(int) + 2
 

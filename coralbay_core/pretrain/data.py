@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from .augment import AIR_HU, augment, draw, sample_views
+from ..spatial.volume import AIR_HU
+from .augment import augment, draw, sample_views
 from .batch import Batch, Labels, Pairs, Views
 from .config import ViewsConfig
 from .crops import bounds, crop_sizes, matched_points, random_affine

@@ -85,7 +85,7 @@ def export(backbone: Swin3D, card: ModelCard, folder: Path) -> Path:
     # In memory they may be compiled or recompute activations; what is written is the plain network.
     plain = Swin3D(card.architecture)
     plain.load_state_dict({key: tensor.detach().cpu().float() for key, tensor in backbone.state_dict().items()})
-    return save_weights(path, plain, card.as_toml())
+    return save_weights(path, plain, card.to_toml())
 
 
 def ship(weights: Path, folder: Path) -> tuple[Path, Path]:

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import InputError
-from ..models.encoder import Preprocessing, SwinEncoder, Tiling
+from ..models.encoder import Preprocessing, Tiling
 from ..models.swin3d import Swin3D
+from ..models.swin_encoder import SwinEncoder
 from ..spatial.preprocessing import to_unit
 from ..spatial.resampling import resample
 from ..util.atomic_file import atomic_path, write_atomically
@@ -112,7 +113,7 @@ class OnlineEvaluation:
         else:
             case = setting.cases[0]
             volume, features = case.volume, setting.features(case)
-        colors = pca_rgb(features).on(features.grid)
+        colors = pca_rgb(features).resample_to(features.grid)
         save_picture(
             self.folder / f"step-{step:07d}.png",
             _on_grid(volume, features.grid),

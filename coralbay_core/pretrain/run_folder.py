@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError, MissingFileError
 from ..models.checkpoints import read_tensors
-from ..models.encoder import SwinEncoder
+from ..models.swin_encoder import SwinEncoder
 from .config import PretrainConfig
 from .config_loader import config_from
 from .online_eval import encoder_at

@@ -14,7 +14,7 @@ from ..spatial import Volume
 from ..spatial.body_mask import body_mask
 from ..spatial.preprocessing import model_grid
 from ..spatial.resampling import resample
-from .augment import AIR_HU
+from ..spatial.volume import AIR_HU
 from .config import PretrainConfig
 
 CELL = 4  # voxels a side of a cell of the coarse body masks from which places are drawn

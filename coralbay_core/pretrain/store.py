@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .augment import AIR_HU
+from ..spatial.volume import AIR_HU
 from .source import LabelBlock, coarse, label_block, read_block
 
 FORMAT = "coralbay-store-1"

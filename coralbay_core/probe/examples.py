@@ -105,12 +105,11 @@ def gather(features: FeatureMaps, labels: LabelVolume, *, seed: int = 0) -> Exam
             "negative label", where=labels.name, found=int(values.min()), expected="0 = unlabelled, classes above"
         )
     kept = _bounded(values, seed)
-    index = np.stack(np.unravel_index(painted[kept], labels.shape), 1)
-    position_mm, values = labels.grid.to_world(index), values[kept].astype(np.int64)
+    position_mm, values = labels.grid.cell_positions(painted[kept]), values[kept].astype(np.int64)
     return Examples(
         joint_descriptors(features, position_mm),
         values,
-        {stride: features.stages[stride].channels for stride in features.strides},
+        features.channels,
         body_covariance(features),
         _outside_value(features, position_mm, values),
         features.model,
@@ -157,8 +156,7 @@ def body_covariance(features: FeatureMaps) -> NDArray[np.float32]:
         inside = features.body_at(features.strides[0])
         cells = np.flatnonzero(inside)
         chosen = np.sort(np.random.default_rng(0).permutation(cells)[:_BODY_CELLS])
-        index = np.stack(np.unravel_index(chosen, inside.shape), 1)
-        sample = joint_descriptors(features, features.finest.grid.to_world(index))
+        sample = joint_descriptors(features, features.finest.grid.cell_positions(chosen))
         sample -= sample.mean(0)
         _covariances[features] = np.asarray(sample.T @ sample / max(1, len(sample) - 1), np.float32)
     return _covariances[features]
@@ -172,7 +170,5 @@ def _bounded(values: NDArray, seed: int) -> NDArray[np.intp]:
 
 
 def _outside_value(features: FeatureMaps, position_mm: NDArray, values: NDArray) -> int:
-    index = np.rint(features.grid.to_index(position_mm)).astype(int)
-    index = np.clip(index, 0, np.array(features.grid.shape) - 1)
-    outside = values[~features.body[tuple(index.T)]]
+    outside = values[~features.body[tuple(features.grid.nearest_index(position_mm).T)]]
     return int(np.bincount(outside).argmax()) if len(outside) else 0

@@ -103,10 +103,5 @@ def _slice_mm(scores: ScoreMap, doubt: NDArray[np.float32]) -> float:
 def _clear(free: NDArray[np.bool_], scores: ScoreMap, position_mm: ArrayLike, radius_mm: float) -> None:
     """Take away what is within a distance of given places."""
     for place in np.asarray(position_mm, float).reshape(-1, 3):
-        middle = scores.grid.to_index(place)
-        reach = radius_mm / scores.grid.spacing_mm
-        low = np.clip(np.floor(middle - reach), 0, free.shape).astype(int)
-        high = np.clip(np.ceil(middle + reach) + 1, 0, free.shape).astype(int)
-        box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-        index = np.stack(np.meshgrid(*(np.arange(a, b) for a, b in zip(low, high, strict=True)), indexing="ij"), -1)
-        free[box] &= np.linalg.norm(scores.grid.to_world(index) - place, axis=-1) > radius_mm
+        box, near = scores.grid.ball(place, radius_mm)
+        free[box] &= ~near

@@ -216,8 +216,7 @@ def _principal_axes(centred: NDArray[np.float32], count: int) -> tuple[NDArray, 
 
 
 def _sample(features: FeatureMaps, inside: NDArray[np.bool_], count: int, seed: int) -> NDArray[np.float32]:
-    cells = np.unravel_index(sample_cells(inside, count, seed), inside.shape)
-    return joint_descriptors(features, features.finest.grid.to_world(np.stack(cells, 1)))
+    return joint_descriptors(features, features.finest.grid.cell_positions(sample_cells(inside, count, seed)))
 
 
 def _require_alike(scans: list[FeatureMaps], inside: NDArray | None) -> None:

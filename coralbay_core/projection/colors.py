@@ -33,7 +33,7 @@ class RgbMap:
     features: FeatureMaps
     selected: NDArray[np.bool_] | None = None
 
-    def on(self, grid: Grid) -> NDArray[np.uint8]:
+    def resample_to(self, grid: Grid) -> NDArray[np.uint8]:
         """Colors on another grid, (z, y, x, 3) uint8, black outside the body and the selection and nowhere else."""
         out = np.zeros((*grid.shape, 3), np.uint8)
         if self.selected is None:
@@ -46,6 +46,10 @@ class RgbMap:
             for (part, inside), (_, block) in zip(shown, values, strict=True):
                 out[part, ..., channel] = np.where(inside, np.rint(np.clip(255 * block, 1, 255)), 0)
         return out
+
+    def on(self, grid: Grid) -> NDArray[np.uint8]:
+        """Alias of `resample_to`."""
+        return self.resample_to(grid)
 
 
 def color_range(values: NDArray) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -33,7 +33,7 @@ class Scatter:
     @property
     def position_mm(self) -> NDArray[np.float64]:
         """World position of each point, (N, 3)."""
-        return self.grid.to_world(np.argwhere(self.inside))
+        return self.grid.cell_positions(self.inside)
 
     def lasso(self, polygon: ArrayLike) -> NDArray[np.bool_]:
         """Points inside a polygon (M, 2) of the plane, (N,); it is closed by itself."""
@@ -52,16 +52,15 @@ class Scatter:
 
     def choose(self, mask: NDArray, grid: Grid) -> NDArray[np.bool_]:
         """Points (N,) that a mask in the patient covers."""
-        at = np.rint(grid.to_index(self.position_mm)).astype(int)
-        known = ((at >= 0) & (at < grid.shape)).all(1)
-        chosen = np.zeros(len(at), bool)
-        chosen[known] = mask[tuple(at[known].T)] != 0
+        known = grid.contains(self.position_mm)
+        chosen = np.zeros(len(known), bool)
+        chosen[known] = mask[tuple(grid.nearest_index(self.position_mm[known]).T)] != 0
         return chosen
 
     def point_at(self, position_mm: ArrayLike) -> int | None:
         """Number of the point of a world position; None where that cell is not shown."""
-        index = np.rint(self.grid.to_index(np.asarray(position_mm, float))).astype(int)
-        if (index < 0).any() or (index >= self.grid.shape).any() or not self.inside[tuple(index)]:
+        index = self.grid.nearest_index(position_mm)
+        if not self.grid.contains(position_mm) or not self.inside[tuple(index)]:
             return None
         flat = int(np.ravel_multi_index(tuple(index), self.inside.shape))
         return int(np.count_nonzero(self.inside.reshape(-1)[:flat]))

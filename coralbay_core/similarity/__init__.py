@@ -1,7 +1,7 @@
-"""Where else does it look like this? Heat maps of clicks, strokes or regions, in the scan itself or in another one.
+"""Similarity search: heat maps of clicks, strokes or regions, in the scan itself or in another one.
 
-One cosine a stage at its own resolution; the scalars are interpolated and mixed. Mixing scores instead of features
-makes the weights of the scales free to change.
+One cosine per stage is computed at the resolution of the stage; the scalars are interpolated and mixed. Since scores
+are mixed and not features, the weights of the stages can change at any time.
 """
 
 from .heat import HeatMap, heat_map, search

@@ -15,7 +15,7 @@ TOKEN_STRIDE = 8
 
 @dataclass(frozen=True, eq=False)
 class Tokens:
-    """Rows of a scan.
+    """Rows of a scan: one per cell of the body.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ class Tokens:
     position_mm : (N, 3) array
         World mm.
     cell_ml : float
-        Volume that a row stands for.
+        Volume per row.
     """
 
     vectors: NDArray[np.float32]
@@ -36,19 +36,19 @@ class Tokens:
 
 
 def token_stride(features: FeatureMaps) -> int:
-    """The stage whose cells become rows: the one with the stride nearest to `TOKEN_STRIDE`."""
+    """Choose the stage whose cells become rows: the one with the stride nearest to `TOKEN_STRIDE`."""
     return min(features.strides, key=lambda stride: (abs(np.log2(stride / TOKEN_STRIDE)), stride))
 
 
 def body_tokens(features: FeatureMaps, weights: Mapping[int, float] | None = None) -> Tokens:
-    """Rows of all cells of the body, about 12 mm apart.
+    """Compute rows of all cells of the body, about 12 mm apart.
 
     The maps are interpolated linearly, so the product of such a row and one of `point_tokens` is the mixed cosine that
     the stages' own maps have at the cell's center.
     """
     stride = token_stride(features)
     grid = features.stages[stride].grid
-    position_mm = grid.to_world(np.argwhere(features.body_at(stride)))
+    position_mm = grid.cell_positions(features.body_at(stride))
     shares = resolve_weights(weights, features, features)
     return Tokens(joint_descriptors(features, position_mm) * _roots(features, shares), position_mm, grid.voxel_ml)
 
@@ -56,12 +56,12 @@ def body_tokens(features: FeatureMaps, weights: Mapping[int, float] | None = Non
 def point_tokens(
     features: FeatureMaps, position_mm: ArrayLike, weights: Mapping[int, float] | None = None
 ) -> NDArray[np.float32]:
-    """Rows (N, D) of clicked positions (N, 3)."""
+    """Compute rows (N, D) of clicked positions (N, 3)."""
     shares = resolve_weights(weights, features, features)
     rows = [describe_points(features, position_mm, stride) for stride in features.strides]
     return np.concatenate(rows, 1) * _roots(features, shares)
 
 
 def _roots(features: FeatureMaps, shares: Mapping[int, float]) -> NDArray[np.float32]:
-    repeats = [features.stages[stride].channels for stride in features.strides]
+    repeats = list(features.channels.values())
     return np.sqrt(np.repeat([shares.get(stride, 0.0) for stride in features.strides], repeats)).astype(np.float32)

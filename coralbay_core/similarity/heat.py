@@ -1,4 +1,4 @@
-"""Heat maps."""
+"""Heat maps: similarity of each cell of a scan to a query."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,6 +12,7 @@ from ..features.feature_maps import sample_trilinear
 from ..features.linear_maps import linear_maps
 from ..spatial import Grid
 from ..spatial.resampling import resample_blocks
+from ..util.cancellation import IsCancelled
 from .prior import DistancePrior
 from .query import Query, make_query
 from .stage_weights import Weights, resolve_weights
@@ -24,7 +25,7 @@ _MAPS_AT_A_TIME = 16
 
 @dataclass(frozen=True, eq=False)
 class HeatMap:
-    """Similarity to what was asked for; higher is more similar.
+    """Similarity of each cell to a query; higher is more similar.
 
     Parameters
     ----------
@@ -49,11 +50,11 @@ class HeatMap:
 
     @property
     def minimum(self) -> float:
-        """Lowest score in the body, which is also the value outside it."""
+        """Lowest score in the body, also used outside it."""
         return float(self.data[self.inside].min())
 
-    def on(self, grid: Grid) -> NDArray[np.float32]:
-        """Scores on another grid, finite everywhere; outside the body the minimum."""
+    def resample_to(self, grid: Grid) -> NDArray[np.float32]:
+        """Resample the scores to another grid; outside the body they are the minimum."""
         floor = self.minimum
         out = np.empty(grid.shape, np.float32)
         body = self.features.body
@@ -64,7 +65,7 @@ class HeatMap:
         return out
 
     def mask(self, grid: Grid, threshold: float) -> NDArray[np.bool_]:
-        """Voxels of the body on another grid that score `threshold` or more."""
+        """Mask, on another grid, of the voxels of the body that score `threshold` or more."""
         out = np.empty(grid.shape, bool)
         slabs = resample_blocks(self.features.body, self.features.grid, grid, order=0, fill=0)
         scores = resample_blocks(self.data, self.grid, grid)
@@ -79,12 +80,12 @@ class HeatMap:
         return float(np.quantile(self.data[self.inside], 1 - share))
 
     def at(self, position_mm: ArrayLike) -> NDArray[np.float32]:
-        """Scores at world positions (N, 3), shape (N,)."""
+        """Sample scores at world positions (N, 3), shape (N,)."""
         index = self.grid.to_index(np.atleast_2d(np.asarray(position_mm, float)))
         return sample_trilinear(self.data[None], index)[:, 0]
 
     def best(self) -> tuple[NDArray[np.float64], float]:
-        """World position (3,) of the cell of the body that scores highest, and its score."""
+        """Find the cell of the body that scores highest: its world position (3,) and score."""
         index = np.unravel_index(int(np.where(self.inside, self.data, -np.inf).argmax()), self.data.shape)
         return self.grid.to_world(index), float(self.data[index])
 
@@ -98,7 +99,7 @@ def heat_map(
     query_features: FeatureMaps | None = None,
     prior: DistancePrior | None = None,
 ) -> HeatMap:
-    """Similarity of every cell to the positive points, where it is not more similar to the negative ones.
+    """Compute the similarity of every cell to the positive points, reduced where it is more similar to negative ones.
 
     Several points count by the maximum of their cosines, which serves better than the mean: an organ has more than one
     look. For strokes, regions and saved queries see `make_query` and `search`.
@@ -112,16 +113,16 @@ def heat_map(
     weights : mapping of int to float, "auto", optional
         Weight of each stride; equal by default, chosen from the points by `auto`.
     query_features : FeatureMaps, optional
-        Of the scan in which the points lie, if that is another one.
+        Features of the scan in which the points lie, if that is another one.
     prior : DistancePrior, optional
-        Where in the scan that is searched it is expected.
+        Expected positions in the scan that is searched.
 
     Raises
     ------
     InputError
         Without a positive point, for unusable weights, for features of another model.
     OutsideVolumeError
-        For a point outside the scan that it was clicked in.
+        For a point outside its scan.
     """
     query = query_features or features
     features.require_same_encoder(query)
@@ -135,8 +136,9 @@ def search(
     *,
     weights: Mapping[int, float] | None = None,
     prior: DistancePrior | None = None,
+    cancelled: IsCancelled | None = None,
 ) -> HeatMap:
-    """Similarity of every cell of a scan to a query: the best positive prototype's cosine, held against the negatives.
+    """Compute the similarity of every cell to a query: the best positive prototype's cosine, against the negatives.
 
     Parameters
     ----------
@@ -147,21 +149,23 @@ def search(
     weights : mapping of int to float, optional
         Weight of each stride; by default those of the query, else equal ones.
     prior : DistancePrior, optional
+    cancelled : callable, optional
+        Called between stages; when it returns true, `Cancelled` is raised.
     """
     query.require_fit(features)
     shares = resolve_weights(weights if weights is not None else query.weights, features, query)
-    data = _best_cosine(features, query.positive, shares)
+    data = _best_cosine(features, query.positive, shares, cancelled)
     if query.has_negative:
-        data = contrasted(data, _best_cosine(features, query.negative, shares))
+        data = contrasted(data, _best_cosine(features, query.negative, shares, cancelled))
     heat = HeatMap(data.astype(np.float32), features.finest.grid, features, shares)
     return heat if prior is None else HeatMap(prior.applied(heat), heat.grid, features, shares)
 
 
 def contrasted(positive: NDArray[np.float32], negative: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Cosines to the positives, each times the probability that a softmax gives the positives against the negatives.
+    """Multiply cosines to the positives by their probability in a softmax against the negatives.
 
-    So what is clearly more like a positive keeps its score, what is more like a negative loses it, and a tie loses
-    half. (Subtracting the cosine to the negatives retrieves less than leaving them out: `benchmarks/similarity.py`.)
+    A cell clearly more like a positive keeps its score, one more like a negative loses it, and a tie loses half.
+    (Subtracting the cosine to the negatives retrieves less than leaving them out: `benchmarks/similarity.py`.)
     """
     from scipy.special import expit
 
@@ -170,15 +174,18 @@ def contrasted(positive: NDArray[np.float32], negative: NDArray[np.float32]) -> 
 
 
 def _best_cosine(
-    features: FeatureMaps, prototypes: Mapping[int, NDArray[np.float32]], shares: Mapping[int, float]
+    features: FeatureMaps,
+    prototypes: Mapping[int, NDArray[np.float32]],
+    shares: Mapping[int, float],
+    cancelled: IsCancelled | None,
 ) -> NDArray[np.float32]:
-    """Highest mixed cosine of any prototype, on the finest grid; a few maps at a time are held."""
+    """Highest mixed cosine of any prototype, on the finest grid; few maps are in memory at a time."""
     count = len(next(iter(prototypes.values())))
     best: NDArray[np.float32] | None = None
     for start in range(0, count, _MAPS_AT_A_TIME):
         part = slice(start, start + _MAPS_AT_A_TIME)
         rows = {s: (share * prototypes[s][part]).T for s, share in shares.items()}
-        maps = linear_maps(features, rows).numpy().max(0)
+        maps = linear_maps(features, rows, cancelled=cancelled).numpy().max(0)
         best = maps if best is None else np.maximum(best, maps, out=best)
     assert best is not None, "a query has a positive prototype"
     return best

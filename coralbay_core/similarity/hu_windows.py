@@ -1,17 +1,16 @@
-"""The same question asked of a scan under different HU windows: what of the answer depends on how it was exported?
+"""Heat maps of the same places under different HU windows: their dependence on how a scan was exported.
 
 An export with a window (a PNG, an 8-bit volume) keeps the HU from `low` to `high` and spreads them over all of the gray
-scale. Fed to a network whose input is [0, 1], that is the scan seen with these two as the HU that become 0 and 1. So
-the encoder's own window is exchanged (`WindowedEncoder`), and everything else stays: grid, tiles and body are those of
-the scan, not of what is left of it under a bone window.
+scale. For a network whose input is [0, 1], that is the scan with these two as the HU that become 0 and 1. So the
+encoder's own window is replaced (`WindowedEncoder`), and everything else stays: grid, tiles and body are those of the
+scan, not those of a scan clipped to a bone window.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
@@ -20,19 +19,19 @@ from ..extraction.cache import FeatureStore
 from ..extraction.pipeline import features_for
 from ..extraction.sliding_window import DEFAULT_STRIDES, ExtractionCallbacks
 from ..features import FeatureMaps
-from ..models.encoder import Encoder, Preprocessing
+from ..models.encoder import Encoder, EncoderBase
 from ..spatial import Grid, Volume
 from ..spatial.resampling import resample_blocks
 from . import HeatMap, heat_map
 
 RADIUS_MM = 48.0
-_SHARES = 1000  # of one extraction, where progress is told
+_SHARES = 1000  # progress units per extraction
 
 
-class WindowedEncoder:
-    """An `Encoder` that sees scans as they would be after an export with a window.
+class WindowedEncoder(EncoderBase):
+    """An `Encoder` with another HU window: its input is a scan as after an export with that window.
 
-    Its fingerprint is another one, as its features are no more comparable with those of the encoder itself.
+    Its fingerprint differs, since its features cannot be compared with those of the encoder itself.
 
     Parameters
     ----------
@@ -46,24 +45,29 @@ class WindowedEncoder:
         if not -np.inf < low < high < np.inf:
             raise InputError("empty HU window", found=f"{low:g}..{high:g}", expected="low < high")
         self._encoder = encoder
-        self.preprocessing: Preprocessing = replace(encoder.preprocessing, window_hu=(low, high))
+        self.preprocessing = replace(encoder.preprocessing, window_hu=(low, high))
         self.name = f"{encoder.name} at {low:g}..{high:g} HU"
         self.fingerprint = f"{encoder.fingerprint}-hu{low:g}..{high:g}"
         self.stages, self.tiling = encoder.stages, encoder.tiling
-        self.device: torch.device = encoder.device
-        self.precision: torch.dtype = encoder.precision
-        self.notice: str = getattr(encoder, "notice", "")
-        self.compact: bool = getattr(encoder, "compact", False)
-        if hasattr(encoder, "working_bytes"):
-            self.working_bytes = encoder.working_bytes
+        self.device, self.precision = encoder.device, encoder.precision
+        self.notice, self.ignored, self.compact = encoder.notice, encoder.ignored, encoder.compact
+
+    def working_bytes(self, size: Sequence[int]) -> int:
+        """Upper bound of the memory that a tile of `size` voxels takes; 0 where it is unknown."""
+        return self._encoder.working_bytes(size)
+
+    def to(self, device: str) -> "WindowedEncoder":
+        """Make a copy on another device."""
+        return WindowedEncoder(self._encoder.to(device), self.preprocessing.window_hu)
 
     def __call__(self, x: Tensor, strides: Collection[int]) -> dict[int, Tensor]:
+        """Compute the maps of a batch that is windowed already, as in `Encoder`."""
         return self._encoder(x, strides)
 
 
 @dataclass(frozen=True, eq=False)
 class WindowAnswer:
-    """What a question found under one window.
+    """The answer under one window.
 
     Parameters
     ----------
@@ -98,7 +102,7 @@ class WindowComparison:
     reference : WindowAnswer
         Under the encoder's own window.
     answers : tuple of WindowAnswer
-        One a window, as they were asked for.
+        One per window, in the order of the request.
     """
 
     reference: WindowAnswer
@@ -116,7 +120,7 @@ class WindowComparison:
 
     @cached_property
     def stability(self) -> NDArray[np.float32]:
-        """Agreement of the windows a cell, in [0, 1]: 1 less the largest difference of its ranks; 0 outside the body.
+        """Agreement of the windows per cell, in [0, 1]: 1 less the largest difference of its ranks; 0 outside the body.
 
         1: all windows rank the cell the same. 0: to one it is the best of all, to another the worst. Ranks, because
         scores under different windows have no common scale; the largest difference and not the standard deviation,
@@ -132,8 +136,8 @@ class WindowComparison:
         """Mean stability of rankings that are independent: the range of n uniform numbers is (n - 1) / (n + 1)."""
         return 2 / (len(self.answers) + 1)
 
-    def on(self, values: NDArray[np.float32], grid: Grid) -> NDArray[np.float32]:
-        """Ranks or stability on another grid; 0 outside the body and outside the region."""
+    def resample_to(self, grid: Grid, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Resample ranks or stability to another grid; 0 outside the body and outside the region."""
         features = self.reference.heat.features
         out = np.empty(grid.shape, np.float32)
         slabs = resample_blocks(features.body, features.grid, grid, order=0, fill=0)
@@ -158,8 +162,8 @@ def compare_windows(
 ) -> WindowComparison:
     """Answer the same places under several HU windows, in a box around them.
 
-    The answer under the encoder's own window is computed in the same box: descriptors are standardised over the body
-    that they are given, and must be given the same.
+    The answer under the encoder's own window is computed in the same box: descriptors are standardized over the body
+    in the region, which must be the same.
 
     Parameters
     ----------
@@ -183,7 +187,7 @@ def compare_windows(
     InputError
         Without a window or a positive place in the box, for an empty window, for a box outside the volume.
     Cancelled
-        When `watch` asks to stop.
+        When `watch.cancelled` returns true.
     """
     points, against = (np.asarray(p, float).reshape(-1, 3) for p in (positive, negative))
     if not windows or not len(points) or not 0 < radius_mm < np.inf:
@@ -194,7 +198,7 @@ def compare_windows(
         )
     center = points[-1] if center_mm is None else np.asarray(center_mm, float).reshape(3)
     volume.grid.require_inside(center, where=volume.name)
-    roi = _box(volume.grid, center, radius_mm)
+    roi = volume.grid.box_around(center, radius_mm)
     own = tuple(float(v) for v in encoder.preprocessing.window_hu)
     asked = {"": (own[0], own[1]), **windows}
     heats: list[HeatMap] = []
@@ -212,7 +216,7 @@ def compare_windows(
 
 
 def rank_map(heat: HeatMap) -> NDArray[np.float32]:
-    """Ranks of the scores among the cells of the body, 0 (lowest) to 1; ties share the mean; 0 outside."""
+    """Compute ranks of the scores among the cells of the body, 0 (lowest) to 1; ties share the mean; 0 outside."""
     from scipy.stats import rankdata
 
     scores = heat.data[heat.inside]
@@ -235,14 +239,8 @@ def _correlation(ranks: NDArray[np.float32], others: NDArray[np.float32], inside
     return float(np.corrcoef(a, b)[0, 1])
 
 
-def _box(grid: Grid, center: NDArray, radius_mm: float) -> tuple[NDArray, NDArray]:
-    """Opposite corners of the box, cut to the volume."""
-    low, high = grid.bounds_mm
-    return np.maximum(center - radius_mm, low), np.minimum(center + radius_mm, high)
-
-
 def _part(watch: ExtractionCallbacks | None, number: int, count: int) -> ExtractionCallbacks | None:
-    """The watch of one of several extractions: its share of the progress, no preview."""
+    """Make the callbacks of one of several extractions: its share of the progress, no preview."""
     if watch is None:
         return None
     whole = watch.progress

@@ -1,4 +1,4 @@
-"""Where it is expected: scores fall off with the distance from there."""
+"""Distance prior: scores fall off with the distance from the expected positions."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -37,9 +37,8 @@ class DistancePrior:
         object.__setattr__(self, "centers_mm", centers)
 
     def factor(self, grid: Grid) -> NDArray[np.float32]:
-        """Share of its height that each cell of a grid keeps, (z, y, x) in [0, 1]."""
-        index = np.stack(np.meshgrid(*map(np.arange, grid.shape), indexing="ij", sparse=False), -1)
-        world = grid.to_world(index.reshape(-1, 3)).astype(np.float32)
+        """Factor in [0, 1] for each cell of a grid, (z, y, x)."""
+        world = grid.cell_positions(np.ones(grid.shape, bool)).astype(np.float32)
         nearest = np.full(len(world), np.inf, np.float32)
         for center in self.centers_mm.astype(np.float32):
             away = world - center
@@ -47,11 +46,11 @@ class DistancePrior:
         return np.exp(-nearest / (2 * self.sigma_mm**2)).reshape(grid.shape)
 
     def applied(self, heat: "HeatMap") -> NDArray[np.float32]:
-        """Scores of a heat map, pulled to its minimum with the distance."""
+        """Apply the prior to a heat map: its scores, pulled to their minimum with the distance."""
         floor = heat.minimum
         return (floor + np.maximum(heat.data - floor, 0) * self.factor(heat.grid)).astype(np.float32)
 
 
 def prior_around(centers_mm: ArrayLike, sigma_mm: float | None) -> DistancePrior | None:
-    """A prior, or None where no width is given."""
+    """Make a prior; None if no width is given."""
     return None if sigma_mm is None else DistancePrior(np.asarray(centers_mm, float), float(sigma_mm))

@@ -1,4 +1,4 @@
-"""What is looked for: a few unit vectors a stage. It can be kept as a file and asked of any scan."""
+"""Queries: a few unit vectors per stage, which can be saved and searched for in any scan."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,21 +24,21 @@ _SIDES = ("positive", "negative")
 
 @dataclass(frozen=True, eq=False)
 class Query:
-    """Prototypes of what is looked for, and of what it must not be taken for.
+    """Positive and negative prototypes to search for.
 
     Parameters
     ----------
     positive, negative : dict of int to (N, C) float32 array
-        Unit vectors by stride; a prototype has a row in each.
+        Unit vectors by stride; a prototype has one row per stride.
     model, fingerprint : str
-        Of the encoder: a query can be asked of its features only.
+        Of the encoder: a query fits its features only.
     name : str
     weights : dict of int to float, optional
-        Of the strides, where the query brings its own.
+        Of the strides, if the query defines them.
     notice : str
-        What whoever uses it must know of the license of the weights.
+        License notice to show to users; empty for unrestricted weights.
     about : dict
-        Where it comes from: see `provenance`.
+        Origin: see `provenance`.
     """
 
     positive: dict[int, NDArray[np.float32]]
@@ -52,6 +52,7 @@ class Query:
 
     @property
     def strides(self) -> tuple[int, ...]:
+        """Strides of the prototypes, from fine to coarse."""
         return tuple(sorted(self.positive))
 
     @property
@@ -61,6 +62,7 @@ class Query:
 
     @property
     def has_negative(self) -> bool:
+        """Whether there are negative prototypes."""
         return bool(len(next(iter(self.negative.values()), ())))
 
     def require_fit(self, features: FeatureMaps) -> None:
@@ -95,7 +97,7 @@ def make_query(
     name: str = "",
     seed: int = 0,
 ) -> Query:
-    """A query from places of a scan.
+    """Make a query from places of a scan.
 
     Parameters
     ----------
@@ -104,8 +106,8 @@ def make_query(
     positive, negative : (N, 3) arrays
         World mm: clicks, or the points of strokes and regions (`stroke_points`, `label_points`, `box_points`).
     reduction : str
-        What becomes of the positive places, and of the negative ones where they are more than `prototypes`: each a
-        prototype of its own (``max``, by the maximum of their cosines), their ``mean``, the one most similar to the
+        Summary of the positive places, and of the negative ones if they are more than `prototypes`: each one a
+        prototype (``max``, by the maximum of their cosines), their ``mean``, the one most similar to the
         others (``medoid``), or the means of a few clusters (``kmeans``).
     prototypes : int
         Number of clusters.
@@ -151,15 +153,15 @@ def _clusters(joint: NDArray, count: int, seed: int) -> NDArray[np.intp]:
 
 
 def _means(vectors: Vectors, members: NDArray[np.intp]) -> Vectors:
-    """Mean direction of each cluster, a unit vector a stage."""
+    """Mean direction of each cluster, one unit vector per stage."""
     means = {s: np.stack([rows[members == m].mean(0) for m in range(members.max() + 1)]) for s, rows in vectors.items()}
     return {s: m / np.maximum(np.linalg.norm(m, axis=1, keepdims=True), 1e-6) for s, m in means.items()}
 
 
 def merge_queries(queries: Sequence[Query], name: str = "") -> Query:
-    """One query for whatever looks like any of several; all of one encoder.
+    """Merge queries of one encoder to one that matches whatever matches any of them.
 
-    The strides that all of them have are kept. Weights are kept where they agree.
+    The result has the strides that all of them have, and their weights if they agree.
     """
     if not queries:
         raise InputError("nothing to merge", expected="at least one query")
@@ -189,14 +191,14 @@ def merge_queries(queries: Sequence[Query], name: str = "") -> Query:
 
 
 def require_name(path: Path) -> Path:
-    """The path, if it is one for a query."""
+    """Return the path; raise if its name is not one for a query."""
     if path.suffix != SUFFIX:
         raise InputError("not a query name", where=path, expected=f"a name that ends in {SUFFIX}")
     return path
 
 
 def load_query(path: str | Path) -> Query:
-    """A query that `Query.save` wrote; anything else is refused."""
+    """Load a query that `Query.save` wrote; raise for anything else."""
     arrays, about = read_tensors(path, _KIND, _VERSION, hint="write one with `coralbay query ... --save NAME.query`")
     try:
         return query_from(arrays, about)
@@ -205,12 +207,12 @@ def load_query(path: str | Path) -> Query:
 
 
 def query_from(arrays: Mapping[str, NDArray], about: Mapping[str, Any]) -> Query:
-    """A query from the arrays and the description that a file keeps.
+    """Make a query from the arrays and the description of a file.
 
     Raises
     ------
     ValueError, KeyError, TypeError, AttributeError
-        Where they are not what a file of a query holds.
+        If they are not those of a query.
     """
     weights = about["weights"]
     query = Query(
@@ -249,7 +251,7 @@ def _require_sound(query: Query) -> None:
 
 
 def renamed(query: Query, name: str) -> Query:
-    """The same under another name."""
+    """Copy a query under another name."""
     if not name.strip():
         raise InputError("a query needs a name", found=repr(name))
     return replace(query, name=name.strip())

@@ -1,4 +1,4 @@
-"""Places to ask about: from strokes, from label maps, from boxes."""
+"""Places for a query: from strokes, label maps and boxes."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,7 +12,7 @@ LIKE, UNLIKE = 1, 2
 
 
 def stroke_points(labels: LabelVolume, *, seed: int = 0) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Places painted with 1 (like it) and with 2 (unlike it), world mm of shapes (N, 3) and (M, 3).
+    """Places painted with 1 (positive) and with 2 (negative), world mm of shapes (N, 3) and (M, 3).
 
     At most `MAX_POINTS` of each, drawn with a seed.
     """
@@ -29,7 +29,7 @@ def stroke_points(labels: LabelVolume, *, seed: int = 0) -> tuple[NDArray[np.flo
 
 
 def label_points(labels: LabelVolume, value: int | None = None, *, seed: int = 0) -> NDArray[np.float64]:
-    """Places that a label map marks, world mm (N, 3): of one value, or of all that is not 0."""
+    """Places in a label map, world mm (N, 3): of one value, or of all values but 0."""
     mask = labels.data != 0 if value is None else labels.data == value
     if not mask.any():
         present = np.unique(labels.data).tolist()
@@ -40,7 +40,7 @@ def label_points(labels: LabelVolume, value: int | None = None, *, seed: int = 0
 def box_points(features: FeatureMaps, corners_mm: ArrayLike) -> NDArray[np.float64]:
     """Centers of the finest cells of the body between two corners (2, 3), world mm (N, 3)."""
     low, high = np.sort(np.asarray(corners_mm, float).reshape(2, 3), 0)
-    cells = features.finest.grid.to_world(np.argwhere(features.body_at(features.strides[0])))
+    cells = features.finest.grid.cell_positions(features.body_at(features.strides[0]))
     found = cells[((cells >= low) & (cells <= high)).all(1)]
     if not len(found):
         raise InputError(
@@ -55,4 +55,4 @@ def _places(mask: NDArray[np.bool_], labels: LabelVolume, seed: int) -> NDArray[
     marked = np.flatnonzero(mask)
     if len(marked) > MAX_POINTS:
         marked = np.sort(np.random.default_rng(seed).choice(marked, MAX_POINTS, replace=False))
-    return labels.grid.to_world(np.stack(np.unravel_index(marked, labels.shape), 1))
+    return labels.grid.cell_positions(marked)

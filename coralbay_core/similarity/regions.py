@@ -1,4 +1,4 @@
-"""The best regions of a heat map, each once."""
+"""The best distinct regions of a heat map."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ class Region:
         Of the peak, RAS+.
     score : float
     size_ml : float
-        Of the cells around it that belong to it: see `top_regions`.
+        Volume of its cells: see `top_regions`.
     """
 
     position_mm: tuple[float, float, float]
@@ -28,7 +28,7 @@ class Region:
 def top_regions(
     heat: HeatMap, k: int = 10, *, distance_mm: float = 15.0, level: float = 0.7, least: float = 0.5
 ) -> list[Region]:
-    """The best `k` distinct regions, best first; fewer where nothing else comes near the best.
+    """Find the best `k` distinct regions, best first; fewer if no others score near the best.
 
     A peak is skipped if it lies within `distance_mm` of a better one or inside its region. Cells belong to the best
     peak that they are connected to.

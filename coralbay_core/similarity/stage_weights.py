@@ -1,4 +1,4 @@
-"""Weights of the stages: given, equal, or chosen from what was clicked."""
+"""Weights of the stages: given, equal, or chosen from the clicks."""
 
 from collections.abc import Collection, Iterator, Mapping
 from itertools import combinations
@@ -16,7 +16,7 @@ Weights = Mapping[int, float] | Literal["auto"] | None
 STEPS = 10
 BODY_CELLS = 1500
 MOST_POINTS = 64
-# Places nearer than this look alike to the coarse stages whatever they are, so they do not vouch for one another.
+# Places nearer than this look alike to the coarse stages whatever they are, so they do not score one another.
 GAP_MM = 20.0
 # How much better than equal weights others must explain the clicks per unit of divergence from them.
 CAUTION = 1.0
@@ -34,9 +34,9 @@ def resolve_weights(
     positive: ArrayLike = (),
     negative: ArrayLike = (),
 ) -> dict[int, float]:
-    """Shares of the strides that both sides have; they sum to 1.
+    """Resolve weights to shares of the strides that both sides have; they sum to 1.
 
-    `auto` needs the features that the points lie in as `query`.
+    For `auto`, `query` must be the features that the points lie in.
     """
     common = sorted(set(features.strides) & set(query.strides))
     if weights == "auto":
@@ -61,11 +61,11 @@ def auto_weights(
     strides: Collection[int] | None = None,
     seed: int = 0,
 ) -> dict[int, float]:
-    """Weights under which each positive place is found from the others before the body at large, and before negatives.
+    """Choose weights that rank each positive place, scored by the others, above the body at large and the negatives.
 
     Each positive is scored by the others (those at least `GAP_MM` away, where there are such), the body and the
     negatives by all of them; the weights, in tenths, make the positives' ranks best, less a penalty for leaving equal
-    weights. A single click says nothing of the scales: without a second positive or a negative the weights are equal.
+    weights. A single click tells nothing about the scales: weights are equal without a second positive or a negative.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ def _some(places: NDArray, rng: np.random.Generator, most: int = MOST_POINTS) ->
 
 
 def _body_cells(features: FeatureMaps) -> NDArray:
-    return features.finest.grid.to_world(np.argwhere(features.body_at(features.strides[0])))
+    return features.finest.grid.cell_positions(features.body_at(features.strides[0]))
 
 
 def _mixtures(count: int) -> Iterator[NDArray[np.float64]]:
@@ -120,7 +120,7 @@ def _divergence(mixtures: NDArray) -> NDArray:
 
 
 def _vouchers(places: NDArray) -> NDArray[np.bool_]:
-    """Which positive may vouch for which, (N, N)."""
+    """Mask (N, N) of the positives that may score each other."""
     away = np.linalg.norm(places[:, None] - places, axis=-1)
     far = away >= GAP_MM
     lonely = ~far.any(1)
@@ -129,7 +129,7 @@ def _vouchers(places: NDArray) -> NDArray[np.bool_]:
 
 
 def _surprise(cosines: list[NDArray], mixtures: NDArray, vouch: NDArray[np.bool_]) -> NDArray:
-    """Mean log rank of the positives among the body and among the negatives, a value a mixture; lower is better."""
+    """Mean log rank of the positives among the body and among the negatives, one per mixture; lower is better."""
     own, against, body = cosines
     out = np.zeros(len(mixtures))
     for number, mixture in enumerate(mixtures):

@@ -1,8 +1,8 @@
-"""Left against right: the mid-sagittal plane of a patient, and how a place differs from its mirror image.
+"""Symmetry: the mid-sagittal plane of a patient, and the difference of a place from its mirror image.
 
 The plane is found from the body and its features, not from the array: a patient lies off center and turned, and a crop
 has any center. Features of mirrored places differ even in a symmetric body, since an encoder is not equivariant to
-mirroring; so a difference is told beside those of the body at large.
+mirroring; so a difference is reported with its rank among those of the body at large.
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ MOST_DEGREES = 25.0
 
 @dataclass(frozen=True, eq=False)
 class Midplane:
-    """The plane between left and right.
+    """The mid-sagittal plane.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class Midplane:
     overlap: float = 1.0
 
     def mirror(self, position_mm: ArrayLike) -> NDArray[np.float64]:
-        """Mirror images of positions (..., 3)."""
+        """Mirror positions (..., 3)."""
         position = np.asarray(position_mm, float)
         return position - 2 * ((position - self.point_mm) @ self.normal)[..., None] * self.normal
 
@@ -58,7 +58,7 @@ class Midplane:
 
 @dataclass(frozen=True, eq=False)
 class SideBySide:
-    """A place, its mirror image, and how they differ.
+    """A place, its mirror image, and their difference.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ class SideBySide:
 
 @dataclass(frozen=True, eq=False)
 class _Sides:
-    """What a candidate plane is judged by."""
+    """Data of the cost of a candidate plane."""
 
     body: NDArray[np.float32]
     grid: Grid
@@ -102,13 +102,13 @@ class _Sides:
         return self.places.mean(0)
 
     def plane(self, parameters: NDArray) -> Midplane:
-        """Offset in units of 10 mm, yaw and tilt in units of 5 degrees."""
+        """Plane of an offset in units of 10 mm, yaw and tilt in units of 5 degrees."""
         yaw, tilt = np.radians(np.clip(5 * parameters[1:], -MOST_DEGREES, MOST_DEGREES))
         normal = np.array([np.cos(yaw) * np.cos(tilt), np.sin(yaw) * np.cos(tilt), np.sin(tilt)])
         return Midplane(self.middle + 10 * parameters[0] * normal, normal)
 
     def cost(self, parameters: NDArray) -> float:
-        """Low where the body and what it looks like are the same on both sides."""
+        """Cost of a plane: low if body and features are the same on both sides."""
         there = self.plane(parameters).mirror(self.places)
         inside = sample_trilinear(self.body[None], self.grid.to_index(there))[:, 0] * self.grid.contains(there)
         mirrored = sample_trilinear(self.maps, self.map_grid.to_index(there))
@@ -117,7 +117,7 @@ class _Sides:
 
 
 def find_midplane(features: FeatureMaps, *, seed: int = 0) -> Midplane:
-    """The mid-sagittal plane: where mirroring puts body on body, and places on places that look alike.
+    """Find the mid-sagittal plane, which mirrors body to body, and places to places that look alike.
 
     A search over offset and two angles from several starts (Nelder and Mead 1965), on a sample of the body.
 
@@ -146,7 +146,7 @@ def find_midplane(features: FeatureMaps, *, seed: int = 0) -> Midplane:
 
 
 def _sides(features: FeatureMaps, seed: int) -> _Sides:
-    stride = features.strides[0]  # it tells most of place, and coarser ones see across the plane
+    stride = features.strides[0]  # it is the most local; coarser ones reach across the plane
 
     grid = features.stages[stride].grid
     body = features.body_at(stride)
@@ -209,7 +209,7 @@ def compare_sides(
 def usual_differences(
     features: FeatureMaps, plane: Midplane, *, search_mm: float = SEARCH_MM, seed: int = 0, count: int = 400
 ) -> NDArray[np.float64]:
-    """Differences of a sample of places from the most similar cell within `search_mm` of their mirror images, (N,)."""
+    """Compute differences (N,) of sampled places from the most similar cell near (`search_mm`) their mirror images."""
     tokens = body_tokens(features)
     rng = np.random.default_rng(seed)
     chosen = rng.permutation(len(tokens))[:count]

@@ -1,4 +1,4 @@
-"""Which voxels belong to the patient."""
+"""Mask of the patient."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,7 +14,7 @@ _DARKER_PERCENT = 10
 
 
 def body_mask(hu: NDArray, spacing_mm: ArrayLike) -> NDArray[np.bool_]:
-    """Body, with lungs and other air inside it, without the table where that can be told apart.
+    """Compute a mask of the body, with lungs and other air inside it, without the table if it can be separated.
 
     Works on cells of about 3 mm: tissue by threshold, thin structures dropped by opening, small parts dropped, holes
     filled slice by slice.
@@ -55,8 +55,8 @@ def _unpooled(mask: NDArray[np.bool_], pool: NDArray, shape: tuple[int, ...]) ->
 def _large_parts(tissue: NDArray[np.bool_], cells_mm: NDArray) -> NDArray[np.bool_]:
     """Tissue without thin sheets and small parts.
 
-    Opening drops what is thinner than its diameter; what is left is grown back by the same distance inside the
-    tissue, so that ears and fingers return but the table, which lies further away, does not.
+    Opening drops structures thinner than its diameter; the rest is grown back by the same distance inside the tissue,
+    so that ears and fingers return but the table, which lies further away, does not.
     """
     from scipy import ndimage
 

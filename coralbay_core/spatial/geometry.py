@@ -1,8 +1,10 @@
-"""Affines between array indices and world millimetres.
+"""Affines between array indices and world millimeters.
 
-World is RAS+ mm (NIfTI). Indices are ``(z, y, x)`` and a voxel's index names its *centre*, so the volume's edges lie at
+World is RAS+ mm (NIfTI). Indices are ``(z, y, x)`` and a voxel's index names its *center*, so the volume's edges lie at
 ``-0.5`` and ``n - 0.5``. All affines are float64 4x4 and map homogeneous column vectors.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,21 +18,21 @@ _NEGATIVE_CODES = "LPI"
 
 
 def translate(offset: ArrayLike) -> Affine:
-    """Affine that adds `offset`, three numbers or one for all axes."""
+    """Make an affine that adds `offset`, three numbers or one for all axes."""
     affine = np.eye(4)
     affine[:3, 3] = offset
     return affine
 
 
 def scale(factor: ArrayLike) -> Affine:
-    """Affine that multiplies by `factor`, three numbers or one for all axes."""
+    """Make an affine that multiplies by `factor`, three numbers or one for all axes."""
     return np.diag(np.append(np.broadcast_to(np.asarray(factor, float), 3), 1.0))
 
 
 def coarsen(affine: Affine, ratio: ArrayLike) -> Affine:
-    """Affine of a grid whose cells are `ratio` times as large, with the same low edges.
+    """Make the affine of a grid whose cells are `ratio` times as large, with the same low edges.
 
-    Cell 0 of the new grid covers the old indices ``[-0.5, ratio - 0.5)``, so its centre lies at ``(ratio - 1) / 2``;
+    Cell 0 of the new grid covers the old indices ``[-0.5, ratio - 0.5)``, so its center lies at ``(ratio - 1) / 2``;
     without that term a map of stride 32 at 1.5 mm would be shifted by 23 mm. `ratio` may differ between axes and may be
     below 1, which refines.
     """
@@ -44,6 +46,11 @@ def apply(affine: Affine, points: ArrayLike) -> NDArray[np.float64]:
     return points @ affine[:3, :3].T + affine[:3, 3]
 
 
+def box_corners(ends: Sequence[Sequence[float]]) -> NDArray[np.float64]:
+    """Make the eight corners (8, 3) of a box from its two ends along each of three axes."""
+    return np.stack(np.meshgrid(*ends, indexing="ij"), -1).reshape(-1, 3).astype(float)
+
+
 def spacing(affine: Affine) -> NDArray[np.floating]:
     """Length of one index step along each array axis, mm, shape (3,)."""
     return np.linalg.norm(affine[:3, :3], axis=0)
@@ -52,7 +59,7 @@ def spacing(affine: Affine) -> NDArray[np.floating]:
 def nearest_axes(affine: Affine) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """World axis and sign that each array axis follows best, each of shape (3,).
 
-    The assignment is one to one and maximises the sum of absolute cosines, so it is defined for any invertible affine.
+    The assignment is one to one and maximizes the sum of absolute cosines, so it is defined for any invertible affine.
     """
     from scipy.optimize import linear_sum_assignment
 

@@ -1,6 +1,6 @@
-"""Values of an array on another grid.
+"""Resampling of arrays to other grids.
 
-Between parallel grids resampling is separable: one small matrix an axis, anti-aliasing folded in. Everything runs in
+Between parallel grids resampling is separable: one small matrix per axis, anti-aliasing folded in. Everything runs in
 blocks along z, so that going up to a full CT grid needs little memory beside the result.
 """
 
@@ -28,7 +28,7 @@ def resample(
     fill: float | None = None,
     out: NDArray | None = None,
 ) -> NDArray:
-    """Values of an array at the voxel centres of another grid.
+    """Resample an array to the voxel centers of another grid.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def resample(
         Value outside the outer edges of `source`. Without it the edge is continued where the grids are parallel, and
         the lowest value is used where they are not.
     out : array, optional
-        Where to put the result, e.g. a memory map.
+        Destination of the result, e.g. a memory map.
 
     Returns
     -------
@@ -64,7 +64,7 @@ def resample_blocks(
     fill: float | None = None,
     block_voxels: int = _BLOCK_VOXELS,
 ) -> Iterator[tuple[slice, NDArray]]:
-    """`resample`, one slab along z at a time, for results that are reduced before they are stored.
+    """Resample one slab along z at a time, for results that are reduced before they are stored.
 
     Yields
     ------
@@ -98,7 +98,7 @@ def _is_parallel(source_from_target: Affine, shape: tuple[int, ...], within_voxe
 
 @dataclass(frozen=True, eq=False)
 class _Axis:
-    """Where the centres of the target lie on one axis of the source, in source indices."""
+    """Positions of the target's centers on one axis of the source, in source indices."""
 
     n_source: int
     position: NDArray[np.float64]
@@ -238,7 +238,7 @@ def _general_block(
 def _outside(
     linear: NDArray, start: NDArray, shape: tuple[int, ...], source_shape: tuple[int, ...]
 ) -> NDArray[np.bool_]:
-    """Which voxels of a block lie beyond the outer edges of the source."""
+    """Mask of the voxels of a block that lie beyond the outer edges of the source."""
     z, y, x = (np.arange(n, dtype=np.float32) for n in shape)
     outside = np.zeros(shape, bool)
     tolerance = 1e-3  # float32, to spare memory

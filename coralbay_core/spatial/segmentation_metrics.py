@@ -1,4 +1,4 @@
-"""How well two segmentations agree, by MONAI's metrics."""
+"""Agreement of two segmentations, by MONAI's metrics."""
 
 from collections.abc import Sequence
 
@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 def overlap_and_distance(
     predicted: NDArray, truth: NDArray, values: Sequence[int], spacing_mm: NDArray, *, surfaces: bool
 ) -> dict[int, tuple[float, float | None]]:
-    """Dice, and the mean distance of the surfaces in mm where asked for, of each value (MONAI's metrics).
+    """Compute Dice and, optionally, the mean distance of the surfaces in mm, for each value (MONAI's metrics).
 
-    The distance is None where nothing was predicted: there is no surface to measure from.
+    The distance is None if nothing was predicted: there is no surface to measure from.
     """
     result: dict[int, tuple[float, float | None]] = {}
     for value in values:

@@ -1,6 +1,6 @@
-"""Volumes in memory: an array, the grid that it lies on, and the way back to the file it came from."""
+"""Volumes in memory: an array, its grid, and the grid of the file that it was read from."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,12 @@ from .geometry import Affine
 
 AXIS_CODES = ("S", "P", "L")
 
+AIR_HU = -1000
+
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """Where the samples of an array lie.
+    """Positions of the samples of an array.
 
     Parameters
     ----------
@@ -49,23 +51,66 @@ class Grid:
 
     @property
     def spacing_mm(self) -> NDArray[np.floating]:
+        """Spacing along each array axis, shape (3,)."""
         return geometry.spacing(self.affine)
 
     @property
     def voxel_ml(self) -> float:
+        """Volume of a voxel."""
         return float(abs(np.linalg.det(self.affine[:3, :3])) / 1000)
 
     @cached_property
     def index_from_world(self) -> Affine:
+        """RAS+ mm to index ``(z, y, x)``."""
         return np.asarray(np.linalg.inv(self.affine), np.float64)
 
     def to_world(self, index: ArrayLike) -> NDArray[np.float64]:
-        """World mm of (fractional) indices, shape (..., 3)."""
+        """Convert (fractional) indices to world mm, shape (..., 3)."""
         return geometry.apply(self.affine, index)
 
     def to_index(self, position_mm: ArrayLike) -> NDArray[np.float64]:
-        """Fractional indices of world mm, shape (..., 3)."""
+        """Convert world mm to fractional indices, shape (..., 3)."""
         return geometry.apply(self.index_from_world, position_mm)
+
+    def nearest_index(self, position_mm: ArrayLike) -> NDArray[np.intp]:
+        """Convert world mm to indices of the nearest cells, shape (..., 3); outside, those of a cell at the edge."""
+        return np.clip(np.rint(self.to_index(position_mm)), 0, np.asarray(self.shape) - 1).astype(np.intp)
+
+    def cell_positions(self, cells: NDArray) -> NDArray[np.float64]:
+        """Centers (N, 3) of some cells, world mm, in the order of the array.
+
+        Parameters
+        ----------
+        cells : (z, y, x) bool array or (N,) int array
+            A mask on this grid, or flat indices.
+        """
+        index = np.argwhere(cells) if cells.dtype == bool else np.stack(np.unravel_index(cells, self.shape), -1)
+        return self.to_world(index)
+
+    @property
+    def corner_positions(self) -> NDArray[np.float64]:
+        """Centers (8, 3) of the cells in the corners, world mm."""
+        return self.to_world(geometry.box_corners([(0, n - 1) for n in self.shape]))
+
+    @property
+    def center_mm(self) -> NDArray[np.float64]:
+        """Middle of the grid, (3,), world mm."""
+        return self.to_world((np.asarray(self.shape) - 1) / 2)
+
+    def box_around(self, center_mm: ArrayLike, radius_mm: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Opposite corners, world mm, of a cube of side ``2 * radius_mm``, cut to `bounds_mm`."""
+        center = np.asarray(center_mm, float)
+        low, high = self.bounds_mm
+        return np.maximum(center - radius_mm, low), np.minimum(center + radius_mm, high)
+
+    def ball(self, center_mm: ArrayLike, radius_mm: float) -> tuple[tuple[slice, ...], NDArray[np.bool_]]:
+        """Find the cells of a ball: slices of a box that holds it, and a mask of that box."""
+        middle, reach = self.to_index(center_mm), radius_mm / self.spacing_mm
+        low = np.clip(np.floor(middle - reach), 0, self.shape).astype(int)
+        high = np.clip(np.ceil(middle + reach) + 1, low, self.shape).astype(int)
+        index = np.stack(np.meshgrid(*map(np.arange, low, high), indexing="ij"), -1)
+        away = np.linalg.norm(self.to_world(index) - np.asarray(center_mm, float), axis=-1)
+        return tuple(slice(a, b) for a, b in zip(low, high, strict=True)), away <= radius_mm
 
     def contains(self, position_mm: ArrayLike) -> NDArray[np.bool_]:
         """Whether positions lie between the outer edges of the voxels, shape (...)."""
@@ -74,7 +119,7 @@ class Grid:
         return np.all((index >= -0.5 - tolerance) & (index <= np.asarray(self.shape) - 0.5 + tolerance), axis=-1)
 
     def require_inside(self, position_mm: ArrayLike, where: object = None) -> None:
-        """Raise `OutsideVolumeError`, with the bounds in mm, for a position outside; `InputError` for what is none."""
+        """Raise `OutsideVolumeError`, with the bounds in mm, for positions outside; `InputError` for invalid ones."""
         for point in _positions(position_mm, where):
             if not self.contains(point):
                 low, high = self.bounds_mm
@@ -90,18 +135,18 @@ class Grid:
     def bounds_mm(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Lowest and highest world coordinates of the outer voxel edges, each of shape (3,)."""
         ends = [(-0.5, n - 0.5) for n in self.shape]
-        corners = self.to_world(np.stack(np.meshgrid(*ends, indexing="ij"), -1).reshape(-1, 3))
+        corners = self.to_world(geometry.box_corners(ends))
         return corners.min(0), corners.max(0)
 
     def coarsen(self, stride: int) -> "Grid":
-        """Grid of an encoder stage with this stride; the last cell may reach beyond this grid."""
+        """Make the grid of an encoder stage with this stride; the last cell may reach beyond this grid."""
         shape = tuple(-(-n // stride) for n in self.shape)
         return Grid(shape, geometry.coarsen(self.affine, stride))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, eq=False)
 class SourceGrid:
-    """The grid of a file, and how the ``(z, y, x)`` array was turned out of it.
+    """The grid of a file, and the reorientation to the ``(z, y, x)`` array.
 
     Parameters
     ----------
@@ -112,7 +157,7 @@ class SourceGrid:
     order, flips : tuple
         As `geometry.reorient` returned them for this file.
     header : object, optional
-        Header of the file in the form of the module that read it; only `volume_io` looks inside.
+        Header of the file in the form of the module that read it; only `io` reads it.
     """
 
     shape: tuple[int, int, int]
@@ -123,6 +168,7 @@ class SourceGrid:
 
     @classmethod
     def of(cls, shape: tuple[int, ...], affine: Affine, header: Any = None) -> "SourceGrid":
+        """Make the grid of a file from its shape and affine."""
         order, flips = geometry.reorient(affine, AXIS_CODES)
         return cls(tuple(shape), np.asarray(affine, np.float64), order, flips, header)  # type: ignore[arg-type]
 
@@ -137,11 +183,11 @@ class SourceGrid:
         return tuple(i for i, flip in enumerate(self.flips) if flip)
 
     def from_file(self, array: NDArray) -> NDArray:
-        """Turn an array in file order to ``(z, y, x)``: a view, no voxel is changed."""
+        """Reorient an array in file order to ``(z, y, x)``: a view, no voxel is changed."""
         return np.flip(array.transpose(self.order), self._flipped)
 
     def to_file(self, array: NDArray) -> NDArray:
-        """The inverse of `from_file`; axes beyond the third (RGB) stay last."""
+        """Invert `from_file`; axes beyond the third (RGB) stay last."""
         array = np.flip(array, self._flipped)
         back = tuple(np.argsort(self.order)) + tuple(range(3, array.ndim))
         return array.transpose(back)
@@ -170,7 +216,7 @@ class _OnGrid:
 
     @property
     def source_grid(self) -> SourceGrid:
-        """The file's grid; where there is no file, this one with its axes in the usual order of NIfTI: R, A, S."""
+        """Grid of the file; without a file, this grid with its axes in the usual order of NIfTI: R, A, S."""
         if self.source is not None:
             return self.source
         order, flips = geometry.reorient(self.affine, ("R", "A", "S"))
@@ -188,7 +234,7 @@ class Volume(_OnGrid):
         HU, int16 or float32; z grows to Superior, y to Posterior, x to Left.
     grid : Grid
     name : str
-        For people.
+        Name for display.
     path : Path, optional
         File or folder that it was read from.
     source : SourceGrid, optional
@@ -196,24 +242,21 @@ class Volume(_OnGrid):
     modality : str
         ``"CT"`` unless the file says otherwise.
     notes : tuple of str
-        What a user should know about how it was read.
+        Notes for the user about how it was read.
     """
 
     modality: str = "CT"
     notes: tuple[str, ...] = ()
 
-    def with_notes(self, *notes: str) -> "Volume":
-        return replace(self, notes=self.notes + notes)
-
 
 @dataclass(frozen=True, eq=False)
 class LabelVolume(_OnGrid):
-    """An integer map of structures; 0 is unlabelled.
+    """An integer map of structures; 0 is unlabeled.
 
     Parameters
     ----------
     names : dict of int to str
-        Name of each value, where known.
+        Name of each value, if known.
     """
 
     names: dict[int, str] = field(default_factory=dict)
@@ -227,7 +270,7 @@ class LabelVolume(_OnGrid):
 
 
 def _positions(position_mm: ArrayLike, where: object) -> NDArray[np.float64]:
-    """World positions as an array (n, 3)."""
+    """Convert world positions to an array (n, 3)."""
     try:
         points = np.atleast_2d(np.asarray(position_mm, float))
     except (TypeError, ValueError):
@@ -239,7 +282,7 @@ def _positions(position_mm: ArrayLike, where: object) -> NDArray[np.float64]:
 
 
 def labelled_voxels(data: NDArray[np.integer]) -> NDArray[np.intp]:
-    """Flat indices of what is not 0, rising: `numpy.flatnonzero`, many times faster where little is painted.
+    """Flat indices of the voxels that are not 0: `numpy.flatnonzero`, many times faster if little is painted.
 
     Parameters
     ----------

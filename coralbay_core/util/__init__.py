@@ -1,1 +1,1 @@
-"""Helpers without knowledge of CT: files written atomically, tensors in files, JSON values, memory."""
+"""General helpers: atomic files, tensor files, JSON values, memory, cancellation."""

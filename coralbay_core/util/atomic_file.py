@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all: under a temporary name first, then moved into place."""
+"""Atomic writing of files: under a temporary name first, then moved into place."""
 
 import stat
 import uuid
@@ -11,27 +11,27 @@ from ..errors import InputError
 
 @contextmanager
 def atomic_path(path: str | Path, suffix: str = ".part") -> Iterator[Path]:
-    """A temporary name beside `path`: what stands there at the end takes the place of `path`.
+    """Open a temporary name beside `path`; at the end the file there takes the place of `path`.
 
-    Where the block raises, the temporary file goes and `path` is left as it was. Missing folders are made. Others may
-    read the file as far as the umask says, also where a library creates its files for the user alone.
+    If the block raises, the temporary file is removed and `path` is left as it was. Missing folders are made. The mode
+    follows the umask, also if a library creates its files for the user alone.
 
     Parameters
     ----------
     path : str or Path
     suffix : str
-        Of the temporary name, for libraries that tell the format by it. No other should look like a finished file: a
-        process that is killed leaves it behind.
+        Of the temporary name, for libraries that infer the format from it. Otherwise it should not look like a finished
+        file: a process that is killed leaves it behind.
 
     Yields
     ------
     Path
-        Of an empty file.
+        Path of an empty file.
 
     Raises
     ------
     InputError
-        Where the system refuses: no space, no permission, a folder in the way.
+        If the system refuses: no space, no permission, a folder in the way.
     """
     path = Path(path)
     temporary = path.with_name(f".coralbay-{uuid.uuid4().hex}{suffix}")

@@ -1,4 +1,4 @@
-"""Values as JSON knows them."""
+"""Conversion of values to JSON types."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,17 +7,17 @@ from typing import Any
 import numpy as np
 
 MILLIONTHS = 6
-"""Digits for what people read and files keep."""
+"""Digits of floats in output and in files."""
 
 
 def plain(value: Any, digits: int | None = None) -> Any:
-    """The same with what JSON knows: arrays, numpy's numbers and paths turned, NaN and infinity to None.
+    """Convert arrays, numpy's numbers and paths to JSON types, NaN and infinity to None.
 
     Parameters
     ----------
     value : object
     digits : int, optional
-        After the point, to which floats are rounded.
+        Digits after the point, to which floats are rounded.
     """
     if isinstance(value, np.ndarray | np.generic):
         return plain(value.tolist(), digits)

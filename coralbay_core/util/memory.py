@@ -1,4 +1,4 @@
-"""How much memory there is to work in, on the host and on the device."""
+"""Free memory on the host and on the device."""
 
 import os
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ import torch
 from ..errors import InputError
 
 _KEEP_FREE = 0.2
-"""Share of the free memory that is left to everything else."""
+"""Share of the free memory that is left to other programs."""
 
 _CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
 @dataclass(frozen=True)
 class Budget:
-    """Memory that extraction may take beside the volume itself.
+    """Memory that extraction may use beside the volume itself.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ class Budget:
 
 
 def budget(device: torch.device, limit_bytes: int | None = None) -> Budget:
-    """What is free, less a fifth, or `limit_bytes` where that is less.
+    """Compute the budget: free memory less a fifth, or `limit_bytes` if that is less.
 
     Raises
     ------
@@ -47,7 +47,7 @@ def budget(device: torch.device, limit_bytes: int | None = None) -> Budget:
 
 
 def _free_host_bytes() -> int:
-    """Available memory of the machine, or of the container where that is less."""
+    """Available memory of the machine, or of the container if that is less."""
     available = psutil.virtual_memory().available
     used = psutil.Process(os.getpid()).memory_info().rss
     for path in map(Path, _CGROUP_LIMITS):
@@ -65,7 +65,7 @@ def _free_device_bytes(device: torch.device) -> int:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error of torch says that an allocation failed; only CUDA has a class for it."""
+    """Whether an error of torch is a failed allocation; only CUDA has a class for it."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     text = str(error).lower()

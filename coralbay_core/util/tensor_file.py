@@ -1,8 +1,8 @@
-"""Arrays with a description in one file: safetensors, whose header holds JSON.
+"""Files of arrays with a description: safetensors, whose header holds JSON.
 
 The format can hold neither code nor paths, nothing in it is decompressed, and its reader refuses tables of contents
-that point outside the file or overlap. What remains to be checked, and is checked here: that the file is of the kind
-that was asked for and not absurdly large, that its JSON is an object, and that its numbers are finite.
+that point outside the file or overlap. The rest is checked here: the file is of the expected kind and not absurdly
+large, its JSON is an object, and its numbers are finite.
 """
 
 import json
@@ -25,17 +25,17 @@ _FORMAT = "format"
 def write_tensors(
     path: str | Path, kind: str, version: int, arrays: Mapping[str, NDArray], about: Mapping[str, Any]
 ) -> Path:
-    """Write arrays and their description, whole or not at all.
+    """Write arrays and their description atomically.
 
     Parameters
     ----------
     path : str or Path
         Missing folders are made.
     kind, version : str, int
-        What it is, for `read_tensors`.
+        Kind and version of the content, for `read_tensors`.
     arrays : mapping of str to ndarray
     about : mapping
-        What JSON can hold.
+        Values of JSON types.
     """
     from safetensors.numpy import save_file
 
@@ -48,12 +48,12 @@ def write_tensors(
 def read_tensors(
     path: str | Path, kind: str, version: int, *, hint: str = "", max_bytes: int = MAX_BYTES
 ) -> tuple[dict[str, NDArray], dict[str, Any]]:
-    """Arrays and description of a file that `write_tensors` wrote.
+    """Read arrays and description of a file that `write_tensors` wrote.
 
     Raises
     ------
     MissingFileError, InputError
-        Where there is no file; where it cannot be read, is of another kind or a newer version, damaged, larger than
+        If there is no file; if it cannot be read, is of another kind or a newer version, damaged, larger than
         `max_bytes`, or holds numbers that are not finite.
     """
     from safetensors import SafetensorError

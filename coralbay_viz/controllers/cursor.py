@@ -126,7 +126,7 @@ class CursorController:
         r, a, s = (float(v) for v in position_mm)
         is_partial = scan.features is None
         work = partial(hover, features, (r, a, s), self._similarity.weights_mapping, scan.volume, is_partial)
-        run = exclusive(self._hover_lock, without_context(work))
+        run = exclusive(self._hover_lock, work)
         return self._workspace.run(JobKey("hover", scan), run, partial(self._set_hover, scan), torch=True)
 
     def _set_hover(self, scan: Scan, result: HeatResult | None) -> None:

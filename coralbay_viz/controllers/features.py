@@ -16,8 +16,7 @@ from ..tasks.features import ProgressSignals, compute_features, look_ahead
 from .workspace import Workspace
 
 if TYPE_CHECKING:
-    from coralbay_core.extraction.cost_estimate import CostEstimate
-    from coralbay_core.extraction.progress_estimate import ProgressEstimate
+    from coralbay_core.extraction.estimate import CostEstimate, ProgressEstimate
     from coralbay_core.features import FeatureMaps
 
 DEVICE_KINDS = ("auto", "cpu", "cuda", "mps")

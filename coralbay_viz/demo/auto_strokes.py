@@ -149,10 +149,10 @@ def _deep_places(mask: NDArray[np.bool_], grid: Grid, count: int) -> list[NDArra
     from scipy import ndimage
 
     depth = ndimage.distance_transform_edt(np.pad(mask, 1), sampling=grid.spacing_mm)[1:-1, 1:-1, 1:-1]
-    cells = np.argwhere(depth >= max(0.5 * depth.max(), 2 * float(grid.spacing_mm.min()))) if mask.any() else []
-    if not len(cells):
+    deep = mask & (depth >= max(0.5 * depth.max(), 2 * float(grid.spacing_mm.min())))
+    if not deep.any():
         return []
-    positions, depths = grid.to_world(cells), depth[tuple(cells.T)]
+    positions, depths = grid.cell_positions(deep), depth[deep]
     chosen = [int(depths.argmax())]
     for _ in range(count - 1):
         away = np.min([np.linalg.norm(positions - positions[i], axis=1) for i in chosen], axis=0)
@@ -161,10 +161,5 @@ def _deep_places(mask: NDArray[np.bool_], grid: Grid, count: int) -> list[NDArra
 
 
 def _paint_ball(data: NDArray, grid: Grid, centre_mm: NDArray, radius_mm: float, value: int) -> None:
-    middle = grid.to_index(centre_mm)
-    reach = radius_mm / grid.spacing_mm
-    low = np.maximum(np.floor(middle - reach), 0).astype(int)
-    high = np.minimum(np.ceil(middle + reach) + 1, grid.shape).astype(int)
-    box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-    index = np.stack(np.meshgrid(*[np.arange(a, b) for a, b in zip(low, high, strict=True)], indexing="ij"), -1)
-    data[box][np.linalg.norm(grid.to_world(index) - centre_mm, axis=-1) <= radius_mm] = value
+    box, near = grid.ball(centre_mm, radius_mm)
+    data[box][near] = value

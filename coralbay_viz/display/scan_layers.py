@@ -125,5 +125,4 @@ def initial_cursor(scan: "Scan") -> NDArray[np.float64]:
         return np.array(scan.clicks.now.positive[-1])
     if scan.heat is not None and scan.heat.regions:
         return np.array(scan.heat.regions[0].position_mm)
-    grid = scan.volume.grid
-    return grid.to_world((np.array(grid.shape) - 1) / 2)
+    return scan.volume.grid.center_mm

@@ -1,14 +1,10 @@
 """Clicks: the positions, in world mm, that a heat map answers."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from coralbay_core.spatial import Grid
-
-if TYPE_CHECKING:
-    pass
 
 Point = tuple[float, float, float]
 

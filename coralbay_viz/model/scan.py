@@ -18,8 +18,7 @@ from .results import HeatResult, PcaResult, Results, ScoreResult, WindowResult
 from .strokes import PaintedVoxels
 
 if TYPE_CHECKING:
-    from coralbay_core.extraction.cost_estimate import CostEstimate
-    from coralbay_core.extraction.progress_estimate import ProgressEstimate
+    from coralbay_core.extraction.estimate import CostEstimate, ProgressEstimate
     from coralbay_core.features import FeatureMaps
     from coralbay_core.matching import FollowUp, Match
     from coralbay_core.probe import LabelStatistics, Probe, Suggestion

@@ -1,13 +1,11 @@
 """Weights of the encoder's stages in a heat map, as a user sets them."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
 from coralbay_core.errors import InputError
 
-if TYPE_CHECKING:
-    pass
-Mixer = Mapping[int, float] | str | None
+Mixer = Mapping[int, float] | Literal["auto"] | None
 
 
 def checked_weights(weights: Any) -> Mixer:

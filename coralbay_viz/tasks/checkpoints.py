@@ -73,17 +73,20 @@ def colors_of(
     if before is not None and before.coordinates.shape[1:] == features.finest.grid.shape:
         basis = aligned_basis(basis, features, before.coordinates)
     rgb = basis.rgb(features)
-    return PcaResult(rgb, rgb.on(grid), grid, basis), basis.coordinates(features)
+    return PcaResult(rgb, rgb.resample_to(grid), grid, basis), basis.coordinates(features)
 
 
 def heat_of(features: "FeatureMaps", clicks: Clicks, grid: Grid, box_mm: Box | None) -> HeatResult | None:
     """The answer to the clicks that lie in the box."""
-    from coralbay_core.similarity import heat_map, top_regions
+    from coralbay_core.matching import SimilarityRequest, answer
 
     near = clicks.inside(features.grid)
     if not near.positive:
         return None
-    result = heat_map(features, near.positive, near.negative)
-    scale = ScoreScale(result.data[result.inside])
-    regions = tuple(top_regions(result, k=TOP_REGIONS))
-    return HeatResult(result, result.on(grid), grid, scale, regions, near, partial=box_mm is not None)
+    found = answer(
+        SimilarityRequest(target=features, positive_mm=near.positive, negative_mm=near.negative, top=TOP_REGIONS)
+    )
+    scale = ScoreScale(found.heat.data[found.heat.inside])
+    return HeatResult(
+        found.heat, found.heat.resample_to(grid), grid, scale, found.regions, near, partial=box_mm is not None
+    )

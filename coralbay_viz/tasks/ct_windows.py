@@ -1,17 +1,14 @@
 """Comparison of heat maps under different CT windows."""
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from coralbay_core.spatial import Grid, Volume
 
 from ..jobs import JobContext
 from ..model.clicks import Clicks
-from .encoders import Encoders
-
-if TYPE_CHECKING:
-    pass
 from ..model.results import WindowResult
+from .encoders import Encoders
 
 
 def inspect(
@@ -29,5 +26,5 @@ def inspect(
 
     watch = ExtractionCallbacks(context.progress, context.cancelled, say=partial(context.post, say))
     made = compare_windows(volume, encoders.get(model), clicks.positive, clicks.negative, watch=watch, **settings)
-    shown = {answer.name: made.on(answer.ranks, grid) for answer in made.answers}
-    return WindowResult(made, shown, made.on(made.stability, grid), grid, clicks)
+    shown = {answer.name: made.resample_to(grid, answer.ranks) for answer in made.answers}
+    return WindowResult(made, shown, made.resample_to(grid, made.stability), grid, clicks)

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from ..jobs import JobContext
 from ..model.clicks import Clicks, Point
 from ..model.grids import overlay_grid, viewing_grid
 from ..model.results import HeatResult, ScoreScale
@@ -26,18 +27,24 @@ def match(source: "FeatureMaps", target: "FeatureMaps", position_mm: Point, weig
 
 def coarse_part(features: "FeatureMaps") -> "FeatureMaps":
     """Return the coarse stages, or the coarsest one where all are finer."""
-    return features.only([s for s in features.strides if s >= HOVER_STRIDE] or [features.strides[-1]])
+    return features.select_stages([s for s in features.strides if s >= HOVER_STRIDE] or [features.strides[-1]])
 
 
 def hover(
-    features: "FeatureMaps", position_mm: Point, weights: dict[int, float] | None, volume: "Volume", is_partial: bool
+    features: "FeatureMaps",
+    position_mm: Point,
+    weights: dict[int, float] | None,
+    volume: "Volume",
+    is_partial: bool,
+    context: JobContext,
 ) -> HeatResult:
     """Compute a coarse heat map of one position."""
-    from coralbay_core.similarity import heat_map
+    from coralbay_core.matching import SimilarityRequest, answer
 
     coarse = coarse_part(features)
     chosen = {s: w for s, w in (weights or {}).items() if s in coarse.strides and w} or None
-    result = heat_map(coarse, position_mm, weights=chosen)
+    asked = SimilarityRequest(target=coarse, positive_mm=position_mm, weights=chosen, top=0)
+    result = answer(asked, context.cancelled).heat
     grid = overlay_grid(viewing_grid(volume.grid), HOVER_SPACING_MM)
     scale = ScoreScale(result.data[result.inside])
-    return HeatResult(result, result.on(grid), grid, scale, (), Clicks((position_mm,)), is_partial)
+    return HeatResult(result, result.resample_to(grid), grid, scale, (), Clicks((position_mm,)), is_partial)

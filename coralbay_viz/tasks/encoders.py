@@ -7,12 +7,10 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from coralbay_core.models.cards import WITHOUT_WEIGHTS
+from coralbay_core.models.names import split_variant as split_variant
 
 if TYPE_CHECKING:
     from coralbay_core.models.encoder import Encoder
-
-
-VARIANTS = (":compact", ":whole")  # of the core, where they cannot be read without importing torch
 
 
 class Encoders:
@@ -62,12 +60,6 @@ def model_names() -> list[str]:
     """Names of the models that the package knows, those without weights last; found without importing torch."""
     names = [entry.name for entry in (files("coralbay_core.models") / "cards").iterdir()]
     return [*sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml")), *WITHOUT_WEIGHTS]
-
-
-def split_variant(model: str) -> tuple[str, str]:
-    """A model without what may follow its name, and that: ``:compact``, ``:whole`` or nothing."""
-    variant = next((variant for variant in VARIANTS if model.endswith(variant)), "")
-    return model.removesuffix(variant), variant
 
 
 def about_model(name: str) -> tuple[str, str]:

@@ -11,7 +11,7 @@ from ..jobs import JobContext
 from .encoders import Encoders
 
 if TYPE_CHECKING:
-    from coralbay_core.extraction.cost_estimate import CostEstimate
+    from coralbay_core.extraction.estimate import CostEstimate
     from coralbay_core.extraction.sliding_window import ExtractionCallbacks
     from coralbay_core.features import FeatureMaps
 
@@ -48,7 +48,7 @@ def look_ahead(
 ) -> "CostEstimate | str":
     """Estimate the cost of computing features; a line of text where that is not possible."""
     from coralbay_core.errors import Cancelled
-    from coralbay_core.extraction.cost_estimate import forecast
+    from coralbay_core.extraction.estimate import forecast
 
     try:
         encoder = encoders.get(model)

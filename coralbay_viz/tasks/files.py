@@ -44,4 +44,4 @@ def save(
 
 def on_grid(result: "HeatMap | Any", grid: Grid) -> NDArray:
     """A heat or color map on another grid."""
-    return result.on(grid)
+    return result.resample_to(grid)

@@ -31,7 +31,7 @@ def colors(
     context.check_cancelled()
     rgb = used.rgb(features, components, selection)
     context.check_cancelled()
-    return PcaResult(rgb, rgb.on(grid), grid, used)
+    return PcaResult(rgb, rgb.resample_to(grid), grid, used)
 
 
 def umap_colors(
@@ -56,7 +56,7 @@ def umap_colors(
         known = model.apply(features, selection)
     context.check_cancelled()
     rgb = known.rgb(components)
-    return PcaResult(rgb, rgb.on(grid), grid, known.model.basis, "umap", known)
+    return PcaResult(rgb, rgb.resample_to(grid), grid, known.model.basis, "umap", known)
 
 
 def _is_wanted(

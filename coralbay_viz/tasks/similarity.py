@@ -52,33 +52,23 @@ TOP_REGIONS = 10
 
 def heat(request: HeatRequest, grid: Grid, context: JobContext) -> HeatResult:
     """Compute the heat map of clicks and saved queries."""
-    from coralbay_core.similarity import auto_weights, make_query, merge_queries, search, top_regions
+    from coralbay_core.matching import SimilarityRequest, answer
 
-    positive, negative = (
-        np.array(points, float).reshape(-1, 3) for points in (request.clicks.positive, request.clicks.negative)
+    asked = SimilarityRequest(
+        target=request.target,
+        source=request.source,
+        positive_mm=request.clicks.positive,
+        negative_mm=request.clicks.negative,
+        queries=request.queries,
+        weights=request.weights,
+        prior_mm=request.prior_mm,
+        top=TOP_REGIONS,
     )
-    made = [make_query(request.source, positive, negative)] if len(positive) else []
-    query = merge_queries([*made, *request.queries])
-    weights: Any = request.weights
-    if weights == "auto":
-        weights = auto_weights(request.source, positive, negative) if made else None
-    features = request.target
-    context.check_cancelled()
-    result = search(features, query, weights=weights, prior=_prior(features, request, positive))
-    context.check_cancelled()
-    scale = ScoreScale(result.data[features.body_at(features.strides[0])])
-    regions = tuple(top_regions(result, k=TOP_REGIONS))
-    return HeatResult(result, result.on(grid), grid, scale, regions, request.clicks, request.partial)
-
-
-def _prior(features: "FeatureMaps", request: "HeatRequest", positive: NDArray) -> Any:
-    from coralbay_core.matching import align
-    from coralbay_core.similarity.prior import prior_around
-
-    if request.prior_mm is None or not len(positive):
-        return None
-    expected = positive if request.source is features else align(request.source, features)(positive)
-    return prior_around(expected, request.prior_mm)
+    found = answer(asked, context.cancelled)
+    scale = ScoreScale(found.heat.data[found.heat.inside])
+    return HeatResult(
+        found.heat, found.heat.resample_to(grid), grid, scale, found.regions, request.clicks, request.partial
+    )
 
 
 def propagate(
@@ -117,4 +107,4 @@ def mirror(
     plane = plane or find_midplane(features)
     context.check_cancelled()
     sides = compare_sides(features, position_mm, plane=plane, weights=weights)
-    return plane, sides, sides.heat.on(grid)
+    return plane, sides, sides.heat.resample_to(grid)

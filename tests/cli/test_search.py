@@ -6,8 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from coralbay_core.io import load_volume, save_map
-from coralbay_core.phantom import make_phantom
+from coralbay_core.io import load_volume
 
 MODEL = ("--model", "hu-context")
 
@@ -23,19 +22,6 @@ def refused(coralbay):
         return lines[0]
 
     return call
-
-
-@pytest.fixture(scope="module")
-def torsos(tmp_path_factory):
-    """Two coarse phantoms as files, with labels of the first and landmarks of both."""
-    folder = tmp_path_factory.mktemp("torsos")
-    made = [make_phantom(seed, 5.0) for seed in (0, 1)]
-    for name, phantom in zip("ab", made, strict=True):
-        save_map(folder / f"{name}.nii.gz", phantom.volume.data, phantom.volume)
-    save_map(folder / "labels.nii.gz", made[0].labels.data, made[0].volume)
-    places = {name: p.tolist() for name, p in made[0].landmarks.items() if name in ("T6", "L3", "liver_right_lobe")}
-    (folder / "landmarks.json").write_text(json.dumps(places))
-    return folder, made
 
 
 def at(position) -> str:

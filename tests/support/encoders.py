@@ -3,21 +3,17 @@
 import time
 from collections.abc import Collection
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from coralbay_core.models.encoder import Preprocessing, Stage, Tiling
+from coralbay_core.models.encoder import EncoderBase, Stage, Tiling
 
 
-class PoolingEncoder:
+class PoolingEncoder(EncoderBase):
     """Each stage is the local mean of the input, so a misplaced tile or a forgotten half voxel shows as a number."""
 
     name = "pooling"
     fingerprint = "pooling"
-    preprocessing = Preprocessing()
-    device = torch.device("cpu")
-    precision = torch.float32
     stages = tuple(Stage(stride, 1) for stride in (2, 4, 8, 16, 32))
 
     def __init__(self, tile: int = 96, step: int = 64):

@@ -153,12 +153,12 @@ def test_hover_is_a_coarse_answer_of_one_place(session, belly, phantom):
 
 def test_coarse_features_are_kept(session):
     features = session.features
-    assert features.only((8, 16)) is features.only([16, 8])
-    assert features.only(features.strides) is features
+    assert features.select_stages((8, 16)) is features.select_stages([16, 8])
+    assert features.select_stages(features.strides) is features
     with pytest.raises(InputError, match="no such stage"):
-        features.only([3])
+        features.select_stages([3])
     with pytest.raises(InputError, match="no stages"):
-        features.only([])
+        features.select_stages([])
 
 
 def test_a_marked_region_takes_the_cursor_along(session, phantom):

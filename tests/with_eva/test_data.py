@@ -21,7 +21,7 @@ from coralbay_core.integrations.eva.datasets import CCCCII, LUNA25
 from coralbay_core.integrations.eva.parts import ModelDecoder, ModelHead
 from coralbay_core.integrations.eva.protocol import encoder_of
 from coralbay_core.integrations.eva.transforms import WholeScan
-from coralbay_core.models.encoder import Preprocessing, Stage
+from coralbay_core.models.encoder import EncoderBase, Preprocessing, Stage
 from coralbay_core.phantom import make_phantom
 from coralbay_core.spatial import Grid
 
@@ -40,12 +40,10 @@ def btcv_scan(root, data, affine, codes, model):
     return volume[None]
 
 
-class Recorder:
+class Recorder(EncoderBase):
     """An encoder that keeps its input."""
 
-    device = torch.device("cpu")
     stages = (Stage(2, 1), Stage(4, 1))
-    preprocessing = Preprocessing()
 
     def __call__(self, x, strides):
         self.seen = x

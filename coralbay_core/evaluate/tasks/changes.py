@@ -14,6 +14,7 @@ from ...spatial import Grid, Volume, geometry
 from ...spatial.body_mask import body_mask
 from ...spatial.geometry import Affine
 from ...spatial.resampling import resample
+from ...spatial.volume import AIR_HU
 from ..cases import Case, interior, lattice_of
 from ..metrics import rank_correlation
 from ..records import Record
@@ -146,7 +147,7 @@ def _positions(case: Case, volume: Volume, grid: Grid, there: Affine, seed: int)
 def _block(case: Case) -> Volume:
     """A cube around the middle of the body, or as much of it as there is."""
     volume = case.volume
-    middle = volume.grid.to_index(case.lattice.to_world(np.argwhere(case.body).mean(0)))
+    middle = volume.grid.to_index(case.lattice.cell_positions(case.body).mean(0))
     reach = BLOCK_MM / 2 / volume.grid.spacing_mm
     low = np.clip(np.rint(middle - reach), 0, np.maximum(0, np.array(volume.shape) - np.rint(2 * reach))).astype(int)
     high = np.minimum(low + np.rint(2 * reach).astype(int), volume.shape)
@@ -199,13 +200,13 @@ def _moved(linear: NDArray, noise_hu: float = 0.0) -> Callable[[Volume, np.rando
     def apply(volume: Volume, rng: np.random.Generator) -> Changed:
         from scipy import ndimage
 
-        middle = volume.grid.to_world((np.array(volume.shape) - 1) / 2)
+        middle = volume.grid.center_mm
         turn = np.eye(4)
         turn[:3, :3] = linear
         there = geometry.translate(middle) @ turn @ geometry.translate(-middle)
         back = volume.grid.index_from_world @ np.linalg.inv(there) @ volume.affine
         data = ndimage.affine_transform(
-            volume.data.astype(np.float32), back[:3, :3], back[:3, 3], order=1, mode="constant", cval=-1000
+            volume.data.astype(np.float32), back[:3, :3], back[:3, 3], order=1, mode="constant", cval=AIR_HU
         )
         if noise_hu:
             data += rng.normal(0, noise_hu, data.shape).astype(np.float32)

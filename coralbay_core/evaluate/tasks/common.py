@@ -71,6 +71,6 @@ class Setting:
 
 def body_points(body: NDArray[np.bool_], grid: Grid, count: int, rng: np.random.Generator) -> NDArray[np.float64]:
     """Seeded positions in a mask, world mm, (count, 3); fewer where the mask is small."""
-    index = np.argwhere(body)
-    chosen = rng.choice(len(index), min(count, len(index)), replace=False)
-    return grid.to_world(index[np.sort(chosen)])
+    cells = np.flatnonzero(body)
+    chosen = rng.choice(len(cells), min(count, len(cells)), replace=False)
+    return grid.cell_positions(cells[np.sort(chosen)])

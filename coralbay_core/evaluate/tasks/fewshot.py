@@ -70,7 +70,7 @@ def _clicks(case: Case, names: list[str], count: int, seed: int) -> NDArray[np.u
 
 
 def _paint(drawn: NDArray[np.uint8], case: Case, position_mm: NDArray, value: int) -> None:
-    drawn[tuple(np.rint(case.lattice.to_index(position_mm)).astype(int).T)] = value
+    drawn[tuple(case.lattice.nearest_index(position_mm).T)] = value
 
 
 def _strokes(case: Case, names: list[str]) -> NDArray[np.uint8]:

@@ -34,9 +34,9 @@ def _tokens(setting: Setting, case: Case, names: tuple[str, ...]) -> tuple[NDArr
     """Descriptors, positions in mm and structure numbers of seeded voxels of each structure."""
     positions, labels = [], []
     for number, name in enumerate(names):
-        index = np.argwhere(case.mask(name))
-        chosen = case.rng(f"tokens {name}", setting.seed).choice(len(index), min(TOKENS, len(index)), replace=False)
-        positions.append(case.lattice.to_world(index[chosen]))
+        cells = np.flatnonzero(case.mask(name))
+        chosen = case.rng(f"tokens {name}", setting.seed).choice(len(cells), min(TOKENS, len(cells)), replace=False)
+        positions.append(case.lattice.cell_positions(cells[chosen]))
         labels.append(np.full(len(chosen), number))
     position_mm = np.concatenate(positions) if positions else np.zeros((0, 3))
     descriptors = joint_descriptors(setting.features(case), position_mm) if len(position_mm) else np.zeros((0, 1))

@@ -1,4 +1,4 @@
-"""Features on disk, so that nothing is computed twice: signed, in chunks, safe with several processes at once."""
+"""Cache of features on disk: signed, in chunks, safe with several processes at once."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ __all__ = [
 
 
 def open_features(folder: str | Path) -> FeatureMaps:
-    """Features that ``coralbay embed -o`` wrote, read as they are used; needs no torch.
+    """Open features that ``coralbay embed -o`` wrote; they are read as they are used, without torch.
 
     Parameters
     ----------
@@ -36,12 +36,12 @@ def open_features(folder: str | Path) -> FeatureMaps:
     Returns
     -------
     FeatureMaps
-        All stages that are there. What was not computed does not count as body.
+        All stages that exist. Regions that were not computed do not count as body.
 
     Raises
     ------
     UnusableEntryError
-        If the folder holds anything else.
+        If the folder holds no features.
     """
     entry = Entry.open(Path(folder))
     if not entry.strides:

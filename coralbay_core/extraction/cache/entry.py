@@ -1,15 +1,15 @@
-"""One scan under one encoder, on disk.
+"""A cache entry: the features of one scan by one encoder.
 
 ::
 
     KEY/
       zarr.json             group; its attribute "coralbay" holds the signature and the grid
       body/                 (z, y, x) bool on the model grid
-      stride-4/             (C, z, y, x) float16, a file a chunk: c/0/z/y/x
+      stride-4/             (C, z, y, x) float16, one file per chunk: c/0/z/y/x
       stride-8/ ...
 
-A chunk is there or not there, so computing can stop anywhere and go on later. An entry is made under another name and
-renamed, hence whole as far as it goes.
+A chunk is either complete or absent, so computing can stop anywhere and go on later. An entry is made under another
+name and renamed, hence it is never half made.
 """
 
 import os
@@ -24,7 +24,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...features import FeatureMap, FeatureMaps
+from ...features import FeatureMaps
+from ...features.feature_maps import EncoderFacts
 from ...spatial import Grid
 from ..tiling import CHUNK, Box, Index, region_grid, stage_slices
 from . import files
@@ -36,22 +37,22 @@ _STAGE = "stride-"
 
 @dataclass(frozen=True)
 class EntryMetadata:
-    """What an entry says of itself.
+    """Metadata of an entry.
 
     Parameters
     ----------
     signature : dict
-        All that the features depend on (`keys.signature`).
+        Everything that the features depend on (`keys.signature`).
     shape : tuple of int
         Of the model grid.
     affine : tuple of tuples of float
         Of the model grid.
     model, notice : str
-        Name of the encoder, and what is to be known of its license.
+        Name of the encoder, and its license notice.
     channels : dict of int to int
         Of the encoder's stages, by stride.
     compact : bool
-        Whether the maps are projected.
+        Whether the channels are principal coordinates.
     """
 
     signature: dict[str, Any]
@@ -64,7 +65,7 @@ class EntryMetadata:
 
     @classmethod
     def parse(cls, found: Any, where: Path) -> "EntryMetadata":
-        """From the attributes of a group, of which nothing is believed."""
+        """Parse the attributes of a group, which are not trusted."""
         try:
             shape = tuple(int(n) for n in found["shape"])
             affine = tuple(tuple(float(v) for v in row) for row in found["affine"])
@@ -83,11 +84,17 @@ class EntryMetadata:
 
     @property
     def grid(self) -> Grid:
+        """The model grid."""
         return Grid(self.shape, np.array(self.affine))
+
+    @property
+    def encoder(self) -> EncoderFacts:
+        """The encoder that computed the features."""
+        return EncoderFacts(self.model, str(self.signature.get("fingerprint", "")), self.notice, self.compact)
 
 
 class Entry:
-    """Features of a scan, as far as they were computed. A `Sink` of extraction.
+    """Features of a scan, as far as they were computed; a `Sink` of extraction.
 
     Parameters
     ----------
@@ -105,7 +112,7 @@ class Entry:
 
     @classmethod
     def create(cls, folder: Path, about: EntryMetadata, body: NDArray[np.bool_]) -> "Entry":
-        """A new entry without any chunk, in place of whatever stood there."""
+        """Make a new entry without chunks, in place of any existing one."""
         import zarr
 
         temporary = folder.with_name(f"{folder.name}.{os.getpid()}.part")
@@ -122,12 +129,12 @@ class Entry:
 
     @classmethod
     def open(cls, folder: Path) -> "Entry":
-        """An entry that is there.
+        """Open an existing entry.
 
         Raises
         ------
         UnusableEntryError
-            If it is not, or if it is anything but what `create` makes.
+            If there is none, or if it differs from what `create` makes.
         """
         files.refuse_links(folder)
         found = files.read_metadata(folder)
@@ -137,7 +144,7 @@ class Entry:
 
     @cached_property
     def body(self) -> NDArray[np.bool_]:
-        """What belongs to the patient, on the model grid."""
+        """Mask of the patient on the model grid."""
         array = files.open_array(self.folder / "body", self.grid.shape, self.grid.shape, "bool")
         body = files.read_chunk(array, (slice(None),) * 3)
         if body is None or not (self.folder / "body" / "c").is_dir():
@@ -148,14 +155,15 @@ class Entry:
 
     @property
     def strides(self) -> tuple[int, ...]:
-        """Stages of which there is something."""
+        """Strides of the stages that have been started."""
         return tuple(sorted(s for s in self.about.channels if (self._stage_folder(s) / files.METADATA).exists()))
 
     def has(self, stride: int, chunk: Index) -> bool:
+        """Whether a chunk of a stage exists."""
         return self._chunk_file(stride, chunk).exists()
 
     def missing(self, stride: int, chunks: Iterable[Index]) -> list[Index]:
-        """Chunks that hold body and are not there, or are damaged; the damaged ones are removed."""
+        """List the chunks that are absent or damaged; the damaged ones are removed."""
         return [chunk for chunk in chunks if not self.has(stride, chunk) or not self._sound(stride, chunk)]
 
     def _sound(self, stride: int, chunk: Index) -> bool:
@@ -169,22 +177,23 @@ class Entry:
         return sound
 
     def write(self, stride: int, chunk: Index, data: NDArray[np.float16]) -> None:
-        """Keep a chunk (C, z, y, x) of a stage."""
+        """Store a chunk (C, z, y, x) of a stage."""
         self._array(stride, create=True)[self._part(stride, chunk)] = data
 
     @property
     def whole(self) -> Box:
+        """Box of the whole model grid."""
         return tuple((0, n) for n in self.grid.shape)
 
     def needed(self, region: Box) -> list[Index]:
-        """Chunks of a region that hold any body."""
+        """List the chunks of a region that hold body."""
         zs, ys, xs = (range(low // CHUNK, -(-high // CHUNK)) for low, high in region)
         return [(z, y, x) for z, y, x in product(zs, ys, xs) if self.body[self._inside((z, y, x), self.whole)].any()]
 
     # Reading
 
     def maps(self, strides: Collection[int], region: Box, expected: Collection[Index]) -> FeatureMaps:
-        """Maps of a region; what is not computed in it does not count as body.
+        """Make feature maps of a region; parts of it that were not computed do not count as body.
 
         Parameters
         ----------
@@ -192,7 +201,7 @@ class Entry:
         region : Box
             Of the model grid, whole cells.
         expected : collection of chunk
-            Chunks that hold body; reading raises if one of them has gone since.
+            Chunks that hold body; reading raises if one of them has been removed meanwhile.
         """
         absent = [chunk for chunk in expected if not all(self.has(stride, chunk) for stride in strides)]
         body = self.body[tuple(slice(low, high) for low, high in region)]
@@ -202,17 +211,15 @@ class Entry:
                 body[self._inside(chunk, region)] = False
         grid = region_grid(self.grid, region)
         there = [chunk for chunk in expected if chunk not in set(absent)]
-        stages = {s: FeatureMap(s, _StoredPart(self, s, region, there), grid.coarsen(s)) for s in sorted(strides)}
-        about = self.about
-        fingerprint = str(about.signature.get("fingerprint", ""))
-        return FeatureMaps(stages, grid, body, about.model, fingerprint, about.notice, about.compact)
+        arrays = {stride: _StoredPart(self, stride, region, there) for stride in sorted(strides)}
+        return FeatureMaps.of(self.about.encoder, arrays, grid, body)
 
     def read(self, stride: int, part: tuple[slice, ...]) -> NDArray[np.float16]:
-        """A part (C, z, y, x) of a stage; chunks that are not there are zero."""
+        """Read a part (C, z, y, x) of a stage; absent chunks are zero."""
         return np.asarray(self._array(stride)[part])
 
     def touch(self) -> None:
-        """Note that it was used: what was not used for longest is removed first."""
+        """Mark the entry as used; the entries unused for longest are removed first."""
         os.utime(self.folder)
 
     # Where things are
@@ -248,7 +255,7 @@ class Entry:
 
 
 class _StoredPart:
-    """A region of a stage, read when it is asked for."""
+    """A region of a stage, read on demand."""
 
     def __init__(self, entry: Entry, stride: int, region: Box, expected: list[Index]):
         self._entry, self._stride, self._expected = entry, stride, expected
@@ -263,7 +270,7 @@ class _StoredPart:
         return self._entry.read(self._stride, (part[0], *(slice(a, b) for a, b in cells)))
 
     def _require(self, cells: list[tuple[int, int]]) -> None:
-        """Zeros for a chunk that another process has removed would be a wrong answer."""
+        """Raise if another process has removed a chunk: zeros would be a wrong answer."""
         side = CHUNK // self._stride
         ranges = [range(a // side, -(-b // side)) for a, b in cells]
         for chunk in self._expected:
@@ -277,7 +284,7 @@ class _StoredPart:
 
 
 def remove(folder: Path) -> None:
-    """Remove an entry, or whatever stands in its place; links are removed and not followed."""
+    """Remove an entry, or any file in its place; links are removed and not followed."""
     if folder.is_symlink() or folder.is_file():
         folder.unlink()
     elif folder.exists():

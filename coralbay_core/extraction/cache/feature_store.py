@@ -1,4 +1,4 @@
-"""The cache of features: entries by key, a lock each, and a limit to what they take together."""
+"""The cache of features: entries by key, one lock per entry, and a limit of their total size."""
 
 import os
 import shutil
@@ -24,12 +24,12 @@ _LEFTOVERS = (".part", ".gone")
 
 
 def default_root() -> Path:
-    """Environment variable ``CORALBAY_CACHE``, else the user's cache folder."""
+    """Root folder: the environment variable ``CORALBAY_CACHE``, else the user's cache folder."""
     return Path(os.environ.get("CORALBAY_CACHE") or user_cache_path("coralbay")) / "features"
 
 
 def default_limit() -> int:
-    """Environment variable ``CORALBAY_CACHE_GB``, else 20 GB."""
+    """Limit in bytes: the environment variable ``CORALBAY_CACHE_GB``, else 20 GB."""
     text = os.environ.get("CORALBAY_CACHE_GB")
     if not text:
         return DEFAULT_LIMIT_BYTES
@@ -44,13 +44,13 @@ def default_limit() -> int:
 
 @dataclass(frozen=True)
 class EntryInfo:
-    """An entry, for people. Whose scan it is cannot be known from it.
+    """Summary of an entry for display; it does not identify the scan.
 
     Parameters
     ----------
     key : str
     model : str
-        Empty where the entry cannot be read.
+        Empty if the entry cannot be read.
     strides : tuple of int
     size_mm : tuple of int
         Of the scan.
@@ -69,7 +69,7 @@ class EntryInfo:
 
 @dataclass(frozen=True)
 class Check:
-    """What a verification found: chunks that were there, those that were damaged and are now removed, other trouble."""
+    """Result of a verification: number of chunks, of damaged chunks (now removed), and other trouble."""
 
     key: str
     chunks: int
@@ -85,7 +85,7 @@ class FeatureStore:
     root : path, optional
         By default `default_root`.
     limit_bytes : int, optional
-        Entries that were not used for longest are removed beyond this; by default `default_limit`.
+        Beyond this the entries unused for longest are removed; by default `default_limit`.
     """
 
     def __init__(self, root: str | Path | None = None, limit_bytes: int | None = None):
@@ -93,13 +93,13 @@ class FeatureStore:
         self.limit_bytes = default_limit() if limit_bytes is None else limit_bytes
 
     def folder(self, key: str) -> Path:
-        """Where an entry is, or would be."""
+        """Folder of an entry, whether it exists or not."""
         if not key or Path(key).name != key or key.startswith("."):
             raise InputError("unusable name of an entry", found=key, expected="a name without any path")
         return self.root / key
 
     def open(self, key: str, signature: dict[str, Any]) -> Entry | None:
-        """The entry of a key, or None where there is none that was made for this signature."""
+        """Open the entry of a key; None unless there is one with this signature."""
         folder = self.folder(key)
         if not folder.exists() and not folder.is_symlink():
             return None
@@ -114,7 +114,7 @@ class FeatureStore:
         return entry
 
     def complete(self, key: str, strides: Collection[int]) -> FeatureMaps | None:
-        """All features of a scan by its key, without the scan; None unless every chunk is there and sound."""
+        """Open all features of a scan by its key, without the scan; None unless every chunk is present and sound."""
         try:
             entry = Entry.open(self.folder(key))
             needed = entry.needed(entry.whole)
@@ -150,23 +150,23 @@ class FeatureStore:
     # The whole
 
     def entries(self) -> list[Path]:
-        """Folders of entries, those used last first."""
+        """List the folders of entries, those used last first."""
         if not self.root.is_dir():
             return []
         folders = [f for f in self.root.iterdir() if f.is_dir() and not f.is_symlink() and f.suffix not in _LEFTOVERS]
         return sorted(folders, key=_used, reverse=True)
 
     def infos(self) -> list[EntryInfo]:
-        """What there is, what was used last first."""
+        """List summaries of all entries, those used last first."""
         return [_info(folder) for folder in self.entries()]
 
     def prune(self, keep: str = "") -> None:
-        """Remove the entries that were not used for longest until the rest fits the limit.
+        """Remove the entries unused for longest until the rest fits the limit.
 
         Parameters
         ----------
         keep : str
-            Key of an entry that stays in any case; entries that another process works on stay, too.
+            Key of an entry that stays in any case, as do entries that another process is using.
         """
         self._sweep()
         total = 0
@@ -176,7 +176,7 @@ class FeatureStore:
                 self._remove(folder)
 
     def clear(self, model: str | None = None) -> list[EntryInfo]:
-        """Remove all entries, or those of a model; returns those that are gone."""
+        """Remove all entries, or those of a model; returns the removed ones."""
         wanted = [info for info in self.infos() if model is None or info.model == model]
         self._sweep()
         return [info for info in wanted if self._remove(self.root / info.key)]
@@ -199,7 +199,7 @@ class FeatureStore:
             return Check(folder.name, len(there), damaged)
 
     def _remove(self, folder: Path) -> bool:
-        """Remove an entry unless somebody works on it."""
+        """Remove an entry unless another process is using it."""
         lock = FileLock(self.root / f"{folder.name}.lock")
         try:
             with lock.acquire(timeout=0):
@@ -210,7 +210,7 @@ class FeatureStore:
         return True
 
     def _sweep(self) -> None:
-        """Remove what processes that were killed have left behind."""
+        """Remove leftovers of processes that were killed."""
         if self.root.is_dir():
             for path in self.root.iterdir():
                 if path.suffix in _LEFTOVERS and _used(path) < time.time() - 3600:
@@ -218,7 +218,7 @@ class FeatureStore:
 
 
 def unwritable(folder: Path, error: OSError) -> InputError:
-    """The error for a cache that cannot be written."""
+    """Make the error for a cache that cannot be written."""
     return InputError(
         "features could not be written",
         where=folder,

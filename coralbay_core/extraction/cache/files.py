@@ -1,8 +1,8 @@
-"""The Zarr arrays of an entry: how they are written, and what is checked before any of them is read.
+"""The Zarr arrays of an entry: writing them, and checks before any of them is read.
 
-An entry may have been damaged, or made by somebody else. So nothing in it is believed: an array is opened only if its
-metadata say exactly what this module would have written (no other codec, no other shape), links are refused, and every
-chunk carries a checksum.
+An entry may have been damaged, or made by somebody else, so it is not trusted: an array is opened only if its metadata
+are exactly those that this module writes (no other codec, no other shape), links are refused, and every chunk carries
+a checksum.
 """
 
 import json
@@ -15,16 +15,15 @@ from numpy.typing import NDArray
 from ...errors import InputError
 
 METADATA = "zarr.json"
-_CHECKSUM = {"name": "crc32c"}
 _LARGEST_METADATA_BYTES = 100_000
 
 
 class UnusableEntryError(InputError):
-    """Features on disk that are damaged, incomplete, or not what they are said to be."""
+    """Features on disk that are damaged, incomplete, or inconsistent with their metadata."""
 
 
 def create_array(folder: Path, shape: tuple[int, ...], chunks: tuple[int, ...], dtype: str) -> Any:
-    """A new, empty array; float16 is kept as it is (noise does not compress), masks are compressed."""
+    """Create an empty array; float16 is stored as it is (noise does not compress), masks are compressed."""
     import zarr
     from zarr.codecs import Crc32cCodec, ZstdCodec
 
@@ -42,12 +41,12 @@ def create_array(folder: Path, shape: tuple[int, ...], chunks: tuple[int, ...], 
 
 
 def open_array(folder: Path, shape: tuple[int, ...], chunks: tuple[int, ...], dtype: str) -> Any:
-    """An array that was written by `create_array` with the same arguments.
+    """Open an array that was written by `create_array` with the same arguments.
 
     Raises
     ------
     UnusableEntryError
-        If it is anything else.
+        If it differs.
     """
     import zarr
 
@@ -71,7 +70,7 @@ def open_array(folder: Path, shape: tuple[int, ...], chunks: tuple[int, ...], dt
 
 
 def read_metadata(folder: Path) -> dict[str, Any]:
-    """What stands in the metadata of an array or a group; nothing of it is acted on."""
+    """Read the metadata of an array or a group, unchecked but for their size and syntax."""
     path = folder / METADATA
     try:
         if path.stat().st_size > _LARGEST_METADATA_BYTES:
@@ -85,14 +84,14 @@ def read_metadata(folder: Path) -> dict[str, Any]:
 
 
 def refuse_links(folder: Path) -> None:
-    """Raise if anything in a folder, or the folder, is a link: what is written must stay where it belongs."""
+    """Raise if a folder, or anything in it, is a link: writes must stay inside the folder."""
     for path in (folder, *folder.rglob("*")):
         if path.is_symlink():
             raise UnusableEntryError("a link among features", where=path, hint="remove it")
 
 
 def read_chunk(array: Any, part: tuple[slice, ...]) -> NDArray | None:
-    """A part that was written as a whole, or None if its checksum or its length is wrong."""
+    """Read a part that was written as a whole; None if its checksum or its length is wrong."""
     try:
         return np.asarray(array[part])
     except Exception:  # whatever a decoder makes of bytes that are not what was written

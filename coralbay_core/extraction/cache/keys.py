@@ -1,4 +1,4 @@
-"""What names an entry: everything that its features depend on, and nothing that says whose scan it is."""
+"""Keys of entries: hashes of everything that the features depend on, without the identity of the patient."""
 
 import hashlib
 import json
@@ -28,7 +28,7 @@ def content_digest(volume: Volume | LabelVolume) -> str:
 
 
 def signature(volume: Volume, encoder: "Encoder") -> dict[str, object]:
-    """All that features depend on: the content of the scan, weights, preprocessing, lattice and schema."""
+    """Collect all that features depend on: content of the scan, weights, preprocessing, lattice and schema."""
     return {
         "schema": SCHEMA,
         "content": content_digest(volume),
@@ -40,6 +40,6 @@ def signature(volume: Volume, encoder: "Encoder") -> dict[str, object]:
 
 
 def key_of(signature: dict[str, object]) -> str:
-    """Name of the entry of a signature."""
+    """Compute the name of the entry of a signature."""
     text = json.dumps(signature, sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from ...errors import InputError
 from ...models.encoder import Encoder, Preprocessing, Stage
 from ...models.loading import load_encoder
-from ...models.model_card import DEFAULT_MODEL
+from ...models.names import DEFAULT_MODEL
 from ...models.swin3d.backbone import pooled
 
 SKIPPED_IN_POOL = 16

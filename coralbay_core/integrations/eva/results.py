@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import InputError, MissingFileError
-from ...models.model_card import DEFAULT_MODEL
+from ...models.names import DEFAULT_MODEL
 from ..rows import EVA_PUBLISHED, EVA_RUN, Row, model_of, registered_model
 from .protocol import deviations, encoder_of
 from .tasks import TASKS

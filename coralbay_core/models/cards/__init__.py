@@ -5,4 +5,4 @@ WITHOUT_WEIGHTS = {
     "hu-context": "No network: the same, and the mean HU at 26 offsets of 24 and of 48 mm.",
     "random": "The network of the default model with random weights: what training has to beat.",
 }
-"""What can be used as a model and has no card, with a line on each; known without importing torch."""
+"""Models that have no card, with a line about each; read without importing torch."""

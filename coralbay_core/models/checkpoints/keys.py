@@ -1,6 +1,6 @@
-"""Names of published checkpoints to the names of the backbone.
+"""Map the names of published checkpoints to those of the backbone.
 
-A checkpoint is searched for the patch embedding. What stands before it is the root of the encoder, which must be made
+A checkpoint is searched for the patch embedding. The prefix before it is the root of the encoder, which must be made
 of prefixes that are known. Below the root lie the encoder and perhaps a decoder; heads lie anywhere.
 """
 
@@ -46,7 +46,7 @@ class Mapped:
     ----------
     state : dict of str to Tensor
     root : str
-        What stood before the names.
+        Prefix of the names in the checkpoint.
     ignored : dict of str to int
         Decoders, heads and the like by name, with their numbers of tensors.
     """
@@ -93,7 +93,7 @@ def map_keys(tensors: dict[str, Tensor], part: str | None = None, where: object 
 
 
 def shortened(names: Iterable[str], limit: int = 6) -> str:
-    """Names in one line."""
+    """Join names in one line."""
     listed = sorted(names)
     return ", ".join(listed[:limit]) + (f" and {len(listed) - limit} more" if len(listed) > limit else "")
 
@@ -147,7 +147,7 @@ def _listed(roots: list[str]) -> str:
 
 
 def _rename(key: str, root: str) -> str | None:
-    """The backbone's name of a tensor, or None of what the backbone does not have."""
+    """Name of a tensor in the backbone; None for a tensor that the backbone does not have."""
     if not key.startswith(root):
         return None
     name = key[len(root) :]
@@ -163,7 +163,7 @@ def _rename(key: str, root: str) -> str | None:
 
 
 def _ignorable(key: str, root: str, roots: list[str]) -> str | None:
-    """The name under which a tensor is ignored, or None of one that must not be."""
+    """Label under which a tensor is ignored; None for a tensor that must not be ignored."""
     for other in roots:
         if other != root and _rename(key, other) is not None:
             return _bare(other) or "encoder at the top"

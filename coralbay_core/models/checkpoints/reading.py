@@ -1,4 +1,4 @@
-"""Files to named tensors, without running what a pickle may hold."""
+"""Read files to named tensors, without running code that a pickle may hold."""
 
 import pickle
 import re
@@ -19,10 +19,10 @@ _REFUSED = re.compile(r"GLOBAL ([\w.]+)|Unsupported (?:operand|class) .+")  # in
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """All tensors of a checkpoint and, of a safetensors file, its metadata.
+    """Read all tensors of a checkpoint and, for a safetensors file, its metadata.
 
     Nested dictionaries become dotted names, so that ``{"state_dict": {"module.x": t}}`` is ``state_dict.module.x``.
-    Whatever else a checkpoint holds (an epoch, options, lists) is left out.
+    Other content of a checkpoint (an epoch, options, lists) is left out.
     """
     if not path.is_file():
         raise MissingFileError("no such weights", where=path, hint="see `coralbay models list`")
@@ -42,7 +42,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def _read_pickle(path: Path) -> object:
-    """Only tensors, numbers, text and containers of these: anything else is refused before it is called."""
+    """Unpickler for tensors, numbers, text and containers of these; any other class is refused before it is called."""
     try:
         # It warns of unusual protocols and old formats; either it reads them or it does not.
         with warnings.catch_warnings(action="ignore"):

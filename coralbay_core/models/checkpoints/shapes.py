@@ -1,4 +1,4 @@
-"""The architecture of an encoder from the shapes of its tensors."""
+"""Infer the architecture of an encoder from the shapes of its tensors."""
 
 import re
 from collections.abc import Mapping
@@ -13,13 +13,13 @@ _STAGES = (1, 2, 3, 4)
 
 
 def infer_config(state: Mapping[str, Tensor], merging: Merging = "monai>=1.5", where: object = None) -> Swin3DConfig:
-    """The configuration that fits a state dict under the backbone's names.
+    """Infer the configuration that fits a state dict under the backbone's names.
 
     Parameters
     ----------
     state : mapping of str to Tensor
     merging : str
-        Not to be seen in the shapes: it is passed through.
+        Passed through: shapes do not show it.
     where : object, optional
         The file, for error messages.
     """
@@ -66,7 +66,7 @@ def _depth(state: Mapping[str, Tensor], stage: int) -> int:
 
 
 def _heads(seen: Mapping[int, int]) -> tuple[int, ...]:
-    """Heads of all stages. A stage without blocks shows none and uses none: it gets what fits its neighbours."""
+    """Heads of all stages. A stage without blocks has none: its number follows from the stages around it."""
     first = min(seen)
     heads: list[int] = []
     for stage in _STAGES:

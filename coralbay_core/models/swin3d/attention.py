@@ -1,9 +1,7 @@
 """Window attention with a relative position bias, parameter names as in MONAI."""
 
 import math
-from collections.abc import Callable
-from functools import cache, lru_cache
-from typing import Literal
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
@@ -23,18 +21,6 @@ def relative_position_index(window: int) -> Tensor:
         return (difference[0] * span + difference[1]) * span + difference[2]
 
 
-Kernel = Literal["fused", "flex"]
-
-
-@cache
-def _flex(device_type: str) -> Callable[..., Tensor]:
-    """FlexAttention: compiled for a GPU, elsewhere torch's own unfused reference of it."""
-    from torch.nn.attention.flex_attention import flex_attention
-
-    reference: Callable[..., Tensor] = flex_attention
-    return torch.compile(reference, dynamic=False) if device_type == "cuda" else reference
-
-
 class WindowAttention(nn.Module):
     """Multi-head attention inside windows.
 
@@ -42,15 +28,7 @@ class WindowAttention(nn.Module):
     ----------
     channels, heads, window : int
         `window` is the nominal side in tokens: it sizes the bias table.
-
-    Attributes
-    ----------
-    kernel : str
-        ``fused``, torch's scaled dot-product attention, or ``flex``, FlexAttention, which adds the bias inside its
-        kernel; see `Swin3D.use_attention`.
     """
-
-    kernel: Kernel = "fused"
 
     def __init__(self, channels: int, heads: int, window: int):
         super().__init__()
@@ -64,10 +42,10 @@ class WindowAttention(nn.Module):
         nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
 
     def forward(self, rows: Tensor, plan: WindowPlan) -> Tensor:
-        """Attend among normalised rows (batch * grid, channels).
+        """Attend among normalized rows (batch * grid, channels).
 
         A padded token is a zero row *after* the norm, so its key and value are the bias of `qkv`, and it is attended to
-        like any other: the published weights were trained with that.
+        like any other: the published weights were trained so.
         """
         rows = torch.cat([rows, rows.new_zeros(1, rows.shape[1])])
         slots = self._split(to_windows(self.qkv(rows), plan), plan)
@@ -76,15 +54,15 @@ class WindowAttention(nn.Module):
         return self.proj(from_windows(attended.reshape(-1, self.qkv.in_features), plan))
 
     def attend_in_chunks(self, rows: Tensor, plan: WindowPlan, windows: int) -> Tensor:
-        """Attention before `proj`, for inference: some windows at a time, so that what is in between stays in cache.
+        """Attention before `proj`, for inference: some windows at a time, so that intermediate results stay in cache.
 
         Parameters
         ----------
         rows : (batch * grid + 1, channels) Tensor
-            Normalised; the last row is zero.
+            Normalized; the last row is zero.
         plan : WindowPlan
         windows : int
-            In a chunk.
+            Number of windows per chunk.
 
         Returns
         -------
@@ -112,18 +90,13 @@ class WindowAttention(nn.Module):
                 return ((scores + bias).softmax(-1).to(value.dtype) @ value).transpose(1, 2)
         else:
             bias = self._cached_bias(plan, mask, query.dtype)
-        if self.kernel == "flex":
-            attended = _flex(query.device.type)(
-                query, key, value, score_mod=lambda score, batch, head, i, j: score + bias[0, head, i, j]
-            )
-            return attended.transpose(1, 2)
         return F.scaled_dot_product_attention(query, key, value, attn_mask=bias).transpose(1, 2)
 
     def _bias(self, plan: WindowPlan, mask: Tensor | None, dtype: torch.dtype) -> Tensor:
         """Position bias plus mask, (1, heads, slots, slots); minus infinity for keys beyond the window's tokens.
 
         A window that was shrunk to its grid uses the corner of the *nominal* index. Geometrically that is wrong unless
-        it was shrunk along the first axis alone, but it is what MONAI does and what weights were trained with.
+        it was shrunk along the first axis alone, but MONAI does so, and weights were trained with it.
         """
         table = self.relative_position_bias_table
         index = relative_position_index(self.window)[: plan.tokens, : plan.tokens].to(table.device)
@@ -133,7 +106,7 @@ class WindowAttention(nn.Module):
         return F.pad(F.pad(bias, (0, extra), value=-math.inf), (0, 0, 0, extra)).to(dtype)
 
     def _cached_bias(self, plan: WindowPlan, mask: Tensor | None, dtype: torch.dtype) -> Tensor:
-        """`_bias`, remembered until the table changes."""
+        """`_bias`, cached until the table changes."""
         table = self.relative_position_bias_table
         state = (table.data_ptr(), None if table.is_inference() else table._version)
         if self._cache_state != state:

@@ -7,7 +7,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...errors import InputError
-from .attention import Kernel, WindowAttention
 from .blocks import ResidualBlock, Stage
 from .config import Swin3DConfig
 
@@ -57,8 +56,8 @@ class Swin3D(nn.Module):
 
     Notes
     -----
-    Without residual blocks a map is the output of a stage after a layer norm without parameters; with them it is what
-    SwinUNETR hands its decoder (the stride-16 map has no block there).
+    Without residual blocks a map is the output of a stage after a layer norm without parameters; with them it is
+    the input of SwinUNETR's decoder (the stride-16 map has no block there).
     """
 
     def __init__(self, config: Swin3DConfig):
@@ -77,24 +76,17 @@ class Swin3D(nn.Module):
 
     @property
     def channels(self) -> dict[int, int]:
-        """Channels of each map by its stride."""
+        """Number of channels per stride."""
         return self.config.channels()
 
-    def use_attention(self, kernel: Kernel) -> "Swin3D":
-        """Choose how windows attend: ``fused`` (the default) or ``flex``; the result is the same to rounding."""
-        for module in self.modules():
-            if isinstance(module, WindowAttention):
-                module.kernel = kernel
-        return self
-
     def forward(self, x: Tensor, strides: Collection[int] | None = None) -> dict[int, Tensor]:
-        """Maps of a batch.
+        """Compute the maps of a batch.
 
         Parameters
         ----------
         x : (B, in_channels, Z, Y, X) Tensor
         strides : collection of int, optional
-            Maps to return, all by default; stages deeper than the last one asked for are not computed.
+            Maps to return, all by default; stages deeper than the last of them are not computed.
 
         Returns
         -------
@@ -124,5 +116,5 @@ class Swin3D(nn.Module):
 
 
 def pooled(maps: dict[int, Tensor], strides: Collection[int]) -> Tensor:
-    """Global average of each map, concatenated: the multi-scale vector that CoralBay distils, (B, sum of channels)."""
+    """Global average of each map, concatenated: the multi-scale vector that CoralBay distills, (B, sum of channels)."""
     return torch.cat([maps[stride].mean((2, 3, 4)) for stride in sorted(strides)], 1)

@@ -14,9 +14,9 @@ from .windows import WindowPlan, plan_windows
 # Of one channel group of a chunk; the MLP's hidden layer is four times as large.
 CHUNK_ELEMENTS = 200_000
 
-# Offsets (z, y, x) of the eight neighbours in the order in which they are concatenated.
+# Offsets (z, y, x) of the eight neighbors in the order in which they are concatenated.
 MERGE_ORDER: dict[Merging, str] = {
-    # Duplicates two neighbours and misses two: a bug of old MONAI, kept for the weights that were trained with it.
+    # Duplicates two neighbors and misses two: a bug of old MONAI, kept for the weights that were trained with it.
     "monai<=1.4": "000 100 010 001 101 010 001 111",
     "monai>=1.5": "000 100 010 001 110 101 011 111",
     "v2": "000 001 010 011 100 101 110 111",
@@ -24,12 +24,15 @@ MERGE_ORDER: dict[Merging, str] = {
 
 
 class Mlp(nn.Module):
+    """Two linear layers with a GELU between them, on (..., channels)."""
+
     def __init__(self, channels: int, hidden: int):
         super().__init__()
         self.linear1 = nn.Linear(channels, hidden)
         self.linear2 = nn.Linear(hidden, channels)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Apply both layers to tokens (..., channels)."""
         return self.linear2(F.gelu(self.linear1(x)))
 
 
@@ -88,6 +91,7 @@ class PatchMerging(nn.Module):
         self.norm = nn.LayerNorm(8 * channels)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Merge tokens (B, z, y, x, channels) to (B, z / 2, y / 2, x / 2, 2 * channels); odd sizes are padded."""
         _, z, y, x_size, _ = x.shape
         if z % 2 or y % 2 or x_size % 2:
             x = F.pad(x, (0, 0, 0, x_size % 2, 0, y % 2, 0, z % 2))
@@ -103,6 +107,7 @@ class Stage(nn.Module):
         self.downsample = PatchMerging(channels, merging)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Apply the blocks and the merging to tokens (B, z, y, x, channels)."""
         for block in self.blocks:
             x = block(x)
         return self.downsample(x)
@@ -161,4 +166,5 @@ class ResidualBlock(nn.Module):
         self.layer = _ResidualConvs(inputs, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Apply the block to (B, inputs, Z, Y, X)."""
         return self.layer(x)

@@ -1,4 +1,4 @@
-"""What a Swin3D backbone is made of, in the terms of the SwinUNETR family."""
+"""Configuration of a Swin3D backbone, in the terms of the SwinUNETR family."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -29,7 +29,7 @@ class Swin3DConfig:
     residual_blocks : bool
         The residual encoder blocks of SwinUNETR (``encoder1`` ... ``encoder10``), which also give a stride-1 map.
     merging : str
-        Order in which the eight neighbours are concatenated when a stage is merged. MONAI changed it in 1.5.0 under
+        Order in which the eight neighbors are concatenated when a stage is merged. MONAI changed it in 1.5.0 under
         the same name, with the same weight shapes and other features; ``"v2"`` is its ``mergingv2``.
     """
 
@@ -58,6 +58,6 @@ class Swin3DConfig:
             raise InputError("residual blocks need patches of 2 voxels", found=self.patch)
 
     def channels(self) -> dict[int, int]:
-        """Channels of each map by its stride."""
+        """Compute the number of channels per stride."""
         maps = {self.patch << stage: self.embed_dim << stage for stage in range(5)}
         return {1: self.embed_dim} | maps if self.residual_blocks else maps

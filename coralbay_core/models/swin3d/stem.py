@@ -104,7 +104,7 @@ def _patch_moments(padded: Tensor, slab: int) -> tuple[Tensor, Tensor]:
 
 
 def _shortcut(image: Tensor, shortcut: Tensor) -> tuple[Tensor, Tensor]:
-    """Slope and offset (C,) of the normalised shortcut, which is linear in the image."""
+    """Slope and offset (C,) of the normalized shortcut, which is linear in the image."""
     variance, mean = torch.var_mean(image.double(), correction=0)
     weight = shortcut.reshape(-1).double()
     slope = weight * (weight**2 * variance + EPS).rsqrt()

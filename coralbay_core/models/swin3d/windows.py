@@ -1,6 +1,6 @@
-"""Which token sits in which attention window: computed once for a grid, then two gathers a block.
+"""Assignment of tokens to attention windows: computed once per grid, then two gathers per block.
 
-MONAI pads, rolls, partitions, attends with one mask a window, reverses, rolls back and crops, for every block of every
+MONAI pads, rolls, partitions, attends with one mask per window, reverses, rolls back and crops, for every block of a
 forward. All of that is one permutation of rows, and a shifted window has at most eight different masks (last window or
 not, along each axis). A plan holds the permutation, with the windows sorted by mask.
 """
@@ -22,7 +22,7 @@ MASKED = -100.0
 
 @dataclass(frozen=True)
 class WindowPlan:
-    """How a batch of token grids is cut into windows.
+    """Plan for cutting a batch of token grids into windows.
 
     Attributes
     ----------
@@ -127,7 +127,7 @@ def _batched(
 
 
 class _Permute(torch.autograd.Function):
-    """Select rows, one to one but for padding; its gradient is a gather too, where index_select's is a slow scatter."""
+    """Select rows, one to one but for padding; the gradient is a gather, too, where that of index_select scatters."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, plan: WindowPlan, into_windows: bool) -> Tensor:

@@ -1,4 +1,4 @@
-"""From the scanner's grid and Hounsfield units to what an encoder sees, and back."""
+"""From the scanner's grid and Hounsfield units to the input of an encoder, and back."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,9 +17,9 @@ _SLIVER = 0.01
 
 
 def model_grid(grid: Grid, spacing_mm: float | ArrayLike = 1.5) -> Grid:
-    """Grid on which a volume is shown to an encoder.
+    """Make the model grid of a volume, on which an encoder computes.
 
-    It shares the low edges of the volume, not the centres of its first voxels, and covers all of it: the last cell of
+    It shares the low edges of the volume, not the centers of its first voxels, and covers all of it: the last cell of
     an axis may reach beyond the volume. A volume that is rotated or sheared by more than 1 degree gets a grid along
     the axes of the world instead (S, P, L) that covers it like a box.
 
@@ -37,7 +37,7 @@ def model_grid(grid: Grid, spacing_mm: float | ArrayLike = 1.5) -> Grid:
 
 
 def to_unit(hu: NDArray, window_hu: tuple[float, float]) -> NDArray[np.float32]:
-    """HU scaled so that the window becomes [0, 1], and clipped to it."""
+    """Scale HU so that the window becomes [0, 1], and clip them to it."""
     low, high = window_hu
     if not low < high:
         raise InputError("empty HU window", found=f"{low}..{high}", expected="low < high")
@@ -57,5 +57,5 @@ def _box_around(grid: Grid, spacing: NDArray) -> Grid:
     affine = np.eye(4)
     affine[:3, :3] = np.stack([superior, -anterior, -right], 1) * spacing
     affine[:3, 3] = high[0], high[1], low[2]
-    # So far index 0 lies on the corner of the box; its centre is half a voxel further in.
+    # So far index 0 lies on the corner of the box; its center is half a voxel further in.
     return Grid(_cells((high - low)[::-1] / spacing), affine @ geometry.translate(0.5))

@@ -11,7 +11,8 @@ from coralbay_core.cli import run
 from coralbay_core.evaluate import gate
 from coralbay_core.evaluate.report import read_findings
 from coralbay_core.io import save_map
-from coralbay_core.models.model_card import DEFAULT_MODEL, load_card, parse_card
+from coralbay_core.models.model_card import load_card, parse_card
+from coralbay_core.models.names import DEFAULT_MODEL
 from coralbay_core.phantom import LABELS, make_phantom
 from coralbay_core.spatial import Grid, Volume, geometry
 from tests.support import ROOT
@@ -176,7 +177,7 @@ def publish():
 
 
 def test_a_card_takes_the_numbers_once(publish):
-    toml = replace(load_card(DEFAULT_MODEL), training={}, evaluation={}).as_toml()
+    toml = replace(load_card(DEFAULT_MODEL), training={}, evaluation={}).to_toml()
     once = publish.with_evaluation(toml, {"real_copy_mm": "11.7 (9..13)"})
     assert parse_card(once).evaluation == {"real_copy_mm": "11.7 (9..13)"}
     twice = publish.with_evaluation(once + "\n[training]\nsteps = 5\n", {"real_copy_mm": "5"})

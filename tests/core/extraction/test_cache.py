@@ -291,10 +291,10 @@ def test_reading_a_few_points_reads_few_chunks(large, tmp_path):
     maps = features_for(large, PoolingEncoder(), strides=(4,), store=store)
     whole = features_for(large, PoolingEncoder(), strides=(4,), store=False)
     points = large.grid.to_world(np.array([[5, 10, 20], [40.3, 33.1, 60.9], [0, 0, 0]]))
-    expected = whole.at(points)[4]
+    expected = whole.sample(points)[4]
     for far in tmp_path.glob("*/stride-4/c/0/2/*/*"):
         far.write_bytes(b"would raise if it were read")
-    np.testing.assert_allclose(maps.at(points)[4], expected, atol=1e-3)
+    np.testing.assert_allclose(maps.sample(points)[4], expected, atol=1e-3)
 
 
 def test_reading_needs_no_torch(volume, tmp_path):
@@ -302,7 +302,7 @@ def test_reading_needs_no_torch(volume, tmp_path):
     code = (
         "import sys; from coralbay_core.extraction.cache import open_features; "
         f"maps = open_features({str(tmp_path / 'scan')!r}); "
-        "print(maps.at(maps.grid.to_world((20, 20, 20)))[4].shape, 'torch' in sys.modules)"
+        "print(maps.sample(maps.grid.to_world((20, 20, 20)))[4].shape, 'torch' in sys.modules)"
     )
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert printed.stdout.split("\n")[0] == "(1, 1) False"

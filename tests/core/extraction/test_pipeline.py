@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from coralbay_core.errors import InputError, MissingFileError, OutsideVolumeError, WeightsError
 from coralbay_core.extraction.cache import FeatureStore
 from coralbay_core.extraction.compact_fit import fit_compact
+from coralbay_core.extraction.estimate import ProgressEstimate
 from coralbay_core.extraction.extraction_input import ExtractionInput
 from coralbay_core.extraction.pipeline import features_for
-from coralbay_core.extraction.progress_estimate import ProgressEstimate
 from coralbay_core.extraction.sliding_window import ExtractionCallbacks, extract
 from coralbay_core.extraction.tile_runner import TileRunner
 from coralbay_core.extraction.tiling import make_lattice
@@ -52,7 +52,7 @@ class SmallDevice(PoolingEncoder):
             raise torch.OutOfMemoryError("out of memory")
         return super().__call__(x, strides)
 
-    def on(self, device):
+    def to(self, device):
         assert device == "cpu"
         return PoolingEncoder(64, 32)
 
@@ -133,7 +133,7 @@ before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 with tempfile.TemporaryDirectory() as folder:
     maps = features_for(volume, PoolingEncoder(128, 96), store=FeatureStore(folder), memory_bytes=10**9)
     point = volume.grid.to_world((500, 256, 256))
-    assert abs(maps.at(point)[4] - 0.52) < 1e-3
+    assert abs(maps.sample(point)[4] - 0.52) < 1e-3
 print(1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before))
 """
 
@@ -164,7 +164,7 @@ def test_work_starts_around_the_focus():
     assert first.grid.contains(focus)
     assert first.strides == (4, 16)
     # A tile alone is not blended; the mean of its input is the same.
-    np.testing.assert_allclose(first.at(focus)[4], whole.at(focus)[4], atol=1e-2)
+    np.testing.assert_allclose(first.sample(focus)[4], whole.sample(focus)[4], atol=1e-2)
     np.testing.assert_array_equal(
         whole.stages[4].data, extract(volume, PoolingEncoder(96, 64), strides=(4, 16)).stages[4].data
     )
@@ -222,12 +222,12 @@ def test_joint_map_is_of_the_body():
 def test_methods_of_feature_maps():
     features = made_features()
     point = GRID.to_world((20, 40, 50))
-    assert {s: v.shape for s, v in features.at([point, point]).items()} == {4: (2, 24), 8: (2, 24)}
+    assert {s: v.shape for s, v in features.sample([point, point]).items()} == {4: (2, 24), 8: (2, 24)}
     assert features.similar(point).at(point)[0] > 0.9
     with pytest.raises(InputError, match="no such stage"):
         features.stage(2)
     with pytest.raises(OutsideVolumeError):
-        features.at((900, 0, 0))
+        features.sample((900, 0, 0))
 
 
 # --- the compact form

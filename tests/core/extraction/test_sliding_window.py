@@ -144,7 +144,7 @@ def test_lattice_covers_the_body_and_not_the_room():
     low, high = volume.grid.to_world((5, 120, 120)), volume.grid.to_world((50, 130, 130))
     part = extract(scan, encoder, strides=(4,), roi_mm=(low, high))
     point = part.grid.to_world((20, 20, 20))
-    np.testing.assert_allclose(part.at(point)[4], maps.at(point)[4], atol=1e-3)
+    np.testing.assert_allclose(part.sample(point)[4], maps.sample(point)[4], atol=1e-3)
 
 
 def test_source_grid_of_a_plain_volume_is_its_own():

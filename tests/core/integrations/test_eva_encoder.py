@@ -13,7 +13,7 @@ from coralbay_core.errors import InputError
 from coralbay_core.integrations.eva import TASKS, CoralBayEncoder, config_path
 from coralbay_core.integrations.eva.encoder import family_width, pooled_strides
 from coralbay_core.integrations.eva.protocol import deviations
-from coralbay_core.models.encoder import Preprocessing, Stage
+from coralbay_core.models.encoder import EncoderBase, Preprocessing, Stage
 from coralbay_core.models.loading import load_encoder, save_weights
 from coralbay_core.models.swin3d import Swin3D, Swin3DConfig
 from tests.support import ROOT
@@ -111,12 +111,10 @@ def test_an_inferer_works_on_windows_when_not_in_training():
         torch.testing.assert_close(tensor[..., : wanted.shape[-1]], wanted)
 
 
-class Averager:
+class Averager(EncoderBase):
     """An encoder whose maps are the means of its input, so that a ramp says where a cell came from."""
 
-    device = torch.device("cpu")
     stages = tuple(Stage(stride, 1) for stride in (2, 4, 8, 16, 32))
-    preprocessing = Preprocessing()
 
     def __call__(self, x, strides):
         return {stride: torch.nn.functional.avg_pool3d(x, stride) for stride in strides}
@@ -148,8 +146,7 @@ def test_windows_between_cells_are_refused(roi, overlap):
 def test_other_windows_become_that_of_the_model():
     module = CoralBayEncoder("hu-patch", input_hu=(-1000, 400))
 
-    class Recorder:
-        device = torch.device("cpu")
+    class Recorder(EncoderBase):
         stages = (Stage(2, 1),)
         preprocessing = Preprocessing(window_hu=(-175.0, 250.0))
 

@@ -18,7 +18,7 @@ from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless, generate_
 
 from coralbay_core.errors import CoralBayError, InputError, MissingExtraError, MissingFileError
 from coralbay_core.io import list_series, load_labels, load_volume, save_map
-from coralbay_core.spatial import Grid, LabelVolume, Volume, geometry
+from coralbay_core.spatial import Grid, LabelVolume, geometry
 from coralbay_core.spatial.volume import AXIS_CODES
 from tests.support.dicom import write_rtstruct, write_series
 from tests.support.strategies import affines, shapes
@@ -762,8 +762,3 @@ def test_gzip_is_read_whatever_made_it(tmp_path):
     path = write_nifti(tmp_path / "ct.nii", hu((6, 5, 4)))
     (tmp_path / "again.nii.gz").write_bytes(gzip.compress(path.read_bytes(), 9))
     assert np.array_equal(load_volume(tmp_path / "again.nii.gz").data, load_volume(path).data)
-
-
-def test_notes_are_kept_on_a_copy():
-    grid = Grid((2, 2, 2), geometry.reoriented_affine(np.eye(4), (2, 2, 2), (2, 1, 0), (False, True, True)))
-    assert Volume(np.zeros((2, 2, 2), np.int16), grid).with_notes("a").with_notes("b").notes == ("a", "b")

@@ -25,7 +25,7 @@ def test_is_an_encoder_like_any_other(name):
     encoder = load_encoder(name, device="cpu", precision=torch.float32)
     assert encoder.name == name
     assert encoder.fingerprint == load_encoder(name, device="cpu", precision=torch.float32).fingerprint
-    channels = {stage.stride: stage.channels for stage in encoder.stages}
+    channels = encoder.channels
     assert {4, 8, 16} <= set(channels)
     x = torch.rand(2, 1, 64, 64, 96)
     maps = encoder(x, (4, 16))

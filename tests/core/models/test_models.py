@@ -95,7 +95,7 @@ def test_verify_a_file(tmp_path, small, capsys):
 def test_cards_say_what_they_know_and_what_not(name):
     card = load_card(name)
     assert card.name == name
-    assert parse_card(card.as_toml()) == card
+    assert parse_card(card.to_toml()) == card
     assert len(card.sha256) in (0, 64)
     assert len(card.md5) in (0, 32)
     assert card.license
@@ -109,11 +109,11 @@ def test_cards_say_what_they_know_and_what_not(name):
         assert card.citation
         assert {"architecture", "preprocessing", "license", "sha256", "merging"} <= set(card.provenance)
         assert card.sha256 or card.provenance["sha256"].startswith("not found")
-    shown = card.described()
+    shown = card.to_dict()
     assert (shown["architecture"]["merging"] is None) == ("merging" in card.unknown)
 
 
-CARD = load_card("coralbay-mini").as_toml()
+CARD = load_card("coralbay-mini").to_toml()
 # The tests' networks have attention in every stage, whatever the shipped one has.
 CARD = re.sub(
     r"(?m)^depths = .*$", "depths = [2, 2, 2, 2]", re.sub(r"(?m)^heads = .*$", "heads = [3, 6, 12, 24]", CARD)

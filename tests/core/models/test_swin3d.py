@@ -7,7 +7,6 @@ from monai.networks.nets.swin_unetr import SwinTransformer, SwinUNETR
 
 from coralbay_core.errors import InputError
 from coralbay_core.models.swin3d import Swin3D, Swin3DConfig, pooled
-from coralbay_core.models.swin3d.graphs import GraphedSwin3D
 from coralbay_core.models.swin3d.windows import from_windows, plan_windows, to_windows
 from tests.support.published_weights import MONAI_MERGING, randomize, relative, without_index
 
@@ -121,39 +120,6 @@ def test_only_the_stages_asked_for():
     assert set(network(torch.rand(1, 1, 32, 32, 32), [4, 8])) == {4, 8}
     with pytest.raises(InputError, match="unknown strides - found \\[3\\]"):
         network(torch.rand(1, 1, 32, 32, 32), [3])
-
-
-# Unfused without a compiler: for a test that is just right.
-@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile:UserWarning")
-@pytest.mark.parametrize("window", [4, 7])
-def test_flex_attention_equals_the_fused_one(window):
-    network = randomize(Swin3D(Swin3DConfig(embed_dim=12, window=window)))
-    x = torch.rand(1, 1, 40, 32, 48)
-    with torch.no_grad():
-        expected = network(x)
-        found = network.use_attention("flex")(x)
-    for stride, tensor in expected.items():
-        assert relative(found[stride], tensor) < 1e-5
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="tests the way around a GPU that is not there")
-def test_graphs_fall_back_to_the_backbone():
-    network = randomize(Swin3D(Swin3DConfig(embed_dim=12, window=4)))
-    x = torch.rand(1, 1, 32, 32, 32)
-    with torch.no_grad():
-        expected, found = network(x, [4, 8]), GraphedSwin3D(network)(x, [4, 8])
-    assert all(torch.equal(found[stride], tensor) for stride, tensor in expected.items())
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_graphs_and_kernels_equal_the_backbone_on_a_gpu():
-    network = randomize(Swin3D(Swin3DConfig(embed_dim=48))).cuda()
-    with torch.inference_mode():
-        for _ in range(2):
-            x = torch.rand(2, 1, 96, 64, 48, device="cuda")
-            expected = network.use_attention("fused")(x)
-            for found in (GraphedSwin3D(network)(x), network.use_attention("flex")(x)):
-                assert all(relative(found[stride], tensor) < 1e-3 for stride, tensor in expected.items())
 
 
 @pytest.mark.parametrize("grid", [(8, 9, 5), (3, 4, 12)])

@@ -110,7 +110,7 @@ def test_inside_a_selection_only_its_cells_are_fitted_and_shown():
     inside = cells_inside(features, mask, CT_GRID)
     assert 0 < inside.sum() < cells_inside(features).sum() / 10
     rgb = pca_rgb(features, inside=inside)
-    shown = rgb.on(CT_GRID).any(-1)
+    shown = rgb.resample_to(CT_GRID).any(-1)
     assert shown.sum() > 0.5 * mask.sum()
     assert not shown[tuple(np.rint(CT_GRID.to_index(world("right"))).astype(int))]
     with pytest.raises(InputError, match="empty selection"):

@@ -15,7 +15,7 @@ def test_heat_lights_up_what_was_clicked():
     heat = heat_map(made_features(), world("left"))
     assert heat.at(world("left"))[0] > 0.9
     assert max(heat.at(world("right"))[0], heat.at(world("top"))[0]) < 0.5
-    shown = heat.on(CT_GRID)
+    shown = heat.resample_to(CT_GRID)
     assert shown.dtype == np.float32
     assert np.isfinite(shown).all()
     peak = CT_GRID.to_world(np.unravel_index(shown.argmax(), shown.shape))
@@ -85,14 +85,16 @@ def test_bad_queries():
 def test_pca_separates_tissues_and_keeps_its_signs():
     features = made_features(noise=0.05)
     rgb = pca_rgb(features)
-    colors = {name: rgb.on(CT_GRID)[tuple(np.rint(CT_GRID.to_index(world(name))).astype(int))] for name in TISSUES}
+    colors = {
+        name: rgb.resample_to(CT_GRID)[tuple(np.rint(CT_GRID.to_index(world(name))).astype(int))] for name in TISSUES
+    }
     names = list(TISSUES)
     for i, name in enumerate(names):
         for other in names[i + 1 :]:
             assert np.abs(colors[name].astype(int) - colors[other]).max() > 60
     again = pca_rgb(made_features(noise=0.05), seed=1)
     assert np.abs(again.components - rgb.components).mean() < 0.03
-    assert not rgb.on(CT_GRID)[:, 0].any()
+    assert not rgb.resample_to(CT_GRID)[:, 0].any()
     assert list(rgb.explained) == sorted(rgb.explained, reverse=True)
 
 

@@ -118,7 +118,7 @@ def test_ranks_follow_the_order_alone(compared, random):
 
 
 def test_nothing_is_shown_outside_of_the_box(compared, belly):
-    shown = compared.on(compared.stability, belly.grid)
+    shown = compared.resample_to(belly.grid, compared.stability)
     centers = belly.grid.to_world(np.stack(np.indices(belly.shape), -1))
     box = compared.reference.heat.features.grid
     assert (shown[~box.contains(centers)] == 0).all()

@@ -91,7 +91,7 @@ def test_the_distance_prior_decides_between_equals(features):
 def test_a_mask_is_what_reaches_the_threshold(features):
     heat = heat_map(features, world("left"))
     mask = heat.mask(CT_GRID, 0.6)
-    assert np.array_equal(mask, (heat.on(CT_GRID) >= 0.6))
+    assert np.array_equal(mask, (heat.resample_to(CT_GRID) >= 0.6))
     assert 5 < mask.sum() * CT_GRID.voxel_ml < 40  # the cube has 27 ml, cells are 6 and 12 mm wide
     score = heat.score_of_share(0.05)
     assert (heat.data[heat.inside] >= score).mean() == pytest.approx(0.05, abs=0.01)

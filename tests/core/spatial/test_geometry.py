@@ -141,3 +141,40 @@ def test_labelled_voxels_are_those_that_are_not_0(dtype, size, share, seed):
     rng = np.random.default_rng(seed)
     data = np.where(rng.random(size) < share**3, rng.integers(1, 100, size), 0).astype(dtype)
     np.testing.assert_array_equal(labelled_voxels(data), np.flatnonzero(data))
+
+
+@given(affines(), shapes)
+def test_cells_corners_and_the_middle_of_a_grid(affine, shape):
+    grid = Grid(shape, affine)
+    mask = np.random.default_rng(sum(shape)).random(shape) < 0.4
+    expected = grid.to_world(np.argwhere(mask))
+    np.testing.assert_array_equal(grid.cell_positions(mask), expected)
+    np.testing.assert_array_equal(grid.cell_positions(np.flatnonzero(mask)), expected)
+    assert grid.cell_positions(np.zeros(0, int)).shape == (0, 3)
+    everywhere = grid.cell_positions(np.ones(shape, bool))
+    ends = everywhere.reshape(*shape, 3)[:: shape[0] - 1, :: shape[1] - 1, :: shape[2] - 1]
+    np.testing.assert_allclose(grid.corner_positions, ends.reshape(-1, 3), atol=1e-9)
+    np.testing.assert_allclose(grid.center_mm, everywhere.mean(0), atol=1e-6)
+
+
+@given(affines(), shapes, st.tuples(*[st.floats(-20, 20)] * 3))
+def test_the_nearest_index_is_that_of_a_cell(affine, shape, index):
+    grid = Grid(shape, affine)
+    found = grid.nearest_index(grid.to_world(index))
+    assert ((found >= 0) & (found < shape)).all()
+    np.testing.assert_array_equal(np.abs(found - np.clip(index, 0, np.array(shape) - 1)) <= 0.5 + 1e-6, True)
+    inside = np.stack([np.zeros(3), np.array(shape) - 1])
+    np.testing.assert_array_equal(grid.nearest_index(grid.to_world(inside)), inside)
+
+
+def test_a_ball_and_a_box_around_a_place():
+    grid = Grid((20, 30, 40), geometry.translate((5, -7, 9)) @ affine_of("SPL") @ geometry.scale((3.0, 1.0, 2.0)))
+    for place in (grid.center_mm, grid.to_world((0, 0, 0)), grid.to_world((-40, 3, 3))):
+        found = np.zeros(grid.shape, bool)
+        box, near = grid.ball(place, 8.0)
+        found[box] = near
+        away = np.linalg.norm(grid.cell_positions(np.ones(grid.shape, bool)) - place, axis=1)
+        np.testing.assert_array_equal(found.reshape(-1), away <= 8.0)
+    low, high = grid.box_around(grid.center_mm, 5.0)
+    np.testing.assert_allclose([low, high], [grid.center_mm - 5, grid.center_mm + 5])
+    np.testing.assert_allclose(grid.box_around(grid.center_mm, 1e4), grid.bounds_mm)
