@@ -252,7 +252,7 @@ def test_eva_command_lists_tasks_and_names_a_configuration(coralbay, succeed):
     assert out.strip() == str(config_path("btcv"))
     code, out, _ = coralbay("eva")
     assert "eva predict_fit" in out
-    assert "lacks for CHAOS: the data set" in out
+    assert ": CHAOS (the data set" in out
     code, _, err = coralbay("eva", "chaos")
     assert code == 2
     assert err.count("\n") == 1

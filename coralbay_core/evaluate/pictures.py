@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 WINDOW_HU = (-200.0, 300.0)
 EACH = 3
-_PLANES = ("axial", "coronal", "sagittal")
+PLANES = ("axial", "coronal", "sagittal")
 
 
 def pictures(setting: Setting, records: list[Record]) -> dict[str, "Figure"]:
@@ -119,7 +119,7 @@ def _draw_retrieval(setting: Setting, cases: dict[str, Case], chosen: list[tuple
         case = cases[record.keys["case"]]
         position = np.asarray(record.values["clicks_mm"])[click]
         scores, mask = setting.scores(position, case, case), case.mask(record.keys["structure"])
-        for axis, name in zip(row, _PLANES, strict=True):
+        for axis, name in zip(row, PLANES, strict=True):
             _show(axis, case, _index(case, position), name, mask, scores)
             _cross(axis, case, _index(case, position), name, "#4cff4c")
             _letters(axis, name)
