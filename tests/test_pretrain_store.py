@@ -12,8 +12,8 @@ from make_dicom import write_rtstruct, write_series
 from coralbay_core.cli import run
 from coralbay_core.errors import InputError, MissingFileError
 from coralbay_core.io import save_map
+from coralbay_core.pretrain.blocks import read_block
 from coralbay_core.pretrain.prepare import Limits, prepare_data
-from coralbay_core.pretrain.source import read_block
 from coralbay_core.pretrain.store import MemorySource, StoreSource, open_store, write_volume
 
 SPACING = 3.0

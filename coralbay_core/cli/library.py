@@ -13,7 +13,7 @@ from .options import Device, Json, Model, Series, Weights
 from .output import Progress, emit, note, position, table
 
 if TYPE_CHECKING:
-    from ..library import Entry, Library, SearchReport
+    from ..library import Library, LibraryEntry, SearchReport
     from ..similarity import Query
 
 app = typer.Typer(help="Build a library of scans and search all of them at once.", rich_markup_mode=None)
@@ -44,8 +44,8 @@ def add(
 
     opened = Library(folder)
     encoder = open_model(model or (opened.manifest.model if opened.exists else None), device)
-    added: list[Entry] = []
-    known: list[Entry] = []
+    added: list[LibraryEntry] = []
+    known: list[LibraryEntry] = []
     failed: dict[str, str] = {}
     for path in _scans(paths):
         try:

@@ -38,7 +38,7 @@ def pretrain(
     is_first = distributed.is_first_to_start()
     memory.keep_memory()
     try:
-        chosen = read_config(config, settings or [])
+        chosen = read_config(config, settings or [], warn=_warning if is_first else lambda text: None)
         result = run(chosen, resume=resume, say=lambda text: typer.echo(f"auto: {text}", err=True))
     except ConfigError as error:
         for problem in error.problems if is_first else ():
@@ -56,6 +56,10 @@ def pretrain(
         results={key: value for key, value in asdict(result).items() if key not in ("weights", "folder")},
         lines=lines,
     )
+
+
+def _warning(text: str) -> None:
+    typer.echo(f"warning: {text}", err=True)
 
 
 def prepare_data(

@@ -20,7 +20,7 @@ app = typer.Typer(help="Segment CTs from a few painted strokes.", rich_markup_mo
 
 ProbePath = Annotated[Path, typer.Argument(metavar="PROBE", help="Probe file written by `coralbay probe fit`.")]
 # The names in `probe.KINDS`, written out so that `--help` need not import torch; a test compares them.
-Kind = Literal["discriminant", "prototype", "ridge", "logistic", "knn", "mlp"]
+ProbeKind = Literal["discriminant", "prototype", "ridge", "logistic", "knn", "mlp"]
 
 
 # --- fit ----------------------------------------------------------------------------------------------------------
@@ -42,7 +42,7 @@ def fit(
     ],
     out: Annotated[Path, typer.Option("-o", "--out", metavar="PROBE.safetensors", help="File for the probe.")],
     kind: Annotated[
-        Kind, typer.Option(help="Type of classifier; discriminant is best for few strokes.")
+        ProbeKind, typer.Option(help="Type of classifier; discriminant is best for few strokes.")
     ] = "discriminant",
     stages: Stages = DEFAULT_STAGES,
     model: Model = None,

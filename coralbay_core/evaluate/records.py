@@ -41,5 +41,5 @@ def write_lines(path: Path, head: dict[str, Any], records: Iterable[Record]) -> 
     return write_atomically(path, "\n".join(lines) + "\n")
 
 
-Report = Callable[[str, int, int], None]
+ProgressReport = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done and how much there is."""

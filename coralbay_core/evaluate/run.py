@@ -15,7 +15,7 @@ from .cases import Case, load_case, phantom_case
 from .environment import describe_cases, describe_environment, describe_methods
 from .layouts import find_cases
 from .methods import Method, encoder_method, patch_and_position_method, position_method
-from .records import Record, Report
+from .records import ProgressReport, Record
 from .tasks import TASKS, Setting
 
 PHANTOM_SEEDS = (0, 1)
@@ -45,7 +45,7 @@ def open_cases(
     layout: str = "auto",
     phantom: bool = True,
     limit: int | None = None,
-    report: Report | None = None,
+    report: ProgressReport | None = None,
 ) -> list[Case]:
     """Cases of folders, and the phantom.
 
@@ -144,7 +144,7 @@ def measure(
     *,
     tasks: Collection[str] | None = None,
     seed: int = 0,
-    report: Report | None = None,
+    report: ProgressReport | None = None,
 ) -> Evaluation:
     """Run tasks for all methods.
 
@@ -189,6 +189,6 @@ def measure(
     return Evaluation(records, about, settings)
 
 
-def _tell(report: Report | None, what: str, done: int, total: int) -> None:
+def _tell(report: ProgressReport | None, what: str, done: int, total: int) -> None:
     if report:
         report(what, done, total)

@@ -19,7 +19,7 @@ from ..models.encoder import Encoder
 from ..similarity.cell_table import body_tokens
 from ..spatial import Volume
 from . import manifest as manifests
-from .manifest import Entry, Manifest
+from .manifest import LibraryEntry, Manifest
 from .reduction import DIMENSIONS, Compact, channels_of, fit_compact, load_compact
 from .vectors import Vectors
 
@@ -32,7 +32,7 @@ _VECTORS = "vectors"
 class Added:
     """What became of a scan that was to be added: `is_new` is False for one that was there."""
 
-    entry: Entry
+    entry: LibraryEntry
     is_new: bool
 
 
@@ -130,7 +130,7 @@ class Library:
         name = name or (volume.name if volume.name not in taken else f"{path.parent.name}/{volume.name}")
         today = datetime.now(UTC).date().isoformat()
         key = key_of(signature(volume, encoder))
-        entry = Entry(scan, name, str(path), key, len(tokens), series, today)
+        entry = LibraryEntry(scan, name, str(path), key, len(tokens), series, today)
         manifests.write(self.folder, self.manifest.with_entry(entry))
         if settle:
             self.settle()
@@ -140,7 +140,7 @@ class Library:
         """Bring the index of the vectors up to date."""
         self.vectors.settle()
 
-    def remove(self, wanted: str) -> Entry:
+    def remove(self, wanted: str) -> LibraryEntry:
         """Remove a scan by its name, path or the beginning of its hash; its file stays."""
         known = self.manifest
         entry = known.find(wanted)
@@ -148,11 +148,13 @@ class Library:
         self.vectors.remove(entry.scan)
         return entry
 
-    def is_cached(self, entry: Entry) -> bool:
+    def is_cached(self, entry: LibraryEntry) -> bool:
         """Whether the features of a scan are in the cache."""
         return self.store.complete(entry.key, self.manifest.strides) is not None
 
-    def features(self, entry: Entry, encoder: Callable[[], Encoder], progress: Progress | None = None) -> FeatureMaps:
+    def features(
+        self, entry: LibraryEntry, encoder: Callable[[], Encoder], progress: Progress | None = None
+    ) -> FeatureMaps:
         """Features of a scan: from the cache, else computed from its file.
 
         Raises
@@ -169,7 +171,7 @@ class Library:
         volume = self.open(entry)
         return features_for(volume, encoder(), strides=known.strides, store=self.store, progress=progress)
 
-    def open(self, entry: Entry) -> Volume:
+    def open(self, entry: LibraryEntry) -> Volume:
         """Read the file of a scan, if it is still the same."""
         if not Path(entry.path).exists():
             raise MissingFileError(

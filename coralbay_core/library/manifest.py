@@ -15,7 +15,7 @@ MAX_BYTES = 100_000_000
 
 
 @dataclass(frozen=True)
-class Entry:
+class LibraryEntry:
     """A scan of a library.
 
     Parameters
@@ -56,7 +56,7 @@ class Manifest:
         Of each stride.
     vectors : str
         Where the vectors are: empty for the library's own folder, else a URI that LanceDB knows, such as ``s3://...``.
-    scans : tuple of Entry
+    scans : tuple of LibraryEntry
     """
 
     model: str
@@ -64,9 +64,9 @@ class Manifest:
     strides: tuple[int, ...]
     channels: dict[int, int]
     vectors: str = ""
-    scans: tuple[Entry, ...] = field(default=())
+    scans: tuple[LibraryEntry, ...] = field(default=())
 
-    def find(self, wanted: str) -> Entry:
+    def find(self, wanted: str) -> LibraryEntry:
         """A scan by its name, the beginning of its hash, or its path."""
         found = [
             entry
@@ -82,11 +82,11 @@ class Manifest:
             )
         return found[0]
 
-    def with_entry(self, entry: Entry) -> "Manifest":
+    def with_entry(self, entry: LibraryEntry) -> "Manifest":
         """The same with a scan more, in place of one with the same hash."""
         return replace(self, scans=(*(e for e in self.scans if e.scan != entry.scan), entry))
 
-    def without(self, entry: Entry) -> "Manifest":
+    def without(self, entry: LibraryEntry) -> "Manifest":
         """The same without a scan."""
         return replace(self, scans=tuple(e for e in self.scans if e.scan != entry.scan))
 
@@ -115,7 +115,7 @@ def read(folder: Path) -> Manifest:
 
 
 def _parsed(content: Mapping[str, Any]) -> Manifest:
-    scans = tuple(Entry(**entry) for entry in content["scans"])
+    scans = tuple(LibraryEntry(**entry) for entry in content["scans"])
     for entry in scans:
         # They become folder names and filters.
         if not (entry.scan.isalnum() and entry.key.isalnum()):

@@ -13,7 +13,7 @@ from ..errors import CoralBayError
 from ..models.encoder import Encoder
 from ..similarity import Query, search, top_regions
 from .library import Library
-from .manifest import Entry
+from .manifest import LibraryEntry
 
 SHORTLIST = 10
 FIRST_HITS = 2000
@@ -26,7 +26,7 @@ class Hit:
 
     Parameters
     ----------
-    scan : Entry
+    scan : LibraryEntry
     position_mm : tuple of float
         World mm of that scan.
     score : float
@@ -36,7 +36,7 @@ class Hit:
         Highest score of the scan in the index.
     """
 
-    scan: Entry
+    scan: LibraryEntry
     position_mm: tuple[float, float, float]
     score: float
     size_ml: float
@@ -52,7 +52,7 @@ class SearchReport:
     hits : tuple of Hit
     coarse : dict of str to float
         Highest score in the index of each scan that came up, by hash.
-    searched : tuple of Entry
+    searched : tuple of LibraryEntry
         Whose heat maps were computed, the most promising first.
     skipped : dict of str to str
         Name and reason of the scans that could not be.
@@ -60,7 +60,7 @@ class SearchReport:
 
     hits: tuple[Hit, ...]
     coarse: dict[str, float]
-    searched: tuple[Entry, ...]
+    searched: tuple[LibraryEntry, ...]
     skipped: dict[str, str]
 
 
@@ -131,7 +131,7 @@ def _coarse(
     library: Library,
     query: Query,
     weights: Mapping[int, float] | None,
-    entries: Mapping[str, Entry],
+    entries: Mapping[str, LibraryEntry],
     wanted: int,
 ) -> dict[str, float]:
     """Best score in the index of each scan that comes up; looks further until enough scans do."""

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from . import distributed
 
-Kind = Literal["sinkhorn", "centring"]
+AssignmentMethod = Literal["sinkhorn", "centring"]
 
 
 @torch.no_grad()
@@ -52,7 +52,7 @@ class Assigner(nn.Module):
         Of the centre.
     """
 
-    def __init__(self, kind: Kind, prototypes: int, queue: int = 0, momentum: float = 0.9):
+    def __init__(self, kind: AssignmentMethod, prototypes: int, queue: int = 0, momentum: float = 0.9):
         super().__init__()
         self.kind, self.length, self.momentum = kind, queue if kind == "sinkhorn" else 0, momentum
         self.register_buffer("center", torch.zeros(prototypes))

@@ -11,8 +11,6 @@ from torch.nn import functional as F
 
 from .config import ViewsConfig
 
-AIR_HU = -1000
-
 
 def draw(rng: np.random.Generator, config: ViewsConfig, zoom: float, spacing_mm: float) -> NDArray[np.float32]:
     """What happens to one view: low HU, high HU, gamma, blur, slice thickness (both in its voxels), noise."""
@@ -32,19 +30,19 @@ def sample_views(blocks: Tensor, lows: Tensor, affines: Tensor, side: int) -> Te
 
     Parameters
     ----------
-    blocks : (places, z, y, x) Tensor
-        HU around each place.
-    lows : (places, 3) Tensor
+    blocks : (B, z, y, x) Tensor
+        HU around each crop location.
+    lows : (B, 3) Tensor
         Voxel of the volume that each block begins with.
-    affines : (places, views, 3, 4) float64 Tensor
+    affines : (B, views, 3, 4) float64 Tensor
         View to volume.
     side : int
 
     Returns
     -------
-    (places * views, 1, side, side, side) float32 Tensor, HU
+    (B * views, 1, side, side, side) float32 Tensor, HU
     """
-    places, views = affines.shape[:2]
+    count, views = affines.shape[:2]
     sizes = torch.tensor(blocks.shape[1:], device=blocks.device, dtype=affines.dtype)
     # From view coordinates in [-1, 1] over voxel centres to those of the block, axes in grid_sample's order x, y, z.
     half = (side - 1) / 2
@@ -53,10 +51,10 @@ def sample_views(blocks: Tensor, lows: Tensor, affines: Tensor, side: int) -> Te
     theta = torch.cat([linear * half, middle[..., None]], -1) * (2 / (sizes - 1))[:, None]
     theta[..., 3] -= 1
     theta = theta.flip(-2)[..., [2, 1, 0, 3]].float().flatten(0, 1)
-    grid = F.affine_grid(theta, [places * views, 1, side, side, side], align_corners=True)
-    grid = grid.view(places, views * side, side, side, 3)
+    grid = F.affine_grid(theta, [count * views, 1, side, side, side], align_corners=True)
+    grid = grid.view(count, views * side, side, side, 3)
     sampled = F.grid_sample(blocks.float()[:, None], grid, align_corners=True, padding_mode="border")
-    return sampled.view(places * views, 1, side, side, side)
+    return sampled.view(count * views, 1, side, side, side)
 
 
 def augment(hu: Tensor, drawn: Tensor, seeds: list[int]) -> Tensor:

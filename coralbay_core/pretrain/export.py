@@ -53,8 +53,8 @@ def describe_training(
     views = config.views
     machine = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
     crops = (
-        f"{views.globals} global of {views.global_side} voxels and {views.locals} local of {views.local_side} a place, "
-        f"{config.places} places a step, {config.spacing_mm:g} mm"
+        f"{views.globals} global of {views.global_side} voxels and {views.locals} local of {views.local_side} "
+        f"per location, {config.batch_size} locations per step, {config.spacing_mm:g} mm"
     )
     return {
         "data": config.card.data,

@@ -2,7 +2,7 @@
 
 What is known of a source is a line of ``index.jsonl`` in the store: a hash of its place, size and time, and either the
 key of its volume or the kind of reason why it was refused. So an interrupted call goes on where it stopped, and nothing
-in the store says whose scan it was. What a person needs to know of refused files, with their names, is in the `Report`.
+in the store says whose scan it was. What a person needs to know of refused files, with their names, is in the `PreparationReport`.
 """
 
 import hashlib
@@ -80,7 +80,7 @@ class Outcome:
 
 
 @dataclass
-class Report:
+class PreparationReport:
     """What a call did.
 
     Parameters
@@ -112,7 +112,7 @@ def prepare_data(
     limits: Limits | None = None,
     workers: int = 1,
     report: Callable[[int, int], None] | None = None,
-) -> Report:
+) -> PreparationReport:
     """Fill a training store.
 
     Parameters
@@ -129,7 +129,7 @@ def prepare_data(
 
     Returns
     -------
-    Report
+    PreparationReport
 
     Raises
     ------
@@ -141,7 +141,7 @@ def prepare_data(
     create_store(folder, limits.spacing_mm)
     _sweep(folder)
     index = _Index(folder / _INDEX)
-    done = Report()
+    done = PreparationReport()
     tasks = []
     for scan in found:
         source = source_hash(scan)

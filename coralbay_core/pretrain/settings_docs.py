@@ -19,7 +19,7 @@ BEGIN, END = "<!-- settings: made by coralbay_core.pretrain.settings_docs -->", 
 
 
 @dataclass(frozen=True)
-class Row:
+class SettingRow:
     """One setting: its name, its default as TOML writes it, and what it means."""
 
     name: str
@@ -27,7 +27,7 @@ class Row:
     meaning: str
 
 
-def tables() -> dict[str, list[Row]]:
+def tables() -> dict[str, list[SettingRow]]:
     """Settings by the name of their table; the top level's is empty."""
     found = {"": _rows(PretrainConfig)}
     for field, hint in get_type_hints(PretrainConfig).items():
@@ -36,13 +36,13 @@ def tables() -> dict[str, list[Row]]:
     return found | {f"objective.{name}": _rows(term.Settings) for name, term in TERMS.items()}
 
 
-def _rows(cls: type) -> list[Row]:
+def _rows(cls: type) -> list[SettingRow]:
     meanings: dict[str, str] = {}
     for base in reversed(cls.__mro__):
         meanings |= _meanings(base.__doc__ or "")
     hints = get_type_hints(cls)
     return [
-        Row(f.name, _default(f), meanings.get(f.name, ""))
+        SettingRow(f.name, _default(f), meanings.get(f.name, ""))
         for f in fields(cls)
         if not is_dataclass(hints[f.name]) and f.name != "objective"
     ]

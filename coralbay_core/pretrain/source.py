@@ -14,29 +14,7 @@ from ..spatial import Volume
 from ..spatial.body_mask import body_mask
 from ..spatial.preprocessing import model_grid
 from ..spatial.resampling import resample
-from .augment import AIR_HU
-from .config import PretrainConfig
-
-CELL = 4  # voxels a side of a cell of the coarse body masks from which places are drawn
-
-
-@dataclass(frozen=True, eq=False)
-class LabelBlock:
-    """Part of a label volume.
-
-    Parameters
-    ----------
-    data : (z, y, x) integer array
-        -1 outside of the volume.
-    low : (3,) array
-        Its first cell.
-    stride : int
-        Voxels in a cell.
-    """
-
-    data: NDArray
-    low: NDArray
-    stride: int
+from .blocks import AIR_HU, LabelBlock, coarse, label_block, read_block
 
 
 class VolumeSource(Protocol):
@@ -71,29 +49,6 @@ class VolumeSource(Protocol):
     def set_labels(self, name: str, volume: int, labels: NDArray, stride: int) -> None:
         """Attach a label volume whose cells are `stride` voxels wide, from the volume's first voxel on."""
         ...
-
-
-def read_block(array: NDArray, low: NDArray, high: NDArray, outside: int) -> NDArray:
-    """``array[low:high]`` for bounds that may lie outside of it; also of a zarr array."""
-    block = np.full(np.asarray(high) - low, outside, array.dtype)
-    start, stop = np.clip(low, 0, array.shape), np.clip(high, 0, array.shape)
-    if (start < stop).all():
-        wanted = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
-        block[tuple(slice(a, b) for a, b in zip(start - low, stop - low, strict=True))] = array[wanted]
-    return block
-
-
-def coarse(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Cells of a mask that hold any of it."""
-    padded = np.pad(mask, [(0, -n % CELL) for n in mask.shape])
-    z, y, x = (n // CELL for n in padded.shape)
-    return np.asarray(padded.reshape(z, CELL, y, CELL, x, CELL).any((1, 3, 5)))
-
-
-def label_block(array: NDArray, stride: int, low: NDArray, high: NDArray) -> LabelBlock:
-    """The cells of a label volume (a numpy or zarr array, signed) that voxels from `low` to before `high` lie in."""
-    first, last = np.asarray(low) // stride, -(-np.asarray(high) // stride)
-    return LabelBlock(read_block(array, first, last, -1), first, stride)
 
 
 @dataclass(eq=False)
@@ -158,21 +113,3 @@ def read_folder(folder: Path, spacing_mm: float) -> ArraySource:
         )
     volumes = [on_training_grid(load_volume(path), spacing_mm) for path in paths]
     return ArraySource([path.name.split(".")[0] for path in paths], volumes, spacing_mm)
-
-
-def open_source(config: PretrainConfig, memory_gb: float | str) -> VolumeSource:
-    """The volumes of a run: a store, or a folder of NIfTI files."""
-    from .store import is_store, open_store
-
-    folder = Path(config.data).expanduser()
-    if not is_store(folder):
-        return read_folder(folder, config.spacing_mm)
-    store = open_store(folder, float(memory_gb))
-    if abs(store.spacing_mm - config.spacing_mm) > 1e-6:
-        raise InputError(
-            "store has another spacing",
-            where=folder,
-            found=store.spacing_mm,
-            expected=f"spacing_mm={config.spacing_mm:g}",
-        )
-    return store

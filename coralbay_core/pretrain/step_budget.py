@@ -22,12 +22,12 @@ def steps_within(resolved: Resolved, source: VolumeSource) -> tuple[int, str]:
     rate = float(config.optimizer.learning_rate)
     trainer = Trainer(resolved, make_schedules(_WARM + _TIMED, rate, config.optimizer, config.teacher))
     trainer.prepare_terms(source)
-    feed = Prefetcher(config, source, resolved.device, 0, _WARM + _TIMED)
+    prefetcher = Prefetcher(config, source, resolved.device, 0, _WARM + _TIMED)
     seconds = []
     for step in range(_WARM + _TIMED):
         started = time.perf_counter()
         # Reading the norm waits for the device.
-        float(trainer.step(step, feed.parts()).gradient_norm)
+        float(trainer.step(step, prefetcher.parts()).gradient_norm)
         seconds.append(time.perf_counter() - started)
     each = statistics.median(seconds[_WARM:])
     steps = distributed.from_first(max(1, int(_SHARE * config.minutes * 60 / each)))

@@ -23,8 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .augment import AIR_HU
-from .source import LabelBlock, coarse, label_block, read_block
+from .blocks import AIR_HU, LabelBlock, coarse, label_block, read_block
+from .config import PretrainConfig
+from .source import VolumeSource, read_folder
 
 FORMAT = "coralbay-store-1"
 CHUNK = 64
@@ -182,3 +183,19 @@ def open_store(folder: Path, memory_gb: float) -> StoreSource:
     source = StoreSource(folder)
     voxels = sum(int(np.prod(source.shape(i))) for i in range(len(source.names)))
     return MemorySource(folder) if 2 * voxels / 1e9 <= memory_gb else source
+
+
+def open_source(config: PretrainConfig, memory_gb: float | str) -> VolumeSource:
+    """Open the volumes of a run: a store, or a folder of NIfTI files."""
+    folder = Path(config.data).expanduser()
+    if not is_store(folder):
+        return read_folder(folder, config.spacing_mm)
+    store = open_store(folder, float(memory_gb))
+    if abs(store.spacing_mm - config.spacing_mm) > 1e-6:
+        raise InputError(
+            "store has another spacing",
+            where=folder,
+            found=store.spacing_mm,
+            expected=f"spacing_mm={config.spacing_mm:g}",
+        )
+    return store

@@ -11,8 +11,6 @@ import torch
 from eva.vision import datasets as eva_datasets
 from torch import Tensor
 
-Split = Literal["train", "val", "test"]
-
 
 class _NamedMedMNIST:
     """Items of a MedMNIST volume set: (1, 64, 64, 64) float32 in [0, 1], class, no metadata; with names.

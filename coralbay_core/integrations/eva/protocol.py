@@ -4,9 +4,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-import yaml
-
 from .tasks import TASKS, config_path, has_config
+from .yaml_files import load_yaml
 
 _VARIABLE = re.compile(r"\$\{oc\.env:\w+,\s*(.*)\}")
 _ONE = re.compile(r"(?<=^{} )(\w+)s\b")  # one run, not one runs
@@ -51,7 +50,7 @@ def deviations(content: Any, task: str) -> str:
     """
     if task not in TASKS or not has_config(task):
         return ""
-    stated = yaml.safe_load(config_path(task).read_text("utf-8"))
+    stated = load_yaml(config_path(task).read_text("utf-8"))
     return ", ".join(_differences(content, stated))
 
 
@@ -106,8 +105,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, str):
         match = _VARIABLE.fullmatch(value)
         try:
-            value = yaml.safe_load(match[1] if match else value)
-        except yaml.YAMLError:
+            value = load_yaml(match[1] if match else value)
+        except ValueError:
             return value
     if isinstance(value, (list, tuple)):
         return tuple(_plain(part) for part in value)

@@ -12,6 +12,7 @@ from ...models.model_card import DEFAULT_MODEL
 from ..rows import EVA_PUBLISHED, EVA_RUN, Row, model_of, registered_model
 from .protocol import deviations, encoder_of
 from .tasks import TASKS
+from .yaml_files import load_yaml
 
 _METRICS = ("DiceScore", *dict.fromkeys(task.metric for task in TASKS.values()), "BinaryAccuracy")
 _OF_DATASET = {task.dataset: task.name for task in TASKS.values()} | {"CCCCII": "cc_ccii"}
@@ -94,12 +95,10 @@ def _score(found: Any, where: str) -> float:
 
 
 def _what_of(path: Path) -> tuple[str, str, str]:
-    import yaml
-
     try:
-        content = yaml.safe_load(path.read_text("utf-8"))
+        content = load_yaml(path.read_text("utf-8"))
         model, dataset = _model_of(content), _dataset_of(content)
-    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         model = dataset = None
     if not model or not dataset:
         raise InputError("the results do not say what they are of", where=path, hint=_HINT)

@@ -1,0 +1,54 @@
+"""Blocks of volumes and of label volumes, and coarse body masks: array operations shared by all sources."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+AIR_HU = -1000
+"""HU outside of a volume."""
+
+CELL = 4
+"""Voxels per side of a cell of the coarse body masks from which crop locations are drawn."""
+
+
+@dataclass(frozen=True, eq=False)
+class LabelBlock:
+    """Part of a label volume.
+
+    Parameters
+    ----------
+    data : (z, y, x) integer array
+        -1 outside of the volume.
+    low : (3,) array
+        Its first cell.
+    stride : int
+        Voxels in a cell.
+    """
+
+    data: NDArray
+    low: NDArray
+    stride: int
+
+
+def read_block(array: NDArray, low: NDArray, high: NDArray, outside: int) -> NDArray:
+    """``array[low:high]`` for bounds that may lie outside of it; also of a zarr array."""
+    block = np.full(np.asarray(high) - low, outside, array.dtype)
+    start, stop = np.clip(low, 0, array.shape), np.clip(high, 0, array.shape)
+    if (start < stop).all():
+        wanted = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
+        block[tuple(slice(a, b) for a, b in zip(start - low, stop - low, strict=True))] = array[wanted]
+    return block
+
+
+def coarse(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Cells of a mask that hold any of it."""
+    padded = np.pad(mask, [(0, -n % CELL) for n in mask.shape])
+    z, y, x = (n // CELL for n in padded.shape)
+    return np.asarray(padded.reshape(z, CELL, y, CELL, x, CELL).any((1, 3, 5)))
+
+
+def label_block(array: NDArray, stride: int, low: NDArray, high: NDArray) -> LabelBlock:
+    """The cells of a label volume (a numpy or zarr array, signed) that voxels from `low` to before `high` lie in."""
+    first, last = np.asarray(low) // stride, -(-np.asarray(high) // stride)
+    return LabelBlock(read_block(array, first, last, -1), first, stride)
