@@ -95,7 +95,7 @@ def test_a_scan_that_moved_or_changed_costs_only_itself(tmp_path, scans, encoder
     copies[1].unlink()
     report = search_library(library, query, lambda: encoder)
     assert [entry.path for entry in report.searched] == [str(copies[0])]
-    assert "scan of the library is gone" in next(iter(report.skipped.values()))
+    assert "scan of the library is missing" in next(iter(report.skipped.values()))
     save_map(copies[1], first.volume.data + 1, first.volume)
     assert "has changed" in next(iter(search_library(library, query, lambda: encoder).skipped.values()))
 

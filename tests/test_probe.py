@@ -291,7 +291,7 @@ def test_statistics_against_a_reference():
     assert nine.reference_ml > 0
     (alone,) = label_statistics(labels)
     assert (alone.dice, alone.mean_hu, alone.reference_ml) == (None, None, None)
-    with pytest.raises(InputError, match="other grids"):
+    with pytest.raises(InputError, match="different grids"):
         label_statistics(labels, reference=LabelVolume(np.zeros(GRID.shape, np.uint8), GRID))
 
 

@@ -151,7 +151,7 @@ def test_inside_a_selection_only_its_cells_are_fitted_and_shown():
     assert not shown[tuple(np.rint(CT_GRID.to_index(world("right"))).astype(int))]
     with pytest.raises(InputError, match="empty selection"):
         cells_inside(features, np.zeros(CT_GRID.shape), CT_GRID)
-    with pytest.raises(InputError, match="belongs to one scan"):
+    with pytest.raises(InputError, match="applies to one scan only"):
         fit_basis([features, features], inside=inside)
 
 
@@ -217,7 +217,7 @@ def test_bad_clusters():
     maps, inside = fit_basis(features).coordinates(features), cells_inside(features)
     with pytest.raises(InputError, match="number of clusters"):
         cluster_cells(maps, inside, features.finest.grid, 1)
-    with pytest.raises(InputError, match="unknown clusters"):
+    with pytest.raises(InputError, match="unknown clustering method"):
         cluster_cells(maps, inside, features.finest.grid, 3, method="dbscan")
 
 
@@ -267,7 +267,7 @@ def test_umap_separates_tissues_and_applies_to_another_scan():
             assert min(away, key=away.get) == name, place
     points = scatter_of(model.apply(features))
     assert points.points.shape == (cells_inside(features).sum(), 2)
-    with pytest.raises(InputError, match="not an embedding for colors"):
+    with pytest.raises(InputError, match="colors need another embedding"):
         model.apply(features).rgb()
     rgb = fit_umap(features, 3, fit_cells=600).apply(features).rgb()
     assert np.isfinite(rgb.components).all()

@@ -1,4 +1,4 @@
-"""Numbers that decide: frozen encoders on labelled CTs, beside baselines that need no training.
+"""Evaluation of frozen encoders on labeled CTs, compared with baselines that need no training.
 
 ``coralbay evaluate`` does it all; from Python::
 

@@ -1,4 +1,4 @@
-"""What structures are called: one name each, so that scans with labels of different origin can be compared.
+"""Canonical names of structures, so that scans with labels of different origin can be compared.
 
 Names follow TotalSegmentator.
 """
@@ -54,7 +54,7 @@ def is_lesion(name: str) -> bool:
 
 
 def canonical(name: str) -> str:
-    """The one name of a structure: ``Lung R``, ``right lung`` and ``lung_right`` are the same."""
+    """Return the canonical name of a structure: ``Lung R``, ``right lung`` and ``lung_right`` are the same."""
     words = [word for word in re.split(r"[^a-z0-9]+", name.lower()) if word]
     plain = "_".join(words)
     if plain in SYNONYMS:

@@ -1,4 +1,4 @@
-"""What a task measures: one record each, one line of JSON each."""
+"""Records of measurements: one line of JSON per record."""
 
 import json
 from collections.abc import Callable, Iterable
@@ -30,13 +30,13 @@ class Record:
     values: dict[str, Any] = field(default_factory=dict)
 
     def as_line(self) -> str:
-        """The record as JSON; what is not finite becomes null."""
+        """Convert the record to JSON; values that are not finite become null."""
         content = {"task": self.task, "method": self.method, "domain": self.domain, **self.keys, "values": self.values}
         return json.dumps(plain(content, MILLIONTHS), allow_nan=False)
 
 
 def write_lines(path: Path, head: dict[str, Any], records: Iterable[Record]) -> Path:
-    """JSON lines: first one that says where the others come from, then a record each."""
+    """Write JSON lines: first the provenance, then one line per record."""
     lines = [json.dumps(plain({"about": head}, MILLIONTHS), allow_nan=False), *(record.as_line() for record in records)]
     return write_atomically(path, "\n".join(lines) + "\n")
 

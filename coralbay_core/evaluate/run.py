@@ -1,4 +1,4 @@
-"""The whole evaluation: methods x cases x tasks, to records."""
+"""Evaluation run: methods x cases x tasks, to records."""
 
 import time
 from collections.abc import Collection, Iterator, Sequence
@@ -23,7 +23,7 @@ PHANTOM_SEEDS = (0, 1)
 
 @dataclass(eq=False)
 class Evaluation:
-    """What was measured.
+    """Records of an evaluation, with its methods and cases.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def open_cases(
     limit: int | None = None,
     report: ProgressReport | None = None,
 ) -> list[Case]:
-    """Cases of folders, and the phantom.
+    """Open the cases of folders, and the phantom.
 
     Parameters
     ----------
@@ -63,12 +63,12 @@ def open_cases(
     total = len(files) + len(PHANTOM_SEEDS) * phantom
     cases: list[Case] = []
     for number, case in enumerate(files):
-        _tell(report, "reading scans", number, total)
+        _report(report, "reading scans", number, total)
         cases.append(load_case(case))
     for number, seed in enumerate(PHANTOM_SEEDS if phantom else ()):
-        _tell(report, "reading scans", len(files) + number, total)
+        _report(report, "reading scans", len(files) + number, total)
         cases.append(phantom_case(seed))
-    _tell(report, "reading scans", total, total)
+    _report(report, "reading scans", total, total)
     _require_usable(cases, data)
     return [case for case in cases if case.structures]
 
@@ -76,19 +76,21 @@ def open_cases(
 def _require_usable(cases: list[Case], data: Sequence[str | Path]) -> None:
     names = [case.name for case in cases]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise InputError("scans of one name", where="--data", found=", ".join(twice), hint="rename one of them")
+        raise InputError(
+            "several scans have the same name", where="--data", found=", ".join(twice), hint="rename one of them"
+        )
     if not any(case.structures for case in cases):
         raise InputError(
             "nothing to measure",
             where=", ".join(map(str, data)) or "phantom",
-            found="no labelled structure that is large enough and not a lesion",
+            found="no labeled structure that is large enough and not a lesion",
         )
 
 
 def open_methods(
     models: Sequence[str], *, device: str = "auto", store: FeatureStore | bool = False, baselines: bool = True
 ) -> list[Method]:
-    """Models by name or path, then the baselines: random weights of each architecture, and what needs no network."""
+    """Open models by name or path, then baselines: random weights of each architecture, and methods without network."""
     encoders = {name: load_encoder(name, device=device) for name in dict.fromkeys(models or [DEFAULT_MODEL])}
     methods = [encoder_method(encoder, store=store) for encoder in encoders.values()]
     if baselines:
@@ -106,12 +108,14 @@ def open_methods(
         known.setdefault(method.fingerprint, method)
     names = [method.name for method in known.values()]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise InputError("models of one name", where="--model", found=", ".join(twice), hint="rename one of the files")
+        raise InputError(
+            "several models have the same name", where="--model", found=", ".join(twice), hint="rename one of the files"
+        )
     return list(known.values())
 
 
 def _untrained(encoders: list[Encoder], device: str, store: FeatureStore | bool) -> Iterator[Method]:
-    """Random weights in each architecture that is measured, under the same inference."""
+    """Random weights in each evaluated architecture, with the same inference."""
     twins: dict[str, tuple[str, SwinEncoder]] = {}
     for encoder in encoders:
         if isinstance(encoder, SwinEncoder) and encoder.name != "random":
@@ -123,7 +127,7 @@ def _untrained(encoders: list[Encoder], device: str, store: FeatureStore | bool)
 
 
 def published_models() -> tuple[list[str], list[str]]:
-    """Names of the models whose weights are here, and of those whose weights are not."""
+    """List the models whose weights are downloaded, and those whose weights are not."""
     here = {name: is_here(load_card(name)) for name in list_cards()}
     return [name for name, there in here.items() if there], [name for name, there in here.items() if not there]
 
@@ -133,7 +137,7 @@ def check_tasks(tasks: Collection[str] | None) -> list[str]:
     if tasks is not None and (not tasks or not set(tasks) <= set(TASKS)):
         unknown = sorted(set(tasks) - set(TASKS))
         raise InputError(
-            "unknown tasks", where="--tasks", found=", ".join(unknown) or None, expected=f"among {', '.join(TASKS)}"
+            "unknown tasks", where="--tasks", found=", ".join(unknown) or None, expected=f"some of {', '.join(TASKS)}"
         )
     return [name for name in TASKS if tasks is None or name in tasks]
 
@@ -170,11 +174,11 @@ def measure(
             setting.features(case)
         spent["features"] = time.perf_counter() - started
         for number, name in enumerate(chosen):
-            _tell(report, method.name, number, len(chosen))
+            _report(report, method.name, number, len(chosen))
             started = time.perf_counter()
             records += TASKS[name](setting)
             spent[name] = time.perf_counter() - started
-        _tell(report, method.name, len(chosen), len(chosen))
+        _report(report, method.name, len(chosen), len(chosen))
         if not method.is_baseline:
             settings[method.name] = setting
     about = {
@@ -189,6 +193,6 @@ def measure(
     return Evaluation(records, about, settings)
 
 
-def _tell(report: ProgressReport | None, what: str, done: int, total: int) -> None:
+def _report(report: ProgressReport | None, what: str, done: int, total: int) -> None:
     if report:
         report(what, done, total)

@@ -1,4 +1,4 @@
-"""The tables of a report, as rows of text: the same for Markdown and HTML."""
+"""Tables of a report as rows of text, for Markdown and HTML."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ WIDEST = 14
 
 @dataclass(frozen=True)
 class Section:
-    """One table.
+    """Definition of one table.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Cell:
-    """A number of a table as text, whether it is the best of its column, and how it came about."""
+    """Cell of a table: a number as text, whether it is the best of its column, and its basis."""
 
     text: str
     best: bool = False
@@ -39,7 +39,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of a section: the name of a method, then a cell a column; a wide one is turned on its side."""
+    """Rows of a section: the name of a method, then one cell per column; a wide table is transposed."""
 
     section: Section
     columns: tuple[str, ...]
@@ -47,7 +47,7 @@ class Table:
     corner: str = "method"
 
     def fitted(self) -> "Table":
-        """With methods as columns where there would be too many columns otherwise."""
+        """Transpose a table with too many columns, so that methods become columns."""
         if len(self.columns) <= WIDEST:
             return self
         turned = zip(self.columns, zip(*(cells for _, cells in self.rows), strict=True), strict=True)
@@ -122,7 +122,7 @@ def _section(title: str, text: str, *keys: str) -> Section:
 
 
 def sections() -> tuple[Section, ...]:
-    """All tables, the most important one first."""
+    """List the definitions of all tables, the most important one first."""
     from .tasks.changes import CHANGES, TOGETHER
 
     changes = [change.name for change in (*CHANGES, TOGETHER)]
@@ -148,7 +148,7 @@ def sections() -> tuple[Section, ...]:
 
 
 def make_table(section: Section, summary: Summary, chance: dict[str, dict[str, float]]) -> Table | None:
-    """A section filled in; None where nothing of it was measured. Real and phantom data have columns of their own."""
+    """Make the table of a section; None without data. Real and phantom data have separate columns."""
     known = {measure.key: measure for measure in measures()}
     columns = [(d, known[key]) for key in section.keys for d in DOMAINS if _measured(summary, d, key)]
     if not columns:
@@ -168,7 +168,7 @@ def make_table(section: Section, summary: Summary, chance: dict[str, dict[str, f
 
 
 def headline_titles() -> dict[str, str]:
-    """Titles of the measures that decide, by key, with an arrow that shows which way is better."""
+    """Titles of the headline metrics, by key, with an arrow in the direction of better values."""
     known = {measure.key: measure for measure in measures()}
     return {key: _column_title(HEADLINE, known[key]) for key in HEADLINE.keys}
 
@@ -208,7 +208,7 @@ def _chance_cell(chance: dict[str, dict[str, float]], domain: str, measure: Meas
 
 
 def markdown(table: Table, *, intervals: bool = True) -> str:
-    """A table in Markdown, with intervals in its cells."""
+    """Format a table in Markdown, with intervals in its cells."""
     lines = (
         [f"## {table.section.title}", "", table.section.text, ""]
         if table.section.text
@@ -231,7 +231,7 @@ def _markdown_cell(cell: Cell, intervals: bool) -> str:
 
 
 def counted(records_about: Sequence[dict], summary: Summary) -> list[str]:
-    """Lines that say how much the numbers rest on."""
+    """Describe the amounts of data behind the numbers, in lines."""
     lines = []
     for domain in DOMAINS:
         cases = [case for case in records_about if case["domain"] == domain]
@@ -256,7 +256,7 @@ def counted(records_about: Sequence[dict], summary: Summary) -> list[str]:
 
 
 def reading(summary: Summary, differences: Differences) -> Iterator[str]:
-    """What beats a model and what it beats, said plainly, for each of the measures that decide."""
+    """Compare each model with the other methods in words, for each headline metric."""
     known = {measure.key: measure for measure in measures()}
     for domain, models in differences.items():
         for model, found in models.items():
@@ -268,7 +268,7 @@ def reading(summary: Summary, differences: Differences) -> Iterator[str]:
 def _verdict(
     found: dict[str, dict[str, Estimate]], measure: Measure, domain: str, model: str, apart: dict[str, Estimate]
 ) -> str:
-    """One sentence a measure; a difference counts if its interval does not hold zero."""
+    """Make one sentence per metric; a difference counts if its interval does not contain zero."""
     sign = -1 if measure.unit else 1
     sides: dict[str, list[str]] = {"worse than": [], "not told apart from": [], "better than": []}
     for name, difference in apart.items():

@@ -1,4 +1,4 @@
-"""What DICOM exports share: the series that labels belong to, and as little of the patient as DICOM allows.
+"""Common parts of DICOM exports: the referenced series, and the minimum of patient data that DICOM requires.
 
 An object has to name its patient and study to be filed with them, and the images and frame of reference that it lies
 in. The patient's ID and these identifiers are copied; name, birth date, sex, physicians, dates and institutions are
@@ -102,7 +102,7 @@ def labelled_series(labels: LabelVolume, folder: Path, series: str | None = None
 
 
 def _bare(path: Path, gap_mm: float) -> Any:
-    """Header of an image with references and geometry alone; the thickness, where it is not told, is the gap."""
+    """Header of an image with references and geometry alone; the thickness, if absent, is the slice distance."""
     pydicom = import_pydicom()
     known = pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=[*_REFERENCES, *_IMAGE])
     bare = pydicom.Dataset()
@@ -115,7 +115,7 @@ def _bare(path: Path, gap_mm: float) -> Any:
     lacking = [k for k in (*_REFERENCES[1:], "FrameOfReferenceUID") if not bare.get(k)]
     if lacking:
         raise InputError(
-            "series cannot be referred to",
+            "series cannot be referenced",
             where=path,
             found=f"no {', '.join(lacking)}",
             expected="the identifiers that DICOM requires",
@@ -137,7 +137,7 @@ def software_version() -> str:
 
 
 def save(dataset: Any, path: Path) -> Path:
-    """Write an object, whole or not at all."""
+    """Write an object atomically."""
     with atomic_path(path) as temporary:
         dataset.save_as(temporary, enforce_file_format=True)
     return path

@@ -15,7 +15,7 @@ _LONG = 64
 
 
 def write_seg(path: Path, series: LabelledSeries, about: Mapping[str, Any]) -> Path:
-    """Write labels as a binary segmentation, a segment a value, numbered from 1 in the order of the values.
+    """Write labels as a binary segmentation, one segment per value, numbered from 1 in the order of the values.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What a reader hands over, before it is turned to ``(z, y, x)``."""
+"""Output of the readers, in the axis order of the file."""
 
 from dataclasses import dataclass
 from typing import Any

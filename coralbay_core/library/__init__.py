@@ -1,4 +1,4 @@
-"""A library of scans: where does what was clicked occur in a hundred of them?"""
+"""Library of scans, for similarity search across hundreds of scans."""
 
 from .library import Added, Library
 from .manifest import LibraryEntry

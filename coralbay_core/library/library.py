@@ -1,4 +1,4 @@
-"""Scans under one roof: added once, then searched together.
+"""Library of scans: each scan is added once, then all are searched together.
 
 A library keeps a compact vector of each cell of each body, about 12 mm apart, and of each scan its hash and where it
 was. Features stay in the cache; they are computed again from the scan where the cache has dropped them.
@@ -30,14 +30,14 @@ _VECTORS = "vectors"
 
 @dataclass(frozen=True)
 class Added:
-    """What became of a scan that was to be added: `is_new` is False for one that was there."""
+    """Result of adding a scan; `is_new` is False if the library contained it already."""
 
     entry: LibraryEntry
     is_new: bool
 
 
 class Library:
-    """A folder with an index of scans.
+    """Library of scans in a folder.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ class Library:
 
     @property
     def manifest(self) -> Manifest:
-        """As it is on disk now."""
+        """Current manifest on disk."""
         return manifests.read(self.folder)
 
     @property
@@ -93,7 +93,7 @@ class Library:
         progress: Progress | None = None,
         settle: bool = True,
     ) -> Added:
-        """Add a scan; the first one makes the library.
+        """Add a scan; the first one creates the library.
 
         Parameters
         ----------
@@ -141,7 +141,7 @@ class Library:
         self.vectors.settle()
 
     def remove(self, wanted: str) -> LibraryEntry:
-        """Remove a scan by its name, path or the beginning of its hash; its file stays."""
+        """Remove a scan by its name, path or the beginning of its hash; the CT file is not deleted."""
         known = self.manifest
         entry = known.find(wanted)
         manifests.write(self.folder, known.without(entry))
@@ -155,7 +155,7 @@ class Library:
     def features(
         self, entry: LibraryEntry, encoder: Callable[[], Encoder], progress: Progress | None = None
     ) -> FeatureMaps:
-        """Features of a scan: from the cache, else computed from its file.
+        """Load the features of a scan from the cache, or compute them from its file.
 
         Raises
         ------
@@ -172,24 +172,24 @@ class Library:
         return features_for(volume, encoder(), strides=known.strides, store=self.store, progress=progress)
 
     def open(self, entry: LibraryEntry) -> Volume:
-        """Read the file of a scan, if it is still the same."""
+        """Read the file of a scan; raise if it has changed."""
         if not Path(entry.path).exists():
             raise MissingFileError(
-                "scan of the library is gone",
+                "scan of the library is missing",
                 where=entry.path,
-                hint=f"bring it back, or `coralbay library remove {self.folder} {entry.name}` and add it anew",
+                hint=f"restore the file, or run `coralbay library remove {self.folder} {entry.name}` and add it again",
             )
         volume = load_volume(entry.path, series=entry.series)
         if content_digest(volume) != entry.scan:
             raise InputError(
                 "scan of the library has changed",
                 where=entry.path,
-                hint=f"`coralbay library remove {self.folder} {entry.name}` and add it anew",
+                hint=f"run `coralbay library remove {self.folder} {entry.name}` and add it again",
             )
         return volume
 
     def _begin(self, features: FeatureMaps, vectors: str) -> None:
-        """Make an empty library whose basis is fitted to the first scan."""
+        """Create an empty library whose basis is fitted to the first scan."""
         channels = channels_of(features)
         basis = fit_compact([body_tokens(features).vectors], DIMENSIONS)
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Compact descriptors: a few dozen numbers a cell, whose inner products come near the mixed cosines.
+"""Compact descriptors: a few dozen numbers per cell whose inner products approximate the mixed cosines.
 
 The basis is fitted without centering, on the cells of the scans that a library begins with: so inner products are kept
 as well as that many numbers can keep them (Eckart and Young 1936).
@@ -44,7 +44,7 @@ class Compact:
     def of_query(
         self, query: Query, features_channels: Mapping[int, int], weights: Mapping[int, float] | None
     ) -> NDArray[np.float32]:
-        """Compact form (N, d) of a query's positive prototypes, so that products with cells come near mixed cosines.
+        """Compact form (N, d) of a query's positive prototypes; products with cells approximate the mixed cosines.
 
         Rows of cells hold each stage times the root of an equal weight; what is missing to the wanted weight is on this
         side.
@@ -58,12 +58,12 @@ class Compact:
         return self.compact(np.concatenate(rows, 1))
 
     def save(self, path: Path) -> Path:
-        """Write a file, whole or not at all."""
+        """Write the basis to a file, atomically."""
         return write_tensors(path, _KIND, _VERSION, {"axes": self.axes}, {"kept": self.kept})
 
 
 def fit_compact(tokens: Sequence[NDArray[np.float32]], dimensions: int = DIMENSIONS, *, seed: int = 0) -> Compact:
-    """Fit a basis to rows of one or several scans, the same number of each as far as they go."""
+    """Fit a basis to rows of one or several scans, the same number of each if available."""
     rng = np.random.default_rng(seed)
     share = max(1, SAMPLE // len(tokens))
     rows = np.concatenate([t[rng.permutation(len(t))[:share]] for t in tokens]).astype(np.float64)
@@ -74,11 +74,11 @@ def fit_compact(tokens: Sequence[NDArray[np.float32]], dimensions: int = DIMENSI
 
 
 def load_compact(path: Path) -> Compact:
-    """A basis that `Compact.save` wrote."""
+    """Load a basis written by `Compact.save`."""
     arrays, about = read_tensors(path, _KIND, _VERSION)
     axes = arrays.get("axes")
     if axes is None or axes.ndim != 2 or axes.dtype != np.float32:
-        raise InputError("damaged basis", where=path, hint="make the library anew")
+        raise InputError("damaged basis", where=path, hint="create the library again")
     return Compact(axes, float(about.get("kept", 0)))
 
 

@@ -1,4 +1,4 @@
-"""Search of a library: coarse by the index, exact on the cached maps.
+"""Two-stage search of a library: a shortlist from the index, then exact scores on cached feature maps.
 
 The index holds a compact vector a cell. It names the scans worth a look; what is listed comes from their full heat
 maps.
@@ -45,7 +45,7 @@ class Hit:
 
 @dataclass(frozen=True)
 class SearchReport:
-    """Regions, best first, and what was looked at.
+    """Regions, best first, and the scans that were searched.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def search_library(
     exclude: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> SearchReport:
-    """Where in the scans of a library does it look like this?
+    """Find regions in the scans of a library that are similar to a query.
 
     Parameters
     ----------
@@ -134,7 +134,7 @@ def _coarse(
     entries: Mapping[str, LibraryEntry],
     wanted: int,
 ) -> dict[str, float]:
-    """Best score in the index of each scan that comes up; looks further until enough scans do."""
+    """Best score per scan in the index; the search is widened until enough scans are found."""
     known, vectors = library.manifest, library.vectors
     rows = library.basis.of_query(query, known.channels, weights)
     wanted, count = min(wanted, len(entries)), FIRST_HITS

@@ -32,11 +32,11 @@ class FollowUp:
 
     @property
     def confirmed(self) -> int:
-        """Number of matches that the way back confirms."""
+        """Number of matches confirmed by searching back."""
         return sum(match.confirmed for match in self.matches)
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """A row a landmark: place in the follow-up, score, forward-backward error, place in the baseline."""
+        """Yield one row per landmark: positions in follow-up and baseline, score, forward-backward error."""
         for landmark, match in zip(self.landmarks, self.matches, strict=True):
             found = [round(float(v), 2) for v in match.position_mm]
             before = [round(float(v), 2) for v in landmark.position_mm]

@@ -21,9 +21,9 @@ class LabelBlock:
     data : (z, y, x) integer array
         -1 outside of the volume.
     low : (3,) array
-        Its first cell.
+        First cell of the block.
     stride : int
-        Voxels in a cell.
+        Voxels per side of a cell.
     """
 
     data: NDArray
@@ -32,7 +32,7 @@ class LabelBlock:
 
 
 def read_block(array: NDArray, low: NDArray, high: NDArray, outside: int) -> NDArray:
-    """``array[low:high]`` for bounds that may lie outside of it; also of a zarr array."""
+    """Read ``array[low:high]`` of a numpy or zarr array; bounds may lie outside of it."""
     block = np.full(np.asarray(high) - low, outside, array.dtype)
     start, stop = np.clip(low, 0, array.shape), np.clip(high, 0, array.shape)
     if (start < stop).all():
@@ -42,13 +42,13 @@ def read_block(array: NDArray, low: NDArray, high: NDArray, outside: int) -> NDA
 
 
 def coarse(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Cells of a mask that hold any of it."""
+    """Mark the cells that contain any voxel of a mask."""
     padded = np.pad(mask, [(0, -n % CELL) for n in mask.shape])
     z, y, x = (n // CELL for n in padded.shape)
     return np.asarray(padded.reshape(z, CELL, y, CELL, x, CELL).any((1, 3, 5)))
 
 
 def label_block(array: NDArray, stride: int, low: NDArray, high: NDArray) -> LabelBlock:
-    """The cells of a label volume (a numpy or zarr array, signed) that voxels from `low` to before `high` lie in."""
+    """Read the cells of a label volume (a signed numpy or zarr array) for the voxels from `low` to before `high`."""
     first, last = np.asarray(low) // stride, -(-np.asarray(high) // stride)
     return LabelBlock(read_block(array, first, last, -1), first, stride)

@@ -1,4 +1,4 @@
-"""Losses, each a function of tensors. Shapes: V views, G global ones, B places, K prototypes, N points, C channels."""
+"""Loss functions of tensors. Shapes: V views, G global views, B batch size, K prototypes, N points, C channels."""
 
 import torch
 from torch import Tensor
@@ -31,7 +31,7 @@ def soft_cross_entropy(logits: Tensor, target: Tensor, temperature: float = 0.1)
 
 
 def koleo(vectors: Tensor, others: Tensor | None = None, first: int = 0) -> Tensor:
-    """Negative log distance to the nearest neighbour (arXiv 1806.03198): spreads vectors over the sphere.
+    """Negative log distance to the nearest neighbor (arXiv 1806.03198), which spreads vectors over the sphere.
 
     Parameters
     ----------

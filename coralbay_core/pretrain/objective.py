@@ -15,7 +15,7 @@ Autocast = Callable[[], AbstractContextManager]
 
 
 class Branch(nn.Module):
-    """A backbone and the heads of all terms: the student, or its teacher."""
+    """Backbone and heads of all terms: the student, or its teacher."""
 
     def __init__(self, config: Swin3DConfig, terms: Mapping[str, Term]):
         super().__init__()
@@ -24,7 +24,7 @@ class Branch(nn.Module):
 
 
 def make_terms(settings: Mapping[str, TermSettings], channels: dict[int, int]) -> dict[str, Term]:
-    """The terms that have a weight."""
+    """Make the terms with a weight above 0."""
     return {name: TERMS[name](chosen, channels) for name, chosen in settings.items() if chosen.weight}
 
 
@@ -39,16 +39,16 @@ class LossOutput:
 
 
 class Objective(nn.Module):
-    """The student and its loss; what DistributedDataParallel wraps.
+    """The student and its loss: the module that DistributedDataParallel wraps.
 
     Parameters
     ----------
     student, teacher : Branch
-        The teacher is no submodule: it has no gradients and is moved by `update_teacher`.
+        The teacher is not a submodule: it has no gradients and is updated by `update_teacher`.
     terms : mapping of str to Term
     weights : mapping of str to float
     autocast : callable
-        Gives the context of the backbones' forward passes; heads and losses run in float32.
+        Returns the context of the backbones' forward passes; heads and losses run in float32.
     """
 
     def __init__(

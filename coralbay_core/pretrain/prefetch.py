@@ -1,4 +1,4 @@
-"""Batches of a run as the loop asks for them, and how long it had to wait."""
+"""Prefetching of the batches of a run, with waiting times."""
 
 import time
 from collections.abc import Iterator

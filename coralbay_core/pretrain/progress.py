@@ -1,4 +1,4 @@
-"""How a run tells where it is: a line on stderr, JSON lines, TensorBoard where it is installed."""
+"""Progress of a run: a line on stderr, JSON lines, and TensorBoard if it is installed."""
 
 import json
 import sys
@@ -12,18 +12,18 @@ from . import distributed
 
 
 class RunLog:
-    """Lines of a run; only the first process writes.
+    """Log of a run; only the first process writes.
 
     Parameters
     ----------
     folder : Path
-        Of the run: receives ``log.jsonl`` and ``tensorboard/``.
+        Folder of the run, for ``log.jsonl`` and ``tensorboard/``.
     steps : int
-        Of the whole run.
+        Number of steps of the whole run.
     first_step : int
-        Where it goes on; later lines of an earlier attempt are dropped.
+        First step of this attempt; later lines of an earlier attempt are removed.
     seconds : float
-        That earlier attempts took.
+        Duration of earlier attempts.
     """
 
     def __init__(self, folder: Path, steps: int, first_step: int = 0, seconds: float = 0.0):
@@ -38,11 +38,11 @@ class RunLog:
 
     @property
     def seconds(self) -> float:
-        """That the run took so far, earlier attempts included."""
+        """Duration of the run so far, including earlier attempts."""
         return self._earlier + time.monotonic() - self._started
 
     def write(self, step: int, values: Mapping[str, Any]) -> None:
-        """A line of the log; numbers go to TensorBoard too."""
+        """Write a line of the log; numbers are also written to TensorBoard."""
         if not self.speaks:
             return
         record = {"step": step, "seconds": round(self.seconds, 1)}
@@ -55,13 +55,13 @@ class RunLog:
                     self._board.add_scalar(key.replace(".", "/"), value, step)
 
     def show(self, step: int, values: Mapping[str, float]) -> None:
-        """One line on stderr: step, loss, speed, time that remains."""
+        """Print one line on stderr: step, loss, speed, remaining time."""
         done = step - self._first_step
         left = (time.monotonic() - self._started) / max(done, 1) * (self.steps - step)
         parts = [f"step {step}/{self.steps}", f"loss {values['loss']:.4f}"]
         parts += [f"{key} {values[key]:.3f}" for key in values if key.endswith("teacher_entropy")][:1]
         parts += [
-            f"{values['seconds_per_step']:.2f} s a step",
+            f"{values['seconds_per_step']:.2f} s per step",
             f"waiting {values['wait_share']:.0%}",
             f"{clock(left)} left",
         ]
@@ -69,7 +69,7 @@ class RunLog:
         self.say("  ".join(parts), end)
 
     def say(self, text: str, end: str = "\n") -> None:
-        """Something on stderr."""
+        """Print a text on stderr."""
         if self.speaks:
             print(text, end=end, file=sys.stderr, flush=True)
 
@@ -102,7 +102,7 @@ def _tensorboard(folder: Path, first_step: int) -> Any:
 
 
 def clock(seconds: float) -> str:
-    """A duration for people."""
+    """Format a duration."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"

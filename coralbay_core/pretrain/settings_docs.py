@@ -1,4 +1,4 @@
-"""All settings as tables, from the dataclasses and their docstrings: what docs/pretraining.md shows.
+"""Tables of all settings, generated from the dataclasses and their docstrings, for docs/pretraining.md.
 
 ``python -m coralbay_core.pretrain.settings_docs PAGE`` updates the part of a documentation page between its two marks.
 """
@@ -20,7 +20,7 @@ BEGIN, END = "<!-- settings: made by coralbay_core.pretrain.settings_docs -->", 
 
 @dataclass(frozen=True)
 class SettingRow:
-    """One setting: its name, its default as TOML writes it, and what it means."""
+    """One setting: name, default in TOML, meaning."""
 
     name: str
     default: str
@@ -28,7 +28,7 @@ class SettingRow:
 
 
 def tables() -> dict[str, list[SettingRow]]:
-    """Settings by the name of their table; the top level's is empty."""
+    """Collect the settings by the name of their table, which is empty for the top level."""
     found = {"": _rows(PretrainConfig)}
     for field, hint in get_type_hints(PretrainConfig).items():
         if is_dataclass(hint):
@@ -55,7 +55,7 @@ def _default(field: Any) -> str:
 
 
 def _meanings(docstring: str) -> dict[str, str]:
-    """What a numpy docstring says of each parameter; several may share a line, and what is not said is the type."""
+    """Parse the meaning of each parameter in a numpy docstring; without a text it is the type."""
     _, _, text = inspect.cleandoc(docstring).partition("Parameters\n----------\n")
     meanings: dict[str, str] = {}
     for entry in re.split(r"\n(?=\S)", text.split("\n\n")[0]):
@@ -67,7 +67,7 @@ def _meanings(docstring: str) -> dict[str, str]:
 
 
 def markdown() -> str:
-    """The tables as they stand in the documentation."""
+    """Format the tables in Markdown."""
     return "\n".join(_lines())
 
 
@@ -84,13 +84,13 @@ def _lines() -> Iterator[str]:
 
 
 def renewed(page: str) -> str:
-    """A page with the tables between its marks."""
+    """Return a page with the current tables between its marks."""
     before, _, rest = page.partition(BEGIN)
     return f"{before}{BEGIN}\n{markdown()}\n\n{END}{rest.partition(END)[2]}"
 
 
 def main(arguments: list[str]) -> None:
-    """Renew the tables of a page."""
+    """Update the tables of a page."""
     (name,) = arguments
     path = Path(name)
     path.write_text(renewed(path.read_text("utf-8")), "utf-8")

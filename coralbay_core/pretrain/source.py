@@ -1,4 +1,4 @@
-"""Where training volumes come from: anything that reads blocks of them."""
+"""Sources of training volumes, which are read in blocks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -22,20 +22,20 @@ class VolumeSource(Protocol):
 
     spacing_mm: float
     names: Sequence[str]
-    """One a volume; the order is always the same."""
+    """Names of the volumes, in a fixed order."""
 
     def shape(self, volume: int) -> tuple[int, int, int]: ...
 
     def read(self, volume: int, low: NDArray, high: NDArray) -> NDArray[np.int16]:
-        """HU of the voxels from `low` to before `high`; -1000 outside of the volume."""
+        """Read the HU of the voxels from `low` to before `high`; -1000 outside of the volume."""
         ...
 
     def cells(self, volume: int) -> NDArray[np.bool_]:
-        """Which cells of 4 x 4 x 4 voxels touch the body, (z, y, x)."""
+        """Mask of the cells of 4 x 4 x 4 voxels that touch the body, (z, y, x)."""
         ...
 
     def labels(self, name: str, volume: int, low: NDArray, high: NDArray) -> LabelBlock:
-        """Labels of the cells that voxels from `low` to before `high` lie in.
+        """Read the labels of the cells that contain the voxels from `low` to before `high`.
 
         Raises
         ------
@@ -61,7 +61,7 @@ class ArraySource:
     volumes : list of (z, y, x) int16 array
     spacing_mm : float
     masks : list of (z, y, x) bool array, optional
-        Cells of the body, as `coarse` makes them; found in the volumes by default.
+        Cells of the body, as by `coarse`; by default computed from the volumes.
     """
 
     names: Sequence[str]
@@ -97,19 +97,22 @@ class ArraySource:
 
 
 def on_training_grid(volume: Volume, spacing_mm: float) -> NDArray[np.int16]:
-    """HU of a CT on the training grid."""
+    """Resample a CT to the training grid, HU."""
     hu = resample(volume.data, volume.grid, model_grid(volume.grid, spacing_mm))
     return np.clip(np.rint(hu), -1024, 3071).astype(np.int16)
 
 
 def read_folder(folder: Path, spacing_mm: float) -> ArraySource:
-    """All NIfTI files of a folder, in memory: for a few tens of volumes."""
+    """Read all NIfTI files of a folder into memory, for a few tens of volumes."""
     if not folder.is_dir():
         raise MissingFileError("no such folder", where=folder)
     paths = sorted(folder.glob("*.nii")) + sorted(folder.glob("*.nii.gz"))
     if not paths:
         raise InputError(
-            "no training data", where=folder, found="neither a store nor NIfTI files", hint="see coralbay prepare-data"
+            "no training data",
+            where=folder,
+            found="neither a store nor NIfTI files",
+            hint="see `coralbay prepare-data --help`",
         )
     volumes = [on_training_grid(load_volume(path), spacing_mm) for path in paths]
     return ArraySource([path.name.split(".")[0] for path in paths], volumes, spacing_mm)

@@ -1,12 +1,12 @@
-"""The training store: a zarr group with a group for each volume, named by its content.
+"""Training store: a zarr group with one group per volume, named by a hash of its content.
 
 ::
 
     STORE/zarr.json                attributes: format, spacing_mm
     STORE/<key>/hu                 int16 (z, y, x), chunks of 64 voxels in shards, Zstandard after Blosc's bit shuffle
     STORE/<key>/body               bool (z, y, x)
-    STORE/<key>/labels/<name>      int32 (z, y, x), attribute `stride`; made by terms that need them
-    STORE/index.jsonl              a line a source that was looked at: its hash, its key or why it was refused
+    STORE/<key>/labels/<name>      int32 (z, y, x), attribute `stride`; written by loss terms that need them
+    STORE/index.jsonl              one line per processed source: its hash, its key or the reason for its refusal
 
 Axes are S, P, L. Keys are hashes of voxels; no name, path, date or header of a file enters the store.
 """
@@ -39,7 +39,7 @@ def is_store(folder: Path) -> bool:
 
 
 def create_store(folder: Path, spacing_mm: float) -> None:
-    """Make an empty store, or check that the one that is there has this spacing."""
+    """Create an empty store, or check the spacing of an existing one."""
     import zarr
 
     if is_store(folder):
@@ -48,7 +48,7 @@ def create_store(folder: Path, spacing_mm: float) -> None:
             raise InputError("store has another spacing", where=folder, found=found, expected=spacing_mm)
         return
     if folder.exists() and any(folder.iterdir()):
-        raise InputError("not an empty folder", where=folder, hint="choose another one for the store")
+        raise InputError("folder is not empty", where=folder, hint="choose another folder for the store")
     zarr.create_group(folder, attributes={"format": FORMAT, "spacing_mm": spacing_mm}, zarr_format=3)
 
 
@@ -69,7 +69,7 @@ def content_key(hu: NDArray[np.int16]) -> str:
 
 
 def write_volume(folder: Path, key: str, hu: NDArray[np.int16], body: NDArray[np.bool_]) -> bool:
-    """Add a volume, whole or not at all; False if another process was faster with the same one."""
+    """Add a volume atomically; return False if another process has added it meanwhile."""
     import zarr
 
     temporary = folder / f".part-{uuid.uuid4().hex}"
@@ -100,7 +100,7 @@ def _write_array(group: Any, name: str, array: NDArray, **attributes: Any) -> No
 
 
 def write_labels(folder: Path, key: str, name: str, labels: NDArray[np.integer], stride: int) -> None:
-    """Attach a label volume whose cells are `stride` voxels wide; replaces one of the same name."""
+    """Attach a label volume whose cells are `stride` voxels wide; it replaces one with the same name."""
     import zarr
 
     group = zarr.open_group(folder / key, mode="r+").require_group("labels")
@@ -110,7 +110,7 @@ def write_labels(folder: Path, key: str, name: str, labels: NDArray[np.integer],
 
 
 class StoreSource:
-    """A `VolumeSource` over a store that stays on the disk.
+    """Source that reads a store from disk on demand.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ class StoreSource:
         written = (path.name for path in folder.iterdir() if (path / "zarr.json").is_file())
         self.names: Sequence[str] = sorted(name for name in written if not name.startswith("."))
         if not self.names:
-            raise InputError("empty store", where=folder, hint="fill it with coralbay prepare-data")
+            raise InputError("empty store", where=folder, hint="add scans with `coralbay prepare-data`")
         self._shapes: list[tuple[int, int, int]] = [self._array(i, "hu").shape for i in range(len(self.names))]
         self._cells = lru_cache(_OPEN_VOLUMES)(self._read_cells)
 
@@ -168,7 +168,7 @@ class StoreSource:
 
 
 class MemorySource(StoreSource):
-    """A store whose voxels are held in memory; forked readers share them."""
+    """Source that holds the voxels of a store in memory, which forked readers share."""
 
     def __init__(self, folder: Path):
         super().__init__(folder)
@@ -179,7 +179,7 @@ class MemorySource(StoreSource):
 
 
 def open_store(folder: Path, memory_gb: float) -> StoreSource:
-    """A store, in memory if it needs no more than `memory_gb`."""
+    """Open a store, in memory if it needs no more than `memory_gb`."""
     source = StoreSource(folder)
     voxels = sum(int(np.prod(source.shape(i))) for i in range(len(source.names)))
     return MemorySource(folder) if 2 * voxels / 1e9 <= memory_gb else source

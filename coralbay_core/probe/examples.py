@@ -1,4 +1,4 @@
-"""What a probe learns from: descriptors of painted voxels, of one scan or of several."""
+"""Training examples of a probe: descriptors of painted voxels, of one or several scans."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -59,7 +59,7 @@ class Examples:
 
     @property
     def classes(self) -> tuple[int, ...]:
-        """Values that were painted, rising."""
+        """Painted values, sorted."""
         return tuple(int(value) for value in np.unique(self.values))
 
     @property
@@ -69,26 +69,26 @@ class Examples:
 
     @property
     def balance(self) -> NDArray[np.float32]:
-        """Weight of each example under which all classes weigh the same, 1 on average."""
+        """Weight of each example that balances the classes; the mean is 1."""
         target = self.target
         count = np.bincount(target)
         return (len(target) / (len(count) * count[target])).astype(np.float32)
 
     @cached_property
     def metric(self) -> NDArray[np.float32]:
-        """(C, C) matrix after which Euclidean distances are Mahalanobis distances under the body's covariance."""
+        """(C, C) matrix that turns Mahalanobis distances under the body's covariance into Euclidean ones."""
         variance, axes = np.linalg.eigh(self.covariance)
         return np.asarray(axes / np.sqrt(np.maximum(variance, 0) + FLOOR * variance.mean() + 1e-12), np.float32)
 
     def split(self, rows: NDArray) -> dict[int, NDArray[np.float32]]:
-        """Rows of a (C, ...) matrix that belong to each stride."""
+        """Split the rows of a (C, ...) matrix by stride."""
         ends = np.cumsum(list(self.channels.values()))[:-1]
         parts = np.split(np.asarray(rows, np.float32), ends)
         return dict(zip(self.channels, parts, strict=True))
 
 
 def gather(features: FeatureMaps, labels: LabelVolume, *, seed: int = 0) -> Examples:
-    """Examples of the painted voxels of a scan, a bounded number of each class.
+    """Collect examples from the painted voxels of a scan, a bounded number per class.
 
     Parameters
     ----------
@@ -102,7 +102,10 @@ def gather(features: FeatureMaps, labels: LabelVolume, *, seed: int = 0) -> Exam
     values = labels.data.reshape(-1)[painted]
     if len(values) and values.min() < 0:
         raise InputError(
-            "negative label", where=labels.name, found=int(values.min()), expected="0 = unlabelled, classes above"
+            "negative label",
+            where=labels.name,
+            found=int(values.min()),
+            expected="0 = unlabeled, 1 and above = classes",
         )
     kept = _bounded(values, seed)
     index = np.stack(np.unravel_index(painted[kept], labels.shape), 1)
@@ -121,7 +124,7 @@ def gather(features: FeatureMaps, labels: LabelVolume, *, seed: int = 0) -> Exam
 
 
 def together(parts: Iterable[Examples]) -> Examples:
-    """Examples of several scans as one set; they must come from the same weights and stages."""
+    """Join examples of several scans; they must have the same model and stages."""
     parts = [part for part in parts if len(part.values)]
     if not parts:
         raise InputError("nothing is painted", expected="strokes of two classes or more")
@@ -152,7 +155,7 @@ _covariances: "WeakKeyDictionary[FeatureMaps, NDArray[np.float32]]" = WeakKeyDic
 
 
 def body_covariance(features: FeatureMaps) -> NDArray[np.float32]:
-    """Covariance (C, C) of the joint descriptors over the body, from a fixed sample of cells; kept while they live."""
+    """Covariance (C, C) of the joint descriptors over the body, from a fixed sample of cells; cached."""
     if features not in _covariances:
         inside = features.body_at(features.strides[0])
         cells = np.flatnonzero(inside)
@@ -165,7 +168,7 @@ def body_covariance(features: FeatureMaps) -> NDArray[np.float32]:
 
 
 def _bounded(values: NDArray, seed: int) -> NDArray[np.intp]:
-    """Where the examples to keep stand, in order."""
+    """Sorted indices of the examples to retain."""
     rng = np.random.default_rng(seed)
     chosen = [rng.permutation(np.flatnonzero(values == v))[:MAX_VOXELS_PER_CLASS] for v in np.unique(values)]
     return np.sort(np.concatenate(chosen)) if chosen else np.zeros(0, np.intp)

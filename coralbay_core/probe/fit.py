@@ -1,4 +1,4 @@
-"""Fitting probes: to strokes on one scan, or on several."""
+"""Fitting of probes to strokes on one or several scans."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -20,7 +20,7 @@ _FOLDS = 3  # one of so many parts of the labels is left out to see how sure sco
 
 
 def fit_probe(features: FeatureMaps, labels: LabelVolume, *, kind: Kind = DEFAULT_KIND, seed: int = 0) -> Probe:
-    """Fit a probe to the labelled voxels of one scan.
+    """Fit a probe to the labeled voxels of one scan.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def fit_probe_to_scans(
     seed: int = 0,
     early: Callable[[Probe], Any] | None = None,
 ) -> Probe:
-    """Fit one probe to labels on several scans of one encoder; a value means the same in all of them.
+    """Fit one probe to labels on several scans of one encoder; label values are shared by all scans.
 
     Parameters are those of `fit_examples`.
     """
@@ -58,7 +58,7 @@ def fit_examples(
     where: object = None,
     early: Callable[[Probe], Any] | None = None,
 ) -> Probe:
-    """Fit a probe to examples that were gathered before: what continuous training keeps of each scan.
+    """Fit a probe to examples that were collected before.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def fit_examples(
 
 
 def _sharpness(classifier: Classifier, examples: Examples, kind: Kind, seed: int) -> float:
-    """Softmax factor under which examples that were left out are most likely.
+    """Softmax factor that maximizes the likelihood of held-out examples.
 
     Logistic regression and the network are trained as probabilities, so theirs is 1; distances to neighbours are in
     standard deviations of the body, and serve as they are.
@@ -119,7 +119,7 @@ def _sharpness(classifier: Classifier, examples: Examples, kind: Kind, seed: int
 
 
 def _last_part(target: NDArray[np.intp]) -> NDArray[np.bool_]:
-    """The last third of the examples of each class, one at least: on the whole a piece of a stroke, or other slices."""
+    """Select the last third of the examples of each class, at least one: mostly a part of a stroke, or other slices."""
     left_out = np.zeros(len(target), bool)
     for c in range(int(target.max()) + 1):
         own = np.flatnonzero(target == c)

@@ -92,12 +92,12 @@ class Probe:
     def segment_with_probability(
         self, features: FeatureMaps, grid: Grid, *, probability: bool = True
     ) -> tuple[NDArray[np.integer], NDArray[np.float32] | None]:
-        """Label map, and the probability of the label that each voxel got (0 outside the body)."""
+        """Label map, and the probability of each voxel's label (0 outside the body)."""
         made: Segmentation = self.scores(features).segment(grid, probability=probability)
         return made.labels, made.probability
 
     def require_fits(self, features: FeatureMaps) -> None:
-        """Raise unless the features come from the weights that it was fitted on, with all stages that it reads."""
+        """Raise unless the features have the model of the probe and all stages that it reads."""
         if features.fingerprint != self.fingerprint:
             raise InputError("probe was fitted on another model", found=features.model, expected=self.model)
         if not set(self.strides) <= set(features.strides):
@@ -106,12 +106,12 @@ class Probe:
             raise InputError("features are finer than the probe", found=features.strides, expected=self.strides)
 
     def save(self, path: str | Path) -> Path:
-        """Write a safetensors file with a JSON description, whole or not at all."""
+        """Write a safetensors file with a JSON description, atomically."""
         about, arrays = self.content()
         return write_tensors(path, "probe", VERSION, arrays, about)
 
     def content(self) -> tuple[dict[str, Any], dict[str, NDArray]]:
-        """What a file keeps of it: a description that JSON can hold, and arrays; `probe_from` is the way back."""
+        """Contents for a file: a JSON description, and arrays; `probe_from` is the inverse."""
         about = {
             key: getattr(self, key)
             for key in ("kind", "values", "outside", "sharpness", "model", "fingerprint", "names", "notice", "scans")
@@ -120,7 +120,7 @@ class Probe:
 
 
 def load_probe(path: str | Path) -> Probe:
-    """A probe that `Probe.save` wrote; anything else is refused. Nothing in the file is executed."""
+    """Load a probe written by `Probe.save`. Nothing in the file is executed."""
     arrays, about = read_tensors(path, "probe", VERSION, hint=HINT)
     try:
         return probe_from(arrays, about)
@@ -129,7 +129,7 @@ def load_probe(path: str | Path) -> Probe:
 
 
 def probe_from(arrays: Mapping[str, NDArray], about: Mapping[str, Any]) -> Probe:
-    """A probe from the arrays and the description that a file keeps.
+    """Make a probe from the arrays and the description of a file.
 
     Raises
     ------

@@ -33,7 +33,7 @@ _LEAST = 1e-4
 
 @dataclass(frozen=True, eq=False)
 class LocalIntensities:
-    """Mean and spread of HU of each class around each place.
+    """Local mean and standard deviation of HU of each class.
 
     Parameters
     ----------

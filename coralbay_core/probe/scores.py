@@ -1,4 +1,4 @@
-"""Scores of a probe on the finest grid of a scan, and what follows from them on any grid.
+"""Scores of a probe on the finest grid of a scan, and segmentations from them on any grid.
 
 Only the scores of the classes are brought to the CT's grid, slab by slab, where the best class wins: memory and time
 are those of the label map, not of the features.
@@ -21,7 +21,7 @@ _SLAB_VALUES = 4_000_000
 
 @dataclass(frozen=True, eq=False)
 class Segmentation:
-    """A label map and how sure it is.
+    """Label map with optional confidence maps.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class Segmentation:
 
 @dataclass(frozen=True, eq=False)
 class ScoreMap:
-    """Scores of the classes: their softmax is the probability.
+    """Scores of the classes; their softmax is the probability.
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ class ScoreMap:
     def _slabs(
         self, grid: Grid, guide: Volume | None
     ) -> Iterator[tuple[slice, NDArray[np.bool_], NDArray[np.float32]]]:
-        """Slabs of a grid with what is body and the (classes, z, y, x) scores."""
+        """Yield slabs of a grid with the body mask and the (classes, z, y, x) scores."""
         voxels = max(grid.shape[1] * grid.shape[2], _SLAB_VALUES // len(self.values))
         streams = [resample_blocks(channel, self.grid, grid, block_voxels=voxels) for channel in self.data]
         likely = (

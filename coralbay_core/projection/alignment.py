@@ -1,4 +1,4 @@
-"""Colors of one scan under a model that changes, kept as alike as they can be.
+"""Stable colors of a scan while its model is being trained.
 
 A basis that was fitted to the features of one checkpoint says nothing of a later one's: the channels mean something
 else by then. But the cells of the scan are the same, so the principal components are fitted anew and turned, within
@@ -20,7 +20,7 @@ from .selection import cells_inside
 
 
 def aligned_basis(basis: Basis, features: FeatureMaps, like: NDArray[np.float32]) -> Basis:
-    """The basis turned within its span, so that the coordinates of a scan come near to given ones.
+    """Rotate a basis within its span so that the coordinates of a scan are closest to given ones.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def aligned_basis(basis: Basis, features: FeatureMaps, like: NDArray[np.float32]
     """
     coordinates = basis.coordinates(features)
     if like.shape != coordinates.shape:
-        raise InputError("coordinates are of other cells", found=like.shape, expected=coordinates.shape)
+        raise InputError("coordinates belong to other cells", found=like.shape, expected=coordinates.shape)
     inside = cells_inside(features)
     here, there = (maps[:, inside].astype(np.float64) for maps in (coordinates, like))
     # Each component counts alike: else the first one, which has most variance, would decide alone.

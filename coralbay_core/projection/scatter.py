@@ -1,4 +1,4 @@
-"""A scatter plot that knows where in the patient each point lies: lasso to mask, click to point."""
+"""Scatter plot linked with positions in the patient: from a lasso to a mask, from a click to a point."""
 
 from dataclasses import dataclass
 
@@ -36,7 +36,7 @@ class Scatter:
         return self.grid.to_world(np.argwhere(self.inside))
 
     def lasso(self, polygon: ArrayLike) -> NDArray[np.bool_]:
-        """Points inside a polygon (M, 2) of the plane, (N,); it is closed by itself."""
+        """Points inside a polygon (M, 2) of the plane, (N,); the polygon is closed automatically."""
         from matplotlib.path import Path
 
         corners = np.asarray(polygon, float)
@@ -45,7 +45,7 @@ class Scatter:
         return np.asarray(Path(corners).contains_points(self.points), bool)
 
     def mask(self, chosen: NDArray[np.bool_], grid: Grid | None = None) -> NDArray[np.bool_]:
-        """Where chosen points (N,) lie in the patient, on `grid` or on that of the cells."""
+        """Mask of chosen points (N,) in the patient, on `grid` or on the grid of the cells."""
         cells = np.zeros(self.inside.shape, bool)
         cells[self.inside] = chosen
         return cells if grid is None else resample(cells, self.grid, grid, order=0, fill=0)
@@ -59,7 +59,7 @@ class Scatter:
         return chosen
 
     def point_at(self, position_mm: ArrayLike) -> int | None:
-        """Number of the point of a world position; None where that cell is not shown."""
+        """Return the number of the point at a world position; None if this cell is not shown."""
         index = np.rint(self.grid.to_index(np.asarray(position_mm, float))).astype(int)
         if (index < 0).any() or (index >= self.grid.shape).any() or not self.inside[tuple(index)]:
             return None
@@ -67,7 +67,7 @@ class Scatter:
         return int(np.count_nonzero(self.inside.reshape(-1)[:flat]))
 
     def nearest(self, point: ArrayLike) -> int:
-        """Number of the point that lies nearest to a place of the plane."""
+        """Return the number of the point nearest to a position in the plane."""
         return int(((self.points - np.asarray(point, float)) ** 2).sum(1).argmin())
 
     def thinned(self, count: int, seed: int = 0) -> NDArray[np.intp]:
@@ -78,7 +78,7 @@ class Scatter:
 def scatter_of(
     source: Embedding | Basis, features: FeatureMaps | None = None, inside: NDArray[np.bool_] | None = None
 ) -> Scatter:
-    """A plane of an embedding, or of the first two principal components of a scan.
+    """Make the scatter plot of an embedding, or of the first two principal components of a scan.
 
     Parameters
     ----------
@@ -89,6 +89,6 @@ def scatter_of(
     if isinstance(source, Embedding):
         return Scatter(np.ascontiguousarray(source.coordinates[:2, source.inside].T), source.inside, source.grid)
     if features is None:
-        raise InputError("nothing to show", expected="the features of a scan beside the basis")
+        raise InputError("no points to show", expected="a basis together with the features of a scan")
     shown = features.body_at(features.strides[0]) if inside is None else inside
     return Scatter(np.ascontiguousarray(source.coordinates(features)[:2, shown].T), shown, features.finest.grid)

@@ -1,4 +1,4 @@
-"""Which structure is this token? A vote of its nearest neighbours among labelled ones."""
+"""Task ``regions``: structure of a token, by a vote of its nearest labeled neighbors."""
 
 from collections.abc import Iterator
 
@@ -17,7 +17,7 @@ GAP_MM = 24.0
 
 
 def region_votes(setting: Setting) -> Iterator[Record]:
-    """Share of tokens whose neighbours vote for the right structure, a record a structure.
+    """Evaluate the share of tokens whose neighbors vote for the right structure, one record per structure.
 
     In the same scan tokens nearer than 24 mm have no vote: they share most of their surroundings.
     """

@@ -1,4 +1,4 @@
-"""eva's decoder and a linear head in the size that a model asks for, so that a YAML file names the model alone."""
+"""eva's decoder and a linear head, sized for a model, so that a YAML file only needs the name of the model."""
 
 from eva.vision.models.networks.decoders.segmentation import SwinUNETRDecoderWithProjection
 from torch import nn
@@ -25,7 +25,7 @@ class ModelDecoder(SwinUNETRDecoderWithProjection):
 
 
 class ModelHead(nn.Linear):
-    """A linear layer on the pooled vector of a model.
+    """Linear layer on the pooled vector of a model.
 
     Parameters
     ----------

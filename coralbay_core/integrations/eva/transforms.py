@@ -17,7 +17,7 @@ FOREGROUND_HU = -175.0
 
 
 class ModelSpacing(transforms.Spacing):
-    """Resamples to the grid of a model.
+    """Resampling to the grid of a model.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ class ModelSpacing(transforms.Spacing):
 
 
 class ModelWindow(transforms.ScaleIntensityRange):
-    """Scales the HU window of a model to [0, 1] and clips to it.
+    """Scaling of the HU window of a model to [0, 1], with clipping.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class ModelWindow(transforms.ScaleIntensityRange):
 
 
 class WholeScan(v2.Compose):
-    """What eva does to a scan that is measured: model grid, cropped to the body, model window.
+    """Preprocessing of evaluated scans: resampled to the model grid, cropped to the body, windowed.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class WholeScan(v2.Compose):
 
 
 class TrainingCrops(v2.Compose):
-    """The same, then random crops that hold each class, flips, turns and changes of intensity.
+    """Preprocessing of training scans: `WholeScan`, then class-balanced random crops, flips, rotations, intensities.
 
     Parameters
     ----------
@@ -65,11 +65,11 @@ class TrainingCrops(v2.Compose):
     spatial_size : sequence of int
         Of a crop, voxels.
     num_samples : int
-        Crops a scan.
+        Crops per scan.
     num_classes : int
         Background included.
     ratios : list of float, optional
-        How often a crop is centred on each class; equally often by default.
+        Relative frequency of crops centered on each class; equal by default.
     """
 
     def __init__(
