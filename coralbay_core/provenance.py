@@ -47,12 +47,12 @@ def provenance(
 
 def in_few_words(content: Mapping[str, Any]) -> dict[str, str]:
     """Shorten a provenance for embedding in a file such as a DICOM object; scans are identified by hash."""
-    kept = {
+    summary = {
         "scan": content["scans"][0],
         "software": content["software"].get("coralbay", "unknown"),
         "created": content["created"],
     }
-    return kept | {key: str(content[key]) for key in ("model", "fingerprint") if content.get(key)}
+    return summary | {key: str(content[key]) for key in ("model", "fingerprint") if content.get(key)}
 
 
 def scan_digest(scan: Volume | LabelVolume) -> str:

@@ -71,14 +71,14 @@ def clear(
     if wanted and not yes:
         size = sum(entry.bytes for entry in wanted)
         typer.confirm(f"remove {len(wanted)} entries, {size / 1e9:.2f} GB?", abort=True, err=True)
-    gone = store.clear(model)
-    size = sum(entry.bytes for entry in gone)
+    removed = store.clear(model)
+    size = sum(entry.bytes for entry in removed)
     emit(
         "cache clear",
         as_json=as_json,
         inputs={"model": model},
-        results={"removed": len(gone), "bytes": size},
-        lines=[f"removed {len(gone)} entries, {size / 1e9:.2f} GB"],
+        results={"removed": len(removed), "bytes": size},
+        lines=[f"removed {len(removed)} entries, {size / 1e9:.2f} GB"],
     )
 
 

@@ -61,8 +61,8 @@ def evaluate(
     from ..util.json_values import MILLIONTHS, plain
 
     chosen = check_tasks(None if tasks is None else tasks.split(","))
-    here, absent = published_models()
-    wanted = [*(model or []), *(here if published else [])]
+    downloaded, absent = published_models()
+    wanted = [*(model or []), *(downloaded if published else [])]
     if published and absent:
         note(f"not measured, because their weights are not downloaded: {', '.join(absent)}")
     methods = open_methods(wanted, device=device, store=True, baselines=baselines)

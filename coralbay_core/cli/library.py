@@ -137,7 +137,7 @@ def info(folder: Folder, as_json: Json = False) -> None:
         "scans": len(known.scans),
         "cells": len(opened.vectors),
         "dimensions": opened.basis.axes.shape[1],
-        "energy_kept": opened.basis.kept,
+        "energy_kept": opened.basis.energy_share,
         "indexed": opened.vectors.indexed,
         "features_cached": sum(opened.is_cached(entry) for entry in known.scans),
         "vectors": known.vectors or str(folder / "vectors"),
@@ -198,7 +198,7 @@ def search(
         raise InputError("nothing to search for", expected="either --ct CT --at X,Y,Z or --use FILE.query")
     mixer = options.weights(weights)
     encoder = cache(lambda: open_model(known.model, device))
-    query, scan, mixer = _asked(opened, use, ct, series, clicked, options.points(against, "--not"), mixer, encoder)
+    query, scan, mixer = _query_of(opened, use, ct, series, clicked, options.points(against, "--not"), mixer, encoder)
     report = search_library(
         opened,
         query,
@@ -227,7 +227,7 @@ def search(
     )
 
 
-def _asked(
+def _query_of(
     opened: "Library",
     use: Path | None,
     ct: Path | None,

@@ -60,6 +60,7 @@ class Progress:
         self._quarters = -1
 
     def __call__(self, done: int, total: int) -> None:
+        """Print the progress: `done` steps of `total`."""
         if sys.stderr.isatty():
             typer.echo(f"\r{self.title}: {done}/{total}" + ("\n" if done == total else ""), err=True, nl=False)
             return

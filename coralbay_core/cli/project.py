@@ -161,6 +161,7 @@ class Shown:
         self._embeddings: dict[int, Embedding] = {}
 
     def embedding(self, dimensions: int) -> "Embedding":
+        """UMAP of the scan, fitted once per number of dimensions."""
         from ..projection import fit_umap
 
         if dimensions not in self._embeddings:
@@ -169,11 +170,13 @@ class Shown:
         return self._embeddings[dimensions]
 
     def colors(self, method: str, chosen: tuple[int, int, int]) -> "RgbMap":
+        """Color the scan by a method, from the chosen components."""
         if method == "umap":
             return self.embedding(3).rgb()
         return self.basis.rgb(self.features, chosen, self.selected)
 
     def scatter(self, method: str) -> "Scatter":
+        """Make the scatter plot of a method."""
         from ..projection import scatter_of
 
         if method == "umap":
@@ -181,6 +184,7 @@ class Shown:
         return scatter_of(self.basis, self.features, self.cells)
 
     def clusters(self, count: int, how: Any, method: str) -> LabelVolume:
+        """Cluster the cells in the coordinates of a method."""
         from ..projection import cluster_cells
 
         maps = self.embedding(2).coordinates if method == "umap" else self.basis.coordinates(self.features)

@@ -4,7 +4,7 @@
 
     from coralbay_core.evaluate import measure, open_cases, open_methods, write_report
 
-    evaluation = measure(open_methods(["coralbay-mini"]), open_cases(["labelled"]))
+    evaluation = measure(open_methods(["coralbay-mini"]), open_cases(["labeled"]))
     write_report(evaluation, Path("report"))
 """
 

@@ -39,13 +39,13 @@ class Method:
     compute : callable
         Volume, and whether its features are worth keeping on disk, to FeatureMaps.
     weights : mapping of int to float, optional
-        Of the strides in a heat map; equal by default.
+        Weights of the strides in a heat map; equal by default.
     is_baseline : bool
     fingerprint : str
     about : dict
-        What it is, for the record.
+        Description of the method, for the record.
     notice : str
-        What whoever uses the results must know of the license.
+        License notice to show to users; empty for unrestricted weights.
     """
 
     name: str

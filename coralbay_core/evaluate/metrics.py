@@ -97,7 +97,7 @@ def bootstrap_interval(groups: Sequence[NDArray], statistic: Statistic, *, seed:
     ----------
     groups : sequence of arrays
     statistic : callable
-        Of the pooled values, e.g. `numpy.mean`.
+        Statistic of the pooled values, e.g. `numpy.mean`.
     """
     if len(groups) < 2:
         return float("nan"), float("nan")

@@ -17,9 +17,9 @@ class Record:
     Parameters
     ----------
     task, method, domain : str
-        What was measured, of which method, on ``real`` or ``phantom`` data.
+        Task, name of the method, and ``real`` or ``phantom`` data.
     keys : dict of str to str
-        What it was measured on: case, target, structure, change, ...
+        Properties of the measurement: case, target, structure, change, ...
     values : dict of str to number, list of numbers or None
     """
 

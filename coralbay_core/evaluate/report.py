@@ -32,7 +32,7 @@ class Findings:
     differences : Differences
         Models less baselines, for the measures that decide.
     chance : dict
-        By domain and measure, where known.
+        Results of a random ranking by domain and metric, if known.
     """
 
     about: dict[str, Any]

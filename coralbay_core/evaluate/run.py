@@ -31,7 +31,7 @@ class Evaluation:
     about : dict
         Environment, cases, methods, seed, seconds.
     settings : dict of str to Setting
-        Of the models (not the baselines), with their features, for pictures.
+        Settings of the models (not the baselines), with their features, for pictures.
     """
 
     records: list[Record]
@@ -56,7 +56,7 @@ def open_cases(
         As in `find_cases`.
     phantom : bool
     limit : int, optional
-        At most so many scans of each folder.
+        Maximum number of scans per folder.
     report : callable, optional
     """
     files = [case for folder in data for case in find_cases(folder, layout)[:limit]]

@@ -19,9 +19,9 @@ class Measure:
     ----------
     key, title : str
     task : str
-        Of the records, as they name it.
+        Task of the records.
     value : str
-        Which of their values.
+        Name of the value in the records.
     statistic : callable
         Mean or median of the pooled values.
     unit : str
@@ -65,7 +65,7 @@ class Estimate:
     value, low, high : float
         With the ends of its 95 % bootstrap interval (NaN where there are fewer than two groups).
     groups, values : int
-        How many structures or cases, and how many single measurements.
+        Number of structures or cases, and of single measurements.
     """
 
     value: float

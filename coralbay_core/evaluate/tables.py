@@ -20,7 +20,7 @@ class Section:
     ----------
     title, text : str
     keys : tuple of str
-        Of the measures that are its columns.
+        Keys of the metrics in its columns.
     """
 
     title: str
@@ -89,12 +89,14 @@ of the same scan, every 3 mm, ranked by the heat map: average precision, and pre
 structure has."""
 
 _RETRIEVAL_ACROSS = """The same clicks, voxels of another patient. Pairs of one region share at least half of their
-structures; other pairs share few (a cord that runs through both scans), and ask for much more."""
+structures; other pairs share few (such as the spinal cord), and are much harder."""
 
 _MATCHING = """The best match of a click: share inside the right structure, mean distance to it in mm. A match is
 confirmed if, looked for in the first scan again, it is found within 24 mm of the click."""
 
-_LANDMARKS = "Median distance in mm of the best match from the corresponding point, which only the phantom knows."
+_LANDMARKS = (
+    "Median distance in mm of the best match from the corresponding point, which is known for the phantom only."
+)
 
 _PROBE = """Dice of the default probe, mean over structures, on all voxels every 3 mm. Beyond the gap only voxels count
 that are 24 mm or more from any stroke."""
@@ -109,9 +111,9 @@ time."""
 _HEAT = """Spearman's rank correlation of the heat map of a click before and after the change, at the same places of the
 patient."""
 
-_COSINE = "Mean cosine of the standardised features of a stage before and after changes of a kind."
+_COSINE = "Mean cosine of the standardized features of a stage before and after changes of a kind."
 
-_REGIONS = """Share of tokens whose five nearest labelled tokens vote for their structure: in the same scan without
+_REGIONS = """Share of tokens whose five nearest labeled tokens vote for their structure: in the same scan without
 those within 24 mm, and across patients among the structures that both have."""
 
 _SHOTS = ("1", "5", "20", "strokes")
@@ -276,5 +278,5 @@ def _verdict(
         side = "better than" if low > 0 else "worse than" if high < 0 else "not told apart from"
         sides[side].append(f"{name} ({_number(found[name][measure.key].value, measure)})")
     title, unit = _TITLES.get(measure.key, measure.title), " mm" if measure.unit else ""
-    said = "; ".join(f"{side} {', '.join(names)}" for side, names in sides.items() if names)
-    return f"{model}, {title}, {domain}: {_number(found[model][measure.key].value, measure)}{unit}, {said}."
+    verdicts = "; ".join(f"{side} {', '.join(names)}" for side, names in sides.items() if names)
+    return f"{model}, {title}, {domain}: {_number(found[model][measure.key].value, measure)}{unit}, {verdicts}."

@@ -154,7 +154,7 @@ def save_dicom(
 ) -> Path:
     """Write labels as a DICOM object that references the series that they were made on.
 
-    Of the patient nothing is copied but the ID, which files the object with its study.
+    The only copied patient data is the ID, which files the object with its study.
 
     Parameters
     ----------
@@ -163,7 +163,7 @@ def save_dicom(
     labels : LabelVolume
         On the grid of the series; each value above 0 becomes a segment or region of interest with its name.
     folder : str or Path
-        Of the series, or a file of it.
+        Folder of the series, or a file of it.
     kind : str
         ``seg``, a binary DICOM-SEG, or ``rtstruct``, outlines slice by slice.
     series : str, optional
@@ -174,7 +174,7 @@ def save_dicom(
     Raises
     ------
     InputError
-        Where labels and series differ in grid, or the series lacks the identifiers that DICOM refers by.
+        If labels and series have different grids, or the series lacks identifiers that DICOM references need.
     MissingExtraError
     """
     from .dicom_export import labelled_series

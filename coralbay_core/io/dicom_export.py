@@ -58,9 +58,9 @@ class LabelledSeries:
         Headers in the order of the slices, with nothing in them but references and geometry.
     labels : (slice, row, column) int array
     source : SourceGrid
-        Of the series: ``(column, row, slice)`` to RAS+ mm.
+        Grid of the series; its affine maps ``(column, row, slice)`` to RAS+ mm.
     names : dict of int to str
-        Of the values that occur.
+        Names of the values that occur.
     """
 
     images: list[Any]
@@ -70,6 +70,7 @@ class LabelledSeries:
 
     @property
     def values(self) -> list[int]:
+        """Label values, in the order of their names."""
         return list(self.names)
 
 
@@ -81,7 +82,7 @@ def labelled_series(labels: LabelVolume, folder: Path, series: str | None = None
     labels : LabelVolume
         As read from NIfTI; a different order or direction of the axes is turned without loss.
     folder : Path
-        Of the series, or a file of it.
+        Folder of the series, or a file of it.
     series : str, optional
         UID, where the folder holds several.
     """

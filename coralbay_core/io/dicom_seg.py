@@ -22,7 +22,7 @@ def write_seg(path: Path, series: LabelledSeries, about: Mapping[str, Any]) -> P
     path : Path
     series : LabelledSeries
     about : mapping of str to str
-        What the algorithm identification keeps: model, hash of the scan, parameters.
+        Entries of the algorithm identification: model, hash of the scan, parameters.
     """
     highdicom = _import()
     uid = highdicom.UID

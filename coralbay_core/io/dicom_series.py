@@ -66,6 +66,7 @@ class Slice:
 
     @property
     def normal(self) -> NDArray[np.float64]:
+        """Normal of the slice, a unit vector in LPS."""
         return np.cross(self.orientation[:3], self.orientation[3:])
 
 

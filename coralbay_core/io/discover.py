@@ -20,7 +20,7 @@ class FoundScan:
     path : Path
         A file, or the first slice of a DICOM series.
     files : tuple of Path
-        That it consists of, as far as that is known without reading.
+        Files of the scan, as far as known without reading them.
     problem : str
         Why it cannot be read; empty if nothing is known against it.
     """

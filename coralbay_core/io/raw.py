@@ -23,7 +23,7 @@ class RawVolume:
     modality : str
         DICOM modality; NIfTI does not know and says ``"CT"``.
     notes : tuple of str
-        What a user should know. Never anything about the patient.
+        Notes for the user. They never contain patient data.
     """
 
     data: NDArray

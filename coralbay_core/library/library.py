@@ -43,7 +43,7 @@ class Library:
     ----------
     folder : str or Path
     store : FeatureStore, optional
-        Where features are kept; by default the user's cache.
+        Store of the features; by default the user's cache.
     """
 
     def __init__(self, folder: str | Path, store: FeatureStore | None = None):
@@ -54,6 +54,7 @@ class Library:
 
     @property
     def exists(self) -> bool:
+        """Whether the folder holds a library."""
         return (self.folder / manifests.NAME).is_file()
 
     @property
@@ -63,10 +64,12 @@ class Library:
 
     @property
     def basis(self) -> Compact:
+        """Basis of the compact descriptors."""
         return load_compact(self.folder / _BASIS)
 
     @property
     def vectors(self) -> Vectors:
+        """Vectors of all cells."""
         basis = self.basis
         return Vectors(self.manifest.vectors or self.folder / _VECTORS, basis.axes.shape[1])
 
@@ -102,11 +105,11 @@ class Library:
         encoder : Encoder
             The same for all scans of a library.
         series : str, optional
-            Of a DICOM folder.
+            Series of a DICOM folder.
         name : str, optional
-            By default that of the file.
+            Name of the scan; by default that of the file.
         vectors : str, optional
-            Where the vectors of a *new* library go, if not into its folder: a URI of LanceDB.
+            Location of the vectors of a *new* library if not in its folder: a URI of LanceDB.
         progress : callable, optional
             As in `features_for`.
         settle : bool
@@ -160,14 +163,14 @@ class Library:
         Raises
         ------
         MissingFileError
-            Where they are in neither place.
+            If neither the features nor the file exist.
         InputError
-            Where the file holds another scan now.
+            If the file holds another scan now.
         """
         known = self.manifest
-        kept = self.store.complete(entry.key, known.strides)
-        if kept is not None:
-            return kept
+        cached = self.store.complete(entry.key, known.strides)
+        if cached is not None:
+            return cached
         volume = self.open(entry)
         return features_for(volume, encoder(), strides=known.strides, store=self.store, progress=progress)
 

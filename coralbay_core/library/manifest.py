@@ -25,12 +25,12 @@ class LibraryEntry:
     name : str
         For people, as unique as they keep it.
     path : str
-        Where it was when it was added.
+        Path of the file when it was added.
     key : str
-        Of its features in the cache.
+        Key of its features in the cache.
     tokens : int
     series : str, optional
-        Of a DICOM folder.
+        Series of a DICOM folder.
     added : str
         Date.
     """
@@ -53,9 +53,9 @@ class Manifest:
     model, fingerprint : str
     strides : tuple of int
     channels : dict of int to int
-        Of each stride.
+        Channels of each stride.
     vectors : str
-        Where the vectors are: empty for the library's own folder, else a URI that LanceDB knows, such as ``s3://...``.
+        Location of the vectors: empty for the library's own folder, else a URI of LanceDB, such as ``s3://...``.
     scans : tuple of LibraryEntry
     """
 

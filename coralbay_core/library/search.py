@@ -30,7 +30,7 @@ class Hit:
     position_mm : tuple of float
         World mm of that scan.
     score : float
-        Of the full heat map.
+        Score in the full heat map.
     size_ml : float
     coarse : float
         Highest score of the scan in the index.
@@ -53,7 +53,7 @@ class SearchReport:
     coarse : dict of str to float
         Highest score in the index of each scan that came up, by hash.
     searched : tuple of LibraryEntry
-        Whose heat maps were computed, the most promising first.
+        Scans whose heat maps were computed, the most promising first.
     skipped : dict of str to str
         Name and reason of the scans that could not be.
     """
@@ -82,17 +82,17 @@ def search_library(
     ----------
     library : Library
     query : Query
-        Of the library's encoder.
+        Query of the library's encoder.
     encoder : callable
         Gives it; called only where features must be computed again.
     top : int
         Regions to list.
     regions : int
-        At most so many of one scan.
+        Maximum number of regions per scan.
     shortlist : int
         Scans whose heat maps are computed.
     weights : mapping of int to float, optional
-        Of the strides.
+        Weights of the strides.
     exclude : str, optional
         Hash of a scan to leave out: the one that was clicked.
     progress : callable, optional

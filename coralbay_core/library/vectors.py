@@ -63,8 +63,8 @@ class Vectors:
     def nearest(self, query: NDArray[np.float32], count: int) -> tuple[list[str], NDArray[np.float64], NDArray]:
         """Find the cells nearest to a compact query (d,): scans, inner products (N,) and positions (N, 3)."""
         columns = ["scan", "position_mm", "_distance"]
-        asked = self._table().search(query, vector_column_name="vector").distance_type("dot").limit(count)
-        found = asked.nprobes(PROBES).select(columns).to_arrow()
+        request = self._table().search(query, vector_column_name="vector").distance_type("dot").limit(count)
+        found = request.nprobes(PROBES).select(columns).to_arrow()
         position = np.array(found["position_mm"].to_pylist(), float).reshape(-1, 3)
         return found["scan"].to_pylist(), 1 - found["_distance"].to_numpy().astype(float), position
 

@@ -61,7 +61,7 @@ def align(
     Raises
     ------
     CoralBayError
-        Where too few matches agree: then the scans show different parts of the body, or the features cannot tell.
+        If too few matches agree: the scans show different parts of the body, or the features are not sufficient.
     """
     source.require_same_encoder(target)
     rng = np.random.default_rng(seed)
@@ -90,8 +90,8 @@ def _returning_pairs(
     matched = (first.vectors[chosen] @ second.vectors.T).argmax(1)
     returned = (second.vectors[matched] @ first.vectors.T).argmax(1)
     away = np.linalg.norm(first.position_mm[returned] - first.position_mm[chosen], axis=1)
-    kept = away <= RETURN_MM
-    return first.position_mm[chosen[kept]], second.position_mm[matched[kept]]
+    returning = away <= RETURN_MM
+    return first.position_mm[chosen[returning]], second.position_mm[matched[returning]]
 
 
 def _consensus(here: NDArray, there: NDArray, rng: np.random.Generator) -> tuple[Affine, NDArray[np.bool_]]:

@@ -61,9 +61,9 @@ class Match:
     return_mm : float
         From the click to where the way back ends: the forward-backward error.
     scores : (z, y, x) float32 array
-        Of the scan that was searched, on the search space's grid.
+        Heat map of the searched scan, on the search space's grid.
     index : tuple of int
-        Of the match in `scores`.
+        Index of the match in `scores`.
     """
 
     source_mm: NDArray[np.float64]
@@ -94,15 +94,15 @@ def best_match(
     Parameters
     ----------
     source, target : FeatureMaps
-        Of the same encoder.
+        Features of both scans, of the same encoder.
     position_mm : (3,) array
         World mm of the scan of `source`.
     weights : mapping of int to float, optional
-        Of the strides, for both ways.
+        Weights of the strides, for both directions.
     prior : DistancePrior, optional
-        Where in the scan of `target` it is expected. The way back knows no prior: it is to judge the match.
+        Distance prior in the scan of `target`. It is not used for the search back, which validates the match.
     space, back : SearchSpace, optional
-        Where to look, in the scan of `target` and on the way back; by default all of the body.
+        Search spaces in the scan of `target` and for the search back; by default the whole body.
     """
     click = np.asarray(position_mm, float).reshape(3)
     space = space or SearchSpace.of(target)

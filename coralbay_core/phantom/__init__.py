@@ -41,7 +41,7 @@ class Phantom:
     landmark_structures : dict of str to str
         Name of the structure that each landmark lies in.
     subject : Subject
-        What was drawn from the seed.
+        Parameters drawn from the seed.
     """
 
     volume: Volume

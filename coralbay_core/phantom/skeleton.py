@@ -29,6 +29,7 @@ class Level:
 
     @property
     def center(self) -> tuple[float, float, float]:
+        """Canonical position of the middle of the vertebra."""
         return 0.0, float(spine_y(self.z)[0]), self.z
 
 

@@ -34,6 +34,7 @@ class Ripple:
     phase: tuple[float, ...]
 
     def __call__(self, points: Sequence[Floats]) -> Floats:
+        """Displace canonical points along the axis."""
         first, second = (points[i] for i in range(3) if i != self.axis)
         shift = np.zeros_like(first)
         for size, (a, b), phase in zip(self.amplitude_mm, self.wave, self.phase, strict=True):

@@ -27,6 +27,7 @@ class Views:
 
     @property
     def side(self) -> int:
+        """Side of a view in voxels."""
         return self.images.shape[-1]
 
 
@@ -106,7 +107,7 @@ class Batch:
     volumes : tuple of int
         Number of each item's volume in the source.
     seed : int
-        Of the run.
+        Seed of the run.
     """
 
     globals: Views
@@ -119,6 +120,7 @@ class Batch:
 
     @property
     def size(self) -> int:
+        """Number of items."""
         return len(self.samples)
 
     def rngs(self, salt: int) -> list[np.random.Generator]:

@@ -29,6 +29,7 @@ class Checkpoints:
     keep: int = 2
 
     def path(self, step: int) -> Path:
+        """Path of the checkpoint of a step."""
         return self.folder / f"step-{step:07d}.pt"
 
     def steps(self) -> list[int]:
@@ -45,7 +46,7 @@ class Checkpoints:
         state : mapping
             Tensors and plain values.
         about : mapping
-            Of the JSON file.
+            Contents of the JSON file.
         best : int, optional
             Step of the best one so far.
         """
@@ -53,8 +54,8 @@ class Checkpoints:
         path = self.path(step)
         write_durably(path.with_suffix(".json"), lambda file: file.write(_explained(step, about)))
         write_durably(path, lambda file: torch.save({"format": _FORMAT, "step": step, **state}, file))
-        kept = {*self.steps()[-max(self.keep, 1) :], *([] if best is None else [best])}
-        for old in set(self.steps()) - kept:
+        retained = {*self.steps()[-max(self.keep, 1) :], *([] if best is None else [best])}
+        for old in set(self.steps()) - retained:
             self.path(old).unlink()
             self.path(old).with_suffix(".json").unlink(missing_ok=True)
         return path

@@ -131,6 +131,7 @@ class CollatedCrops:
     blocks: Tensor
 
     def pin_memory(self) -> "CollatedCrops":
+        """Copy to page-locked memory, for faster transfers to a GPU."""
         return CollatedCrops(self.items, self.blocks.pin_memory())
 
 
@@ -143,6 +144,7 @@ def _stacked(blocks: Sequence[NDArray], outside: int) -> Tensor:
 
 
 def collate(items: list[CropItem]) -> CollatedCrops:
+    """Stack the items of a batch."""
     collated = CollatedCrops(items, _stacked([item.block for item in items], AIR_HU))
     for item in items:
         item.block = item.block[:0]  # it was copied, and need not travel between processes twice

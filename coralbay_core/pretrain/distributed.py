@@ -14,14 +14,17 @@ _PATIENCE = timedelta(hours=2)
 
 
 def active() -> bool:
+    """Whether there is a process group."""
     return dist.is_available() and dist.is_initialized()
 
 
 def rank() -> int:
+    """Number of this process, from 0."""
     return dist.get_rank() if active() else 0
 
 
 def world() -> int:
+    """Number of processes."""
     return dist.get_world_size() if active() else 1
 
 

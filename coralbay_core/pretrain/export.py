@@ -27,7 +27,7 @@ def make_card(config: PretrainConfig, training: Mapping[str, Any], evaluation: M
     ----------
     config : PretrainConfig
     training, evaluation : mapping
-        What is known of the run and of its last evaluation; see `describe_training`.
+        Description of the run and results of its last evaluation; see `describe_training`.
     """
     card = config.card
     return ModelCard(

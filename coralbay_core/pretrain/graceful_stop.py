@@ -12,7 +12,7 @@ class StopRequest:
     Attributes
     ----------
     name : str
-        Of the signal; empty while nobody did.
+        Name of the signal; empty without a request.
     """
 
     name: str = ""

@@ -1,6 +1,6 @@
 """Label-free similarity of positions in CTs, from tissue, surrounding tissue by direction, and position.
 
-Three descriptors of a cell, each a unit vector whose channels were standardised over the patient's body, as the
+Three descriptors of a cell, each a unit vector whose channels were standardized over the patient's body, as the
 product does with an encoder's maps; an inner product is then a likeness.
 
 - *Tissue*: a soft histogram of HU in boxes of one and of three cells. Two livers are alike wherever they lie.

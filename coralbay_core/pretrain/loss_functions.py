@@ -37,7 +37,7 @@ def koleo(vectors: Tensor, others: Tensor | None = None, first: int = 0) -> Tens
     ----------
     vectors : (B, C) Tensor
     others : (M, C) Tensor, optional
-        Among which neighbours are looked for; `vectors` are its rows from `first` on. By default `vectors` alone.
+        Vectors among which neighbors are searched; `vectors` are its rows from `first` on. By default `vectors` alone.
     """
     unit = F.normalize(vectors, dim=-1)
     among = unit if others is None else F.normalize(others, dim=-1)
@@ -57,7 +57,7 @@ def matched_tokens(
     queries, keys : (B, N, C) Tensor
         Unit vectors of one view (student) and of another one (teacher).
     positions : (B, N, 3) Tensor
-        Where they lie; other points nearer than `exclusion` are neither positive nor negative.
+        Positions of the points; other points nearer than `exclusion` are neither positive nor negative.
     valid : (B, N) bool Tensor
         Points that count.
     exclusion, temperature : float

@@ -138,6 +138,7 @@ class Monitor:
         }  # fmt: skip
 
     def load_state(self, state: Mapping[str, Any]) -> None:
+        """Restore a result of `state`."""
         self.sums = _Sums(state["steps"], *(dict(state[key]) for key in ("values", "soft", "used")))
         self.vectors, self.first_rank, self.bad = (dict(state[key]) for key in ("vectors", "first_rank", "bad"))
 

@@ -33,7 +33,7 @@ def encoder_at(config: PretrainConfig, state: Mapping[str, Tensor], step: int, d
     ----------
     config : PretrainConfig
     state : mapping of str to Tensor
-        Of the backbone; it is copied.
+        State of the backbone, which is copied.
     step : int
     device : str
     """
@@ -51,7 +51,7 @@ class OnlineEvaluation:
     ----------
     config : PretrainConfig
     folder : Path
-        Of the run: receives ``evaluation/step-N.json`` and ``.png``.
+        Folder of the run, for ``evaluation/step-N.json`` and ``.png``.
     """
 
     def __init__(self, config: PretrainConfig, folder: Path):

@@ -27,9 +27,9 @@ class RunLog:
     """
 
     def __init__(self, folder: Path, steps: int, first_step: int = 0, seconds: float = 0.0):
-        self.steps, self.speaks = steps, distributed.is_first()
+        self.steps, self.is_first = steps, distributed.is_first()
         self._first_step, self._earlier, self._started = first_step, seconds, time.monotonic()
-        if not self.speaks:
+        if not self.is_first:
             return
         path = folder / "log.jsonl"
         _drop_after(path, first_step)
@@ -43,7 +43,7 @@ class RunLog:
 
     def write(self, step: int, values: Mapping[str, Any]) -> None:
         """Write a line of the log; numbers are also written to TensorBoard."""
-        if not self.speaks:
+        if not self.is_first:
             return
         record = {"step": step, "seconds": round(self.seconds, 1)}
         record |= {key: _rounded(value) for key, value in values.items()}
@@ -70,11 +70,12 @@ class RunLog:
 
     def say(self, text: str, end: str = "\n") -> None:
         """Print a text on stderr."""
-        if self.speaks:
+        if self.is_first:
             print(text, end=end, file=sys.stderr, flush=True)
 
     def close(self) -> None:
-        if self.speaks:
+        """Close the files of the log."""
+        if self.is_first:
             self._file.close()
             if self._board is not None:
                 self._board.close()
@@ -89,8 +90,8 @@ def _drop_after(path: Path, step: int) -> None:
     if not path.is_file():
         return
     lines = [line for line in path.read_text("utf-8").splitlines() if line.endswith("}")]
-    kept = [line for line in lines if json.loads(line)["step"] <= step]
-    write_atomically(path, "".join(line + "\n" for line in kept))
+    remaining = [line for line in lines if json.loads(line)["step"] <= step]
+    write_atomically(path, "".join(line + "\n" for line in remaining))
 
 
 def _tensorboard(folder: Path, first_step: int) -> Any:

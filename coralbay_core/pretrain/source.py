@@ -24,7 +24,9 @@ class VolumeSource(Protocol):
     names: Sequence[str]
     """Names of the volumes, in a fixed order."""
 
-    def shape(self, volume: int) -> tuple[int, int, int]: ...
+    def shape(self, volume: int) -> tuple[int, int, int]:
+        """Shape of a volume, (z, y, x)."""
+        ...
 
     def read(self, volume: int, low: NDArray, high: NDArray) -> NDArray[np.int16]:
         """Read the HU of the voxels from `low` to before `high`; -1000 outside of the volume."""
@@ -44,7 +46,9 @@ class VolumeSource(Protocol):
         """
         ...
 
-    def has_labels(self, name: str, volume: int) -> bool: ...
+    def has_labels(self, name: str, volume: int) -> bool:
+        """Whether a volume has labels of this name."""
+        ...
 
     def set_labels(self, name: str, volume: int, labels: NDArray, stride: int) -> None:
         """Attach a label volume whose cells are `stride` voxels wide, from the volume's first voxel on."""

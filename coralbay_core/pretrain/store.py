@@ -136,7 +136,7 @@ class StoreSource:
         self._cells = lru_cache(_OPEN_VOLUMES)(self._read_cells)
 
     def _array(self, volume: int, name: str) -> Any:
-        # Opened anew each time: one small JSON file, and nothing that a forked process would share.
+        # Opened for each access: it reads one small JSON file, and forked processes share nothing.
         import zarr
 
         return zarr.open_array(self.folder / self.names[volume] / name, mode="r")

@@ -90,7 +90,7 @@ class Trainer:
     ----------
     resolved : Resolved
     schedules : Schedules
-        Of the whole run.
+        Schedules of the whole run.
     """
 
     def __init__(self, resolved: Resolved, schedules: Schedules):

@@ -50,7 +50,7 @@ class Linear:
     Parameters
     ----------
     weights : dict of int to (C, functions) float32 array
-        By stride.
+        Weights by stride.
     bias : (functions,) float32 array
     owner : (functions,) int array, optional
         Class of each function, from 0; rising. By default each is a class of its own.
@@ -106,7 +106,7 @@ class Network:
     Parameters
     ----------
     weights : dict of int to (C, hidden) float32 array
-        Of the first layer, by stride.
+        Weights of the first layer, by stride.
     bias : (hidden,) float32 array
     second : (hidden, classes) float32 array
     second_bias : (classes,) float32 array
@@ -160,13 +160,13 @@ class Neighbours:
     Parameters
     ----------
     weights : dict of int to (C, K) float32 array
-        By stride: the projection.
+        Projections by stride.
     examples : (N, K) float32 array
         Projected.
     target : (N,) int array
         Class of each, from 0.
     nearest : int
-        How many of a class are averaged.
+        Number of nearest examples per class that are averaged.
     """
 
     weights: Mapping[int, NDArray[np.float32]]

@@ -35,15 +35,15 @@ class Examples:
     channels : dict of int to int
         Channels of each stride.
     covariance : (C, C) float32 array
-        Of the descriptors in the bodies of the scans: how they vary where nothing was painted.
+        Covariance of the descriptors in the bodies of the scans, i.e. of mostly unlabeled cells.
     outside : int
         Label outside the body: the value painted there, else 0.
     model, fingerprint, notice : str
-        Of the encoder.
+        Name, fingerprint and license notice of the encoder.
     names : dict of int to str
-        Of the values, where known.
+        Names of the values, if known.
     scans : int
-        How many scans they come from.
+        Number of scans that they come from.
     """
 
     descriptors: NDArray[np.float32]
@@ -94,9 +94,9 @@ def gather(features: FeatureMaps, labels: LabelVolume, *, seed: int = 0) -> Exam
     ----------
     features : FeatureMaps
     labels : LabelVolume
-        Strokes, points or a whole segmentation, on any grid; 0 is unlabelled.
+        Strokes, points or a whole segmentation, on any grid; 0 is unlabeled.
     seed : int
-        Of the choice of voxels where a class has very many.
+        Seed of the sampling of voxels of very large classes.
     """
     painted = labelled_voxels(labels.data)
     values = labels.data.reshape(-1)[painted]
@@ -107,9 +107,9 @@ def gather(features: FeatureMaps, labels: LabelVolume, *, seed: int = 0) -> Exam
             found=int(values.min()),
             expected="0 = unlabeled, 1 and above = classes",
         )
-    kept = _bounded(values, seed)
-    index = np.stack(np.unravel_index(painted[kept], labels.shape), 1)
-    position_mm, values = labels.grid.to_world(index), values[kept].astype(np.int64)
+    chosen = _bounded(values, seed)
+    index = np.stack(np.unravel_index(painted[chosen], labels.shape), 1)
+    position_mm, values = labels.grid.to_world(index), values[chosen].astype(np.int64)
     return Examples(
         joint_descriptors(features, position_mm),
         values,

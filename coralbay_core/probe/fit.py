@@ -26,11 +26,11 @@ def fit_probe(features: FeatureMaps, labels: LabelVolume, *, kind: Kind = DEFAUL
     ----------
     features : FeatureMaps
     labels : LabelVolume
-        Strokes, points or a segmentation: 0 is unlabelled, any other value a class (paint one for the background, too).
+        Strokes, points or a segmentation: 0 is unlabeled, any other value a class (paint one for the background, too).
     kind : str
         One of `KINDS`; what each does is said in `solvers`, how good they are in docs/benchmarks.md.
     seed : int
-        Of the choice of voxels where a class has very many, and of the network.
+        Seed of the sampling of voxels of very large classes, and of the network.
     """
     return fit_examples([gather(features, labels, seed=seed)], kind=kind, seed=seed, where=labels.name)
 
@@ -65,9 +65,9 @@ def fit_examples(
     parts : sequence of Examples
         A scan each.
     kind, seed : optional
-        As of `fit_probe`.
+        As in `fit_probe`.
     where : object, optional
-        What an error names.
+        Source of the labels, for error messages.
     early : callable, optional
         Takes the probe half-way, when its labels are final and its probabilities are not: `sharpness` is still 1.
     """
@@ -103,7 +103,7 @@ def fit_examples(
 def _sharpness(classifier: Classifier, examples: Examples, kind: Kind, seed: int) -> float:
     """Softmax factor that maximizes the likelihood of held-out examples.
 
-    Logistic regression and the network are trained as probabilities, so theirs is 1; distances to neighbours are in
+    Logistic regression and the network are trained as probabilities, so theirs is 1; distances to neighbors are in
     standard deviations of the body, and serve as they are.
     """
     if kind == "logistic" or not isinstance(classifier, Linear):
@@ -127,8 +127,8 @@ def _last_part(target: NDArray[np.intp]) -> NDArray[np.bool_]:
     return left_out
 
 
-def _subset(examples: Examples, kept: NDArray[np.bool_]) -> Examples:
-    part = replace(examples, descriptors=examples.descriptors[kept], values=examples.values[kept])
+def _subset(examples: Examples, chosen: NDArray[np.bool_]) -> Examples:
+    part = replace(examples, descriptors=examples.descriptors[chosen], values=examples.values[chosen])
     part.__dict__["metric"] = examples.metric  # of the same body, and worth keeping
     return part
 

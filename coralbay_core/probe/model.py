@@ -29,7 +29,7 @@ class Probe:
     Parameters
     ----------
     kind : str
-        How it was fitted, one of `KINDS`.
+        Kind of probe, one of `KINDS`.
     classifier : Classifier
     values : tuple of int
         Label value of each class, as it was painted.
@@ -38,13 +38,13 @@ class Probe:
     sharpness : float
         Factor on the scores before a softmax makes them probabilities.
     model, fingerprint : str
-        Of the encoder whose features it was fitted on.
+        Name and fingerprint of the encoder of the training features.
     names : dict of int to str
-        Of the values, where known.
+        Names of the values, if known.
     notice : str
-        What whoever uses it must know of the license of the weights.
+        License notice of the weights to show to users; empty for unrestricted weights.
     scans : int
-        How many scans it was fitted on.
+        Number of scans that it was fitted on.
     """
 
     kind: Kind
@@ -134,7 +134,7 @@ def probe_from(arrays: Mapping[str, NDArray], about: Mapping[str, Any]) -> Probe
     Raises
     ------
     KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError
-        Where they are not what a file of a probe holds.
+        If they are not the contents of a file of a probe.
     """
     probe = Probe(
         about["kind"],

@@ -3,8 +3,8 @@
 Around each place every class has a mean and a spread of HU, estimated with its own probabilities as weights. A voxel's
 HU then speaks for the classes that look like it there: the posterior of a Gaussian mixture whose parameters vary in
 space, as in locally adaptive tissue segmentation (Ashburner and Friston 2005 for one global mixture; local means as in
-Li et al. 2011, IEEE TIP 20:2007). The parameters are smooth, so they are kept at about 3 mm and interpolated; only the
-last step sees voxels.
+Li et al. 2011, IEEE TIP 20:2007). The parameters are smooth, so they are stored at about 3 mm and interpolated; only
+the last step works on voxels.
 """
 
 from collections.abc import Iterator

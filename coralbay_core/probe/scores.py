@@ -28,9 +28,9 @@ class Segmentation:
     labels : (z, y, x) int array
         In the painted values.
     probability : (z, y, x) float32 array, optional
-        Of the label that each voxel got; 0 outside the body, 1 where a label was protected.
+        Probability of each voxel's label; 0 outside the body, 1 for protected labels.
     margin : (z, y, x) float32 array, optional
-        By how much that exceeds the next likely label's; 0 outside the body, 1 where a label was protected.
+        Probability minus that of the second most likely label; 0 outside the body, 1 for protected labels.
     """
 
     labels: NDArray[np.integer]
@@ -109,11 +109,11 @@ class ScoreMap:
             if ahead is not None:
                 ahead[part] = np.where(inside, first - second, 0)
         if protected is not None:
-            kept = _on(protected, grid)
-            labels[kept != 0] = kept[kept != 0]
+            fixed = _on(protected, grid)
+            labels[fixed != 0] = fixed[fixed != 0]
             for certain in (sure, ahead):
                 if certain is not None:
-                    certain[kept != 0] = 1
+                    certain[fixed != 0] = 1
         return Segmentation(labels, sure, ahead)
 
     def probability_of(
@@ -141,8 +141,8 @@ class ScoreMap:
         for part, inside, scores in self._slabs(grid, guide):
             out[part] = np.where(inside, softmax(scores)[number], 0)
         if protected is not None:
-            kept = _on(protected, grid)
-            out[kept != 0] = kept[kept != 0] == value
+            fixed = _on(protected, grid)
+            out[fixed != 0] = fixed[fixed != 0] == value
         return out
 
     def _slabs(

@@ -1,7 +1,7 @@
 """Solvers: functions that fit a classifier to examples, one per kind of probe.
 
 All kinds work in the metric of the body: differences count the less, the more descriptors vary that way all over the
-patient. A few clicks cannot tell which directions matter, but thousands of unlabelled cells of the same scan can.
+patient. A few clicks cannot tell which directions matter, but thousands of unlabeled cells of the same scan can.
 (At five clicks a structure this doubled Dice; docs/benchmarks.md.)
 """
 
@@ -82,9 +82,9 @@ def knn(examples: Examples, seed: int) -> Classifier:
     metric, target = examples.metric, examples.target
     rng = np.random.default_rng(seed)
     own = (rng.permutation(np.flatnonzero(target == c)) for c in range(int(target.max()) + 1))
-    kept = np.sort(np.concatenate([rows[:_MOST_NEIGHBOURS] for rows in own]))
-    known = examples.descriptors[kept] @ metric
-    return Neighbours(examples.split(metric), known, target[kept].astype(np.int32), _NEAREST)
+    chosen = np.sort(np.concatenate([rows[:_MOST_NEIGHBOURS] for rows in own]))
+    known = examples.descriptors[chosen] @ metric
+    return Neighbours(examples.split(metric), known, target[chosen].astype(np.int32), _NEAREST)
 
 
 def mlp(examples: Examples, seed: int) -> Classifier:

@@ -26,7 +26,7 @@ class LabelStatistics:
         Empty where unknown.
     volume_ml : float
     mean_hu, sd_hu, p05_hu, median_hu, p95_hu : float, optional
-        Of its voxels; None without a CT, or where it has none.
+        Mean, standard deviation and percentiles of HU of its voxels; None without a CT or without voxels.
     reference_ml : float, optional
         Volume in the reference; the following are None without one.
     dice : float, optional
@@ -52,6 +52,7 @@ class LabelStatistics:
 
     @classmethod
     def columns(cls) -> list[str]:
+        """Names of the columns of a table, in order."""
         return [field.name for field in fields(cls)]
 
 

@@ -52,10 +52,10 @@ def suggest_next(
     ----------
     scores : ScoreMap
     labelled_mm, skipped_mm : (N, 3) arrays
-        World mm of labelled places and of suggestions that were turned down.
+        World mm of labeled positions, and of suggestions that were skipped.
     count : int
     apart_mm : float
-        How far suggestions lie from skipped ones and from each other, and half as far from labelled places.
+        Minimum distance of suggestions from skipped ones and from each other; half of it from labeled positions.
 
     Returns
     -------

@@ -1,7 +1,7 @@
 """Stable colors of a scan while its model is being trained.
 
 A basis that was fitted to the features of one checkpoint says nothing of a later one's: the channels mean something
-else by then. But the cells of the scan are the same, so the principal components are fitted anew and turned, within
+else by then. But the cells of the scan are the same, so the principal components are fitted again and rotated, within
 their span, until the cells lie as near as they can to where they lay before (orthogonal Procrustes; Schonemann,
 Psychometrika 31, 1966). Signs and order of the components, and turns between components of like variance, thereby
 stay; what still changes is what the model has learned.
@@ -25,9 +25,9 @@ def aligned_basis(basis: Basis, features: FeatureMaps, like: NDArray[np.float32]
     Parameters
     ----------
     basis : Basis
-        Of K components.
+        Basis with K components.
     features : FeatureMaps
-        Of the scan.
+        Features of the scan.
     like : (K, z, y, x) float32 array
         Coordinates of the same cells to come near to, such as `Basis.coordinates` of an earlier model. Their scale does
         not matter.
@@ -40,7 +40,7 @@ def aligned_basis(basis: Basis, features: FeatureMaps, like: NDArray[np.float32]
     Raises
     ------
     InputError
-        Where the cells or the number of components are others.
+        If the cells or the number of components differ.
     """
     coordinates = basis.coordinates(features)
     if like.shape != coordinates.shape:

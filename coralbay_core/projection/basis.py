@@ -33,7 +33,7 @@ class Basis:
     Parameters
     ----------
     weights : dict of int to (C, K) float32 array
-        By stride: orthonormal columns once stacked, the largest loading of each positive.
+        Axes by stride: orthonormal columns once stacked, the largest loading of each positive.
     mean : (K,) float32 array
         Coordinates of the mean descriptor.
     low, high : (K,) float32 arrays
@@ -41,11 +41,11 @@ class Basis:
     explained : tuple of float
         Share of the variance of each component, falling.
     model, fingerprint : str
-        Of the encoder whose features it was fitted on.
+        Name and fingerprint of the encoder of the fitted features.
     scans : int
-        How many scans it was fitted on.
+        Number of scans that it was fitted on.
     notice : str
-        What whoever uses it must know of the license of the weights.
+        License notice of the weights to show to users; empty for unrestricted weights.
     """
 
     weights: dict[int, NDArray[np.float32]]
@@ -65,6 +65,7 @@ class Basis:
 
     @property
     def strides(self) -> tuple[int, ...]:
+        """Strides of the stages, sorted."""
         return tuple(sorted(self.weights))
 
     def coordinates(self, features: FeatureMaps) -> NDArray[np.float32]:
@@ -86,7 +87,7 @@ class Basis:
         ----------
         features : FeatureMaps
         components : tuple of int
-            Which components become red, green and blue, from 0.
+            Components shown as red, green and blue, from 0.
         selected : (z, y, x) bool array, optional
             Cells of the finest stage to show.
         """
@@ -139,7 +140,7 @@ def basis_from(arrays: Mapping[str, NDArray], about: Mapping[str, Any]) -> Basis
     Raises
     ------
     ValueError, KeyError, TypeError
-        Where they are not what a file of a basis holds.
+        If they are not the contents of a file of a basis.
     """
     weights = {int(n.removeprefix("weights.")): rows for n, rows in arrays.items() if n.startswith("weights.")}
     basis = Basis(
@@ -175,9 +176,9 @@ def fit_basis(
     Parameters
     ----------
     features : FeatureMaps or sequence of FeatureMaps
-        Of one encoder, with the same stages.
+        Features of one encoder, with the same stages.
     components : int
-        How many to keep; fewer where there are fewer cells or channels.
+        Number of components to retain; fewer if there are fewer cells or channels.
     inside : (z, y, x) bool array, optional
         Cells of the finest stage to fit on, for a single scan: see `cells_inside`.
     seed : int
@@ -207,12 +208,12 @@ def fit_basis(
     )
 
 
-def _principal_axes(centred: NDArray[np.float32], count: int) -> tuple[NDArray, NDArray, float]:
+def _principal_axes(centered: NDArray[np.float32], count: int) -> tuple[NDArray, NDArray, float]:
     """Leading variances, their axes as columns, and the total variance; the product runs in torch, which is faster."""
     import torch
     from scipy import linalg
 
-    rows = torch.from_numpy(np.ascontiguousarray(centred))
+    rows = torch.from_numpy(np.ascontiguousarray(centered))
     covariance = (rows.T @ rows).double().numpy() / max(len(rows) - 1, 1)
     size = len(covariance)
     variance, axes = linalg.eigh(covariance, subset_by_index=(size - min(count, size), size - 1))
@@ -251,9 +252,9 @@ def pca_rgb(
     ----------
     features : FeatureMaps
     components : tuple of int
-        Which components become red, green and blue, from 0.
+        Components shown as red, green and blue, from 0.
     seed : int
-        Of the sample that is fitted on.
+        Seed of the sample for the fit.
     basis : Basis, optional
         Use this one instead of fitting: colors are then those of every other scan under it.
     inside : (z, y, x) bool array, optional

@@ -34,7 +34,7 @@ def cluster_cells(
     inside : (z, y, x) bool array
         Cells to group.
     grid : Grid
-        Of the cells.
+        Grid of the cells.
     count : int
         k-means: number of groups. HDBSCAN (Campello, Moulavi, Sander 2013): the smallest group it makes holds one part
         in four times `count` of the sample, so a larger number allows smaller groups.

@@ -57,7 +57,7 @@ class Embedding:
         Parameters
         ----------
         components : tuple of int
-            Which coordinates become red, green and blue, from 0.
+            Coordinates shown as red, green and blue, from 0.
         """
         if len(self.coordinates) != 3:
             raise InputError("colors need another embedding", found=f"{len(self.coordinates)}-D", expected="3-D")
@@ -76,11 +76,11 @@ class UmapModel:
     Parameters
     ----------
     basis : Basis
-        Whose coordinates are embedded.
+        Basis whose coordinates are embedded.
     sample : (N, K) float32 array
         Coordinates of the sampled cells.
     embedded : (N, D) float32 array
-        Where UMAP put them.
+        Coordinates of the sample in the UMAP.
     spread : str
         ``neighbours``, interpolation between the nearest of the sample, or ``network``, a regression.
     reducer : umap.UMAP
@@ -137,20 +137,20 @@ def fit_umap(
     inside : (z, y, x) bool array, optional
         Cells of the finest stage to fit on; by default the body.
     basis : Basis, optional
-        Whose coordinates to embed; fitted on the same cells by default.
+        Basis whose coordinates are embedded; by default fitted on the same cells.
     spread : str
-        How all other cells follow: see `UmapModel`.
+        Method to embed all other cells: see `UmapModel`.
     fit_cells : int
         Size of the sample.
     neighbours, min_dist : optional
         UMAP's ``n_neighbors`` and ``min_dist``.
     seed : int
-        Of the sample and of UMAP.
+        Seed of the sample and of UMAP.
 
     Raises
     ------
     MissingExtraError
-        Where umap-learn is not installed.
+        If umap-learn is not installed.
     """
     if spread not in SPREADS:
         raise InputError("unknown spread of an embedding", found=spread, expected=f"one of {', '.join(SPREADS)}")

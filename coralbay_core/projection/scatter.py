@@ -23,7 +23,7 @@ class Scatter:
     inside : (z, y, x) bool array
         The N cells, in C order.
     grid : Grid
-        Of the cells.
+        Grid of the cells.
     """
 
     points: NDArray[np.float32]
@@ -84,7 +84,7 @@ def scatter_of(
     ----------
     source : Embedding or Basis
     features, inside : optional
-        Of the scan to show, and cells of it, where the source is a basis.
+        Features of the scan to show, and its cells, if the source is a basis.
     """
     if isinstance(source, Embedding):
         return Scatter(np.ascontiguousarray(source.coordinates[:2, source.inside].T), source.inside, source.grid)

@@ -18,7 +18,7 @@ def cells_inside(features: FeatureMaps, mask: NDArray | None = None, grid: Grid 
     mask : (z, y, x) array, optional
         Selected where it is not 0.
     grid : Grid, optional
-        Of the mask; the finest stage's by default.
+        Grid of the mask; by default that of the finest stage.
 
     Returns
     -------

@@ -60,11 +60,11 @@ class Prepared:
         World mm of the original to those of the copy.
     lattice : Grid
     body : (z, y, x) bool array
-        Of the copy, on `lattice`.
+        Body mask of the copy, on `lattice`.
     points : (N, 3) array
-        What to look for, world mm of the original.
+        Points to find, world mm of the original.
     anywhere : (M, 3) array
-        Where heat maps and descriptors are compared.
+        Positions at which heat maps and descriptors are compared.
     """
 
     copy: Volume
@@ -136,11 +136,11 @@ def _positions(case: Case, volume: Volume, grid: Grid, there: Affine, seed: int)
     deep = np.zeros_like(body)
     deep[tuple(index[depth >= min(DEEP_MM, depth.max())].T)] = True
     rng = case.rng("positions", seed)
-    kept = []
+    drawn = []
     for mask, count in ((deep, POINTS), (body, RANKED)):
         found = body_points(mask, lattice, 4 * count, rng)
-        kept.append(rng.permutation(found[grid.contains(geometry.apply(there, found))])[:count])
-    return kept[0], kept[1]
+        drawn.append(rng.permutation(found[grid.contains(geometry.apply(there, found))])[:count])
+    return drawn[0], drawn[1]
 
 
 def _block(case: Case) -> Volume:

@@ -86,8 +86,8 @@ def _strokes(case: Case, names: list[str]) -> NDArray[np.uint8]:
             # In plane only: an image of one slice is all edge along z.
             _, flat = interior(np.repeat(mask[z : z + 1], 3, 0), np.array([1e6, *case.lattice.spacing_mm[1:]]))
             middle = flat.reshape(3, -1)[1]
-            kept = index[middle >= min(MARGIN_MM, middle.max())]
-            drawn[z, kept[:, 1], kept[:, 2]] = value
+            inner = index[middle >= min(MARGIN_MM, middle.max())]
+            drawn[z, inner[:, 1], inner[:, 2]] = value
             row = int(np.median(index[:, 1]))
             line = free[z, row] & (drawn[z, row] == 0)
             drawn[z, row, line] = BACKGROUND

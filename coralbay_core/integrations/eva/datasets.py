@@ -51,6 +51,7 @@ class LUNA25(eva_datasets.LUNA25):
     """
 
     def configure(self) -> None:
+        """Prepare the data, then compute the split once."""
         super().configure()
         self._indices = self._get_split_indices()
 

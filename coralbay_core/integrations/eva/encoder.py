@@ -31,7 +31,7 @@ class CoralBayEncoder(nn.Module):
     model : str
         Any name or path that `load_encoder` takes.
     out_indices : int, optional
-        How many maps to return, the last ones; 6 for eva's SwinUNETR decoder. Without it: the pooled vector.
+        Number of maps to return, the last ones; 6 for eva's SwinUNETR decoder. Without it: the pooled vector.
     inferer : callable, optional
         A MONAI inferer, such as ``monai.inferers.SlidingWindowInferer``, through which maps are computed when the
         module is not in training. Its windows must stand on whole cells of the last map.

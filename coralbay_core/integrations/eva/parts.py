@@ -12,11 +12,11 @@ class ModelDecoder(SwinUNETRDecoderWithProjection):
     Parameters
     ----------
     model : str
-        As of `CoralBayEncoder`.
+        Model, as of `CoralBayEncoder`.
     out_channels : int
         Classes, background included.
     project_dims : list of int, optional
-        As of eva's class: six numbers of channels to which the maps are brought first.
+        As of eva's class: numbers of channels to which the six maps are projected first.
     """
 
     def __init__(self, model: str, out_channels: int, project_dims: list[int] | None = None) -> None:
@@ -30,7 +30,7 @@ class ModelHead(nn.Linear):
     Parameters
     ----------
     model : str
-        As of `CoralBayEncoder`.
+        Model, as of `CoralBayEncoder`.
     out_features : int
         Classes.
     """

@@ -22,7 +22,7 @@ class ModelSpacing(transforms.Spacing):
     Parameters
     ----------
     model : str
-        As of `encoder.CoralBayEncoder`.
+        Model, as of `encoder.CoralBayEncoder`.
     """
 
     def __init__(self, model: str) -> None:
@@ -35,7 +35,7 @@ class ModelWindow(transforms.ScaleIntensityRange):
     Parameters
     ----------
     model : str
-        As of `encoder.CoralBayEncoder`.
+        Model, as of `encoder.CoralBayEncoder`.
     """
 
     def __init__(self, model: str) -> None:
@@ -48,7 +48,7 @@ class WholeScan(v2.Compose):
     Parameters
     ----------
     model : str
-        As of `encoder.CoralBayEncoder`.
+        Model, as of `encoder.CoralBayEncoder`.
     """
 
     def __init__(self, model: str) -> None:
@@ -61,9 +61,9 @@ class TrainingCrops(v2.Compose):
     Parameters
     ----------
     model : str
-        As of `encoder.CoralBayEncoder`.
+        Model, as of `encoder.CoralBayEncoder`.
     spatial_size : sequence of int
-        Of a crop, voxels.
+        Size of a crop, voxels.
     num_samples : int
         Crops per scan.
     num_classes : int
