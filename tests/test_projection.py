@@ -81,9 +81,9 @@ def test_a_basis_is_refused_where_it_does_not_fit(tmp_path):
         basis.coordinates(made_features(fingerprint="other"))
     few = made_features()
     del few.stages[8]
-    with pytest.raises(InputError, match="other stages"):
+    with pytest.raises(InputError, match="stages of the features differ"):
         basis.rgb(few)
-    with pytest.raises(InputError, match="other stages"):
+    with pytest.raises(InputError, match="features of different stages"):
         fit_basis([features, few])
     with pytest.raises(InputError, match="different models"):
         fit_basis([features, made_features(fingerprint="other")])

@@ -1,7 +1,7 @@
 """Evaluated methods: encoders, and two baselines that use the position in the body.
 
-Everything that follows works on `FeatureMaps`, so a method only says how a scan becomes some. Position is no `Encoder`:
-an encoder sees tiles and cannot know where in the patient they were cut.
+All tasks work on `FeatureMaps`, so a method only defines how they are computed. The position baseline is not an
+`Encoder`: an encoder gets tiles without their position in the patient.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,7 +24,7 @@ from ..spatial.preprocessing import model_grid
 POSITION_STRIDE = 6
 # Size of the box that a body is scaled to, mm (z, y, x): that of a torso, so that distances stay distances.
 BODY_MM = np.array([400.0, 250.0, 380.0])
-# Widths of the kernels of nearness, mm; the widest still tells the ends of a body apart.
+# Widths of the position kernels, mm; the widest still distinguishes the ends of a body.
 KERNELS_MM = (20.0, 40.0, 80.0, 160.0)
 WAVES_PER_KERNEL = 24
 

@@ -74,7 +74,7 @@ def shared(first: Iterable[str], second: Iterable[str]) -> list[str]:
     """Structures that two scans have in common, sorted.
 
     A whole counts where at least one scan labels it as such and the other one has a part of it: lobes are compared
-    with lobes, and with the lung of a scan that knows no lobes.
+    with lobes, and with the lung of a scan without labeled lobes.
     """
     first, second = set(first), set(second)
     common = first & second

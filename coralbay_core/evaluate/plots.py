@@ -98,7 +98,7 @@ def _fewshot(summary: Summary, domain: str, models: list[str]) -> "Figure | None
                 SHOTS, values, "o-", color=_LINES[number % len(_LINES)], linewidth=width, markersize=4, label=name
             )
         axis.set_title(title, fontsize=9)
-        axis.set_xlabel("clicks a structure", fontsize=8)
+        axis.set_xlabel("clicks per structure", fontsize=8)
         axis.grid(color="#dddddd", linewidth=0.6)
         axis.tick_params(labelsize=8)
         axis.set_ylim(bottom=0)

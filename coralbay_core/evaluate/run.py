@@ -102,7 +102,7 @@ def open_methods(
             position_method(),
             patch_and_position_method(patch),
         ]
-    # A baseline that was asked for as a model is measured once.
+    # A baseline that is also given as a model is evaluated once.
     known: dict[str, Method] = {}
     for method in methods:
         known.setdefault(method.fingerprint, method)

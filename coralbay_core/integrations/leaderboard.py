@@ -156,7 +156,7 @@ def _label(row: Row, names: dict[str, str]) -> str:
 
 
 def _column(row: Row) -> tuple[str, str, str]:
-    # A test set is said beside the task; all else is a validation set, as eva publishes it without saying so.
+    # A test set is marked in the column; everything else is a validation set, which eva publishes without a mark.
     return row.task, row.metric, row.split if row.split == "test" else ""
 
 

@@ -1,6 +1,6 @@
 """Reading and writing of CT volumes: NIfTI, NRRD and MetaImage files and DICOM series.
 
-This package is the only place that knows nibabel, pydicom and SimpleITK. Whatever the file, `load_volume` hands out an
+This package is the only one that uses nibabel, pydicom and SimpleITK. For all formats, `load_volume` returns an
 array indexed ``(z, y, x)`` with axis codes S, P, L and an affine to RAS+ mm; `save_map` takes an array on that grid
 back to exactly the grid and header of the file. Nothing is resampled on either way.
 """
@@ -45,7 +45,7 @@ def load_volume(path: str | Path, *, series: str | None = None) -> Volume:
     Returns
     -------
     Volume
-        int16 HU where that is lossless, else float32. ``notes`` says what a user should know about the file.
+        int16 HU where that is lossless, else float32. ``notes`` are remarks on the file for the user.
 
     Raises
     ------

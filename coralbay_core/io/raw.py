@@ -21,7 +21,7 @@ class RawVolume:
     header : object, optional
         NIfTI header to write results with.
     modality : str
-        DICOM modality; NIfTI does not know and says ``"CT"``.
+        DICOM modality; ``"CT"`` for NIfTI, which has none.
     notes : tuple of str
         Notes for the user. They never contain patient data.
     """

@@ -22,8 +22,8 @@ _TEXT = 1024
 def write_rtstruct(path: Path, series: LabelledSeries, about: Mapping[str, Any]) -> Path:
     """Write the outlines of labels as a structure set, one region of interest per value.
 
-    Outlines run halfway between the centers of voxels inside and outside, so that whoever fills them gets the labels
-    back. A hole is joined to the outline around it by a channel of no width, as PS3.3 C.8.8.6 asks for.
+    Outlines run halfway between the centers of voxels inside and outside, so that filling them restores the
+    labels. A hole is joined to the outline around it by a channel of zero width, as PS3.3 C.8.8.6 requires.
     """
     pydicom = import_pydicom()
     dataset = _root(pydicom, series, about)

@@ -1,7 +1,7 @@
 """Two-stage search of a library: a shortlist from the index, then exact scores on cached feature maps.
 
-The index holds a compact vector a cell. It names the scans worth a look; what is listed comes from their full heat
-maps.
+The index holds one compact vector per cell and selects a shortlist of scans; the listed regions come from the full
+heat maps of these scans.
 """
 
 from collections.abc import Callable, Mapping

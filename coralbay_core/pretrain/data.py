@@ -166,7 +166,7 @@ def to_batch(collated: CollatedCrops, config: ViewsConfig, seed: int, device: to
         seeds = [item.noise_seed + 1000 * group + view for item in items for view in range(affines.shape[1])]
         images = augment(sample_views(blocks, lows, affines, side), drawn, seeds)
         views.append(Views(images, affines.float().flatten(0, 1)))
-    assert views[0] is not None  # the configuration asks for at least two
+    assert views[0] is not None  # the configuration has at least one global view
     return Batch(
         globals=views[0],
         locals=views[1],

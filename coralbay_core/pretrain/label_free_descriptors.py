@@ -3,7 +3,7 @@
 Three descriptors of a cell, each a unit vector whose channels were standardized over the patient's body, as the
 product does with an encoder's maps; an inner product is then a likeness.
 
-- *Tissue*: a soft histogram of HU in boxes of one and of three cells. Two livers are alike wherever they lie.
+- *Tissue*: a soft histogram of HU in boxes of one and of three cells. Two livers are similar at any position.
 - *Surroundings*: shares of air, fat, soft tissue and dense matter in boxes at 26 offsets of 24 mm and of 48 mm. Mean
   HU in the same boxes is worse: fat and bone together have the mean of muscle (docs/pretraining.md).
 - *Place*: waves over the box of the body, whose inner product falls with the distance. It means something within a

@@ -28,7 +28,7 @@ def fit_probe(features: FeatureMaps, labels: LabelVolume, *, kind: Kind = DEFAUL
     labels : LabelVolume
         Strokes, points or a segmentation: 0 is unlabeled, any other value a class (paint one for the background, too).
     kind : str
-        One of `KINDS`; what each does is said in `solvers`, how good they are in docs/benchmarks.md.
+        One of `KINDS`; `solvers` describes them, docs/benchmarks.md compares them.
     seed : int
         Seed of the sampling of voxels of very large classes, and of the network.
     """

@@ -87,7 +87,7 @@ class ScoreMap:
         guide : Volume, optional
             The CT: borders between classes are then drawn where its HU change (see `refine`).
         protected : LabelVolume, optional
-            Labels that stay what they are wherever they are not 0.
+            Labels that are preserved wherever they are above 0.
         probability, margin : bool
             Also make these maps.
         cancelled : callable

@@ -2,7 +2,7 @@
 
 All kinds work in the metric of the body: differences count the less, the more descriptors vary that way all over the
 patient. A few clicks cannot tell which directions matter, but thousands of unlabeled cells of the same scan can.
-(At five clicks a structure this doubled Dice; docs/benchmarks.md.)
+(With five clicks per structure this doubled Dice; docs/benchmarks.md.)
 """
 
 from collections.abc import Callable

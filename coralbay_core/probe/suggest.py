@@ -26,7 +26,7 @@ class Suggestion:
     candidates : tuple of int
         The two likeliest labels there, the likelier first.
     slice_mm : float
-        Superior coordinate of the axial slice with most doubt in all, for whoever labels whole slices.
+        Superior coordinate of the axial slice with the largest total uncertainty, to label whole slices.
     """
 
     position_mm: tuple[float, float, float]

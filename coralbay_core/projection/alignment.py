@@ -1,6 +1,6 @@
 """Stable colors of a scan while its model is being trained.
 
-A basis that was fitted to the features of one checkpoint says nothing of a later one's: the channels mean something
+A basis that was fitted to the features of one checkpoint does not apply to a later one: the channels mean something
 else by then. But the cells of the scan are the same, so the principal components are fitted again and rotated, within
 their span, until the cells lie as near as they can to where they lay before (orthogonal Procrustes; Schonemann,
 Psychometrika 31, 1966). Signs and order of the components, and turns between components of like variance, thereby

@@ -25,7 +25,7 @@ def few_shot(setting: Setting, *, kind: Kind = DEFAULT_KIND, all_shots: Sequence
     """Evaluate Dice and surface distance, one record per structure and number of clicks.
 
     Structures are those that most other scans share, the largest of them; all the rest is background. The probe is
-    the one that users get by default, unless another kind is asked for.
+    the default kind of the command line, unless another one is given.
     """
     for case in setting.cases:
         names = probed_structures(case, setting.cases)

@@ -41,7 +41,7 @@ class CoralBayEncoder(nn.Module):
     Raises
     ------
     InputError
-        If maps are asked for and the model does not have those of the SwinUNETR family, or windows of the inferer
+        If maps are requested and the model lacks those of the SwinUNETR family, or windows of the inferer
         would stand between cells.
     """
 
