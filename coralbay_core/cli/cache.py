@@ -61,7 +61,10 @@ def clear(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Remove cached features of all models or of one model, except those being computed right now."""
+    """Remove cached features of all models or of one model.
+
+    Features that are being computed right now are not removed.
+    """
     from ..extraction.cache import FeatureStore
 
     store = FeatureStore()
@@ -84,7 +87,10 @@ def clear(
 
 @app.command("verify")
 def verify(as_json: Json = False) -> None:
-    """Check cached features against their checksums; damaged parts are removed and computed again when needed."""
+    """Check cached features against their checksums.
+
+    Damaged parts are removed; they are computed again when needed.
+    """
     from ..extraction.cache import FeatureStore
 
     checks = FeatureStore().verify()

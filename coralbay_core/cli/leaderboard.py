@@ -60,7 +60,7 @@ def eva(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """List eva's radiology tasks, or locate a task's configuration.
+    """List eva's radiology tasks, or locate a configuration.
 
     Use it with eva's own command line: eva fit --config $(coralbay eva btcv)
     """

@@ -9,7 +9,7 @@ import typer
 from ..errors import CoralBayError, InputError, MissingFileError
 from . import options
 from .common import open_ct, open_model
-from .options import Device, Json, Model, Series, Weights
+from .options import Device, Json, LibraryModel, Series, Weights
 from .output import Progress, emit, note, position, table
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the libra
 def add(
     folder: Folder,
     paths: Annotated[list[Path], typer.Argument(metavar="CT|FOLDER ...", help="CT scans, or folders of NIfTI files.")],
-    model: Model = None,
+    model: LibraryModel = None,
     device: Device = "auto",
     series: Series = None,
     vectors: Annotated[
@@ -184,7 +184,10 @@ def search(
     series: Series = None,
     as_json: Json = False,
 ) -> None:
-    """Find regions in all scans of a library that look like the given positions or a saved query."""
+    """Find similar regions in all scans of a library.
+
+    The regions are similar to the given positions or to a saved query.
+    """
     from functools import cache
 
     from ..library import Library, search_library

@@ -9,7 +9,7 @@ import typer
 from ..errors import CoralBayError, InputError
 from . import options
 from .common import features_of, open_ct, open_model
-from .options import DEFAULT_STAGES, Device, Json, Model, Series, Stages, Weights
+from .options import DEFAULT_STAGES, Device, FixedWeights, Json, Model, Series, Stages
 from .output import Progress, emit, note, position
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def match(
             "  [default: 40]",
         ),
     ] = None,
-    weights: Weights = None,
+    weights: FixedWeights = None,
     stages: Stages = DEFAULT_STAGES,
     model: Model = None,
     device: Device = "auto",

@@ -48,7 +48,10 @@ def list_models(as_json: Json = False) -> None:
 
 @app.command("show")
 def show(model: Name, as_json: Json = False) -> None:
-    """Print the card of a model: license, architecture, preprocessing, training data and measured quality."""
+    """Print the card of a model.
+
+    It states license, architecture, preprocessing, training data and measured quality.
+    """
     from ..models.cards import WITHOUT_WEIGHTS
     from ..models.compact import SUFFIX
     from ..models.encoder import WHOLE_SUFFIX
@@ -117,7 +120,10 @@ def verify(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Check that weights are undamaged and can be loaded, and print their architecture."""
+    """Check weights and print their architecture.
+
+    The checksum is compared with the model card, and the weights are loaded.
+    """
     from ..models.loading import inspect_weights, is_path, verify_weights
 
     verified = verify_weights(model, card=card)
@@ -167,7 +173,10 @@ def convert(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Convert weights to a file that also holds their preprocessing and can be used as --model of every command."""
+    """Convert weights to a file of this package.
+
+    The file also holds the preprocessing, and can be used as --model of every command.
+    """
     from ..models.loading import convert_weights
 
     if out.suffix != ".safetensors":
@@ -209,7 +218,10 @@ def compact(
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Fit the compact variant of a model, to be used as --model NAME:compact of every command."""
+    """Fit the compact variant of a model.
+
+    It is used as --model NAME:compact of every command.
+    """
     from ..extraction.compact_fit import fit_compact
     from ..io import load_volume
     from ..models.loading import basis_path, load_encoder

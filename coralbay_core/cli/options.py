@@ -23,6 +23,18 @@ Model = Annotated[
         help="Model: a name from `coralbay models list`, or the path of a weights file.  [default: coralbay-mini]",
     ),
 ]
+ProbeModel = Annotated[
+    str | None,
+    typer.Option(metavar="M", help="Model: a name, or the path of a weights file.  [default: the model of the probe]"),
+]
+LibraryModel = Annotated[
+    str | None,
+    typer.Option(
+        metavar="M",
+        help="Model: a name from `coralbay models list`, or the path of a weights file."
+        "  [default: the model of the library; for a new one coralbay-mini]",
+    ),
+]
 Device = Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Device that the model runs on.")]
 Stages = Annotated[
     str, typer.Option(metavar="4,8,16", help="Model stages to use, given by their strides and separated by commas.")
@@ -36,6 +48,9 @@ Weights = Annotated[
     typer.Option(
         metavar="4=1,8=.5|auto", help="Weight of each stage; auto: chosen from the clicks.  [default: equal weights]"
     ),
+]
+FixedWeights = Annotated[
+    str | None, typer.Option("--weights", metavar="4=1,8=.5", help="Weight of each stage.  [default: equal weights]")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the results as one JSON object.")]
 

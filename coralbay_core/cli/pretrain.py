@@ -78,7 +78,9 @@ def prepare_data(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Convert CT files to a store for pretraining. Run it again to continue after an interruption or to add scans.
+    """Convert CT files to a store for pretraining.
+
+    Run it again to continue after an interruption or to add scans.
 
     Volumes are resampled, cropped to the body and named by a hash of their voxels: the store contains no names, dates
     or paths. The voxels still show faces, so protect a store like the original scans.

@@ -10,7 +10,7 @@ from ..errors import InputError
 from ..spatial import LabelVolume, Volume
 from . import options
 from .common import features_of, open_ct, open_model, scans_in
-from .options import DEFAULT_STAGES, CtPath, Device, Json, Model, Series, Stages
+from .options import DEFAULT_STAGES, CtPath, Device, Json, Model, ProbeModel, Series, Stages
 from .output import emit, position, table
 
 if TYPE_CHECKING:
@@ -51,7 +51,10 @@ def fit(
     seed: Annotated[int, typer.Option(min=0, help="Random seed of sampling and fitting.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Fit a probe (a small classifier on features) to strokes, points or label maps on one or more CTs."""
+    """Fit a probe to strokes, points or label maps on CTs.
+
+    A probe is a small classifier on the features of one model.
+    """
     from ..io import load_labels
     from ..probe import fit_examples, gather
 
@@ -121,12 +124,15 @@ def apply(
         Path | None,
         typer.Option(metavar="LABELS.nii.gz|DIR", help="Label map to copy into the result wherever it is above 0."),
     ] = None,
-    model: Model = None,
+    model: ProbeModel = None,
     device: Device = "auto",
     series: Series = None,
     as_json: Json = False,
 ) -> None:
-    """Segment a CT, or every CT in a folder, with a probe. Label values are those of the strokes."""
+    """Segment a CT, or every CT in a folder, with a probe.
+
+    Label values are those of the strokes.
+    """
     from ..probe import load_probe
 
     fitted = load_probe(probe)
@@ -253,7 +259,7 @@ def suggest(
         list[str] | None, typer.Option(metavar="X,Y,Z", help="Earlier suggestion to skip, in mm; may be repeated.")
     ] = None,
     count: Annotated[int, typer.Option(min=1, help="Number of positions to suggest.")] = 5,
-    model: Model = None,
+    model: ProbeModel = None,
     device: Device = "auto",
     series: Series = None,
     as_json: Json = False,
@@ -309,7 +315,10 @@ def stats(
     series: Series = None,
     as_json: Json = False,
 ) -> None:
-    """Measure the labels of a segmentation: volume, mean HU, and Dice and surface distance to a reference."""
+    """Measure the labels of a segmentation.
+
+    Reports volume, mean HU, and Dice and surface distance to a reference.
+    """
     from ..io import load_labels
     from ..probe import label_statistics, require_table_name, save_statistics
 

@@ -13,10 +13,7 @@ from .output import emit
 if TYPE_CHECKING:
     from ..similarity import Query
 
-app = typer.Typer(
-    help="List, merge and rename saved queries.\n\nA query is saved with `coralbay query ... --save NAME.query`.",
-    rich_markup_mode=None,
-)
+app = typer.Typer(help="List, merge and rename saved queries.", rich_markup_mode=None)
 
 
 @app.command("list")
@@ -27,7 +24,10 @@ def list_queries(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """List saved queries and their models; unreadable files are reported."""
+    """List saved queries and their models.
+
+    Queries are saved with `coralbay query ... --save NAME.query`. Unreadable files are reported.
+    """
     found, broken = [], {}
     for path in _files(paths or [Path()]):
         try:
@@ -53,7 +53,10 @@ def merge(
     name: Annotated[str | None, typer.Option(help="Name of the merged query.  [default: the file name]")] = None,
     as_json: Json = False,
 ) -> None:
-    """Merge several queries into one that finds everything similar to any of them."""
+    """Merge several queries into one.
+
+    The merged query finds everything similar to any of them.
+    """
     from ..similarity import load_query, merge_queries
 
     if len(files) < 2:

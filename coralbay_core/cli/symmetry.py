@@ -8,7 +8,7 @@ import typer
 from ..errors import InputError
 from . import options
 from .common import features_of, open_ct, open_model
-from .options import DEFAULT_STAGES, CtPath, Device, Json, Model, Series, Stages, Weights
+from .options import DEFAULT_STAGES, CtPath, Device, FixedWeights, Json, Model, Series, Stages
 from .output import emit, position, table
 
 
@@ -25,7 +25,7 @@ def symmetry(
         ),
     ] = None,
     search_mm: Annotated[float, typer.Option(metavar="MM", help="Search radius around the mirrored position.")] = 20.0,
-    weights: Weights = None,
+    weights: FixedWeights = None,
     stages: Stages = DEFAULT_STAGES,
     model: Model = None,
     device: Device = "auto",
