@@ -55,7 +55,7 @@ def embed(
     scans = dict(scans_in(ct))
     inputs = {"ct": ct, "stages": strides, "roi_mm": corners}
     if jobs or cluster:
-        from .embed_dask import embed_spread
+        from .embed_dask import embed_with_dask
 
         settings = {"model": model, "device": device, "strides": strides, "memory_gb": memory}
         unusable = [name for name, value in (("--roi", roi), ("--first", first), ("--series", series)) if value]
@@ -65,7 +65,7 @@ def embed(
                 where=unusable[0],
                 hint="leave it out, or leave out --jobs and --cluster",
             )
-        done = embed_spread(scans, settings, out=out, jobs=jobs, address=cluster)
+        done = embed_with_dask(scans, settings, out=out, jobs=jobs, address=cluster)
         name = str(done[0]["model"])
     else:
         encoder = open_model(model, device)

@@ -14,7 +14,7 @@ RETRIES = 2
 """Number of retries of a scan whose worker died, for example because it ran out of memory."""
 
 
-def embed_spread(
+def embed_with_dask(
     scans: dict[str, Path], settings: dict[str, Any], *, out: Path | None, jobs: int | None, address: str | None
 ) -> list[dict[str, Any]]:
     """Compute the features of several scans in parallel.

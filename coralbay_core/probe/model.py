@@ -15,7 +15,7 @@ from ..features.linear_maps import box_around
 from ..spatial import Grid, LabelVolume, Volume
 from ..util.tensor_file import read_tensors, write_tensors
 from .classifiers import FORMS, Classifier
-from .scores import ScoreMap, Segmentation
+from .scores import ScoreMap
 from .solvers import Kind
 
 VERSION = 1
@@ -88,13 +88,6 @@ class Probe:
     ) -> NDArray[np.integer]:
         """Label map on a grid, in the painted values; `guide` and `protected` as of `ScoreMap.segment`."""
         return self.scores(features).segment(grid, guide=guide, protected=protected).labels
-
-    def segment_with_probability(
-        self, features: FeatureMaps, grid: Grid, *, probability: bool = True
-    ) -> tuple[NDArray[np.integer], NDArray[np.float32] | None]:
-        """Label map, and the probability of each voxel's label (0 outside the body)."""
-        made: Segmentation = self.scores(features).segment(grid, probability=probability)
-        return made.labels, made.probability
 
     def require_fits(self, features: FeatureMaps) -> None:
         """Raise unless the features have the model of the probe and all stages that it reads."""
