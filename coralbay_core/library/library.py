@@ -1,7 +1,7 @@
 """Library of scans: each scan is added once, then all are searched together.
 
-A library keeps a compact vector of each cell of each body, about 12 mm apart, and of each scan its hash and where it
-was. Features stay in the cache; they are computed again from the scan where the cache has dropped them.
+A library holds compact vectors of the cells of each body, about 12 mm apart, and the hash and path of each scan.
+Features are cached, and computed again from the scan if the cache has removed them.
 """
 
 from collections.abc import Callable

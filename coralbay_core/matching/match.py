@@ -1,7 +1,7 @@
 """Best match of a click in another scan, confirmed by searching back from the match.
 
-The distance between a click and where its match, looked for in the first scan again, is found needs no truth and is
-small where a match is unambiguous (Kalal, Mikolajczyk, Matas: Forward-Backward Error, ICPR 2010).
+A match is searched back in the first scan. The distance between the position found there and the click needs no ground
+truth, and is small if the match is unambiguous (Kalal, Mikolajczyk, Matas: Forward-Backward Error, ICPR 2010).
 """
 
 from collections.abc import Mapping

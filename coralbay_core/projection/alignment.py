@@ -2,9 +2,9 @@
 
 A basis that was fitted to the features of one checkpoint does not apply to a later one: the channels mean something
 else by then. But the cells of the scan are the same, so the principal components are fitted again and rotated, within
-their span, until the cells lie as near as they can to where they lay before (orthogonal Procrustes; Schonemann,
-Psychometrika 31, 1966). Signs and order of the components, and turns between components of like variance, thereby
-stay; what still changes is what the model has learned.
+their span, so that the cells are as close as possible to their earlier coordinates (orthogonal Procrustes; Schonemann,
+Psychometrika 31, 1966). Signs and order of the components, and rotations between components of similar
+variance, are thereby stable; remaining changes are due to the training.
 """
 
 from dataclasses import replace

@@ -1,7 +1,7 @@
 """Principal components of descriptors, fitted once and applied to any number of scans.
 
-The descriptors are z-scored over each patient's own body, so a basis that was fitted on some scans means the same on
-others: what is red in one is red in all.
+The descriptors are z-scored over each patient's own body, so a basis applies to all scans: similar tissue has
+the same color in every scan.
 """
 
 from collections.abc import Mapping, Sequence
