@@ -1,8 +1,8 @@
 """eva's preprocessing of CT segmentation with the spacing and the HU window of a model.
 
 The steps and their numbers are those of eva's configurations (configs/vision/radiology/online/segmentation of release
-0.4.5), except that there the window of a model must be given explicitly; CT comes as eva's ``Volume``, (T, C, H, W) with axis
-codes S, P, L for T, H, W.
+0.4.5), except that there the window of a model must be given explicitly. CT is eva's ``Volume``, (T, C, H, W) with
+axis codes S, P, L for T, H, W.
 """
 
 from collections.abc import Sequence
