@@ -115,7 +115,7 @@ bench-search: $(STAMP) ## Ways to ask, matching across scans, engines of librari
 	$(PYTHON_VENV) benchmarks/across.py --data "$(DATA)"
 	$(PYTHON_VENV) benchmarks/library.py --data "$(DATA)" --engine exact --engine Lance --engine FAISS
 
-bench-pretrain: $(STAMP) ## Steps of pretraining, part by part, a minute (ARGS="mini --data STORE", "base --plan places=1 accumulate=1")
+bench-pretrain: $(STAMP) ## Steps of pretraining, part by part, a minute (ARGS="mini --data STORE", "base --plan batch_size=1 accumulate=1")
 	$(PYTHON_VENV) benchmarks/pretrain.py $(ARGS)
 
 clean: ## Remove what the other targets made, the environment included

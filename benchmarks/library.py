@@ -187,7 +187,9 @@ def real_tokens(data: Path | None, dims: int) -> list[NDArray]:
     cases = open_cases([data] if data else [], phantom=data is None)
     tokens = [body_tokens(features_for(case.volume, encoder)).vectors for case in cases]
     basis = fit_compact(tokens, dims)
-    print(f"{len(tokens)} scans, {sum(map(len, tokens))} tokens, {basis.kept:.3f} of their energy in {dims} dimensions")
+    print(
+        f"{len(tokens)} scans, {sum(map(len, tokens))} tokens, {basis.energy_share:.3f} of the energy in {dims} numbers"
+    )
     return [basis.compact(rows) for rows in tokens]
 
 

@@ -2,7 +2,7 @@
 
     make bench-pretrain
     python benchmarks/pretrain.py [CONFIG] [--data STORE] [--steps 6] [--threads 1] [--device cpu] [KEY=VALUE ...]
-    python benchmarks/pretrain.py base --plan places=1 accumulate=1
+    python benchmarks/pretrain.py base --plan batch_size=1 accumulate=1
 
 Parts are timed by hooks, on a GPU with a synchronisation at each, which costs little for steps of this size. Without
 ``--data`` a phantom in memory is read. ``--plan`` times one step only, counts its arithmetic, and prints what 11,000
@@ -28,7 +28,8 @@ from coralbay_core.pretrain.memory import keep_memory
 from coralbay_core.pretrain.prefetch import Prefetcher
 from coralbay_core.pretrain.resolve import Resolved, resolve
 from coralbay_core.pretrain.schedules import make_schedules
-from coralbay_core.pretrain.source import ArraySource, VolumeSource, open_source
+from coralbay_core.pretrain.source import ArraySource, VolumeSource
+from coralbay_core.pretrain.store import open_source
 from coralbay_core.pretrain.trainer import Trainer
 
 WARM = 1
@@ -164,28 +165,28 @@ def report(
 ) -> None:
     config, device = resolved.config, resolved.device
     views = config.views
-    crops = config.places * (views.globals + views.locals)
+    crops = config.batch_size * (views.globals + views.locals)
     chip = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
     parameters = sum(p.numel() for p in Trainer(resolved, _any_schedule(resolved)).student.backbone.parameters())
     peak = peak_flops(device)
     print(f"{chip}, {config.threads} threads, torch {torch.__version__}, {config.precision}")
     print(
-        f"\n`{options.config}`: {parameters / 1e6:.1f} M parameters, {config.places} places a step, each "
+        f"\n`{options.config}`: {parameters / 1e6:.1f} M parameters, {config.batch_size} places a step, each "
         f"{views.globals} crops of {views.global_side}^3 and {views.locals} of {views.local_side}^3\n"
     )
     print("| | |\n|---|---|")
     print(f"| seconds a step (median of {options.steps}) | {seconds:.3g} |")
-    print(f"| places a second | {config.places / seconds:.3g} |")
+    print(f"| places a second | {config.batch_size / seconds:.3g} |")
     print(f"| crops a second | {crops / seconds:.3g} |")
     print(f"| peak memory, GB | {'-' if memory is None else f'{memory:.2f}'} |")
-    print(f"| arithmetic of a place, TFLOP | {flops / config.places / 1e12:.3g} |")
+    print(f"| arithmetic of a place, TFLOP | {flops / config.batch_size / 1e12:.3g} |")
     print(f"| reached, TFLOP/s | {flops / seconds / 1e12:.3g} |")
     print(f"| share of a large product of matrices ({peak / 1e12:.3g} TFLOP/s) | {flops / seconds / peak:.0%} |")
     print("\n| part | share of a step |\n|---|---|")
     for part, share in shares.items():
         print(f"| {part} | {share:.1%} |")
     if options.plan:
-        plan(flops / config.places)
+        plan(flops / config.batch_size)
 
 
 def _any_schedule(resolved: Resolved):

@@ -1,4 +1,4 @@
-"""One hierarchy of errors, each of which is also a builtin.
+"""Hierarchy of errors, each of which is also a builtin exception.
 
 A message reads ``what - where - found vs expected - what to do``: the same line serves a Python user, the command line
 (exit code 2) and a napari notification.
@@ -8,25 +8,25 @@ from pathlib import Path
 
 
 class CoralBayError(Exception):
-    """Base of all errors that a user can act on.
+    """Base class of all errors that a user can resolve.
 
     Parameters
     ----------
     what : str
-        What went wrong, in a few words.
+        The problem, in a few words.
     where : object, optional
-        File, option or position that is concerned.
+        File, option or position that the problem concerns.
     found, expected : object, optional
-        The value that was met, and what was needed instead.
+        The actual value, and the required one.
     hint : str, optional
-        What to do about it.
+        Suggested solution.
 
     Attributes
     ----------
     message : str
-        All of it in one line.
+        The complete message in one line.
     brief : str
-        The same with the name alone of a file or folder, for where there is little room.
+        The same with the name instead of the path of a file or folder, for narrow displays.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class CoralBayError(Exception):
         return self.message
 
     def _render_traceback_(self) -> list[str]:
-        """What IPython prints instead of a traceback: the line says what to do, the calls in between do not."""
+        """Return the lines that IPython prints instead of a traceback: the message is sufficient for users."""
         return [f"{type(self).__name__}: {self.message}"]
 
     def __reduce__(self):
@@ -73,7 +73,7 @@ class MissingExtraError(CoralBayError, ImportError):
 
 
 class Cancelled(CoralBayError, RuntimeError):
-    """Work that was stopped on request; nothing is half-written."""
+    """Work that was stopped on request; no partial results are left."""
 
 
 def _line(*parts: str) -> str:

@@ -1,6 +1,6 @@
-"""Where a result comes from: enough to make it again, and nothing about the patient.
+"""Provenance of results: enough to reproduce them, without patient data.
 
-File names and paths are left out on purpose: they hold names and dates of birth often enough. A scan is known by the
+File names and paths are left out on purpose: they often contain names and dates of birth. A scan is identified by the
 hash of its voxels and affine.
 """
 
@@ -23,16 +23,16 @@ _PACKAGES = ("coralbay", "numpy", "scipy", "torch", "scikit-learn", "highdicom",
 def provenance(
     *scans: Volume, model: str | None = None, fingerprint: str | None = None, **parameters: Any
 ) -> dict[str, Any]:
-    """What a result depends on, as JSON holds it.
+    """Collect everything that a result depends on, as JSON values.
 
     Parameters
     ----------
     *scans : Volume
-        The scan of the result, then those that it was asked from.
+        The scan of the result, then the scans of its query.
     model, fingerprint : str, optional
-        Of the encoder.
+        Name and fingerprint of the encoder.
     **parameters
-        Clicks in world mm, weights, thresholds; None is left out.
+        Further parameters, e.g. clicks in world mm, weights, thresholds; None is left out.
     """
     content = {
         "software": {"python": platform.python_version(), **_versions()},
@@ -46,22 +46,22 @@ def provenance(
 
 
 def in_few_words(content: Mapping[str, Any]) -> dict[str, str]:
-    """What of a provenance fits into an object such as a DICOM file: it names the rest by hash."""
-    kept = {
+    """Shorten a provenance for embedding in a file such as a DICOM object; scans are identified by hash."""
+    summary = {
         "scan": content["scans"][0],
         "software": content["software"].get("coralbay", "unknown"),
         "created": content["created"],
     }
-    return kept | {key: str(content[key]) for key in ("model", "fingerprint") if content.get(key)}
+    return summary | {key: str(content[key]) for key in ("model", "fingerprint") if content.get(key)}
 
 
 def scan_digest(scan: Volume | LabelVolume) -> str:
-    """Hash of voxels and affine, by which features are kept, too."""
+    """Hash of voxels and affine, which is also the key of cached features."""
     return content_digest(scan)  # type: ignore[arg-type]
 
 
 def beside(path: Path) -> Path:
-    """Name of the provenance of a result."""
+    """Path of the provenance file of a result."""
     name = path.name
     for suffix in (".nii.gz", ".nii", path.suffix):
         if suffix and name.lower().endswith(suffix):
@@ -71,12 +71,12 @@ def beside(path: Path) -> Path:
 
 
 def write_provenance(path: Path, content: Mapping[str, Any]) -> Path:
-    """Write the provenance of a result beside it, whole or not at all.
+    """Write the provenance of a result next to it, atomically.
 
     Parameters
     ----------
     path : Path
-        Of the result.
+        Path of the result.
     """
     return write_atomically(beside(path), json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 

@@ -1,7 +1,7 @@
 """The command line, ``coralbay``.
 
-Commands only parse, call the core and print. Whatever a user can get wrong ends in one line ``error: ...`` on stderr
-and exit code 2. Commands of other packages come through the entry-point group ``coralbay.commands``.
+Commands only parse options, call the core and print. Every mistake a user can make ends in one line ``error: ...`` on
+stderr and exit code 2. Other packages add commands through the entry-point group ``coralbay.commands``.
 """
 
 import sys
@@ -69,12 +69,13 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def coralbay(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Explore CT volumes through the eyes of a self-supervised 3-D foundation model.
+    """Search, segment and compare CT scans with features of a self-supervised 3-D model.
 
-    Positions are millimeters, RAS+ (x to the right, y to the front, z to the head of the patient).
+    Positions are given in mm, in RAS+ coordinates: x increases towards the patient's right side, y towards the front,
+    z towards the head. Run `coralbay COMMAND --help` for the options of a command.
     """
 
 
@@ -123,6 +124,6 @@ def _system_line(error: OSError | MemoryError) -> str:
 
 
 def _closed_pipe() -> int:
-    """The reader has seen enough, as in ``coralbay ... | head``: not worth a word, nor another error at exit."""
+    """Exit quietly when the reader closed stdout (``coralbay ... | head``), without a second error at shutdown."""
     sys.stdout = open("/dev/null" if sys.platform != "win32" else "NUL", "w")  # noqa: SIM115
     return 0

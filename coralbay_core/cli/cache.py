@@ -1,4 +1,4 @@
-"""``cache list``, ``info``, ``clear`` and ``verify``."""
+"""The command group ``cache``: list, measure, clear and verify cached features."""
 
 from dataclasses import asdict
 from datetime import datetime
@@ -13,12 +13,12 @@ from .output import emit, table
 if TYPE_CHECKING:
     from ..extraction.cache import EntryInfo
 
-app = typer.Typer(help="The features that are kept on disk.", rich_markup_mode=None)
+app = typer.Typer(help="Manage the features cached on disk.", rich_markup_mode=None)
 
 
 @app.command("list")
 def list_entries(as_json: Json = False) -> None:
-    """List what is kept, what was used last first. Whose scans these are cannot be known from it."""
+    """List cached features, the most recently used first. Entries contain no patient names or file names."""
     from ..extraction.cache import FeatureStore
 
     store = FeatureStore()
@@ -28,13 +28,13 @@ def list_entries(as_json: Json = False) -> None:
         as_json=as_json,
         inputs={},
         results={"folder": store.root, "entries": [asdict(info) for info in infos]},
-        lines=[_line(info) for info in infos] or ["nothing is kept"],
+        lines=[_line(info) for info in infos] or ["the cache is empty"],
     )
 
 
 @app.command("info")
 def info(as_json: Json = False) -> None:
-    """Print where features are kept, how much they take, and how much they may."""
+    """Print the cache folder, its size and its size limit."""
     from ..extraction.cache import FeatureStore
 
     store = FeatureStore()
@@ -47,9 +47,9 @@ def info(as_json: Json = False) -> None:
     }
     lines = table(
         {
-            "folder": f"{store.root} (CORALBAY_CACHE changes it)",
+            "folder": f"{store.root} (set by CORALBAY_CACHE)",
             "entries": results["entries"],
-            "size": f"{results['bytes'] / 1e9:.2f} of {store.limit_bytes / 1e9:g} GB (CORALBAY_CACHE_GB changes it)",
+            "size": f"{results['bytes'] / 1e9:.2f} of {store.limit_bytes / 1e9:g} GB (set by CORALBAY_CACHE_GB)",
         }
     )
     emit("cache info", as_json=as_json, inputs={}, results=results, lines=lines)
@@ -57,34 +57,40 @@ def info(as_json: Json = False) -> None:
 
 @app.command("clear")
 def clear(
-    model: Annotated[str | None, typer.Option(metavar="M", help="Only features of this model.")] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    model: Annotated[str | None, typer.Option(metavar="M", help="Remove only features of this model.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Remove what is kept, or what is kept of a model; entries that are being computed stay."""
+    """Remove cached features of all models or of one model.
+
+    Features that are being computed right now are not removed.
+    """
     from ..extraction.cache import FeatureStore
 
     store = FeatureStore()
     wanted = [entry for entry in store.infos() if model is None or entry.model == model]
     if model is not None and not wanted:
-        raise InputError("nothing is kept of this model", found=model, hint="see coralbay cache list")
+        raise InputError("no cached features of this model", found=model, hint="see `coralbay cache list`")
     if wanted and not yes:
         size = sum(entry.bytes for entry in wanted)
         typer.confirm(f"remove {len(wanted)} entries, {size / 1e9:.2f} GB?", abort=True, err=True)
-    gone = store.clear(model)
-    size = sum(entry.bytes for entry in gone)
+    removed = store.clear(model)
+    size = sum(entry.bytes for entry in removed)
     emit(
         "cache clear",
         as_json=as_json,
         inputs={"model": model},
-        results={"removed": len(gone), "bytes": size},
-        lines=[f"removed {len(gone)} entries, {size / 1e9:.2f} GB"],
+        results={"removed": len(removed), "bytes": size},
+        lines=[f"removed {len(removed)} entries, {size / 1e9:.2f} GB"],
     )
 
 
 @app.command("verify")
 def verify(as_json: Json = False) -> None:
-    """Check all that is kept by its checksums; what is damaged is removed, and will be computed again."""
+    """Check cached features against their checksums.
+
+    Damaged parts are removed; they are computed again when needed.
+    """
     from ..extraction.cache import FeatureStore
 
     checks = FeatureStore().verify()
@@ -97,7 +103,7 @@ def verify(as_json: Json = False) -> None:
         as_json=as_json,
         inputs={},
         results={"entries": [asdict(check) for check in checks], "damaged": sum(check.damaged for check in checks)},
-        lines=lines or ["nothing is kept"],
+        lines=lines or ["the cache is empty"],
     )
 
 
@@ -105,5 +111,7 @@ def _line(entry: "EntryInfo") -> str:
     used = datetime.fromtimestamp(entry.used).strftime("%Y-%m-%d %H:%M")
     size = " x ".join(map(str, entry.size_mm))
     strides = ",".join(map(str, entry.strides))
-    what = f"{entry.model:<16} {size} mm, strides {strides}" if entry.model else "unreadable: run coralbay cache verify"
+    what = (
+        f"{entry.model:<16} {size} mm, strides {strides}" if entry.model else "unreadable: run `coralbay cache verify`"
+    )
     return f"{entry.key}  {used}  {entry.bytes / 1e6:>8.1f} MB  {what}"

@@ -1,9 +1,9 @@
-"""Steps that several commands take: open, load the model, compute features."""
+"""Steps shared by several commands: read scans, load the model, compute features."""
 
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def open_ct(path: Path, series: str | None = None) -> Volume:
-    """Read a CT and print what there is to note about it."""
+    """Read a CT and print its notes."""
     from ..io import load_volume
 
     volume = load_volume(path, series=series)
@@ -27,7 +27,7 @@ def open_ct(path: Path, series: str | None = None) -> Volume:
 
 
 def open_model(model: str | None, device: str) -> "Encoder":
-    """The model that was asked for, or the default one."""
+    """Load a model, by default the default one, and print its license notice."""
     encoder = encoder_for(model, device)
     if encoder.notice:
         note(encoder.notice)
@@ -35,7 +35,7 @@ def open_model(model: str | None, device: str) -> "Encoder":
 
 
 def encoder_for(model: str | None, device: str) -> "Encoder":
-    """The model that was asked for, or the default one, without a word."""
+    """Load a model, by default the default one, and print nothing."""
     from ..models.loading import load_encoder
     from ..models.names import DEFAULT_MODEL
 
@@ -43,7 +43,7 @@ def encoder_for(model: str | None, device: str) -> "Encoder":
 
 
 def store_of(out: Path | None) -> "FeatureStore | bool":
-    """The user's cache, or a folder of the user's own, which is never pruned."""
+    """Return True for the user's cache, or a store in a given folder, which is never pruned."""
     from ..extraction.cache import FeatureStore
 
     return True if out is None else FeatureStore(out, limit_bytes=sys.maxsize)
@@ -60,7 +60,7 @@ def features_of(
     focus: NDArray | None = None,
     memory_gb: float | None = None,
 ) -> "FeatureMaps":
-    """Features from disk or computed, with progress and what is ahead."""
+    """Load or compute features; print progress and the estimated remaining time."""
     from ..extraction.pipeline import features_for
     from ..extraction.sliding_window import ExtractionCallbacks
 
@@ -81,10 +81,19 @@ def features_of(
 
 
 def scans_in(path: Path) -> Iterator[tuple[str, Path]]:
-    """Scans that a path stands for, by names that tell them apart."""
+    """Yield a unique name and the path of every NIfTI file in a folder, or of the scan itself."""
     found = sorted(p for p in path.rglob("*.nii*") if p.name.endswith((".nii", ".nii.gz"))) if path.is_dir() else []
     if not found:
         yield path.name.removesuffix(".gz").removesuffix(".nii"), path
     for file in found:
         relative = file.relative_to(path).as_posix()
         yield relative.removesuffix(".gz").removesuffix(".nii").replace("/", "--"), file
+
+
+def feature_summary(features: "FeatureMaps") -> dict[str, Any]:
+    """Model, size and shapes of the features of a scan, as `embed` reports them."""
+    return {
+        "model": features.model,
+        "bytes": features.size_bytes,
+        "stages": {stride: {"shape": stage.shape} for stride, stage in features.stages.items()},
+    }

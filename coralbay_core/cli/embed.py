@@ -1,4 +1,4 @@
-"""``embed``."""
+"""The command ``embed``."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,39 +8,46 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from . import options
-from .common import features_of, open_ct, open_model, scans_in
+from .common import feature_summary, features_of, open_ct, open_model, scans_in
 from .options import DEFAULT_STAGES, Device, Json, Memory, Model, Series, Stages
 from .output import emit
 
 
 def embed(
-    ct: Annotated[Path, typer.Argument(metavar="CT|FOLDER", help="A CT, or a folder of NIfTI files.")],
+    ct: Annotated[Path, typer.Argument(metavar="CT|FOLDER", help="CT scan, or folder of NIfTI files.")],
     out: Annotated[
         Path | None,
         typer.Option(
-            "-o", "--out", metavar="OUT", help="Folder for the features, one sub-folder a scan; else they are cached."
+            "-o", "--out", metavar="OUT", help="Folder for the features, one subfolder per scan.  [default: the cache]"
         ),
     ] = None,
     stages: Stages = DEFAULT_STAGES,
     roi: Annotated[
-        str | None, typer.Option(metavar="X,Y,Z,X,Y,Z", help="Only the box between two corners, mm.")
+        str | None, typer.Option(metavar="X,Y,Z,X,Y,Z", help="Compute only the box between these two corners, in mm.")
     ] = None,
-    first: Annotated[str | None, typer.Option(metavar="X,Y,Z", help="Start around this position, in mm.")] = None,
+    first: Annotated[
+        str | None, typer.Option(metavar="X,Y,Z", help="Compute the surroundings of this position first, in mm.")
+    ] = None,
     memory: Memory = None,
     jobs: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Scans of a folder at a time, by Dask (extra `cluster`).")
+        int | None,
+        typer.Option(min=1, metavar="N", help="Number of scans to process in parallel (needs the extra `cluster`)."),
     ] = None,
     cluster: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="Scheduler of a Dask cluster that shares these folders.")
+        str | None,
+        typer.Option(
+            metavar="ADDRESS", help="Dask scheduler to use instead; its workers must have access to the same folders."
+        ),
     ] = None,
     model: Model = None,
     device: Device = "auto",
     series: Series = None,
     as_json: Json = False,
 ) -> None:
-    """Compute features of a CT, or of all in a folder, and keep them for the other commands.
+    """Compute the features of a CT or of a folder of CTs.
 
-    What was computed before is not computed again; after an interruption the command goes on where it stopped.
+    The features are saved for the other commands. Features that exist already are not computed again; an interrupted
+    command continues where it stopped.
     """
     strides = options.strides(stages)
     corners = None if roi is None else options.numbers(roi, 6, "--roi").reshape(2, 3)
@@ -48,13 +55,17 @@ def embed(
     scans = dict(scans_in(ct))
     inputs = {"ct": ct, "stages": strides, "roi_mm": corners}
     if jobs or cluster:
-        from .embed_dask import embed_spread
+        from .embed_dask import embed_with_dask
 
         settings = {"model": model, "device": device, "strides": strides, "memory_gb": memory}
-        refused = [name for name, value in (("--roi", roi), ("--first", first), ("--series", series)) if value]
-        if refused:
-            raise InputError("option is for a single scan", where=refused[0], hint="leave it out with --jobs")
-        done = embed_spread(scans, settings, out=out, jobs=jobs, address=cluster)
+        unusable = [name for name, value in (("--roi", roi), ("--first", first), ("--series", series)) if value]
+        if unusable:
+            raise InputError(
+                "option works on a single scan only",
+                where=unusable[0],
+                hint="leave it out, or leave out --jobs and --cluster",
+            )
+        done = embed_with_dask(scans, settings, out=out, jobs=jobs, address=cluster)
         name = str(done[0]["model"])
     else:
         encoder = open_model(model, device)
@@ -95,16 +106,7 @@ def _embed_one(
         focus=focus,
         memory_gb=memory,
     )
-    return {"name": name, "folder": out / name if out else None, **described(features)}
-
-
-def described(features: Any) -> dict[str, Any]:
-    """What the command says of the features of a scan."""
-    return {
-        "model": features.model,
-        "bytes": features.size_bytes,
-        "stages": {stride: {"shape": stage.shape} for stride, stage in features.stages.items()},
-    }
+    return {"name": name, "folder": out / name if out else None, **feature_summary(features)}
 
 
 def _line(entry: dict[str, Any]) -> str:

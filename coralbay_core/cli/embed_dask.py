@@ -1,7 +1,7 @@
-"""``embed`` of a folder through Dask: one task a scan, the cache as the shared result.
+"""The command ``embed`` for a folder, run by Dask: one task per scan, results in the shared cache.
 
-The same scheduler serves one machine (`LocalCluster`, a process a job) and a cluster (its address); retries are its
-own. Tasks return what is printed, not features: those are on the disk that all workers share.
+The same code runs on one machine (`LocalCluster`, one process per job) and on a cluster (by its address); Dask retries
+failed tasks. Tasks return the numbers to print; the features stay on the disk that all workers share.
 """
 
 from pathlib import Path
@@ -11,35 +11,35 @@ from ..errors import InputError, MissingExtraError
 from .output import Progress, note
 
 RETRIES = 2
-"""Times a scan is tried again when its worker dies, as it does when it takes too much memory."""
+"""Number of retries of a scan whose worker died, for example because it ran out of memory."""
 
 
-def embed_spread(
+def embed_with_dask(
     scans: dict[str, Path], settings: dict[str, Any], *, out: Path | None, jobs: int | None, address: str | None
 ) -> list[dict[str, Any]]:
-    """Features of scans, several at a time.
+    """Compute the features of several scans in parallel.
 
     Parameters
     ----------
     scans : dict of str to Path
     settings : dict
-        ``model``, ``device``, ``strides``, ``memory_gb``: as the command takes them.
+        ``model``, ``device``, ``strides``, ``memory_gb``: values of the command's options.
     out : Path, optional
-        Where features are kept; by default the cache.
+        Folder for the features; by default the cache.
     jobs : int, optional
-        Processes on this machine.
+        Number of processes on this machine.
     address : str, optional
-        Of a scheduler, instead.
+        Address of a scheduler to use instead.
 
     Returns
     -------
     list of dict
-        What `embed` prints of each scan, in their order.
+        Results of `embed` for each scan, in the same order.
 
     Raises
     ------
     InputError
-        If a scan could not be embedded; the others are done nevertheless.
+        If the features of a scan could not be computed; the other scans are still processed.
     """
     client = _client(jobs, address)
     try:
@@ -61,9 +61,9 @@ def embed_spread(
         note(f"{name}: {error}")
     if failed:
         raise InputError(
-            f"{len(failed)} of {len(scans)} scans could not be embedded",
+            f"features of {len(failed)} of {len(scans)} scans could not be computed",
             found=", ".join(failed),
-            hint="see the notes above",
+            hint="the reasons are in the notes above",
         )
     return [outcome for outcome in outcomes.values() if not isinstance(outcome, BaseException)]
 
@@ -72,19 +72,21 @@ def _client(jobs: int | None, address: str | None) -> Any:
     try:
         from distributed import Client, LocalCluster
     except ImportError as error:
-        raise MissingExtraError("--jobs needs Dask", where="embed", hint='pip install "coralbay[cluster]"') from error
+        raise MissingExtraError(
+            "--jobs and --cluster need Dask", where="embed", hint='pip install "coralbay[cluster]"'
+        ) from error
     if address:
         try:
             return Client(address, timeout=10)
         except (OSError, ValueError) as error:
-            raise InputError("no Dask scheduler", where=address, found=error) from error
+            raise InputError("no Dask scheduler at this address", where=address, found=error) from error
     # No dashboard: nothing listens on the network but the workers, on this machine.
     cluster = LocalCluster(n_workers=jobs, threads_per_worker=1, dashboard_address=None, host="127.0.0.1")
     return Client(cluster)
 
 
 def _threads(jobs: int | None) -> int | None:
-    """Threads a task may use, so that jobs do not fight for the cores of one machine."""
+    """Threads per task, so that jobs do not compete for the cores of one machine."""
     import os
 
     return max(1, (os.cpu_count() or 1) // jobs) if jobs else None
@@ -93,14 +95,13 @@ def _threads(jobs: int | None) -> int | None:
 def embed_task(
     name: str, path: Path, settings: dict[str, Any], out: Path | None, *, threads: int | None
 ) -> dict[str, Any]:
-    """One scan, in a worker."""
+    """Compute the features of one scan in a worker process."""
     import torch
 
     from ..extraction.cache import FeatureStore
     from ..extraction.pipeline import features_for
     from ..io import load_volume
-    from .common import encoder_for, store_of
-    from .embed import described
+    from .common import encoder_for, feature_summary, store_of
 
     if threads:
         torch.set_num_threads(threads)
@@ -115,7 +116,7 @@ def embed_task(
         name=name if out else None,
         memory_bytes=None if memory is None else int(memory * 1e9),
     )
-    return {"name": name, "folder": out / name if out else None, **described(features)}
+    return {"name": name, "folder": out / name if out else None, **feature_summary(features)}
 
 
 def _follow(futures: list[Any]) -> None:

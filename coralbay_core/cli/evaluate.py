@@ -1,4 +1,4 @@
-"""``evaluate``."""
+"""The command ``evaluate``."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -12,46 +12,59 @@ from .output import Progress, emit, note
 
 
 def evaluate(
-    out: Annotated[Path, typer.Option("-o", "--out", metavar="REPORT", help="Folder for tables, plots and pictures.")],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", metavar="REPORT", help="Folder for the report: tables, plots and pictures.")
+    ],
     data: Annotated[
         list[Path] | None,
-        typer.Option(metavar="DIR", help="Folder of labelled CTs; may be repeated.  [default: the phantom alone]"),
+        typer.Option(metavar="DIR", help="Folder of labeled CTs; may be repeated.  [default: only the phantom]"),
     ] = None,
     model: Annotated[
         list[str] | None,
-        typer.Option(metavar="M", help="Model, by name or path; may be repeated.  [default: coralbay-mini]"),
+        typer.Option(metavar="M", help="Model name or path; may be repeated.  [default: coralbay-mini]"),
     ] = None,
     published: Annotated[
-        bool, typer.Option("--published", help="Also all models of `models list` whose weights are here.")
+        bool,
+        typer.Option(
+            "--published", help="Also measure all models of `coralbay models list` whose weights are downloaded."
+        ),
     ] = False,
     tasks: Annotated[
         str | None,
-        typer.Option(metavar="A,B", help="Of retrieval, across, fewshot, changes, regions.  [default: all]"),
+        typer.Option(metavar="A,B", help="Tasks out of retrieval, across, fewshot, changes, regions.  [default: all]"),
     ] = None,
     layout: Annotated[
-        str, typer.Option(metavar="NAME", help="folders, totalsegmentator, btcv, amos, msd, or auto.")
+        str,
+        typer.Option(
+            metavar="NAME", help="Layout of the data folders: folders, totalsegmentator, btcv, amos, msd, or auto."
+        ),
     ] = "auto",
-    limit: Annotated[int | None, typer.Option(min=1, help="At most so many scans of each folder.")] = None,
-    phantom: Annotated[bool, typer.Option(help="Also measure on the phantom, in columns of its own.")] = True,
-    baselines: Annotated[bool, typer.Option(help="Also measure what needs no training.")] = True,
-    seed: Annotated[int, typer.Option(min=0, help="Of clicks, changes and intervals.")] = 0,
+    limit: Annotated[int | None, typer.Option(min=1, help="Maximum number of scans per folder.")] = None,
+    phantom: Annotated[bool, typer.Option(help="Also measure on the synthetic phantom, in separate columns.")] = True,
+    baselines: Annotated[bool, typer.Option(help="Also measure baselines that need no training.")] = True,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Random seed of clicks, image changes and confidence intervals.")
+    ] = 0,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Measure models on labelled CTs, beside baselines: retrieval, matching, few-shot, robustness, k-NN."""
+    """Measure models and baselines on labeled CTs.
+
+    The tasks are retrieval, matching across scans, few-shot segmentation, robustness and k-NN region classification.
+    """
     if out.exists() and not out.is_dir():
-        raise InputError("not a folder", where=out, hint="choose another name for -o")
+        raise InputError("output is not a folder", where=out, hint="choose another folder with -o")
     if not data and not phantom:
-        raise InputError("nothing to measure on", expected="--data DIR, or the phantom")
+        raise InputError("no scans to measure on", expected="--data DIR, or --phantom")
     from ..evaluate import find, headline_lines, measure, open_cases, open_methods, published_models, write_report
     from ..evaluate.run import check_tasks
     from ..util.json_values import MILLIONTHS, plain
 
     chosen = check_tasks(None if tasks is None else tasks.split(","))
-    here, absent = published_models()
-    wanted = [*(model or []), *(here if published else [])]
+    downloaded, absent = published_models()
+    wanted = [*(model or []), *(downloaded if published else [])]
     if published and absent:
-        note(f"no weights here, so no numbers: {', '.join(absent)}")
+        note(f"not measured, because their weights are not downloaded: {', '.join(absent)}")
     methods = open_methods(wanted, device=device, store=True, baselines=baselines)
     for method in methods:
         if method.notice:
@@ -71,7 +84,7 @@ def evaluate(
 
 
 def _progress():
-    """Progress of several things in a row: each one's counts under its own name."""
+    """Progress of several consecutive steps, each counted under its own title."""
     known: dict[str, Progress] = {}
 
     def report(what: str, done: int, total: int) -> None:

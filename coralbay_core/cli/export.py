@@ -1,4 +1,4 @@
-"""``export``: label maps as DICOM objects."""
+"""The command ``export``: label maps as DICOM objects."""
 
 import json
 from pathlib import Path
@@ -13,17 +13,25 @@ from .output import emit
 
 def export(
     labels: Annotated[Path, typer.Argument(metavar="SEG.nii.gz", help="Label map on the grid of the DICOM series.")],
-    dicom: Annotated[Path, typer.Option(metavar="DIR", help="DICOM series that it was made on.")],
-    out: Annotated[Path, typer.Option("-o", "--out", metavar="OUT.dcm", help="Object to write.")],
-    kind: Annotated[Literal["seg", "rtstruct"], typer.Option("--as", help="DICOM-SEG, or RTSTRUCT.")] = "seg",
+    dicom: Annotated[Path, typer.Option(metavar="DIR", help="DICOM series that the label map was made on.")],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="OUT.dcm", help="DICOM file to write.")],
+    kind: Annotated[
+        Literal["seg", "rtstruct"], typer.Option("--as", help="Type of object: DICOM-SEG or RTSTRUCT.")
+    ] = "seg",
     names: Annotated[
         Path | None,
-        typer.Option(metavar="NAMES.json", help="{value: name}.  [default: the file's own, SEG.json beside it]"),
+        typer.Option(
+            metavar="NAMES.json",
+            help='Names of the labels, {"1": "liver"}.  [default: those in SEG.nii.gz, or SEG.json next to it]',
+        ),
     ] = None,
     series: Series = None,
     as_json: Json = False,
 ) -> None:
-    """Write a label map as a DICOM object that refers to the images it was made on."""
+    """Write a label map as a DICOM-SEG or RTSTRUCT object.
+
+    The object references the images of the DICOM series.
+    """
     from dataclasses import replace
 
     from ..io import load_labels, load_volume, save_dicom
@@ -35,8 +43,10 @@ def export(
     label_map = load_labels(labels, like=volume)
     if names is not None:
         label_map = replace(label_map, names=_names(names))
-    told = _told(labels)
-    about = provenance(volume, model=told.get("model"), fingerprint=told.get("fingerprint"), made_from=told or None)
+    earlier = _earlier_provenance(labels)
+    about = provenance(
+        volume, model=earlier.get("model"), fingerprint=earlier.get("fingerprint"), made_from=earlier or None
+    )
     written = save_dicom(out, label_map, dicom, kind=kind, series=series, about=in_few_words(about))
     write_provenance(written, about)
     present = {int(v): label_map.names.get(int(v)) or f"label {v}" for v in _values(label_map)}
@@ -58,11 +68,13 @@ def _names(path: Path) -> dict[int, str]:
     try:
         return {int(value): str(name) for value, name in json.loads(path.read_text("utf-8")).items()}
     except (ValueError, AttributeError, RecursionError) as error:
-        raise InputError("unreadable names", where=path, found=str(error)[:80], expected='{"1": "liver"}') from error
+        raise InputError(
+            "unreadable label names", where=path, found=str(error)[:80], expected='{"1": "liver"}'
+        ) from error
 
 
-def _told(labels: Path) -> dict[str, Any]:
-    """Provenance beside the label map, where there is some."""
+def _earlier_provenance(labels: Path) -> dict[str, Any]:
+    """Provenance file next to the label map, or an empty dict."""
     from ..provenance import beside
 
     try:

@@ -1,4 +1,4 @@
-"""``info`` and ``phantom``."""
+"""The commands ``info`` and ``phantom``."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ from .output import emit, table
 
 
 def info(ct: CtPath, series: Series = None, as_json: Json = False) -> None:
-    """Print grid, spacing, orientation, HU range, modality and warnings of a CT."""
+    """Print the geometry, HU range, modality and warnings of a CT."""
     from ..io import load_volume
 
     volume = load_volume(ct, series=series)
@@ -23,7 +23,7 @@ def info(ct: CtPath, series: Series = None, as_json: Json = False) -> None:
 
 
 def describe(volume: Volume) -> dict[str, Any]:
-    """What `info` tells about a volume."""
+    """Collect the results of `info` for a volume."""
     from ..spatial.preprocessing import model_grid
 
     source = volume.source_grid
@@ -68,17 +68,19 @@ def _times(values: Any) -> str:
 
 
 def phantom(
-    out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Folder to write to.")],
-    seed: Annotated[int, typer.Option(min=0, help="Which subject.")] = 0,
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Folder to write.")],
+    seed: Annotated[
+        int, typer.Option(min=0, help="Number of the synthetic subject; the same number gives the same subject.")
+    ] = 0,
     spacing: Annotated[float, typer.Option(min=0.5, max=10, help="Voxel size in mm.")] = 1.5,
     as_json: Json = False,
 ) -> None:
-    """Write a synthetic torso CT with its labels and landmarks."""
+    """Write a synthetic torso CT with labels and landmarks."""
     from ..io import save_map
     from ..phantom import make_phantom
 
     if out.exists() and not out.is_dir():
-        raise InputError("not a folder", where=out, hint="choose another name for -o")
+        raise InputError("output is not a folder", where=out, hint="choose another folder with -o")
     made = make_phantom(seed=seed, spacing_mm=(spacing,) * 3)
     outputs = {
         "ct": save_map(out / "ct.nii.gz", made.volume.data, made.volume),

@@ -1,4 +1,4 @@
-"""``leaderboard`` and ``eva``: where our models stand beside eva's, and how to get there."""
+"""The commands ``leaderboard`` and ``eva``: comparison with the published results of the eva framework."""
 
 from pathlib import Path
 from typing import Annotated
@@ -15,20 +15,26 @@ _SUFFIXES = {".md": "markdown", ".csv": "csv", ".html": "html", ".json": "json"}
 def leaderboard(
     results: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="RESULTS...", help="eva's results.json or folders with some; eva's radiology.csv."),
+        typer.Argument(
+            metavar="RESULTS...", help="Files results.json of eva or folders with them, or eva's radiology.csv."
+        ),
     ] = None,
     ours: Annotated[
         list[Path] | None,
-        typer.Option(metavar="REPORT", help="Folder or summary.json of `coralbay evaluate`; may be repeated."),
+        typer.Option(metavar="REPORT", help="Report folder or summary.json of `coralbay evaluate`; may be repeated."),
     ] = None,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", metavar="FILE", help="File to write: .md, .csv, .html or .json.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Merge results of eva, eva's published table and our evaluation into one table; each number names its file."""
+    """Merge results of eva and CoralBay into one table.
+
+    Sources are result files of eva, eva's published table and reports of `coralbay evaluate`. The table names the
+    source file of each number.
+    """
     if not results and not ours:
-        raise InputError("nothing to merge", expected="results of eva, or --ours REPORT")
+        raise InputError("nothing to merge", expected="result files of eva, or --ours REPORT")
     if out is not None and out.suffix not in _SUFFIXES:
         raise InputError("unknown format", where=out, expected=f"a name that ends in {', '.join(_SUFFIXES)}")
     from ..integrations.leaderboard import as_dicts, read_rows, written
@@ -48,12 +54,15 @@ def leaderboard(
 
 
 def eva(
-    task: Annotated[str | None, typer.Argument(metavar="[TASK]", help="Print the path of its configuration.")] = None,
+    task: Annotated[
+        str | None,
+        typer.Argument(metavar="[TASK]", help="Task whose configuration path to print.  [default: list all tasks]"),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """List the tasks of eva's radiology leaderboard, or print where the configuration of one is.
+    """List eva's radiology tasks, or locate a configuration.
 
-    It is for eva's own command: eva fit --config $(coralbay eva btcv)
+    Use it with eva's own command line: eva fit --config $(coralbay eva btcv)
     """
     from ..integrations.eva.tasks import RELEASE, TASKS, config_path, has_config
 
@@ -63,6 +72,8 @@ def eva(
         return
     ready = [known for known in TASKS.values() if has_config(known.name)]
     lines = [f"{known.name:<20} {known.title:<20} eva {known.command:<12} {known.metric}" for known in ready]
-    lacking = [f"eva {RELEASE} lacks for {known.title}: {known.lacks}" for known in TASKS.values() if known.lacks]
+    lacking = [
+        f"not available in eva {RELEASE}: {known.title} ({known.lacks})" for known in TASKS.values() if known.lacks
+    ]
     found = [vars(known) | {"ready": known in ready} for known in TASKS.values()]
     emit("eva", as_json=as_json, inputs={}, results={"release": RELEASE, "tasks": found}, lines=[*lines, "", *lacking])

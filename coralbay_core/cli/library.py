@@ -1,4 +1,4 @@
-"""``library``: many scans, searched together."""
+"""The command group ``library``: build and search a library of scans."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,36 +9,43 @@ import typer
 from ..errors import CoralBayError, InputError, MissingFileError
 from . import options
 from .common import open_ct, open_model
-from .options import Device, Json, Model, Series, Weights
+from .options import Device, Json, LibraryModel, Series, Weights
 from .output import Progress, emit, note, position, table
 
 if TYPE_CHECKING:
-    from ..library import Entry, Library, SearchReport
+    from ..library import Library, LibraryEntry, SearchReport
     from ..similarity import Query
 
-app = typer.Typer(help="Search many scans at once.", rich_markup_mode=None)
+app = typer.Typer(help="Build a library of scans and search all of them at once.", rich_markup_mode=None)
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the library.")]
 
 
 @app.command("add")
 def add(
     folder: Folder,
-    paths: Annotated[list[Path], typer.Argument(metavar="CT|FOLDER ...", help="CTs, or folders of NIfTI files.")],
-    model: Model = None,
+    paths: Annotated[list[Path], typer.Argument(metavar="CT|FOLDER ...", help="CT scans, or folders of NIfTI files.")],
+    model: LibraryModel = None,
     device: Device = "auto",
     series: Series = None,
     vectors: Annotated[
-        str, typer.Option(metavar="URI", help="For a new library: where its vectors go, e.g. s3://bucket/path.")
+        str,
+        typer.Option(
+            metavar="URI",
+            help="For a new library: where to store its vectors, e.g. s3://bucket/path.  [default: in DIR]",
+        ),
     ] = "",
     as_json: Json = False,
 ) -> None:
-    """Add scans; the first makes the library. What cannot be read is named, and the rest goes on."""
+    """Add scans to a library, which is created if it does not exist.
+
+    Scans that cannot be read are reported and skipped.
+    """
     from ..library import Library
 
     opened = Library(folder)
     encoder = open_model(model or (opened.manifest.model if opened.exists else None), device)
-    added: list[Entry] = []
-    known: list[Entry] = []
+    added: list[LibraryEntry] = []
+    known: list[LibraryEntry] = []
     failed: dict[str, str] = {}
     for path in _scans(paths):
         try:
@@ -70,7 +77,7 @@ def add(
 
 
 def _scans(paths: list[Path]) -> Iterator[Path]:
-    """The CTs that paths stand for; a folder without NIfTI files is taken for a DICOM series."""
+    """Yield the CTs in the given paths; a folder without NIfTI files counts as one DICOM series."""
     for path in paths:
         if not path.exists():
             raise MissingFileError("no such file or folder", where=path)
@@ -91,17 +98,19 @@ def list_scans(folder: Folder, as_json: Json = False) -> None:
         as_json=as_json,
         inputs={"library": folder},
         results={"scans": [vars(entry) for entry in scans]},
-        lines=lines or ["no scans"],
+        lines=lines or ["the library is empty"],
     )
 
 
 @app.command("remove")
 def remove(
     folder: Folder,
-    scan: Annotated[str, typer.Argument(metavar="SCAN", help="Name, path, or beginning of the hash.")],
+    scan: Annotated[
+        str, typer.Argument(metavar="SCAN", help="Name or path of the scan, or the first characters of its hash.")
+    ],
     as_json: Json = False,
 ) -> None:
-    """Remove a scan from a library; its file stays."""
+    """Remove a scan from a library; the CT file is not deleted."""
     from ..library import Library
 
     entry = Library(folder).remove(scan)
@@ -116,7 +125,7 @@ def remove(
 
 @app.command("info")
 def info(folder: Folder, as_json: Json = False) -> None:
-    """Tell what a library holds."""
+    """Print the model, the number of scans and the size of a library."""
     from ..library import Library
 
     opened = Library(folder)
@@ -128,7 +137,7 @@ def info(folder: Folder, as_json: Json = False) -> None:
         "scans": len(known.scans),
         "cells": len(opened.vectors),
         "dimensions": opened.basis.axes.shape[1],
-        "energy_kept": opened.basis.kept,
+        "energy_kept": opened.basis.energy_share,
         "indexed": opened.vectors.indexed,
         "features_cached": sum(opened.is_cached(entry) for entry in known.scans),
         "vectors": known.vectors or str(folder / "vectors"),
@@ -136,8 +145,8 @@ def info(folder: Folder, as_json: Json = False) -> None:
     lines = table(
         {
             "model": f"{known.model} ({known.fingerprint[:12]})",
-            "scans": f"{results['scans']}, features of {results['features_cached']} in the cache",
-            "cells": f"{results['cells']} of {results['dimensions']} numbers"
+            "scans": f"{results['scans']}, {results['features_cached']} of them with features in the cache",
+            "cells": f"{results['cells']} with {results['dimensions']} numbers each"
             + (", indexed" if results["indexed"] else ", searched without an index"),
             "vectors": results["vectors"],
         }
@@ -148,29 +157,37 @@ def info(folder: Folder, as_json: Json = False) -> None:
 @app.command("search")
 def search(
     folder: Folder,
-    ct: Annotated[Path | None, typer.Option("--ct", metavar="CT", help="CT that --at lies in.")] = None,
+    ct: Annotated[
+        Path | None, typer.Option("--ct", metavar="CT", help="CT that contains the positions of --at.")
+    ] = None,
     at: Annotated[
-        list[str] | None, typer.Option(metavar="X,Y,Z", help="Position that looks like it, in mm; may be repeated.")
+        list[str] | None, typer.Option(metavar="X,Y,Z", help="Position of what to find, in mm; may be repeated.")
     ] = None,
     against: Annotated[
-        list[str] | None, typer.Option("--not", metavar="X,Y,Z", help="Position that does not; may be repeated.")
+        list[str] | None,
+        typer.Option("--not", metavar="X,Y,Z", help="Position of what not to find, in mm; may be repeated."),
     ] = None,
-    use: Annotated[Path | None, typer.Option(metavar="FILE.query", help="Search with a saved query instead.")] = None,
-    top: Annotated[int, typer.Option(min=1, help="Regions to list.")] = 10,
-    regions: Annotated[int, typer.Option(min=1, help="At most so many of one scan.")] = 3,
-    deep: Annotated[int, typer.Option(min=1, help="Scans to look at closely.")] = 10,
+    use: Annotated[
+        Path | None, typer.Option(metavar="FILE.query", help="Saved query to search with, instead of --ct and --at.")
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, help="Number of regions to list.")] = 10,
+    regions: Annotated[int, typer.Option(min=1, help="Maximum number of regions per scan.")] = 3,
+    deep: Annotated[int, typer.Option(min=1, help="Number of scans to search at full resolution.")] = 10,
     own: Annotated[
-        bool, typer.Option("--own/--no-own", help="Whether to list the scan that was clicked, too.")
+        bool, typer.Option("--own/--no-own", help="Whether to include the scan of --ct in the results.")
     ] = False,
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", metavar="HITS.csv", help="Hits to write, as .csv or .json.")
+        Path | None, typer.Option("-o", "--out", metavar="HITS.csv", help="File for the hits, .csv or .json.")
     ] = None,
     weights: Weights = None,
     device: Device = "auto",
     series: Series = None,
     as_json: Json = False,
 ) -> None:
-    """Find where in the scans of a library it looks like the clicked places, or like a saved query."""
+    """Find similar regions in all scans of a library.
+
+    The regions are similar to the given positions or to a saved query.
+    """
     from functools import cache
 
     from ..library import Library, search_library
@@ -181,10 +198,10 @@ def search(
     require_table_name(out)
     clicked = options.points(at, "--at")
     if (use is None) == (ct is None or not len(clicked)):
-        raise InputError("say what to look for", expected="either --ct CT --at X,Y,Z or --use FILE.query")
+        raise InputError("nothing to search for", expected="either --ct CT --at X,Y,Z or --use FILE.query")
     mixer = options.weights(weights)
     encoder = cache(lambda: open_model(known.model, device))
-    query, scan, mixer = _asked(opened, use, ct, series, clicked, options.points(against, "--not"), mixer, encoder)
+    query, scan, mixer = _query_of(opened, use, ct, series, clicked, options.points(against, "--not"), mixer, encoder)
     report = search_library(
         opened,
         query,
@@ -213,7 +230,7 @@ def search(
     )
 
 
-def _asked(
+def _query_of(
     opened: "Library",
     use: Path | None,
     ct: Path | None,
@@ -229,7 +246,9 @@ def _asked(
 
     if use is not None:
         if mixer == "auto":
-            raise InputError("auto weights need places", where="--weights", hint="a saved query keeps its weights")
+            raise InputError(
+                "auto weights need positions", where="--weights", hint="leave out --weights: a saved query has its own"
+            )
         return load_query(use), None, mixer
     assert ct is not None, "either of them is given"
     volume = open_ct(ct, series)
@@ -278,11 +297,11 @@ def _written(out: Path | None, report: "SearchReport") -> Path | None:
 def _hit_lines(report: "SearchReport", scans: int) -> list[str]:
     if not report.hits:
         raise CoralBayError(
-            "nothing was found", hint="add scans with `coralbay library add`, or list the own with --own"
+            "nothing found", hint="add scans with `coralbay library add`, or include the scan of --ct with --own"
         )
     width = max(len(hit.scan.name) for hit in report.hits)
     lines = [f" #   score   size (ml)   {'scan':<{width}}   position (mm, RAS)"]
     for rank, hit in enumerate(report.hits, 1):
         place = position(hit.position_mm)
         lines.append(f"{rank:>2}  {hit.score:>6.3f}  {hit.size_ml:>10.1f}   {hit.scan.name:<{width}}   {place}")
-    return [*lines, f"looked closely at {len(report.searched)} of {scans} scans"]
+    return [*lines, f"searched {len(report.searched)} of {scans} scans at full resolution"]

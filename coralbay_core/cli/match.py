@@ -1,4 +1,4 @@
-"""``match``: from a baseline scan to a follow-up, or to another patient."""
+"""The command ``match``: from a baseline scan to a follow-up, or to another patient."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,7 +9,7 @@ import typer
 from ..errors import CoralBayError, InputError
 from . import options
 from .common import features_of, open_ct, open_model
-from .options import DEFAULT_STAGES, Device, Json, Model, Series, Stages, Weights
+from .options import DEFAULT_STAGES, Device, FixedWeights, Json, Model, Series, Stages
 from .output import Progress, emit, note, position
 
 if TYPE_CHECKING:
@@ -19,31 +19,40 @@ DEFAULT_PRIOR_MM = 40.0
 
 
 def match(
-    baseline: Annotated[Path, typer.Argument(metavar="A", help="CT in which the places are known.")],
-    follow_up: Annotated[Path, typer.Argument(metavar="B", help="CT in which they are looked for.")],
+    baseline: Annotated[Path, typer.Argument(metavar="A", help="CT in which the positions are known.")],
+    follow_up: Annotated[Path, typer.Argument(metavar="B", help="CT in which to find them.")],
     landmarks: Annotated[
-        Path | None, typer.Option(metavar="L.csv", help="Columns name,x_mm,y_mm,z_mm; or JSON {name: [x, y, z]}.")
+        Path | None,
+        typer.Option(
+            metavar="L.csv",
+            help="Positions in A: a table with the columns name,x_mm,y_mm,z_mm, or JSON {name: [x, y, z]}.",
+        ),
     ] = None,
     at: Annotated[
         list[str] | None, typer.Option(metavar="X,Y,Z", help="Position in A, in mm; may be repeated.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", metavar="OUT.csv", help="Matches to write, as .csv or .json.")
+        Path | None, typer.Option("-o", "--out", metavar="OUT.csv", help="File for the matches, .csv or .json.")
     ] = None,
     prior_mm: Annotated[
         float | None,
         typer.Option(
-            metavar="MM", help="Width of the prior around the rough alignment of A and B; 0: none.  [default: 40]"
+            metavar="MM",
+            help="Prefer matches within about this distance of the rough alignment of A and B; 0: no preference."
+            "  [default: 40]",
         ),
     ] = None,
-    weights: Weights = None,
+    weights: FixedWeights = None,
     stages: Stages = DEFAULT_STAGES,
     model: Model = None,
     device: Device = "auto",
     series: Series = None,
     as_json: Json = False,
 ) -> None:
-    """Find landmarks or lesions of one CT in another, with the way back in mm as confidence."""
+    """Find landmarks or lesions of one CT in another CT.
+
+    Each match is searched back in A; the distance in mm between the start and the position found is its confidence.
+    """
     from ..matching import propagate
     from ..matching.landmarks import require_table_name
 
@@ -57,7 +66,9 @@ def match(
     encoder = open_model(model, device)
     source, target = features_of(first, encoder, strides), features_of(second, encoder, strides)
     if mixer == "auto":
-        raise InputError("auto is for one query", where="--weights", hint="give weights such as 4=1,8=1,16=1")
+        raise InputError(
+            "auto weights are not available here", where="--weights", hint="give numbers such as 4=1,8=1,16=1"
+        )
     prior, alignment = _usable_prior(prior_mm, source, target)
     found = propagate(
         places, source, target, weights=mixer, prior_mm=prior, alignment=alignment, progress=Progress("matches")
@@ -85,13 +96,13 @@ def _places(landmarks: Path | None, at: list[str] | None) -> "list[Landmark]":
 
     clicked = options.points(at, "--at")
     if landmarks is None and not len(clicked):
-        raise InputError("nothing to find", expected="--landmarks L.csv or --at X,Y,Z")
+        raise InputError("no positions to find", expected="--landmarks L.csv or --at X,Y,Z")
     x = [Landmark(f"at {n}", (float(p[0]), float(p[1]), float(p[2]))) for n, p in enumerate(clicked, 1)]
     return [*(read_landmarks(landmarks) if landmarks else []), *x]
 
 
 def _usable_prior(wanted: float | None, source: Any, target: Any) -> "tuple[float | None, Alignment | None]":
-    """The prior's width; the default is given up, with a note, where the scans cannot be aligned."""
+    """Width of the prior; if the scans cannot be aligned, the default width is dropped with a note."""
     from ..matching import align
 
     if wanted == 0:
@@ -101,7 +112,7 @@ def _usable_prior(wanted: float | None, source: Any, target: Any) -> "tuple[floa
     except CoralBayError as error:
         if wanted is not None:
             raise
-        note(f"{error}; matched without a prior")
+        note(f"{error}; matches are searched without a distance prior")
         return None, None
 
 
@@ -135,9 +146,9 @@ def _entry(row: dict[str, Any]) -> dict[str, Any]:
 
 def _lines(found: "FollowUp") -> list[str]:
     width = max(4, *(len(landmark.name) for landmark in found.landmarks))
-    lines = [f"{'name':<{width}}   score  way back   position in B (mm, RAS)"]
+    lines = [f"{'name':<{width}}   score    return   position in B (mm, RAS)"]
     for landmark, hit in zip(found.landmarks, found.matches, strict=True):
         mark = "" if hit.confirmed else "  not confirmed"
         place = position(np.asarray(hit.position_mm))
         lines.append(f"{landmark.name:<{width}}  {hit.score:>6.3f}  {hit.return_mm:>5.1f} mm   {place}{mark}")
-    return [*lines, f"{found.confirmed} of {len(found.matches)} confirmed by the way back"]
+    return [*lines, f"{found.confirmed} of {len(found.matches)} confirmed by searching back from B to A"]

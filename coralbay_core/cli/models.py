@@ -1,4 +1,4 @@
-"""``models list``, ``show``, ``fetch``, ``verify``, ``convert`` and ``compact``."""
+"""The command group ``models``: list, show, download, verify and convert models."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from ..models.download import Verified
     from ..models.model_card import ModelCard
 
-app = typer.Typer(help="The models that can be used, and what they are.", rich_markup_mode=None)
+app = typer.Typer(help="List, download, verify and convert models.", rich_markup_mode=None)
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="Model, as `models list` names it.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a model from `coralbay models list`.")]
 
 
 @app.command("list")
 def list_models(as_json: Json = False) -> None:
-    """List the models that the package knows."""
+    """List all known models and whether their weights are downloaded."""
     from ..models.cards import WITHOUT_WEIGHTS
     from ..models.loading import is_here
     from ..models.model_card import list_cards, load_card
@@ -42,14 +42,17 @@ def list_models(as_json: Json = False) -> None:
         {"name": name, "summary": summary, "license": "", "noncommercial": False, "here": True}
         for name, summary in WITHOUT_WEIGHTS.items()
     ]
-    state = {name: "default" if name == DEFAULT_MODEL else "here" if here[name] else "to fetch" for name in cards}
+    state = {name: "default" if name == DEFAULT_MODEL else "local" if here[name] else "to fetch" for name in cards}
     lines = [f"{m['name']:<14} {state.get(m['name'], 'built in'):<9} {m['summary']}" for m in models]
     emit("models list", as_json=as_json, inputs={}, results={"default": DEFAULT_MODEL, "models": models}, lines=lines)
 
 
 @app.command("show")
 def show(model: Name, as_json: Json = False) -> None:
-    """Print the card of a model: what it is, what it expects, what it was trained on and how it measures."""
+    """Print the card of a model.
+
+    It states license, architecture, preprocessing, training data and measured quality.
+    """
     from ..models.cards import WITHOUT_WEIGHTS
     from ..models.model_card import load_card
     from ..models.names import split_variant
@@ -83,13 +86,13 @@ def _show_built_in(model: str, as_json: bool) -> None:
 
 @app.command("fetch")
 def fetch(model: Name, as_json: Json = False) -> None:
-    """Download the weights of a model, once, and verify them."""
+    """Download the weights of a model and verify them."""
     from ..models.download import fetch as fetch_weights
     from ..models.model_card import load_card
 
     card = load_card(model)
     if card.source is not None:
-        note(f"looking for {card.file} at {card.source.page}")
+        note(f"downloading {card.file} from {card.source.page} unless it is in the local cache")
     verified = fetch_weights(card)
     if card.notice:
         note(card.notice)
@@ -105,22 +108,28 @@ def fetch(model: Name, as_json: Json = False) -> None:
 
 @app.command("verify")
 def verify(
-    model: Annotated[str, typer.Argument(metavar="NAME|PATH", help="Model, or file of weights.")],
+    model: Annotated[str, typer.Argument(metavar="NAME|PATH", help="Model name, or path of a weights file.")],
     card: Annotated[
-        str | None, typer.Option(metavar="NAME|CARD.toml", help="What the file is said to be; its checksum must agree.")
+        str | None,
+        typer.Option(
+            metavar="NAME|CARD.toml", help="Model card that the file must agree with, including its checksum."
+        ),
     ] = None,
     part: Annotated[
-        str | None, typer.Option(metavar="PREFIX", help="Encoder to take, where there are several.")
+        str | None, typer.Option(metavar="PREFIX", help="Prefix of the encoder to use if the checkpoint has several.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Check that weights are whole, what they are, and that they can be loaded."""
+    """Check weights and print their architecture.
+
+    The checksum is compared with the model card, and the weights are loaded.
+    """
     from ..models.loading import inspect_weights, is_path, verify_weights
 
     verified = verify_weights(model, card=card)
     found = inspect_weights(verified.path, part=part)
     if not verified.against:
-        note("no checksum is known for these weights: compare the one below with what their authors publish")
+        note("no known checksum for these weights: compare the one below with the value that their authors publish")
     emit(
         "models verify",
         as_json=as_json,
@@ -138,28 +147,40 @@ def verify(
 
 @app.command("convert")
 def convert(
-    model: Annotated[str, typer.Argument(metavar="NAME|PATH", help="Model, or a checkpoint of the SwinUNETR family.")],
+    model: Annotated[
+        str, typer.Argument(metavar="NAME|PATH", help="Model name, or path of a SwinUNETR-type checkpoint.")
+    ],
     out: Annotated[Path, typer.Option("-o", "--out", metavar="OUT.safetensors", help="File to write.")],
     merging: Annotated[
         str | None,
-        typer.Option(metavar="VARIANT", help="monai<=1.4 or monai>=1.5, by the MONAI that trained the weights; or v2."),
+        typer.Option(
+            metavar="VARIANT",
+            help="Patch merging of the weights: monai<=1.4 or monai>=1.5 (MONAI version used for training), or v2.",
+        ),
     ] = None,
     axis_codes: Annotated[
-        str | None, typer.Option(metavar="RAS", help="Axis codes of the tensors that the weights were trained on.")
+        str | None, typer.Option(metavar="RAS", help="Orientation of the training images, as axis codes.")
     ] = None,
-    spacing: Annotated[float | None, typer.Option(metavar="MM", help="Spacing of the model grid.")] = None,
-    window: Annotated[str | None, typer.Option(metavar="LOW,HIGH", help="HU that become 0 and 1.")] = None,
-    card: Annotated[str | None, typer.Option(metavar="NAME|CARD.toml", help="Card to take the rest from.")] = None,
+    spacing: Annotated[float | None, typer.Option(metavar="MM", help="Voxel size of the training images.")] = None,
+    window: Annotated[
+        str | None, typer.Option(metavar="LOW,HIGH", help="HU values that the training mapped to 0 and 1.")
+    ] = None,
+    card: Annotated[
+        str | None, typer.Option(metavar="NAME|CARD.toml", help="Model card that supplies all other properties.")
+    ] = None,
     part: Annotated[
-        str | None, typer.Option(metavar="PREFIX", help="Encoder to take, where there are several.")
+        str | None, typer.Option(metavar="PREFIX", help="Prefix of the encoder to use if the checkpoint has several.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Write weights to a file that says how they are used, which `--model` of all commands takes."""
+    """Convert weights to a file of this package.
+
+    The file also holds the preprocessing, and can be used as --model of every command.
+    """
     from ..models.loading import convert_weights
 
     if out.suffix != ".safetensors":
-        raise InputError("not a name of weights", where=out, expected="a name that ends in .safetensors")
+        raise InputError("not a weights file name", where=out, expected="a name that ends in .safetensors")
     written = convert_weights(
         model,
         out,
@@ -184,17 +205,23 @@ def convert(
 
 @app.command("compact")
 def compact(
-    model: Annotated[str, typer.Argument(metavar="NAME|PATH", help="Model to make the compact form of.")],
-    cts: Annotated[list[Path], typer.Argument(metavar="CT...", help="Scans to fit it on, or folders of NIfTI files.")],
-    dimensions: Annotated[int, typer.Option(metavar="N", help="Numbers a cell, of all stages together.")] = 128,
+    model: Annotated[str, typer.Argument(metavar="NAME|PATH", help="Model name or path of a weights file.")],
+    cts: Annotated[list[Path], typer.Argument(metavar="CT...", help="CT scans to fit on, or folders of NIfTI files.")],
+    dimensions: Annotated[
+        int, typer.Option(metavar="N", help="Feature numbers per cell, summed over all stages.")
+    ] = 128,
     stages: Stages = DEFAULT_STAGES,
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", metavar="OUT.safetensors", help="By default beside the weights.")
+        Path | None,
+        typer.Option("-o", "--out", metavar="OUT.safetensors", help="File to write.  [default: next to the weights]"),
     ] = None,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Fit the compact form of a model, which `--model NAME:compact` of all commands uses."""
+    """Fit the compact variant of a model.
+
+    It is used as --model NAME:compact of every command.
+    """
     from ..extraction.compact_fit import fit_compact
     from ..io import load_volume
     from ..models.loading import basis_path, load_encoder
@@ -218,7 +245,7 @@ def compact(
         outputs={"basis": basis.save(place)},
         results={"channels": channels, "explained": basis.explained, "fingerprint": basis.fingerprint},
         lines=[
-            f"stride {stride:<2}  {count:>3} numbers a cell, {basis.explained[stride]:.1%} of the variance"
+            f"stride {stride:<2}  {count:>3} numbers per cell, {basis.explained[stride]:.1%} of the variance"
             for stride, count in channels.items()
         ],
     )
@@ -228,7 +255,9 @@ def _window(text: str) -> tuple[float, float]:
     try:
         low, high = (float(part) for part in text.split(","))
     except ValueError:
-        raise InputError("unreadable window", where="--window", found=text, expected="two HU, e.g. -175,250") from None
+        raise InputError(
+            "not a window", where="--window", found=text, expected="two HU values, e.g. -175,250"
+        ) from None
     return low, high
 
 
@@ -237,14 +266,14 @@ def _checksum(verified: "Verified") -> dict[str, Any]:
 
 
 def _checksum_lines(verified: "Verified") -> list[str]:
-    compared = f"agrees with {verified.against}" if verified.against else "no checksum is known to compare with"
+    compared = f"agrees with {verified.against}" if verified.against else "not compared (no known checksum)"
     return table({"sha256": verified.sha256, "checksum": compared})
 
 
 def _unknown_lines(card: "ModelCard") -> list[str]:
     if not card.unknown:
         return []
-    return table({"unknown": f"{', '.join(card.unknown)}: say it with `coralbay models convert {card.name}`"})
+    return table({"unknown": f"{', '.join(card.unknown)}: supply it with `coralbay models convert {card.name}`"})
 
 
 def _card_lines(card: "ModelCard") -> list[str]:

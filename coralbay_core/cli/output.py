@@ -1,4 +1,4 @@
-"""What commands print: results on stdout, everything else on stderr."""
+"""Output of commands: results on stdout, everything else on stderr."""
 
 import json
 import sys
@@ -19,7 +19,7 @@ def emit(
     results: dict[str, Any],
     outputs: dict[str, Any] | None = None,
 ) -> None:
-    """Print the outcome of a command: `lines` for people, or one JSON object."""
+    """Print the results of a command: `lines` for people, or one JSON object."""
     outputs = {name: path for name, path in (outputs or {}).items() if path is not None}
     if as_json:
         content = {"command": command, "inputs": inputs, "outputs": outputs, "results": results}
@@ -32,38 +32,39 @@ def emit(
 
 
 def note(text: str) -> None:
-    """Something the user should know, on stderr."""
+    """Print a note for the user on stderr."""
     typer.echo(f"note: {text}", err=True)
 
 
 def table(rows: dict[str, Any]) -> list[str]:
-    """Lines with a name and a value each."""
+    """Format one line per name and value."""
     return [f"{name + ':':<14} {value}" for name, value in rows.items() if value is not None]
 
 
 def position(values: Iterable[float]) -> str:
-    """A position in mm."""
+    """Format a position in mm."""
     return ", ".join(f"{value:.1f}" for value in values)
 
 
 class Progress:
-    """Counts steps on stderr: one changing line in a terminal, a line a quarter elsewhere.
+    """Progress counter on stderr: one changing line in a terminal, one line per quarter elsewhere.
 
     Parameters
     ----------
-    what : str
-        What is being done.
+    title : str
+        Name of the work, printed before the counts.
     """
 
-    def __init__(self, what: str):
-        self.what = what
+    def __init__(self, title: str):
+        self.title = title
         self._quarters = -1
 
     def __call__(self, done: int, total: int) -> None:
+        """Print the progress: `done` steps of `total`."""
         if sys.stderr.isatty():
-            typer.echo(f"\r{self.what}: {done}/{total}" + ("\n" if done == total else ""), err=True, nl=False)
+            typer.echo(f"\r{self.title}: {done}/{total}" + ("\n" if done == total else ""), err=True, nl=False)
             return
         quarters = 4 * done // total if total else 4
         if quarters > self._quarters:
             self._quarters = quarters
-            typer.echo(f"{self.what}: {done}/{total}", err=True)
+            typer.echo(f"{self.title}: {done}/{total}", err=True)

@@ -1,7 +1,7 @@
 """Commands of other packages, from the entry-point group ``coralbay.commands``.
 
-An entry point is a function that takes a `typer.Typer` and adds the command of its own name to it. It is loaded when
-its command is asked for or listed; one that cannot be loaded costs only its own command.
+An entry point is a function that takes a `typer.Typer` and adds the command of its own name. It is loaded when the
+command is run or listed; if it cannot be loaded, only this command is unavailable.
 """
 
 from functools import cache
@@ -17,15 +17,15 @@ GROUP = "coralbay.commands"
 
 
 class PluginGroup(TyperGroup):
-    """A group that also knows the commands of plug-ins; its own come first."""
+    """Command group extended by plug-ins; built-in commands come first."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """Names of all commands."""
+        """List the names of all commands."""
         own = super().list_commands(ctx)
         return own + sorted(entry.name for entry in entry_points(group=GROUP) if entry.name not in own)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """The command of a name, or None."""
+        """Return the command with this name, or None."""
         own = super().get_command(ctx, cmd_name)
         entry = None if own else next(iter(entry_points(group=GROUP, name=cmd_name)), None)
         return _load(entry) if entry else own
@@ -37,7 +37,7 @@ def _load(entry: EntryPoint) -> Any:
     try:
         entry.load()(host)
         return typer.main.get_command(host).commands[entry.name]  # type: ignore[attr-defined]
-    except Exception as error:  # whatever a plug-in does wrong, the other commands go on
+    except Exception as error:  # a broken plug-in must not break the other commands
         return _unavailable(entry.name, error)
 
 
@@ -48,11 +48,11 @@ def _unavailable(name: str, error: Exception) -> Any:
     @host.command(name, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
     def unavailable() -> None:
         raise CoralBayError(
-            "command is not available", where=name, found=reason, hint='try pip install "coralbay[napari]"'
+            "command is not available", where=name, found=reason, hint='try: pip install "coralbay[napari]"'
         )
 
     unavailable_command = typer.main.get_command(host).commands[name]  # type: ignore[attr-defined]
-    unavailable_command.help = f"(Not available here: {reason[:60]})"
+    unavailable_command.help = f"(Not available: {reason[:60]})"
     return unavailable_command
 
 

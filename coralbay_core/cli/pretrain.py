@@ -1,4 +1,4 @@
-"""``pretrain`` and ``prepare-data``."""
+"""The commands ``pretrain`` and ``prepare-data``."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -16,34 +16,35 @@ if TYPE_CHECKING:
 
 def pretrain(
     config: Annotated[
-        str, typer.Argument(metavar="CONFIG", help="TOML file, or the name of a packaged one: mini, base, tiny.")
+        str,
+        typer.Argument(metavar="CONFIG", help="TOML file, or the name of a built-in configuration: mini, base, tiny."),
     ],
     settings: Annotated[
         list[str] | None,
-        typer.Argument(metavar="KEY=VALUE", help="Settings that replace those of the file, e.g. optimizer.clip=1."),
+        typer.Argument(metavar="KEY=VALUE", help="Settings that override those of the file, e.g. optimizer.clip=1."),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the newest checkpoint of the run, if there is one.")
+        bool, typer.Option("--resume", help="Continue from the newest checkpoint of the run, if there is one.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Train an encoder on unlabelled CT; also under torchrun, one process a GPU.
+    """Train an encoder on unlabeled CTs. With torchrun, one process per GPU.
 
-    Everything is checked before the first batch. See docs/reference/pretraining-settings.md for all settings.
+    All settings are checked before training starts. They are described in docs/reference/pretraining-settings.md.
     """
     from ..pretrain import ConfigError, distributed, memory, read_config
     from ..pretrain import pretrain as run
 
-    speaks = distributed.is_first_to_start()
+    is_first = distributed.is_first_to_start()
     memory.keep_memory()
     try:
-        chosen = read_config(config, settings or [])
+        chosen = read_config(config, settings or [], warn=_warning if is_first else lambda text: None)
         result = run(chosen, resume=resume, say=lambda text: typer.echo(f"auto: {text}", err=True))
     except ConfigError as error:
-        for problem in error.problems if speaks else ():
+        for problem in error.problems if is_first else ():
             typer.echo(f"error: {problem}", err=True)
         raise typer.Exit(2) from error
-    if not speaks:
+    if not is_first:
         return
     lines = [f"{result.step} of {result.steps} steps", *([f"stopped: {result.stopped}"] if result.stopped else [])]
     lines += [f"{key}: {value:.4f}" for key, value in result.metrics.items()]
@@ -57,24 +58,32 @@ def pretrain(
     )
 
 
+def _warning(text: str) -> None:
+    typer.echo(f"warning: {text}", err=True)
+
+
 def prepare_data(
     sources: Annotated[
-        list[Path], typer.Argument(metavar="SRC...", help="CT files and folders: NIfTI, NRRD, MetaImage, DICOM.")
+        list[Path], typer.Argument(metavar="SRC...", help="CT files and folders (NIfTI, NRRD, MetaImage, DICOM).")
     ],
-    out: Annotated[Path, typer.Option("-o", "--out", metavar="STORE", help="Training store to make or to add to.")],
-    spacing: Annotated[float, typer.Option(metavar="MM", min=0.1, help="Spacing of the store.")] = 1.5,
-    min_slices: Annotated[int, typer.Option(min=2, help="Scans with fewer slices are refused.")] = 16,
-    min_mm: Annotated[float, typer.Option(min=1, help="Scans smaller than this along an axis are refused.")] = 48.0,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes.  [default: one a core]")] = None,
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="STORE", help="Training store to create or extend.")],
+    spacing: Annotated[float, typer.Option(metavar="MM", min=0.1, help="Voxel size of the store.")] = 1.5,
+    min_slices: Annotated[int, typer.Option(min=2, help="Skip scans with fewer slices.")] = 16,
+    min_mm: Annotated[float, typer.Option(min=1, help="Skip scans smaller than this along any axis, in mm.")] = 48.0,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Number of processes.  [default: one per CPU core]")
+    ] = None,
     refused: Annotated[
-        Path | None, typer.Option(metavar="FILE.tsv", help="Also write which files were refused, and why.")
+        Path | None, typer.Option(metavar="FILE.tsv", help="File for the list of refused scans and the reasons.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Turn CT files into a store for pretraining; call it again to go on, or to add more.
+    """Convert CT files to a store for pretraining.
 
-    Volumes are resampled, cropped to the body and named by a hash of their voxels: no name, date or path enters the
-    store. Faces are in the voxels: keep a store as you keep the scans.
+    Run it again to continue after an interruption or to add scans.
+
+    Volumes are resampled, cropped to the body and named by a hash of their voxels: the store contains no names, dates
+    or paths. The voxels still show faces, so protect a store like the original scans.
     """
     import os
 

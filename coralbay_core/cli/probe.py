@@ -1,4 +1,4 @@
-"""``probe fit``, ``probe apply``, ``probe suggest`` and ``probe stats``."""
+"""The command group ``probe``: ``fit``, ``apply``, ``suggest`` and ``stats``."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -10,17 +10,17 @@ from ..errors import InputError
 from ..spatial import LabelVolume, Volume
 from . import options
 from .common import features_of, open_ct, open_model, scans_in
-from .options import DEFAULT_STAGES, CtPath, Device, Json, Model, Series, Stages
+from .options import DEFAULT_STAGES, CtPath, Device, Json, Model, ProbeModel, Series, Stages
 from .output import emit, position, table
 
 if TYPE_CHECKING:
     from ..probe import LabelStatistics, Probe, Segmentation, Suggestion
 
-app = typer.Typer(help="Segmentation from a few strokes.", rich_markup_mode=None)
+app = typer.Typer(help="Segment CTs from a few painted strokes.", rich_markup_mode=None)
 
-ProbePath = Annotated[Path, typer.Argument(metavar="PROBE", help="A file written by `coralbay probe fit`.")]
+ProbePath = Annotated[Path, typer.Argument(metavar="PROBE", help="Probe file written by `coralbay probe fit`.")]
 # The names in `probe.KINDS`, written out so that `--help` need not import torch; a test compares them.
-Kind = Literal["discriminant", "prototype", "ridge", "logistic", "knn", "mlp"]
+ProbeKind = Literal["discriminant", "prototype", "ridge", "logistic", "knn", "mlp"]
 
 
 # --- fit ----------------------------------------------------------------------------------------------------------
@@ -29,26 +29,32 @@ Kind = Literal["discriminant", "prototype", "ridge", "logistic", "knn", "mlp"]
 @app.command("fit")
 def fit(
     cts: Annotated[
-        list[Path], typer.Argument(metavar="CT [CT ...]", help="NIfTI file, DICOM folder or any file of a series.")
+        list[Path],
+        typer.Argument(
+            metavar="CT [CT ...]", help="CT scans: NIfTI files, DICOM folders or any file of a DICOM series."
+        ),
     ],
     labels: Annotated[
         list[Path],
         typer.Option(
-            metavar="STROKES.nii.gz", help="Integers on the CT's grid, 0 = unlabelled; one for each CT, in order."
+            metavar="STROKES.nii.gz", help="Label map on the CT's grid, 0 = unlabeled; one per CT, in the same order."
         ),
     ],
-    out: Annotated[Path, typer.Option("-o", "--out", metavar="PROBE.safetensors", help="Probe to write.")],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="PROBE.safetensors", help="File for the probe.")],
     kind: Annotated[
-        Kind, typer.Option(help="How to tell classes apart; the first is best for few clicks.")
+        ProbeKind, typer.Option(help="Type of classifier; discriminant is best for few strokes.")
     ] = "discriminant",
     stages: Stages = DEFAULT_STAGES,
     model: Model = None,
     device: Device = "auto",
     series: Series = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of what is drawn by chance.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of sampling and fitting.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Fit a probe to strokes, points or label maps on one CT or on several."""
+    """Fit a probe to strokes, points or label maps on CTs.
+
+    A probe is a small classifier on the features of one model.
+    """
     from ..io import load_labels
     from ..probe import fit_examples, gather
 
@@ -56,7 +62,9 @@ def fit(
     options.require_safetensors(out, "probe")
     if len(cts) != len(labels):
         raise InputError(
-            "not one label map for each CT", found=f"{len(labels)} for {len(cts)}", expected="CT --labels L"
+            "numbers of CTs and label maps differ",
+            found=f"{len(labels)} label maps for {len(cts)} CTs",
+            expected="one --labels per CT",
         )
     volumes = [open_ct(path, series if len(cts) == 1 else None) for path in cts]
     strokes = [load_labels(path, like=volume) for path, volume in zip(labels, volumes, strict=True)]
@@ -91,27 +99,40 @@ def fit(
 @app.command("apply")
 def apply(
     probe: ProbePath,
-    ct: Annotated[Path, typer.Argument(metavar="CT|FOLDER", help="A CT, or a folder of NIfTI files.")],
+    ct: Annotated[Path, typer.Argument(metavar="CT|FOLDER", help="CT scan, or folder of NIfTI files.")],
     out: Annotated[
-        Path, typer.Option("-o", "--out", metavar="SEG.nii.gz|DIR", help="Label map to write; a folder for a folder.")
+        Path,
+        typer.Option(
+            "-o", "--out", metavar="SEG.nii.gz|DIR", help="File for the label map; a folder if CT is a folder."
+        ),
     ],
     probability: Annotated[
         Path | None,
-        typer.Option(metavar="P.nii.gz|DIR", help="Probability of the label of each voxel to write."),
+        typer.Option(
+            metavar="P.nii.gz|DIR", help="File for the probability of each voxel's label; a folder if CT is a folder."
+        ),
     ] = None,
     margin: Annotated[
-        Path | None, typer.Option(metavar="M.nii.gz|DIR", help="How far ahead of the next label it is, to write.")
+        Path | None,
+        typer.Option(
+            metavar="M.nii.gz|DIR",
+            help="File for the margin: probability of the best label minus that of the second best.",
+        ),
     ] = None,
-    refine: Annotated[bool, typer.Option(help="Draw borders where HU change.")] = True,
+    refine: Annotated[bool, typer.Option(help="Align label borders with edges in the CT.")] = True,
     protect: Annotated[
-        Path | None, typer.Option(metavar="LABELS.nii.gz|DIR", help="Labels to keep wherever they are not 0.")
+        Path | None,
+        typer.Option(metavar="LABELS.nii.gz|DIR", help="Label map to copy into the result wherever it is above 0."),
     ] = None,
-    model: Model = None,
+    model: ProbeModel = None,
     device: Device = "auto",
     series: Series = None,
     as_json: Json = False,
 ) -> None:
-    """Segment a CT, or all in a folder, with a probe; labels keep the values that were painted."""
+    """Segment a CT, or every CT in a folder, with a probe.
+
+    Label values are those of the strokes.
+    """
     from ..probe import load_probe
 
     fitted = load_probe(probe)
@@ -136,7 +157,7 @@ def apply(
 
 
 class _Job:
-    """One scan of a command: where it is read, and what is written."""
+    """Input and output files of one scan."""
 
     def __init__(
         self,
@@ -229,18 +250,21 @@ def suggest(
     probe: ProbePath,
     ct: CtPath,
     labels: Annotated[
-        Path | None, typer.Option(metavar="STROKES.nii.gz", help="What is labelled already; suggestions keep away.")
+        Path | None,
+        typer.Option(
+            metavar="STROKES.nii.gz", help="Label map of the strokes so far; suggestions keep a distance from them."
+        ),
     ] = None,
     skip: Annotated[
-        list[str] | None, typer.Option(metavar="X,Y,Z", help="A suggestion to pass over, in mm; may be repeated.")
+        list[str] | None, typer.Option(metavar="X,Y,Z", help="Earlier suggestion to skip, in mm; may be repeated.")
     ] = None,
-    count: Annotated[int, typer.Option(min=1, help="How many places.")] = 5,
-    model: Model = None,
+    count: Annotated[int, typer.Option(min=1, help="Number of positions to suggest.")] = 5,
+    model: ProbeModel = None,
     device: Device = "auto",
     series: Series = None,
     as_json: Json = False,
 ) -> None:
-    """Where the next click helps a probe most."""
+    """Suggest positions where the next stroke would help a probe most."""
     from ..io import load_labels
     from ..probe import load_probe, suggest_next
 
@@ -263,7 +287,7 @@ def suggest(
 
 
 def _thinned(drawn: LabelVolume, most: int = 2000) -> np.ndarray:
-    """World mm of labelled voxels, some of very many."""
+    """World mm of labeled voxels, subsampled if there are very many."""
     cells = np.flatnonzero(drawn.data)
     return drawn.grid.cell_positions(cells[:: max(1, len(cells) // most)])
 
@@ -282,16 +306,19 @@ def _suggested(found: "list[Suggestion]", names: dict[int, str]) -> list[str]:
 
 @app.command("stats")
 def stats(
-    seg: Annotated[Path, typer.Argument(metavar="SEG.nii.gz", help="A segmentation.")],
+    seg: Annotated[Path, typer.Argument(metavar="SEG.nii.gz", help="Segmentation to measure.")],
     reference: Annotated[
-        Path | None, typer.Option(metavar="REF.nii.gz", help="Segmentation to compare with, on the same grid.")
+        Path | None, typer.Option(metavar="REF.nii.gz", help="Reference segmentation on the same grid.")
     ] = None,
-    ct: Annotated[Path | None, typer.Option(metavar="CT", help="CT of the segmentation, for HU.")] = None,
-    table_path: Annotated[Path | None, typer.Option("--csv", metavar="TABLE.csv", help="Table to write.")] = None,
+    ct: Annotated[Path | None, typer.Option(metavar="CT", help="CT of the segmentation, to report mean HU.")] = None,
+    table_path: Annotated[Path | None, typer.Option("--csv", metavar="TABLE.csv", help="File for the table.")] = None,
     series: Series = None,
     as_json: Json = False,
 ) -> None:
-    """Volume of each label; Dice and surface distance against a reference, HU of the CT."""
+    """Measure the labels of a segmentation.
+
+    Reports volume, mean HU, and Dice and surface distance to a reference.
+    """
     from ..io import load_labels
     from ..probe import label_statistics, require_table_name, save_statistics
 

@@ -1,4 +1,4 @@
-"""``project``."""
+"""The command ``project``."""
 
 import csv
 from pathlib import Path
@@ -25,54 +25,73 @@ OVERVIEW_WINDOW_HU = (-160.0, 240.0)
 
 def project(
     ct: CtPath,
-    method: Annotated[Literal["pca", "umap"], typer.Option(help="How features become colors.")] = "pca",
+    method: Annotated[Literal["pca", "umap"], typer.Option(help="Method that turns features into colors.")] = "pca",
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", metavar="RGB.nii.gz", help="Color volume to write.")
+        Path | None, typer.Option("-o", "--out", metavar="RGB.nii.gz", help="File for the color volume.")
     ] = None,
-    png: Annotated[Path | None, typer.Option(metavar="OVERVIEW.png", help="Picture of three planes to write.")] = None,
+    png: Annotated[
+        Path | None, typer.Option(metavar="OVERVIEW.png", help="File for an overview picture of three planes.")
+    ] = None,
     components: Annotated[
-        str, typer.Option(metavar="1,2,3", help="Which components become red, green and blue (PCA).")
+        str, typer.Option(metavar="1,2,3", help="Components shown as red, green and blue (PCA only).")
     ] = "1,2,3",
     basis: Annotated[
-        Path | None, typer.Option(metavar="BASIS.safetensors", help="Use these components: same colors in every scan.")
+        Path | None,
+        typer.Option(
+            metavar="BASIS.safetensors", help="Saved components to use, so that colors mean the same in every scan."
+        ),
     ] = None,
     fit_with: Annotated[
-        list[Path] | None, typer.Option(metavar="CT", help="Fit the components on this CT too; may be repeated.")
+        list[Path] | None, typer.Option(metavar="CT", help="Another CT to fit the components on; may be repeated.")
     ] = None,
     save_basis: Annotated[
-        Path | None, typer.Option(metavar="BASIS.safetensors", help="Keep the components for other scans.")
+        Path | None,
+        typer.Option(metavar="BASIS.safetensors", help="File to save the components to, for use with other scans."),
     ] = None,
     inside: Annotated[
-        Path | None, typer.Option(metavar="MASK.nii.gz", help="Look only where this mask on the CT's grid is not 0.")
+        Path | None, typer.Option(metavar="MASK.nii.gz", help="Mask on the CT's grid; only voxels above 0 are used.")
     ] = None,
     clusters: Annotated[
-        int | None, typer.Option(min=2, max=255, help="Also group the cells, into so many with k-means.")
+        int | None,
+        typer.Option(
+            min=2, max=255, help="Also group the cells into clusters: their number (k-means) or resolution (hdbscan)."
+        ),
     ] = None,
     cluster_method: Annotated[
         Literal["kmeans", "hdbscan"],
-        typer.Option(help="HDBSCAN finds its own number; more clusters allow smaller ones."),
+        typer.Option(
+            help="Clustering method. hdbscan chooses the number itself; a larger --clusters allows smaller clusters."
+        ),
     ] = "kmeans",
     labels: Annotated[
-        Path | None, typer.Option(metavar="CLUSTERS.nii.gz", help="Label map of the clusters to write.")
+        Path | None, typer.Option(metavar="CLUSTERS.nii.gz", help="File for the label map of the clusters.")
     ] = None,
     scatter: Annotated[
-        Path | None, typer.Option(metavar="POINTS.csv", help="Scatter plot to write: x, y and the place in mm.")
+        Path | None,
+        typer.Option(
+            metavar="POINTS.csv", help="File for the scatter plot: x, y and the position in mm of each point."
+        ),
     ] = None,
     stages: Stages = DEFAULT_STAGES,
     model: Model = None,
     device: Device = "auto",
     series: Series = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of samples, UMAP and clusters.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of sampling, UMAP and clustering.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Show features as colors, groups or points: what looks alike to the model has like colors."""
+    """Show features as colors, clusters or a scatter plot.
+
+    Regions that are similar for the model get similar colors.
+    """
     chosen = _components(components)
     strides = options.strides(stages)
     _require_outputs(ct, out, png, labels, scatter, save_basis, clusters)
     if basis is not None and (fit_with or save_basis):
-        raise InputError("basis is given and fitted", where="--basis", hint="leave out --fit-with and --save-basis")
+        raise InputError(
+            "a saved basis is not fitted again", where="--basis", hint="leave out --fit-with and --save-basis"
+        )
     if inside is not None and fit_with:
-        raise InputError("a selection belongs to one scan", where="--inside", hint="leave out --fit-with")
+        raise InputError("a mask applies to one scan only", where="--inside", hint="leave out --fit-with")
     from ..io import load_labels
     from ..projection import cells_inside, load_basis
 
@@ -124,7 +143,7 @@ def project(
 
 
 class Shown:
-    """What a command shows of one scan, each made once.
+    """Colors, clusters and scatter plot of one scan; UMAP embeddings are computed once.
 
     Parameters
     ----------
@@ -142,6 +161,7 @@ class Shown:
         self._embeddings: dict[int, Embedding] = {}
 
     def embedding(self, dimensions: int) -> "Embedding":
+        """UMAP of the scan, fitted once per number of dimensions."""
         from ..projection import fit_umap
 
         if dimensions not in self._embeddings:
@@ -150,11 +170,13 @@ class Shown:
         return self._embeddings[dimensions]
 
     def colors(self, method: str, chosen: tuple[int, int, int]) -> "RgbMap":
+        """Color the scan by a method, from the chosen components."""
         if method == "umap":
             return self.embedding(3).rgb()
         return self.basis.rgb(self.features, chosen, self.selected)
 
     def scatter(self, method: str) -> "Scatter":
+        """Make the scatter plot of a method."""
         from ..projection import scatter_of
 
         if method == "umap":
@@ -162,6 +184,7 @@ class Shown:
         return scatter_of(self.basis, self.features, self.cells)
 
     def clusters(self, count: int, how: Any, method: str) -> LabelVolume:
+        """Cluster the cells in the coordinates of a method."""
         from ..projection import cluster_cells
 
         maps = self.embedding(2).coordinates if method == "umap" else self.basis.coordinates(self.features)
@@ -182,13 +205,15 @@ def _fit(
 
 
 def _components(text: str) -> tuple[int, int, int]:
-    """Three numbers from 1, as counted from 0."""
+    """Parse three component numbers, counted from 1, to indices from 0."""
     try:
         red, green, blue = (int(part) - 1 for part in text.split(","))
         if min(red, green, blue) < 0:
             raise ValueError
     except ValueError:
-        raise InputError("unreadable components", where="--components", found=text, expected="e.g. 1,2,3") from None
+        raise InputError(
+            "not a list of components", where="--components", found=text, expected="three numbers from 1, e.g. 1,2,3"
+        ) from None
     return red, green, blue
 
 
@@ -204,11 +229,15 @@ def _require_outputs(
     from ..io import require_output
 
     if all(path is None for path in (out, png, labels, scatter, save_basis)):
-        raise InputError("nothing to write", expected="-o RGB.nii.gz, --png, --labels, --scatter or --save-basis")
+        raise InputError(
+            "no output file", expected="at least one of -o RGB.nii.gz, --png, --labels, --scatter, --save-basis"
+        )
     require_output(out, ct)
     require_output(labels, ct, out)
     if (labels is None) != (clusters is None):
-        raise InputError("clusters need a number and a file", expected="--clusters 8 --labels CLUSTERS.nii.gz")
+        raise InputError(
+            "--clusters and --labels belong together", expected="both, e.g. --clusters 8 --labels CLUSTERS.nii.gz"
+        )
     options.require_safetensors(save_basis, "basis")
     for path, suffix in ((png, ".png"), (scatter, ".csv")):
         if path is not None and path.suffix.lower() != suffix:
@@ -230,7 +259,7 @@ def _save_labels(path: Path | None, groups: LabelVolume | None, volume: Volume) 
 
 
 def _write_provenance(outputs: dict[str, Path | None], volume: Volume, encoder: Any, **parameters: Any) -> None:
-    """Say beside each result where it comes from; a basis says so itself."""
+    """Write a provenance file next to each result; a basis contains its own."""
     from ..provenance import provenance, write_provenance
 
     about = provenance(volume, model=encoder.name, fingerprint=encoder.fingerprint, **parameters)

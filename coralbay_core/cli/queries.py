@@ -1,4 +1,4 @@
-"""``queries``: saved queries as files."""
+"""The command group ``queries``: list, merge and rename saved queries."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,17 +13,21 @@ from .output import emit
 if TYPE_CHECKING:
     from ..similarity import Query
 
-app = typer.Typer(help="Saved queries: `coralbay query ... --save NAME.query`.", rich_markup_mode=None)
+app = typer.Typer(help="List, merge and rename saved queries.", rich_markup_mode=None)
 
 
 @app.command("list")
 def list_queries(
     paths: Annotated[
-        list[Path] | None, typer.Argument(metavar="[DIR|FILE ...]", help="By default the current folder.")
+        list[Path] | None,
+        typer.Argument(metavar="[DIR|FILE ...]", help="Folders or query files.  [default: the current folder]"),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """List saved queries with their models; files that are none are named."""
+    """List saved queries and their models.
+
+    Queries are saved with `coralbay query ... --save NAME.query`. Unreadable files are reported.
+    """
     found, broken = [], {}
     for path in _files(paths or [Path()]):
         try:
@@ -36,22 +40,27 @@ def list_queries(
         as_json=as_json,
         inputs={"paths": paths},
         results={"queries": found, "unreadable": broken},
-        lines=lines or ["no saved queries here"],
+        lines=lines or ["no saved queries found"],
     )
 
 
 @app.command("merge")
 def merge(
-    files: Annotated[list[Path], typer.Argument(metavar="A.query B.query ...", help="Two or more, of one model.")],
-    out: Annotated[Path, typer.Option("-o", "--out", metavar="NAME.query", help="Query to write.")],
-    name: Annotated[str | None, typer.Option(help="Its name.  [default: that of the file]")] = None,
+    files: Annotated[
+        list[Path], typer.Argument(metavar="A.query B.query ...", help="Two or more queries made with the same model.")
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="NAME.query", help="File to write.")],
+    name: Annotated[str | None, typer.Option(help="Name of the merged query.  [default: the file name]")] = None,
     as_json: Json = False,
 ) -> None:
-    """Make one query of several: it finds whatever looks like any of them."""
+    """Merge several queries into one.
+
+    The merged query finds everything similar to any of them.
+    """
     from ..similarity import load_query, merge_queries
 
     if len(files) < 2:
-        raise InputError("nothing to merge", found=f"{len(files)} query", expected="two or more")
+        raise InputError("nothing to merge", found=f"{len(files)} query", expected="two or more query files")
     merged = merge_queries([load_query(file) for file in files], name or out.stem)
     emit(
         "queries merge",
@@ -65,11 +74,11 @@ def merge(
 
 @app.command("rename")
 def rename(
-    file: Annotated[Path, typer.Argument(metavar="FILE.query")],
-    name: Annotated[str, typer.Argument(metavar="NAME", help="New name; the file keeps its own.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE.query", help="Saved query.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="New name of the query; the file is not renamed.")],
     as_json: Json = False,
 ) -> None:
-    """Give a query another name."""
+    """Change the name stored in a query file."""
     from ..similarity.query import load_query, renamed
 
     changed = renamed(load_query(file), name)
@@ -109,5 +118,5 @@ def _about(query: "Query") -> dict[str, Any]:
 
 
 def _line(row: dict[str, Any]) -> str:
-    against = f", {row['negatives']} against" if row["negatives"] else ""
+    against = f", {row['negatives']} negative" if row["negatives"] else ""
     return f"{row['file']}: {row['name']} ({row['model']}, {row['prototypes']} prototypes{against})"

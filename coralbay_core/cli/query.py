@@ -1,4 +1,4 @@
-"""``query``."""
+"""The command ``query``."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -48,9 +48,11 @@ class Asked:
     def require_something(self) -> None:
         """Raise unless something is asked for, and what has no place of its own has one."""
         if not (self.has_places or self.use):
-            raise InputError("nothing to look for", expected="--at, --strokes, --region or --use")
+            raise InputError("nothing to search for", expected="at least one of --at, --strokes, --region, --use")
         if self.label is not None and not self.region:
-            raise InputError("a label needs a map", where="--label", hint="name the map with --region FILE.nii.gz")
+            raise InputError(
+                "no label map for this label", where="--label", hint="give the label map with --region FILE.nii.gz"
+            )
 
     @property
     def has_places(self) -> bool:
@@ -60,10 +62,12 @@ class Asked:
     def require_places(self, mixer: Any, prior_mm: float | None) -> None:
         """Raise if an option needs places and a saved query is all there is."""
         if mixer == "auto" and not self.has_places:
-            raise InputError("auto weights need places", where="--weights", hint="a saved query keeps its weights")
+            raise InputError(
+                "auto weights need positions", where="--weights", hint="leave out --weights: a saved query has its own"
+            )
         if prior_mm is not None and not self.has_places:
             raise InputError(
-                "a distance prior needs places", where="--prior-mm", hint="a saved query has none: use --at"
+                "a distance prior needs positions", where="--prior-mm", hint="a saved query has none: add --at"
             )
 
     def points(self, volume: Volume, features: "FeatureMaps") -> tuple[NDArray, NDArray]:
@@ -90,49 +94,76 @@ def _is_box(text: str) -> bool:
 def query(
     ct: CtPath,
     at: Annotated[
-        list[str] | None, typer.Option(metavar="X,Y,Z", help="Position that looks like it, in mm; may be repeated.")
+        list[str] | None, typer.Option(metavar="X,Y,Z", help="Position of what to find, in mm; may be repeated.")
     ] = None,
     against: Annotated[
-        list[str] | None, typer.Option("--not", metavar="X,Y,Z", help="Position that does not; may be repeated.")
+        list[str] | None,
+        typer.Option("--not", metavar="X,Y,Z", help="Position of what not to find, in mm; may be repeated."),
     ] = None,
     strokes: Annotated[
-        Path | None, typer.Option(metavar="STROKES.nii.gz", help="Painted places: 1 = like it, 2 = unlike it.")
+        Path | None,
+        typer.Option(
+            metavar="STROKES.nii.gz", help="Label map on the CT's grid: 1 marks what to find, 2 what not to find."
+        ),
     ] = None,
     region: Annotated[
         str | None,
-        typer.Option(metavar="MASK.nii.gz|X,Y,Z,X,Y,Z", help="A mask or label map on the CT's grid, or a box in mm."),
+        typer.Option(
+            metavar="MASK.nii.gz|X,Y,Z,X,Y,Z",
+            help="Region to find more of: a mask or label map on the CT's grid, or two corners of a box in mm.",
+        ),
     ] = None,
-    label: Annotated[int | None, typer.Option(metavar="VALUE", help="Which value of --region; all without it.")] = None,
+    label: Annotated[
+        int | None,
+        typer.Option(metavar="VALUE", help="Value in the label map of --region to use.  [default: all values above 0]"),
+    ] = None,
     by: Annotated[
         Literal["auto", "max", "mean", "medoid", "kmeans"],
-        typer.Option(help="How several places count; auto: max for clicks, kmeans for strokes and regions."),
+        typer.Option(help="How several positions are combined; auto: max for clicks, kmeans for strokes and regions."),
     ] = "auto",
     use: Annotated[
-        Path | None, typer.Option(metavar="FILE.query", help="Ask with a saved query, beside what else is given.")
+        Path | None,
+        typer.Option(
+            metavar="FILE.query", help="Saved query to search with, alone or together with the other options."
+        ),
     ] = None,
-    save: Annotated[Path | None, typer.Option(metavar="NAME.query", help="Save the query as a file.")] = None,
-    other: Annotated[Path | None, typer.Option("--in", metavar="OTHER_CT", help="Search in this CT instead.")] = None,
+    save: Annotated[Path | None, typer.Option(metavar="NAME.query", help="File to save the query to.")] = None,
+    other: Annotated[
+        Path | None, typer.Option("--in", metavar="OTHER_CT", help="CT to search instead of the first one.")
+    ] = None,
     weights: Weights = None,
     prior_mm: Annotated[
         float | None,
-        typer.Option(metavar="MM", help="Prefer what is near: around the places, or where they align in OTHER_CT."),
+        typer.Option(
+            metavar="MM",
+            help="Prefer regions within about this distance of the positions (in OTHER_CT: of the aligned positions).",
+        ),
     ] = None,
     threshold: Annotated[
         str | None,
-        typer.Option(metavar="SCORE|5%", help="Write a mask of this score, or of the best part of the body."),
+        typer.Option(
+            metavar="SCORE|5%",
+            help="Write a mask instead: all voxels with at least this score, or the best percentage of the body.",
+        ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", metavar="HEAT.nii.gz", help="Heat map (or mask) to write.")
+        Path | None,
+        typer.Option("-o", "--out", metavar="HEAT.nii.gz", help="File for the heat map (with --threshold: the mask)."),
     ] = None,
-    top: Annotated[int, typer.Option(min=0, help="How many of the best regions to list.")] = 10,
-    table: Annotated[Path | None, typer.Option(metavar="TOP.csv", help="Write the list, as .csv or .json.")] = None,
+    top: Annotated[int, typer.Option(min=0, help="Number of best regions to list.")] = 10,
+    table: Annotated[
+        Path | None, typer.Option(metavar="TOP.csv", help="File for the list of regions, .csv or .json.")
+    ] = None,
     stages: Stages = DEFAULT_STAGES,
     model: Model = None,
     device: Device = "auto",
     series: Series = None,
     as_json: Json = False,
 ) -> None:
-    """Find what looks like the given places: a heat map, higher = more similar, and its best regions."""
+    """Find everything in a CT that looks like the given positions.
+
+    Writes a heat map (higher = more similar) and lists its best regions.
+    """
     from ..io import require_output
     from ..matching import answer
     from ..matching.landmarks import require_table_name
@@ -145,7 +176,7 @@ def query(
     require_output(out, ct, other)
     require_table_name(table)
     if threshold is not None and out is None:
-        raise InputError("a mask needs a name", where="--threshold", hint="say where to write it with -o MASK.nii.gz")
+        raise InputError("no output file for the mask", where="--threshold", hint="add -o MASK.nii.gz")
     saved, strides = _opened(use, save, strides)
     volume = open_ct(ct, series)
     volume.grid.require_inside(asked.positive, where="--at")
@@ -189,7 +220,9 @@ def _threshold(text: str | None) -> tuple[Literal["score", "share"], float] | No
         if not np.isfinite(value) or (share and not 0 < value <= 1):
             raise ValueError
     except ValueError:
-        raise InputError("unreadable threshold", where="--threshold", found=text, expected="e.g. 0.6 or 5%") from None
+        raise InputError(
+            "not a threshold", where="--threshold", found=text, expected="a score or a percentage, e.g. 0.6 or 5%"
+        ) from None
     return ("share" if share else "score"), value
 
 
@@ -204,7 +237,7 @@ def _opened(use: Path | None, save: Path | None, strides: tuple[int, ...]) -> "t
     saved = load_query(use)
     common = tuple(s for s in strides if s in saved.strides)
     if not common:
-        raise InputError("query has none of the stages", where=use, found=saved.strides, expected=strides)
+        raise InputError("query has none of the requested stages", where=use, found=saved.strides, expected=strides)
     return saved, common
 
 
@@ -224,7 +257,7 @@ def _request(
 
     positive, negative = asked.points(volume, features)
     if weights == "auto" and len(positive) < 2 and not len(negative):
-        note("one click tells nothing about the scales: --weights auto leaves them equal")
+        note("--weights auto needs two clicks or more: all stages get the same weight")
     return SimilarityRequest(
         target=target,
         source=features,

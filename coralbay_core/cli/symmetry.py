@@ -1,4 +1,4 @@
-"""``symmetry``: a place and the other side of the patient."""
+"""The command ``symmetry``: a position and its counterpart on the other side of the patient."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,7 +8,7 @@ import typer
 from ..errors import InputError
 from . import options
 from .common import features_of, open_ct, open_model
-from .options import DEFAULT_STAGES, CtPath, Device, Json, Model, Series, Stages, Weights
+from .options import DEFAULT_STAGES, CtPath, Device, FixedWeights, Json, Model, Series, Stages
 from .output import emit, position, table
 
 
@@ -17,17 +17,25 @@ def symmetry(
     at: Annotated[list[str], typer.Option(metavar="X,Y,Z", help="Position in mm; may be repeated.")],
     out: Annotated[
         Path | None,
-        typer.Option("-o", "--out", metavar="HEAT.nii.gz", help="Heat map of the (one) position on the other side."),
+        typer.Option(
+            "-o",
+            "--out",
+            metavar="HEAT.nii.gz",
+            help="File for the heat map on the other side; needs exactly one --at.",
+        ),
     ] = None,
-    search_mm: Annotated[float, typer.Option(metavar="MM", help="How far from the mirror image to look.")] = 20.0,
-    weights: Weights = None,
+    search_mm: Annotated[float, typer.Option(metavar="MM", help="Search radius around the mirrored position.")] = 20.0,
+    weights: FixedWeights = None,
     stages: Stages = DEFAULT_STAGES,
     model: Model = None,
     device: Device = "auto",
     series: Series = None,
     as_json: Json = False,
 ) -> None:
-    """Mirror positions across the mid-sagittal plane and tell how the sides differ."""
+    """Compare positions with the other side of the body.
+
+    Positions are mirrored across the mid-sagittal plane; the most similar point near the mirrored position is reported.
+    """
     from ..io import require_output, save_map
     from ..provenance import provenance, write_provenance
     from ..similarity.symmetry import compare_sides, find_midplane
@@ -35,9 +43,11 @@ def symmetry(
     strides, places, mixer = options.strides(stages), options.points(at, "--at"), options.weights(weights)
     require_output(out, ct)
     if out is not None and len(places) > 1:
-        raise InputError("one heat map, one position", where="-o", found=f"{len(places)} positions")
+        raise InputError("a heat map needs exactly one position", where="-o", found=f"{len(places)} positions")
     if mixer == "auto":
-        raise InputError("auto is for queries", where="--weights", hint="give weights such as 4=1,8=1,16=1")
+        raise InputError(
+            "auto weights are not available here", where="--weights", hint="give numbers such as 4=1,8=1,16=1"
+        )
     volume = open_ct(ct, series)
     volume.grid.require_inside(places, where="--at")
     encoder = open_model(model, device)
@@ -73,19 +83,18 @@ _KEYS = ("position_mm", "mirror_mm", "counterpart_mm", "difference", "by_stage",
 
 def _plane_lines(plane: dict[str, Any]) -> list[str]:
     turned = f"turned by {plane['turned_degrees']:.1f} degrees" if plane["turned_degrees"] >= 0.5 else "not turned"
-    return [
-        f"plane:         through {position(plane['point_mm'])}, {turned}; {plane['overlap']:.0%} of the body mirrored"
-    ]
+    overlap = f"{plane['overlap']:.0%} of the body overlap with its mirror image"
+    return [f"plane:         through {position(plane['point_mm'])}, {turned}; {overlap}"]
 
 
 def _pair_lines(pair: dict[str, Any]) -> list[str]:
     stages = ", ".join(f"stride {s}: {d:.2f}" for s, d in pair["by_stage"].items())
-    usual = f"{pair['rank']:.0%} of the body differ less from their mirror images"
+    usual = f"{pair['rank']:.0%} of the body is more symmetric"
     return table(
         {
             "position": f"{position(pair['position_mm'])} mm",
-            "mirror image": f"{position(pair['mirror_mm'])} mm",
-            "most alike": f"{position(pair['counterpart_mm'])} mm",
+            "mirrored": f"{position(pair['mirror_mm'])} mm",
+            "most similar": f"{position(pair['counterpart_mm'])} mm",
             "difference": f"{pair['difference']:.2f} ({stages}); {usual}",
         }
     )

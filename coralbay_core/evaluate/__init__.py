@@ -1,10 +1,10 @@
-"""Numbers that decide: frozen encoders on labelled CTs, beside baselines that need no training.
+"""Evaluation of frozen encoders on labeled CTs, compared with baselines that need no training.
 
 ``coralbay evaluate`` does it all; from Python::
 
     from coralbay_core.evaluate import measure, open_cases, open_methods, write_report
 
-    evaluation = measure(open_methods(["coralbay-mini"]), open_cases(["labelled"]))
+    evaluation = measure(open_methods(["coralbay-mini"]), open_cases(["labeled"]))
     write_report(evaluation, Path("report"))
 """
 

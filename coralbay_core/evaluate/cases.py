@@ -1,4 +1,4 @@
-"""Labelled scans, seen by all methods on one lattice of voxels that does not depend on any of them."""
+"""Labeled scans; all methods are evaluated on one lattice of voxels that is independent of the methods."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -34,7 +34,7 @@ Domain = Literal["real", "phantom"]
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """A labelled scan.
+    """A labeled scan.
 
     Parameters
     ----------
@@ -69,20 +69,20 @@ class Case:
     _kept: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
 
     def keep(self, key: str, make: Callable[[], T]) -> T:
-        """What `make` gives, made once: all methods are measured on the same."""
+        """Return the result of `make`, computed once, so that all methods are evaluated on the same."""
         if key not in self._kept:
             self._kept[key] = make()
         return self._kept[key]
 
     def mask(self, name: str) -> NDArray[np.bool_]:
-        """Voxels of the lattice inside the body that belong to a structure, or to the parts that make it up."""
+        """Voxels of the lattice inside the body that belong to a structure, or to its parts."""
         parts = [name] if name in self.values else [part for part in WHOLES.get(name, ()) if part in self.values]
         wanted = [value for part in parts for value in self.values[part]]
         return np.isin(self.labels, wanted) & self.body
 
     @cached_property
     def structures(self) -> tuple[str, ...]:
-        """Names of what is large enough to measure, sorted."""
+        """Names of the structures that are large enough to evaluate, sorted."""
         return tuple(sorted(name for name in self.values if self.mask(name).sum() >= SMALLEST_VOXELS))
 
     def shared_with(self, other: "Case") -> list[str]:
@@ -90,7 +90,7 @@ class Case:
         return shared(self.structures, other.structures)
 
     def clicks(self, name: str, count: int, seed: int = 0) -> NDArray[np.float64]:
-        """The deepest point of a structure and seeded ones from its deeper half, world mm, (count, 3)."""
+        """Draw clicks in a structure: its deepest point, then seeded points deep inside, world mm, (count, 3)."""
         mask = self.mask(name)
         index, depth = interior(mask, self.lattice.spacing_mm)
         order = np.argsort(-depth, kind="stable")
@@ -99,12 +99,12 @@ class Case:
         return self.lattice.to_world(np.concatenate([inner[:1], inner[drawn]]))
 
     def rng(self, part: str, seed: int = 0) -> np.random.Generator:
-        """Random numbers of one part of a measurement, the same in whichever order parts are measured."""
+        """Random generator of one part of an evaluation, independent of the order of parts."""
         return np.random.default_rng([seed, crc32(self.name.encode()), crc32(part.encode())])
 
 
 def interior(mask: NDArray[np.bool_], spacing_mm: NDArray) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Indices (N, 3) of a mask and how deep they lie in it, mm; the edge of the image is an edge of the mask."""
+    """Return indices (N, 3) of a mask and their depths in mm; the edge of the image is an edge of the mask."""
     from scipy import ndimage
 
     index = np.argwhere(mask)
@@ -115,7 +115,7 @@ def interior(mask: NDArray[np.bool_], spacing_mm: NDArray) -> tuple[NDArray[np.i
 
 
 def lattice_of(grid: Grid) -> tuple[Grid, tuple[slice, ...]]:
-    """Voxels of a grid that are about 3 mm apart: their grid, and how to take them from an array."""
+    """Subsample a grid to about 3 mm: the lattice, and the slices that select it from an array."""
     steps = np.maximum(1, np.round(LATTICE_MM / grid.spacing_mm)).astype(int)
     shape = tuple(int(-(-n // step)) for n, step in zip(grid.shape, steps, strict=True))
     return Grid(shape, grid.affine @ geometry.scale(steps)), tuple(slice(None, None, int(s)) for s in steps)  # type: ignore[arg-type]
@@ -130,7 +130,7 @@ def make_case(
     domain: Domain = "real",
     landmarks: Mapping[str, NDArray] | None = None,
 ) -> Case:
-    """A case from arrays on the volume's grid; lesions are left out, synonyms become one name."""
+    """Make a case from arrays on the volume's grid; lesions are left out, synonyms become one name."""
     lattice, taken = lattice_of(volume.grid)
     values: dict[str, tuple[int, ...]] = {}
     for value, spoken in sorted(names.items()):
@@ -151,7 +151,7 @@ def make_case(
 
 
 def load_case(files: CaseFiles) -> Case:
-    """Read a case; where several label maps say something of a voxel, the last one counts."""
+    """Read a case; if several label maps label a voxel, the last one counts."""
     volume = load_volume(files.ct)
     merged = np.zeros(volume.shape, np.uint16)
     names: dict[int, str] = {}
@@ -167,7 +167,7 @@ def load_case(files: CaseFiles) -> Case:
 
 
 def phantom_case(seed: int) -> Case:
-    """A synthetic torso with landmarks."""
+    """Make a case of a synthetic torso with landmarks."""
     phantom = make_phantom(seed, PHANTOM_SPACING_MM)
     return make_case(
         phantom.volume.name,

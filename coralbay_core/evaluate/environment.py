@@ -1,4 +1,4 @@
-"""What a result depends on beside its inputs: versions, machine, hashes."""
+"""Environment of a result: versions, machine, hashes."""
 
 import hashlib
 import os
@@ -16,7 +16,7 @@ _PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "monai", "nibabel")
 
 
 def describe_environment() -> dict[str, Any]:
-    """Versions and machine."""
+    """Collect versions and properties of the machine."""
     import torch
 
     return {
@@ -31,7 +31,7 @@ def describe_environment() -> dict[str, Any]:
 
 
 def describe_cases(cases: Sequence[Case]) -> list[dict[str, Any]]:
-    """Hashes of voxels and labels, and what is counted."""
+    """Collect hashes of voxels and labels, and counts."""
     return [
         {
             "name": case.name,
@@ -50,7 +50,7 @@ def describe_cases(cases: Sequence[Case]) -> list[dict[str, Any]]:
 
 
 def describe_methods(methods: Sequence[Method]) -> list[dict[str, Any]]:
-    """What was compared."""
+    """List the evaluated methods."""
     return [{"name": method.name, "baseline": method.is_baseline, **method.about} for method in methods]
 
 

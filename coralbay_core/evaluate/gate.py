@@ -1,4 +1,4 @@
-"""A quick look at whether a model still does what it did: a few numbers on two slabs of phantom.
+"""Quick regression test of a model: a few metrics on two slabs of the phantom.
 
 ``make evaluate-reference`` (or ``python -m coralbay_core.evaluate.gate tests/phantom_reference.json``) writes what the
 shipped weights reach, with intervals; a test compares with that. Run it whenever weights are replaced on purpose.
@@ -30,7 +30,7 @@ MIDDLE = "liver_dome"
 
 
 def slab(seed: int) -> Case:
-    """The part of a phantom that a tile is high: heart to kidneys."""
+    """Cut a slab of the height of a tile from a phantom: heart to kidneys."""
     phantom = make_phantom(seed, PHANTOM_SPACING_MM)
     grid = phantom.volume.grid
     middle = grid.to_index(phantom.landmarks[MIDDLE])[0]
@@ -52,7 +52,7 @@ def measure_gate(model: str = DEFAULT_MODEL) -> dict[str, Estimate]:
 
 
 def fallen(now: dict[str, Estimate], reference: dict[str, Estimate]) -> list[str]:
-    """Measures that are worse than the interval of the reference, a line each."""
+    """List metrics that are worse than the interval of the reference, one line each."""
     lower_is_better = {measure.key for measure in measures() if measure.unit}
     lines = []
     for key, then in reference.items():
@@ -64,7 +64,7 @@ def fallen(now: dict[str, Estimate], reference: dict[str, Estimate]) -> list[str
 
 
 def read_reference(path: Path) -> dict[str, Estimate]:
-    """What `main` wrote."""
+    """Read the reference written by `main`."""
     content = json.loads(path.read_text("utf-8"))
     return {key: Estimate(**values) for key, values in content["phantom"].items()}
 

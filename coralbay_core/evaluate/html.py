@@ -1,4 +1,4 @@
-"""The report as one HTML file that holds its pictures, without scripts and without anything from elsewhere."""
+"""Report as one self-contained HTML file with embedded pictures, without scripts."""
 
 import base64
 import html
@@ -28,7 +28,7 @@ def page(
     lines: Mapping[str, Sequence[str]],
     about: str = "",
 ) -> str:
-    """The whole report.
+    """Make the HTML page of a report.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Where public data sets keep their scans and labels."""
+"""Folder layouts of public datasets."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ _AMOS_FIRST_MR = 507
 
 @dataclass(frozen=True)
 class CaseFiles:
-    """Files of one labelled scan.
+    """Files of one labeled scan.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class CaseFiles:
 
 
 def find_cases(folder: str | Path, layout: str = "auto") -> list[CaseFiles]:
-    """Labelled scans of a folder, by name.
+    """Find the labeled scans of a folder, by name.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def find_cases(folder: str | Path, layout: str = "auto") -> list[CaseFiles]:
     """
     folder = Path(folder).expanduser()
     if not folder.is_dir():
-        raise MissingFileError("no such folder", where=folder, hint="give a folder of labelled scans to --data")
+        raise MissingFileError("no such folder", where=folder, hint="give a folder of labeled scans to --data")
     if layout != "auto" and layout not in LAYOUTS:
         raise InputError(
             "unknown layout", where="--layout", found=layout, expected=f"auto or one of {', '.join(LAYOUTS)}"
@@ -59,7 +59,7 @@ def find_cases(folder: str | Path, layout: str = "auto") -> list[CaseFiles]:
         if found := sorted(reader(folder), key=lambda case: case.name):
             return found
     raise InputError(
-        "no labelled scans",
+        "no labeled scans",
         where=folder,
         expected="NAME/ct.nii.gz, labels.nii.gz and labels.json, or the layout of " + ", ".join(list(LAYOUTS)[1:]),
         hint="see docs/how-to/evaluate.md",
@@ -67,7 +67,7 @@ def find_cases(folder: str | Path, layout: str = "auto") -> list[CaseFiles]:
 
 
 def _folders(root: Path) -> list[Path]:
-    """A folder and those in it, so that one case can be given, too."""
+    """List a folder and its subfolders, so that the folder of a single case can be given, too."""
     return [root, *sorted(path for path in root.iterdir() if path.is_dir())]
 
 
@@ -117,7 +117,7 @@ def _amos(root: Path) -> Iterator[CaseFiles]:
 
 
 def _msd(root: Path) -> Iterator[CaseFiles]:
-    """A task of the Medical Segmentation Decathlon: ``dataset.json``, ``imagesTr`` and ``labelsTr``."""
+    """Medical Segmentation Decathlon: ``dataset.json``, ``imagesTr`` and ``labelsTr``."""
     for folder in _folders(root):
         if not (folder / "dataset.json").is_file():
             continue

@@ -1,7 +1,7 @@
-"""What is compared: encoders, and two descriptors that know where a voxel lies in the body.
+"""Evaluated methods: encoders, and two baselines that use the position in the body.
 
-Everything that follows works on `FeatureMaps`, so a method only says how a scan becomes some. Position is no `Encoder`:
-an encoder sees tiles and cannot know where in the patient they were cut.
+All tasks work on `FeatureMaps`, so a method only defines how they are computed. The position baseline is not an
+`Encoder`: an encoder gets tiles without their position in the patient.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,14 +25,14 @@ from ..spatial.preprocessing import model_grid
 POSITION_STRIDE = 6
 # Size of the box that a body is scaled to, mm (z, y, x): that of a torso, so that distances stay distances.
 BODY_MM = np.array([400.0, 250.0, 380.0])
-# Widths of the kernels of nearness, mm; the widest still tells the ends of a body apart.
+# Widths of the position kernels, mm; the widest still distinguishes the ends of a body.
 KERNELS_MM = (20.0, 40.0, 80.0, 160.0)
 WAVES_PER_KERNEL = 24
 
 
 @dataclass(frozen=True)
 class Method:
-    """A way to describe scans.
+    """Method that computes features of scans.
 
     Parameters
     ----------
@@ -40,13 +40,13 @@ class Method:
     compute : callable
         Volume, and whether its features are worth keeping on disk, to FeatureMaps.
     weights : mapping of int to float, optional
-        Of the strides in a heat map; equal by default.
+        Weights of the strides in a heat map; equal by default.
     is_baseline : bool
     fingerprint : str
     about : dict
-        What it is, for the record.
+        Description of the method, for the record.
     notice : str
-        What whoever uses the results must know of the license.
+        License notice to show to users; empty for unrestricted weights.
     """
 
     name: str
@@ -58,18 +58,18 @@ class Method:
     notice: str = ""
 
     def describe(self, volume: Volume, *, keep: bool = False) -> FeatureMaps:
-        """Features of a scan; those of changed copies are not kept."""
+        """Features of a scan; those of changed copies are not cached."""
         return self.compute(volume, keep)
 
     def heat(self, features: FeatureMaps, position_mm: NDArray, query: FeatureMaps | None = None) -> HeatMap:
-        """The heat map of a click, in the scan itself or in another one."""
+        """Compute the heat map of a click, in the scan itself or in another one."""
         return heat_map(features, position_mm, weights=self.weights, query_features=query)
 
 
 def encoder_method(
     encoder: Encoder, *, name: str = "", is_baseline: bool = False, store: FeatureStore | bool = False
 ) -> Method:
-    """Features of an encoder at the strides that commands use by default, as far as it has them."""
+    """Features of an encoder at the default strides of the commands, as far as it has them."""
     from ..extraction.pipeline import features_for
 
     known = [stage.stride for stage in encoder.stages]
@@ -90,13 +90,13 @@ def encoder_method(
 
 
 def position_method() -> Method:
-    """Where a voxel lies in the box of the body; its cosine falls with the distance."""
+    """Baseline: position of a voxel in the box of the body; cosines decrease with the distance."""
     about = {"fingerprint": "position-1"}
     return Method("position", lambda volume, keep: position_features(volume), fingerprint="position-1", about=about)
 
 
 def patch_and_position_method(patch: Encoder) -> Method:
-    """HU statistics and position together, equal parts of the heat map."""
+    """Baseline: HU statistics and position, with equal weights in the heat map."""
     name = f"{patch.name} + position"
 
     def compute(volume: Volume, keep: bool) -> FeatureMaps:
@@ -113,7 +113,7 @@ def _joined(name: str, first: FeatureMaps, second: FeatureMaps) -> FeatureMaps:
 
 
 def position_features(volume: Volume) -> FeatureMaps:
-    """Waves of many lengths over the box of the body: the cosine of two places falls with their distance.
+    """Waves of many lengths over the box of the body: the cosine of two positions decreases with their distance.
 
     The waves are drawn from the spectra of Gaussians of several widths, so their inner product approaches the mean of
     these Gaussians of the distance; distances are those in a body of standard size.

@@ -1,4 +1,4 @@
-"""Numbers of one measurement, and how sure they are."""
+"""Metrics, and their confidence intervals."""
 
 from collections.abc import Callable, Sequence
 
@@ -21,7 +21,7 @@ RESAMPLES = 1000
 
 
 def average_precision(scores: NDArray, positive: NDArray[np.bool_]) -> float:
-    """Area under the precision-recall curve as scikit-learn defines it, ties included; without sorting it all.
+    """Area under the precision-recall curve as scikit-learn defines it, ties included; without sorting all values.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def precision_at_size(scores: NDArray, positive: NDArray[np.bool_]) -> float:
 
 
 def rank_correlation(first: NDArray, second: NDArray) -> float:
-    """Spearman's correlation; NaN where one of them is constant."""
+    """Spearman's correlation; NaN if one of the inputs is constant."""
     from scipy.stats import rankdata
 
     ranks = [rankdata(values) for values in (first, second)]
@@ -97,7 +97,7 @@ def bootstrap_interval(groups: Sequence[NDArray], statistic: Statistic, *, seed:
     ----------
     groups : sequence of arrays
     statistic : callable
-        Of the pooled values, e.g. `numpy.mean`.
+        Statistic of the pooled values, e.g. `numpy.mean`.
     """
     if len(groups) < 2:
         return float("nan"), float("nan")

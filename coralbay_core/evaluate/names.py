@@ -1,4 +1,4 @@
-"""What structures are called: one name each, so that scans with labels of different origin can be compared.
+"""Canonical names of structures, so that scans with labels of different origin can be compared.
 
 Names follow TotalSegmentator.
 """
@@ -54,7 +54,7 @@ def is_lesion(name: str) -> bool:
 
 
 def canonical(name: str) -> str:
-    """The one name of a structure: ``Lung R``, ``right lung`` and ``lung_right`` are the same."""
+    """Return the canonical name of a structure: ``Lung R``, ``right lung`` and ``lung_right`` are the same."""
     words = [word for word in re.split(r"[^a-z0-9]+", name.lower()) if word]
     plain = "_".join(words)
     if plain in SYNONYMS:
@@ -74,7 +74,7 @@ def shared(first: Iterable[str], second: Iterable[str]) -> list[str]:
     """Structures that two scans have in common, sorted.
 
     A whole counts where at least one scan labels it as such and the other one has a part of it: lobes are compared
-    with lobes, and with the lung of a scan that knows no lobes.
+    with lobes, and with the lung of a scan without labeled lobes.
     """
     first, second = set(first), set(second)
     common = first & second

@@ -1,4 +1,4 @@
-"""Pictures of the best and the worst cases: numbers say how often, pictures say why.
+"""Pictures of the best and the worst cases, to explain the metrics.
 
 Axial planes as radiologists see them (the patient's left on the right, front up), the others with the head up.
 """
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 WINDOW_HU = (-200.0, 300.0)
 EACH = 3
-_PLANES = ("axial", "coronal", "sagittal")
+PLANES = ("axial", "coronal", "sagittal")
 
 
 def pictures(setting: Setting, records: list[Record]) -> dict[str, "Figure"]:
-    """Figures by name: best and worst clicks and matches of a model on each kind of data."""
+    """Draw figures by name: best and worst clicks and matches of a model on each kind of data."""
     cases = {case.name: case for case in setting.cases}
     figures: dict[str, Figure] = {}
     for domain in dict.fromkeys(case.domain for case in setting.cases):
@@ -38,7 +38,7 @@ def pictures(setting: Setting, records: list[Record]) -> dict[str, "Figure"]:
 
 
 def _ranked(records: list[Record], value: str) -> list[tuple[Record, int]]:
-    """Records with the number of a click each, from the lowest value to the highest; one click a structure."""
+    """Sort records by value, lowest first, each with the number of one click; one click per structure."""
     chosen = []
     for record in records:
         values = np.asarray(record.values[value], float)
@@ -59,7 +59,7 @@ def _ends(ranked: list[tuple[Record, int]], best_last: bool) -> list[tuple[str, 
 
 
 def plane(data: NDArray, index: tuple[int, ...], name: str) -> NDArray:
-    """A plane of a (z, y, x) array with axes S, P, L through a voxel, the way it is shown."""
+    """Cut the plane through a voxel from a (z, y, x) array with axes S, P, L, in radiological orientation."""
     z, y, x = index
     return {"axial": data[z], "coronal": data[::-1, y], "sagittal": data[::-1, :, x]}[name]
 
@@ -104,21 +104,21 @@ def _cross(axis: "Axes", case: Case, index: tuple[int, ...], name: str, color: s
 
 
 def _letters(axis: "Axes", name: str) -> None:
-    """Which way is which: the letter of the direction that each edge faces."""
+    """Draw the letters of the directions that the edges face."""
     top, right = {"axial": ("A", "L"), "coronal": ("S", "L"), "sagittal": ("S", "P")}[name]
     for letter, x, y in ((top, 0.5, 0.96), (right, 0.96, 0.5)):
         axis.text(x, y, letter, transform=axis.transAxes, color="#ffd400", fontsize=8, ha="center", va="center")
 
 
 def _draw_retrieval(setting: Setting, cases: dict[str, Case], chosen: list[tuple[Record, int]], title: str) -> "Figure":
-    """A row a structure: the click's three planes with heat map and outline."""
+    """Draw one row per structure: three planes through the click with heat map and outline."""
     figure = new_figure(9.5, 3.3 * len(chosen))
     axes = figure.subplots(len(chosen), 3, squeeze=False)
     for row, (record, click) in zip(axes, chosen, strict=True):
         case = cases[record.keys["case"]]
         position = np.asarray(record.values["clicks_mm"])[click]
         scores, mask = setting.scores(position, case, case), case.mask(record.keys["structure"])
-        for axis, name in zip(row, _PLANES, strict=True):
+        for axis, name in zip(row, PLANES, strict=True):
             _show(axis, case, _index(case, position), name, mask, scores)
             _cross(axis, case, _index(case, position), name, "#4cff4c")
             _letters(axis, name)
@@ -129,7 +129,7 @@ def _draw_retrieval(setting: Setting, cases: dict[str, Case], chosen: list[tuple
 
 
 def _draw_match(setting: Setting, cases: dict[str, Case], chosen: list[tuple[Record, int]], title: str) -> "Figure":
-    """A row a match: the click in its scan, then the best match in the other one, from the front and from below."""
+    """Draw one row per match: the click in its scan, then the best match in the other one, axial and coronal."""
     figure = new_figure(12.5, 3.3 * len(chosen))
     axes = figure.subplots(len(chosen), 4, squeeze=False)
     for row, (record, click) in zip(axes, chosen, strict=True):

@@ -19,14 +19,14 @@ _LINES = ("#c4442e", "#2f6690", "#3a7d44", "#8a5a9e", "#b8860b", "#5b7083", "#11
 
 
 def new_figure(width: float, height: float) -> "Figure":
-    """A figure outside of pyplot: no window, no state."""
+    """Make a figure outside of pyplot, without window or global state."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained", dpi=110)
 
 
 def plots(summary: Summary, models: list[str]) -> dict[str, "Figure"]:
-    """Figures by name; those that nothing was measured for are left out."""
+    """Draw figures by name; those without data are left out."""
     made: dict[str, Callable[[Summary, str, list[str]], Figure | None]] = {
         "headline": _headline,
         "fewshot": _fewshot,
@@ -42,7 +42,7 @@ def plots(summary: Summary, models: list[str]) -> dict[str, "Figure"]:
 
 
 def _headline(summary: Summary, domain: str, models: list[str]) -> "Figure | None":
-    """A small axis a measure: each method's value with its interval."""
+    """Draw one small axis per metric: each method's value with its interval."""
     found = summary[domain]
     known = {measure.key: measure for measure in measures()}
     keys = [key for key in HEADLINE.keys if any(key in own for own in found.values())]
@@ -98,7 +98,7 @@ def _fewshot(summary: Summary, domain: str, models: list[str]) -> "Figure | None
                 SHOTS, values, "o-", color=_LINES[number % len(_LINES)], linewidth=width, markersize=4, label=name
             )
         axis.set_title(title, fontsize=9)
-        axis.set_xlabel("clicks a structure", fontsize=8)
+        axis.set_xlabel("clicks per structure", fontsize=8)
         axis.grid(color="#dddddd", linewidth=0.6)
         axis.tick_params(labelsize=8)
         axis.set_ylim(bottom=0)

@@ -1,4 +1,4 @@
-"""What a task measures: one record each, one line of JSON each."""
+"""Records of measurements: one line of JSON per record."""
 
 import json
 from collections.abc import Callable, Iterable
@@ -17,9 +17,9 @@ class Record:
     Parameters
     ----------
     task, method, domain : str
-        What was measured, of which method, on ``real`` or ``phantom`` data.
+        Task, name of the method, and ``real`` or ``phantom`` data.
     keys : dict of str to str
-        What it was measured on: case, target, structure, change, ...
+        Properties of the measurement: case, target, structure, change, ...
     values : dict of str to number, list of numbers or None
     """
 
@@ -30,16 +30,16 @@ class Record:
     values: dict[str, Any] = field(default_factory=dict)
 
     def as_line(self) -> str:
-        """The record as JSON; what is not finite becomes null."""
+        """Convert the record to JSON; values that are not finite become null."""
         content = {"task": self.task, "method": self.method, "domain": self.domain, **self.keys, "values": self.values}
         return json.dumps(plain(content, MILLIONTHS), allow_nan=False)
 
 
 def write_lines(path: Path, head: dict[str, Any], records: Iterable[Record]) -> Path:
-    """JSON lines: first one that says where the others come from, then a record each."""
+    """Write JSON lines: first the provenance, then one line per record."""
     lines = [json.dumps(plain({"about": head}, MILLIONTHS), allow_nan=False), *(record.as_line() for record in records)]
     return write_atomically(path, "\n".join(lines) + "\n")
 
 
-Report = Callable[[str, int, int], None]
+ProgressReport = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done and how much there is."""

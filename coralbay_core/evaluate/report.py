@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Findings:
-    """Everything that a report says in numbers.
+    """All numbers of a report.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class Findings:
     differences : Differences
         Models less baselines, for the measures that decide.
     chance : dict
-        By domain and measure, where known.
+        Results of a random ranking by domain and metric, if known.
     """
 
     about: dict[str, Any]
@@ -46,7 +46,7 @@ class Findings:
         return [method["name"] for method in self.about["methods"] if not method["baseline"]]
 
     def tables(self) -> list[Table]:
-        """All tables that there are numbers for."""
+        """Make all tables that have data."""
         return [table for section in sections() if (table := make_table(section, self.summary, self.chance))]
 
     def lists(self) -> dict[str, list[str]]:
@@ -62,7 +62,7 @@ class Findings:
 
 
 def find(evaluation: Evaluation) -> Findings:
-    """The numbers of an evaluation."""
+    """Compute the findings of an evaluation."""
     records, seed = evaluation.records, evaluation.about["seed"]
     names = {flag: [m["name"] for m in evaluation.about["methods"] if m["baseline"] == flag] for flag in (False, True)}
     differences = compare(records, names[False], names[True], HEADLINE.keys, seed)
@@ -106,19 +106,19 @@ def write_report(evaluation: Evaluation, folder: Path, findings: Findings | None
 
 
 def as_markdown(findings: Findings) -> str:
-    """All tables, with what they say after the first one."""
+    """Format all tables in Markdown, with a summary in words after the first one."""
     first, *rest = [markdown(table) for table in findings.tables()] or [""]
     lists = [f"## {title}\n\n" + "\n".join(_bullets(lines)) + "\n" for title, lines in findings.lists().items()]
     return "\n".join([first, *lists, *rest])
 
 
 def summary_json(findings: Findings) -> str:
-    """All numbers and where they come from; `read_findings` reads it."""
+    """Format all numbers and their provenance as JSON, for `read_findings`."""
     return json.dumps(plain(asdict(findings), MILLIONTHS), indent=1, allow_nan=False) + "\n"
 
 
 def read_findings(path: Path) -> Findings:
-    """The numbers of a ``summary.json``."""
+    """Read the findings of a ``summary.json``."""
     content = json.loads(path.read_text("utf-8"))
     summary, differences = _estimates(content["summary"]), _estimates(content["differences"])
     return Findings(content["about"], summary, differences, content["chance"])
@@ -133,7 +133,7 @@ def _estimates(content: dict[str, Any]) -> Any:
 
 
 def headline_lines(findings: Findings) -> list[str]:
-    """The first table, for a terminal."""
+    """Format the first table for a terminal."""
     table = make_table(HEADLINE, findings.summary, findings.chance)
     return markdown(table, intervals=False).splitlines()[4:] if table else []
 

@@ -1,4 +1,4 @@
-"""The whole evaluation: methods x cases x tasks, to records."""
+"""Evaluation run: methods x cases x tasks, to records."""
 
 import time
 from collections.abc import Collection, Iterator, Sequence
@@ -17,7 +17,7 @@ from .cases import Case, load_case, phantom_case
 from .environment import describe_cases, describe_environment, describe_methods
 from .layouts import find_cases
 from .methods import Method, encoder_method, patch_and_position_method, position_method
-from .records import Record, Report
+from .records import ProgressReport, Record
 from .tasks import TASKS, Setting
 
 PHANTOM_SEEDS = (0, 1)
@@ -25,7 +25,7 @@ PHANTOM_SEEDS = (0, 1)
 
 @dataclass(eq=False)
 class Evaluation:
-    """What was measured.
+    """Records of an evaluation, with its methods and cases.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class Evaluation:
     about : dict
         Environment, cases, methods, seed, seconds.
     settings : dict of str to Setting
-        Of the models (not the baselines), with their features, for pictures.
+        Settings of the models (not the baselines), with their features, for pictures.
     """
 
     records: list[Record]
@@ -47,9 +47,9 @@ def open_cases(
     layout: str = "auto",
     phantom: bool = True,
     limit: int | None = None,
-    report: Report | None = None,
+    report: ProgressReport | None = None,
 ) -> list[Case]:
-    """Cases of folders, and the phantom.
+    """Open the cases of folders, and the phantom.
 
     Parameters
     ----------
@@ -58,19 +58,19 @@ def open_cases(
         As in `find_cases`.
     phantom : bool
     limit : int, optional
-        At most so many scans of each folder.
+        Maximum number of scans per folder.
     report : callable, optional
     """
     files = [case for folder in data for case in find_cases(folder, layout)[:limit]]
     total = len(files) + len(PHANTOM_SEEDS) * phantom
     cases: list[Case] = []
     for number, case in enumerate(files):
-        _tell(report, "reading scans", number, total)
+        _report(report, "reading scans", number, total)
         cases.append(load_case(case))
     for number, seed in enumerate(PHANTOM_SEEDS if phantom else ()):
-        _tell(report, "reading scans", len(files) + number, total)
+        _report(report, "reading scans", len(files) + number, total)
         cases.append(phantom_case(seed))
-    _tell(report, "reading scans", total, total)
+    _report(report, "reading scans", total, total)
     _require_usable(cases, data)
     return [case for case in cases if case.structures]
 
@@ -78,19 +78,21 @@ def open_cases(
 def _require_usable(cases: list[Case], data: Sequence[str | Path]) -> None:
     names = [case.name for case in cases]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise InputError("scans of one name", where="--data", found=", ".join(twice), hint="rename one of them")
+        raise InputError(
+            "several scans have the same name", where="--data", found=", ".join(twice), hint="rename one of them"
+        )
     if not any(case.structures for case in cases):
         raise InputError(
             "nothing to measure",
             where=", ".join(map(str, data)) or "phantom",
-            found="no labelled structure that is large enough and not a lesion",
+            found="no labeled structure that is large enough and not a lesion",
         )
 
 
 def open_methods(
     models: Sequence[str], *, device: str = "auto", store: FeatureStore | bool = False, baselines: bool = True
 ) -> list[Method]:
-    """Models by name or path, then the baselines: random weights of each architecture, and what needs no network."""
+    """Open models by name or path, then baselines: random weights of each architecture, and methods without network."""
     encoders = {name: load_encoder(name, device=device) for name in dict.fromkeys(models or [DEFAULT_MODEL])}
     methods = [encoder_method(encoder, store=store) for encoder in encoders.values()]
     if baselines:
@@ -102,18 +104,20 @@ def open_methods(
             position_method(),
             patch_and_position_method(patch),
         ]
-    # A baseline that was asked for as a model is measured once.
+    # A baseline that is also given as a model is evaluated once.
     known: dict[str, Method] = {}
     for method in methods:
         known.setdefault(method.fingerprint, method)
     names = [method.name for method in known.values()]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise InputError("models of one name", where="--model", found=", ".join(twice), hint="rename one of the files")
+        raise InputError(
+            "several models have the same name", where="--model", found=", ".join(twice), hint="rename one of the files"
+        )
     return list(known.values())
 
 
 def _untrained(encoders: list[Encoder], device: str, store: FeatureStore | bool) -> Iterator[Method]:
-    """Random weights in each architecture that is measured, under the same inference."""
+    """Random weights in each evaluated architecture, with the same inference."""
     twins: dict[str, tuple[str, SwinEncoder]] = {}
     for encoder in encoders:
         if isinstance(encoder, SwinEncoder) and encoder.name != "random":
@@ -125,7 +129,7 @@ def _untrained(encoders: list[Encoder], device: str, store: FeatureStore | bool)
 
 
 def published_models() -> tuple[list[str], list[str]]:
-    """Names of the models whose weights are here, and of those whose weights are not."""
+    """List the models whose weights are downloaded, and those whose weights are not."""
     here = {name: is_here(load_card(name)) for name in list_cards()}
     return [name for name, there in here.items() if there], [name for name, there in here.items() if not there]
 
@@ -135,7 +139,7 @@ def check_tasks(tasks: Collection[str] | None) -> list[str]:
     if tasks is not None and (not tasks or not set(tasks) <= set(TASKS)):
         unknown = sorted(set(tasks) - set(TASKS))
         raise InputError(
-            "unknown tasks", where="--tasks", found=", ".join(unknown) or None, expected=f"among {', '.join(TASKS)}"
+            "unknown tasks", where="--tasks", found=", ".join(unknown) or None, expected=f"some of {', '.join(TASKS)}"
         )
     return [name for name in TASKS if tasks is None or name in tasks]
 
@@ -146,7 +150,7 @@ def measure(
     *,
     tasks: Collection[str] | None = None,
     seed: int = 0,
-    report: Report | None = None,
+    report: ProgressReport | None = None,
 ) -> Evaluation:
     """Run tasks for all methods.
 
@@ -172,11 +176,11 @@ def measure(
             setting.features(case)
         spent["features"] = time.perf_counter() - started
         for number, name in enumerate(chosen):
-            _tell(report, method.name, number, len(chosen))
+            _report(report, method.name, number, len(chosen))
             started = time.perf_counter()
             records += TASKS[name](setting)
             spent[name] = time.perf_counter() - started
-        _tell(report, method.name, len(chosen), len(chosen))
+        _report(report, method.name, len(chosen), len(chosen))
         if not method.is_baseline:
             settings[method.name] = setting
     about = {
@@ -191,6 +195,6 @@ def measure(
     return Evaluation(records, about, settings)
 
 
-def _tell(report: Report | None, what: str, done: int, total: int) -> None:
+def _report(report: ProgressReport | None, what: str, done: int, total: int) -> None:
     if report:
         report(what, done, total)

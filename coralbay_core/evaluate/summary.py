@@ -1,4 +1,4 @@
-"""Records to the numbers of a table: one estimate with its interval a method, measure and domain."""
+"""Aggregation of records: one estimate with a confidence interval per method, metric and domain."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,15 +13,15 @@ from .records import Record
 
 @dataclass(frozen=True)
 class Measure:
-    """One column of the tables.
+    """Metric in one column of the tables.
 
     Parameters
     ----------
     key, title : str
     task : str
-        Of the records, as they name it.
+        Task of the records.
     value : str
-        Which of their values.
+        Name of the value in the records.
     statistic : callable
         Mean or median of the pooled values.
     unit : str
@@ -42,7 +42,7 @@ class Measure:
     grouped_by: tuple[str, ...] = ("case", "target", "structure", "landmark", "change")
 
     def groups(self, records: Iterable[Record]) -> dict[tuple, NDArray[np.float64]]:
-        """Finite values of matching records, by what is drawn together."""
+        """Finite values of matching records, grouped by the unit of the bootstrap."""
         pooled: dict[tuple, list[float]] = {}
         for record in records:
             if record.task == self.task and all(record.keys.get(k) == v for k, v in self.only):
@@ -58,14 +58,14 @@ def _finite(value: Any) -> list[float]:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number of a table.
+    """Estimate in a table.
 
     Parameters
     ----------
     value, low, high : float
         With the ends of its 95 % bootstrap interval (NaN where there are fewer than two groups).
     groups, values : int
-        How many structures or cases, and how many single measurements.
+        Number of structures or cases, and of single measurements.
     """
 
     value: float
@@ -144,7 +144,7 @@ def _measures() -> tuple[Measure, ...]:
 
 
 def measures() -> tuple[Measure, ...]:
-    """All that is reported, in order."""
+    """List all reported metrics, in order."""
     return _measures()
 
 
@@ -153,7 +153,7 @@ Summary = dict[str, dict[str, dict[str, Estimate]]]
 
 
 def summarize(records: Sequence[Record], seed: int = 0) -> Summary:
-    """Estimates of all measures that there are records of; real and phantom data are never mixed."""
+    """Estimate all metrics that have records; real and phantom data are never mixed."""
     summary: Summary = {}
     owned: dict[tuple[str, str], list[Record]] = {}
     for record in records:
@@ -165,7 +165,7 @@ def summarize(records: Sequence[Record], seed: int = 0) -> Summary:
 
 
 def estimate(measure: Measure, records: Iterable[Record], seed: int = 0) -> Estimate | None:
-    """The number of a measure, or None without values."""
+    """Estimate one metric; None without values."""
     groups = list(measure.groups(records).values())
     if not groups:
         return None
@@ -181,7 +181,7 @@ Differences = dict[str, dict[str, dict[str, dict[str, Estimate]]]]
 def compare(
     records: Sequence[Record], models: Sequence[str], baselines: Sequence[str], keys: Sequence[str], seed: int = 0
 ) -> Differences:
-    """Models less baselines on the same structures or scans, with intervals of the difference."""
+    """Compare models with baselines on the same structures or scans: differences with intervals."""
     chosen = [measure for measure in measures() if measure.key in keys]
     result: Differences = {}
     for domain in dict.fromkeys(record.domain for record in records):
@@ -210,7 +210,7 @@ def _difference(
 
 
 def chance(records: Iterable[Record], domain: str) -> dict[str, float]:
-    """What ranking at random would give, where that is known: the share of voxels that belong to the structure."""
+    """Compute the result of a random ranking, if known: the share of voxels that belong to the structure."""
     first: dict[tuple, Record] = {}
     for record in records:
         if record.domain == domain:

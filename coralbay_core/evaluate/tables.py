@@ -1,4 +1,4 @@
-"""The tables of a report, as rows of text: the same for Markdown and HTML."""
+"""Tables of a report as rows of text, for Markdown and HTML."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ WIDEST = 14
 
 @dataclass(frozen=True)
 class Section:
-    """One table.
+    """Definition of one table.
 
     Parameters
     ----------
     title, text : str
     keys : tuple of str
-        Of the measures that are its columns.
+        Keys of the metrics in its columns.
     """
 
     title: str
@@ -30,7 +30,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Cell:
-    """A number of a table as text, whether it is the best of its column, and how it came about."""
+    """Cell of a table: a number as text, whether it is the best of its column, and its basis."""
 
     text: str
     best: bool = False
@@ -39,7 +39,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of a section: the name of a method, then a cell a column; a wide one is turned on its side."""
+    """Rows of a section: the name of a method, then one cell per column; a wide table is transposed."""
 
     section: Section
     columns: tuple[str, ...]
@@ -47,7 +47,7 @@ class Table:
     corner: str = "method"
 
     def fitted(self) -> "Table":
-        """With methods as columns where there would be too many columns otherwise."""
+        """Transpose a table with too many columns, so that methods become columns."""
         if len(self.columns) <= WIDEST:
             return self
         turned = zip(self.columns, zip(*(cells for _, cells in self.rows), strict=True), strict=True)
@@ -89,12 +89,14 @@ of the same scan, every 3 mm, ranked by the heat map: average precision, and pre
 structure has."""
 
 _RETRIEVAL_ACROSS = """The same clicks, voxels of another patient. Pairs of one region share at least half of their
-structures; other pairs share few (a cord that runs through both scans), and ask for much more."""
+structures; other pairs share few (such as the spinal cord), and are much harder."""
 
 _MATCHING = """The best match of a click: share inside the right structure, mean distance to it in mm. A match is
 confirmed if, looked for in the first scan again, it is found within 24 mm of the click."""
 
-_LANDMARKS = "Median distance in mm of the best match from the corresponding point, which only the phantom knows."
+_LANDMARKS = (
+    "Median distance in mm of the best match from the corresponding point, which is known for the phantom only."
+)
 
 _PROBE = """Dice of the default probe, mean over structures, on all voxels every 3 mm. Beyond the gap only voxels count
 that are 24 mm or more from any stroke."""
@@ -109,9 +111,9 @@ time."""
 _HEAT = """Spearman's rank correlation of the heat map of a click before and after the change, at the same places of the
 patient."""
 
-_COSINE = "Mean cosine of the standardised features of a stage before and after changes of a kind."
+_COSINE = "Mean cosine of the standardized features of a stage before and after changes of a kind."
 
-_REGIONS = """Share of tokens whose five nearest labelled tokens vote for their structure: in the same scan without
+_REGIONS = """Share of tokens whose five nearest labeled tokens vote for their structure: in the same scan without
 those within 24 mm, and across patients among the structures that both have."""
 
 _SHOTS = ("1", "5", "20", "strokes")
@@ -122,7 +124,7 @@ def _section(title: str, text: str, *keys: str) -> Section:
 
 
 def sections() -> tuple[Section, ...]:
-    """All tables, the most important one first."""
+    """List the definitions of all tables, the most important one first."""
     from .tasks.changes import CHANGES, TOGETHER
 
     changes = [change.name for change in (*CHANGES, TOGETHER)]
@@ -148,7 +150,7 @@ def sections() -> tuple[Section, ...]:
 
 
 def make_table(section: Section, summary: Summary, chance: dict[str, dict[str, float]]) -> Table | None:
-    """A section filled in; None where nothing of it was measured. Real and phantom data have columns of their own."""
+    """Make the table of a section; None without data. Real and phantom data have separate columns."""
     known = {measure.key: measure for measure in measures()}
     columns = [(d, known[key]) for key in section.keys for d in DOMAINS if _measured(summary, d, key)]
     if not columns:
@@ -168,7 +170,7 @@ def make_table(section: Section, summary: Summary, chance: dict[str, dict[str, f
 
 
 def headline_titles() -> dict[str, str]:
-    """Titles of the measures that decide, by key, with an arrow that shows which way is better."""
+    """Titles of the headline metrics, by key, with an arrow in the direction of better values."""
     known = {measure.key: measure for measure in measures()}
     return {key: _column_title(HEADLINE, known[key]) for key in HEADLINE.keys}
 
@@ -208,7 +210,7 @@ def _chance_cell(chance: dict[str, dict[str, float]], domain: str, measure: Meas
 
 
 def markdown(table: Table, *, intervals: bool = True) -> str:
-    """A table in Markdown, with intervals in its cells."""
+    """Format a table in Markdown, with intervals in its cells."""
     lines = (
         [f"## {table.section.title}", "", table.section.text, ""]
         if table.section.text
@@ -231,7 +233,7 @@ def _markdown_cell(cell: Cell, intervals: bool) -> str:
 
 
 def counted(records_about: Sequence[dict], summary: Summary) -> list[str]:
-    """Lines that say how much the numbers rest on."""
+    """Describe the amounts of data behind the numbers, in lines."""
     lines = []
     for domain in DOMAINS:
         cases = [case for case in records_about if case["domain"] == domain]
@@ -256,7 +258,7 @@ def counted(records_about: Sequence[dict], summary: Summary) -> list[str]:
 
 
 def reading(summary: Summary, differences: Differences) -> Iterator[str]:
-    """What beats a model and what it beats, said plainly, for each of the measures that decide."""
+    """Compare each model with the other methods in words, for each headline metric."""
     known = {measure.key: measure for measure in measures()}
     for domain, models in differences.items():
         for model, found in models.items():
@@ -268,7 +270,7 @@ def reading(summary: Summary, differences: Differences) -> Iterator[str]:
 def _verdict(
     found: dict[str, dict[str, Estimate]], measure: Measure, domain: str, model: str, apart: dict[str, Estimate]
 ) -> str:
-    """One sentence a measure; a difference counts if its interval does not hold zero."""
+    """Make one sentence per metric; a difference counts if its interval does not contain zero."""
     sign = -1 if measure.unit else 1
     sides: dict[str, list[str]] = {"worse than": [], "not told apart from": [], "better than": []}
     for name, difference in apart.items():
@@ -276,5 +278,5 @@ def _verdict(
         side = "better than" if low > 0 else "worse than" if high < 0 else "not told apart from"
         sides[side].append(f"{name} ({_number(found[name][measure.key].value, measure)})")
     title, unit = _TITLES.get(measure.key, measure.title), " mm" if measure.unit else ""
-    said = "; ".join(f"{side} {', '.join(names)}" for side, names in sides.items() if names)
-    return f"{model}, {title}, {domain}: {_number(found[model][measure.key].value, measure)}{unit}, {said}."
+    verdicts = "; ".join(f"{side} {', '.join(names)}" for side, names in sides.items() if names)
+    return f"{model}, {title}, {domain}: {_number(found[model][measure.key].value, measure)}{unit}, {verdicts}."

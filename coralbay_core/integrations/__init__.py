@@ -1,1 +1,1 @@
-"""Bridges to other projects. Each imports the other project in its own modules alone, and only when it is used."""
+"""Integrations of other projects. Each imports the other project only in its own modules, and only when used."""

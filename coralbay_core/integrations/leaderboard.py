@@ -1,4 +1,4 @@
-"""eva's numbers beside ours: a row a model, a column a measure, and behind each number its file."""
+"""Leaderboard of eva's and CoralBay's scores: one row per model, one column per metric, with the file of each score."""
 
 import csv
 import io
@@ -28,7 +28,7 @@ _EVA_TEXT = (
 
 
 def read_rows(paths: Iterable[Path], ours: Iterable[Path] = ()) -> list[Row]:
-    """Rows of eva's results (files or folders), of its published table (``.csv``), and of reports of our evaluation.
+    """Read eva's results (files or folders), its published table (``.csv``), and reports of ``coralbay evaluate``.
 
     Raises
     ------
@@ -43,7 +43,10 @@ def read_rows(paths: Iterable[Path], ours: Iterable[Path] = ()) -> list[Row]:
         if (other := known.setdefault(row.key, row)) is not row:
             what = ", ".join(part for part in (row.model, row.column, row.metric, row.remarks) if part)
             raise InputError(
-                "one number twice", where=what, found=f"{other.file} and {row.file}", hint="leave one of them out"
+                "two files hold the same score",
+                where=what,
+                found=f"{other.file} and {row.file}",
+                hint="leave one of them out",
             )
     return rows
 
@@ -55,7 +58,7 @@ def _rows_of(path: Path) -> list[Row]:
 
 
 def read_ours(path: Path) -> list[Row]:
-    """The measures that decide, of a report of ``coralbay evaluate`` or its ``summary.json``.
+    """Read the headline metrics of a report of ``coralbay evaluate`` or its ``summary.json``.
 
     Raises
     ------
@@ -63,7 +66,7 @@ def read_ours(path: Path) -> list[Row]:
     """
     file = path / "summary.json" if path.is_dir() else path
     if not file.is_file():
-        raise MissingFileError("no evaluation", where=file, hint="make one with coralbay evaluate -o REPORT")
+        raise MissingFileError("no evaluation report", where=file, hint="create one with `coralbay evaluate -o REPORT`")
     try:
         summary = read_findings(file).summary
         return [
@@ -74,13 +77,13 @@ def read_ours(path: Path) -> list[Row]:
             if key in found
         ]
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise InputError("not a summary of coralbay evaluate", where=file, expected="its summary.json") from None
+        raise InputError("not a report of coralbay evaluate", where=file, expected="its summary.json") from None
 
 
 def leaderboard(rows: Sequence[Row]) -> list[Table]:
-    """Tables with a row a model and a column a measure: of eva, and of our evaluation on real scans and the phantom.
+    """Make tables with one row per model and one column per metric: for eva, and for CoralBay on scans and phantom.
 
-    The first column decides the order of the models.
+    Models are sorted by the first column.
     """
     files, names = _numbered(rows), _names(rows)
     groups = {
@@ -102,18 +105,18 @@ def _table(title: str, rows: Sequence[Row], files: dict[Path, int], names: dict[
 
 
 def sources(rows: Sequence[Row]) -> list[str]:
-    """Lines with the number and the path of each file."""
+    """List the number and the path of each file."""
     return [f"[{number}] {file}" for file, number in _numbered(rows).items()]
 
 
 def as_dicts(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Rows as plain values; ``name`` is what tables call the ``model``."""
+    """Convert rows to plain values; ``name`` is the short name of the ``model`` in tables."""
     names = _names(rows)
     return [{"name": row.model if row.source == OURS else names[row.model]} | row.as_dict() for row in rows]
 
 
 def written(rows: Sequence[Row], form: str) -> str:
-    """The leaderboard as text in one of `FORMATS`; CSV and JSON hold a line a number."""
+    """Format the leaderboard in one of `FORMATS`; CSV and JSON have one entry per score."""
     if form == "json":
         return json.dumps(plain(as_dicts(rows), MILLIONTHS), indent=1) + "\n"
     if form == "csv":
@@ -141,7 +144,7 @@ def _numbered(rows: Sequence[Row]) -> dict[Path, int]:
 
 
 def _names(rows: Sequence[Row]) -> dict[str, str]:
-    """What tables call models; our evaluation knows their names alone, so those stay."""
+    """Short names of models in tables; reports of ``coralbay evaluate`` hold names only, which are unchanged."""
     return shown_names(row.model for row in rows if row.source != OURS)
 
 
@@ -153,7 +156,7 @@ def _label(row: Row, names: dict[str, str]) -> str:
 
 
 def _column(row: Row) -> tuple[str, str, str]:
-    # A test set is said beside the task; all else is a validation set, as eva publishes it without saying so.
+    # A test set is marked in the column; everything else is a validation set, which eva publishes without a mark.
     return row.task, row.metric, row.split if row.split == "test" else ""
 
 

@@ -1,4 +1,4 @@
-"""One number of a leaderboard, and the names that make numbers of several sources comparable."""
+"""Row of a leaderboard, and names of models that make scores of several sources comparable."""
 
 import posixpath
 from collections.abc import Iterable
@@ -22,27 +22,27 @@ _EVA_AXES = ("S", "P", "L")
 
 @dataclass(frozen=True)
 class Row:
-    """A number and where it stands.
+    """A score, its model, task and source.
 
     Parameters
     ----------
     model : str
-        What was measured, as `model_of` or `registered_model` say it: of a checkpoint its path, not only its name.
+        Evaluated model, as `model_of` or `registered_model` names it; a checkpoint by its path, not only its name.
     task, metric : str
     mean : float
     file : Path
-        That holds the number.
+        File of the score.
     source : str
         `EVA_RUN`, `EVA_PUBLISHED` or `OURS`.
     split : str
-        ``val`` or ``test`` of eva's data sets, ``real`` or ``phantom`` of ours; empty where the file does not say.
+        ``val`` or ``test`` of eva's datasets, ``real`` or ``phantom`` of CoralBay's; empty if unknown.
     sd : float, optional
         Standard deviation over runs.
     runs : int, optional
     low, high : float, optional
-        95 % interval, where it is known.
+        95 % interval, if known.
     deviates : str
-        In what the run differs from the task's protocol, e.g. ``200 steps``; empty if in nothing.
+        Deviations of the run from the task's protocol, e.g. ``200 steps``; empty if there are none.
     """
 
     model: str
@@ -60,26 +60,26 @@ class Row:
 
     @property
     def key(self) -> tuple[str, ...]:
-        """What there may be one number of."""
+        """Key that may have one score only."""
         return self.source, self.model, self.task, self.metric, self.split, self.deviates
 
     @property
     def column(self) -> str:
-        """The task as eva's table names it: a test set is said, all else is a validation set."""
+        """Task as named in eva's table: a test set is marked, everything else is a validation set."""
         return f"{self.task}/test" if self.split == "test" else self.task
 
     @property
     def remarks(self) -> str:
-        """What must be known to compare the number: that eva published it, or that its run was another one."""
+        """Remarks for a comparison: published by eva, deviations from the protocol."""
         return ", ".join(part for part in ("published" if self.source == EVA_PUBLISHED else "", self.deviates) if part)
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it."""
+        """All fields."""
         return asdict(self)
 
 
 def model_of(name: str | Path) -> str:
-    """What tells a model of ours from all others: a known name, or a path, written in one way."""
+    """Normalize a name or path, so that equal models compare equal."""
     text, mode = split_variant(str(name))
     if not is_path(text):
         return text + mode
@@ -88,10 +88,10 @@ def model_of(name: str | Path) -> str:
 
 
 def registered_model(name: str) -> str:
-    """A model that eva ran itself, or published, by the name in its registry.
+    """Name of a model in eva's registry, or of the corresponding model of CoralBay.
 
-    It is one of our models only if both hand it the same tensors: ``voco_b`` is no ``voco-b``, because we turn scans to
-    the axes that it was trained with, and eva does not.
+    Models correspond only if both projects use the same input tensors: ``voco_b`` is not ``voco-b``, because CoralBay
+    reorients scans to the axes of its training, and eva does not.
     """
     last = name.replace("\\", "/").rstrip("/").rpartition("/")[2]
     ours = last.replace("_", "-")
@@ -101,9 +101,9 @@ def registered_model(name: str) -> str:
 
 
 def shown_names(models: Iterable[str]) -> dict[str, str]:
-    """Short names of models that tell them apart: of a path the file's, with folders where that is not enough.
+    """Short unique names of models: of a path the file name, with folders if necessary.
 
-    A checkpoint never looks like a model of the package, whatever its file is called.
+    A checkpoint never gets the name of a model of the package.
     """
     known = list(dict.fromkeys(models))
     tails = {model: _tails(model) for model in known}
@@ -116,7 +116,7 @@ def shown_names(models: Iterable[str]) -> dict[str, str]:
 
 
 def _tails(model: str) -> list[str]:
-    """Of a path: the file's name without what it ends in, the same with its folder, and so on."""
+    """Possible short names of a path: the file name without suffix, the same with its folder, and so on."""
     text, mode = split_variant(model)
     if not is_path(text):
         return []

@@ -1,6 +1,6 @@
-"""CT volumes in and out: NIfTI, NRRD and MetaImage files and DICOM series.
+"""Reading and writing of CT volumes: NIfTI, NRRD and MetaImage files and DICOM series.
 
-This package is the only place that knows nibabel, pydicom and SimpleITK. Whatever the file, `load_volume` hands out an
+This package is the only one that uses nibabel, pydicom and SimpleITK. For all formats, `load_volume` returns an
 array indexed ``(z, y, x)`` with axis codes S, P, L and an affine to RAS+ mm; `save_map` takes an array on that grid
 back to exactly the grid and header of the file. Nothing is resampled on either way.
 """
@@ -45,7 +45,7 @@ def load_volume(path: str | Path, *, series: str | None = None) -> Volume:
     Returns
     -------
     Volume
-        int16 HU where that is lossless, else float32. ``notes`` says what a user should know about the file.
+        int16 HU where that is lossless, else float32. ``notes`` are remarks on the file for the user.
 
     Raises
     ------
@@ -63,12 +63,12 @@ def load_volume(path: str | Path, *, series: str | None = None) -> Volume:
 
 
 def list_series(folder: str | Path) -> list[SeriesInfo]:
-    """Image series of a DICOM folder and its sub-folders, the one with most slices first."""
+    """List the image series of a DICOM folder and its subfolders, the one with most slices first."""
     return scan(_existing(folder)).series
 
 
 def load_labels(path: str | Path, like: Volume | LabelVolume | None = None) -> LabelVolume:
-    """Read an integer label map from NIfTI, and its names from a JSON file of the same name beside it.
+    """Read an integer label map from NIfTI, and its names from a JSON file of the same name next to it.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ def save_map(path: str | Path, data: ArrayLike, volume: Volume | LabelVolume) ->
 
 
 def require_output(path: Path | None, *others: Path | None) -> None:
-    """Raise unless a map can go to `path` (None passes): before the work, not after it.
+    """Raise unless a map can go to `path` (None passes); called before long computations.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ def require_output(path: Path | None, *others: Path | None) -> None:
         if other is not None and path.resolve() == other.resolve():
             raise InputError("would overwrite the input", where=path, hint="choose another output path")
     if path.is_dir():
-        raise InputError("is a folder", where=path, expected="a file name that ends in .nii or .nii.gz")
+        raise InputError("output is a folder", where=path, expected="a file name that ends in .nii or .nii.gz")
 
 
 def _existing(path: str | Path) -> Path:
@@ -152,9 +152,9 @@ def save_dicom(
     series: str | None = None,
     about: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write labels as a DICOM object that refers to the series that they were made on.
+    """Write labels as a DICOM object that references the series that they were made on.
 
-    Of the patient nothing is copied but the ID, which files the object with its study.
+    The only copied patient data is the ID, which files the object with its study.
 
     Parameters
     ----------
@@ -163,7 +163,7 @@ def save_dicom(
     labels : LabelVolume
         On the grid of the series; each value above 0 becomes a segment or region of interest with its name.
     folder : str or Path
-        Of the series, or a file of it.
+        Folder of the series, or a file of it.
     kind : str
         ``seg``, a binary DICOM-SEG, or ``rtstruct``, outlines slice by slice.
     series : str, optional
@@ -174,7 +174,7 @@ def save_dicom(
     Raises
     ------
     InputError
-        Where labels and series differ in grid, or the series lacks the identifiers that DICOM refers by.
+        If labels and series have different grids, or the series lacks identifiers that DICOM references need.
     MissingExtraError
     """
     from .dicom_export import labelled_series

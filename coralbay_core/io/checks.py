@@ -1,4 +1,4 @@
-"""Checks that every reader and writer shares: those that refuse a file, and those that leave a note for the user."""
+"""Checks shared by all readers and writers: some raise an error, others add a note for the user."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,7 +14,7 @@ _REPAIR_HINT = "repair the sform or qform of the header"
 
 
 def require_3d(shape: tuple[int, ...], where: object) -> tuple[int, int, int]:
-    """Shape without trailing axes of length 1, if what is left is a volume of at least two slices a side."""
+    """Shape without trailing axes of length 1; raise unless it is a volume with at least 2 voxels along each axis."""
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
     found = " x ".join(map(str, shape)) or "nothing"
@@ -30,7 +30,7 @@ def require_3d(shape: tuple[int, ...], where: object) -> tuple[int, int, int]:
 
 
 def require_affine(affine: Affine | None, where: object) -> Affine:
-    """The affine as float64, if it is finite and invertible."""
+    """Return the affine as float64; raise unless it is finite and invertible."""
     if affine is None:
         raise InputError("no affine", where=where, expected="a finite, invertible matrix")
     affine = np.asarray(affine, np.float64)
@@ -50,7 +50,7 @@ def require_affine(affine: Affine | None, where: object) -> Affine:
 
 
 def require_same_grid(grid: Grid, expected: Grid, where: object, within_voxels: float = 0.05) -> None:
-    """Raise unless both grids put every voxel at the same place."""
+    """Raise unless all voxels of both grids have the same positions."""
     if grid.shape != expected.shape:
         raise InputError(
             "labels and CT have different shapes",
@@ -71,7 +71,7 @@ def require_same_grid(grid: Grid, expected: Grid, where: object, within_voxels: 
 
 
 def require_map(data: ArrayLike, shape: tuple[int, int, int], where: object) -> NDArray:
-    """The array to write: float32, an integer type that NIfTI knows, or RGB in uint8."""
+    """Convert an array for writing: float32, an integer type of NIfTI, or RGB in uint8."""
     data = np.asarray(data)
     is_rgb = data.ndim == 4 and data.shape[-1] == 3 and data.dtype == np.uint8
     if data.shape[:3] != shape or not (data.ndim == 3 or is_rgb):
@@ -91,7 +91,7 @@ def require_map(data: ArrayLike, shape: tuple[int, int, int], where: object) -> 
 
 
 def smallest_integers(data: NDArray) -> NDArray:
-    """The same whole numbers in the smallest common integer type, values unchanged."""
+    """Convert whole numbers to the smallest common integer type; values are unchanged."""
     low, high = int(data.min()), int(data.max())
     for dtype in (np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.int64):
         info = np.iinfo(dtype)
@@ -101,12 +101,12 @@ def smallest_integers(data: NDArray) -> NDArray:
 
 
 def contiguous(data: NDArray) -> NDArray:
-    """C-contiguous in native byte order: torch accepts nothing else."""
+    """C-contiguous array in native byte order, as torch requires."""
     return np.ascontiguousarray(data, dtype=data.dtype.newbyteorder("="))
 
 
 def compact(data: NDArray) -> NDArray:
-    """int16 where that keeps every value, else float32; `data` must be finite."""
+    """Convert finite data to int16 if that preserves every value, else to float32."""
     info = np.iinfo(np.int16)
     if data.dtype == np.int16:
         return data
@@ -118,7 +118,7 @@ def compact(data: NDArray) -> NDArray:
 
 
 def replace_non_finite(data: NDArray, where: object) -> tuple[NDArray, tuple[str, ...]]:
-    """Voxels without a value become the lowest value there is, usually air, and a note says how many.
+    """Replace NaN and infinity by the lowest value of the volume, usually air; add a note with their number.
 
     Files that mark "outside the field of view" by NaN are common and the rest of such a scan is sound, so this is no
     error; but a NaN that reached the network would spread over the whole feature map.
@@ -137,14 +137,14 @@ def replace_non_finite(data: NDArray, where: object) -> tuple[NDArray, tuple[str
 
 
 def shear_degrees(affine: Affine) -> float:
-    """How far the angles between the voxel axes are from 90 degrees."""
+    """Largest deviation of the angles between the voxel axes from 90 degrees."""
     directions = affine[:3, :3] / geometry.spacing(affine)
     cosines = np.abs(directions.T @ directions)[np.triu_indices(3, 1)]
     return float(np.degrees(np.arcsin(np.clip(cosines.max(), 0, 1))))
 
 
 def geometry_notes(affine: Affine) -> tuple[str, ...]:
-    """Notes on shear, rotation and spacing."""
+    """Collect notes on shear, rotation and spacing."""
     notes = []
     spacing, shear, oblique = geometry.spacing(affine), shear_degrees(affine), geometry.obliqueness_degrees(affine)
     if shear > _SHEAR_NOTE_DEGREES:
@@ -158,7 +158,7 @@ def geometry_notes(affine: Affine) -> tuple[str, ...]:
 
 
 def value_notes(data: NDArray, modality: str) -> tuple[str, ...]:
-    """Notes on a modality other than CT and on values that do not look like Hounsfield units."""
+    """Collect notes on a modality other than CT and on values that are unlikely to be Hounsfield units."""
     low, high = data.min(), data.max()
     if modality != "CT":
         return (f"modality is {modality}, not CT: values are not Hounsfield units",)

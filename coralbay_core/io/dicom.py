@@ -1,4 +1,4 @@
-"""DICOM series: one file a slice."""
+"""DICOM series with one file per slice."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""What DICOM exports share: the series that labels belong to, and as little of the patient as DICOM allows.
+"""Common parts of DICOM exports: the referenced series, and the minimum of patient data that DICOM requires.
 
 An object has to name its patient and study to be filed with them, and the images and frame of reference that it lies
 in. The patient's ID and these identifiers are copied; name, birth date, sex, physicians, dates and institutions are
@@ -58,9 +58,9 @@ class LabelledSeries:
         Headers in the order of the slices, with nothing in them but references and geometry.
     labels : (slice, row, column) int array
     source : SourceGrid
-        Of the series: ``(column, row, slice)`` to RAS+ mm.
+        Grid of the series; its affine maps ``(column, row, slice)`` to RAS+ mm.
     names : dict of int to str
-        Of the values that occur.
+        Names of the values that occur.
     """
 
     images: list[Any]
@@ -70,6 +70,7 @@ class LabelledSeries:
 
     @property
     def values(self) -> list[int]:
+        """Label values, in the order of their names."""
         return list(self.names)
 
 
@@ -81,7 +82,7 @@ def labelled_series(labels: LabelVolume, folder: Path, series: str | None = None
     labels : LabelVolume
         As read from NIfTI; a different order or direction of the axes is turned without loss.
     folder : Path
-        Of the series, or a file of it.
+        Folder of the series, or a file of it.
     series : str, optional
         UID, where the folder holds several.
     """
@@ -102,7 +103,7 @@ def labelled_series(labels: LabelVolume, folder: Path, series: str | None = None
 
 
 def _bare(path: Path, gap_mm: float) -> Any:
-    """Header of an image with references and geometry alone; the thickness, where it is not told, is the gap."""
+    """Header of an image with references and geometry alone; the thickness, if absent, is the slice distance."""
     pydicom = import_pydicom()
     known = pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=[*_REFERENCES, *_IMAGE])
     bare = pydicom.Dataset()
@@ -115,7 +116,7 @@ def _bare(path: Path, gap_mm: float) -> Any:
     lacking = [k for k in (*_REFERENCES[1:], "FrameOfReferenceUID") if not bare.get(k)]
     if lacking:
         raise InputError(
-            "series cannot be referred to",
+            "series cannot be referenced",
             where=path,
             found=f"no {', '.join(lacking)}",
             expected="the identifiers that DICOM requires",
@@ -137,7 +138,7 @@ def software_version() -> str:
 
 
 def save(dataset: Any, path: Path) -> Path:
-    """Write an object, whole or not at all."""
+    """Write an object atomically."""
     with atomic_path(path) as temporary:
         dataset.save_as(temporary, enforce_file_format=True)
     return path

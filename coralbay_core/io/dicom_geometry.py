@@ -19,7 +19,7 @@ _RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def ordered(slices: list[Slice], where: Path) -> tuple[list[Slice], tuple[str, ...]]:
-    """Slices sorted along their normal, each once, all alike and evenly spaced."""
+    """Sort slices along their normal; raise unless they are unique, equal in geometry and evenly spaced."""
     unique = list({s.uid: s for s in slices}.values())
     copies = len(slices) - len(unique)
     _require_alike(unique, where)
@@ -39,7 +39,9 @@ def _require_alike(slices: list[Slice], where: Path) -> None:
     ):
         if len(kinds) > 1:
             found = "; ".join(f"{kind} ({n} slices)" for kind, n in kinds.most_common(4))
-            raise InputError(f"slices of one series differ in {word}", where=where, found=found, expected="one for all")
+            raise InputError(
+                f"slices of one series differ in {word}", where=where, found=found, expected="the same in all slices"
+            )
 
 
 def _require_even(slices: list[Slice], where: Path) -> None:
@@ -52,7 +54,7 @@ def _require_even(slices: list[Slice], where: Path) -> None:
             "several slices at one position",
             where=where,
             found=f"{len(slices)} slices at {positions} positions, first at {_place(slices[int(doubled[0])])}",
-            expected="one slice a position",
+            expected="one slice per position",
             hint="this looks like a 4-D series: keep one phase in the folder",
         )
     # Headers round positions, often to 0.1 mm: what is allowed is that, or a tenth of a gap.
@@ -93,14 +95,14 @@ def _require_straight(slices: list[Slice], where: Path) -> None:
 
 
 def _place(image: Slice) -> str:
-    """Where a slice lies along the world axis that its normal follows, e.g. ``S -788.5 mm``."""
+    """Position of a slice along the world axis nearest to its normal, e.g. ``S -788.5 mm``."""
     axis = int(np.argmax(np.abs(image.normal)))
     ras = _RAS_FROM_LPS[:3, :3] @ image.position
     return f"{'RAS'[axis]} {ras[axis]:.4g} mm"
 
 
 def affine(slices: list[Slice], where: Path) -> Affine:
-    """Affine from (column, row, slice) to RAS+ mm; a tilted gantry shears it, and so it stays."""
+    """Affine from (column, row, slice) to RAS+ mm; a tilted gantry makes it sheared, which is preserved."""
     first, last = slices[0], slices[-1]
     row_mm, column_mm = first.spacing
     lps = np.eye(4)

@@ -15,14 +15,14 @@ _LONG = 64
 
 
 def write_seg(path: Path, series: LabelledSeries, about: Mapping[str, Any]) -> Path:
-    """Write labels as a binary segmentation, a segment a value, numbered from 1 in the order of the values.
+    """Write labels as a binary segmentation, one segment per value, numbered from 1 in the order of the values.
 
     Parameters
     ----------
     path : Path
     series : LabelledSeries
     about : mapping of str to str
-        What the algorithm identification keeps: model, hash of the scan, parameters.
+        Entries of the algorithm identification: model, hash of the scan, parameters.
     """
     highdicom = _import()
     uid = highdicom.UID

@@ -1,4 +1,4 @@
-"""Finding the image series of a folder that may hold other DICOM objects too."""
+"""Search for the image series of a folder, which may hold other DICOM objects, too."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -66,12 +66,13 @@ class Slice:
 
     @property
     def normal(self) -> NDArray[np.float64]:
+        """Normal of the slice, a unit vector in LPS."""
         return np.cross(self.orientation[:3], self.orientation[3:])
 
 
 @dataclass(frozen=True, eq=False)
 class Scan:
-    """What a folder holds: image series with their slices, and how many files of other kinds."""
+    """Contents of a folder: image series with their slices, and the number of other files."""
 
     series: list[SeriesInfo]
     slices: dict[str, list[Slice]]
@@ -79,12 +80,12 @@ class Scan:
 
 
 def scan(folder: Path) -> Scan:
-    """Look through a folder and its sub-folders; files that are not DICOM do not count."""
+    """Scan a folder and its subfolders; files that are not DICOM are ignored."""
     return scan_files(sorted(p for p in folder.rglob("*") if p.is_file()) if folder.is_dir() else [folder])
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether a file starts as DICOM does, with the usual preamble or straight with a tag of group 8."""
+    """Whether a file starts like DICOM, with the usual preamble or directly with a tag of group 8."""
     try:
         with path.open("rb") as file:
             head = file.read(132)
@@ -94,7 +95,7 @@ def is_dicom(path: Path) -> bool:
 
 
 def scan_around(path: Path, wanted: str | None) -> tuple[Scan, SeriesInfo]:
-    """The series meant by a folder, or by a file of it, with what lies beside it."""
+    """Find the series of a folder or of one of its files, and the other contents of the folder."""
     if path.is_dir():
         scanned = scan(path)
         return scanned, _choose(scanned, wanted, path)
@@ -108,11 +109,11 @@ def scan_around(path: Path, wanted: str | None) -> tuple[Scan, SeriesInfo]:
     own = scan_files([path])
     if not own.series:
         raise InputError(
-            "not a CT slice", where=path, found=_inventory(own), hint="give a slice, or the folder of the series"
+            "not a CT slice", where=path, found=_inventory(own), hint="give a CT slice, or the folder of the series"
         )
     uid = own.series[0].uid
     if wanted is not None and wanted not in uid:
-        raise InputError("file is of another series", where=path, found=uid, expected=wanted)
+        raise InputError("file belongs to another series", where=path, found=uid, expected=wanted)
     scanned = scan_files(sorted(p for p in path.parent.iterdir() if p.is_file()))
     return scanned, next(info for info in scanned.series if info.uid == uid)
 
@@ -147,7 +148,7 @@ def _headers(paths: Iterable[Path]) -> Iterator[tuple[Path, Any]]:
 
 
 def _not_a_slice(header: Any) -> str:
-    """What kind of object this is if it is no slice of a volume, else an empty string."""
+    """Kind of a DICOM object that is not a slice of a volume; empty for a slice."""
     modality = str(header.get("Modality", "") or "unknown")
     if not header.get("Rows"):
         return modality
@@ -198,7 +199,7 @@ def _several(what: str, series: list[SeriesInfo], where: Path) -> InputError:
         where=where,
         found=f"{len(series)}: " + "; ".join(map(str, series)),
         expected="one",
-        hint="choose with --series UID (a part of the UID that fits one will do)",
+        hint="choose one with --series UID (a unique part of the UID is enough)",
     )
 
 
@@ -213,17 +214,17 @@ def _advice(scanned: Scan) -> str:
 
 
 def ignored_notes(scanned: Scan) -> tuple[str, ...]:
-    """What lay beside the series that was read."""
+    """Collect notes on the contents of the folder that were not read."""
     counts = sorted(scanned.ignored.items())
     notes = [f"ignored {n} {kind} object{'s' * (n > 1)} beside the series" for kind, n in counts]
     others = len(scanned.series) - 1
     if others:
-        notes.append(f"{others} other series in the folder not read")
+        notes.append(f"{others} other series in the folder were not read")
     return tuple(notes)
 
 
 def import_pydicom() -> Any:
-    """pydicom, or an error that says which extra brings it."""
+    """Import pydicom; raise an error that names its extra if it is missing."""
     try:
         import pydicom
     except ImportError as error:
@@ -232,5 +233,5 @@ def import_pydicom() -> Any:
 
 
 def one_line(error: Exception) -> str:
-    """First line of what another library has to say."""
+    """First line of the error message of another library."""
     return (str(error) or type(error).__name__).splitlines()[0][:120]

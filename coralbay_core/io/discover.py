@@ -1,4 +1,4 @@
-"""All scans under a folder, whatever their format: what `load_volume` can be called with."""
+"""Search for scans of all formats in a folder, as inputs of `load_volume`."""
 
 import os
 from collections.abc import Iterator
@@ -13,14 +13,14 @@ _SUFFIXES = (*nifti.SUFFIXES, *itk.SUFFIXES)
 
 @dataclass(frozen=True)
 class FoundScan:
-    """A scan, not yet read.
+    """A scan that was found but not read.
 
     Parameters
     ----------
     path : Path
         A file, or the first slice of a DICOM series.
     files : tuple of Path
-        That it consists of, as far as that is known without reading.
+        Files of the scan, as far as known without reading them.
     problem : str
         Why it cannot be read; empty if nothing is known against it.
     """
@@ -31,7 +31,7 @@ class FoundScan:
 
 
 def find_scans(root: Path) -> Iterator[FoundScan]:
-    """Scans of a file or a folder and its sub-folders, in a steady order; the slices of a series lie in one folder."""
+    """Yield the scans of a file, or of a folder and its subfolders, sorted; slices of a series must share a folder."""
     if root.is_file():
         yield from _of_files([root])
         return

@@ -14,7 +14,7 @@ INSTALL_HINT = 'pip install "coralbay[itk]"'
 
 
 def looks_like(path: Path) -> bool:
-    """Whether the name says NRRD or MetaImage; the content is judged by `read`."""
+    """Whether the name is that of a NRRD or MetaImage file; `read` checks the content."""
     return path.is_file() and path.name.lower().endswith(SUFFIXES)
 
 
@@ -26,8 +26,8 @@ def read(path: Path) -> RawVolume:
         raise InputError(
             "not a scalar image",
             where=path,
-            found=f"{image.GetNumberOfComponentsPerPixel()} numbers a voxel",
-            expected="one number a voxel",
+            found=f"{image.GetNumberOfComponentsPerPixel()} numbers per voxel",
+            expected="one number per voxel",
         )
     shape = checks.require_3d(size, path)
     affine = checks.require_affine(_affine(image), path)
@@ -56,7 +56,7 @@ def _affine(image: Any) -> np.ndarray:
 
 
 def _place_notes(path: Path, image: Any) -> tuple[str, ...]:
-    """A NRRD file need not say where it lies."""
+    """Collect notes on a missing position, which is optional in NRRD files."""
     if path.suffix.lower() in (".nrrd", ".nhdr") and not image.HasMetaDataKey("NRRD_space"):
         return ("no space in the header: position and left/right are guesses",)
     return ()
@@ -72,6 +72,6 @@ def _import_sitk() -> Any:
 
 
 def _short(error: Exception) -> str:
-    """What ITK has to say, without the place in its own sources."""
+    """Error message of ITK, without the position in its source code."""
     lines = [line for line in str(error).splitlines() if line.strip()]
     return lines[-1].rpartition("): ")[2][:120] if lines else type(error).__name__

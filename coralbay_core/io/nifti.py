@@ -22,7 +22,7 @@ _UNREADABLE = (OSError, EOFError, zlib.error, ValueError, OverflowError, MemoryE
 
 
 def looks_like(path: Path) -> bool:
-    """Whether the name says NIfTI; the content is judged by `read`."""
+    """Whether the name is that of a NIfTI file; `read` checks the content."""
     return path.is_file() and path.name.lower().endswith(SUFFIXES)
 
 
@@ -36,7 +36,7 @@ def stem(path: Path) -> str:
 
 
 def require_name(path: Path) -> None:
-    """Raise unless the name is one of a NIfTI file to write."""
+    """Raise unless the path is a valid name for a NIfTI file."""
     if not path.name.lower().endswith(SUFFIXES):
         raise InputError("not a NIfTI name", where=path, expected="a name that ends in .nii or .nii.gz")
 
@@ -58,13 +58,13 @@ def read_labels(path: Path) -> RawVolume:
     data = _scaled(image, path).reshape(shape, order="A")
     if not np.issubdtype(data.dtype, np.integer):
         if not np.isfinite(data).all() or not np.array_equal(data, np.rint(data)):
-            raise InputError("label map is not integer", where=path, found=data.dtype, expected="whole numbers")
+            raise InputError("label map has non-integer values", where=path, found=data.dtype, expected="whole numbers")
         data = checks.smallest_integers(data)
     return RawVolume(data, affine, image.header.copy())
 
 
 def read_label_names(path: Path) -> dict[int, str]:
-    """Names in ``<name>.json`` beside a label map, ``{"1": "liver", ...}``; empty where there is no such file."""
+    """Read the label names in ``<name>.json`` next to a label map, ``{"1": "liver", ...}``; empty without this file."""
     beside = path.with_name(stem(path) + ".json")
     try:
         content = json.loads(beside.read_text(encoding="utf-8"))
@@ -96,7 +96,7 @@ def _open(path: Path) -> Any:
 
 
 def _unzipped(image: Any, path: Path) -> Any:
-    """The same image from memory: nibabel stops at the last voxel, before the checksum that shows damaged data."""
+    """Read the image from memory, to check the gzip checksum: nibabel stops at the last voxel, before the checksum."""
     try:
         with gzip.open(path) as file:
             return type(image).from_bytes(file.read())
@@ -113,7 +113,7 @@ def _scaled(image: Any, path: Path) -> NDArray:
     """Values after the header's slope and intercept: integers where those change nothing, else float32."""
     dtype = image.header.get_data_dtype()
     if dtype.kind not in "iuf":
-        raise InputError("not a scalar image", where=path, found=_type_name(dtype), expected="one number a voxel")
+        raise InputError("not a scalar image", where=path, found=_type_name(dtype), expected="one number per voxel")
     try:
         data = np.asarray(image.dataobj.get_unscaled())
     except _UNREADABLE as error:
@@ -129,9 +129,9 @@ def _header_notes(image: Any) -> tuple[str, ...]:
     header = image.header
     has_sform, has_qform = int(header["sform_code"]) > 0, int(header["qform_code"]) > 0
     if len(image.shape) > 3:
-        notes.append(f"trailing axes of length 1 dropped (the file says {' x '.join(map(str, image.shape))})")
+        notes.append(f"trailing axes of length 1 dropped (shape in the file: {' x '.join(map(str, image.shape))})")
     if not has_sform and not has_qform:
-        notes.append("no sform or qform in the header: position and left/right are guesses")
+        notes.append("no sform or qform in the header: position and left/right are assumed, not known")
     elif has_sform and has_qform and not _forms_agree(header):
         notes.append("sform and qform of the header differ: the sform is used")
     return tuple(notes)

@@ -1,4 +1,4 @@
-"""What a reader hands over, before it is turned to ``(z, y, x)``."""
+"""Output of the readers, in the axis order of the file."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -21,9 +21,9 @@ class RawVolume:
     header : object, optional
         NIfTI header to write results with.
     modality : str
-        DICOM modality; NIfTI does not know and says ``"CT"``.
+        DICOM modality; ``"CT"`` for NIfTI, which has none.
     notes : tuple of str
-        What a user should know. Never anything about the patient.
+        Notes for the user. They never contain patient data.
     """
 
     data: NDArray

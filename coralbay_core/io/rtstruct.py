@@ -20,10 +20,10 @@ _TEXT = 1024
 
 
 def write_rtstruct(path: Path, series: LabelledSeries, about: Mapping[str, Any]) -> Path:
-    """Write the outlines of labels as a structure set, a region of interest a value.
+    """Write the outlines of labels as a structure set, one region of interest per value.
 
-    Outlines run halfway between the centers of voxels inside and outside, so that whoever fills them gets the labels
-    back. A hole is joined to the outline around it by a channel of no width, as PS3.3 C.8.8.6 asks for.
+    Outlines run halfway between the centers of voxels inside and outside, so that filling them restores the
+    labels. A hole is joined to the outline around it by a channel of zero width, as PS3.3 C.8.8.6 requires.
     """
     pydicom = import_pydicom()
     dataset = _root(pydicom, series, about)
@@ -113,7 +113,7 @@ def _outlines(series: LabelledSeries, value: int) -> Iterator[tuple[int, NDArray
 
 
 def _joined(rings: list[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """One closed line through an outline and its holes."""
+    """Join an outline and its holes to one closed line."""
     line = rings[0]
     for hole in rings[1:]:
         away = np.linalg.norm(line[:, None] - hole, axis=-1)

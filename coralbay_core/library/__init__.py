@@ -1,7 +1,7 @@
-"""A library of scans: where does what was clicked occur in a hundred of them?"""
+"""Library of scans, for similarity search across hundreds of scans."""
 
 from .library import Added, Library
-from .manifest import Entry
+from .manifest import LibraryEntry
 from .search import Hit, SearchReport, search_library
 
-__all__ = ["Added", "Entry", "Hit", "Library", "SearchReport", "search_library"]
+__all__ = ["Added", "Hit", "Library", "LibraryEntry", "SearchReport", "search_library"]

@@ -1,7 +1,7 @@
-"""Scans under one roof: added once, then searched together.
+"""Library of scans: each scan is added once, then all are searched together.
 
-A library keeps a compact vector of each cell of each body, about 12 mm apart, and of each scan its hash and where it
-was. Features stay in the cache; they are computed again from the scan where the cache has dropped them.
+A library holds compact vectors of the cells of each body, about 12 mm apart, and the hash and path of each scan.
+Features are cached, and computed again from the scan if the cache has removed them.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from ..models.encoder import Encoder
 from ..similarity.cell_table import body_tokens
 from ..spatial import Volume
 from . import manifest as manifests
-from .manifest import Entry, Manifest
+from .manifest import LibraryEntry, Manifest
 from .reduction import DIMENSIONS, Compact, channels_of, fit_compact, load_compact
 from .vectors import Vectors
 
@@ -30,20 +30,20 @@ _VECTORS = "vectors"
 
 @dataclass(frozen=True)
 class Added:
-    """What became of a scan that was to be added: `is_new` is False for one that was there."""
+    """Result of adding a scan; `is_new` is False if the library contained it already."""
 
-    entry: Entry
+    entry: LibraryEntry
     is_new: bool
 
 
 class Library:
-    """A folder with an index of scans.
+    """Library of scans in a folder.
 
     Parameters
     ----------
     folder : str or Path
     store : FeatureStore, optional
-        Where features are kept; by default the user's cache.
+        Store of the features; by default the user's cache.
     """
 
     def __init__(self, folder: str | Path, store: FeatureStore | None = None):
@@ -54,19 +54,22 @@ class Library:
 
     @property
     def exists(self) -> bool:
+        """Whether the folder holds a library."""
         return (self.folder / manifests.NAME).is_file()
 
     @property
     def manifest(self) -> Manifest:
-        """As it is on disk now."""
+        """Current manifest on disk."""
         return manifests.read(self.folder)
 
     @property
     def basis(self) -> Compact:
+        """Basis of the compact descriptors."""
         return load_compact(self.folder / _BASIS)
 
     @property
     def vectors(self) -> Vectors:
+        """Vectors of all cells."""
         basis = self.basis
         return Vectors(self.manifest.vectors or self.folder / _VECTORS, basis.axes.shape[1])
 
@@ -93,7 +96,7 @@ class Library:
         progress: Progress | None = None,
         settle: bool = True,
     ) -> Added:
-        """Add a scan; the first one makes the library.
+        """Add a scan; the first one creates the library.
 
         Parameters
         ----------
@@ -102,11 +105,11 @@ class Library:
         encoder : Encoder
             The same for all scans of a library.
         series : str, optional
-            Of a DICOM folder.
+            Series of a DICOM folder.
         name : str, optional
-            By default that of the file.
+            Name of the scan; by default that of the file.
         vectors : str, optional
-            Where the vectors of a *new* library go, if not into its folder: a URI of LanceDB.
+            Location of the vectors of a *new* library if not in its folder: a URI of LanceDB.
         progress : callable, optional
             As in `features_for`.
         settle : bool
@@ -130,7 +133,7 @@ class Library:
         name = name or (volume.name if volume.name not in taken else f"{path.parent.name}/{volume.name}")
         today = datetime.now(UTC).date().isoformat()
         key = key_of(signature(volume, encoder))
-        entry = Entry(scan, name, str(path), key, len(tokens), series, today)
+        entry = LibraryEntry(scan, name, str(path), key, len(tokens), series, today)
         manifests.write(self.folder, self.manifest.with_entry(entry))
         if settle:
             self.settle()
@@ -140,54 +143,56 @@ class Library:
         """Bring the index of the vectors up to date."""
         self.vectors.settle()
 
-    def remove(self, wanted: str) -> Entry:
-        """Remove a scan by its name, path or the beginning of its hash; its file stays."""
+    def remove(self, wanted: str) -> LibraryEntry:
+        """Remove a scan by its name, path or the beginning of its hash; the CT file is not deleted."""
         known = self.manifest
         entry = known.find(wanted)
         manifests.write(self.folder, known.without(entry))
         self.vectors.remove(entry.scan)
         return entry
 
-    def is_cached(self, entry: Entry) -> bool:
+    def is_cached(self, entry: LibraryEntry) -> bool:
         """Whether the features of a scan are in the cache."""
         return self.store.complete(entry.key, self.manifest.strides) is not None
 
-    def features(self, entry: Entry, encoder: Callable[[], Encoder], progress: Progress | None = None) -> FeatureMaps:
-        """Features of a scan: from the cache, else computed from its file.
+    def features(
+        self, entry: LibraryEntry, encoder: Callable[[], Encoder], progress: Progress | None = None
+    ) -> FeatureMaps:
+        """Load the features of a scan from the cache, or compute them from its file.
 
         Raises
         ------
         MissingFileError
-            Where they are in neither place.
+            If neither the features nor the file exist.
         InputError
-            Where the file holds another scan now.
+            If the file holds another scan now.
         """
         known = self.manifest
-        kept = self.store.complete(entry.key, known.strides)
-        if kept is not None:
-            return kept
+        cached = self.store.complete(entry.key, known.strides)
+        if cached is not None:
+            return cached
         volume = self.open(entry)
         return features_for(volume, encoder(), strides=known.strides, store=self.store, progress=progress)
 
-    def open(self, entry: Entry) -> Volume:
-        """Read the file of a scan, if it is still the same."""
+    def open(self, entry: LibraryEntry) -> Volume:
+        """Read the file of a scan; raise if it has changed."""
         if not Path(entry.path).exists():
             raise MissingFileError(
-                "scan of the library is gone",
+                "scan of the library is missing",
                 where=entry.path,
-                hint=f"bring it back, or `coralbay library remove {self.folder} {entry.name}` and add it anew",
+                hint=f"restore the file, or run `coralbay library remove {self.folder} {entry.name}` and add it again",
             )
         volume = load_volume(entry.path, series=entry.series)
         if content_digest(volume) != entry.scan:
             raise InputError(
                 "scan of the library has changed",
                 where=entry.path,
-                hint=f"`coralbay library remove {self.folder} {entry.name}` and add it anew",
+                hint=f"run `coralbay library remove {self.folder} {entry.name}` and add it again",
             )
         return volume
 
     def _begin(self, features: FeatureMaps, vectors: str) -> None:
-        """Make an empty library whose basis is fitted to the first scan."""
+        """Create an empty library whose basis is fitted to the first scan."""
         channels = channels_of(features)
         basis = fit_compact([body_tokens(features).vectors], DIMENSIONS)
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What a library says of itself and its scans: ``library.json``."""
+"""Manifest of a library, ``library.json``: its model and its scans."""
 
 import json
 from collections.abc import Mapping
@@ -15,8 +15,8 @@ MAX_BYTES = 100_000_000
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A scan of a library.
+class LibraryEntry:
+    """Entry of a scan in a library.
 
     Parameters
     ----------
@@ -25,12 +25,12 @@ class Entry:
     name : str
         For people, as unique as they keep it.
     path : str
-        Where it was when it was added.
+        Path of the file when it was added.
     key : str
-        Of its features in the cache.
+        Key of its features in the cache.
     tokens : int
     series : str, optional
-        Of a DICOM folder.
+        Series of a DICOM folder.
     added : str
         Date.
     """
@@ -46,17 +46,17 @@ class Entry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """A library's scans and the encoder that all of them were seen through.
+    """Scans of a library and the encoder of their features.
 
     Parameters
     ----------
     model, fingerprint : str
     strides : tuple of int
     channels : dict of int to int
-        Of each stride.
+        Channels of each stride.
     vectors : str
-        Where the vectors are: empty for the library's own folder, else a URI that LanceDB knows, such as ``s3://...``.
-    scans : tuple of Entry
+        Location of the vectors: empty for the library's own folder, else a URI of LanceDB, such as ``s3://...``.
+    scans : tuple of LibraryEntry
     """
 
     model: str
@@ -64,10 +64,10 @@ class Manifest:
     strides: tuple[int, ...]
     channels: dict[int, int]
     vectors: str = ""
-    scans: tuple[Entry, ...] = field(default=())
+    scans: tuple[LibraryEntry, ...] = field(default=())
 
-    def find(self, wanted: str) -> Entry:
-        """A scan by its name, the beginning of its hash, or its path."""
+    def find(self, wanted: str) -> LibraryEntry:
+        """Find a scan by its name, the beginning of its hash, or its path."""
         found = [
             entry
             for entry in self.scans
@@ -75,24 +75,24 @@ class Manifest:
         ]
         if len(found) != 1:
             raise InputError(
-                "no such scan in the library" if not found else "several scans fit",
+                "no such scan in the library" if not found else "several scans match",
                 where=wanted,
                 found=", ".join(f"{e.name} ({e.scan[:8]})" for e in found) or None,
-                expected="a name, path or hash of `coralbay library list`",
+                expected="a unique name, path or hash from `coralbay library list`",
             )
         return found[0]
 
-    def with_entry(self, entry: Entry) -> "Manifest":
-        """The same with a scan more, in place of one with the same hash."""
+    def with_entry(self, entry: LibraryEntry) -> "Manifest":
+        """Copy with one more scan, which replaces a scan with the same hash."""
         return replace(self, scans=(*(e for e in self.scans if e.scan != entry.scan), entry))
 
-    def without(self, entry: Entry) -> "Manifest":
-        """The same without a scan."""
+    def without(self, entry: LibraryEntry) -> "Manifest":
+        """Copy without a scan."""
         return replace(self, scans=tuple(e for e in self.scans if e.scan != entry.scan))
 
 
 def read(folder: Path) -> Manifest:
-    """The manifest of a library.
+    """Read the manifest of a library.
 
     Raises
     ------
@@ -100,13 +100,15 @@ def read(folder: Path) -> Manifest:
     """
     path = folder / NAME
     if not path.is_file():
-        raise MissingFileError("no library", where=folder, hint="make one with `coralbay library add DIR CT...`")
+        raise MissingFileError(
+            "no library in this folder", where=folder, hint="create one with `coralbay library add DIR CT...`"
+        )
     if path.stat().st_size > MAX_BYTES:
         raise InputError("damaged library", where=path, found=f"{path.stat().st_size} bytes")
     try:
         content = json.loads(path.read_text("utf-8"))
         if content["version"] > VERSION:
-            raise InputError("library of a newer version", where=path, hint="update CoralBay")
+            raise InputError("library was written by a newer version of CoralBay", where=path, hint="update CoralBay")
         return _parsed(content)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         if isinstance(error, InputError):
@@ -115,11 +117,11 @@ def read(folder: Path) -> Manifest:
 
 
 def _parsed(content: Mapping[str, Any]) -> Manifest:
-    scans = tuple(Entry(**entry) for entry in content["scans"])
+    scans = tuple(LibraryEntry(**entry) for entry in content["scans"])
     for entry in scans:
         # They become folder names and filters.
         if not (entry.scan.isalnum() and entry.key.isalnum()):
-            raise ValueError("a hash that is none")
+            raise ValueError("not a hash")
     return Manifest(
         str(content["model"]),
         str(content["fingerprint"]),
@@ -131,5 +133,5 @@ def _parsed(content: Mapping[str, Any]) -> Manifest:
 
 
 def write(folder: Path, manifest: Manifest) -> Path:
-    """Write the manifest of a library, whole or not at all."""
+    """Write the manifest of a library atomically."""
     return write_atomically(folder / NAME, json.dumps({"version": VERSION} | asdict(manifest), indent=1) + "\n")

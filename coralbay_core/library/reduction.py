@@ -1,7 +1,7 @@
-"""Compact descriptors: a few dozen numbers a cell, whose inner products come near the mixed cosines.
+"""Compact descriptors: a few dozen numbers per cell whose inner products approximate the mixed cosines.
 
-The basis is fitted without centering, on the cells of the scans that a library begins with: so inner products are kept
-as well as that many numbers can keep them (Eckart and Young 1936).
+The basis is fitted without centering, on the cells of the first scans of a library. This preserves inner products as
+well as possible for the number of dimensions (Eckart and Young 1936).
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,12 +30,12 @@ class Compact:
     ----------
     axes : (D, d) float32 array
         Orthonormal columns.
-    kept : float
+    energy_share : float
         Share of the squared length of the vectors that it was fitted on.
     """
 
     axes: NDArray[np.float32]
-    kept: float
+    energy_share: float
 
     def compact(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
         """Compact form (N, d) of rows (N, D)."""
@@ -44,7 +44,7 @@ class Compact:
     def of_query(
         self, query: Query, features_channels: Mapping[int, int], weights: Mapping[int, float] | None
     ) -> NDArray[np.float32]:
-        """Compact form (N, d) of a query's positive prototypes, so that products with cells come near mixed cosines.
+        """Compact form (N, d) of a query's positive prototypes; products with cells approximate the mixed cosines.
 
         Rows of cells hold each stage times the root of an equal weight; what is missing to the wanted weight is on this
         side.
@@ -58,27 +58,27 @@ class Compact:
         return self.compact(np.concatenate(rows, 1))
 
     def save(self, path: Path) -> Path:
-        """Write a file, whole or not at all."""
-        return write_tensors(path, _KIND, _VERSION, {"axes": self.axes}, {"kept": self.kept})
+        """Write the basis to a file, atomically."""
+        return write_tensors(path, _KIND, _VERSION, {"axes": self.axes}, {"kept": self.energy_share})
 
 
 def fit_compact(tokens: Sequence[NDArray[np.float32]], dimensions: int = DIMENSIONS, *, seed: int = 0) -> Compact:
-    """Fit a basis to rows of one or several scans, the same number of each as far as they go."""
+    """Fit a basis to rows of one or several scans, the same number of each if available."""
     rng = np.random.default_rng(seed)
     share = max(1, SAMPLE // len(tokens))
     rows = np.concatenate([t[rng.permutation(len(t))[:share]] for t in tokens]).astype(np.float64)
     energy, axes = np.linalg.eigh(rows.T @ rows)
-    kept = axes[:, ::-1][:, : min(dimensions, axes.shape[1])]
-    share_kept = float(energy[::-1][: kept.shape[1]].sum() / energy.sum())
-    return Compact(np.ascontiguousarray(kept, np.float32), share_kept)
+    leading = axes[:, ::-1][:, : min(dimensions, axes.shape[1])]
+    share_kept = float(energy[::-1][: leading.shape[1]].sum() / energy.sum())
+    return Compact(np.ascontiguousarray(leading, np.float32), share_kept)
 
 
 def load_compact(path: Path) -> Compact:
-    """A basis that `Compact.save` wrote."""
+    """Load a basis written by `Compact.save`."""
     arrays, about = read_tensors(path, _KIND, _VERSION)
     axes = arrays.get("axes")
     if axes is None or axes.ndim != 2 or axes.dtype != np.float32:
-        raise InputError("damaged basis", where=path, hint="make the library anew")
+        raise InputError("damaged basis", where=path, hint="create the library again")
     return Compact(axes, float(about.get("kept", 0)))
 
 

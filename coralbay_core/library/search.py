@@ -1,7 +1,7 @@
-"""Search of a library: coarse by the index, exact on the cached maps.
+"""Two-stage search of a library: a shortlist from the index, then exact scores on cached feature maps.
 
-The index holds a compact vector a cell. It names the scans worth a look; what is listed comes from their full heat
-maps.
+The index holds one compact vector per cell and selects a shortlist of scans; the listed regions come from the full
+heat maps of these scans.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,7 +14,7 @@ from ..matching import SimilarityRequest, answer
 from ..models.encoder import Encoder
 from ..similarity import Query
 from .library import Library
-from .manifest import Entry
+from .manifest import LibraryEntry
 
 SHORTLIST = 10
 FIRST_HITS = 2000
@@ -27,17 +27,17 @@ class Hit:
 
     Parameters
     ----------
-    scan : Entry
+    scan : LibraryEntry
     position_mm : tuple of float
         World mm of that scan.
     score : float
-        Of the full heat map.
+        Score in the full heat map.
     size_ml : float
     coarse : float
         Highest score of the scan in the index.
     """
 
-    scan: Entry
+    scan: LibraryEntry
     position_mm: tuple[float, float, float]
     score: float
     size_ml: float
@@ -46,22 +46,22 @@ class Hit:
 
 @dataclass(frozen=True)
 class SearchReport:
-    """Regions, best first, and what was looked at.
+    """Regions, best first, and the scans that were searched.
 
     Parameters
     ----------
     hits : tuple of Hit
     coarse : dict of str to float
         Highest score in the index of each scan that came up, by hash.
-    searched : tuple of Entry
-        Whose heat maps were computed, the most promising first.
+    searched : tuple of LibraryEntry
+        Scans whose heat maps were computed, the most promising first.
     skipped : dict of str to str
         Name and reason of the scans that could not be.
     """
 
     hits: tuple[Hit, ...]
     coarse: dict[str, float]
-    searched: tuple[Entry, ...]
+    searched: tuple[LibraryEntry, ...]
     skipped: dict[str, str]
 
 
@@ -77,23 +77,23 @@ def search_library(
     exclude: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> SearchReport:
-    """Where in the scans of a library does it look like this?
+    """Find regions in the scans of a library that are similar to a query.
 
     Parameters
     ----------
     library : Library
     query : Query
-        Of the library's encoder.
+        Query of the library's encoder.
     encoder : callable
         Gives it; called only where features must be computed again.
     top : int
         Regions to list.
     regions : int
-        At most so many of one scan.
+        Maximum number of regions per scan.
     shortlist : int
         Scans whose heat maps are computed.
     weights : mapping of int to float, optional
-        Of the strides.
+        Weights of the strides.
     exclude : str, optional
         Hash of a scan to leave out: the one that was clicked.
     progress : callable, optional
@@ -131,10 +131,10 @@ def _coarse(
     library: Library,
     query: Query,
     weights: Mapping[int, float] | None,
-    entries: Mapping[str, Entry],
+    entries: Mapping[str, LibraryEntry],
     wanted: int,
 ) -> dict[str, float]:
-    """Best score in the index of each scan that comes up; looks further until enough scans do."""
+    """Best score per scan in the index; the search is widened until enough scans are found."""
     known, vectors = library.manifest, library.vectors
     rows = library.basis.of_query(query, known.channels, weights)
     wanted, count = min(wanted, len(entries)), FIRST_HITS

@@ -29,7 +29,7 @@ class Vectors:
         self._where, self._dimensions = str(where), dimensions
 
     def add(self, scan: str, vectors: NDArray[np.float32], position_mm: NDArray[np.float64]) -> None:
-        """Add the cells (N, d) of a scan with their positions (N, 3), in place of what it had."""
+        """Add the cells (N, d) of a scan with their positions (N, 3); they replace earlier ones of this scan."""
         import pyarrow as pa
 
         table = self._table()
@@ -44,7 +44,7 @@ class Vectors:
         self._table().delete(f"scan = '{scan}'")
 
     def settle(self) -> None:
-        """Compact what was written and bring the index up to date; makes one where there are many cells."""
+        """Compact the table and update its index, which is created if there are many cells."""
         import lancedb.index
 
         table = self._table()
@@ -61,10 +61,10 @@ class Vectors:
         return bool(self._table().list_indices())
 
     def nearest(self, query: NDArray[np.float32], count: int) -> tuple[list[str], NDArray[np.float64], NDArray]:
-        """Scans, inner products (N,) and positions (N, 3) of the cells nearest to a compact query (d,)."""
+        """Find the cells nearest to a compact query (d,): scans, inner products (N,) and positions (N, 3)."""
         columns = ["scan", "position_mm", "_distance"]
-        asked = self._table().search(query, vector_column_name="vector").distance_type("dot").limit(count)
-        found = asked.nprobes(PROBES).select(columns).to_arrow()
+        request = self._table().search(query, vector_column_name="vector").distance_type("dot").limit(count)
+        found = request.nprobes(PROBES).select(columns).to_arrow()
         position = np.array(found["position_mm"].to_pylist(), float).reshape(-1, 3)
         return found["scan"].to_pylist(), 1 - found["_distance"].to_numpy().astype(float), position
 

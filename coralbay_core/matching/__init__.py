@@ -1,4 +1,4 @@
-"""From one scan to another: best matches with the way back as confidence, alignment, follow-up of landmarks."""
+"""Matching between scans: best matches with forward-backward confidence, alignment, follow-up of landmarks."""
 
 from .alignment import Alignment, align
 from .follow_up import FollowUp, propagate

@@ -1,4 +1,4 @@
-"""A rough alignment of two scans from their features alone, good enough to say where something is expected.
+"""Rough alignment of two scans from their features alone, sufficient for a distance prior.
 
 Cells of one scan are matched in the other and back; a similarity transform is fitted to those that return, by RANSAC
 (Fischler and Bolles 1981) with the closed form of Umeyama (1991), then an affine one to what agrees with it.
@@ -31,7 +31,7 @@ FEWEST_FOR_AFFINE = 40
 
 @dataclass(frozen=True, eq=False)
 class Alignment:
-    """Where places of one scan are expected in another.
+    """Expected positions of points of one scan in another scan.
 
     Parameters
     ----------
@@ -49,19 +49,19 @@ class Alignment:
     spread_mm: float
 
     def __call__(self, position_mm: ArrayLike) -> NDArray[np.float64]:
-        """Expected positions (..., 3) in the target."""
+        """Map positions (..., 3) of the source to expected positions in the target."""
         return geometry.apply(self.affine, position_mm)
 
 
 def align(
     source: FeatureMaps, target: FeatureMaps, *, weights: Mapping[int, float] | None = None, seed: int = 0
 ) -> Alignment:
-    """Align two scans roughly.
+    """Align two scans roughly, by a similarity transform.
 
     Raises
     ------
     CoralBayError
-        Where too few matches agree: then the scans show different parts of the body, or the features cannot tell.
+        If too few matches agree: the scans show different parts of the body, or the features are not sufficient.
     """
     source.require_same_encoder(target)
     rng = np.random.default_rng(seed)
@@ -73,7 +73,7 @@ def align(
             "scans cannot be aligned",
             found=f"{int(inside.sum())} of {len(here)} matches agree",
             expected=f"at least {fewest}",
-            hint="do they show the same part of the body? go on without a distance prior",
+            hint="check that both show the same part of the body, or match without a distance prior",
         )
     fit = _affine if inside.sum() >= FEWEST_FOR_AFFINE else _similarity
     affine = fit(here[inside], there[inside])
@@ -90,12 +90,12 @@ def _returning_pairs(
     matched = (first.vectors[chosen] @ second.vectors.T).argmax(1)
     returned = (second.vectors[matched] @ first.vectors.T).argmax(1)
     away = np.linalg.norm(first.position_mm[returned] - first.position_mm[chosen], axis=1)
-    kept = away <= RETURN_MM
-    return first.position_mm[chosen[kept]], second.position_mm[matched[kept]]
+    returning = away <= RETURN_MM
+    return first.position_mm[chosen[returning]], second.position_mm[matched[returning]]
 
 
 def _consensus(here: NDArray, there: NDArray, rng: np.random.Generator) -> tuple[Affine, NDArray[np.bool_]]:
-    """The similarity transform with which most pairs agree, and which they are."""
+    """Find the similarity transform with which most pairs agree, and these pairs."""
     best, inside = np.eye(4), np.zeros(len(here), bool)
     for _ in range(TRIALS if len(here) >= 3 else 0):
         three = rng.choice(len(here), 3, replace=False)

@@ -23,7 +23,7 @@ class FollowUp:
     landmarks : tuple of Landmark
     matches : tuple of Match
     alignment : Alignment, optional
-        What the distance prior was centered by.
+        Alignment that centered the distance prior.
     """
 
     landmarks: tuple[Landmark, ...]
@@ -32,11 +32,11 @@ class FollowUp:
 
     @property
     def confirmed(self) -> int:
-        """Number of matches that the way back confirms."""
+        """Number of matches confirmed by searching back."""
         return sum(match.confirmed for match in self.matches)
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """A row a landmark: place in the follow-up, score, forward-backward error, place in the baseline."""
+        """Yield one row per landmark: positions in follow-up and baseline, score, forward-backward error."""
         for landmark, match in zip(self.landmarks, self.matches, strict=True):
             found = [round(float(v), 2) for v in match.position_mm]
             before = [round(float(v), 2) for v in landmark.position_mm]
@@ -69,13 +69,13 @@ def propagate(
     landmarks : sequence of Landmark
         In world mm of the baseline.
     baseline, follow_up : FeatureMaps
-        Of the same encoder.
+        Features of both scans, of the same encoder.
     weights : mapping of int to float, optional
-        Of the strides.
+        Weights of the strides.
     prior_mm : float, optional
         Width of a distance prior around where a rough alignment of the two scans expects each.
     alignment : Alignment, optional
-        Of the baseline to the follow-up; by default that of `align`.
+        Alignment of the baseline with the follow-up; by default that of `align`.
     progress, cancelled : callable, optional
         Called between landmarks; when `cancelled()` is true, `Cancelled` is raised.
     """

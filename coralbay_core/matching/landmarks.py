@@ -1,4 +1,4 @@
-"""Lists of places with names, as CSV or JSON; world mm, RAS+."""
+"""Lists of named positions, as CSV or JSON; world mm, RAS+."""
 
 import csv
 import json
@@ -20,7 +20,7 @@ _EXPECTED = "columns name,x_mm,y_mm,z_mm in a .csv, or {name: [x, y, z]} in a .j
 
 @dataclass(frozen=True)
 class Landmark:
-    """A place with a name.
+    """A named position.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class Landmark:
 
 
 def read_landmarks(path: str | Path) -> list[Landmark]:
-    """Places of a CSV with a header, or of a JSON object or list.
+    """Read named positions from a CSV with a header, or from a JSON object or list.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def read_landmarks(path: str | Path) -> list[Landmark]:
     """
     path = Path(path)
     if not path.is_file():
-        raise MissingFileError("no such list of landmarks", where=path)
+        raise MissingFileError("no such landmark file", where=path)
     try:
         rows = _from_json(path) if path.suffix.lower() == ".json" else _from_csv(path)
     except (ValueError, KeyError, TypeError, csv.Error, RecursionError) as error:
@@ -56,7 +56,7 @@ def read_landmarks(path: str | Path) -> list[Landmark]:
         raise InputError("no landmarks" if not rows else "too many landmarks", where=path, found=len(rows))
     for row in rows:
         if not np.isfinite(row.position_mm).all():
-            raise InputError("landmark without a place", where=path, found=row.name, expected=_EXPECTED)
+            raise InputError("landmark without a position", where=path, found=row.name, expected=_EXPECTED)
     return rows
 
 
@@ -93,7 +93,7 @@ def _triple(values: Sequence[Any]) -> tuple[float, float, float]:
 
 
 def write_landmarks(path: str | Path, rows: Iterable[Mapping[str, Any]]) -> Path:
-    """Write rows as CSV, or as JSON where the name ends so; whole or not at all.
+    """Write rows as CSV or JSON, depending on the suffix; atomically.
 
     The columns are the keys of all rows in the order of their first appearance.
     """
@@ -115,7 +115,7 @@ def require_table_name(path: Path | None) -> None:
 
 
 def _cell(value: Any) -> Any:
-    """Text as a spreadsheet takes it: a cell must not start a formula (CSV injection, OWASP)."""
+    """Escape a text for spreadsheets: a cell must not start a formula (CSV injection, OWASP)."""
     if isinstance(value, str) and value[:1] in "=+@\t\r" and value:
         return "'" + value
     return f"{value:.6g}" if isinstance(value, float) else value

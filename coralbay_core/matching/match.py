@@ -1,7 +1,7 @@
-"""The best match of a click in another scan, and whether the way back ends at the click.
+"""Best match of a click in another scan, confirmed by searching back from the match.
 
-The distance between a click and where its match, looked for in the first scan again, is found needs no truth and is
-small where a match is unambiguous (Kalal, Mikolajczyk, Matas: Forward-Backward Error, ICPR 2010).
+A match is searched back in the first scan. The distance between the position found there and the click needs no ground
+truth, and is small if the match is unambiguous (Kalal, Mikolajczyk, Matas: Forward-Backward Error, ICPR 2010).
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ RETURN_MM = 24.0
 
 @dataclass(frozen=True, eq=False)
 class SearchSpace:
-    """Where a match may lie.
+    """Cells in which a match may lie.
 
     Parameters
     ----------
@@ -35,11 +35,11 @@ class SearchSpace:
 
     @classmethod
     def of(cls, features: FeatureMaps) -> "SearchSpace":
-        """The body, in cells of the finest stage."""
+        """Make the search space of a scan: its body, in cells of the finest stage."""
         return cls(features.finest.grid, features.body_at(features.strides[0]))
 
     def scores(self, heat: HeatMap) -> NDArray[np.float32]:
-        """A heat map here, also outside the body."""
+        """Resample a heat map to the cells of this space, also outside the body."""
         return heat.data if self.grid is heat.grid else resample(heat.data, heat.grid, self.grid)
 
     def best(self, scores: NDArray[np.float32]) -> tuple[tuple[int, ...], NDArray[np.float64]]:
@@ -61,9 +61,9 @@ class Match:
     return_mm : float
         From the click to where the way back ends: the forward-backward error.
     scores : (z, y, x) float32 array
-        Of the scan that was searched, on the search space's grid.
+        Heat map of the searched scan, on the search space's grid.
     index : tuple of int
-        Of the match in `scores`.
+        Index of the match in `scores`.
     """
 
     source_mm: NDArray[np.float64]
@@ -75,7 +75,7 @@ class Match:
 
     @property
     def confirmed(self) -> bool:
-        """Whether the way back ends near the click."""
+        """Whether the search back ends near the click."""
         return self.return_mm <= RETURN_MM
 
 
@@ -89,20 +89,20 @@ def best_match(
     space: SearchSpace | None = None,
     back: SearchSpace | None = None,
 ) -> Match:
-    """The place of `target` that is most like a position of `source`.
+    """Find the position in `target` that is most similar to a position in `source`.
 
     Parameters
     ----------
     source, target : FeatureMaps
-        Of the same encoder.
+        Features of both scans, of the same encoder.
     position_mm : (3,) array
         World mm of the scan of `source`.
     weights : mapping of int to float, optional
-        Of the strides, for both ways.
+        Weights of the strides, for both directions.
     prior : DistancePrior, optional
-        Where in the scan of `target` it is expected. The way back knows no prior: it is to judge the match.
+        Distance prior in the scan of `target`. It is not used for the search back, which validates the match.
     space, back : SearchSpace, optional
-        Where to look, in the scan of `target` and on the way back; by default all of the body.
+        Search spaces in the scan of `target` and for the search back; by default the whole body.
     """
     click = np.asarray(position_mm, float).reshape(3)
     space = space or SearchSpace.of(target)
@@ -122,7 +122,7 @@ def best_matches(
     weights: Mapping[int, float] | None = None,
     prior: DistancePrior | None = None,
 ) -> list[Match]:
-    """The best distinct regions of `target`, best first, each with its own way back; fewer where few come near."""
+    """Find the best distinct regions of `target`, best first, each searched back; fewer if few are similar."""
     click = np.asarray(position_mm, float).reshape(3)
     heat = heat_map(target, click, weights=weights, query_features=source, prior=prior)
     matches = []

@@ -41,7 +41,7 @@ class Phantom:
     landmark_structures : dict of str to str
         Name of the structure that each landmark lies in.
     subject : Subject
-        What was drawn from the seed.
+        Parameters drawn from the seed.
     """
 
     volume: Volume
@@ -69,7 +69,7 @@ class Phantom:
 def make_phantom(
     seed: int = 0, spacing_mm: ArrayLike = 2.0, *, noise_hu: float | None = None, table: bool = True
 ) -> Phantom:
-    """Draw a subject and paint its CT; the same for the same arguments.
+    """Draw a subject and paint its CT; equal arguments give equal results.
 
     Parameters
     ----------

@@ -81,7 +81,7 @@ MESENTERY = (((4, 28, 80), (-90, 8, -14), (85, 66, 110), 320), ((-36, 6, 132), (
 
 
 def paint_abdomen(canvas: Canvas, frame: Frame, subject: Subject) -> None:
-    """Bowel first, solid organs over it, vessels last."""
+    """Paint the bowel, then solid organs over it, then vessels."""
     belly = _Belly(canvas, frame)
     _diaphragm(canvas, frame)
     _small_bowel(canvas, belly, subject)
@@ -102,21 +102,21 @@ def paint_abdomen(canvas: Canvas, frame: Frame, subject: Subject) -> None:
 
 
 class _Belly:
-    """The room of the organs: inside the wall and under the diaphragm."""
+    """Space of the organs: inside the wall and below the diaphragm."""
 
     def __init__(self, canvas: Canvas, frame: Frame):
         self.canvas = canvas
         self.distance = smooth_max(frame.cavity + 2.0, frame.above_diaphragm + 3.0, 4)
 
     def fit(self, block: Block, distance: Floats, blend_mm: float = 6) -> Floats:
-        """Press an organ into the room."""
+        """Deform an organ to fit into the space."""
         return smooth_max(distance, self.distance[block.slices], blend_mm)
 
     def share(self, block: Block) -> Floats:
         return self.canvas.cover(self.distance[block.slices])
 
     def paint(self, block: Block, distance: Floats, tissue: str, label: str, gap_mm: float = 1.6) -> None:
-        """Paint an organ in a thin coat of fat, which parts it from its neighbours."""
+        """Paint an organ in a thin coat of fat, which separates it from its neighbors."""
         self.canvas.paint(block, distance - gap_mm, "inner_fat", "torso_fat", self.share(block))
         self.canvas.paint(block, distance, tissue, label)
 
@@ -130,7 +130,7 @@ def _diaphragm(canvas: Canvas, frame: Frame) -> None:
 
 
 def _liver_surface(block: Block) -> Floats:
-    """Distance to the lower and left surfaces of the liver, before it is pressed under the diaphragm."""
+    """Distance to the lower and left surfaces of the liver, before the liver is fitted under the diaphragm."""
     x, y, z = block.points
     edge = 62 + 74 * smooth_step(-x, -112, 28) + 44 * smooth_step(-x, -20, 72)
     lower = edge - z + 0.36 * np.clip(10 - y, -60, 60) * smooth_step(-x, -120, -40)
@@ -207,7 +207,7 @@ def _wavy(path: Floats, rng: np.random.Generator, depth: float, every_mm: float,
 
 
 def _slow(count: int, rng: np.random.Generator, every: float) -> Floats:
-    """A slowly changing random number along a bowel, about unit size."""
+    """Slowly varying random value along a bowel, of about unit size."""
     knots = rng.standard_normal(int(count / every) + 3)
     return np.interp(np.arange(count), np.arange(len(knots)) * every, knots)
 
@@ -241,7 +241,7 @@ def _colon(canvas: Canvas, belly: _Belly, subject: Subject) -> None:
 
 
 def _small_bowel(canvas: Canvas, belly: _Belly, subject: Subject) -> None:
-    """Loops that fill the middle of the belly: rows to and fro, bent by a random smooth map."""
+    """Loops that fill the middle of the abdomen: parallel rows, bent by a random smooth map."""
     rng = subject.rng("jejunum")
     rows = []
     for k, (y, z) in enumerate((y, z) for z in np.arange(-16, 92, 20.5) for y in (18, 40, 62)):

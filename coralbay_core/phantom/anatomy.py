@@ -1,4 +1,4 @@
-"""Names: the structures of the label map and the points that correspond between subjects."""
+"""Names of the structures of the label map, and of corresponding landmarks."""
 
 import numpy as np
 from numpy.typing import NDArray

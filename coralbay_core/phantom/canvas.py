@@ -1,4 +1,4 @@
-"""The voxels that a phantom is painted on."""
+"""Canvas: the voxels that a phantom is painted on."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -80,7 +80,7 @@ class Canvas:
         self.whole = Block((slice(None), slice(None), slice(None)), self.points)
 
     def block(self, low: Sequence[float] | Floats, high: Sequence[float] | Floats) -> Block:
-        """The voxels that hold a canonical box."""
+        """Block of voxels that contains a canonical box."""
         ends = [np.linspace(a, b, 6) for a, b in zip(low, high, strict=True)]
         lattice = np.stack(np.meshgrid(*ends, indexing="ij"), -1).reshape(-1, 3)
         return self._world_block(self.warp.from_canonical(lattice), 4.0)
@@ -113,7 +113,7 @@ class Canvas:
         return np.clip(0.5 - distance / np.float32(self.edge_mm), 0, 1).astype(np.float32, copy=False)
 
     def tube(self, pieces: Floats, reach_mm: float = 4.0) -> Tube:
-        """Distances to segments ``(n, 2, 4)`` of canonical knots, right up to `reach_mm` off the wall."""
+        """Distances to segments ``(n, 2, 4)`` of canonical knots, valid up to `reach_mm` from the wall."""
         ends = self.warp.from_canonical(pieces[..., :3])
         radii = pieces[..., 3] * self.warp.scale
         margin = float(radii.max()) + reach_mm

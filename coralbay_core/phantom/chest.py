@@ -62,7 +62,7 @@ ESOPHAGUS: Knots = (
 
 @dataclass(frozen=True)
 class _Side:
-    """What enters one lung, and the lobes it has from above down."""
+    """Vessels and airways of one lung, and its lobes from top to bottom."""
 
     sign: int
     artery: Knots
@@ -120,7 +120,7 @@ def descending_aorta() -> NDArray[np.float64]:
 
 
 def paint_chest(canvas: Canvas, frame: Frame, subject: Subject) -> None:
-    """Lungs first, then what lies between them."""
+    """Paint the lungs, then the organs between them."""
     lung = _lung_space(canvas, frame)
     _paint_lungs(canvas, lung)
     _paint_heart(canvas)
@@ -154,7 +154,7 @@ def _lung_space(canvas: Canvas, frame: Frame) -> tuple[Block, Floats]:
 
 
 def oblique_fissure(points: Points, side: int) -> Floats:
-    """Height above the fissure that parts the lower lobe from the others."""
+    """Height above the fissure between the lower lobe and the others."""
     x, y, z = points
     bulge = 5 * np.sin((np.abs(x) - 40) / 26)
     return (z - 268 + 0.78 * y + bulge + (4 if side < 0 else 0)) / 1.27

@@ -1,4 +1,4 @@
-"""The frame of the body: outlines and the diaphragm as distance fields, on which ribs, muscles and organs are hung."""
+"""Frame of the body: outlines and diaphragm as distance fields, the reference for ribs, muscles and organs."""
 
 from dataclasses import dataclass
 

@@ -82,7 +82,7 @@ def curve(knots: Knots | Floats, step_mm: float = 4.0) -> NDArray[np.float64]:
 
 
 def thicker(path: Floats, by_mm: float) -> Floats:
-    """The same curve or tree with larger (or, below 0, smaller) radii."""
+    """Copy of a curve or tree with larger (or, below 0, smaller) radii."""
     wide = np.array(path, float)
     wide[..., 3] += by_mm
     return wide

@@ -29,6 +29,7 @@ class Level:
 
     @property
     def center(self) -> tuple[float, float, float]:
+        """Canonical position of the middle of the vertebra."""
         return 0.0, float(spine_y(self.z)[0]), self.z
 
 
@@ -52,13 +53,13 @@ def paint_bone(
     canvas: Canvas, block: Block, distance: Floats, label: str, core: str = "cancellous", shell: str = "shell",
     cortex_mm: float = CORTEX_MM,
 ) -> None:  # fmt: skip
-    """A dense shell around a spongy core."""
+    """Paint a bone: a dense shell around a spongy core."""
     canvas.paint(block, distance, shell, label)
     canvas.paint(block, distance + cortex_mm, core)
 
 
 def paint_skeleton(canvas: Canvas, frame: Frame) -> None:
-    """All bones, over the body wall."""
+    """Paint all bones, over the body wall."""
     _shoulders(canvas, frame)
     _iliac_wings(canvas, frame)
     _ribs(canvas, frame)
@@ -149,7 +150,7 @@ def _arch(local: Points, level: Level, half_width: float, half_depth: float) -> 
 
 
 def _spinous(local: Points, canal_y: float, height: float, lumbar: float) -> Floats:
-    """A blade behind the arch: level and deep at the loins, thin and steep at the chest."""
+    """Spinous process: horizontal and deep in the lumbar spine, thin and steep in the thoracic spine."""
     side, y, z = local
     back = canal_y - 13 - y
     drop = (0.10 if lumbar else 0.75) * back + (0.1 if lumbar else 0.25) * height
@@ -160,7 +161,7 @@ def _spinous(local: Points, canal_y: float, height: float, lumbar: float) -> Flo
 
 
 def _bar(local: Points, start: tuple[float, float, float], end: tuple[float, float, float], radius: float) -> Floats:
-    """A rod with round ends."""
+    """Rod with round ends."""
     a, b = np.asarray(start, np.float32), np.asarray(end, np.float32)
     along = b - a
     p = [c - s for c, s in zip(local, a, strict=True)]
@@ -302,7 +303,7 @@ def _shoulders(canvas: Canvas, frame: Frame) -> None:
 
 
 def _box(side: int, low: tuple, high: tuple) -> tuple[tuple, tuple]:
-    """A box given for the right side, on either side."""
+    """Box on either side, given for the right side."""
     ends = sorted((side * low[0], side * high[0]))
     return (ends[0], *low[1:]), (ends[1], *high[1:])
 
@@ -316,7 +317,7 @@ def blade_plane(points: Points) -> Points:
 
 
 def _shoulder_blade(block: Block) -> Floats:
-    """A thin triangle over the back ribs, its spine, and the thick part that carries the socket of the arm."""
+    """Thin triangle over the posterior ribs, its spine, and the thick part with the glenoid."""
     along, off, z = local = blade_plane(block.points)
     sides = smooth_max(0.10 * (335 - z) - along, along - 26 - 0.52 * (z - 256), 4)
     plate = smooth_max(np.abs(off) - 2.2, smooth_max(sides, np.abs(z - 306) - 54, 4), 2)

@@ -1,4 +1,4 @@
-"""What differs between subjects: size, posture, fat, contrast phase, noise."""
+"""Subjects: variation of size, posture, fat, contrast phase and noise."""
 
 from dataclasses import dataclass
 
@@ -92,12 +92,12 @@ class Subject:
     detail: int
 
     def rng(self, part: str) -> np.random.Generator:
-        """Random numbers of one part, the same whatever is painted before it."""
+        """Random generator of one part, independent of other parts."""
         return np.random.default_rng([self.detail, *part.encode()])
 
 
 def make_subject(seed: int) -> Subject:
-    """Draw a subject; the same for the same seed."""
+    """Draw a subject; equal seeds give equal subjects."""
     rng = np.random.default_rng([20260, seed])
     phase = float(rng.uniform(0.72, 1.0))
     return Subject(

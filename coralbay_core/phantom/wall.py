@@ -17,7 +17,7 @@ PSOAS = ((25, -42, 126, 7), (31, -36, 90, 11), (37, -30, 50, 14.5), (45, -20, 8,
 
 
 def paint_wall(canvas: Canvas, frame: Frame) -> None:
-    """Everything between skin and cavity but bone; the cavity is left filled with fat."""
+    """Paint everything between skin and cavity except bone, and fill the cavity with fat."""
     whole = canvas.whole
     canvas.paint(whole, frame.skin, "skin", "skin")
     canvas.paint(whole, frame.skin + 2.2, "fat", "subcutaneous_fat")
@@ -106,7 +106,7 @@ def _pelvic_wall(canvas: Canvas, frame: Frame) -> None:
 
 
 def _back(canvas: Canvas) -> None:
-    """Erector spinae beside the spinous processes, quadratus lumborum beside the loins."""
+    """Erector spinae next to the spinous processes, quadratus lumborum at the lumbar spine."""
     block = canvas.block((-75, -125, -30), (75, 0, 410))
     x, y, z = block.points
     aside, behind, half, deep = along_z(ERECTOR, z)
@@ -137,7 +137,7 @@ def _psoas(canvas: Canvas) -> None:
 
 
 def paint_table(canvas: Canvas, frame: Frame) -> None:
-    """A hollow shell under the back; it is no part of the labels."""
+    """Paint a hollow shell below the back, the patient table, which is not labeled."""
     x, y = canvas.world_axes[2], canvas.world_axes[1]
     inside = np.nonzero((frame.skin < 0).any(0))
     back, middle = y[inside[0]].min(), (x[inside[1]].min() + x[inside[1]].max()) / 2

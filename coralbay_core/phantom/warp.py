@@ -1,6 +1,6 @@
 """Smooth, exactly invertible map between the canonical body and one subject.
 
-Every subject is the same anatomy seen through another map, so that a point of the canonical body names corresponding
+Every subject is the same anatomy under another map, so that a point of the canonical body names corresponding
 points in all of them. The map is a chain of ripples, each of which moves one coordinate by a smooth function of the two
 others: such a step is undone by subtracting the same function, without iteration. A rotation and a scale follow.
 """
@@ -34,6 +34,7 @@ class Ripple:
     phase: tuple[float, ...]
 
     def __call__(self, points: Sequence[Floats]) -> Floats:
+        """Displace canonical points along the axis."""
         first, second = (points[i] for i in range(3) if i != self.axis)
         shift = np.zeros_like(first)
         for size, (a, b), phase in zip(self.amplitude_mm, self.wave, self.phase, strict=True):

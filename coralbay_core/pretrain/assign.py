@@ -1,4 +1,4 @@
-"""From the teacher's logits to targets: centring (DINO) or Sinkhorn-Knopp (SwAV), over all processes."""
+"""Assignment of the teacher's logits to targets: centering (DINO) or Sinkhorn-Knopp (SwAV), over all processes."""
 
 from typing import Any, Literal
 
@@ -7,17 +7,17 @@ from torch import Tensor, nn
 
 from . import distributed
 
-Kind = Literal["sinkhorn", "centring"]
+AssignmentMethod = Literal["sinkhorn", "centring"]
 
 
 @torch.no_grad()
 def sinkhorn(logits: Tensor, temperature: float, iterations: int = 3) -> Tensor:
-    """Balanced assignment of rows to prototypes (SwAV, arXiv 2006.09882).
+    """Compute the balanced assignment of rows to prototypes (SwAV, arXiv 2006.09882).
 
     Parameters
     ----------
     logits : (N, K) Tensor
-        This process's rows; balance is over the rows of all processes, of which each has as many.
+        Rows of this process; the balance is over the rows of all processes, which have equal numbers.
     temperature : float
     iterations : int
 
@@ -30,7 +30,7 @@ def sinkhorn(logits: Tensor, temperature: float, iterations: int = 3) -> Tensor:
     kind = torch.float32 if logits.device.type == "mps" else torch.float64
     assignment = ((logits - highest).to(kind) / temperature).exp()
     for _ in range(iterations):
-        # A prototype that no row has anything for stays empty.
+        # A prototype without any row stays empty.
         used = distributed.sum_over(assignment.sum(0)).clamp(min=torch.finfo(kind).tiny)
         assignment = assignment / used
         assignment = assignment / assignment.sum(1, keepdim=True)
@@ -46,13 +46,13 @@ class Assigner(nn.Module):
         ``sinkhorn`` balances the use of prototypes over the batch and a queue; ``centring`` subtracts a moving mean.
     prototypes : int
     queue : int
-        Rows of earlier steps, over all processes, that Sinkhorn also balances; 0 for none. A small batch needs them.
-        Whole batches are best: which rows of a divided one stay depends on the number of processes.
+        Rows of earlier steps, over all processes, that Sinkhorn also balances; 0 for none. Needed for small batches.
+        Use multiples of the batch: otherwise the retained rows depend on the number of processes.
     momentum : float
-        Of the centre.
+        Momentum of the center.
     """
 
-    def __init__(self, kind: Kind, prototypes: int, queue: int = 0, momentum: float = 0.9):
+    def __init__(self, kind: AssignmentMethod, prototypes: int, queue: int = 0, momentum: float = 0.9):
         super().__init__()
         self.kind, self.length, self.momentum = kind, queue if kind == "sinkhorn" else 0, momentum
         self.register_buffer("center", torch.zeros(prototypes))
@@ -62,7 +62,7 @@ class Assigner(nn.Module):
 
     @torch.no_grad()
     def forward(self, logits: Tensor, temperature: float) -> Tensor:
-        """Assignments (N, K) of this process's teacher logits (N, K); state moves on."""
+        """Assign the teacher's logits (N, K) of this process, and update the state."""
         logits = logits.detach().float()
         if self.kind == "centring":
             assigned = ((logits - self.center) / temperature).softmax(-1)
@@ -73,7 +73,7 @@ class Assigner(nn.Module):
         return sinkhorn(rows, temperature)[: len(logits)]
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
-        # The queue grows in the first steps, and is as long as it was when it was saved.
+        # The queue grows in the first steps; its saved length is restored.
         saved = state_dict.get(prefix + "queue")
         if saved is not None:
             self.queue = torch.zeros_like(saved, device=self.queue.device)

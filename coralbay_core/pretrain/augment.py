@@ -1,6 +1,7 @@
-"""From blocks of HU to views: one affine resampling a view size, then everything else on the whole batch at once.
+"""Views from blocks of HU: one affine resampling per view size, then augmentation of the whole batch at once.
 
-What is drawn is drawn a view in the reading processes (`draw`) and applied on the device (`sample_views`, `augment`).
+Random parameters are drawn per view in the reading processes (`draw`), and applied on the device (`sample_views`,
+`augment`).
 """
 
 import numpy as np
@@ -13,7 +14,7 @@ from .config import ViewsConfig
 
 
 def draw(rng: np.random.Generator, config: ViewsConfig, zoom: float, spacing_mm: float) -> NDArray[np.float32]:
-    """What happens to one view: low HU, high HU, gamma, blur, slice thickness (both in its voxels), noise."""
+    """Draw the parameters of one view: low HU, high HU, gamma, blur, slice thickness (both in its voxels), noise."""
     low, high = config.window_hu
     if rng.random() >= config.wide_window_share:
         level, width = rng.uniform(*config.level_hu), np.exp(rng.uniform(*np.log(config.width_hu)))
@@ -26,39 +27,39 @@ def draw(rng: np.random.Generator, config: ViewsConfig, zoom: float, spacing_mm:
 
 
 def sample_views(blocks: Tensor, lows: Tensor, affines: Tensor, side: int) -> Tensor:
-    """Views by trilinear interpolation: one `grid_sample` for all of them.
+    """Sample all views of one size by trilinear interpolation, with one `grid_sample`.
 
     Parameters
     ----------
-    blocks : (places, z, y, x) Tensor
-        HU around each place.
-    lows : (places, 3) Tensor
+    blocks : (B, z, y, x) Tensor
+        HU around each crop location.
+    lows : (B, 3) Tensor
         Voxel of the volume that each block begins with.
-    affines : (places, views, 3, 4) float64 Tensor
+    affines : (B, views, 3, 4) float64 Tensor
         View to volume.
     side : int
 
     Returns
     -------
-    (places * views, 1, side, side, side) float32 Tensor, HU
+    (B * views, 1, side, side, side) float32 Tensor, HU
     """
-    places, views = affines.shape[:2]
+    count, views = affines.shape[:2]
     sizes = torch.tensor(blocks.shape[1:], device=blocks.device, dtype=affines.dtype)
-    # From view coordinates in [-1, 1] over voxel centres to those of the block, axes in grid_sample's order x, y, z.
+    # From view coordinates in [-1, 1] over voxel centers to those of the block, axes in grid_sample's order x, y, z.
     half = (side - 1) / 2
     linear = affines[..., :3]
     middle = linear.sum(-1) * half + affines[..., 3] - lows[:, None]
     theta = torch.cat([linear * half, middle[..., None]], -1) * (2 / (sizes - 1))[:, None]
     theta[..., 3] -= 1
     theta = theta.flip(-2)[..., [2, 1, 0, 3]].float().flatten(0, 1)
-    grid = F.affine_grid(theta, [places * views, 1, side, side, side], align_corners=True)
-    grid = grid.view(places, views * side, side, side, 3)
+    grid = F.affine_grid(theta, [count * views, 1, side, side, side], align_corners=True)
+    grid = grid.view(count, views * side, side, side, 3)
     sampled = F.grid_sample(blocks.float()[:, None], grid, align_corners=True, padding_mode="border")
-    return sampled.view(places * views, 1, side, side, side)
+    return sampled.view(count * views, 1, side, side, side)
 
 
 def augment(hu: Tensor, drawn: Tensor, seeds: list[int]) -> Tensor:
-    """Slices, blur, window, gamma and noise.
+    """Apply slice thickness, blur, window, gamma and noise.
 
     Parameters
     ----------
@@ -66,7 +67,7 @@ def augment(hu: Tensor, drawn: Tensor, seeds: list[int]) -> Tensor:
     drawn : (N, 6) Tensor
         Rows of `draw`.
     seeds : list of int
-        Of the noise, one a view.
+        Seeds of the noise, one per view.
 
     Returns
     -------
@@ -85,7 +86,7 @@ def augment(hu: Tensor, drawn: Tensor, seeds: list[int]) -> Tensor:
 
 
 def _blurred(hu: Tensor, blur: Tensor, thickness: Tensor) -> Tensor:
-    """Blur along all axes and thick slices along z, each a product by one small matrix a view."""
+    """Blur along all axes and thick slices along z, each a product with one small matrix per view."""
     chosen = ((blur > 0) | (thickness > 0)).nonzero()[:, 0]
     if not len(chosen):
         return hu

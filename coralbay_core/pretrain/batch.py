@@ -1,4 +1,7 @@
-"""What a step works on: views, where they lie, matched points, and labels at any point of them."""
+"""Input of a training step: views, their positions, matched points, and labels at any point.
+
+A batch has B items, one per crop location; each item has several global and local views.
+"""
 
 from dataclasses import dataclass
 
@@ -9,13 +12,13 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class Views:
-    """Crops of one size, place by place.
+    """Crops of one size, item by item.
 
     Attributes
     ----------
-    images : (places * views, 1, side, side, side) Tensor
+    images : (B * views, 1, side, side, side) Tensor
         Windowed to [0, 1].
-    affines : (places * views, 3, 4) Tensor
+    affines : (B * views, 3, 4) Tensor
         Voxel (z, y, x) of the view to voxel of its volume, float32.
     """
 
@@ -24,20 +27,21 @@ class Views:
 
     @property
     def side(self) -> int:
+        """Side of a view in voxels."""
         return self.images.shape[-1]
 
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """Positions that lie in the first two global views of a place.
+    """Positions that lie in the first two global views of an item.
 
     Attributes
     ----------
-    points : (places, 2, N, 3) Tensor
+    points : (B, 2, N, 3) Tensor
         Voxel (z, y, x) in each of the two views.
-    positions : (places, N, 3) Tensor
+    positions : (B, N, 3) Tensor
         The same as voxel of the volume; multiplied by the spacing, distances are mm.
-    valid : (places, N) bool Tensor
+    valid : (B, N) bool Tensor
         False where the views do not overlap enough.
     """
 
@@ -48,13 +52,13 @@ class Pairs:
 
 @dataclass(frozen=True, eq=False)
 class Labels:
-    """Blocks of a label volume, one a place.
+    """Blocks of a label volume, one per item.
 
     Attributes
     ----------
-    blocks : (places, z, y, x) int64 Tensor
+    blocks : (B, z, y, x) int64 Tensor
         -1 outside of the volume.
-    lows : (places, 3) Tensor
+    lows : (B, 3) Tensor
         Cell of the label volume that each block begins with.
     stride : int
         Voxels of the training grid in a cell.
@@ -69,12 +73,12 @@ class Labels:
 
         Parameters
         ----------
-        positions : (places, N, 3) Tensor
+        positions : (B, N, 3) Tensor
             Voxel of the volume, e.g. ``Pairs.positions`` or ``to_volume(...)``.
 
         Returns
         -------
-        (places, N) int64 Tensor
+        (B, N) int64 Tensor
             -1 outside.
         """
         # Cell c holds voxels c * stride ... c * stride + stride - 1; voxel edges lie at halves.
@@ -82,8 +86,8 @@ class Labels:
         sizes = torch.tensor(self.blocks.shape[1:], device=cells.device)
         inside = ((cells >= 0) & (cells < sizes)).all(-1)
         z, y, x = torch.minimum(cells.clamp(min=0), sizes - 1).unbind(-1)
-        place = torch.arange(len(cells), device=cells.device)[:, None]
-        return torch.where(inside, self.blocks[place, z, y, x], -1)
+        item = torch.arange(len(cells), device=cells.device)[:, None]
+        return torch.where(inside, self.blocks[item, z, y, x], -1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,15 +99,15 @@ class Batch:
     globals : Views
     locals : Views or None
     pairs : Pairs or None
-        Where a term asks for matched points.
+        None unless a term needs matched points.
     labels : dict of str to Labels
-        Where a term asks for label volumes.
+        Label volumes that terms need, by name.
     samples : tuple of int
-        Number of each place in the whole run: with the seed, all that its randomness depends on.
+        Number of each item in the whole run; its random numbers depend on this and the seed alone.
     volumes : tuple of int
-        Number of each place's volume in the source.
+        Number of each item's volume in the source.
     seed : int
-        Of the run.
+        Seed of the run.
     """
 
     globals: Views
@@ -115,11 +119,12 @@ class Batch:
     seed: int = 0
 
     @property
-    def places(self) -> int:
+    def size(self) -> int:
+        """Number of items."""
         return len(self.samples)
 
     def rngs(self, salt: int) -> list[np.random.Generator]:
-        """A generator a place, for a term that draws: the same whatever process computes the place."""
+        """Random generators for a term, one per item, independent of the process that computes the item."""
         return [np.random.default_rng([self.seed, salt, sample]) for sample in self.samples]
 
 

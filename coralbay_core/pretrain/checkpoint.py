@@ -1,4 +1,4 @@
-"""The state of a run on disk: whole or not at all, explained by a JSON file beside each."""
+"""State of a run on disk, written atomically, each checkpoint with a JSON file that describes it."""
 
 import json
 import os
@@ -29,14 +29,15 @@ class Checkpoints:
     keep: int = 2
 
     def path(self, step: int) -> Path:
+        """Path of the checkpoint of a step."""
         return self.folder / f"step-{step:07d}.pt"
 
     def steps(self) -> list[int]:
-        """Steps of which there is a checkpoint, oldest first. Files that were not finished have other names."""
+        """List the steps with a checkpoint, oldest first. Unfinished files have other names."""
         return sorted(int(path.stem.removeprefix("step-")) for path in self.folder.glob("step-*.pt"))
 
     def save(self, step: int, state: Mapping[str, Any], about: Mapping[str, Any], best: int | None = None) -> Path:
-        """Write a checkpoint, then remove those that are not kept.
+        """Write a checkpoint, then remove the ones that are not retained.
 
         Parameters
         ----------
@@ -45,7 +46,7 @@ class Checkpoints:
         state : mapping
             Tensors and plain values.
         about : mapping
-            Of the JSON file.
+            Contents of the JSON file.
         best : int, optional
             Step of the best one so far.
         """
@@ -53,14 +54,14 @@ class Checkpoints:
         path = self.path(step)
         write_durably(path.with_suffix(".json"), lambda file: file.write(_explained(step, about)))
         write_durably(path, lambda file: torch.save({"format": _FORMAT, "step": step, **state}, file))
-        kept = {*self.steps()[-max(self.keep, 1) :], *([] if best is None else [best])}
-        for old in set(self.steps()) - kept:
+        retained = {*self.steps()[-max(self.keep, 1) :], *([] if best is None else [best])}
+        for old in set(self.steps()) - retained:
             self.path(old).unlink()
             self.path(old).with_suffix(".json").unlink(missing_ok=True)
         return path
 
     def load(self, step: int | None = None) -> dict[str, Any] | None:
-        """The checkpoint of a step, by default the newest one; None if there is none."""
+        """Load the checkpoint of a step, by default the newest one; None if there is none."""
         known = self.steps()
         if step is None and not known:
             return None
@@ -69,10 +70,12 @@ class Checkpoints:
             state = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # torch raises many kinds for a damaged file
             raise InputError(
-                "unreadable checkpoint", where=path, found=error, hint="remove it: an older one is used"
+                "unreadable checkpoint", where=path, found=error, hint="delete it to continue from an older one"
             ) from error
         if state.get("format") != _FORMAT:
-            raise InputError("checkpoint of another version", where=path, found=state.get("format"), expected=_FORMAT)
+            raise InputError(
+                "checkpoint was written by another version", where=path, found=state.get("format"), expected=_FORMAT
+            )
         return state
 
 
@@ -86,7 +89,7 @@ def _explained(step: int, about: Mapping[str, Any]) -> bytes:
 
 
 def write_durably(path: Path, write: Any) -> None:
-    """Write a file under another name, make sure that it is on the disk, and move it into place.
+    """Write a file under a temporary name, flush it to the disk, and move it into place.
 
     Parameters
     ----------

@@ -1,58 +1,59 @@
-"""What a run is made of: one frozen dataclass a table of the configuration file.
+"""Settings of a pretraining run: one frozen dataclass per table of the configuration file.
 
-A setting, its default, its unit and its meaning stand here and nowhere else: files and ``key=value`` are checked
-against these classes, and docs/reference/pretraining-settings.md is generated from their docstrings. Settings of the
-terms of the loss stand beside each term (`coralbay_core.pretrain.loss_terms`).
+This module is the only place that defines a setting, its default, unit and meaning: files and ``key=value`` are checked
+against these classes, and docs/reference/pretraining-settings.md is generated from their docstrings. The settings of a
+loss term are defined next to the term (`coralbay_core.pretrain.loss_terms`).
 """
 
 from dataclasses import dataclass, field
 from typing import Literal
 
 from ..models.swin3d import Swin3DConfig
-from .loss_terms.base import TermSettings
+from .loss_terms.settings import TermSettings
 
 Auto = Literal["auto"]
 
 
 @dataclass(frozen=True)
 class ViewsConfig:
-    """How crops are drawn and changed.
+    """Sampling and augmentation of crops.
 
     Parameters
     ----------
     places_per_volume : int
-        So many places in a row are spots of one volume, so that tokens far apart in a patient meet in a batch.
+        This many consecutive crop locations lie in one volume, so that a batch holds distant parts of one patient.
     globals, locals : int
-        Global and local crops of a place. The teacher sees global ones only.
+        Number of global and local crops per location. The teacher gets the global ones only.
     global_side, local_side : int
         Side of a crop in voxels.
     global_mm, local_mm : float or "auto"
         Side of a crop in mm before random scaling; ``auto``: as many voxels of the training data.
     shift_mm, local_shift_mm : float or "auto"
-        Largest distance of a crop's middle from its place, per axis; ``auto``: 0.22 of a global side for a global
+        Largest distance of a crop's center from its location, per axis; ``auto``: 0.22 of a global side for a global
         crop, 0.33 for a local one.
     rotation_degrees : float
         Largest rotation about each axis.
     log_scale : float
-        Size is multiplied by ``exp(u)``, u within this bound: physical size is a signal in CT, so it stays small.
+        The size is multiplied by ``exp(u)`` with abs(u) up to this bound; it is small because physical size is
+        informative in CT.
     anisotropy, anisotropy_share : float
-        A bound on u along each axis of its own, and the share of crops that get it.
+        Bound on an additional u per axis, and the share of crops that get it.
     flip : tuple of float
-        Probability of a flip along z, y and x. By default left stays left.
+        Probability of a flip along z, y and x. By default crops are not flipped.
     window_hu : tuple of float
-        The wide HU window that inference uses.
+        The wide HU window, which is also used in inference.
     wide_window_share : float
-        Share of crops under that window; the others get a random one.
+        Share of crops with the wide window; the others get a random one.
     level_hu, width_hu : tuple of float
-        Bounds of the level and of the width of a random window; widths are drawn on a logarithmic scale.
+        Bounds of the level and the width of a random window; widths are drawn on a logarithmic scale.
     gamma, gamma_share : tuple of float, float
-        Bounds of the exponent, share of crops.
+        Bounds of the exponent, and share of crops.
     blur_voxels, blur_share : tuple of float, float
-        Bounds of the standard deviation of a Gaussian, share of crops.
+        Bounds of the standard deviation of a Gaussian blur, and share of crops.
     slice_mm, slice_share : tuple of float, float
-        Bounds of a simulated slice thickness along z, share of crops.
+        Bounds of a simulated slice thickness along z, and share of crops.
     noise, noise_share : float
-        Largest standard deviation of noise where the window is 1 wide, share of crops.
+        Largest standard deviation of noise, relative to the width of the window, and share of crops.
     """
 
     places_per_volume: int = 1
@@ -85,16 +86,17 @@ class ViewsConfig:
 
 @dataclass(frozen=True)
 class LoaderConfig:
-    """How volumes become batches.
+    """Reading of volumes and batches.
 
     Parameters
     ----------
     workers : int or "auto"
-        Processes that read; 0 reads in the training process. ``auto``: 0 on a CPU, else 8 or what there are cores for.
+        Number of reading processes; 0 reads in the training process. ``auto``: 0 on a CPU, else up to 8, depending on
+        the number of cores.
     prefetch : int
-        Batches that each worker has ready.
+        Number of batches that each worker prepares in advance.
     memory_gb : float or "auto"
-        Volumes are kept in memory if they need no more than this; ``auto``: a quarter of what the machine has.
+        Volumes are held in memory if they need no more than this; ``auto``: a quarter of the machine's memory.
     """
 
     workers: int | Auto = "auto"
@@ -104,24 +106,24 @@ class LoaderConfig:
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """AdamW and its schedules, which are arrays over the steps.
+    """AdamW and its schedules.
 
     Parameters
     ----------
     learning_rate : float or "auto"
-        Highest one. ``auto``: 5e-4 times the square root of (places / 6), between 2e-4 and 1e-3.
+        Maximum of the schedule. ``auto``: 5e-4 times the square root of (batch_size / 6), between 2e-4 and 1e-3.
     final_learning_rate : float
-        At the end of the cosine.
+        Learning rate at the end of the cosine schedule.
     warmup : float
-        Share of the steps in which it rises from 0.
+        Share of the steps in which the learning rate rises from 0.
     weight_decay, final_weight_decay : float
-        Ends of a cosine; not applied to biases, norms and tables of position biases.
+        First and last value of a cosine schedule; not applied to biases, norms and position biases.
     beta2 : float
-        Of Adam; beta1 is 0.9.
+        Second beta of Adam; the first is 0.9.
     clip : float
-        Largest norm of the gradient; 0 switches clipping off.
+        Maximum norm of the gradient; 0 switches clipping off.
     freeze_last : float
-        Share of the steps in which prototypes stay as they are.
+        Share of the steps, from the start, in which prototypes are not updated.
     """
 
     learning_rate: float | Auto = "auto"
@@ -136,16 +138,16 @@ class OptimizerConfig:
 
 @dataclass(frozen=True)
 class TeacherConfig:
-    """The moving average of the student that gives the targets.
+    """The teacher: a moving average of the student that supplies the targets.
 
     Parameters
     ----------
     momentum, final_momentum : float
-        Ends of a cosine.
+        First and last value of a cosine schedule.
     temperature_start, temperature : float
-        Of the teacher's assignments: a line over `temperature_warmup`, then constant.
+        Temperature of the teacher's assignments: linear over `temperature_warmup`, then constant.
     temperature_warmup : float
-        Share of the steps.
+        Share of the steps in which the temperature changes.
     """
 
     momentum: float = 0.98
@@ -157,29 +159,29 @@ class TeacherConfig:
 
 @dataclass(frozen=True)
 class MonitorConfig:
-    """What is watched, and what happens when it goes wrong.
+    """Logging, and alarms for collapse and non-finite values.
 
     Parameters
     ----------
     every : int
-        Steps between two lines of the log.
+        Number of steps between two lines of the log.
     grace : int
-        Steps before alarms count.
+        Number of first steps without alarms.
     patience : int
-        Lines of the log in a row that must be bad.
+        Number of consecutive bad lines of the log before an alarm.
     one_hot : float
-        Alarm if the teacher's entropy, or that of the mean assignment, is below this share of log K: all crops look
-        the same to it.
+        Alarm if the teacher's entropy, or that of the mean assignment, is below this share of log K: all crops get
+        the same prototype.
     uniform : float
-        Alarm if the teacher's entropy is above this share of log K: it assigns nothing to anything.
+        Alarm if the teacher's entropy is above this share of log K: assignments carry no information.
     effective_rank : float
-        Alarm if a stage's effective rank falls below this share of what it was at the first line.
+        Alarm if a stage's effective rank falls below this share of its value in the first line.
     on_alarm : str
-        ``warn``, or ``stop`` after saving.
+        Reaction to an alarm: ``warn``, or ``stop`` after saving.
     on_non_finite : str
-        Of a loss or gradient: ``stop``, or ``skip`` the step.
+        Reaction to a non-finite loss or gradient: ``stop``, or ``skip`` the step.
     max_skips : int
-        Steps skipped in a row after which the run stops all the same.
+        The run stops after this many consecutive skipped steps.
     """
 
     every: int = 10
@@ -195,16 +197,16 @@ class MonitorConfig:
 
 @dataclass(frozen=True)
 class CheckpointConfig:
-    """When the state of a run is saved.
+    """Checkpoints of a run.
 
     Parameters
     ----------
     every : int
-        Steps; 0 saves at the end only.
+        Number of steps between checkpoints; 0: only at the end.
     minutes : float
-        Also after so long; 0 switches it off.
+        Also save after this time; 0 switches it off.
     keep : int
-        Newest checkpoints that are kept, beside the best one.
+        Number of newest checkpoints to retain, in addition to the best one.
     """
 
     every: int = 500
@@ -214,24 +216,24 @@ class CheckpointConfig:
 
 @dataclass(frozen=True)
 class EvaluationConfig:
-    """What the teacher is measured on while it learns.
+    """Evaluation of the teacher during training.
 
     Parameters
     ----------
     every : int
-        Steps; 0 measures nothing.
+        Number of steps between evaluations; 0: none.
     data : str
-        Folder of labelled CTs, as of ``coralbay evaluate``; empty for the phantom alone.
+        Folder of labeled CTs, as for ``coralbay evaluate --data``; empty: only the phantom.
     phantom : bool
-        Also measure on the phantom.
+        Also evaluate on the phantom.
     limit : int
-        At most so many scans of the folder; 0 for all.
+        Maximum number of scans of the folder; 0: all.
     tasks : tuple of str
-        As of ``coralbay evaluate --tasks``.
+        Tasks, as for ``coralbay evaluate --tasks``.
     metric : str
-        Key of the measure by which the best checkpoint is chosen, e.g. ``match_hit``; see its ``summary.json``.
+        Key of the metric that selects the best checkpoint, e.g. ``match_hit``; see the ``summary.json`` of a report.
     picture : str
-        CT whose first principal components are drawn; empty for the first one measured.
+        CT whose first principal components are drawn; empty: the first evaluated one.
     """
 
     every: int = 0
@@ -245,14 +247,14 @@ class EvaluationConfig:
 
 @dataclass(frozen=True)
 class CardConfig:
-    """What the card of the weights says that the run cannot know.
+    """Entries of the model card that cannot be derived from the run.
 
     Parameters
     ----------
     summary, license, data, intended_use, citation : str
-        `data` names sources and licences of the volumes.
+        Texts of the card; `data` names sources and licenses of the volumes.
     tile, step : int
-        The sliding window that users get, voxels.
+        Size and step of the sliding window in inference, voxels.
     """
 
     summary: str = "Swin3D encoder of CT, self-distilled with CoralBay."
@@ -266,42 +268,42 @@ class CardConfig:
 
 @dataclass(frozen=True)
 class PretrainConfig:
-    """A run.
+    """Settings of a run.
 
     Parameters
     ----------
     data : str
-        Store that ``coralbay prepare-data`` made, or a small folder of NIfTI files.
+        Store written by ``coralbay prepare-data``, or a small folder of NIfTI files.
     output : str
-        Folder of the run.
+        Output folder of the run.
     name : str
-        Of the weights.
+        Name of the model and its weights.
     init : str
-        Weights to begin with, as ``--model`` takes them; empty for random ones. Heads always begin at random.
+        Initial weights, a model name or path; empty: random. Heads are always initialized at random.
     seed : int
-        Of everything random.
+        Random seed.
     steps : int or "auto"
-        Updates; ``auto`` takes them from `minutes`.
+        Number of updates; ``auto``: derived from `minutes`.
     minutes : float
-        Budget: a short trial tells how many steps fit into it.
-    places : int
-        Places a step, over all processes and accumulated parts.
+        Duration of the run; a short trial measures how many steps fit into it.
+    batch_size : int
+        Crop locations per step, over all processes and accumulated parts.
     accumulate : int
-        Parts in which a step's places are computed, one after another, to save memory.
+        Parts in which the batch of a step is computed, one after another, to save memory.
     device : str
         ``auto``, ``cpu`` or ``cuda``.
     precision : str
-        Of the forward pass: ``auto``, ``bf16``, ``fp16`` or ``fp32``.
+        Number format of the forward pass: ``auto``, ``bf16``, ``fp16`` or ``fp32``.
     deterministic : bool
-        Bit-exact repetition, on a CPU.
+        Make runs repeatable to the bit, on a CPU.
     threads : int or "auto"
-        Of torch on a CPU.
+        Number of CPU threads of torch.
     recompute : bool
-        Activation checkpointing: less memory, a third more arithmetic.
+        Activation checkpointing: less memory, a third more computation.
     compile : bool
         Compile the backbone with torch.compile.
     spacing_mm : float
-        Of the training data.
+        Voxel size of the training data.
     """
 
     data: str = ""
@@ -311,7 +313,7 @@ class PretrainConfig:
     seed: int = 0
     steps: int | Auto = "auto"
     minutes: float = 0.0
-    places: int = 6
+    batch_size: int = 6
     accumulate: int = 1
     device: str = "auto"
     precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
@@ -332,9 +334,9 @@ class PretrainConfig:
     card: CardConfig = field(default_factory=CardConfig)
 
     def pairs(self) -> int:
-        """Matched points a place that the terms ask for."""
+        """Number of matched points per location that the terms need."""
         return max([term.pairs() for term in self.objective.values()], default=0)
 
     def targets(self) -> tuple[str, ...]:
-        """Names of the label volumes that the terms ask for."""
+        """Names of the label volumes that the terms need."""
         return tuple(dict.fromkeys(name for term in self.objective.values() for name in term.targets()))

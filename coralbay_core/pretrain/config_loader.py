@@ -1,8 +1,9 @@
-"""Configuration files and ``key=value`` to a `PretrainConfig`, or to all that is wrong with them."""
+"""Parser of configuration files and ``key=value`` overrides; it reports all problems at once."""
 
 import difflib
 import tomllib
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -13,6 +14,9 @@ from ..errors import InputError, MissingFileError
 from .config import PretrainConfig
 from .loss_terms import TERMS
 
+RENAMED = {"places": "batch_size"}
+"""Former names of settings of the top level. They are accepted for one version, with a warning."""
+
 
 class ConfigError(InputError):
     """A configuration that cannot be used.
@@ -20,7 +24,7 @@ class ConfigError(InputError):
     Parameters
     ----------
     problems : list of str
-        All of them, a line each.
+        All problems, one line each.
     """
 
     def __init__(self, problems: Sequence[str]):
@@ -32,13 +36,15 @@ class ConfigError(InputError):
 
 
 def packaged() -> list[str]:
-    """Names of the configurations that come with the package."""
+    """List the configurations of the package."""
     folder = files(__package__) / "configs"
     return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
 
 
-def read_config(name_or_path: str | Path, overrides: Sequence[str] = ()) -> PretrainConfig:
-    """A configuration.
+def read_config(
+    name_or_path: str | Path, overrides: Sequence[str] = (), *, warn: Callable[[str], None] | None = None
+) -> PretrainConfig:
+    """Read a configuration.
 
     Parameters
     ----------
@@ -47,17 +53,21 @@ def read_config(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Pret
     overrides : sequence of str
         ``key=value``, keys of tables with dots, e.g. ``objective.dino.weight=0.5``. Values as in TOML; text needs no
         quotes.
+    warn : callable, optional
+        Receives one line per setting that is written under its former name; by default ``warnings.warn``.
 
     Raises
     ------
     ConfigError
-        With a line for each thing that is wrong.
+        With one line per problem.
     """
     values = _load(name_or_path)
     problems: list[str] = []
+    warn = warn or (lambda text: warnings.warn(text, FutureWarning, stacklevel=4))
+    values = _renamed(values, warn)
     _choose_budget(values, overrides)
     for override in overrides:
-        _apply(values, override, problems)
+        _apply(values, _renamed_override(override, warn), problems)
     config = _build(PretrainConfig, values, "", problems)
     if problems:
         raise ConfigError(problems)
@@ -65,15 +75,15 @@ def read_config(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Pret
 
 
 def config_from(tables: Mapping[str, Any]) -> PretrainConfig:
-    """A configuration from nested tables, as `resolve.as_tables` gives them and JSON keeps them.
+    """Make a configuration from nested tables, as `resolve.as_tables` gives them and ``run.json`` holds them.
 
     Raises
     ------
     ConfigError
-        With a line for each thing that is wrong.
+        With one line per problem.
     """
     problems: list[str] = []
-    config: PretrainConfig = _build(PretrainConfig, dict(tables), "", problems)
+    config: PretrainConfig = _build(PretrainConfig, _renamed(tables), "", problems)
     if problems:
         raise ConfigError(problems)
     return config
@@ -87,19 +97,42 @@ def _load(name_or_path: str | Path) -> dict[str, Any]:
         text = Path(name).read_text("utf-8")
     else:
         raise MissingFileError(
-            "no such configuration", where=name, expected=f"a TOML file, or one of {', '.join(packaged())}"
+            "no such configuration", where=name, expected=f"the path of a TOML file, or one of {', '.join(packaged())}"
         )
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise InputError("configuration is not TOML", where=name, found=error) from error
+        raise InputError("configuration is not valid TOML", where=name, found=error) from error
+
+
+def _renamed(values: Mapping[str, Any], warn: Callable[[str], None] = lambda text: None) -> dict[str, Any]:
+    """Replace former names of settings; a value under the present name takes precedence."""
+    found = dict(values)
+    for former, present in RENAMED.items():
+        if former in found:
+            warn(_renaming(former))
+            value = found.pop(former)
+            found.setdefault(present, value)
+    return found
+
+
+def _renamed_override(override: str, warn: Callable[[str], None]) -> str:
+    key, equals, value = override.partition("=")
+    if key.strip() not in RENAMED:
+        return override
+    warn(_renaming(key.strip()))
+    return f"{RENAMED[key.strip()]}{equals}{value}"
+
+
+def _renaming(former: str) -> str:
+    return f"setting {former} is now called {RENAMED[former]}; the old name will not be accepted by the next version"
 
 
 def _choose_budget(values: dict[str, Any], overrides: Sequence[str]) -> None:
-    """A budget of steps or minutes that is said on top replaces the other kind in the file."""
-    said = {override.partition("=")[0].strip() for override in overrides} & {"steps", "minutes"}
-    if len(said) == 1:
-        values.pop({"steps": "minutes", "minutes": "steps"}[said.pop()], None)
+    """Let an override of steps or minutes replace the other one in the file."""
+    given = {override.partition("=")[0].strip() for override in overrides} & {"steps", "minutes"}
+    if len(given) == 1:
+        values.pop({"steps": "minutes", "minutes": "steps"}[given.pop()], None)
 
 
 def _apply(values: dict[str, Any], override: str, problems: list[str]) -> None:
@@ -112,7 +145,7 @@ def _apply(values: dict[str, Any], override: str, problems: list[str]) -> None:
     for table in tables:
         inner: Any = values.setdefault(table, {})
         if not isinstance(inner, dict):
-            problems.append(f"{table} is no table - in {override}")
+            problems.append(f"{table} is not a table - in {override}")
             return
         values = inner
     values[last] = _value(text.strip())
@@ -126,7 +159,7 @@ def _value(text: str) -> Any:
 
 
 def _build(cls: type, values: dict[str, Any], where: str, problems: list[str]) -> Any:
-    """A dataclass from a table; what is wrong is added to `problems`."""
+    """Make a dataclass from a table; problems are added to `problems`."""
     known = {f.name: f for f in fields(cls)}
     hints = get_type_hints(cls)
     made = {}
@@ -159,7 +192,7 @@ def _table(cls: type, value: Any, path: str, problems: list[str]) -> Any:
 
 
 def _objective(value: Any, problems: list[str]) -> dict[str, Any]:
-    """Settings of each term that is named."""
+    """Settings of each term in the table."""
     made: dict[str, Any] = {}
     if not isinstance(value, dict):
         problems.append(f"objective is {value!r}, expected tables such as [objective.dino]")
@@ -178,7 +211,7 @@ def _suggestion(key: str, known: Any) -> str:
 
 
 def _convert(value: Any, hint: Any) -> tuple[Any, str]:
-    """The value in the type of a setting, or what was expected."""
+    """Convert a value to the type of a setting; on failure return a description of the expected value."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
         tried = [_convert(value, argument) for argument in arguments]

@@ -1,4 +1,4 @@
-"""Where crops lie: the affine of each view around a place. Plain numpy, in the reading processes."""
+"""Geometry of crops: the affine of each view around a location. Runs in the reading processes, with numpy only."""
 
 from dataclasses import dataclass
 
@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 from ..spatial.geometry import box_corners
 from .config import ViewsConfig
 
-MARGIN = 4.0  # Matched points keep so many voxels to the edge of a view.
+MARGIN = 4.0  # minimum distance of matched points to the edge of a view, voxels
 
 
 @dataclass(frozen=True)
 class CropSizes:
-    """Sizes in voxels of the training data, with nothing left to be resolved.
+    """Resolved sizes of crops, in voxels of the training data.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ class CropSizes:
 
 
 def crop_sizes(config: ViewsConfig, spacing_mm: float) -> CropSizes:
-    """Sizes of crops, ``auto`` resolved."""
+    """Resolve the sizes of crops."""
 
     def zoom(side: int, mm: float | str) -> float:
         return 1.0 if mm == "auto" else float(mm) / (side * spacing_mm)
@@ -44,7 +44,7 @@ def crop_sizes(config: ViewsConfig, spacing_mm: float) -> CropSizes:
 
 
 def rotation(angles: NDArray) -> NDArray[np.float64]:
-    """Rotation matrix of angles about z, y and x, radians, one after another."""
+    """Rotation matrix of successive rotations about z, y and x, radians."""
     matrix = np.eye(3)
     for axis, angle in enumerate(angles):
         turn = np.eye(3)
@@ -57,13 +57,13 @@ def rotation(angles: NDArray) -> NDArray[np.float64]:
 def random_affine(
     rng: np.random.Generator, center: NDArray, side: int, zoom: float, shift: float, config: ViewsConfig
 ) -> NDArray[np.float64]:
-    """Affine (3, 4) of a view: its voxels (z, y, x) to voxels of the volume.
+    """Draw the affine (3, 4) of a view, from its voxels (z, y, x) to voxels of the volume.
 
     Parameters
     ----------
     rng : np.random.Generator
     center : (3,) array
-        The place, in voxels of the volume.
+        Location in voxels of the volume.
     side : int
     zoom, shift : float
         As in `CropSizes`.
@@ -88,7 +88,7 @@ def bounds(affines: NDArray, side: int) -> tuple[NDArray[np.int64], NDArray[np.i
 def matched_points(
     rng: np.random.Generator, first: NDArray, second: NDArray, side: int, count: int
 ) -> tuple[NDArray, NDArray, NDArray]:
-    """Positions that two views share.
+    """Draw positions that lie in both of two views.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def matched_points(
     positions : (count, 3) array
         Voxel of the volume.
     valid : (count,) bool array
-        All False if nowhere near `count` common positions were found.
+        All False if fewer than `count` common positions were found.
     """
     candidates = rng.uniform(MARGIN, side - 1 - MARGIN, (16 * count, 3))
     positions = candidates @ first[:, :3].T + first[:, 3]

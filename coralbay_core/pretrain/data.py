@@ -1,7 +1,8 @@
-"""Places to batches: what each place of a run is, and the processes that read ahead.
+"""Crop locations to batches: the items of a run by number, and the processes that read ahead.
 
-Place number i of a run depends on the seed and on i alone. So a resumed run goes on exactly where it stopped, and two
-processes see together what one would see alone.
+An item is a crop location, a point in a volume, with global and local crops around it. Item number i of a run depends
+on the seed and on i alone, so a resumed run continues exactly where it stopped, and two processes together compute the
+same items as one.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,18 +18,19 @@ from torch.utils.data import DataLoader, Dataset
 from ..spatial.volume import AIR_HU
 from .augment import augment, draw, sample_views
 from .batch import Batch, Labels, Pairs, Views
+from .blocks import CELL, LabelBlock
 from .config import ViewsConfig
 from .crops import bounds, crop_sizes, matched_points, random_affine
-from .source import CELL, LabelBlock, VolumeSource
+from .source import VolumeSource
 
-_PLACES, _NOISE, _VOLUMES = 0, 1, 2  # what a random stream is for
+_LOCATIONS, _NOISE, _VOLUMES = 0, 1, 2  # random streams
 _TRIES = 20
 _TISSUE_SHARE = 0.4
 
 
 @dataclass(eq=False)
-class PlaceItem:
-    """What reading one place gives: a block of HU, and what is to be done with it."""
+class CropItem:
+    """A crop location as it was read: a block of HU, and the parameters of its crops."""
 
     sample: int
     volume: int
@@ -42,7 +44,7 @@ class PlaceItem:
 
 
 class CropDataset(Dataset):
-    """The places of a run, by number.
+    """Crop locations of a run, by number.
 
     Parameters
     ----------
@@ -50,7 +52,7 @@ class CropDataset(Dataset):
     config : ViewsConfig
     seed : int
     pairs : int
-        Matched points a place.
+        Matched points per location.
     targets : sequence of str
         Names of label volumes.
     """
@@ -60,12 +62,12 @@ class CropDataset(Dataset):
     ):
         self.source, self.config, self.seed, self.pairs, self.targets = source, config, seed, pairs, tuple(targets)
         self.sizes = crop_sizes(config, source.spacing_mm)
-        # Larger scans are seen more often, but not in proportion: small ones hold limbs and heads.
+        # Larger scans are drawn more often, but not in proportion: small ones hold limbs and heads.
         volume = np.array([np.prod(source.shape(i), dtype=float) for i in range(len(source.names))]) ** 0.5
         self.shares = volume / volume.sum()
 
-    def __getitem__(self, sample: int) -> PlaceItem:
-        rng = np.random.default_rng([self.seed, _PLACES, sample])
+    def __getitem__(self, sample: int) -> CropItem:
+        rng = np.random.default_rng([self.seed, _LOCATIONS, sample])
         volume = self._volume(rng, sample)
         center = self._center(rng, volume)
         config, sizes = self.config, self.sizes
@@ -83,7 +85,7 @@ class CropDataset(Dataset):
         if self.pairs:
             pairs = matched_points(rng, affines[0][0], affines[0][1], config.global_side, self.pairs)
         labels = {name: self.source.labels(name, volume, low, high) for name in self.targets}
-        return PlaceItem(
+        return CropItem(
             sample=sample,
             volume=volume,
             block=self.source.read(volume, low, high),
@@ -96,13 +98,13 @@ class CropDataset(Dataset):
         )
 
     def _volume(self, rng: np.random.Generator, sample: int) -> int:
-        """Number of the volume of a place; places of one group draw the same."""
+        """Number of the volume of an item; items of one group draw the same volume."""
         together = self.config.places_per_volume
         drawing = rng if together == 1 else np.random.default_rng([self.seed, _VOLUMES, sample // together])
         return int(drawing.choice(len(self.shares), p=self.shares))
 
     def _center(self, rng: np.random.Generator, volume: int) -> NDArray[np.float64]:
-        """A voxel in the body with enough of the body around it."""
+        """Draw a voxel in the body with enough of the body around it."""
         cells = self.source.cells(volume)
         body = np.flatnonzero(cells.ravel())
         reach = max(1, self.config.global_side // (4 * CELL))
@@ -124,12 +126,13 @@ class CropDataset(Dataset):
 
 @dataclass(eq=False)
 class CollatedCrops:
-    """The items of a batch, stacked; blocks are filled up with air to one shape."""
+    """Items of a batch, stacked; blocks are padded with air to one shape."""
 
-    items: list[PlaceItem]
+    items: list[CropItem]
     blocks: Tensor
 
     def pin_memory(self) -> "CollatedCrops":
+        """Copy to page-locked memory, for faster transfers to a GPU."""
         return CollatedCrops(self.items, self.blocks.pin_memory())
 
 
@@ -141,7 +144,8 @@ def _stacked(blocks: Sequence[NDArray], outside: int) -> Tensor:
     return out
 
 
-def collate(items: list[PlaceItem]) -> CollatedCrops:
+def collate(items: list[CropItem]) -> CollatedCrops:
+    """Stack the items of a batch."""
     collated = CollatedCrops(items, _stacked([item.block for item in items], AIR_HU))
     for item in items:
         item.block = item.block[:0]  # it was copied, and need not travel between processes twice
@@ -149,7 +153,7 @@ def collate(items: list[PlaceItem]) -> CollatedCrops:
 
 
 def to_batch(collated: CollatedCrops, config: ViewsConfig, seed: int, device: torch.device) -> Batch:
-    """Crops are cut and changed here, on the device."""
+    """Cut and augment the crops of a batch, on the device."""
     items = collated.items
     blocks = collated.blocks.to(device, non_blocking=True)
     lows = torch.from_numpy(np.stack([item.low for item in items])).to(device)
@@ -163,7 +167,7 @@ def to_batch(collated: CollatedCrops, config: ViewsConfig, seed: int, device: to
         seeds = [item.noise_seed + 1000 * group + view for item in items for view in range(affines.shape[1])]
         images = augment(sample_views(blocks, lows, affines, side), drawn, seeds)
         views.append(Views(images, affines.float().flatten(0, 1)))
-    assert views[0] is not None  # the configuration asks for at least two
+    assert views[0] is not None  # the configuration has at least one global view
     return Batch(
         globals=views[0],
         locals=views[1],
@@ -175,7 +179,7 @@ def to_batch(collated: CollatedCrops, config: ViewsConfig, seed: int, device: to
     )
 
 
-def _pairs(items: list[PlaceItem], device: torch.device) -> Pairs | None:
+def _pairs(items: list[CropItem], device: torch.device) -> Pairs | None:
     found = [item.pairs for item in items if item.pairs is not None]
     if not found:
         return None
@@ -183,7 +187,7 @@ def _pairs(items: list[PlaceItem], device: torch.device) -> Pairs | None:
     return Pairs(points.float(), positions.float(), valid)
 
 
-def _labels(name: str, items: list[PlaceItem], device: torch.device) -> Labels:
+def _labels(name: str, items: list[CropItem], device: torch.device) -> Labels:
     blocks = [item.labels[name] for item in items]
     lows = torch.from_numpy(np.stack([block.low for block in blocks]))
     stacked = _stacked([block.data for block in blocks], -1).long()
@@ -192,17 +196,17 @@ def _labels(name: str, items: list[PlaceItem], device: torch.device) -> Labels:
 
 @dataclass(frozen=True)
 class StepBatchSampler:
-    """Numbers of the places of each part of each step, for one of several processes.
+    """Item numbers of each part of each step, for one of several processes.
 
     Parameters
     ----------
-    places, accumulate : int
+    batch_size, accumulate : int
         As in `PretrainConfig`.
     first_step, steps : int
     rank, world : int
     """
 
-    places: int
+    batch_size: int
     accumulate: int
     first_step: int
     steps: int
@@ -213,21 +217,22 @@ class StepBatchSampler:
         return (self.steps - self.first_step) * self.accumulate
 
     def __iter__(self) -> Iterator[list[int]]:
-        size = self.places // (self.accumulate * self.world)
+        size = self.batch_size // (self.accumulate * self.world)
         for step in range(self.first_step, self.steps):
             for part in range(self.accumulate):
-                first = step * self.places + (part * self.world + self.rank) * size
+                first = step * self.batch_size + (part * self.world + self.rank) * size
                 yield list(range(first, first + size))
 
 
 def read_ahead(
-    places: CropDataset, numbers: StepBatchSampler, workers: int, prefetch: int, pin: bool
+    dataset: CropDataset, sampler: StepBatchSampler, workers: int, prefetch: int, pin: bool
 ) -> Iterator[CollatedCrops]:
     """Yield the collated items of the parts of steps, in order.
 
     Parameters
     ----------
-    places : CropDataset
+    dataset : CropDataset
+    sampler : StepBatchSampler
     numbers : StepBatchSampler
     workers, prefetch : int
         As in `LoaderConfig`.
@@ -237,5 +242,5 @@ def read_ahead(
     # Forked workers share the volumes that are in memory; they never touch the GPU.
     options: dict[str, Any] = {"prefetch_factor": prefetch, "multiprocessing_context": "fork"} if workers else {}
     return iter(
-        DataLoader(places, batch_sampler=numbers, collate_fn=collate, num_workers=workers, pin_memory=pin, **options)
+        DataLoader(dataset, batch_sampler=sampler, collate_fn=collate, num_workers=workers, pin_memory=pin, **options)
     )

@@ -1,4 +1,4 @@
-"""The processes of a run. Every function also works, and does nothing, without a group."""
+"""Communication between the processes of a run. Without a process group all functions work as for one process."""
 
 import os
 from collections.abc import Iterator
@@ -14,30 +14,33 @@ _PATIENCE = timedelta(hours=2)
 
 
 def active() -> bool:
+    """Whether there is a process group."""
     return dist.is_available() and dist.is_initialized()
 
 
 def rank() -> int:
+    """Number of this process, from 0."""
     return dist.get_rank() if active() else 0
 
 
 def world() -> int:
+    """Number of processes."""
     return dist.get_world_size() if active() else 1
 
 
 def is_first() -> bool:
-    """Whether this process speaks and writes."""
+    """Whether this is the first process, which prints and writes files."""
     return rank() == 0
 
 
 def is_first_to_start() -> bool:
-    """`is_first`, before and after the group exists."""
+    """Whether this is the first process; also valid before the group is initialized."""
     return int(os.environ.get("RANK", "0")) == 0
 
 
 @contextmanager
 def group(device: torch.device) -> Iterator[torch.device]:
-    """Join the group that torchrun announces, if any; gives the device of this process."""
+    """Join the group of torchrun, if any; yield the device of this process."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield device
         return
@@ -82,7 +85,7 @@ def gather_rows(tensor: Tensor) -> Tensor:
 
 
 def gather_with_gradient(tensor: Tensor) -> Tensor:
-    """`gather_rows` through which gradients find their way back to the process that the rows came from."""
+    """Rows of all processes as of `gather_rows`, with gradients to the process of each row."""
     if not active():
         return tensor
     from torch.distributed.nn.functional import all_gather
@@ -91,12 +94,12 @@ def gather_with_gradient(tensor: Tensor) -> Tensor:
 
 
 def own_rows(tensor: Tensor) -> Tensor:
-    """This process's share of rows that `gather_rows` brought together."""
+    """Select the rows of this process from a result of `gather_rows`."""
     return tensor.chunk(world())[rank()] if active() else tensor
 
 
 def from_first(value: int) -> int:
-    """The first process's value."""
+    """Return the value of the first process in all processes."""
     if not active():
         return value
     content = [value]
@@ -105,6 +108,6 @@ def from_first(value: int) -> int:
 
 
 def wait() -> None:
-    """Until all processes are here."""
+    """Wait until all processes have called this function."""
     if active():
         dist.barrier()

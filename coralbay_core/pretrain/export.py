@@ -1,4 +1,4 @@
-"""From a run to weights that users load: the teacher's backbone in float16 with a filled card inside."""
+"""Export of a run: the teacher's backbone in float16, with a complete model card in the file."""
 
 import hashlib
 import platform
@@ -21,13 +21,13 @@ from .config import PretrainConfig
 
 
 def make_card(config: PretrainConfig, training: Mapping[str, Any], evaluation: Mapping[str, Any]) -> ModelCard:
-    """The card of a run's weights.
+    """Make the model card of a run's weights.
 
     Parameters
     ----------
     config : PretrainConfig
     training, evaluation : mapping
-        What is known of the run and of its last evaluation; see `describe_training`.
+        Description of the run and results of its last evaluation; see `describe_training`.
     """
     card = config.card
     return ModelCard(
@@ -48,13 +48,13 @@ def make_card(config: PretrainConfig, training: Mapping[str, Any], evaluation: M
 def describe_training(
     config: PretrainConfig, volumes: int, step: int, seconds: float, processes: int, device: torch.device, command: str
 ) -> dict[str, Any]:
-    """What a card says of a run."""
+    """Describe a run for its model card."""
     terms = ", ".join(f"{name} x {term.weight:g}" for name, term in config.objective.items() if term.weight)
     views = config.views
     machine = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
     crops = (
-        f"{views.globals} global of {views.global_side} voxels and {views.locals} local of {views.local_side} a place, "
-        f"{config.places} places a step, {config.spacing_mm:g} mm"
+        f"{views.globals} global of {views.global_side} voxels and {views.locals} local of {views.local_side} "
+        f"per location, {config.batch_size} locations per step, {config.spacing_mm:g} mm"
     )
     return {
         "data": config.card.data,
@@ -80,7 +80,7 @@ def processor() -> str:
 
 
 def export(backbone: Swin3D, card: ModelCard, folder: Path) -> Path:
-    """Write weights with their card, as ``load_encoder(path)`` takes them."""
+    """Write weights with their card, to be loaded by ``load_encoder(path)``."""
     path = folder / card.file
     # In memory they may be compiled or recompute activations; what is written is the plain network.
     plain = Swin3D(card.architecture)
@@ -89,7 +89,7 @@ def export(backbone: Swin3D, card: ModelCard, folder: Path) -> Path:
 
 
 def ship(weights: Path, folder: Path) -> tuple[Path, Path]:
-    """Put exported weights and their card, with the checksum in it, into a folder of cards such as the package's.
+    """Copy exported weights and their card, with the checksum, to a folder of cards such as the package's.
 
     Returns
     -------
@@ -97,7 +97,9 @@ def ship(weights: Path, folder: Path) -> tuple[Path, Path]:
     """
     _, metadata = read_tensors(weights)
     if "card" not in metadata:
-        raise WeightsError("weights without a card", where=weights, hint="take those that `coralbay pretrain` wrote")
+        raise WeightsError(
+            "weights without a model card", where=weights, hint="use weights written by `coralbay pretrain`"
+        )
     text = metadata["card"]
     card = parse_card(text, str(weights))
     content = weights.read_bytes()

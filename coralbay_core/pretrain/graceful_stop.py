@@ -1,4 +1,4 @@
-"""A polite stop: what a cluster sends before it takes the machine away."""
+"""Graceful stop of a run on the signals that a cluster sends before it ends a job."""
 
 import signal
 import threading
@@ -7,12 +7,12 @@ from contextlib import contextmanager
 
 
 class StopRequest:
-    """Whether someone asked the run to stop.
+    """Request to stop the run; true after a signal.
 
     Attributes
     ----------
     name : str
-        Of the signal; empty while nobody did.
+        Name of the signal; empty without a request.
     """
 
     name: str = ""
@@ -23,7 +23,7 @@ class StopRequest:
 
 @contextmanager
 def stop_on_signal() -> Iterator[StopRequest]:
-    """Turn SIGTERM and SIGUSR1 (SLURM's ``--signal``) into a request that the run looks at after each step."""
+    """Turn SIGTERM and SIGUSR1 (SLURM's ``--signal``) into a request that the run checks after each step."""
     request = StopRequest()
 
     def received(number: int, frame: object) -> None:

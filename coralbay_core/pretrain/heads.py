@@ -1,4 +1,4 @@
-"""Projection heads: they exist in pretraining only and are thrown away."""
+"""Projection heads, which are used in pretraining only and discarded afterwards."""
 
 import torch
 from torch import Tensor, nn
@@ -7,7 +7,7 @@ from torch.nn.utils.parametrizations import weight_norm
 
 
 class Prototypes(nn.Module):
-    """L2-normalised bottleneck and weight-normalised prototypes of norm 1: logits are cosines."""
+    """L2-normalized bottleneck and weight-normalized prototypes of norm 1: logits are cosines."""
 
     def __init__(self, bottleneck: int, prototypes: int):
         super().__init__()
@@ -40,7 +40,7 @@ class DinoHead(nn.Module):
         self.prototypes = Prototypes(bottleneck, prototypes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Vectors (..., inputs) to logits (..., prototypes) in [-1, 1], in float32: heads are small, losses sharp."""
+        """Map vectors (..., inputs) to logits (..., prototypes) in [-1, 1], in float32 for precise losses."""
         with torch.autocast(x.device.type, enabled=False):
             return self.prototypes(self.mlp(x.float()))
 

@@ -1,9 +1,9 @@
-"""How alike two places of CTs are, from what needs no label: tissue, what lies around in which direction, and place.
+"""Label-free similarity of positions in CTs, from tissue, surrounding tissue by direction, and position.
 
-Three descriptors of a cell, each a unit vector whose channels were standardised over the patient's body, as the
+Three descriptors of a cell, each a unit vector whose channels were standardized over the patient's body, as the
 product does with an encoder's maps; an inner product is then a likeness.
 
-- *Tissue*: a soft histogram of HU in boxes of one and of three cells. Two livers are alike wherever they lie.
+- *Tissue*: a soft histogram of HU in boxes of one and of three cells. Two livers are similar at any position.
 - *Surroundings*: shares of air, fat, soft tissue and dense matter in boxes at 26 offsets of 24 mm and of 48 mm. Mean
   HU in the same boxes is worse: fat and bone together have the mean of muscle (docs/measurements/pretraining.md).
 - *Place*: waves over the box of the body, whose inner product falls with the distance. It means something within a
@@ -54,7 +54,7 @@ class Descriptions:
     vectors: dict[str, NDArray[np.float16]]
 
     def some(self, rng: np.random.Generator, count: int) -> "Descriptions":
-        """A random part of the cells, where there are more than `count`."""
+        """Draw a random subset of at most `count` cells."""
         if len(self.centers) <= count:
             return self
         chosen = np.sort(rng.choice(len(self.centers), count, replace=False))
@@ -62,7 +62,7 @@ class Descriptions:
 
 
 def describe_volume(hu: NDArray, spacing_mm: float) -> Descriptions:
-    """Descriptors of all cells of 4 voxels that are at least half body.
+    """Compute descriptors of all cells of 4 voxels that are at least half body.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def describe_volume(hu: NDArray, spacing_mm: float) -> Descriptions:
 
 
 def soft_histogram(hu: Tensor) -> Tensor:
-    """Share of each node of `NODES_HU` in each voxel, linear between neighbouring nodes: (z, y, x) to (K, z, y, x)."""
+    """Share of each node of `NODES_HU` in each voxel, linear between adjacent nodes: (z, y, x) to (K, z, y, x)."""
     nodes = torch.tensor(NODES_HU, dtype=torch.float32)
     clamped = hu.clamp(float(nodes[0]), float(nodes[-1]))
     below = (torch.bucketize(clamped, nodes, right=True) - 1).clamp(0, len(nodes) - 2)
@@ -99,7 +99,7 @@ def soft_histogram(hu: Tensor) -> Tensor:
 
 
 def _tissue(cells: Tensor, inside: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Unit vectors of both box sizes, equal parts."""
+    """Tissue descriptors: unit vectors of both box sizes, with equal weights."""
     wide = F.avg_pool3d(cells[None], 3, 1, 1, count_include_pad=False)[0]
     # Square roots make inner products of histograms Bhattacharyya's, in which rare tissues count.
     parts = [_unit(boxes.clamp(min=1e-6).sqrt().numpy()[:, inside].T) for boxes in (cells, wide)]
@@ -107,7 +107,7 @@ def _tissue(cells: Tensor, inside: NDArray[np.bool_]) -> NDArray[np.float32]:
 
 
 def _surroundings(cells: Tensor, cell_mm: float) -> NDArray[np.float32]:
-    """Shares of the classes at 26 offsets a distance, (offsets * classes, z, y, x); edges are continued."""
+    """Shares of the classes at 26 offsets per distance, (offsets * classes, z, y, x); edges are repeated."""
     classes = torch.stack([cells[a:b].sum(0) for a, b in CLASSES])[:, None]
     parts = []
     for offset_mm in OFFSETS_MM:
@@ -124,7 +124,7 @@ def _surroundings(cells: Tensor, cell_mm: float) -> NDArray[np.float32]:
 
 
 def _relative(centers: NDArray, body: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Place of voxels in the box of the body, 0 and 1 at its ends."""
+    """Position of voxels in the box of the body, 0 and 1 at its ends."""
     spans = []
     for axis, length in enumerate(body.shape):
         covered = np.flatnonzero(body.any(tuple(other for other in range(3) if other != axis)))
@@ -147,6 +147,6 @@ def place_waves(relative: NDArray) -> NDArray[np.float32]:
 
 
 def _unit(rows: NDArray) -> NDArray[np.float32]:
-    """Channels standardised over the rows, then each row of unit length."""
+    """Standardize channels over the rows, then normalize each row to unit length."""
     rows = (rows - rows.mean(0)) / (rows.std(0) + 1e-6)
     return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6), np.float32)

@@ -1,9 +1,9 @@
-"""The steps of a run, and what happens between them: log, alarms, checkpoints, evaluation, a polite stop.
+"""The loop over the steps of a run, with log, alarms, checkpoints, evaluation and graceful stop.
 
 ::
 
     for step in range(first, steps):
-        output = trainer.step(step, feed.parts())     # student learns, teacher follows
+        output = trainer.step(step, prefetcher.parts())     # student learns, teacher follows
         monitor.observe(output)
         each few steps:  a line of the log, alarms
         now and then:    evaluation of the teacher, a checkpoint
@@ -29,11 +29,11 @@ from .trainer import StepOutput, Trainer
 
 
 class TrainingStopped(CoralBayError, ArithmeticError):
-    """A run that ended because something was not finite."""
+    """A run that ended because a loss or gradient was not finite."""
 
 
 class Loop:
-    """A run between two states.
+    """Loop over the steps of a run, from one checkpoint to the next.
 
     Parameters
     ----------
@@ -45,11 +45,11 @@ class Loop:
     Attributes
     ----------
     step : int
-        Updates done.
+        Number of updates done.
     seconds : float
-        That they took, earlier attempts included.
+        Duration so far, including earlier attempts.
     metrics : dict of str to float
-        Of the last evaluation, made after step `measured`.
+        Metrics of the last evaluation, made after step `measured`.
     """
 
     def __init__(self, trainer: Trainer, source: VolumeSource, checkpoints: Checkpoints, folder: Path):
@@ -62,25 +62,25 @@ class Loop:
         self.best: tuple[float, int] | None = None
 
     def run(self, log: RunLog, request: StopRequest) -> str:
-        """Steps until the last one; returns why it stopped before, or an empty string."""
-        feed = Prefetcher(self.config, self.source, self.trainer.device, self.step, len(self.trainer.schedules))
+        """Run the remaining steps; return the reason for an early stop, or an empty string."""
+        prefetcher = Prefetcher(self.config, self.source, self.trainer.device, self.step, len(self.trainer.schedules))
         saved = lined = time.monotonic()
         stopped = ""
         while self.step < len(self.trainer.schedules) and not stopped:
-            output = self.trainer.step(self.step, feed.parts())
+            output = self.trainer.step(self.step, prefetcher.parts())
             self.step += 1
             if not self._went_well(output, log):
                 continue
             self.monitor.observe(output)
             if self._due(self.config.monitor.every):
-                stopped = self._line(log, feed, time.monotonic() - lined)
-                feed.waited, feed.cut, lined = 0.0, 0.0, time.monotonic()
+                stopped = self._line(log, prefetcher, time.monotonic() - lined)
+                prefetcher.waited, prefetcher.cut, lined = 0.0, 0.0, time.monotonic()
             if self._due(self.config.evaluation.every):
                 self._evaluate(log)
                 lined = time.monotonic()
-            stopped = stopped or self._asked(request)
+            stopped = stopped or self._stop_reason(request)
             minutes = self.config.checkpoint.minutes
-            long_ago = bool(minutes) and self._agreed(time.monotonic() - saved > 60 * minutes)
+            long_ago = bool(minutes) and self._any_process(time.monotonic() - saved > 60 * minutes)
             if stopped or long_ago or self._due(self.config.checkpoint.every):
                 self.save(log)
                 saved = time.monotonic()
@@ -90,44 +90,40 @@ class Loop:
     def _due(self, every: int) -> bool:
         return bool(every) and self.step % every == 0
 
-    def _agreed(self, wish: bool) -> bool:
-        """Whether any process wishes so; then all say the same."""
+    def _any_process(self, flag: bool) -> bool:
+        """Whether the flag is set in any process; the same result in all of them."""
         if distributed.world() == 1:
-            return wish
-        return bool(distributed.max_over(torch.tensor(float(wish), device=self.trainer.device)))
+            return flag
+        return bool(distributed.max_over(torch.tensor(float(flag), device=self.trainer.device)))
 
-    def _asked(self, request: StopRequest) -> str:
-        return (request.name or "a signal to another process") if self._agreed(bool(request)) else ""
+    def _stop_reason(self, request: StopRequest) -> str:
+        return (request.name or "a signal to another process") if self._any_process(bool(request)) else ""
 
     def _went_well(self, output: StepOutput, log: RunLog) -> bool:
-        """Whether the step counts; raises if trouble must end the run."""
-        if not output.trouble:
+        """Whether the step was finite; raise if the run must stop."""
+        if output.non_finite is None:
             self.skips = 0
             return True
         self.skips += 1
-        trouble = f"{output.trouble} ({self._names(output.trouble)})"
+        trouble = output.non_finite.text(self.source.names)
         log.write(self.step, {"trouble": trouble})
         if self.config.monitor.on_non_finite == "stop" or self.skips > self.config.monitor.max_skips:
             raise TrainingStopped(
-                trouble, where=self.folder, hint="the newest checkpoint is sound; lower the learning rate, or set "
-                "monitor.on_non_finite=skip",
+                trouble, where=self.folder, hint="the newest checkpoint is usable: lower the learning rate, "
+                "or set monitor.on_non_finite=skip",
             )  # fmt: skip
-        log.say(f"skipped: {trouble}")
+        log.say(f"step skipped: {trouble}")
         return False
 
-    def _names(self, trouble: str) -> str:
-        numbers = trouble.rpartition("number ")[2].split(", ")
-        return ", ".join(self.source.names[int(number)] for number in numbers)
-
-    def _line(self, log: RunLog, feed: Prefetcher, seconds: float) -> str:
-        """A line of the log; returns why an alarm stops the run, or an empty string."""
+    def _line(self, log: RunLog, prefetcher: Prefetcher, seconds: float) -> str:
+        """Write a line of the log; return the alarm that stops the run, or an empty string."""
         values = self.monitor.line()
         each = seconds / self.config.monitor.every
         values |= {
             "seconds_per_step": each,
-            "wait_share": feed.waited / seconds,
-            "cut_share": feed.cut / seconds,
-            "places_per_second": self.config.places / each,
+            "wait_share": prefetcher.waited / seconds,
+            "cut_share": prefetcher.cut / seconds,
+            "places_per_second": self.config.batch_size / each,
             "learning_rate": float(self.trainer.schedules.learning_rate[self.step - 1]),
             "momentum": float(self.trainer.schedules.momentum[self.step - 1]),
         }
@@ -142,7 +138,7 @@ class Loop:
         return f"alarm, {alarms[0]}" if alarms and self.config.monitor.on_alarm == "stop" else ""
 
     def _evaluate(self, log: RunLog) -> None:
-        """Measure the teacher; the first process does, the others wait."""
+        """Evaluate the teacher in the first process; the others wait."""
         if distributed.is_first():
             self.metrics = self.evaluation(self.trainer.teacher.backbone, self.step)
             self.measured = self.step
@@ -153,12 +149,12 @@ class Loop:
             )
             if self.best is None or score >= self.best[0]:
                 self.best = score, self.step
-        # The best one is kept, so it must be there.
+        # The best checkpoint is retained, so it must be written.
         if distributed.from_first(int(self.best is not None and self.best[1] == self.step)):
             self.save(log)
 
     def save(self, log: RunLog) -> None:
-        """Write a checkpoint of the step that was reached, unless there is one."""
+        """Write a checkpoint of the current step, unless there is one."""
         state = self.state(log)
         if distributed.is_first() and self.step not in self.checkpoints.steps():
             about = {"seconds": round(log.seconds, 1), "of": len(self.trainer.schedules), "metrics": self.metrics}
@@ -166,7 +162,7 @@ class Loop:
         distributed.wait()
 
     def state(self, log: RunLog) -> dict[str, Any]:
-        """All that the run needs to go on. Every process must call it."""
+        """Collect the state that a resumed run needs. Every process must call it."""
         return self.trainer.state() | {
             "monitor": self.monitor.state(),
             "seconds": log.seconds,
@@ -176,7 +172,7 @@ class Loop:
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Go on from a checkpoint."""
+        """Restore the state of a checkpoint."""
         self.trainer.load_state(state)
         self.monitor.load_state(state["monitor"])
         self.step, self.seconds = state["step"], state["seconds"]

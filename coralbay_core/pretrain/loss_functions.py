@@ -1,4 +1,4 @@
-"""Losses, each a function of tensors. Shapes: V views, G global ones, B places, K prototypes, N points, C channels."""
+"""Loss functions of tensors. Shapes: V views, G global views, B batch size, K prototypes, N points, C channels."""
 
 import torch
 from torch import Tensor
@@ -31,13 +31,13 @@ def soft_cross_entropy(logits: Tensor, target: Tensor, temperature: float = 0.1)
 
 
 def koleo(vectors: Tensor, others: Tensor | None = None, first: int = 0) -> Tensor:
-    """Negative log distance to the nearest neighbour (arXiv 1806.03198): spreads vectors over the sphere.
+    """Negative log distance to the nearest neighbor (arXiv 1806.03198), which spreads vectors over the sphere.
 
     Parameters
     ----------
     vectors : (B, C) Tensor
     others : (M, C) Tensor, optional
-        Among which neighbours are looked for; `vectors` are its rows from `first` on. By default `vectors` alone.
+        Vectors among which neighbors are searched; `vectors` are its rows from `first` on. By default `vectors` alone.
     """
     unit = F.normalize(vectors, dim=-1)
     among = unit if others is None else F.normalize(others, dim=-1)
@@ -57,7 +57,7 @@ def matched_tokens(
     queries, keys : (B, N, C) Tensor
         Unit vectors of one view (student) and of another one (teacher).
     positions : (B, N, 3) Tensor
-        Where they lie; other points nearer than `exclusion` are neither positive nor negative.
+        Positions of the points; other points nearer than `exclusion` are neither positive nor negative.
     valid : (B, N) bool Tensor
         Points that count.
     exclusion, temperature : float

@@ -1,4 +1,4 @@
-"""How glibc hands out memory: by default it returns each large activation to the kernel and faults it in again."""
+"""Settings of glibc's allocator: by default it returns each large activation to the kernel and faults it in again."""
 
 import ctypes
 import sys
@@ -8,7 +8,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
 
 def keep_memory() -> bool:
-    """Let this process keep what it frees; whether that could be arranged. For programs that train on a CPU."""
+    """Let this process reuse freed memory, for training on a CPU; return whether the allocator supports it."""
     if not sys.platform.startswith("linux"):
         return False
     try:

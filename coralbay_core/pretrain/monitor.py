@@ -1,4 +1,4 @@
-"""What is watched beside the loss, which looks excellent when everything has collapsed.
+"""Monitor of collapse, which the loss alone does not show.
 
 Collapse is of two kinds: the teacher gives all crops one prototype (its entropy, and that of the mean assignment, go to
 0), or gives each crop all of them (its entropy goes to log K). Under Sinkhorn the mean of the *targets* is uniform by
@@ -20,7 +20,7 @@ from .config import MonitorConfig
 from .loss_functions import entropy
 from .trainer import StepOutput
 
-_VECTORS = 256  # pooled vectors from which standard deviations and ranks are taken
+_VECTORS = 256  # pooled vectors for standard deviations and ranks
 
 
 @dataclass
@@ -34,7 +34,7 @@ class _Sums:
 
 
 class Monitor:
-    """Collects what steps did and turns it into lines of a log.
+    """Statistics of steps, as lines of a log, and alarms.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class Monitor:
 
     @torch.no_grad()
     def observe(self, output: StepOutput) -> None:
-        """Take in a step; nothing is moved off the device."""
+        """Add the results of a step, without transfers from the device."""
         self.sums.steps += 1
         self._add("gradient_norm", output.gradient_norm)
         for part in output.parts:
@@ -81,7 +81,7 @@ class Monitor:
         self.sums.soft[name] = self.sums.soft.get(name, torch.zeros_like(mean)) + mean
 
     def line(self) -> dict[str, float]:
-        """Means since the last line, over all processes, and the state of the features; counting starts anew."""
+        """Return means since the last line, over all processes, and statistics of the features; reset the sums."""
         steps = max(self.sums.steps, 1)
         values = {key: float(distributed.mean_over(value.float())) / steps for key, value in self.sums.values.items()}
         for name, mean in self.sums.soft.items():
@@ -95,7 +95,7 @@ class Monitor:
         return values
 
     def alarms(self, step: int, values: Mapping[str, float]) -> list[str]:
-        """What has been wrong for `patience` lines, a line each; in the first steps nothing is."""
+        """List problems that have persisted for `patience` lines, one line each; none in the first steps."""
         found = self._wrong(values) if step >= self.config.grace else {}
         self.bad = {key: self.bad.get(key, 0) + 1 for key in found}
         return [text for key, text in found.items() if self.bad[key] == self.config.patience]
@@ -109,7 +109,7 @@ class Monitor:
                 if share < self.config.one_hot:
                     found[f"{name} one-hot {what}"] = (
                         f"{name}: one-hot collapse, {what} is {share:.3f} log K: raise the teacher's temperature, "
-                        "take Sinkhorn, add KoLeo"
+                        "use Sinkhorn, or add KoLeo"
                     )
             if teacher > self.config.uniform:
                 found[f"{name} uniform"] = (
@@ -130,7 +130,7 @@ class Monitor:
         return found
 
     def state(self) -> dict[str, Any]:
-        """For a checkpoint."""
+        """State for a checkpoint."""
         sums = self.sums
         return {
             "steps": sums.steps, "values": sums.values, "soft": sums.soft, "used": sums.used,
@@ -138,18 +138,19 @@ class Monitor:
         }  # fmt: skip
 
     def load_state(self, state: Mapping[str, Any]) -> None:
+        """Restore a result of `state`."""
         self.sums = _Sums(state["steps"], *(dict(state[key]) for key in ("values", "soft", "used")))
         self.vectors, self.first_rank, self.bad = (dict(state[key]) for key in ("vectors", "first_rank", "bad"))
 
 
 def spread(rows: Tensor) -> float:
-    """Standard deviation of unit vectors times the root of their dimension: 1 is isotropic, 0 collapsed."""
+    """Compute the standard deviation of unit vectors times the root of their dimension: 1 isotropic, 0 collapsed."""
     unit = F.normalize(rows, dim=-1)
     return float(unit.std(0, correction=0).mean() * unit.shape[1] ** 0.5)
 
 
 def effective_rank(rows: Tensor) -> float:
-    """Exponential of the entropy of the singular values of centred rows (RankMe, arXiv 2210.02885)."""
+    """Exponential of the entropy of the singular values of centered rows (RankMe, arXiv 2210.02885)."""
     values = torch.linalg.svdvals((rows - rows.mean(0)).double().cpu())
     share = values / values.sum().clamp(min=1e-12)
     return float(torch.exp(-(share * (share + 1e-12).log()).sum()))

@@ -1,4 +1,4 @@
-"""Networks with heads, and the loss: a weighted sum of terms on what student and teacher make of a batch."""
+"""Networks with heads, and the loss: a weighted sum of terms on the outputs of student and teacher."""
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -15,7 +15,7 @@ Autocast = Callable[[], AbstractContextManager]
 
 
 class Branch(nn.Module):
-    """A backbone and the heads of all terms: the student, or its teacher."""
+    """Backbone and heads of all terms: the student, or its teacher."""
 
     def __init__(self, config: Swin3DConfig, terms: Mapping[str, Term]):
         super().__init__()
@@ -24,31 +24,31 @@ class Branch(nn.Module):
 
 
 def make_terms(settings: Mapping[str, TermSettings], channels: dict[int, int]) -> dict[str, Term]:
-    """The terms that have a weight."""
+    """Make the terms with a weight above 0."""
     return {name: TERMS[name](chosen, channels) for name, chosen in settings.items() if chosen.weight}
 
 
 @dataclass(frozen=True, eq=False)
 class LossOutput:
-    """The loss of a batch and what each term said."""
+    """Loss of a batch and the output of each term."""
 
     loss: Tensor
     terms: dict[str, TermOutput]
     maps: dict[int, Tensor]
-    """Maps of the global views: the teacher's, or the student's where no term asks the teacher."""
+    """Maps of the global views: the teacher's, or the student's if no term needs the teacher."""
 
 
 class Objective(nn.Module):
-    """The student and its loss; what DistributedDataParallel wraps.
+    """The student and its loss: the module that DistributedDataParallel wraps.
 
     Parameters
     ----------
     student, teacher : Branch
-        The teacher is no submodule: it has no gradients and is moved by `update_teacher`.
+        The teacher is not a submodule: it has no gradients and is updated by `update_teacher`.
     terms : mapping of str to Term
     weights : mapping of str to float
     autocast : callable
-        Gives the context of the backbones' forward passes; heads and losses run in float32.
+        Returns the context of the backbones' forward passes; heads and losses run in float32.
     """
 
     def __init__(
@@ -64,27 +64,27 @@ class Objective(nn.Module):
         self.terms = nn.ModuleDict(terms)
         self.weights, self.autocast = dict(weights), autocast
         self.strides = tuple(sorted({stride for term in terms.values() for stride in term.strides()}))
-        self.asks_teacher = any(term.asks_teacher for term in terms.values())
+        self.needs_teacher = any(term.needs_teacher for term in terms.values())
         object.__setattr__(self, "teacher", teacher)
         self.teacher: Branch
 
-    def forward(self, batch: Batch, now: StepInfo) -> LossOutput:
-        """Loss of a batch, a mean over its places."""
+    def forward(self, batch: Batch, info: StepInfo) -> LossOutput:
+        """Compute the loss of a batch, a mean over its items."""
         images = batch.globals.images
-        taught: dict[int, Tensor] = {}
-        if self.asks_teacher:
+        teacher_globals: dict[int, Tensor] = {}
+        if self.needs_teacher:
             with torch.no_grad(), self.autocast():
-                taught = self.teacher.backbone(images, self.strides)
+                teacher_globals = self.teacher.backbone(images, self.strides)
         for name, term in self.terms.items():
             images = term.corrupt(images, batch, self.student.heads[name])  # type: ignore[operator]
         with self.autocast():
-            seen = self.student.backbone(images, self.strides)
-            near = None if batch.locals is None else self.student.backbone(batch.locals.images, self.strides)
+            student_globals = self.student.backbone(images, self.strides)
+            student_locals = None if batch.locals is None else self.student.backbone(batch.locals.images, self.strides)
         outputs = {}
         for name, term in self.terms.items():
-            student = BranchOutput(seen, near, self.student.heads[name])
-            teacher = BranchOutput(taught, None, self.teacher.heads[name])
-            outputs[name] = term(student, teacher, batch, now)
+            student = BranchOutput(student_globals, student_locals, self.student.heads[name])
+            teacher = BranchOutput(teacher_globals, None, self.teacher.heads[name])
+            outputs[name] = term(student, teacher, batch, info)
         loss = torch.stack([self.weights[name] * output.loss for name, output in outputs.items()]).sum()
-        watched = taught or {stride: maps.detach() for stride, maps in seen.items()}
+        watched = teacher_globals or {stride: maps.detach() for stride, maps in student_globals.items()}
         return LossOutput(loss, outputs, watched)

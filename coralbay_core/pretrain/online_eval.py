@@ -1,4 +1,4 @@
-"""The teacher measured while it learns, by the tasks of ``coralbay evaluate``, and a picture of what it sees."""
+"""Evaluation of the teacher during training, by the tasks of ``coralbay evaluate``, with a picture of its features."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -28,13 +28,13 @@ _PICTURE_WINDOW_HU = (-200.0, 300.0)
 
 
 def encoder_at(config: PretrainConfig, state: Mapping[str, Tensor], step: int, device: str) -> SwinEncoder:
-    """An encoder of a run's weights, named after the step.
+    """Make an encoder from a run's weights, named after the step.
 
     Parameters
     ----------
     config : PretrainConfig
     state : mapping of str to Tensor
-        Of the backbone; it is copied.
+        State of the backbone, which is copied.
     step : int
     device : str
     """
@@ -46,13 +46,13 @@ def encoder_at(config: PretrainConfig, state: Mapping[str, Tensor], step: int, d
 
 
 class OnlineEvaluation:
-    """Measures of a backbone on labelled CTs.
+    """Evaluation of a backbone on labeled CTs.
 
     Parameters
     ----------
     config : PretrainConfig
     folder : Path
-        Of the run: receives ``evaluation/step-N.json`` and ``.png``.
+        Folder of the run, for ``evaluation/step-N.json`` and ``.png``.
     """
 
     def __init__(self, config: PretrainConfig, folder: Path):
@@ -68,7 +68,7 @@ class OnlineEvaluation:
         )
 
     def __call__(self, backbone: Swin3D, step: int) -> dict[str, float]:
-        """Measures by key; those of real scans where there are any, else of the phantom."""
+        """Compute metrics by key, of real scans if there are any, else of the phantom."""
         from ..evaluate import measure, summarize
         from ..evaluate.methods import encoder_method
         from ..evaluate.records import plain
@@ -84,17 +84,17 @@ class OnlineEvaluation:
         metrics = {key: float(made.value) for key, made in found.items() if np.isfinite(made.value)}
         if self.config.evaluation.metric not in metrics:
             raise InputError(
-                "evaluation did not give its metric", where="evaluation.metric", found=self.config.evaluation.metric,
+                "evaluation lacks its metric", where="evaluation.metric", found=self.config.evaluation.metric,
                 expected=f"one of {', '.join(metrics)}",
             )  # fmt: skip
         return metrics
 
     def encoder(self, backbone: Swin3D, step: int) -> SwinEncoder:
-        """The backbone as users would have it; the run's own stays as it is."""
+        """Make an encoder, as for users, from a copy of the backbone."""
         return encoder_at(self.config, backbone.state_dict(), step, self.config.device)
 
     def score(self, metrics: dict[str, float]) -> float:
-        """What the best checkpoint has most of."""
+        """Return the value that selects the best checkpoint; higher is better."""
         from ..evaluate.summary import measures
 
         lower_is_better = {measure.key for measure in measures() if measure.unit}
@@ -102,7 +102,7 @@ class OnlineEvaluation:
         return -metrics[metric] if metric in lower_is_better else metrics[metric]
 
     def _draw(self, setting: "Setting", encoder: SwinEncoder, step: int) -> None:
-        """First principal components of a fixed CT, beside it."""
+        """Draw the first principal components of a fixed CT."""
         from ..extraction.pipeline import features_for
         from ..io import load_volume
         from ..projection import pca_rgb
@@ -134,7 +134,7 @@ def _json(content: Any) -> str:
 
 
 def save_picture(path: Path, hu: NDArray, colors: NDArray[np.uint8], body: NDArray[np.bool_], title: str) -> None:
-    """Three planes through the middle of the body, CT above colors, the way radiologists see them.
+    """Three planes through the middle of the body, CT above colors, in radiological orientation.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Batches of a run as the loop asks for them, and how long it had to wait."""
+"""Prefetching of the batches of a run, with waiting times."""
 
 import time
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ class Prefetcher:
     Parameters
     ----------
     config : PretrainConfig
-        With nothing left ``auto``.
+        Resolved configuration, without ``auto``.
     source : VolumeSource
     device : torch.device
     first_step, steps : int
@@ -31,16 +31,16 @@ class Prefetcher:
 
     def __init__(self, config: PretrainConfig, source: VolumeSource, device: torch.device, first_step: int, steps: int):
         self.config, self.device = config, device
-        places = CropDataset(source, config.views, config.seed, config.pairs(), config.targets())
-        numbers = StepBatchSampler(
-            config.places, config.accumulate, first_step, steps, distributed.rank(), distributed.world()
+        dataset = CropDataset(source, config.views, config.seed, config.pairs(), config.targets())
+        sampler = StepBatchSampler(
+            config.batch_size, config.accumulate, first_step, steps, distributed.rank(), distributed.world()
         )
         loader = config.loader
-        self._ahead = read_ahead(places, numbers, int(loader.workers), loader.prefetch, device.type == "cuda")
+        self._ahead = read_ahead(dataset, sampler, int(loader.workers), loader.prefetch, device.type == "cuda")
         self.waited = self.cut = 0.0
 
     def parts(self) -> Iterator[Batch]:
-        """The batches of the next step."""
+        """Yield the batches of the next step."""
         for _ in range(self.config.accumulate):
             started = time.perf_counter()
             collated = next(self._ahead)

@@ -1,8 +1,8 @@
-"""CT files to a training store: found, read, checked, resampled, cropped to the body, written under a hash.
+"""Conversion of CT files to a training store: read, checked, resampled, cropped to the body, named by a hash.
 
-What is known of a source is a line of ``index.jsonl`` in the store: a hash of its place, size and time, and either the
-key of its volume or the kind of reason why it was refused. So an interrupted call goes on where it stopped, and nothing
-in the store says whose scan it was. What a person needs to know of refused files, with their names, is in the `Report`.
+Each source has a line in ``index.jsonl`` of the store: a hash of its path, size and time, and either the key of its
+volume or the kind of reason for which it was refused. So an interrupted call can continue, and the store does not
+reveal whose scans it holds. The `PreparationReport` lists refused files with their names.
 """
 
 import hashlib
@@ -27,23 +27,23 @@ from .source import on_training_grid
 from .store import content_key, create_store, is_store, write_volume
 
 _INDEX = "index.jsonl"
-_MARGIN_MM = 15.0  # of air that is kept around the body
+_MARGIN_MM = 15.0  # of air around the body
 _STALE_S = 3600.0
-_AHEAD = 2  # tasks a worker, so that few volumes are in flight
+_AHEAD = 2  # tasks per worker; a small number limits the memory
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a volume must have to be taken.
+    """Requirements on a volume.
 
     Parameters
     ----------
     spacing_mm : float
-        Of the store.
+        Voxel size of the store.
     slices : int
-        Of the file, at least.
+        Minimum number of slices of the file.
     extent_mm : float
-        Along each axis, at least.
+        Minimum extent along each axis.
     """
 
     spacing_mm: float = 1.5
@@ -53,18 +53,18 @@ class Limits:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a source.
+    """Result of one source.
 
     Parameters
     ----------
     source : str
-        Its hash.
+        Hash of the source.
     key : str
-        Of its volume in the store; empty if it was refused.
+        Key of its volume in the store; empty if it was refused.
     kind : str
-        Of reason: ``unreadable``, ``not CT``, ``too few slices``, ``too small``, ``no body``, ``duplicate content``.
+        Reason: ``unreadable``, ``not CT``, ``too few slices``, ``too small``, ``no body``, ``duplicate content``.
     detail : str
-        For people; may name the file, so it is not kept in the store.
+        Explanation for users; may contain the file name, so it is not written to the store.
     path : str
     """
 
@@ -75,13 +75,13 @@ class Outcome:
     path: str = ""
 
     def as_line(self) -> str:
-        """For the index: without anything that could name a patient."""
+        """Line for the index, without anything that could identify a patient."""
         return json.dumps({"source": self.source, "key": self.key, "refused": self.kind})
 
 
 @dataclass
-class Report:
-    """What a call did.
+class PreparationReport:
+    """Result of a call.
 
     Parameters
     ----------
@@ -89,9 +89,9 @@ class Report:
         Keys of new volumes.
     refused : list of Outcome
     known : int
-        Sources that an earlier call had already looked at.
+        Number of sources that an earlier call has processed.
     volumes : int
-        In the store now.
+        Number of volumes in the store.
     """
 
     added: list[str] = field(default_factory=list)
@@ -100,7 +100,7 @@ class Report:
     volumes: int = 0
 
     def counts(self) -> dict[str, int]:
-        """How many sources were refused for each kind of reason."""
+        """Number of refused sources per kind of reason."""
         kinds = [outcome.kind for outcome in self.refused]
         return {kind: kinds.count(kind) for kind in sorted(set(kinds))}
 
@@ -112,7 +112,7 @@ def prepare_data(
     limits: Limits | None = None,
     workers: int = 1,
     report: Callable[[int, int], None] | None = None,
-) -> Report:
+) -> PreparationReport:
     """Fill a training store.
 
     Parameters
@@ -120,16 +120,16 @@ def prepare_data(
     sources : sequence of path
         Files and folders, in any mix of NIfTI, NRRD, MetaImage and DICOM; folders are searched to any depth.
     store : path
-        Made if it is absent; volumes are added to one that is there.
+        Created if it does not exist; otherwise volumes are added.
     limits : Limits, optional
     workers : int
-        Processes.
+        Number of processes.
     report : callable, optional
-        Called with sources done and in all.
+        Called with the numbers of processed and of all sources.
 
     Returns
     -------
-    Report
+    PreparationReport
 
     Raises
     ------
@@ -141,7 +141,7 @@ def prepare_data(
     create_store(folder, limits.spacing_mm)
     _sweep(folder)
     index = _Index(folder / _INDEX)
-    done = Report()
+    done = PreparationReport()
     tasks = []
     for scan in found:
         source = source_hash(scan)
@@ -166,7 +166,7 @@ def _search(sources: Iterable[Path], store: Path) -> Iterator[FoundScan]:
         if not root.exists():
             raise MissingFileError("no such file or folder", where=root)
         if is_store(root) or root.resolve() == store.resolve():
-            raise InputError("a training store is no source", where=root)
+            raise InputError("a training store cannot be a source", where=root)
         scans = list(find_scans(root))
         if not scans:
             raise InputError(
@@ -176,14 +176,14 @@ def _search(sources: Iterable[Path], store: Path) -> Iterator[FoundScan]:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove what a killed call left behind; another one may be at work right now."""
+    """Remove partial volumes of killed calls, but not recent ones, which another call may be writing."""
     for path in folder.glob(".part-*"):
         if time.time() - path.stat().st_mtime > _STALE_S:
             shutil.rmtree(path, ignore_errors=True)
 
 
 def source_hash(scan: FoundScan) -> str:
-    """Of place, size and time of a scan's files."""
+    """Hash of path, size and time of a scan's files."""
     digest = hashlib.blake2b(digest_size=12)
     for path in scan.files:
         status = path.stat()
@@ -192,7 +192,7 @@ def source_hash(scan: FoundScan) -> str:
 
 
 class _Index:
-    """What is known of sources, on disk and here."""
+    """Index of processed sources, on disk and in memory."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -205,7 +205,7 @@ class _Index:
             path.write_text(text[: text.rfind("\n") + 1], "utf-8")
 
     def add(self, outcome: Outcome) -> Outcome:
-        """Note an outcome; a volume that is there already makes it a duplicate."""
+        """Record an outcome; a volume that the store holds already is refused as a duplicate."""
         if outcome.key and outcome.key in self.keys:
             detail = f"same voxels as {outcome.key}"
             outcome = Outcome(outcome.source, "", "duplicate content", detail, outcome.path)
@@ -218,7 +218,7 @@ class _Index:
 
 
 def _outcomes(tasks: list[tuple[FoundScan, str]], folder: Path, limits: Limits, workers: int) -> Iterator[Outcome]:
-    """Outcomes as they come, of one process or of several."""
+    """Yield outcomes in order of completion, from one or several processes."""
     work = partial(add_scan, folder=folder, limits=limits)
     if workers <= 1:
         yield from (work(*task) for task in tasks)
@@ -276,7 +276,7 @@ def add_scan(scan: FoundScan, source: str, *, folder: Path, limits: Limits) -> O
 
 
 def why_not(volume: Volume, limits: Limits) -> tuple[str, str] | None:
-    """Kind and detail of what speaks against a volume."""
+    """Kind and detail of the reason to refuse a volume; None if it can be used."""
     data, spacing = volume.data, volume.grid.spacing_mm
     if volume.modality != "CT":
         return "not CT", f"modality is {volume.modality}"
@@ -299,6 +299,6 @@ def why_not(volume: Volume, limits: Limits) -> tuple[str, str] | None:
 
 
 def _around(body: NDArray[np.bool_], margin: int) -> tuple[slice, ...]:
-    """The box of a body, with a margin."""
+    """Bounding box of a body, with a margin."""
     ends = [np.flatnonzero(body.any(tuple(a for a in range(3) if a != axis))) for axis in range(3)]
     return tuple(slice(max(0, int(e[0]) - margin), int(e[-1]) + 1 + margin) for e in ends)

@@ -1,4 +1,4 @@
-"""How a run tells where it is: a line on stderr, JSON lines, TensorBoard where it is installed."""
+"""Progress of a run: a line on stderr, JSON lines, and TensorBoard if it is installed."""
 
 import json
 import sys
@@ -12,24 +12,24 @@ from . import distributed
 
 
 class RunLog:
-    """Lines of a run; only the first process writes.
+    """Log of a run; only the first process writes.
 
     Parameters
     ----------
     folder : Path
-        Of the run: receives ``log.jsonl`` and ``tensorboard/``.
+        Folder of the run, for ``log.jsonl`` and ``tensorboard/``.
     steps : int
-        Of the whole run.
+        Number of steps of the whole run.
     first_step : int
-        Where it goes on; later lines of an earlier attempt are dropped.
+        First step of this attempt; later lines of an earlier attempt are removed.
     seconds : float
-        That earlier attempts took.
+        Duration of earlier attempts.
     """
 
     def __init__(self, folder: Path, steps: int, first_step: int = 0, seconds: float = 0.0):
-        self.steps, self.speaks = steps, distributed.is_first()
+        self.steps, self.is_first = steps, distributed.is_first()
         self._first_step, self._earlier, self._started = first_step, seconds, time.monotonic()
-        if not self.speaks:
+        if not self.is_first:
             return
         path = folder / "log.jsonl"
         _drop_after(path, first_step)
@@ -38,12 +38,12 @@ class RunLog:
 
     @property
     def seconds(self) -> float:
-        """That the run took so far, earlier attempts included."""
+        """Duration of the run so far, including earlier attempts."""
         return self._earlier + time.monotonic() - self._started
 
     def write(self, step: int, values: Mapping[str, Any]) -> None:
-        """A line of the log; numbers go to TensorBoard too."""
-        if not self.speaks:
+        """Write a line of the log; numbers are also written to TensorBoard."""
+        if not self.is_first:
             return
         record = {"step": step, "seconds": round(self.seconds, 1)}
         record |= {key: _rounded(value) for key, value in values.items()}
@@ -55,13 +55,13 @@ class RunLog:
                     self._board.add_scalar(key.replace(".", "/"), value, step)
 
     def show(self, step: int, values: Mapping[str, float]) -> None:
-        """One line on stderr: step, loss, speed, time that remains."""
+        """Print one line on stderr: step, loss, speed, remaining time."""
         done = step - self._first_step
         left = (time.monotonic() - self._started) / max(done, 1) * (self.steps - step)
         parts = [f"step {step}/{self.steps}", f"loss {values['loss']:.4f}"]
         parts += [f"{key} {values[key]:.3f}" for key in values if key.endswith("teacher_entropy")][:1]
         parts += [
-            f"{values['seconds_per_step']:.2f} s a step",
+            f"{values['seconds_per_step']:.2f} s per step",
             f"waiting {values['wait_share']:.0%}",
             f"{clock(left)} left",
         ]
@@ -69,12 +69,13 @@ class RunLog:
         self.say("  ".join(parts), end)
 
     def say(self, text: str, end: str = "\n") -> None:
-        """Something on stderr."""
-        if self.speaks:
+        """Print a text on stderr."""
+        if self.is_first:
             print(text, end=end, file=sys.stderr, flush=True)
 
     def close(self) -> None:
-        if self.speaks:
+        """Close the files of the log."""
+        if self.is_first:
             self._file.close()
             if self._board is not None:
                 self._board.close()
@@ -89,8 +90,8 @@ def _drop_after(path: Path, step: int) -> None:
     if not path.is_file():
         return
     lines = [line for line in path.read_text("utf-8").splitlines() if line.endswith("}")]
-    kept = [line for line in lines if json.loads(line)["step"] <= step]
-    write_atomically(path, "".join(line + "\n" for line in kept))
+    remaining = [line for line in lines if json.loads(line)["step"] <= step]
+    write_atomically(path, "".join(line + "\n" for line in remaining))
 
 
 def _tensorboard(folder: Path, first_step: int) -> Any:
@@ -102,7 +103,7 @@ def _tensorboard(folder: Path, first_step: int) -> Any:
 
 
 def clock(seconds: float) -> str:
-    """A duration for people."""
+    """Format a duration."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"

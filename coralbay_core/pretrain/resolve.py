@@ -1,4 +1,4 @@
-"""What is wrong with a configuration as a whole, and what its ``auto`` values become."""
+"""Consistency checks of a whole configuration, and resolution of its ``auto`` values."""
 
 import math
 import os
@@ -20,14 +20,14 @@ Precision = Literal["bf16", "fp16", "fp32"]
 
 @dataclass(frozen=True)
 class Resolved:
-    """A configuration with nothing left open but the number of steps.
+    """A configuration in which at most the number of steps is still open.
 
     Parameters
     ----------
     config : PretrainConfig
     device : torch.device
     reasons : dict of str to str
-        Why each ``auto`` became what it is.
+        Value chosen for each ``auto`` setting, and the reason.
     """
 
     config: PretrainConfig
@@ -35,7 +35,7 @@ class Resolved:
     reasons: dict[str, str]
 
     def described(self) -> dict[str, Any]:
-        """For the record of the run."""
+        """Record of the run, for ``run.json``."""
         return {"config": as_tables(self.config), "auto": self.reasons}
 
 
@@ -45,8 +45,8 @@ def as_tables(config: PretrainConfig) -> dict[str, Any]:
 
 
 def check(config: PretrainConfig, world: int = 1) -> None:
-    """Raise `ConfigError` with all that contradicts itself or cannot work."""
-    problems = [*_budget(config), *_batch(config, world), *_views(config), *_ranges(config), *_places(config)]
+    """Raise `ConfigError` with all contradictions and unusable values."""
+    problems = [*_budget(config), *_batch(config, world), *_views(config), *_ranges(config), *_paths(config)]
     channels = config.model.channels()
     terms = {name: term for name, term in config.objective.items() if term.weight}
     if not terms:
@@ -57,11 +57,11 @@ def check(config: PretrainConfig, world: int = 1) -> None:
         raise ConfigError(problems)
 
 
-def _places(config: PretrainConfig) -> list[str]:
+def _paths(config: PretrainConfig) -> list[str]:
     found = []
     for key in ("data", "output"):
         if not getattr(config, key):
-            found.append(f"{key} is not said - add {key}=PATH")
+            found.append(f"{key} is missing - add {key}=PATH")
     if config.data and not Path(config.data).expanduser().is_dir():
         found.append(f"data: no such folder - {config.data}")
     for key in ("data", "picture"):
@@ -73,18 +73,20 @@ def _places(config: PretrainConfig) -> list[str]:
 
 def _budget(config: PretrainConfig) -> list[str]:
     if config.steps == "auto" and config.minutes <= 0:
-        return ["no budget - add steps=N or minutes=M"]
+        return ["length of the run is missing - add steps=N or minutes=M"]
     if config.steps != "auto" and config.minutes > 0:
-        return [f"two budgets, steps={config.steps} and minutes={config.minutes:g} - leave one of them out"]
+        return [f"both steps={config.steps} and minutes={config.minutes:g} are set - leave one of them out"]
     return ["steps must be at least 1"] if config.steps != "auto" and config.steps < 1 else []
 
 
 def _batch(config: PretrainConfig, world: int) -> list[str]:
     found = []
-    if config.places < 1 or config.accumulate < 1:
-        found.append("places and accumulate must be at least 1")
-    elif config.places % (config.accumulate * world):
-        found.append(f"places {config.places} do not divide into {config.accumulate} parts on {world} processes")
+    if config.batch_size < 1 or config.accumulate < 1:
+        found.append("batch_size and accumulate must be at least 1")
+    elif config.batch_size % (config.accumulate * world):
+        found.append(
+            f"batch_size {config.batch_size} does not divide into {config.accumulate} parts on {world} processes"
+        )
     for name, term in config.objective.items():
         queue = getattr(term, "queue", 0)
         if queue % world:
@@ -92,7 +94,7 @@ def _batch(config: PretrainConfig, world: int) -> list[str]:
     if config.deterministic and config.device == "cuda":
         found.append("deterministic needs device=cpu: torch has no deterministic backward of grid_sample on a GPU")
     if config.precision == "fp16" and config.device == "cpu":
-        found.append("precision fp16 needs a GPU - take bf16 or fp32")
+        found.append("precision fp16 needs a GPU - use bf16 or fp32")
     return found
 
 
@@ -102,8 +104,10 @@ def _views(config: PretrainConfig) -> list[str]:
     needed = max((term.least_views for term in config.objective.values() if term.weight), default=2)
     if views.globals < needed:
         found.append(f"views.globals is {views.globals}, the objective needs at least {needed}")
-    if views.places_per_volume < 1 or config.places % views.places_per_volume:
-        found.append(f"places {config.places} do not divide into {views.places_per_volume} of a volume each")
+    if views.places_per_volume < 1 or config.batch_size % views.places_per_volume:
+        found.append(
+            f"batch_size {config.batch_size} does not divide by views.places_per_volume {views.places_per_volume}"
+        )
     if views.locals < 0:
         found.append("views.locals must not be negative")
     for key, count in (("global_side", views.globals), ("local_side", views.locals)):
@@ -169,7 +173,7 @@ def _evaluation(config: PretrainConfig) -> list[str]:
 
 
 def resolve(config: PretrainConfig, world: int = 1) -> Resolved:
-    """Check a configuration and settle its ``auto`` values, but for the number of steps.
+    """Check a configuration and resolve its ``auto`` values except the number of steps.
 
     Raises
     ------
@@ -182,7 +186,7 @@ def resolve(config: PretrainConfig, world: int = 1) -> Resolved:
     config = replace(config, precision=_precision(config, device, reasons))
     if config.threads == "auto":
         config = replace(config, threads=torch.get_num_threads())
-        reasons["threads"] = f"{config.threads}: what torch would take"
+        reasons["threads"] = f"{config.threads}: default of torch"
     optimizer = replace(config.optimizer, learning_rate=_learning_rate(config, reasons))
     loader = replace(
         config.loader, workers=_workers(config, device, world, reasons), memory_gb=_memory(config, reasons)
@@ -200,7 +204,7 @@ def _device(config: PretrainConfig, reasons: dict[str, str]) -> torch.device:
     if device.type == "mps":
         device = torch.device("cpu")
     if config.device == "auto":
-        reasons["device"] = f"{device.type}: {'a GPU is there' if device.type == 'cuda' else 'no CUDA device'}"
+        reasons["device"] = f"{device.type}: {'a GPU is available' if device.type == 'cuda' else 'no CUDA device'}"
     return device
 
 
@@ -211,18 +215,18 @@ def _precision(config: PretrainConfig, device: torch.device, reasons: dict[str, 
         reasons["precision"] = "fp32: deterministic"
         return "fp32"
     if resolve_precision(device) == torch.bfloat16:
-        reasons["precision"] = f"bf16: this {device.type} multiplies in it"
+        reasons["precision"] = f"bf16: supported by this {device.type}"
         return "bf16"
     chosen: Precision = "fp16" if device.type == "cuda" else "fp32"
-    reasons["precision"] = f"{chosen}: this {device.type} does not multiply in bfloat16"
+    reasons["precision"] = f"{chosen}: this {device.type} does not support bfloat16"
     return chosen
 
 
 def _learning_rate(config: PretrainConfig, reasons: dict[str, str]) -> float:
     if config.optimizer.learning_rate != "auto":
         return config.optimizer.learning_rate
-    rate = min(max(5e-4 * math.sqrt(config.places / 6), 2e-4), 1e-3)
-    reasons["optimizer.learning_rate"] = f"{rate:.3g}: 5e-4 * sqrt({config.places} places / 6), in 2e-4..1e-3"
+    rate = min(max(5e-4 * math.sqrt(config.batch_size / 6), 2e-4), 1e-3)
+    reasons["optimizer.learning_rate"] = f"{rate:.3g}: 5e-4 * sqrt(batch_size {config.batch_size} / 6), in 2e-4..1e-3"
     return rate
 
 

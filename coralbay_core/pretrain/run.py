@@ -1,4 +1,4 @@
-"""A whole run: from a configuration to weights."""
+"""A whole run, from a configuration to weights."""
 
 import json
 import os
@@ -16,17 +16,19 @@ from ..errors import InputError
 from . import distributed
 from .checkpoint import Checkpoints, write_durably
 from .config import PretrainConfig
+from .config_loader import RENAMED
 from .export import describe_training, export, make_card
 from .graceful_stop import stop_on_signal
 from .loop import Loop
 from .progress import RunLog, clock
 from .resolve import Resolved, as_tables, resolve
 from .schedules import make_schedules
-from .source import VolumeSource, open_source
+from .source import VolumeSource
 from .step_budget import steps_within
+from .store import open_source
 from .trainer import Trainer
 
-# What may differ between a run and its continuation, because it does not change what is learned.
+# Settings that may differ between a run and its continuation, because they do not change the training.
 _FREE = (
     "output",
     "steps",
@@ -44,18 +46,18 @@ _FREE = (
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a run left.
+    """Result of a run.
 
     Parameters
     ----------
     folder, weights : Path
     steps, step : int
-        In all, and done.
+        Number of steps in all, and done.
     seconds : float
     stopped : str
-        Why it ended before its last step; empty if it did not.
+        Reason for a stop before the last step; empty if there was none.
     metrics : dict of str to float
-        Of the last evaluation.
+        Metrics of the last evaluation.
     """
 
     folder: Path
@@ -80,11 +82,11 @@ def pretrain(
     ----------
     config : PretrainConfig
     resume : bool
-        Go on from the newest checkpoint in ``config.output``, if there is one.
+        Continue from the newest checkpoint in ``config.output``, if there is one.
     source : VolumeSource, optional
         Volumes, in place of ``config.data``.
     say : callable, optional
-        Told, by the first process, what ``auto`` settings became.
+        Receives, in the first process, one line per ``auto`` setting with its value.
 
     Returns
     -------
@@ -93,7 +95,7 @@ def pretrain(
     Raises
     ------
     ConfigError
-        Before the first batch, with all that is wrong with the configuration.
+        Before the first batch, with all problems of the configuration.
     """
     world = int(os.environ.get("WORLD_SIZE", "1"))
     resolved = resolve(config, world)
@@ -139,9 +141,9 @@ def _train(
 
 def _card(resolved: Resolved, source: VolumeSource, loop: Loop, log: RunLog) -> Any:
     config = resolved.config
-    # A card travels with the weights: where on this machine the run lies is nobody's business.
-    said = ["output=RUN" if word.startswith("output=") else word for word in sys.argv[1:]]
-    command = "coralbay " + shlex.join(said) if said[:1] == ["pretrain"] else "coralbay_core.pretrain"
+    # A card is published with the weights: the path of the run on this machine is left out.
+    words = ["output=RUN" if word.startswith("output=") else word for word in sys.argv[1:]]
+    command = "coralbay " + shlex.join(words) if words[:1] == ["pretrain"] else "coralbay_core.pretrain"
     training = describe_training(
         config, len(source.names), loop.step, log.seconds, distributed.world(), resolved.device, command
     )
@@ -152,30 +154,31 @@ def _card(resolved: Resolved, source: VolumeSource, loop: Loop, log: RunLog) -> 
 
 
 def _earlier(folder: Path, checkpoints: Checkpoints, config: PretrainConfig, resume: bool) -> dict[str, Any] | None:
-    """State of the run that `folder` holds, if it is to go on."""
+    """State of the run in `folder`, if it is resumed."""
     if folder.exists() and not folder.is_dir():
-        raise InputError("not a folder", where=folder, hint="choose another output")
+        raise InputError("output is not a folder", where=folder, hint="choose another output")
     if not (folder / "run.json").is_file():
         return None
     if not resume:
         raise InputError(
-            "a run is here already", where=folder, hint="--resume goes on with it; or choose another output"
+            "folder holds a run already", where=folder, hint="continue it with --resume, or choose another output"
         )
     recorded = json.loads((folder / "run.json").read_text("utf-8"))["config"]
+    recorded = {RENAMED.get(key, key): value for key, value in recorded.items()}
     now = json.loads(json.dumps(as_tables(config)))
     differing = [key for key in now if key not in _FREE and now[key] != recorded.get(key)]
     if differing:
         raise InputError(
-            "configuration is not that of the run",
+            "configuration differs from that of the run",
             where=folder,
-            found=f"other {', '.join(_paths(differing, now, recorded))}",
-            hint="a resumed run must be the same; start another one elsewhere",
+            found=f"other values of {', '.join(_paths(differing, now, recorded))}",
+            hint="resume with the same settings, or start a new run in another folder",
         )
     return checkpoints.load()
 
 
 def _paths(keys: list[str], now: dict[str, Any], then: dict[str, Any]) -> Iterator[str]:
-    """Settings that differ, with the names of their tables."""
+    """Yield the settings that differ, with the names of their tables."""
     for key in keys:
         a, b = now.get(key), then.get(key)
         if isinstance(a, dict) and isinstance(b, dict):
@@ -186,11 +189,11 @@ def _paths(keys: list[str], now: dict[str, Any], then: dict[str, Any]) -> Iterat
 
 
 def _with_steps(resolved: Resolved, source: VolumeSource, folder: Path, resumed: bool) -> Resolved:
-    """The number of steps: said, recorded by the run that goes on, or found by a trial."""
+    """Set the number of steps: configured, recorded by the resumed run, or found by a trial."""
     config = resolved.config
     if resumed:
         recorded = json.loads((folder / "run.json").read_text("utf-8"))
-        reason = {"steps": f"{recorded['config']['steps']}: as the run began"}
+        reason = {"steps": f"{recorded['config']['steps']}: as recorded at the start of the run"}
         return replace(
             resolved, config=replace(config, steps=recorded["config"]["steps"]), reasons=resolved.reasons | reason
         )
@@ -210,7 +213,7 @@ def _record(resolved: Resolved, folder: Path) -> None:
 
 @contextmanager
 def _torch_settings(config: PretrainConfig) -> Iterator[None]:
-    """Threads and determinism, as they were before afterwards."""
+    """Threads and determinism of a run; both are restored afterwards."""
     threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     torch.set_num_threads(int(config.threads))
     torch.use_deterministic_algorithms(config.deterministic or deterministic)

@@ -1,7 +1,7 @@
-"""A run as others see it while it goes on: its checkpoints as encoders, its log as curves.
+"""Read access to a run, also while it is running: its checkpoints as encoders, its log as curves.
 
-The run writes meanwhile. A checkpoint appears under its name when it is whole, and older ones vanish; the last line of
-the log may be half written. Whatever is read here is whole or left out.
+A running run may write at any time. A checkpoint gets its final name when it is complete, and older ones are removed;
+the last line of the log may be incomplete. Incomplete parts are skipped.
 """
 
 import json
@@ -23,7 +23,7 @@ from .online_eval import encoder_at
 
 _CHECKPOINT = re.compile(r"step-(\d+)\.pt")
 _TEACHER = "teacher.backbone."
-# What the encoder depends on. A run may have been made by a version with other settings beside these.
+# Settings that the encoder depends on. All others may differ between versions of the package.
 _NEEDED: Mapping[str, tuple[str, ...]] = {
     "name": (), "spacing_mm": (), "model": (), "views": ("window_hu",), "card": ("tile", "step"),
 }  # fmt: skip
@@ -31,7 +31,7 @@ _NEEDED: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """A number of the log over the steps.
+    """Curve of a value of the log over the steps.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The folder of a run, as `pretrain` fills it.
+    """Folder of a run, written by `pretrain`.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class RunFolder:
     folder: Path
 
     def config(self) -> PretrainConfig:
-        """What of the run's configuration its encoder depends on; the rest has its defaults.
+        """Read the settings that the encoder depends on; all others have their defaults.
 
         Raises
         ------
@@ -68,13 +68,16 @@ class RunFolder:
             return config_from({key: _of(recorded[key], inner) for key, inner in _NEEDED.items()})
         except FileNotFoundError as error:
             raise MissingFileError(
-                "no run", where=self.folder, expected="run.json", hint="give the output of `coralbay pretrain`"
+                "no run",
+                where=self.folder,
+                expected="run.json",
+                hint="give the output of `coralbay pretrain`",
             ) from error
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise InputError("unreadable run", where=path, found=f"{type(error).__name__}: {error}"[:160]) from error
 
     def checkpoints(self) -> dict[int, Path]:
-        """Checkpoints by step, oldest first."""
+        """Paths of the checkpoints by step, oldest first."""
         found = {
             int(match[1]): path
             for path in (self.folder / "checkpoints").glob("step-*.pt")
@@ -83,14 +86,14 @@ class RunFolder:
         return dict(sorted(found.items()))
 
     def encoder(self, step: int | None = None, *, device: str = "auto") -> SwinEncoder:
-        """The teacher at a step, by default the newest that there is, as `load_encoder` would give it.
+        """Load the teacher at a step, by default the newest, as an encoder.
 
         Raises
         ------
         MissingFileError
-            Where there is no such checkpoint (any more).
+            If there is no such checkpoint (any more).
         WeightsError, InputError
-            For a damaged one.
+            If the checkpoint is damaged.
         """
         known = self.checkpoints()
         if not known or (step is not None and step not in known):
@@ -107,7 +110,7 @@ class RunFolder:
             raise InputError("checkpoint does not fit its run", where=known[step], found=reason) from error
 
     def lines(self) -> list[dict[str, Any]]:
-        """Whole lines of the log, each with its ``step``; a line that is none is left out."""
+        """Complete lines of the log, each with its ``step``; invalid lines are skipped."""
         try:
             text = (self.folder / "log.jsonl").read_bytes()
         except FileNotFoundError:
@@ -116,9 +119,9 @@ class RunFolder:
         return [line for line in read if line is not None]
 
     def curves(self) -> dict[str, Curve]:
-        """Numbers of the log by name: ``loss``, the terms, ``evaluation.*`` and what else it holds.
+        """Curves of all numbers of the log by name: ``loss``, the terms, ``evaluation.*`` and others.
 
-        Of a step that was done twice, by a run that was resumed, the later line counts.
+        If a resumed run repeated a step, the later line counts.
         """
         found: dict[str, dict[int, float]] = {}
         for line in self.lines():
@@ -128,7 +131,7 @@ class RunFolder:
         return {key: _curve(values) for key, values in found.items()}
 
     def alarms(self) -> tuple[tuple[int, str], ...]:
-        """Steps and texts of alarms and of what was not finite."""
+        """List the steps and texts of alarms and of non-finite values."""
         return tuple(
             (line["step"], str(line[key])) for line in self.lines() for key in ("alarm", "trouble") if key in line
         )

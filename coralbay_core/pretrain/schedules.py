@@ -1,4 +1,4 @@
-"""Schedules: pure arrays over the steps of a run, known before its first one."""
+"""Schedules: arrays over all steps of a run, computed before the first step."""
 
 from dataclasses import dataclass
 
@@ -17,19 +17,19 @@ def cosine(start: float, end: float, steps: int) -> Array:
 
 
 def warmed_up(high: float, end: float, steps: int, warmup: int) -> Array:
-    """A line up to `high` over `warmup` steps, none of them 0, then `cosine` to `end`."""
+    """Rise linearly to `high` over `warmup` steps, all above 0, then follow `cosine` to `end`."""
     rise = high * np.arange(1, warmup + 1) / (warmup + 1)
     return np.concatenate([rise, cosine(high, end, steps - warmup)])
 
 
 def line_then_constant(start: float, end: float, steps: int, over: int) -> Array:
-    """A line from `start` to `end` over the first steps, then `end`."""
+    """Change linearly from `start` to `end` over the first steps, then stay at `end`."""
     return np.concatenate([np.linspace(start, end, over, endpoint=False), np.full(steps - over, end)])
 
 
 @dataclass(frozen=True, eq=False)
 class Schedules:
-    """One value a step.
+    """Scheduled values, one per step.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ class Schedules:
 
 
 def make_schedules(steps: int, learning_rate: float, optimizer: OptimizerConfig, teacher: TeacherConfig) -> Schedules:
-    """The schedules of a run of so many steps."""
+    """Make the schedules of a run with this number of steps."""
     warmup = min(round(optimizer.warmup * steps), steps - 1)
     warm = min(round(teacher.temperature_warmup * steps), steps)
     return Schedules(

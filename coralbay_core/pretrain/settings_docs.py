@@ -19,16 +19,16 @@ BEGIN, END = "<!-- settings: made by coralbay_core.pretrain.settings_docs -->", 
 
 
 @dataclass(frozen=True)
-class Row:
-    """One setting: its name, its default as TOML writes it, and what it means."""
+class SettingRow:
+    """One setting: name, default in TOML, meaning."""
 
     name: str
     default: str
     meaning: str
 
 
-def tables() -> dict[str, list[Row]]:
-    """Settings by the name of their table; the top level's is empty."""
+def tables() -> dict[str, list[SettingRow]]:
+    """Collect the settings by the name of their table, which is empty for the top level."""
     found = {"": _rows(PretrainConfig)}
     for field, hint in get_type_hints(PretrainConfig).items():
         if is_dataclass(hint):
@@ -36,13 +36,13 @@ def tables() -> dict[str, list[Row]]:
     return found | {f"objective.{name}": _rows(term.Settings) for name, term in TERMS.items()}
 
 
-def _rows(cls: type) -> list[Row]:
+def _rows(cls: type) -> list[SettingRow]:
     meanings: dict[str, str] = {}
     for base in reversed(cls.__mro__):
         meanings |= _meanings(base.__doc__ or "")
     hints = get_type_hints(cls)
     return [
-        Row(f.name, _default(f), meanings.get(f.name, ""))
+        SettingRow(f.name, _default(f), meanings.get(f.name, ""))
         for f in fields(cls)
         if not is_dataclass(hints[f.name]) and f.name != "objective"
     ]
@@ -55,7 +55,7 @@ def _default(field: Any) -> str:
 
 
 def _meanings(docstring: str) -> dict[str, str]:
-    """What a numpy docstring says of each parameter; several may share a line, and what is not said is the type."""
+    """Parse the meaning of each parameter in a numpy docstring; without a text it is the type."""
     _, _, text = inspect.cleandoc(docstring).partition("Parameters\n----------\n")
     meanings: dict[str, str] = {}
     for entry in re.split(r"\n(?=\S)", text.split("\n\n")[0]):
@@ -67,7 +67,7 @@ def _meanings(docstring: str) -> dict[str, str]:
 
 
 def markdown() -> str:
-    """The tables as they stand in the documentation."""
+    """Format the tables in Markdown."""
     return "\n".join(_lines())
 
 
@@ -84,13 +84,13 @@ def _lines() -> Iterator[str]:
 
 
 def renewed(page: str) -> str:
-    """A page with the tables between its marks."""
+    """Return a page with the current tables between its marks."""
     before, _, rest = page.partition(BEGIN)
     return f"{before}{BEGIN}\n{markdown()}\n\n{END}{rest.partition(END)[2]}"
 
 
 def main(arguments: list[str]) -> None:
-    """Renew the tables of a page."""
+    """Update the tables of a page."""
     (name,) = arguments
     path = Path(name)
     path.write_text(renewed(path.read_text("utf-8")), "utf-8")

@@ -1,4 +1,4 @@
-"""Where training volumes come from: anything that reads blocks of them."""
+"""Sources of training volumes, which are read in blocks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,28 +15,7 @@ from ..spatial.body_mask import body_mask
 from ..spatial.preprocessing import model_grid
 from ..spatial.resampling import resample
 from ..spatial.volume import AIR_HU
-from .config import PretrainConfig
-
-CELL = 4  # voxels a side of a cell of the coarse body masks from which places are drawn
-
-
-@dataclass(frozen=True, eq=False)
-class LabelBlock:
-    """Part of a label volume.
-
-    Parameters
-    ----------
-    data : (z, y, x) integer array
-        -1 outside of the volume.
-    low : (3,) array
-        Its first cell.
-    stride : int
-        Voxels in a cell.
-    """
-
-    data: NDArray
-    low: NDArray
-    stride: int
+from .blocks import LabelBlock, coarse, label_block, read_block
 
 
 class VolumeSource(Protocol):
@@ -44,20 +23,22 @@ class VolumeSource(Protocol):
 
     spacing_mm: float
     names: Sequence[str]
-    """One a volume; the order is always the same."""
+    """Names of the volumes, in a fixed order."""
 
-    def shape(self, volume: int) -> tuple[int, int, int]: ...
+    def shape(self, volume: int) -> tuple[int, int, int]:
+        """Shape of a volume, (z, y, x)."""
+        ...
 
     def read(self, volume: int, low: NDArray, high: NDArray) -> NDArray[np.int16]:
-        """HU of the voxels from `low` to before `high`; -1000 outside of the volume."""
+        """Read the HU of the voxels from `low` to before `high`; -1000 outside of the volume."""
         ...
 
     def cells(self, volume: int) -> NDArray[np.bool_]:
-        """Which cells of 4 x 4 x 4 voxels touch the body, (z, y, x)."""
+        """Mask of the cells of 4 x 4 x 4 voxels that touch the body, (z, y, x)."""
         ...
 
     def labels(self, name: str, volume: int, low: NDArray, high: NDArray) -> LabelBlock:
-        """Labels of the cells that voxels from `low` to before `high` lie in.
+        """Read the labels of the cells that contain the voxels from `low` to before `high`.
 
         Raises
         ------
@@ -66,34 +47,13 @@ class VolumeSource(Protocol):
         """
         ...
 
-    def has_labels(self, name: str, volume: int) -> bool: ...
+    def has_labels(self, name: str, volume: int) -> bool:
+        """Whether a volume has labels of this name."""
+        ...
 
     def set_labels(self, name: str, volume: int, labels: NDArray, stride: int) -> None:
         """Attach a label volume whose cells are `stride` voxels wide, from the volume's first voxel on."""
         ...
-
-
-def read_block(array: NDArray, low: NDArray, high: NDArray, outside: int) -> NDArray:
-    """``array[low:high]`` for bounds that may lie outside of it; also of a zarr array."""
-    block = np.full(np.asarray(high) - low, outside, array.dtype)
-    start, stop = np.clip(low, 0, array.shape), np.clip(high, 0, array.shape)
-    if (start < stop).all():
-        wanted = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
-        block[tuple(slice(a, b) for a, b in zip(start - low, stop - low, strict=True))] = array[wanted]
-    return block
-
-
-def coarse(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Cells of a mask that hold any of it."""
-    padded = np.pad(mask, [(0, -n % CELL) for n in mask.shape])
-    z, y, x = (n // CELL for n in padded.shape)
-    return np.asarray(padded.reshape(z, CELL, y, CELL, x, CELL).any((1, 3, 5)))
-
-
-def label_block(array: NDArray, stride: int, low: NDArray, high: NDArray) -> LabelBlock:
-    """The cells of a label volume (a numpy or zarr array, signed) that voxels from `low` to before `high` lie in."""
-    first, last = np.asarray(low) // stride, -(-np.asarray(high) // stride)
-    return LabelBlock(read_block(array, first, last, -1), first, stride)
 
 
 @dataclass(eq=False)
@@ -106,7 +66,7 @@ class ArraySource:
     volumes : list of (z, y, x) int16 array
     spacing_mm : float
     masks : list of (z, y, x) bool array, optional
-        Cells of the body, as `coarse` makes them; found in the volumes by default.
+        Cells of the body, as by `coarse`; by default computed from the volumes.
     """
 
     names: Sequence[str]
@@ -142,37 +102,22 @@ class ArraySource:
 
 
 def on_training_grid(volume: Volume, spacing_mm: float) -> NDArray[np.int16]:
-    """HU of a CT on the training grid."""
+    """Resample a CT to the training grid, HU."""
     hu = resample(volume.data, volume.grid, model_grid(volume.grid, spacing_mm))
     return np.clip(np.rint(hu), -1024, 3071).astype(np.int16)
 
 
 def read_folder(folder: Path, spacing_mm: float) -> ArraySource:
-    """All NIfTI files of a folder, in memory: for a few tens of volumes."""
+    """Read all NIfTI files of a folder into memory, for a few tens of volumes."""
     if not folder.is_dir():
         raise MissingFileError("no such folder", where=folder)
     paths = sorted(folder.glob("*.nii")) + sorted(folder.glob("*.nii.gz"))
     if not paths:
         raise InputError(
-            "no training data", where=folder, found="neither a store nor NIfTI files", hint="see coralbay prepare-data"
+            "no training data",
+            where=folder,
+            found="neither a store nor NIfTI files",
+            hint="see `coralbay prepare-data --help`",
         )
     volumes = [on_training_grid(load_volume(path), spacing_mm) for path in paths]
     return ArraySource([path.name.split(".")[0] for path in paths], volumes, spacing_mm)
-
-
-def open_source(config: PretrainConfig, memory_gb: float | str) -> VolumeSource:
-    """The volumes of a run: a store, or a folder of NIfTI files."""
-    from .store import is_store, open_store
-
-    folder = Path(config.data).expanduser()
-    if not is_store(folder):
-        return read_folder(folder, config.spacing_mm)
-    store = open_store(folder, float(memory_gb))
-    if abs(store.spacing_mm - config.spacing_mm) > 1e-6:
-        raise InputError(
-            "store has another spacing",
-            where=folder,
-            found=store.spacing_mm,
-            expected=f"spacing_mm={config.spacing_mm:g}",
-        )
-    return store

@@ -1,4 +1,4 @@
-"""How many steps fit into a budget of minutes: a short trial, thrown away, so that schedules are arrays over steps."""
+"""Number of steps that fit into a time budget, measured by a short trial run that is discarded."""
 
 import statistics
 import time
@@ -9,12 +9,12 @@ from .schedules import make_schedules
 from .source import VolumeSource
 
 _WARM, _TIMED = 2, 5
-# Of the budget: evaluation, checkpoints and slower moments take the rest.
+# Share of the budget for steps; evaluation, checkpoints and variations take the rest.
 _SHARE = 0.97
 
 
 def steps_within(resolved: Resolved, source: VolumeSource) -> tuple[int, str]:
-    """Number of steps that ``config.minutes`` allow, and how it was found. All processes get the same."""
+    """Measure the number of steps that fit into ``config.minutes``, and describe it. Equal in all processes."""
     from .prefetch import Prefetcher
     from .trainer import Trainer
 
@@ -22,13 +22,13 @@ def steps_within(resolved: Resolved, source: VolumeSource) -> tuple[int, str]:
     rate = float(config.optimizer.learning_rate)
     trainer = Trainer(resolved, make_schedules(_WARM + _TIMED, rate, config.optimizer, config.teacher))
     trainer.prepare_terms(source)
-    feed = Prefetcher(config, source, resolved.device, 0, _WARM + _TIMED)
+    prefetcher = Prefetcher(config, source, resolved.device, 0, _WARM + _TIMED)
     seconds = []
     for step in range(_WARM + _TIMED):
         started = time.perf_counter()
         # Reading the norm waits for the device.
-        float(trainer.step(step, feed.parts()).gradient_norm)
+        float(trainer.step(step, prefetcher.parts()).gradient_norm)
         seconds.append(time.perf_counter() - started)
     each = statistics.median(seconds[_WARM:])
     steps = distributed.from_first(max(1, int(_SHARE * config.minutes * 60 / each)))
-    return steps, f"{config.minutes:g} minutes at {each:.3g} s a step (median of {_TIMED}), less 3 %"
+    return steps, f"{config.minutes:g} minutes at {each:.3g} s per step (median of {_TIMED}), less 3 %"

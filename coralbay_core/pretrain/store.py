@@ -1,12 +1,12 @@
-"""The training store: a zarr group with a group for each volume, named by its content.
+"""Training store: a zarr group with one group per volume, named by a hash of its content.
 
 ::
 
     STORE/zarr.json                attributes: format, spacing_mm
     STORE/<key>/hu                 int16 (z, y, x), chunks of 64 voxels in shards, Zstandard after Blosc's bit shuffle
     STORE/<key>/body               bool (z, y, x)
-    STORE/<key>/labels/<name>      int32 (z, y, x), attribute `stride`; made by terms that need them
-    STORE/index.jsonl              a line a source that was looked at: its hash, its key or why it was refused
+    STORE/<key>/labels/<name>      int32 (z, y, x), attribute `stride`; written by loss terms that need them
+    STORE/index.jsonl              one line per processed source: its hash, its key or the reason for its refusal
 
 Axes are S, P, L. Keys are hashes of voxels; no name, path, date or header of a file enters the store.
 """
@@ -24,7 +24,9 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..spatial.volume import AIR_HU
-from .source import LabelBlock, coarse, label_block, read_block
+from .blocks import LabelBlock, coarse, label_block, read_block
+from .config import PretrainConfig
+from .source import VolumeSource, read_folder
 
 FORMAT = "coralbay-store-1"
 CHUNK = 64
@@ -38,7 +40,7 @@ def is_store(folder: Path) -> bool:
 
 
 def create_store(folder: Path, spacing_mm: float) -> None:
-    """Make an empty store, or check that the one that is there has this spacing."""
+    """Create an empty store, or check the spacing of an existing one."""
     import zarr
 
     if is_store(folder):
@@ -47,7 +49,7 @@ def create_store(folder: Path, spacing_mm: float) -> None:
             raise InputError("store has another spacing", where=folder, found=found, expected=spacing_mm)
         return
     if folder.exists() and any(folder.iterdir()):
-        raise InputError("not an empty folder", where=folder, hint="choose another one for the store")
+        raise InputError("folder is not empty", where=folder, hint="choose another folder for the store")
     zarr.create_group(folder, attributes={"format": FORMAT, "spacing_mm": spacing_mm}, zarr_format=3)
 
 
@@ -68,7 +70,7 @@ def content_key(hu: NDArray[np.int16]) -> str:
 
 
 def write_volume(folder: Path, key: str, hu: NDArray[np.int16], body: NDArray[np.bool_]) -> bool:
-    """Add a volume, whole or not at all; False if another process was faster with the same one."""
+    """Add a volume atomically; return False if another process has added it meanwhile."""
     import zarr
 
     temporary = folder / f".part-{uuid.uuid4().hex}"
@@ -99,7 +101,7 @@ def _write_array(group: Any, name: str, array: NDArray, **attributes: Any) -> No
 
 
 def write_labels(folder: Path, key: str, name: str, labels: NDArray[np.integer], stride: int) -> None:
-    """Attach a label volume whose cells are `stride` voxels wide; replaces one of the same name."""
+    """Attach a label volume whose cells are `stride` voxels wide; it replaces one with the same name."""
     import zarr
 
     group = zarr.open_group(folder / key, mode="r+").require_group("labels")
@@ -109,7 +111,7 @@ def write_labels(folder: Path, key: str, name: str, labels: NDArray[np.integer],
 
 
 class StoreSource:
-    """A `VolumeSource` over a store that stays on the disk.
+    """Source that reads a store from disk on demand.
 
     Parameters
     ----------
@@ -123,7 +125,7 @@ class StoreSource:
         written = (path.name for path in folder.iterdir() if (path / "zarr.json").is_file())
         self.names: Sequence[str] = sorted(name for name in written if not name.startswith("."))
         if not self.names:
-            raise InputError("empty store", where=folder, hint="fill it with coralbay prepare-data")
+            raise InputError("empty store", where=folder, hint="add scans with `coralbay prepare-data`")
         self._shapes: list[tuple[int, int, int]] = [self._array(i, "hu").shape for i in range(len(self.names))]
         self._cells = lru_cache(_OPEN_VOLUMES)(self._read_cells)
 
@@ -135,7 +137,7 @@ class StoreSource:
         self._cells = lru_cache(_OPEN_VOLUMES)(self._read_cells)
 
     def _array(self, volume: int, name: str) -> Any:
-        # Opened anew each time: one small JSON file, and nothing that a forked process would share.
+        # Opened for each access: it reads one small JSON file, and forked processes share nothing.
         import zarr
 
         return zarr.open_array(self.folder / self.names[volume] / name, mode="r")
@@ -167,7 +169,7 @@ class StoreSource:
 
 
 class MemorySource(StoreSource):
-    """A store whose voxels are held in memory; forked readers share them."""
+    """Source that holds the voxels of a store in memory, which forked readers share."""
 
     def __init__(self, folder: Path):
         super().__init__(folder)
@@ -178,7 +180,23 @@ class MemorySource(StoreSource):
 
 
 def open_store(folder: Path, memory_gb: float) -> StoreSource:
-    """A store, in memory if it needs no more than `memory_gb`."""
+    """Open a store, in memory if it needs no more than `memory_gb`."""
     source = StoreSource(folder)
     voxels = sum(int(np.prod(source.shape(i))) for i in range(len(source.names)))
     return MemorySource(folder) if 2 * voxels / 1e9 <= memory_gb else source
+
+
+def open_source(config: PretrainConfig, memory_gb: float | str) -> VolumeSource:
+    """Open the volumes of a run: a store, or a folder of NIfTI files."""
+    folder = Path(config.data).expanduser()
+    if not is_store(folder):
+        return read_folder(folder, config.spacing_mm)
+    store = open_store(folder, float(memory_gb))
+    if abs(store.spacing_mm - config.spacing_mm) > 1e-6:
+        raise InputError(
+            "store has another spacing",
+            where=folder,
+            found=store.spacing_mm,
+            expected=f"spacing_mm={config.spacing_mm:g}",
+        )
+    return store

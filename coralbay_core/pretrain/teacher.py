@@ -1,4 +1,4 @@
-"""The teacher: the student's moving average."""
+"""Teacher: the moving average of the student."""
 
 import copy
 
@@ -8,11 +8,11 @@ from .objective import Branch
 
 
 def make_teacher(student: Branch) -> Branch:
-    """A copy without gradients. Heads, too: what they assign must not jump with the student."""
+    """Copy the student, including its heads, without gradients."""
     return copy.deepcopy(student).requires_grad_(False)
 
 
 @torch.no_grad()
 def update_teacher(teacher: Branch, student: Branch, momentum: float) -> None:
-    """``teacher = momentum * teacher + (1 - momentum) * student``, for every parameter."""
+    """Update every parameter: ``teacher = momentum * teacher + (1 - momentum) * student``."""
     torch._foreach_lerp_(list(teacher.parameters()), list(student.parameters()), 1 - momentum)

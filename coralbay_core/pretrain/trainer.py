@@ -1,7 +1,7 @@
-"""All that changes while a run learns, and one step of it."""
+"""The state of a run (student, teacher, optimizer), and one training step."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -14,8 +14,11 @@ from torch.utils.checkpoint import checkpoint
 from ..errors import InputError
 from ..models.loading import build, open_weights
 from ..models.swin3d import Swin3D
+from ..models.swin3d.attention import WindowAttention
 from . import distributed
+from .assign import Assigner
 from .batch import Batch
+from .heads import Prototypes
 from .loss_terms import StepInfo
 from .objective import Branch, LossOutput, Objective, make_terms
 from .resolve import Resolved
@@ -26,23 +29,58 @@ from .teacher import make_teacher, update_teacher
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
+@dataclass(frozen=True)
+class NonFinite:
+    """Non-finite values of a step, and the volumes of its batch.
+
+    Attributes
+    ----------
+    step : int
+        Number of the step, from 1.
+    terms : tuple of str
+        Loss terms that are not finite.
+    gradients : tuple of str
+        Parameters whose gradients are not finite.
+    volumes : tuple of int
+        Numbers of the volumes in the source.
+    """
+
+    step: int
+    terms: tuple[str, ...]
+    gradients: tuple[str, ...]
+    volumes: tuple[int, ...]
+
+    def text(self, names: Sequence[str]) -> str:
+        """Describe the values in one line.
+
+        Parameters
+        ----------
+        names : sequence of str
+            Names of all volumes of the source.
+        """
+        terms = f"terms {', '.join(self.terms)}" if self.terms else "no loss term, but gradients"
+        gradients = f"; gradients of {len(self.gradients)} parameters, first {self.gradients[0]}"
+        volumes = ", ".join(names[number] for number in self.volumes)
+        return f"not finite at step {self.step}: {terms}{gradients if self.gradients else ''}; volumes {volumes}"
+
+
 @dataclass(frozen=True, eq=False)
 class StepOutput:
-    """What a step did.
+    """Result of a step.
 
     Attributes
     ----------
     parts : list of LossOutput
-        One a part of the step.
+        Losses, one per part of the step.
     gradient_norm : () Tensor
-        Before clipping.
-    trouble : str
-        What was not finite, and where; the step was then skipped. Empty if all went well.
+        Norm before clipping.
+    non_finite : NonFinite or None
+        Non-finite values because of which the step was skipped; None if the step was done.
     """
 
     parts: list[LossOutput]
     gradient_norm: Tensor
-    trouble: str = ""
+    non_finite: NonFinite | None = None
 
 
 class Trainer:
@@ -52,7 +90,7 @@ class Trainer:
     ----------
     resolved : Resolved
     schedules : Schedules
-        Of the whole run.
+        Schedules of the whole run.
     """
 
     def __init__(self, resolved: Resolved, schedules: Schedules):
@@ -90,7 +128,7 @@ class Trainer:
         )
 
     def prepare_terms(self, source: VolumeSource) -> None:
-        """Let terms look at the volumes: the first process before the others, which find in a store what it left."""
+        """Prepare the terms: first in the first process, which may write to the store, then in the others."""
         for first in (True, False):
             if first == distributed.is_first():
                 for term in self.objective.terms.values():
@@ -98,46 +136,46 @@ class Trainer:
             distributed.wait()
 
     def step(self, step: int, batches: Iterable[Batch]) -> StepOutput:
-        """Learn from the parts of one step, as many as ``config.accumulate``."""
+        """Do one update, from ``config.accumulate`` batches."""
         config = self.config
         for group in self.optimizer.param_groups:
             group["lr"] = float(self.schedules.learning_rate[step])
             group["weight_decay"] = float(self.schedules.weight_decay[step]) if group["decayed"] else 0.0
         before = {name: buffer.clone() for name, buffer in self.objective.terms.named_buffers()}
-        now = StepInfo(step, float(self.schedules.teacher_temperature[step]))
+        info = StepInfo(step, float(self.schedules.teacher_temperature[step]))
         self.optimizer.zero_grad(set_to_none=True)
-        parts, samples = [], []
+        parts, volumes = [], []
         for number, batch in enumerate(batches, 1):
             last = number == config.accumulate
             with nullcontext() if last or not distributed.active() else self.wrapped.no_sync():  # type: ignore[operator]
-                output = self.wrapped(batch, now)
+                output = self.wrapped(batch, info)
                 self.scaler.scale(output.loss / config.accumulate).backward()
             parts.append(output)
-            samples.append(batch.volumes)
+            volumes.append(batch.volumes)
         if not self.schedules.last_layer_learns[step]:
             forget_prototypes(self.student)
         self.scaler.unscale_(self.optimizer)
         norm = nn.utils.clip_grad_norm_(self.student.parameters(), config.optimizer.clip or math.inf)
-        # Processes share their gradients, so all see the same norm and agree.
+        # Processes share their gradients, so all have the same norm and decide alike.
         if not torch.isfinite(norm) and not (self.scaler.is_enabled() and _finite(parts)):
             self._restore(before)
-            return StepOutput(parts, norm, _where(step, parts, self.student, samples))
+            return StepOutput(parts, norm, _non_finite(step, parts, self.student, volumes))
         self.scaler.step(self.optimizer)
         self.scaler.update()
         update_teacher(self.teacher, self.student, float(self.schedules.momentum[step]))
         return StepOutput(parts, norm)
 
     def _restore(self, buffers: Mapping[str, Tensor]) -> None:
-        """Put centres and queues back: one that is not finite would spoil every later step."""
+        """Restore centers and queues: a value that is not finite would spoil every later step."""
         for name, buffer in buffers.items():
             owner, _, attribute = name.rpartition(".")
             setattr(self.objective.terms.get_submodule(owner), attribute, buffer)
 
     def state(self) -> dict[str, Any]:
-        """All tensors of the run, the rows that other processes hold included. Every process must call it."""
-        terms = self.objective.terms.state_dict()
+        """Collect all tensors of the run, including rows of other processes. Every process must call it."""
+        terms, queues = self.objective.terms.state_dict(), queue_names(self.objective.terms)
         for name, tensor in terms.items():
-            if name.endswith("queue"):
+            if name in queues:
                 terms[name] = distributed.gather_rows(tensor)
         return {
             "student": self.student.state_dict(),
@@ -148,10 +186,10 @@ class Trainer:
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """The inverse of `state`; the number of processes may have changed."""
-        terms = dict(state["terms"])
+        """Restore a result of `state`; the number of processes may have changed."""
+        terms, queues = dict(state["terms"]), queue_names(self.objective.terms)
         for name, tensor in terms.items():
-            if name.endswith("queue"):
+            if name in queues:
                 terms[name] = distributed.own_rows(tensor)
         self.student.load_state_dict(state["student"])
         self.teacher.load_state_dict(state["teacher"])
@@ -165,25 +203,35 @@ def begin_with(backbone: Swin3D, weights: str) -> None:
     card, mapped = open_weights(weights)
     if card.architecture != backbone.config:
         raise InputError(
-            "init is of another architecture", where=weights, found=card.architecture, expected=backbone.config
+            "weights in init have another architecture",
+            where=weights,
+            found=card.architecture,
+            expected=backbone.config,
         )
     backbone.load_state_dict(build(card, mapped.state).state_dict())
 
 
 def decay_groups(student: nn.Module) -> list[dict[str, Any]]:
-    """Parameters with and without weight decay: not biases, norms, position biases or single numbers."""
-    named = [(name, p) for name, p in student.named_parameters() if p.requires_grad]
-    decays = {name: p.ndim > 1 and "bias_table" not in name for name, p in named}
-    return [
-        {"params": [p for name, p in named if decays[name] == decayed], "decayed": decayed} for decayed in (True, False)
-    ]
+    """Group parameters with and without weight decay: none for biases, norms, position biases and single numbers."""
+    tables = {id(m.relative_position_bias_table) for m in student.modules() if isinstance(m, WindowAttention)}
+    groups: dict[bool, list[nn.Parameter]] = {True: [], False: []}
+    for parameter in student.parameters():
+        if parameter.requires_grad:
+            groups[parameter.ndim > 1 and id(parameter) not in tables].append(parameter)
+    return [{"params": parameters, "decayed": decayed} for decayed, parameters in groups.items()]
+
+
+def queue_names(terms: nn.Module) -> set[str]:
+    """Keys, in the state of the terms, of the queues whose rows are divided between processes."""
+    return {f"{name}.queue" for name, module in terms.named_modules() if isinstance(module, Assigner)}
 
 
 def forget_prototypes(student: Branch) -> None:
-    """Drop the gradients of all prototypes: early on they would follow noise."""
-    for name, parameter in student.heads.named_parameters():
-        if "prototypes" in name:
-            parameter.grad = None
+    """Drop the gradients of all prototypes: in the first steps they would follow noise."""
+    for module in student.heads.modules():
+        if isinstance(module, Prototypes):
+            for parameter in module.parameters():
+                parameter.grad = None
 
 
 def recompute_activations(backbone: Swin3D) -> None:
@@ -203,11 +251,9 @@ def _finite(parts: list[LossOutput]) -> bool:
     return all(bool(torch.isfinite(part.loss)) for part in parts)
 
 
-def _where(step: int, parts: list[LossOutput], student: nn.Module, volumes: list[tuple[int, ...]]) -> str:
-    """What is not finite: terms of the loss, else gradients; and the volumes that were seen."""
+def _non_finite(step: int, parts: list[LossOutput], student: nn.Module, volumes: list[tuple[int, ...]]) -> NonFinite:
+    """Find the loss terms and gradients that are not finite, and the volumes of the step."""
     terms = {name for part in parts for name, term in part.terms.items() if not torch.isfinite(term.loss)}
-    gradients = [n for n, p in student.named_parameters() if p.grad is not None and not torch.isfinite(p.grad).all()]
-    what = f"terms {', '.join(sorted(terms))}" if terms else "no term, but gradients"
-    of = f"; gradients of {len(gradients)} parameters, first {gradients[0]}" if gradients else ""
-    seen = ", ".join(map(str, sorted({number for part in volumes for number in part})))
-    return f"not finite at step {step + 1}: {what}{of}; volumes number {seen}"
+    gradients = (n for n, p in student.named_parameters() if p.grad is not None and not torch.isfinite(p.grad).all())
+    numbers = sorted({number for part in volumes for number in part})
+    return NonFinite(step + 1, tuple(sorted(terms)), tuple(gradients), tuple(numbers))

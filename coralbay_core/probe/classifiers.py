@@ -1,4 +1,4 @@
-"""What maps the descriptor of a cell to a score a class."""
+"""Classifiers: they map the descriptor of a cell to one score per class."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,12 +26,12 @@ class Classifier(Protocol):
 
     @property
     def strides(self) -> tuple[int, ...]:
-        """Stages that it reads."""
+        """Strides of the stages that it reads."""
         ...
 
     @property
     def classes(self) -> int:
-        """How many classes it tells apart."""
+        """Number of classes."""
         ...
 
     def scores(self, features: FeatureMaps, box: Box = WHOLE) -> Tensor:
@@ -39,18 +39,18 @@ class Classifier(Protocol):
         ...
 
     def arrays(self) -> dict[str, NDArray]:
-        """What a file keeps of it."""
+        """Return the arrays for a file."""
         ...
 
 
 @dataclass(frozen=True, eq=False)
 class Linear:
-    """Linear functions of the joint descriptor, one a class or several of which the best counts.
+    """Linear functions of the joint descriptor; of several functions per class the highest counts.
 
     Parameters
     ----------
     weights : dict of int to (C, functions) float32 array
-        By stride.
+        Weights by stride.
     bias : (functions,) float32 array
     owner : (functions,) int array, optional
         Class of each function, from 0; rising. By default each is a class of its own.
@@ -79,7 +79,7 @@ class Linear:
         return self._best(torch.from_numpy(descriptors @ rows + self.bias).T).T.numpy()
 
     def _best(self, functions: Tensor) -> Tensor:
-        """The highest of the functions of each class."""
+        """Return the highest function of each class."""
         if self.owner is None or len(self.owner) == self.classes:
             return functions
         groups = np.split(np.arange(len(self.owner)), np.flatnonzero(np.diff(self.owner)) + 1)
@@ -106,7 +106,7 @@ class Network:
     Parameters
     ----------
     weights : dict of int to (C, hidden) float32 array
-        Of the first layer, by stride.
+        Weights of the first layer, by stride.
     bias : (hidden,) float32 array
     second : (hidden, classes) float32 array
     second_bias : (classes,) float32 array
@@ -153,19 +153,20 @@ class Network:
 
 @dataclass(frozen=True, eq=False)
 class Neighbours:
-    """Distance to the nearest examples of each class, their mean if there are several (local-mean k-NN, Mitani and
-    Hamamoto 2006); distances are taken in the metric that `weights` project into.
+    """Local-mean k-NN: distance to the mean of the nearest examples of each class (Mitani and Hamamoto 2006).
+
+    Distances are taken in the metric that `weights` project into.
 
     Parameters
     ----------
     weights : dict of int to (C, K) float32 array
-        By stride: the projection.
+        Projections by stride.
     examples : (N, K) float32 array
         Projected.
     target : (N,) int array
         Class of each, from 0.
     nearest : int
-        How many of a class are averaged.
+        Number of nearest examples per class that are averaged.
     """
 
     weights: Mapping[int, NDArray[np.float32]]
@@ -237,7 +238,7 @@ def _strides_of(name: str, arrays: Mapping[str, NDArray]) -> dict[int, NDArray[n
 
 
 def _rises_from_0(owner: NDArray) -> bool:
-    """Whether classes come in order and none is left out."""
+    """Whether classes are sorted and none is missing."""
     return int(owner[0]) == 0 and bool(np.isin(np.diff(owner), (0, 1)).all())
 
 

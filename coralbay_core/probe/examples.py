@@ -1,4 +1,4 @@
-"""What a probe learns from: descriptors of painted voxels, of one scan or of several."""
+"""Training examples of a probe: descriptors of painted voxels, of one or several scans."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -35,15 +35,15 @@ class Examples:
     channels : dict of int to int
         Channels of each stride.
     covariance : (C, C) float32 array
-        Of the descriptors in the bodies of the scans: how they vary where nothing was painted.
+        Covariance of the descriptors in the bodies of the scans, i.e. of mostly unlabeled cells.
     outside : int
         Label outside the body: the value painted there, else 0.
     model, fingerprint, notice : str
-        Of the encoder.
+        Name, fingerprint and license notice of the encoder.
     names : dict of int to str
-        Of the values, where known.
+        Names of the values, if known.
     scans : int
-        How many scans they come from.
+        Number of scans that they come from.
     """
 
     descriptors: NDArray[np.float32]
@@ -59,7 +59,7 @@ class Examples:
 
     @property
     def classes(self) -> tuple[int, ...]:
-        """Values that were painted, rising."""
+        """Painted values, sorted."""
         return tuple(int(value) for value in np.unique(self.values))
 
     @property
@@ -69,43 +69,46 @@ class Examples:
 
     @property
     def balance(self) -> NDArray[np.float32]:
-        """Weight of each example under which all classes weigh the same, 1 on average."""
+        """Weight of each example that balances the classes; the mean is 1."""
         target = self.target
         count = np.bincount(target)
         return (len(target) / (len(count) * count[target])).astype(np.float32)
 
     @cached_property
     def metric(self) -> NDArray[np.float32]:
-        """(C, C) matrix after which Euclidean distances are Mahalanobis distances under the body's covariance."""
+        """(C, C) matrix that turns Mahalanobis distances under the body's covariance into Euclidean ones."""
         variance, axes = np.linalg.eigh(self.covariance)
         return np.asarray(axes / np.sqrt(np.maximum(variance, 0) + FLOOR * variance.mean() + 1e-12), np.float32)
 
     def split(self, rows: NDArray) -> dict[int, NDArray[np.float32]]:
-        """Rows of a (C, ...) matrix that belong to each stride."""
+        """Split the rows of a (C, ...) matrix by stride."""
         ends = np.cumsum(list(self.channels.values()))[:-1]
         parts = np.split(np.asarray(rows, np.float32), ends)
         return dict(zip(self.channels, parts, strict=True))
 
 
 def gather(features: FeatureMaps, labels: LabelVolume, *, seed: int = 0) -> Examples:
-    """Examples of the painted voxels of a scan, a bounded number of each class.
+    """Collect examples from the painted voxels of a scan, a bounded number per class.
 
     Parameters
     ----------
     features : FeatureMaps
     labels : LabelVolume
-        Strokes, points or a whole segmentation, on any grid; 0 is unlabelled.
+        Strokes, points or a whole segmentation, on any grid; 0 is unlabeled.
     seed : int
-        Of the choice of voxels where a class has very many.
+        Seed of the sampling of voxels of very large classes.
     """
     painted = labelled_voxels(labels.data)
     values = labels.data.reshape(-1)[painted]
     if len(values) and values.min() < 0:
         raise InputError(
-            "negative label", where=labels.name, found=int(values.min()), expected="0 = unlabelled, classes above"
+            "negative label",
+            where=labels.name,
+            found=int(values.min()),
+            expected="0 = unlabeled, 1 and above = classes",
         )
-    kept = _bounded(values, seed)
-    position_mm, values = labels.grid.cell_positions(painted[kept]), values[kept].astype(np.int64)
+    chosen = _bounded(values, seed)
+    position_mm, values = labels.grid.cell_positions(painted[chosen]), values[chosen].astype(np.int64)
     return Examples(
         joint_descriptors(features, position_mm),
         values,
@@ -120,7 +123,7 @@ def gather(features: FeatureMaps, labels: LabelVolume, *, seed: int = 0) -> Exam
 
 
 def together(parts: Iterable[Examples]) -> Examples:
-    """Examples of several scans as one set; they must come from the same weights and stages."""
+    """Join examples of several scans; they must have the same model and stages."""
     parts = [part for part in parts if len(part.values)]
     if not parts:
         raise InputError("nothing is painted", expected="strokes of two classes or more")
@@ -151,7 +154,7 @@ _covariances: "WeakKeyDictionary[FeatureMaps, NDArray[np.float32]]" = WeakKeyDic
 
 
 def body_covariance(features: FeatureMaps) -> NDArray[np.float32]:
-    """Covariance (C, C) of the joint descriptors over the body, from a fixed sample of cells; kept while they live."""
+    """Covariance (C, C) of the joint descriptors over the body, from a fixed sample of cells; cached."""
     if features not in _covariances:
         inside = features.body_at(features.strides[0])
         cells = np.flatnonzero(inside)
@@ -163,7 +166,7 @@ def body_covariance(features: FeatureMaps) -> NDArray[np.float32]:
 
 
 def _bounded(values: NDArray, seed: int) -> NDArray[np.intp]:
-    """Where the examples to keep stand, in order."""
+    """Sorted indices of the examples to retain."""
     rng = np.random.default_rng(seed)
     chosen = [rng.permutation(np.flatnonzero(values == v))[:MAX_VOXELS_PER_CLASS] for v in np.unique(values)]
     return np.sort(np.concatenate(chosen)) if chosen else np.zeros(0, np.intp)

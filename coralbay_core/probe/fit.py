@@ -1,4 +1,4 @@
-"""Fitting probes: to strokes on one scan, or on several."""
+"""Fitting of probes to strokes on one or several scans."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -20,17 +20,17 @@ _FOLDS = 3  # one of so many parts of the labels is left out to see how sure sco
 
 
 def fit_probe(features: FeatureMaps, labels: LabelVolume, *, kind: Kind = DEFAULT_KIND, seed: int = 0) -> Probe:
-    """Fit a probe to the labelled voxels of one scan.
+    """Fit a probe to the labeled voxels of one scan.
 
     Parameters
     ----------
     features : FeatureMaps
     labels : LabelVolume
-        Strokes, points or a segmentation: 0 is unlabelled, any other value a class (paint one for the background, too).
+        Strokes, points or a segmentation: 0 is unlabeled, any other value a class (paint one for the background, too).
     kind : str
-        One of `KINDS`; what each does is said in `solvers`, how good they are in docs/measurements/benchmarks.md.
+        One of `KINDS`; `solvers` describes them, docs/measurements/benchmarks.md compares them.
     seed : int
-        Of the choice of voxels where a class has very many, and of the network.
+        Seed of the sampling of voxels of very large classes, and of the network.
     """
     return fit_examples([gather(features, labels, seed=seed)], kind=kind, seed=seed, where=labels.name)
 
@@ -42,7 +42,7 @@ def fit_probe_to_scans(
     seed: int = 0,
     early: Callable[[Probe], Any] | None = None,
 ) -> Probe:
-    """Fit one probe to labels on several scans of one encoder; a value means the same in all of them.
+    """Fit one probe to labels on several scans of one encoder; label values are shared by all scans.
 
     Parameters are those of `fit_examples`.
     """
@@ -58,16 +58,16 @@ def fit_examples(
     where: object = None,
     early: Callable[[Probe], Any] | None = None,
 ) -> Probe:
-    """Fit a probe to examples that were gathered before: what continuous training keeps of each scan.
+    """Fit a probe to examples that were collected before.
 
     Parameters
     ----------
     parts : sequence of Examples
         A scan each.
     kind, seed : optional
-        As of `fit_probe`.
+        As in `fit_probe`.
     where : object, optional
-        What an error names.
+        Source of the labels, for error messages.
     early : callable, optional
         Takes the probe half-way, when its labels are final and its probabilities are not: `sharpness` is still 1.
     """
@@ -101,9 +101,9 @@ def fit_examples(
 
 
 def _sharpness(classifier: Classifier, examples: Examples, kind: Kind, seed: int) -> float:
-    """Softmax factor under which examples that were left out are most likely.
+    """Softmax factor that maximizes the likelihood of held-out examples.
 
-    Logistic regression and the network are trained as probabilities, so theirs is 1; distances to neighbours are in
+    Logistic regression and the network are trained as probabilities, so theirs is 1; distances to neighbors are in
     standard deviations of the body, and serve as they are.
     """
     if kind == "logistic" or not isinstance(classifier, Linear):
@@ -119,7 +119,7 @@ def _sharpness(classifier: Classifier, examples: Examples, kind: Kind, seed: int
 
 
 def _last_part(target: NDArray[np.intp]) -> NDArray[np.bool_]:
-    """The last third of the examples of each class, one at least: on the whole a piece of a stroke, or other slices."""
+    """Select the last third of the examples of each class, at least one: mostly a part of a stroke, or other slices."""
     left_out = np.zeros(len(target), bool)
     for c in range(int(target.max()) + 1):
         own = np.flatnonzero(target == c)
@@ -127,8 +127,8 @@ def _last_part(target: NDArray[np.intp]) -> NDArray[np.bool_]:
     return left_out
 
 
-def _subset(examples: Examples, kept: NDArray[np.bool_]) -> Examples:
-    part = replace(examples, descriptors=examples.descriptors[kept], values=examples.values[kept])
+def _subset(examples: Examples, chosen: NDArray[np.bool_]) -> Examples:
+    part = replace(examples, descriptors=examples.descriptors[chosen], values=examples.values[chosen])
     part.__dict__["metric"] = examples.metric  # of the same body, and worth keeping
     return part
 

@@ -15,7 +15,7 @@ from ..features.linear_maps import box_around
 from ..spatial import Grid, LabelVolume, Volume
 from ..util.tensor_file import read_tensors, write_tensors
 from .classifiers import FORMS, Classifier
-from .scores import ScoreMap, Segmentation
+from .scores import ScoreMap
 from .solvers import Kind
 
 VERSION = 1
@@ -29,7 +29,7 @@ class Probe:
     Parameters
     ----------
     kind : str
-        How it was fitted, one of `KINDS`.
+        Kind of probe, one of `KINDS`.
     classifier : Classifier
     values : tuple of int
         Label value of each class, as it was painted.
@@ -38,13 +38,13 @@ class Probe:
     sharpness : float
         Factor on the scores before a softmax makes them probabilities.
     model, fingerprint : str
-        Of the encoder whose features it was fitted on.
+        Name and fingerprint of the encoder of the training features.
     names : dict of int to str
-        Of the values, where known.
+        Names of the values, if known.
     notice : str
-        What whoever uses it must know of the license of the weights.
+        License notice of the weights to show to users; empty for unrestricted weights.
     scans : int
-        How many scans it was fitted on.
+        Number of scans that it was fitted on.
     """
 
     kind: Kind
@@ -89,15 +89,8 @@ class Probe:
         """Label map on a grid, in the painted values; `guide` and `protected` as of `ScoreMap.segment`."""
         return self.scores(features).segment(grid, guide=guide, protected=protected).labels
 
-    def segment_with_probability(
-        self, features: FeatureMaps, grid: Grid, *, probability: bool = True
-    ) -> tuple[NDArray[np.integer], NDArray[np.float32] | None]:
-        """Label map, and the probability of the label that each voxel got (0 outside the body)."""
-        made: Segmentation = self.scores(features).segment(grid, probability=probability)
-        return made.labels, made.probability
-
     def require_fits(self, features: FeatureMaps) -> None:
-        """Raise unless the features come from the weights that it was fitted on, with all stages that it reads."""
+        """Raise unless the features have the model of the probe and all stages that it reads."""
         if features.fingerprint != self.fingerprint:
             raise InputError("probe was fitted on another model", found=features.model, expected=self.model)
         if not set(self.strides) <= set(features.strides):
@@ -106,12 +99,12 @@ class Probe:
             raise InputError("features are finer than the probe", found=features.strides, expected=self.strides)
 
     def save(self, path: str | Path) -> Path:
-        """Write a safetensors file with a JSON description, whole or not at all."""
+        """Write a safetensors file with a JSON description, atomically."""
         about, arrays = self.content()
         return write_tensors(path, "probe", VERSION, arrays, about)
 
     def content(self) -> tuple[dict[str, Any], dict[str, NDArray]]:
-        """What a file keeps of it: a description that JSON can hold, and arrays; `probe_from` is the way back."""
+        """Contents for a file: a JSON description, and arrays; `probe_from` is the inverse."""
         about = {
             key: getattr(self, key)
             for key in ("kind", "values", "outside", "sharpness", "model", "fingerprint", "names", "notice", "scans")
@@ -120,7 +113,7 @@ class Probe:
 
 
 def load_probe(path: str | Path) -> Probe:
-    """A probe that `Probe.save` wrote; anything else is refused. Nothing in the file is executed."""
+    """Load a probe written by `Probe.save`. Nothing in the file is executed."""
     arrays, about = read_tensors(path, "probe", VERSION, hint=HINT)
     try:
         return probe_from(arrays, about)
@@ -129,12 +122,12 @@ def load_probe(path: str | Path) -> Probe:
 
 
 def probe_from(arrays: Mapping[str, NDArray], about: Mapping[str, Any]) -> Probe:
-    """A probe from the arrays and the description that a file keeps.
+    """Make a probe from the arrays and the description of a file.
 
     Raises
     ------
     KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError
-        Where they are not what a file of a probe holds.
+        If they are not the contents of a file of a probe.
     """
     probe = Probe(
         about["kind"],

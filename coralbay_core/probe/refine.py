@@ -1,10 +1,10 @@
 """Edge-aware refinement: from cells of several mm to voxels, by the HU around them.
 
 Around each place every class has a mean and a spread of HU, estimated with its own probabilities as weights. A voxel's
-HU then speaks for the classes that look like it there: the posterior of a Gaussian mixture whose parameters vary in
+HU is then evidence for the classes with similar HU there: the posterior of a Gaussian mixture whose parameters vary in
 space, as in locally adaptive tissue segmentation (Ashburner and Friston 2005 for one global mixture; local means as in
-Li et al. 2011, IEEE TIP 20:2007). The parameters are smooth, so they are kept at about 3 mm and interpolated; only the
-last step sees voxels.
+Li et al. 2011, IEEE TIP 20:2007). The parameters are smooth, so they are stored at about 3 mm and interpolated; only
+the last step works on voxels.
 """
 
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ WINDOW_MM = 6.0
 NOISE_HU = 20.0
 # How much one voxel's HU count beside the features; below 1, as HU are not independent of what the features saw.
 STRENGTH = 0.4
-# HU further from a class than this many spreads speak against it no more: gas at the skin says little of the colon.
+# Limit of the evidence of HU against a class, in standard deviations: gas at the skin is not evidence for the colon.
 OUTLIER = 2.5
 _WORKING_STRIDE = 2
 _LEAST = 1e-4
@@ -33,7 +33,7 @@ _LEAST = 1e-4
 
 @dataclass(frozen=True, eq=False)
 class LocalIntensities:
-    """Mean and spread of HU of each class around each place.
+    """Local mean and standard deviation of HU of each class.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Scores of a probe on the finest grid of a scan, and what follows from them on any grid.
+"""Scores of a probe on the finest grid of a scan, and segmentations from them on any grid.
 
 Only the scores of the classes are brought to the CT's grid, slab by slab, where the best class wins: memory and time
 are those of the label map, not of the features.
@@ -21,16 +21,16 @@ _SLAB_VALUES = 4_000_000
 
 @dataclass(frozen=True, eq=False)
 class Segmentation:
-    """A label map and how sure it is.
+    """Label map with optional confidence maps.
 
     Parameters
     ----------
     labels : (z, y, x) int array
         In the painted values.
     probability : (z, y, x) float32 array, optional
-        Of the label that each voxel got; 0 outside the body, 1 where a label was protected.
+        Probability of each voxel's label; 0 outside the body, 1 for protected labels.
     margin : (z, y, x) float32 array, optional
-        By how much that exceeds the next likely label's; 0 outside the body, 1 where a label was protected.
+        Probability minus that of the second most likely label; 0 outside the body, 1 for protected labels.
     """
 
     labels: NDArray[np.integer]
@@ -40,7 +40,7 @@ class Segmentation:
 
 @dataclass(frozen=True, eq=False)
 class ScoreMap:
-    """Scores of the classes: their softmax is the probability.
+    """Scores of the classes; their softmax is the probability.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ class ScoreMap:
         guide : Volume, optional
             The CT: borders between classes are then drawn where its HU change (see `refine`).
         protected : LabelVolume, optional
-            Labels that stay what they are wherever they are not 0.
+            Labels that are preserved wherever they are above 0.
         probability, margin : bool
             Also make these maps.
         cancelled : callable
@@ -109,11 +109,11 @@ class ScoreMap:
             if ahead is not None:
                 ahead[part] = np.where(inside, first - second, 0)
         if protected is not None:
-            kept = _on(protected, grid)
-            labels[kept != 0] = kept[kept != 0]
+            fixed = _on(protected, grid)
+            labels[fixed != 0] = fixed[fixed != 0]
             for certain in (sure, ahead):
                 if certain is not None:
-                    certain[kept != 0] = 1
+                    certain[fixed != 0] = 1
         return Segmentation(labels, sure, ahead)
 
     def probability_of(
@@ -141,14 +141,14 @@ class ScoreMap:
         for part, inside, scores in self._slabs(grid, guide):
             out[part] = np.where(inside, softmax(scores)[number], 0)
         if protected is not None:
-            kept = _on(protected, grid)
-            out[kept != 0] = kept[kept != 0] == value
+            fixed = _on(protected, grid)
+            out[fixed != 0] = fixed[fixed != 0] == value
         return out
 
     def _slabs(
         self, grid: Grid, guide: Volume | None
     ) -> Iterator[tuple[slice, NDArray[np.bool_], NDArray[np.float32]]]:
-        """Slabs of a grid with what is body and the (classes, z, y, x) scores."""
+        """Yield slabs of a grid with the body mask and the (classes, z, y, x) scores."""
         voxels = max(grid.shape[1] * grid.shape[2], _SLAB_VALUES // len(self.values))
         streams = [resample_blocks(channel, self.grid, grid, block_voxels=voxels) for channel in self.data]
         likely = (

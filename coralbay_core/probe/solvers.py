@@ -1,8 +1,8 @@
-"""From examples to a classifier, one function a kind.
+"""Solvers: functions that fit a classifier to examples, one per kind of probe.
 
 All kinds work in the metric of the body: differences count the less, the more descriptors vary that way all over the
-patient. A few clicks cannot tell which directions matter, but thousands of unlabelled cells of the same scan can.
-(At five clicks a structure this doubled Dice; docs/measurements/benchmarks.md.)
+patient. A few clicks cannot tell which directions matter, but thousands of unlabeled cells of the same scan can.
+(With five clicks per structure this doubled Dice; docs/measurements/benchmarks.md.)
 """
 
 from collections.abc import Callable
@@ -31,7 +31,7 @@ _HIDDEN, _STEPS, _RATE, _DECAY = 64, 150, 0.01, 0.1
 
 
 def discriminant(examples: Examples, seed: int) -> Classifier:
-    """Regularised mixture discriminants (Hastie and Tibshirani 1996; Friedman 1989), all classes equally likely.
+    """Regularized mixture discriminants (Hastie and Tibshirani 1996; Friedman 1989), all classes equally likely.
 
     A class with many examples has several looks: k-means splits it, and its best look counts. The covariance within
     looks is half that of the examples and half that of the body, brought to the same size.
@@ -49,7 +49,7 @@ def discriminant(examples: Examples, seed: int) -> Classifier:
 
 
 def prototype(examples: Examples, seed: int) -> Classifier:
-    """The nearest class mean, by Mahalanobis distance under the body's covariance."""
+    """Nearest class mean, by Mahalanobis distance under the body's covariance."""
     return _gaussian(examples, _means(examples.descriptors, examples.target), examples.covariance)
 
 
@@ -78,17 +78,17 @@ def logistic(examples: Examples, seed: int) -> Classifier:
 
 
 def knn(examples: Examples, seed: int) -> Classifier:
-    """Distance to the nearest three examples of each class, in the body's metric; a hundred of a class at most."""
+    """Distance to the nearest three examples of each class, in the body's metric; at most a hundred per class."""
     metric, target = examples.metric, examples.target
     rng = np.random.default_rng(seed)
     own = (rng.permutation(np.flatnonzero(target == c)) for c in range(int(target.max()) + 1))
-    kept = np.sort(np.concatenate([rows[:_MOST_NEIGHBOURS] for rows in own]))
-    known = examples.descriptors[kept] @ metric
-    return Neighbours(examples.split(metric), known, target[kept].astype(np.int32), _NEAREST)
+    chosen = np.sort(np.concatenate([rows[:_MOST_NEIGHBOURS] for rows in own]))
+    known = examples.descriptors[chosen] @ metric
+    return Neighbours(examples.split(metric), known, target[chosen].astype(np.int32), _NEAREST)
 
 
 def mlp(examples: Examples, seed: int) -> Classifier:
-    """A perceptron with one hidden layer of 64, in torch."""
+    """Perceptron with one hidden layer of 64 units, in torch."""
     import torch
     from torch import nn
     from torch.nn import functional as F
@@ -126,7 +126,7 @@ KINDS: tuple[Kind, ...] = tuple(SOLVERS)
 
 
 def _looks(examples: Examples, seed: int) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
-    """Look of each example, and the class of each look."""
+    """Subclass of each example, and the class of each subclass."""
     target = examples.target
     count = np.clip(np.bincount(target) // _EXAMPLES_A_LOOK, 1, _MOST_LOOKS)
     if count.max() == 1:
@@ -157,7 +157,7 @@ def _split(x: NDArray, metric: NDArray, count: int, seed: int) -> NDArray[np.int
 
 
 def _gaussian(examples: Examples, means: NDArray, covariance: NDArray) -> Linear:
-    """Log-likelihoods of Gaussians of one covariance, less what they share."""
+    """Log-likelihoods of Gaussians with one covariance, without the common term."""
     floor = FLOOR * np.trace(covariance) / len(covariance) + 1e-12
     rows = np.linalg.solve(covariance + floor * np.eye(len(covariance), dtype=np.float32), means.T)
     return _linear(examples, rows, -0.5 * (means.T * rows).sum(0))
@@ -172,7 +172,7 @@ def _means(x: NDArray, target: NDArray) -> NDArray[np.float32]:
 
 
 def _compact(x: NDArray) -> tuple[NDArray, NDArray]:
-    """Fewer examples than channels lie in a subspace: coordinates there, and the way back; an L2 penalty stays."""
+    """Coordinates in the subspace of few examples, and the inverse map; an L2 penalty is preserved."""
     if len(x) >= x.shape[1]:
         return x, np.eye(x.shape[1], dtype=x.dtype)
     left, size, axes = np.linalg.svd(x, full_matrices=False)

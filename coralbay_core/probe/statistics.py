@@ -1,4 +1,4 @@
-"""What a segmentation holds, and how it compares with a reference."""
+"""Statistics of a segmentation, and its comparison with a reference."""
 
 import csv
 from collections.abc import Iterable, Iterator
@@ -17,7 +17,7 @@ from ..util.atomic_file import atomic_path
 
 @dataclass(frozen=True)
 class LabelStatistics:
-    """One label of a segmentation.
+    """Statistics of one label of a segmentation.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ class LabelStatistics:
         Empty where unknown.
     volume_ml : float
     mean_hu, sd_hu, p05_hu, median_hu, p95_hu : float, optional
-        Of its voxels; None without a CT, or where it has none.
+        Mean, standard deviation and percentiles of HU of its voxels; None without a CT or without voxels.
     reference_ml : float, optional
         Volume in the reference; the following are None without one.
     dice : float, optional
@@ -52,13 +52,14 @@ class LabelStatistics:
 
     @classmethod
     def columns(cls) -> list[str]:
+        """Names of the columns of a table, in order."""
         return [field.name for field in fields(cls)]
 
 
 def label_statistics(
     labels: LabelVolume, volume: Volume | None = None, reference: LabelVolume | None = None
 ) -> list[LabelStatistics]:
-    """Statistics of each label that the segmentation or the reference has, by value.
+    """Compute statistics of each label in the segmentation or the reference, sorted by value.
 
     Parameters
     ----------
@@ -68,7 +69,7 @@ def label_statistics(
     """
     for other, what in ((volume, "CT"), (reference, "reference")):
         if other is not None and other.grid != labels.grid:
-            raise InputError(f"segmentation and {what} have other grids", found=labels.shape, expected=other.shape)
+            raise InputError(f"segmentation and {what} have different grids", found=labels.shape, expected=other.shape)
     return list(_statistics(labels, volume, reference))
 
 
@@ -109,13 +110,13 @@ def _against(found: NDArray[np.bool_], wanted: NDArray[np.bool_], labels: LabelV
 
 
 def require_table_name(path: Path) -> None:
-    """Raise unless the name is that of a table."""
+    """Raise unless the name is that of a CSV file."""
     if path.suffix.lower() != ".csv":
         raise InputError("not a table name", where=path, expected="a name that ends in .csv")
 
 
 def save_statistics(path: str | Path, rows: Iterable[LabelStatistics]) -> Path:
-    """Write a CSV file, a label a row, whole or not at all.
+    """Write a CSV file with one row per label, atomically.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Where the next click helps most."""
+"""Suggestion of positions for the next strokes (active learning)."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ APART_MM = 24.0
 
 @dataclass(frozen=True)
 class Suggestion:
-    """A place to label next.
+    """A position to label next.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ class Suggestion:
     candidates : tuple of int
         The two likeliest labels there, the likelier first.
     slice_mm : float
-        Superior coordinate of the axial slice with most doubt in all, for whoever labels whole slices.
+        Superior coordinate of the axial slice with the largest total uncertainty, to label whole slices.
     """
 
     position_mm: tuple[float, float, float]
@@ -43,17 +43,19 @@ def suggest_next(
     count: int = 1,
     apart_mm: float = APART_MM,
 ) -> list[Suggestion]:
-    """The most informative places, best first: large regions in which the two likeliest labels are close (margin
-    sampling, Scheffer, Decomain, Wrobel 2001), away from what is labelled or was skipped.
+    """Suggest the most informative positions, best first.
+
+    These are large regions in which the two most likely labels have similar probabilities (margin sampling; Scheffer,
+    Decomain, Wrobel 2001), at a distance from strokes and skipped suggestions.
 
     Parameters
     ----------
     scores : ScoreMap
     labelled_mm, skipped_mm : (N, 3) arrays
-        World mm of labelled places and of suggestions that were turned down.
+        World mm of labeled positions, and of suggestions that were skipped.
     count : int
     apart_mm : float
-        How far suggestions lie from skipped ones and from each other, and half as far from labelled places.
+        Minimum distance of suggestions from skipped ones and from each other; half of it from labeled positions.
 
     Returns
     -------
@@ -61,7 +63,7 @@ def suggest_next(
         Fewer than `count` where nothing is left.
     """
     if count < 1:
-        raise InputError("unusable number of suggestions", found=count, expected="1 or more")
+        raise InputError("number of suggestions out of range", found=count, expected="1 or more")
     probabilities = scores.probabilities()
     doubt = _doubt(scores, probabilities)
     free = scores.inside.copy()
@@ -82,7 +84,7 @@ def suggest_next(
 
 
 def _doubt(scores: ScoreMap, probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
-    """1 - margin, averaged over the neighbourhood inside the body."""
+    """1 - margin, averaged over the neighborhood inside the body."""
     from scipy import ndimage
 
     best = np.partition(probabilities, len(probabilities) - 2, axis=0)
@@ -94,14 +96,14 @@ def _doubt(scores: ScoreMap, probabilities: NDArray[np.float32]) -> NDArray[np.f
 
 
 def _slice_mm(scores: ScoreMap, doubt: NDArray[np.float32]) -> float:
-    """Superior coordinate of the most doubtful axial slice."""
+    """Superior coordinate of the most uncertain axial slice."""
     z = int(doubt.sum((1, 2)).argmax())
     _, y, x = ((n - 1) / 2 for n in scores.grid.shape)
     return float(scores.grid.to_world((z, y, x))[2])
 
 
 def _clear(free: NDArray[np.bool_], scores: ScoreMap, position_mm: ArrayLike, radius_mm: float) -> None:
-    """Take away what is within a distance of given places."""
+    """Remove cells within a distance of given positions."""
     for place in np.asarray(position_mm, float).reshape(-1, 3):
         box, near = scores.grid.ball(place, radius_mm)
         free[box] &= ~near

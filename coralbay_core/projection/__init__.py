@@ -1,4 +1,4 @@
-"""Features as colors, points of a plane and groups: PCA, UMAP, clusters."""
+"""Projections of features to colors, scatter plots and clusters: PCA, UMAP, k-means, HDBSCAN."""
 
 from .alignment import aligned_basis
 from .basis import Basis, fit_basis, load_basis, pca_rgb

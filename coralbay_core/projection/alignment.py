@@ -1,10 +1,10 @@
-"""Colors of one scan under a model that changes, kept as alike as they can be.
+"""Stable colors of a scan while its model is being trained.
 
-A basis that was fitted to the features of one checkpoint says nothing of a later one's: the channels mean something
-else by then. But the cells of the scan are the same, so the principal components are fitted anew and turned, within
-their span, until the cells lie as near as they can to where they lay before (orthogonal Procrustes; Schonemann,
-Psychometrika 31, 1966). Signs and order of the components, and turns between components of like variance, thereby
-stay; what still changes is what the model has learned.
+A basis that was fitted to the features of one checkpoint does not apply to a later one: the channels mean something
+else by then. But the cells of the scan are the same, so the principal components are fitted again and rotated, within
+their span, so that the cells are as close as possible to their earlier coordinates (orthogonal Procrustes; Schonemann,
+Psychometrika 31, 1966). Signs and order of the components, and rotations between components of similar
+variance, are thereby stable; remaining changes are due to the training.
 """
 
 from dataclasses import replace
@@ -20,14 +20,14 @@ from .selection import cells_inside
 
 
 def aligned_basis(basis: Basis, features: FeatureMaps, like: NDArray[np.float32]) -> Basis:
-    """The basis turned within its span, so that the coordinates of a scan come near to given ones.
+    """Rotate a basis within its span so that the coordinates of a scan are closest to given ones.
 
     Parameters
     ----------
     basis : Basis
-        Of K components.
+        Basis with K components.
     features : FeatureMaps
-        Of the scan.
+        Features of the scan.
     like : (K, z, y, x) float32 array
         Coordinates of the same cells to come near to, such as `Basis.coordinates` of an earlier model. Their scale does
         not matter.
@@ -40,11 +40,11 @@ def aligned_basis(basis: Basis, features: FeatureMaps, like: NDArray[np.float32]
     Raises
     ------
     InputError
-        Where the cells or the number of components are others.
+        If the cells or the number of components differ.
     """
     coordinates = basis.coordinates(features)
     if like.shape != coordinates.shape:
-        raise InputError("coordinates are of other cells", found=like.shape, expected=coordinates.shape)
+        raise InputError("coordinates belong to other cells", found=like.shape, expected=coordinates.shape)
     inside = cells_inside(features)
     here, there = (maps[:, inside].astype(np.float64) for maps in (coordinates, like))
     # Each component counts alike: else the first one, which has most variance, would decide alone.

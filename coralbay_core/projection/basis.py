@@ -1,7 +1,7 @@
 """Principal components of descriptors, fitted once and applied to any number of scans.
 
-The descriptors are z-scored over each patient's own body, so a basis that was fitted on some scans means the same on
-others: what is red in one is red in all.
+The descriptors are z-scored over each patient's own body, so a basis applies to all scans: similar tissue has
+the same color in every scan.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,7 +33,7 @@ class Basis:
     Parameters
     ----------
     weights : dict of int to (C, K) float32 array
-        By stride: orthonormal columns once stacked, the largest loading of each positive.
+        Axes by stride: orthonormal columns once stacked, the largest loading of each positive.
     mean : (K,) float32 array
         Coordinates of the mean descriptor.
     low, high : (K,) float32 arrays
@@ -41,11 +41,11 @@ class Basis:
     explained : tuple of float
         Share of the variance of each component, falling.
     model, fingerprint : str
-        Of the encoder whose features it was fitted on.
+        Name and fingerprint of the encoder of the fitted features.
     scans : int
-        How many scans it was fitted on.
+        Number of scans that it was fitted on.
     notice : str
-        What whoever uses it must know of the license of the weights.
+        License notice of the weights to show to users; empty for unrestricted weights.
     """
 
     weights: dict[int, NDArray[np.float32]]
@@ -65,10 +65,11 @@ class Basis:
 
     @property
     def strides(self) -> tuple[int, ...]:
+        """Strides of the stages, sorted."""
         return tuple(sorted(self.weights))
 
     def coordinates(self, features: FeatureMaps) -> NDArray[np.float32]:
-        """Centred components of a scan on its finest grid, (K, z, y, x)."""
+        """Centered components of a scan on its finest grid, (K, z, y, x)."""
         self.require_fits(features)
         maps = linear_maps(features, self.weights).numpy()
         maps -= self.mean[:, None, None, None]
@@ -86,13 +87,15 @@ class Basis:
         ----------
         features : FeatureMaps
         components : tuple of int
-            Which components become red, green and blue, from 0.
+            Components shown as red, green and blue, from 0.
         selected : (z, y, x) bool array, optional
             Cells of the finest stage to show.
         """
         chosen = list(components)
         if len(chosen) != 3 or not all(0 <= c < self.size for c in chosen):
-            raise InputError("no such components", found=[c + 1 for c in chosen], expected=f"three of 1 to {self.size}")
+            raise InputError(
+                "no such components", found=[c + 1 for c in chosen], expected=f"three numbers from 1 to {self.size}"
+            )
         self.require_fits(features)
         maps = linear_maps(features, {stride: rows[:, chosen] for stride, rows in self.weights.items()}).numpy()
         maps -= self.mean[chosen, None, None, None]
@@ -105,15 +108,17 @@ class Basis:
         if features.fingerprint != self.fingerprint:
             raise InputError("basis was fitted on another model", found=features.model, expected=self.model)
         if set(self.weights) != set(features.strides):
-            raise InputError("basis has other stages", found=features.strides, expected=self.strides)
+            raise InputError(
+                "stages of the features differ from those of the basis", found=features.strides, expected=self.strides
+            )
 
     def save(self, path: str | Path) -> Path:
-        """Write a safetensors file with a JSON description, whole or not at all."""
+        """Write a safetensors file with a JSON description, atomically."""
         about, arrays = self.content()
         return write_tensors(path, "basis", VERSION, arrays, about)
 
     def content(self) -> tuple[dict[str, Any], dict[str, NDArray]]:
-        """What a file keeps of it: a description that JSON can hold, and arrays; `basis_from` is the way back."""
+        """Contents for a file: a JSON description, and arrays; `basis_from` is the inverse."""
         arrays = {f"weights.{stride}": rows for stride, rows in self.weights.items()}
         arrays |= {name: getattr(self, name) for name in ("mean", "low", "high")}
         arrays["explained"] = np.array(self.explained)
@@ -121,7 +126,7 @@ class Basis:
 
 
 def load_basis(path: str | Path) -> Basis:
-    """A basis that `Basis.save` wrote; anything else is refused."""
+    """Load a basis written by `Basis.save`."""
     arrays, about = read_tensors(path, "basis", VERSION, hint=HINT)
     try:
         return basis_from(arrays, about)
@@ -130,12 +135,12 @@ def load_basis(path: str | Path) -> Basis:
 
 
 def basis_from(arrays: Mapping[str, NDArray], about: Mapping[str, Any]) -> Basis:
-    """A basis from the arrays and the description that a file keeps.
+    """Make a basis from the arrays and the description of a file.
 
     Raises
     ------
     ValueError, KeyError, TypeError
-        Where they are not what a file of a basis holds.
+        If they are not the contents of a file of a basis.
     """
     weights = {int(n.removeprefix("weights.")): rows for n, rows in arrays.items() if n.startswith("weights.")}
     basis = Basis(
@@ -152,7 +157,7 @@ def basis_from(arrays: Mapping[str, NDArray], about: Mapping[str, Any]) -> Basis
     sizes = {rows.shape[1:] for rows in basis.weights.values()}
     sizes |= {basis.mean.shape, basis.low.shape, basis.high.shape, (len(basis.explained),)}
     if sizes != {(basis.size,)} or not (basis.low < basis.high).all():
-        raise ValueError("shapes do not belong together")
+        raise ValueError("shapes do not match")
     return basis
 
 
@@ -163,7 +168,7 @@ def fit_basis(
     inside: NDArray[np.bool_] | None = None,
     seed: int = 0,
 ) -> Basis:
-    """Principal components of the descriptors inside the body, of one scan or of several together.
+    """Fit principal components to the descriptors inside the body, of one or several scans.
 
     Fitted on a seeded sample of cells, equally many of each scan. Each component's sign makes its largest loading
     positive, so that the same features always give the same colors.
@@ -171,9 +176,9 @@ def fit_basis(
     Parameters
     ----------
     features : FeatureMaps or sequence of FeatureMaps
-        Of one encoder, with the same stages.
+        Features of one encoder, with the same stages.
     components : int
-        How many to keep; fewer where there are fewer cells or channels.
+        Number of components to retain; fewer if there are fewer cells or channels.
     inside : (z, y, x) bool array, optional
         Cells of the finest stage to fit on, for a single scan: see `cells_inside`.
     seed : int
@@ -203,12 +208,12 @@ def fit_basis(
     )
 
 
-def _principal_axes(centred: NDArray[np.float32], count: int) -> tuple[NDArray, NDArray, float]:
-    """Leading variances, their axes as columns, and the variance in all; the product runs in torch, which is faster."""
+def _principal_axes(centered: NDArray[np.float32], count: int) -> tuple[NDArray, NDArray, float]:
+    """Leading variances, their axes as columns, and the total variance; the product runs in torch, which is faster."""
     import torch
     from scipy import linalg
 
-    rows = torch.from_numpy(np.ascontiguousarray(centred))
+    rows = torch.from_numpy(np.ascontiguousarray(centered))
     covariance = (rows.T @ rows).double().numpy() / max(len(rows) - 1, 1)
     size = len(covariance)
     variance, axes = linalg.eigh(covariance, subset_by_index=(size - min(count, size), size - 1))
@@ -221,13 +226,13 @@ def _sample(features: FeatureMaps, inside: NDArray[np.bool_], count: int, seed: 
 
 def _require_alike(scans: list[FeatureMaps], inside: NDArray | None) -> None:
     if not scans:
-        raise InputError("nothing to fit on", expected="features of one scan or more")
+        raise InputError("nothing to fit on", expected="features of at least one scan")
     for other in scans[1:]:
         scans[0].require_same_encoder(other)
         if other.strides != scans[0].strides:
-            raise InputError("features have other stages", found=other.strides, expected=scans[0].strides)
+            raise InputError("scans have features of different stages", found=other.strides, expected=scans[0].strides)
     if inside is not None and len(scans) > 1:
-        raise InputError("a selection belongs to one scan", found=f"{len(scans)} scans")
+        raise InputError("a selection applies to one scan only", found=f"{len(scans)} scans")
     if inside is not None and inside.sum() < 4:
         raise InputError("selection too small", found=f"{int(inside.sum())} cells", expected="4 or more")
 
@@ -246,9 +251,9 @@ def pca_rgb(
     ----------
     features : FeatureMaps
     components : tuple of int
-        Which components become red, green and blue, from 0.
+        Components shown as red, green and blue, from 0.
     seed : int
-        Of the sample that is fitted on.
+        Seed of the sample for the fit.
     basis : Basis, optional
         Use this one instead of fitting: colors are then those of every other scan under it.
     inside : (z, y, x) bool array, optional

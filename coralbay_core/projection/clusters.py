@@ -1,4 +1,4 @@
-"""Cells of a scan grouped by what they look like, as a label volume."""
+"""Clusters of similar cells of a scan, as a label volume."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -27,7 +27,7 @@ def cluster_cells(
     seed: int = 0,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> LabelVolume:
-    """Groups of cells, numbered from 1 by falling size; 0 is outside, and with HDBSCAN also what fits nowhere.
+    """Cluster cells. Labels count from 1 by decreasing size; 0 is outside, and noise of HDBSCAN.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def cluster_cells(
     inside : (z, y, x) bool array
         Cells to group.
     grid : Grid
-        Of the cells.
+        Grid of the cells.
     count : int
         k-means: number of groups. HDBSCAN (Campello, Moulavi, Sander 2013): the smallest group it makes holds one part
         in four times `count` of the sample, so a larger number allows smaller groups.
@@ -52,10 +52,10 @@ def cluster_cells(
         Soon after `cancelled` returns true.
     """
     if method not in CLUSTER_METHODS:
-        raise InputError("unknown clusters", found=method, expected=f"one of {', '.join(CLUSTER_METHODS)}")
+        raise InputError("unknown clustering method", found=method, expected=f"one of {', '.join(CLUSTER_METHODS)}")
     cells = np.ascontiguousarray(coordinates[:, inside].T)
     if not 2 <= count <= min(_MOST, len(cells)):
-        raise InputError("unusable number of clusters", found=count, expected=f"2 to {min(_MOST, len(cells))}")
+        raise InputError("number of clusters out of range", found=count, expected=f"2 to {min(_MOST, len(cells))}")
     chosen = np.sort(np.random.default_rng(seed).permutation(len(cells))[:FIT_CELLS])
     assign = _kmeans if method == "kmeans" else _hdbscan
     labels = np.zeros(inside.shape, np.uint8)
@@ -65,7 +65,7 @@ def cluster_cells(
 
 
 def labels_on(labels: LabelVolume, grid: Grid) -> LabelVolume:
-    """A label volume on another grid, 0 beyond its own."""
+    """Resample a label volume to another grid, 0 outside of its own."""
     data = resample(labels.data, labels.grid, grid, order=0, fill=0)
     return LabelVolume(data, grid, name=labels.name, names=labels.names)
 
@@ -99,7 +99,7 @@ def _check(cancelled: Callable[[], bool]) -> None:
 
 
 def _by_size(found: NDArray[np.integer]) -> NDArray[np.uint8]:
-    """Numbers from 1 by falling size; what is negative becomes 0, and so does what is beyond a byte."""
+    """Renumber labels from 1 by decreasing size; negative ones, and those above 255, become 0."""
     values, sizes = np.unique(found[found >= 0], return_counts=True)
     table = np.zeros(int(found.max(initial=0)) + 1, np.uint8)
     ranked = values[np.argsort(-sizes, kind="stable")][:_MOST]

@@ -1,4 +1,4 @@
-"""Three channels as colors."""
+"""RGB colors from three channels."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from ..spatial.resampling import resample_blocks
 
 @dataclass(frozen=True, eq=False)
 class RgbMap:
-    """Three components as colors.
+    """Three components of a scan, shown as colors.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class RgbMap:
     selected: NDArray[np.bool_] | None = None
 
     def resample_to(self, grid: Grid) -> NDArray[np.uint8]:
-        """Colors on another grid, (z, y, x, 3) uint8, black outside the body and the selection and nowhere else."""
+        """Colors on another grid, (z, y, x, 3) uint8, black exactly outside the body and the selection."""
         out = np.zeros((*grid.shape, 3), np.uint8)
         if self.selected is None:
             mask, mask_grid = self.features.body, self.features.grid
@@ -53,19 +53,19 @@ class RgbMap:
 
 
 def color_range(values: NDArray) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """1st and 99th percentile of each row of (K, N) values, apart at least a little."""
+    """1st and 99th percentile of each row of (K, N) values, with a small minimum distance."""
     low, high = np.percentile(values, (1, 99), axis=1).astype(np.float32)
     return low, np.maximum(high, low + 1e-6)
 
 
 def scaled(maps: NDArray, low: NDArray, high: NDArray) -> NDArray[np.float32]:
-    """(K, z, y, x) values so that `low` becomes 0 and `high` 1."""
+    """Scale (K, z, y, x) values so that `low` becomes 0 and `high` 1."""
     low, high = (np.asarray(v, np.float32)[:, None, None, None] for v in (low, high))
     return np.asarray((maps - low) / (high - low), np.float32)
 
 
 def continued(maps: NDArray[np.float32], inside: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """(K, z, y, x) values with the nearest one inside wherever there is none, so that edges keep their color."""
+    """Fill (K, z, y, x) values outside with the nearest value inside, so that edges are not darkened."""
     from scipy import ndimage
 
     nearest = ndimage.distance_transform_edt(~inside, return_distances=False, return_indices=True)

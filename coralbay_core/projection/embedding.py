@@ -33,7 +33,7 @@ _BLOCK = 1024
 
 @dataclass(frozen=True, eq=False)
 class Embedding:
-    """Where each cell of a scan lies in a UMAP.
+    """Coordinates of each cell of a scan in a UMAP.
 
     Parameters
     ----------
@@ -54,18 +54,18 @@ class Embedding:
     features: FeatureMaps
 
     def rgb(self, components: tuple[int, int, int] = (0, 1, 2)) -> RgbMap:
-        """The three coordinates as colors; the same place in the embedding is the same color in every scan.
+        """Map the three coordinates to colors; equal coordinates have equal colors in every scan.
 
         Parameters
         ----------
         components : tuple of int
-            Which coordinates become red, green and blue, from 0.
+            Coordinates shown as red, green and blue, from 0.
         """
         if len(self.coordinates) != 3:
-            raise InputError("not an embedding for colors", found=f"{len(self.coordinates)}-D", expected="3-D")
+            raise InputError("colors need another embedding", found=f"{len(self.coordinates)}-D", expected="3-D")
         chosen = list(components)
         if len(chosen) != 3 or not all(0 <= c < 3 for c in chosen):
-            raise InputError("no such coordinates", found=[c + 1 for c in chosen], expected="three of 1 to 3")
+            raise InputError("no such coordinates", found=[c + 1 for c in chosen], expected="three numbers from 1 to 3")
         colors = continued(scaled(self.coordinates, *self.model.range)[chosen], self.inside)
         whole = np.array_equal(self.inside, self.features.body_at(self.features.strides[0]))
         return RgbMap(colors, self.grid, (), self.features, None if whole else self.inside)
@@ -73,16 +73,16 @@ class Embedding:
 
 @dataclass(frozen=True, eq=False)
 class UmapModel:
-    """An embedding of sampled cells, and how all others follow from it.
+    """A UMAP of sampled cells that can embed all other cells.
 
     Parameters
     ----------
     basis : Basis
-        Whose coordinates are embedded.
+        Basis whose coordinates are embedded.
     sample : (N, K) float32 array
         Coordinates of the sampled cells.
     embedded : (N, D) float32 array
-        Where UMAP put them.
+        Coordinates of the sample in the UMAP.
     spread : str
         ``neighbours``, interpolation between the nearest of the sample, or ``network``, a regression.
     reducer : umap.UMAP
@@ -140,32 +140,34 @@ def fit_umap(
     inside : (z, y, x) bool array, optional
         Cells of the finest stage to fit on; by default the body.
     basis : Basis, optional
-        Whose coordinates to embed; fitted on the same cells by default.
+        Basis whose coordinates are embedded; by default fitted on the same cells.
     spread : str
-        How all other cells follow: see `UmapModel`.
+        Method to embed all other cells: see `UmapModel`.
     fit_cells : int
         Size of the sample.
     neighbours, min_dist : optional
         UMAP's ``n_neighbors`` and ``min_dist``.
     seed : int
-        Of the sample and of UMAP.
+        Seed of the sample and of UMAP.
     cancelled : callable, optional
         Returns whether the result is not wanted any more; checked before UMAP starts and in each of its epochs.
 
     Raises
     ------
     MissingExtraError
-        Where umap-learn is not installed.
+        If umap-learn is not installed.
     Cancelled
         Soon after `cancelled` returns true.
     """
     if spread not in SPREADS:
-        raise InputError("unknown way to spread an embedding", found=spread, expected=f"one of {', '.join(SPREADS)}")
+        raise InputError("unknown spread of an embedding", found=spread, expected=f"one of {', '.join(SPREADS)}")
     chosen = cells_inside(features) if inside is None else inside
     basis = basis or fit_basis(features, inside=inside, seed=seed)
     cells = sample_cells(chosen, fit_cells, seed)
     if len(cells) <= neighbours:
-        raise InputError("selection too small for UMAP", found=f"{len(cells)} cells", expected=f"over {neighbours}")
+        raise InputError(
+            "selection too small for UMAP", found=f"{len(cells)} cells", expected=f"more than {neighbours}"
+        )
     maps = basis.coordinates(features)
     sample = np.ascontiguousarray(maps.reshape(len(maps), -1)[:, cells].T)
     reducer, embedded = _umap(sample, dimensions, neighbours, min_dist, seed, cancelled)
@@ -258,7 +260,7 @@ def interpolate_nearest(
 def train_regressor(
     sample: NDArray[np.float32], values: NDArray[np.float32], *, hidden: int = 128, steps: int = 1500, seed: int = 0
 ) -> torch.nn.Module:
-    """A small network from (N, K) coordinates to (N, D) values, its scaling inside."""
+    """Train a small network from (N, K) coordinates to (N, D) values, including their scaling."""
     from torch import nn
 
     x, y = torch.from_numpy(sample), torch.from_numpy(values)
@@ -280,7 +282,7 @@ def train_regressor(
 
 
 class _Scaled(torch.nn.Module):
-    """A network between inputs and outputs in their own units."""
+    """Network whose inputs and outputs have their original units."""
 
     def __init__(self, body: torch.nn.Module, size: Tensor, shift: Tensor, spread: Tensor):
         super().__init__()

@@ -1,4 +1,4 @@
-"""A scatter plot that knows where in the patient each point lies: lasso to mask, click to point."""
+"""Scatter plot linked with positions in the patient: from a lasso to a mask, from a click to a point."""
 
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ class Scatter:
     inside : (z, y, x) bool array
         The N cells, in C order.
     grid : Grid
-        Of the cells.
+        Grid of the cells.
     """
 
     points: NDArray[np.float32]
@@ -36,7 +36,7 @@ class Scatter:
         return self.grid.cell_positions(self.inside)
 
     def lasso(self, polygon: ArrayLike) -> NDArray[np.bool_]:
-        """Points inside a polygon (M, 2) of the plane, (N,); it is closed by itself."""
+        """Points inside a polygon (M, 2) of the plane, (N,); the polygon is closed automatically."""
         from matplotlib.path import Path
 
         corners = np.asarray(polygon, float)
@@ -45,7 +45,7 @@ class Scatter:
         return np.asarray(Path(corners).contains_points(self.points), bool)
 
     def mask(self, chosen: NDArray[np.bool_], grid: Grid | None = None) -> NDArray[np.bool_]:
-        """Where chosen points (N,) lie in the patient, on `grid` or on that of the cells."""
+        """Mask of chosen points (N,) in the patient, on `grid` or on the grid of the cells."""
         cells = np.zeros(self.inside.shape, bool)
         cells[self.inside] = chosen
         return cells if grid is None else resample(cells, self.grid, grid, order=0, fill=0)
@@ -58,7 +58,7 @@ class Scatter:
         return chosen
 
     def point_at(self, position_mm: ArrayLike) -> int | None:
-        """Number of the point of a world position; None where that cell is not shown."""
+        """Return the number of the point at a world position; None if this cell is not shown."""
         index = self.grid.nearest_index(position_mm)
         if not self.grid.contains(position_mm) or not self.inside[tuple(index)]:
             return None
@@ -66,7 +66,7 @@ class Scatter:
         return int(np.count_nonzero(self.inside.reshape(-1)[:flat]))
 
     def nearest(self, point: ArrayLike) -> int:
-        """Number of the point that lies nearest to a place of the plane."""
+        """Return the number of the point nearest to a position in the plane."""
         return int(((self.points - np.asarray(point, float)) ** 2).sum(1).argmin())
 
     def thinned(self, count: int, seed: int = 0) -> NDArray[np.intp]:
@@ -77,17 +77,17 @@ class Scatter:
 def scatter_of(
     source: Embedding | Basis, features: FeatureMaps | None = None, inside: NDArray[np.bool_] | None = None
 ) -> Scatter:
-    """A plane of an embedding, or of the first two principal components of a scan.
+    """Make the scatter plot of an embedding, or of the first two principal components of a scan.
 
     Parameters
     ----------
     source : Embedding or Basis
     features, inside : optional
-        Of the scan to show, and cells of it, where the source is a basis.
+        Features of the scan to show, and its cells, if the source is a basis.
     """
     if isinstance(source, Embedding):
         return Scatter(np.ascontiguousarray(source.coordinates[:2, source.inside].T), source.inside, source.grid)
     if features is None:
-        raise InputError("nothing to show", expected="the features of a scan beside the basis")
+        raise InputError("no points to show", expected="a basis together with the features of a scan")
     shown = features.body_at(features.strides[0]) if inside is None else inside
     return Scatter(np.ascontiguousarray(source.coordinates(features)[:2, shown].T), shown, features.finest.grid)

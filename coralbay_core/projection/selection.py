@@ -1,4 +1,4 @@
-"""Which cells of the finest stage a projection is about."""
+"""Selection of the cells of the finest stage for a projection."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ def cells_inside(features: FeatureMaps, mask: NDArray | None = None, grid: Grid 
     mask : (z, y, x) array, optional
         Selected where it is not 0.
     grid : Grid, optional
-        Of the mask; the finest stage's by default.
+        Grid of the mask; by default that of the finest stage.
 
     Returns
     -------
@@ -32,7 +32,7 @@ def cells_inside(features: FeatureMaps, mask: NDArray | None = None, grid: Grid 
     inside = body & (share >= 0.5)
     inside = inside if inside.any() else body & (share > 0.05)
     if not inside.any():
-        raise InputError("empty selection", found="no part of the body", hint="select some of the patient")
+        raise InputError("empty selection", found="no cell of the body", hint="select a region inside the body")
     return inside
 
 

@@ -8,13 +8,13 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from coralbay_core.cli.probe import Kind
+from coralbay_core.cli.probe import ProbeKind
 from coralbay_core.io import load_labels, load_volume, save_map
 from coralbay_core.probe import DEFAULT_KIND, KINDS, load_probe
 
 
 def test_the_kinds_of_the_command_are_those_of_the_core():
-    assert get_args(Kind) == KINDS
+    assert get_args(ProbeKind) == KINDS
     assert KINDS[0] == DEFAULT_KIND
 
 

@@ -193,19 +193,19 @@ def test_embed_with_two_jobs(coralbay, succeed, scan, tmp_path):
     (folder / "broken.nii.gz").write_bytes(b"nothing")
     code, _, err = coralbay("embed", folder, "-o", tmp_path / "out", "--stages", "16", "--jobs", 2)
     assert code == 2
-    assert "1 of 3 scans could not be embedded - found broken" in err.splitlines()[-1]
+    assert "features of 1 of 3 scans could not be computed - found broken" in err.splitlines()[-1]
 
 
 def test_cache_commands(coralbay, succeed, scan, click, monkeypatch, tmp_path):
     monkeypatch.setenv("CORALBAY_CACHE", str(tmp_path))
-    assert "nothing is kept" in coralbay("cache", "list")[1]
+    assert "the cache is empty" in coralbay("cache", "list")[1]
     succeed("embed", scan / "ct.nii.gz", "--stages", "16", "--model", "hu-patch", "--first", click)
     (entry,) = succeed("cache", "list")["results"]["entries"]
     assert (entry["model"], entry["strides"]) == ("hu-patch", [16])
     assert "hu-patch" in coralbay("cache", "list")[1]
     assert succeed("cache", "info")["results"]["bytes"] == entry["bytes"]
     assert succeed("cache", "verify")["results"]["damaged"] == 0
-    assert "nothing is kept of this model" in coralbay("cache", "clear", "--model", "random", "--yes")[2]
+    assert "no cached features of this model" in coralbay("cache", "clear", "--model", "random", "--yes")[2]
     assert succeed("cache", "clear", "--yes")["results"]["removed"] == 1
     assert succeed("cache", "list")["results"]["entries"] == []
 
@@ -236,22 +236,25 @@ AT = ["--at", "0,0,0"]
         (["phantom", "-o", "{tmp}", "--spacing", "0"], "--spacing"),
         (["query", "{scan}/ct.nii.gz"], "--at"),
         (["query", "{scan}/ct.nii.gz", "--at", "1,2"], "found 1,2 vs expected 3 numbers in mm"),
-        (["query", "{scan}/ct.nii.gz", "--at", "1,nan,3"], "unreadable position"),
+        (["query", "{scan}/ct.nii.gz", "--at", "1,nan,3"], "not a position"),
         (
             ["query", "{scan}/ct.nii.gz", "--at", "9999,0,0"],
             "point outside the volume - --at - found 9999, 0, 0 vs expected mm within R",
         ),
         (["query", "{scan}/ct.nii.gz", *AT, "-o", "{tmp}/heat.png"], "not a NIfTI name"),
         (["query", "{scan}/ct.nii.gz", *AT, "-o", "{scan}/ct.nii.gz"], "would overwrite the input"),
-        (["query", "{scan}/ct.nii.gz", *AT, "--stages", "4,x"], "unreadable strides - --stages"),
+        (["query", "{scan}/ct.nii.gz", *AT, "--stages", "4,x"], "not a list of strides - --stages"),
         (["query", "{scan}/ct.nii.gz", "--at", "{click}", "--stages", "5"], "unknown stages"),
         (["query", "{scan}/ct.nii.gz", "--at", "{click}", "--model", "bogus"], "unknown model"),
         (["query", "{scan}/ct.nii.gz", "--at", "{click}", "--device", "bogus"], "unknown device"),
         (["query", "{scan}/ct.nii.gz", *AT, "--series", "1.2"], "no series"),
-        (["project", "{scan}/ct.nii.gz"], "nothing to write"),
-        (["project", "{scan}/ct.nii.gz", "--components", "1,2", "-o", "{tmp}/x.nii"], "unreadable components"),
-        (["project", "{scan}/ct.nii.gz", "--components", "0,1,2", "-o", "{tmp}/x.nii"], "unreadable components"),
-        (["project", "{scan}/ct.nii.gz", "--clusters", "4", "-o", "{tmp}/x.nii"], "clusters need a number and a file"),
+        (["project", "{scan}/ct.nii.gz"], "no output file"),
+        (["project", "{scan}/ct.nii.gz", "--components", "1,2", "-o", "{tmp}/x.nii"], "not a list of components"),
+        (["project", "{scan}/ct.nii.gz", "--components", "0,1,2", "-o", "{tmp}/x.nii"], "not a list of components"),
+        (
+            ["project", "{scan}/ct.nii.gz", "--clusters", "4", "-o", "{tmp}/x.nii"],
+            "--clusters and --labels belong together",
+        ),
         (["project", "{scan}/ct.nii.gz", "--save-basis", "{tmp}/b.npz"], "not a basis name"),
         (["project", "{scan}/ct.nii.gz", "--basis", "{tmp}/b.safetensors", "-o", "{tmp}/x.nii"], "no such basis"),
         (["project", "{scan}/ct.nii.gz", "--scatter", "{tmp}/x.txt"], "not a table name"),
@@ -261,7 +264,7 @@ AT = ["--at", "0,0,0"]
         (["embed", "{scan}/ct.nii.gz", "--first", "900,900,900"], "point outside the volume - --first"),
         (["embed", "{scan}/ct.nii.gz", "--memory", "0"], "unusable memory budget"),
         (["embed", "{scan}/ct.nii.gz", "--memory", "0.001", "--stages", "2"], "not enough memory for one tile"),
-        (["embed", "{scan}/ct.nii.gz", "--jobs", "2", "--roi", "1,2,3,4,5,6"], "option is for a single scan"),
+        (["embed", "{scan}/ct.nii.gz", "--jobs", "2", "--roi", "1,2,3,4,5,6"], "option works on a single scan only"),
         (["embed", "{scan}/ct.nii.gz", "--model", "hu-patch:compact"], "no compact form of this model"),
         (["embed", "{scan}/ct.nii.gz", "--roi", "1,2,3", "-o", "{tmp}"], "6 numbers in mm"),
         (["probe", "fit", "{scan}/ct.nii.gz", "--labels", "{scan}/ct.nii.gz", "-o", "{tmp}/p.bin"], "not a probe name"),
@@ -269,9 +272,9 @@ AT = ["--at", "0,0,0"]
         (
             ["probe", "fit", "{scan}/ct.nii.gz", "{scan}/ct.nii.gz", "--labels", "{scan}/strokes.nii.gz"]
             + ["-o", "{tmp}/p.safetensors"],
-            "not one label map for each CT - found 1 for 2",
+            "numbers of CTs and label maps differ - found 1 label maps for 2 CTs",
         ),
-        (["probe", "suggest", "{tmp}/none.safetensors", "{scan}/ct.nii.gz", "--skip", "1,2"], "unreadable position"),
+        (["probe", "suggest", "{tmp}/none.safetensors", "{scan}/ct.nii.gz", "--skip", "1,2"], "not a position"),
         (["probe", "stats", "{scan}/strokes.nii.gz", "--csv", "{tmp}/t.txt"], "not a table name"),
         (["probe", "stats", "{scan}/nothing.nii.gz"], "no such file"),
         (["probe", "apply", "{tmp}/none.safetensors", "{scan}/ct.nii.gz", "-o", "{tmp}/s.nii.gz"], "no such probe"),
@@ -384,7 +387,7 @@ def test_a_broken_plugin_costs_its_own_command_only(coralbay, name, reason):
     assert err.startswith(f"error: command is not available - {name} - found")
     assert reason in err
     assert err.count("\n") == 1
-    assert "Not available here" in coralbay("--help")[1]
+    assert "Not available" in coralbay("--help")[1]
 
 
 # --- progress -----------------------------------------------------------------------------------------------------

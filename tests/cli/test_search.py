@@ -77,14 +77,14 @@ def test_a_prior_prefers_what_is_near(succeed, torsos):
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [
-        ((), "nothing to look for"),
-        (("--at", "0,0,0", "--weights", "4:1"), "unreadable weights"),
-        (("--at", "0,0,0", "--weights", "4=0"), "unreadable weights"),
+        ((), "nothing to search for"),
+        (("--at", "0,0,0", "--weights", "4:1"), "not valid weights"),
+        (("--at", "0,0,0", "--weights", "4=0"), "not valid weights"),
         (("--at", "0,0,0", "--weights", "2=1", "-o", "x.nii.gz"), "unusable scale weights"),
-        (("--at", "0,0,0", "--threshold", "5%"), "a mask needs a name"),
-        (("--at", "0,0,0", "--threshold", "500%", "-o", "x.nii.gz"), "unreadable threshold"),
+        (("--at", "0,0,0", "--threshold", "5%"), "no output file for the mask"),
+        (("--at", "0,0,0", "--threshold", "500%", "-o", "x.nii.gz"), "not a threshold"),
         (("--at", "0,0,0", "--prior-mm", "-3"), "unusable distance prior"),
-        (("--at", "0,0,0", "--label", "3"), "a label needs a map"),
+        (("--at", "0,0,0", "--label", "3"), "no label map for this label"),
         (("--at", "0,0,0", "--save", "x.txt"), "not a query name"),
         (("--at", "0,0,0", "--table", "x.doc"), "not a table name"),
         (("--use", "none.query"), "no such query"),
@@ -116,8 +116,8 @@ def test_landmarks_are_propagated(succeed, coralbay, refused, torsos, tmp_path):
         assert np.linalg.norm(np.array(row["position_mm"]) - first.landmarks[row["name"]]) < 40
     code, out, _ = coralbay("match", *scans, at(first.landmarks["T6"]), "--prior-mm", 0, *MODEL)
     assert code == 0
-    assert "confirmed by the way back" in out
-    assert "nothing to find" in refused("match", *scans, *MODEL)
+    assert "confirmed by searching back" in out
+    assert "no positions to find" in refused("match", *scans, *MODEL)
 
 
 def test_the_other_side(succeed, coralbay, torsos, tmp_path):
@@ -156,4 +156,4 @@ def test_a_library_from_the_command_line(succeed, refused, torsos, tmp_path):
     succeed("library", "remove", library, "a")
     assert [entry["name"] for entry in succeed("library", "list", library)["results"]["scans"]] == ["b"]
     assert "no such scan" in refused("library", "remove", library, "a")
-    assert "say what to look for" in refused("library", "search", library, click)
+    assert "nothing to search for" in refused("library", "search", library, click)

@@ -15,13 +15,11 @@ COMMAND = [sys.executable, "-c", "from coralbay_core.cli import main; main()", "
 # Small, in float32, the same in every bit.
 TINY = ["tiny", "deterministic=true", "threads=1", "monitor.every=1", "views.global_side=32"]
 ALL_TERMS = [
-    "objective.stage_heads.weight=0.5",
-    "objective.stage_heads.assignment=centring",
-    "objective.stage_heads.prototypes=32",
     "objective.token_dino.prototypes=32",
     "objective.token_dino.points=24",
     "objective.token_dino.queue=96",
     "objective.masked.prototypes=32",
+    "objective.masked.assignment=centring",
     "objective.relations.points=24",
 ]
 

@@ -1,4 +1,4 @@
-"""What is measured. Each task maps a method and cases to records; features of the cases are computed once for all."""
+"""Evaluation tasks. Each maps a method and cases to records; features of the cases are computed once for all tasks."""
 
 from collections.abc import Callable, Iterator
 

@@ -1,4 +1,4 @@
-"""One click, the best match in another patient: is it the same structure, the same place?"""
+"""Task ``across``: the best match of a click in another patient, compared with labels and landmarks."""
 
 from collections.abc import Iterator
 
@@ -16,7 +16,7 @@ ALIKE = 0.5
 
 
 def across_patients(setting: Setting) -> Iterator[Record]:
-    """Ranking and best match in another patient, a record a structure; distances to landmarks on the phantom."""
+    """Evaluate ranking and best match in another patient, one record per structure; on the phantom also landmarks."""
     for query, target, names in setting.pairs():
         pair = "alike" if len(names) >= ALIKE * len({*query.structures, *target.structures}) else "partly"
         for name in names:

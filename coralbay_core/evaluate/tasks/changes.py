@@ -1,4 +1,4 @@
-"""The same patient, changed: is the same voxel found again, and does the heat map stay what it was?"""
+"""Task ``changes``: robustness of matches and heat maps to changes of the same scan."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ Changed = tuple[Volume, Affine]
 
 @dataclass(frozen=True)
 class Change:
-    """A way to change a scan.
+    """A change of a scan, e.g. noise or rotation.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class Change:
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A changed scan and what is asked of it; the same for all methods.
+    """A changed scan and its test positions, the same for all methods.
 
     Parameters
     ----------
@@ -61,11 +61,11 @@ class Prepared:
         World mm of the original to those of the copy.
     lattice : Grid
     body : (z, y, x) bool array
-        Of the copy, on `lattice`.
+        Body mask of the copy, on `lattice`.
     points : (N, 3) array
-        What to look for, world mm of the original.
+        Points to find, world mm of the original.
     anywhere : (M, 3) array
-        Where heat maps and descriptors are compared.
+        Positions at which heat maps and descriptors are compared.
     """
 
     copy: Volume
@@ -77,7 +77,7 @@ class Prepared:
 
 
 def changed_copies(setting: Setting) -> Iterator[Record]:
-    """A record a case and change: errors in mm, rank correlations of heat maps, cosines a stage."""
+    """Evaluate robustness, one record per case and change: errors in mm, rank correlations, cosines per stage."""
     for case in setting.cases:
         if case.domain == "real":
             values = _measured(setting, case, TOGETHER, case.volume, setting.features(case))
@@ -91,7 +91,7 @@ def changed_copies(setting: Setting) -> Iterator[Record]:
 
 
 def _every_other(cases: list[Case]) -> list[Case]:
-    """Half of the cases of each domain: twelve changes of each take time enough."""
+    """Select half of the cases of each domain, to limit the time of twelve changes of each."""
     domains = dict.fromkeys(case.domain for case in cases)
     return [case for domain in domains for case in [c for c in cases if c.domain == domain][::2]]
 
@@ -130,22 +130,22 @@ def _prepare(case: Case, change: Change, volume: Volume, seed: int) -> Prepared:
 
 
 def _positions(case: Case, volume: Volume, grid: Grid, there: Affine, seed: int) -> tuple[NDArray, NDArray]:
-    """Points to look for, well inside the body, and positions to compare; all of them lie in the copy, too."""
+    """Draw points to find, well inside the body, and positions to compare; all of them also lie in the copy."""
     lattice, taken = lattice_of(volume.grid)
     body = body_mask(volume.data, volume.grid.spacing_mm)[taken]
     index, depth = interior(body, lattice.spacing_mm)
     deep = np.zeros_like(body)
     deep[tuple(index[depth >= min(DEEP_MM, depth.max())].T)] = True
     rng = case.rng("positions", seed)
-    kept = []
+    drawn = []
     for mask, count in ((deep, POINTS), (body, RANKED)):
         found = body_points(mask, lattice, 4 * count, rng)
-        kept.append(rng.permutation(found[grid.contains(geometry.apply(there, found))])[:count])
-    return kept[0], kept[1]
+        drawn.append(rng.permutation(found[grid.contains(geometry.apply(there, found))])[:count])
+    return drawn[0], drawn[1]
 
 
 def _block(case: Case) -> Volume:
-    """A cube around the middle of the body, or as much of it as there is."""
+    """Cut a cube around the middle of the body, smaller at the edges of the volume."""
     volume = case.volume
     middle = volume.grid.to_index(case.lattice.cell_positions(case.body).mean(0))
     reach = BLOCK_MM / 2 / volume.grid.spacing_mm
@@ -164,7 +164,7 @@ def _cut(volume: Volume, low: NDArray, high: NDArray) -> Volume:
 
 
 def _in_hu(data: NDArray, grid: Grid, name: str) -> Volume:
-    """A volume in whole HU within what CTs hold, as a file would keep it."""
+    """Round a volume to whole HU within the range of CTs, like a file."""
     return Volume(np.rint(np.clip(data, -1024, 3071)).astype(np.int16), grid, name)
 
 
@@ -178,7 +178,7 @@ def _noise(hu: float) -> Callable[[Volume, np.random.Generator], Changed]:
 
 def _window(low_hu: float, high_hu: float) -> Callable[[Volume, np.random.Generator], Changed]:
     def apply(volume: Volume, rng: np.random.Generator) -> Changed:
-        """What is left of a CT that was saved as a picture of this window."""
+        """Simulate a CT that was saved as an image with this window."""
         return _in_hu(np.clip(volume.data, low_hu, high_hu), volume.grid, volume.name), np.eye(4)
 
     return apply
@@ -195,7 +195,7 @@ def _spacing(spacing_mm: tuple[float, float, float]) -> Callable[[Volume, np.ran
 
 
 def _moved(linear: NDArray, noise_hu: float = 0.0) -> Callable[[Volume, np.random.Generator], Changed]:
-    """The patient scaled, turned or mirrored about the middle of the volume by a (3, 3) matrix in world mm."""
+    """Scale, rotate or mirror the patient about the middle of the volume by a (3, 3) matrix in world mm."""
 
     def apply(volume: Volume, rng: np.random.Generator) -> Changed:
         from scipy import ndimage
@@ -216,7 +216,7 @@ def _moved(linear: NDArray, noise_hu: float = 0.0) -> Callable[[Volume, np.rando
 
 
 def _cropped(volume: Volume, rng: np.random.Generator) -> Changed:
-    """Without the lower quarter, and an eighth at one side."""
+    """Remove the lower quarter, and an eighth at one side."""
     nz, ny, nx = volume.shape
     return _cut(volume, np.array([nz // 4, 0, nx // 8]), np.array([nz, ny, nx])), np.eye(4)
 

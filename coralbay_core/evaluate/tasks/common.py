@@ -1,4 +1,4 @@
-"""What tasks share: the method, the cases, and scores on a case's lattice."""
+"""Common parts of the tasks: the method, the cases, and scores on a case's lattice."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ from ..records import Record
 
 @dataclass(eq=False)
 class Setting:
-    """A method on cases.
+    """A method and the cases of its evaluation.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class Setting:
                 yield first, second, names
 
     def space(self, case: Case) -> SearchSpace:
-        """The body of a case on its lattice, which all methods are asked about."""
+        """Return the body of a case on its lattice, the search space of all methods."""
         return SearchSpace(case.lattice, case.body)
 
     def scores(self, position_mm: NDArray, query: Case, target: Case) -> NDArray[np.float32]:
@@ -54,7 +54,7 @@ class Setting:
         return self.space(target).scores(self.method.heat(second, position_mm, None if second is first else first))
 
     def match(self, position_mm: NDArray, query: Case, target: Case) -> Match:
-        """Best match of a click in another case, and the way back."""
+        """Best match of a click in another case, and the match searched back."""
         return best_match(
             self.features(query),
             self.features(target),
@@ -65,12 +65,12 @@ class Setting:
         )
 
     def record(self, task: str, case: Case, values: dict[str, Any], **keys: str) -> Record:
-        """A record of this method."""
+        """Make a record of this method."""
         return Record(task, self.method.name, case.domain, {"case": case.name, **keys}, values)
 
 
 def body_points(body: NDArray[np.bool_], grid: Grid, count: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Seeded positions in a mask, world mm, (count, 3); fewer where the mask is small."""
+    """Seeded positions in a mask, world mm, (count, 3); fewer if the mask is small."""
     cells = np.flatnonzero(body)
     chosen = rng.choice(len(cells), min(count, len(cells)), replace=False)
     return grid.cell_positions(cells[np.sort(chosen)])

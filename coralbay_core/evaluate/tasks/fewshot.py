@@ -1,4 +1,4 @@
-"""A segmentation from a few clicks or strokes: of the scan that they were made in, and of another patient."""
+"""Task ``fewshot``: segmentation from a few clicks or strokes, of the same scan and of another patient."""
 
 from collections.abc import Iterator, Sequence
 
@@ -22,10 +22,10 @@ MARGIN_MM = 6.0
 
 
 def few_shot(setting: Setting, *, kind: Kind = DEFAULT_KIND, all_shots: Sequence[str] = SHOTS) -> Iterator[Record]:
-    """Dice and surface distance, a record a structure and number of clicks.
+    """Evaluate Dice and surface distance, one record per structure and number of clicks.
 
     Structures are those that most other scans share, the largest of them; all the rest is background. The probe is
-    the one that users get by default, unless another kind is asked for.
+    the default kind of the command line, unless another one is given.
     """
     for case in setting.cases:
         names = probed_structures(case, setting.cases)
@@ -41,7 +41,7 @@ def few_shot(setting: Setting, *, kind: Kind = DEFAULT_KIND, all_shots: Sequence
 
 
 def probed_structures(case: Case, cases: list[Case]) -> list[str]:
-    """At most eight structures of a case: first those that other cases have, then the largest."""
+    """Select at most eight structures of a case: first those that other cases have, then the largest."""
     others = [other for other in cases if other is not case and other.domain == case.domain]
     common = {name: sum(name in case.shared_with(other) for other in others) for name in case.structures}
     size = {name: int(case.mask(name).sum()) for name in case.structures}
@@ -57,7 +57,7 @@ def truth_of(case: Case, names: list[str]) -> NDArray[np.uint8]:
 
 
 def _clicks(case: Case, names: list[str], count: int, seed: int) -> NDArray[np.uint8]:
-    """Clicks in each structure, and as many as in all of them in the background."""
+    """Draw clicks in each structure, and the same total number in the background."""
     drawn = np.zeros(case.lattice.shape, np.uint8)
     truth = truth_of(case, names)
     background = body_points(
@@ -74,7 +74,7 @@ def _paint(drawn: NDArray[np.uint8], case: Case, position_mm: NDArray, value: in
 
 
 def _strokes(case: Case, names: list[str]) -> NDArray[np.uint8]:
-    """The inner part of each structure on three axial slices, and lines of background across the same slices."""
+    """Draw strokes: the inner part of each structure on three axial slices, and background lines across them."""
     drawn = np.zeros(case.lattice.shape, np.uint8)
     truth = truth_of(case, names)
     free = case.body & (truth == BACKGROUND)
@@ -86,8 +86,8 @@ def _strokes(case: Case, names: list[str]) -> NDArray[np.uint8]:
             # In plane only: an image of one slice is all edge along z.
             _, flat = interior(np.repeat(mask[z : z + 1], 3, 0), np.array([1e6, *case.lattice.spacing_mm[1:]]))
             middle = flat.reshape(3, -1)[1]
-            kept = index[middle >= min(MARGIN_MM, middle.max())]
-            drawn[z, kept[:, 1], kept[:, 2]] = value
+            inner = index[middle >= min(MARGIN_MM, middle.max())]
+            drawn[z, inner[:, 1], inner[:, 2]] = value
             row = int(np.median(index[:, 1]))
             line = free[z, row] & (drawn[z, row] == 0)
             drawn[z, row, line] = BACKGROUND

@@ -1,4 +1,4 @@
-"""Which structure is this token? A vote of its nearest neighbours among labelled ones."""
+"""Task ``regions``: structure of a token, by a vote of its nearest labeled neighbors."""
 
 from collections.abc import Iterator
 
@@ -17,7 +17,7 @@ GAP_MM = 24.0
 
 
 def region_votes(setting: Setting) -> Iterator[Record]:
-    """Share of tokens whose neighbours vote for the right structure, a record a structure.
+    """Evaluate the share of tokens whose neighbors vote for the right structure, one record per structure.
 
     In the same scan tokens nearer than 24 mm have no vote: they share most of their surroundings.
     """
@@ -53,17 +53,17 @@ def _same_scan(
     # A structure smaller than the gap has no one who could vote for it.
     answerable = ((labels[:, None] == labels) & ~near).any(1)
     for number, name in enumerate(case.structures):
-        asked = answerable & (labels == number)
-        if asked.any():
+        evaluated = answerable & (labels == number)
+        if evaluated.any():
             yield setting.record(
-                "regions", case, {"right": right[asked], "choices": len(case.structures)}, structure=name
+                "regions", case, {"right": right[evaluated], "choices": len(case.structures)}, structure=name
             )
 
 
 def _other_scan(setting: Setting, query: Case, target: Case, names: list[str]) -> Iterator[Record]:
     known, _, known_labels = _tokens(setting, query, tuple(names))
-    asked, _, labels = _tokens(setting, target, tuple(names))
-    right = nearest_votes(asked @ known.T, known_labels, NEIGHBOURS) == labels
+    evaluated, _, labels = _tokens(setting, target, tuple(names))
+    right = nearest_votes(evaluated @ known.T, known_labels, NEIGHBOURS) == labels
     for number, name in enumerate(names):
         values = {"right": right[labels == number], "choices": len(names)}
         yield setting.record("regions_across", query, values, target=target.name, structure=name)

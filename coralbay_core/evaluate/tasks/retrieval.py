@@ -1,4 +1,4 @@
-"""One click, all voxels of the same scan ranked: does the structure come first?"""
+"""Task ``retrieval``: ranking of all voxels of a scan by similarity to a click in a structure."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ CLICKS = 5
 
 
 def click_retrieval(setting: Setting) -> Iterator[Record]:
-    """Average precision and precision at the structure's size, a record a structure with a value a click."""
+    """Evaluate average precision, and precision at the structure's size: one record per structure."""
     for case in setting.cases:
         inside = case.body
         for name in case.structures:

@@ -1,7 +1,8 @@
-"""Our encoders in kaiko's eva (https://github.com/kaiko-ai/eva), named in its YAML by ``class_path``.
+"""CoralBay encoders in kaiko's eva (https://github.com/kaiko-ai/eva), named in its YAML by ``class_path``.
 
-`encoder` needs no eva. `parts`, `transforms` and `datasets` extend classes of eva and are imported by eva's own command
-alone; `tasks` says which of its datasets there are configurations for. docs/how-to/eva.md is the guide.
+`encoder` does not need eva. `parts`, `transforms` and `datasets` extend classes of eva and are imported only by eva's
+own command; `tasks` lists the datasets for which there are configurations. docs/how-to/eva.md describes the steps to a
+leaderboard row.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ __all__ = ["TASKS", "CoralBayEncoder", "EvaTask", "config_path"]
 
 
 def __getattr__(name: str) -> Any:
-    # Late, so that listing tasks does not wait for torch.
+    # Imported late, so that listing tasks does not wait for torch.
     if name != "CoralBayEncoder":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from .encoder import CoralBayEncoder

@@ -1,7 +1,7 @@
-"""eva's volume classification data sets as its commands need them.
+"""eva's volume classification datasets, completed for its command ``predict_fit``.
 
-Release 0.4.5 has the four classes, but ``predict_fit`` asks for tensors, names of items and splits that do not overlap:
-what a class of the release lacks is said beside it and added here.
+Release 0.4.5 has the four classes, but ``predict_fit`` needs tensors, item names and disjoint splits. Each class here
+describes and adds what the class of the release lacks.
 """
 
 import os
@@ -11,11 +11,9 @@ import torch
 from eva.vision import datasets as eva_datasets
 from torch import Tensor
 
-Split = Literal["train", "val", "test"]
-
 
 class _NamedMedMNIST:
-    """Items of a MedMNIST volume set: (1, 64, 64, 64) float32 in [0, 1], class, no metadata; with names.
+    """Named items of a MedMNIST volume dataset: (1, 64, 64, 64) float32 in [0, 1], class, no metadata.
 
     The release gives arrays and has no names. MedMNIST refuses any file but its own, by the number of its items; a
     file of any length is read here.
@@ -33,16 +31,16 @@ class _NamedMedMNIST:
         return volume, torch.tensor(int(self.labels[index].item())), {}
 
     def filename(self, index: int) -> str:
-        """Name under which eva keeps the embeddings of an item."""
+        """File name under which eva saves the embeddings of an item."""
         return f"{self.split}/{index:05d}.npy"
 
 
 class OrganMNIST3D(_NamedMedMNIST, eva_datasets.OrganMNIST3D):
-    """Eleven abdominal organs, 64 voxels a side."""
+    """Eleven abdominal organs, 64 voxels per side."""
 
 
 class NoduleMNIST3D(_NamedMedMNIST, eva_datasets.NoduleMNIST3D):
-    """Benign and malignant nodules of the lung, 64 voxels a side."""
+    """Benign and malignant nodules of the lung, 64 voxels per side."""
 
 
 class LUNA25(eva_datasets.LUNA25):
@@ -53,16 +51,17 @@ class LUNA25(eva_datasets.LUNA25):
     """
 
     def configure(self) -> None:
+        """Prepare the data, then compute the split once."""
         super().configure()
         self._indices = self._get_split_indices()
 
     def filename(self, index: int) -> str:
-        """Name under which eva keeps the embeddings of an item."""
+        """File name under which eva saves the embeddings of an item."""
         return f"{self._candidates.loc[self._indices[index]]['AnnotationID']}.npy"
 
 
 class CCCCII(eva_datasets.CC_CCII):
-    """Chests with COVID-19, with another pneumonia, and healthy ones.
+    """Chest CTs with COVID-19, with another pneumonia, and without pneumonia.
 
     The release names items by absolute paths, under which eva would write embeddings into the data.
 
@@ -97,5 +96,5 @@ class CCCCII(eva_datasets.CC_CCII):
         return resized[0], self.load_target(index), {}
 
     def filename(self, index: int) -> str:
-        """Name under which eva keeps the embeddings of an item."""
+        """File name under which eva saves the embeddings of an item."""
         return os.path.basename(super().filename(index))

@@ -1,4 +1,4 @@
-"""An `Encoder` as the frozen network of an eva module: six maps for a decoder, or one pooled vector for a head."""
+"""Adapter of an `Encoder` to eva's modules: six maps for a decoder, or one pooled vector for a head."""
 
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -21,7 +21,7 @@ _FAMILY = {1: 1, 2: 1, 4: 2, 8: 4, 16: 8, 32: 16}
 
 
 class CoralBayEncoder(nn.Module):
-    """A frozen encoder for eva's ``SemanticSegmentationModule`` and ``HeadModule``; arguments as of eva's encoders.
+    """Frozen encoder for eva's ``SemanticSegmentationModule`` and ``HeadModule``, with the arguments of eva's encoders.
 
     It holds no parameters of its own, so nothing of it is trained, copied or saved with a checkpoint; it follows its
     input to the device.
@@ -31,7 +31,7 @@ class CoralBayEncoder(nn.Module):
     model : str
         Any name or path that `load_encoder` takes.
     out_indices : int, optional
-        How many maps to return, the last ones; 6 for eva's SwinUNETR decoder. Without it: the pooled vector.
+        Number of maps to return, the last ones; 6 for eva's SwinUNETR decoder. Without it: the pooled vector.
     inferer : callable, optional
         A MONAI inferer, such as ``monai.inferers.SlidingWindowInferer``, through which maps are computed when the
         module is not in training. Its windows must stand on whole cells of the last map.
@@ -41,7 +41,7 @@ class CoralBayEncoder(nn.Module):
     Raises
     ------
     InputError
-        If maps are asked for and the model does not have those of the SwinUNETR family, or windows of the inferer
+        If maps are requested and the model lacks those of the SwinUNETR family, or windows of the inferer
         would stand between cells.
     """
 
@@ -58,11 +58,13 @@ class CoralBayEncoder(nn.Module):
         self._roi = _roi_of(inferer, self._encoder.stages[-1].stride)
         if out_indices is not None:
             if not 1 <= out_indices <= len(_FAMILY):
-                raise InputError("no such number of maps", where="out_indices", found=out_indices, expected="1 to 6")
+                raise InputError(
+                    "number of maps out of range", where="out_indices", found=out_indices, expected="1 to 6"
+                )
             family_width(model, self._encoder.stages)
 
     def forward(self, tensor: Tensor) -> Tensor | list[Tensor]:
-        """Maps or vectors of a batch.
+        """Compute the maps or vectors of a batch.
 
         Parameters
         ----------
@@ -98,7 +100,7 @@ class CoralBayEncoder(nn.Module):
         return [found[(slice(None), slice(None), *part)] for found, part in zip(maps, parts, strict=True)]
 
     def _maps(self, unit: Tensor, strides: Sequence[int]) -> list[Tensor]:
-        """Maps of a tensor whose sides are multiples of the last stride."""
+        """Compute the maps of a tensor whose sides are multiples of the last stride."""
         encoder = self._on(unit.device)
         known = [stage.stride for stage in encoder.stages]
         maps = encoder(unit, [stride for stride in strides if stride in known])
@@ -123,7 +125,7 @@ def _load(model: str, device: str) -> Encoder:
 
 
 def _roi_of(inferer: Callable[..., Any] | None, stride: int) -> tuple[int, ...]:
-    """Sides of the windows of an inferer, 0 where it has none; windows and their steps must be whole cells.
+    """Sides of the windows of an inferer, 0 without windows; windows and their steps must be whole cells.
 
     MONAI puts the maps of a window on the nearest cells: a step of 48 voxels is one and a half of stride 32.
     """
@@ -136,7 +138,7 @@ def _roi_of(inferer: Callable[..., Any] | None, stride: int) -> tuple[int, ...]:
     steps = tuple(int(side * (1 - part)) for side, part in zip(sides, overlaps, strict=True))
     if any(n % stride for n in (*sides, *steps)) or (min(sides) > 0 and min(steps) < 1):
         raise InputError(
-            "windows between cells",
+            "sliding windows do not start on cells of the model",
             where="inferer",
             found=f"roi_size {list(sides)} and steps of {list(steps)} voxels",
             expected=f"multiples of {stride}, the last stride of the model",
@@ -146,7 +148,7 @@ def _roi_of(inferer: Callable[..., Any] | None, stride: int) -> tuple[int, ...]:
 
 
 def _image_map(image: Tensor, channels: int) -> Tensor:
-    """What stands in for a stride-1 map where a network has none: the image, then empty channels.
+    """Substitute for the stride-1 map of a network without one: the image, then empty channels.
 
     The SwinUNETR family gives the decoder a convolution of the image there; a decoder learns its own.
     """
@@ -154,7 +156,7 @@ def _image_map(image: Tensor, channels: int) -> Tensor:
 
 
 def pooled_strides(stages: Sequence[Stage]) -> list[int]:
-    """Strides whose means make the pooled vector: all, but 16 of the SwinUNETR family."""
+    """Strides whose means form the pooled vector: all, except 16 in the SwinUNETR family."""
     strides = [stage.stride for stage in stages]
     return [stride for stride in strides if stride != SKIPPED_IN_POOL or 32 not in strides]
 
@@ -177,7 +179,7 @@ def family_width(model: str, stages: Sequence[Stage]) -> int:
     expected = {stride: times * width for stride, times in _FAMILY.items() if stride > 1 or 1 in found}
     if not width or found != expected:
         raise InputError(
-            "not the maps of the SwinUNETR family",
+            "model lacks the maps of the SwinUNETR family",
             where=model,
             found=", ".join(f"{channels} at stride {stride}" for stride, channels in found.items()),
             expected="N, 2 N, 4 N, 8 N and 16 N channels at strides 2, 4, 8, 16 and 32",
@@ -188,6 +190,6 @@ def family_width(model: str, stages: Sequence[Stage]) -> int:
 
 @cache
 def describe(model: str) -> tuple[tuple[Stage, ...], Preprocessing]:
-    """Stages and preprocessing of a model; its weights are read once for all parts that ask."""
+    """Stages and preprocessing of a model; its weights are read once and cached."""
     encoder = _load(model, "cpu")
     return encoder.stages, encoder.preprocessing

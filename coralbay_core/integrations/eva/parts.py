@@ -1,4 +1,4 @@
-"""eva's decoder and a linear head in the size that a model asks for, so that a YAML file names the model alone."""
+"""eva's decoder and a linear head, sized for a model, so that a YAML file only needs the name of the model."""
 
 from eva.vision.models.networks.decoders.segmentation import SwinUNETRDecoderWithProjection
 from torch import nn
@@ -12,11 +12,11 @@ class ModelDecoder(SwinUNETRDecoderWithProjection):
     Parameters
     ----------
     model : str
-        As of `CoralBayEncoder`.
+        Model, as of `CoralBayEncoder`.
     out_channels : int
         Classes, background included.
     project_dims : list of int, optional
-        As of eva's class: six numbers of channels to which the maps are brought first.
+        As of eva's class: numbers of channels to which the six maps are projected first.
     """
 
     def __init__(self, model: str, out_channels: int, project_dims: list[int] | None = None) -> None:
@@ -25,12 +25,12 @@ class ModelDecoder(SwinUNETRDecoderWithProjection):
 
 
 class ModelHead(nn.Linear):
-    """A linear layer on the pooled vector of a model.
+    """Linear layer on the pooled vector of a model.
 
     Parameters
     ----------
     model : str
-        As of `CoralBayEncoder`.
+        Model, as of `CoralBayEncoder`.
     out_features : int
         Classes.
     """

@@ -1,19 +1,18 @@
-"""In what a run of eva differs from the protocol of its task, as our configuration of the task states it."""
+"""Deviations of a run of eva from the protocol of its task, as stated in CoralBay's configuration of the task."""
 
 import re
 from collections.abc import Iterator
 from typing import Any
 
-import yaml
-
 from .tasks import TASKS, config_path, has_config
+from .yaml_files import load_yaml
 
 _VARIABLE = re.compile(r"\$\{oc\.env:\w+,\s*(.*)\}")
 _ONE = re.compile(r"(?<=^{} )(\w+)s\b")  # one run, not one runs
 _ABSENT = object()
 
-# Where a setting stands, and how a difference is said. ``init_args`` on the way are left out; a part of a list is named
-# by its number or its class.
+# Path of a setting, and text of a deviation. ``init_args`` are left out of paths; an item of a list is given by its
+# number or its class.
 _SETTINGS = {
     "trainer.max_steps": "{} steps",
     "trainer.n_runs": "{} runs",
@@ -38,20 +37,20 @@ _SETTINGS = {
 
 
 def deviations(content: Any, task: str) -> str:
-    """What of a run's ``config.yaml`` is not as in our configuration of the task; empty if nothing is.
+    """Describe how a run's ``config.yaml`` deviates from CoralBay's configuration of the task; empty if it does not.
 
-    What one of the two does not state is not compared, so eva's own configurations can be read as well.
+    Settings that one of the two does not state are not compared, so eva's own configurations can be read as well.
 
     Parameters
     ----------
     content : object
-        Of the file.
+        Content of the file.
     task : str
-        Name in `tasks.TASKS`; of others no protocol is known.
+        Name in `tasks.TASKS`; other tasks have no known protocol.
     """
     if task not in TASKS or not has_config(task):
         return ""
-    stated = yaml.safe_load(config_path(task).read_text("utf-8"))
+    stated = load_yaml(config_path(task).read_text("utf-8"))
     return ", ".join(_differences(content, stated))
 
 
@@ -59,11 +58,11 @@ def _differences(content: Any, stated: Any) -> Iterator[str]:
     for place, text in _SETTINGS.items():
         found, expected = (_plain(_at(_with_encoder(part), place.split("."))) for part in (content, stated))
         if _ABSENT not in (found, expected) and found != expected:
-            yield (_ONE.sub(r"\1", text) if found == 1 else text).format(_said(found))
+            yield (_ONE.sub(r"\1", text) if found == 1 else text).format(_as_text(found))
 
 
 def encoder_of(content: Any) -> dict[str, Any] | None:
-    """The part of a configuration that makes the network: of a module, or of what writes embeddings."""
+    """Find the part of a configuration that defines the network, of a module or of a writer of embeddings."""
     for key, part in _walk(content):
         if key in ("encoder", "backbone") and isinstance(part, dict) and "class_path" in part:
             return part
@@ -102,12 +101,12 @@ def _item(parts: list[Any], key: str) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """A value however it is written: from the environment it comes as text, and in our files as the default of it."""
+    """Normalize a value, which may be a text, or the default of an environment variable."""
     if isinstance(value, str):
         match = _VARIABLE.fullmatch(value)
         try:
-            value = yaml.safe_load(match[1] if match else value)
-        except yaml.YAMLError:
+            value = load_yaml(match[1] if match else value)
+        except ValueError:
             return value
     if isinstance(value, (list, tuple)):
         return tuple(_plain(part) for part in value)
@@ -117,7 +116,7 @@ def _plain(value: Any) -> Any:
         return value
 
 
-def _said(value: Any) -> str:
+def _as_text(value: Any) -> str:
     if isinstance(value, tuple):
-        return ", ".join(dict.fromkeys(map(_said, value)) if len(set(value)) == 1 else map(_said, value))
+        return ", ".join(dict.fromkeys(map(_as_text, value)) if len(set(value)) == 1 else map(_as_text, value))
     return f"{value:g}" if isinstance(value, float) else str(value)

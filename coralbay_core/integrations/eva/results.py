@@ -1,4 +1,4 @@
-"""Numbers out of eva's files: ``results.json`` of a run, and the published table."""
+"""Reader of eva's scores: ``results.json`` of a run, and the published table."""
 
 import csv
 import json
@@ -12,14 +12,15 @@ from ...models.names import DEFAULT_MODEL
 from ..rows import EVA_PUBLISHED, EVA_RUN, Row, model_of, registered_model
 from .protocol import deviations, encoder_of
 from .tasks import TASKS
+from .yaml_files import load_yaml
 
 _METRICS = ("DiceScore", *dict.fromkeys(task.metric for task in TASKS.values()), "BinaryAccuracy")
 _OF_DATASET = {task.dataset: task.name for task in TASKS.values()} | {"CCCCII": "cc_ccii"}
-_HINT = "expected a results.json that eva wrote, with its config.yaml beside it"
+_HINT = "expected a results.json that eva wrote, with its config.yaml next to it"
 
 
 def find_results(path: Path) -> list[Path]:
-    """The file itself, or all ``results.json`` below a folder.
+    """List the file itself, or all ``results.json`` in a folder.
 
     Raises
     ------
@@ -34,7 +35,7 @@ def find_results(path: Path) -> list[Path]:
 
 
 def read_run(path: Path) -> Row:
-    """The deciding number of a run: of the test set where there is one, else of the validation set, as eva reports.
+    """Read the main score of a run: of the test set if there is one, else of the validation set, as eva reports it.
 
     Model, task and settings are read from the ``config.yaml`` that eva writes beside the results.
 
@@ -81,28 +82,26 @@ def _numbers(found: Any, where: str) -> tuple[float, float | None, int]:
 
 
 def _score(found: Any, where: str) -> float:
-    """A score of eva, all of which lie between 0 and 1."""
+    """Convert a score of eva, which must lie between 0 and 1."""
     try:
         score = float(found)
     except (TypeError, ValueError):
         score = math.nan
     if not math.isfinite(score):
-        raise InputError("score is no number", where=where, found=found)
+        raise InputError("score is not a number", where=where, found=found)
     if not 0 <= score <= 1:
-        raise InputError("not a score", where=where, found=found, expected="0 to 1")
+        raise InputError("score out of range", where=where, found=found, expected="0 to 1")
     return score
 
 
 def _what_of(path: Path) -> tuple[str, str, str]:
-    import yaml
-
     try:
-        content = yaml.safe_load(path.read_text("utf-8"))
+        content = load_yaml(path.read_text("utf-8"))
         model, dataset = _model_of(content), _dataset_of(content)
-    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         model = dataset = None
     if not model or not dataset:
-        raise InputError("the results do not say what they are of", where=path, hint=_HINT)
+        raise InputError("model or data set of the results is unknown", where=path, hint=_HINT)
     task = _OF_DATASET.get(dataset, dataset.lower())
     return model, task, deviations(content, task)
 
@@ -128,7 +127,7 @@ def _dataset_of(content: Any) -> str | None:
 
 
 def read_published(path: Path) -> list[Row]:
-    """Rows of eva's published table (``tools/data/leaderboards/radiology.csv`` of its repository).
+    """Read the rows of eva's published table (``tools/data/leaderboards/radiology.csv`` of its repository).
 
     Raises
     ------
@@ -143,7 +142,7 @@ def read_published(path: Path) -> list[Row]:
 
 
 def _table(path: Path) -> list[list[str]]:
-    """Header and lines, each with a model and as many cells as there are columns; no column and no model twice."""
+    """Read header and lines; raise unless each line has a model and one cell per column, and columns are unique."""
     try:
         text = path.read_text("utf-8-sig")
         lines = [[cell.strip() for cell in line] for line in csv.reader(text.splitlines(), strict=True) if line]
@@ -153,13 +152,13 @@ def _table(path: Path) -> list[list[str]]:
     if len(head) < 2 or head.count("model") != 1 or not all(head):
         raise InputError("not a table of eva", where=path, expected="columns model, btcv, lits17, ...")
     if len(set(head)) < len(head):
-        raise InputError("column twice", where=path, found=next(name for name in head if head.count(name) > 1))
+        raise InputError("duplicate column", where=path, found=next(name for name in head if head.count(name) > 1))
     for number, line in enumerate(lines[1:], 1):
         where = f"{path}, line {number} below the header"
         if len(line) != len(head):
-            raise InputError("not a line of the table", where=where, found=f"{len(line)} cells", expected=len(head))
+            raise InputError("wrong number of cells", where=where, found=f"{len(line)} cells", expected=len(head))
         if not line[head.index("model")]:
-            raise InputError("no model", where=where, found=",".join(line))
+            raise InputError("line without a model name", where=where, found=",".join(line))
     return lines
 
 

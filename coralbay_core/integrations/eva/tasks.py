@@ -1,4 +1,4 @@
-"""The radiology tasks of eva's leaderboard: what release 0.4.5 has of them, and our configurations."""
+"""Radiology tasks of eva's leaderboard, their support in release 0.4.5, and CoralBay's configurations."""
 
 from dataclasses import dataclass
 from importlib.resources import files
@@ -11,21 +11,21 @@ RELEASE = "0.4.5"
 
 @dataclass(frozen=True)
 class EvaTask:
-    """A task.
+    """A task of eva's leaderboard.
 
     Parameters
     ----------
     name : str
-        Of the task in eva's published table, and of our configuration.
+        Name of the task in eva's published table, and of its configuration.
     title : str
     dataset : str
         Name of eva's class.
     metric : str
-        That decides, as eva names it.
+        Main metric, by eva's name.
     command : str
-        Of eva, that runs our configuration.
+        Command of eva that runs the configuration.
     lacks : str
-        What the release does not have.
+        Parts that the release of eva lacks.
     """
 
     name: str
@@ -91,17 +91,17 @@ TASKS = {
 
 
 def has_config(name: str) -> bool:
-    """Whether eva's release can run a task at all; then there is a configuration."""
+    """Whether there is a configuration for a task, i.e. eva's release can run it."""
     return _path(name).is_file()
 
 
 def config_path(name: str) -> Path:
-    """Our configuration of a task, for ``eva fit --config`` or ``eva predict_fit --config``.
+    """Path of the configuration of a task, for ``eva fit --config`` or ``eva predict_fit --config``.
 
     Raises
     ------
     InputError
-        For a task that is not known, or that eva's release cannot run.
+        If the task is unknown, or eva's release cannot run it.
     """
     if name not in TASKS:
         raise InputError("unknown task of eva", found=name, expected=f"one of {', '.join(TASKS)}")

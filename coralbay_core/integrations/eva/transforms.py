@@ -1,8 +1,8 @@
 """eva's preprocessing of CT segmentation with the spacing and the HU window of a model.
 
 The steps and their numbers are those of eva's configurations (configs/vision/radiology/online/segmentation of release
-0.4.5), except that these ask for the window of a model by hand; CT comes as eva's ``Volume``, (T, C, H, W) with axis
-codes S, P, L for T, H, W.
+0.4.5), except that there the window of a model must be given explicitly. CT is eva's ``Volume``, (T, C, H, W) with
+axis codes S, P, L for T, H, W.
 """
 
 from collections.abc import Sequence
@@ -17,12 +17,12 @@ FOREGROUND_HU = -175.0
 
 
 class ModelSpacing(transforms.Spacing):
-    """Resamples to the grid of a model.
+    """Resampling to the grid of a model.
 
     Parameters
     ----------
     model : str
-        As of `encoder.CoralBayEncoder`.
+        Model, as of `encoder.CoralBayEncoder`.
     """
 
     def __init__(self, model: str) -> None:
@@ -30,12 +30,12 @@ class ModelSpacing(transforms.Spacing):
 
 
 class ModelWindow(transforms.ScaleIntensityRange):
-    """Scales the HU window of a model to [0, 1] and clips to it.
+    """Scaling of the HU window of a model to [0, 1], with clipping.
 
     Parameters
     ----------
     model : str
-        As of `encoder.CoralBayEncoder`.
+        Model, as of `encoder.CoralBayEncoder`.
     """
 
     def __init__(self, model: str) -> None:
@@ -43,12 +43,12 @@ class ModelWindow(transforms.ScaleIntensityRange):
 
 
 class WholeScan(v2.Compose):
-    """What eva does to a scan that is measured: model grid, cropped to the body, model window.
+    """Preprocessing of evaluated scans: resampled to the model grid, cropped to the body, windowed.
 
     Parameters
     ----------
     model : str
-        As of `encoder.CoralBayEncoder`.
+        Model, as of `encoder.CoralBayEncoder`.
     """
 
     def __init__(self, model: str) -> None:
@@ -56,20 +56,20 @@ class WholeScan(v2.Compose):
 
 
 class TrainingCrops(v2.Compose):
-    """The same, then random crops that hold each class, flips, turns and changes of intensity.
+    """Preprocessing of training scans: `WholeScan`, then class-balanced random crops, flips, rotations, intensities.
 
     Parameters
     ----------
     model : str
-        As of `encoder.CoralBayEncoder`.
+        Model, as of `encoder.CoralBayEncoder`.
     spatial_size : sequence of int
-        Of a crop, voxels.
+        Size of a crop, voxels.
     num_samples : int
-        Crops a scan.
+        Crops per scan.
     num_classes : int
         Background included.
     ratios : list of float, optional
-        How often a crop is centred on each class; equally often by default.
+        Relative frequency of crops centered on each class; equal by default.
     """
 
     def __init__(

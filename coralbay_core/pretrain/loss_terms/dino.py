@@ -1,4 +1,4 @@
-"""Self-distillation of pooled maps: the paper's objective, and the same with a head a stage."""
+"""Self-distillation of pooled maps: the paper's objective."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -7,10 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from ...models.swin3d import pooled
-from ..assign import Assigner, Kind
+from ..assign import Assigner, AssignmentMethod
 from ..heads import DinoHead
 from ..loss_functions import cross_view_entropy
-from .base import BranchOutput, StepInfo, Term, TermOutput, TermSettings, by_view, detached, unknown_strides
+from .base import BranchOutput, StepInfo, Term, TermOutput, by_view, detached
+from .settings import TermSettings, unknown_strides
 
 if TYPE_CHECKING:
     from ..batch import Batch
@@ -23,18 +24,18 @@ class DinoSettings(TermSettings):
     Parameters
     ----------
     strides : tuple of int
-        Stages that are pooled; empty for all, without stride 16 where the network has residual blocks (the paper's
-        choice: that stage has none).
+        Stages that are pooled; empty: all, but not stride 16 if the network has residual blocks (as in the paper: that
+        stage has none).
     prototypes, hidden, bottleneck : int
-        Of the head.
+        Sizes of the head.
     temperature : float
-        Of the student.
+        Temperature of the student.
     assignment : str
-        ``sinkhorn`` or ``centring``.
+        Method of assignment: ``sinkhorn`` or ``centring``.
     queue : int
-        Teacher rows of earlier steps that Sinkhorn also balances.
+        Number of teacher outputs of earlier steps that Sinkhorn also balances.
     center_momentum : float
-        Of the mean that centring subtracts.
+        Momentum of the mean that centring subtracts.
     """
 
     strides: tuple[int, ...] = ()
@@ -42,7 +43,7 @@ class DinoSettings(TermSettings):
     hidden: int = 512
     bottleneck: int = 128
     temperature: float = 0.1
-    assignment: Kind = "sinkhorn"
+    assignment: AssignmentMethod = "sinkhorn"
     queue: int = 240
     center_momentum: float = 0.9
 
@@ -50,66 +51,39 @@ class DinoSettings(TermSettings):
         return unknown_strides(self.strides, channels)
 
 
-class _Pooled(Term):
-    """A head on each of some groups of stages, pooled and concatenated."""
+class Dino(Term):
+    """The paper's objective: one head on the concatenation of all pooled maps (arXiv 2606.03888)."""
 
+    name = "dino"
     Settings = DinoSettings
     settings: DinoSettings
 
     def __init__(self, settings: DinoSettings, channels: dict[int, int]):
         super().__init__(settings, channels)
-        self.groups = self._groups()
+        # A list of one: its name is part of the checkpoints.
         self.assigners = nn.ModuleList(
-            Assigner(settings.assignment, settings.prototypes, settings.queue, settings.center_momentum)
-            for _ in self.groups
+            [Assigner(settings.assignment, settings.prototypes, settings.queue, settings.center_momentum)]
         )
 
-    def _groups(self) -> list[tuple[int, ...]]:
-        raise NotImplementedError
-
-    def _chosen(self) -> tuple[int, ...]:
+    def strides(self) -> tuple[int, ...]:
         if self.settings.strides:
             return tuple(sorted(self.settings.strides))
         return tuple(sorted(s for s in self.channels if not (1 in self.channels and s == 16)))
 
-    def strides(self) -> tuple[int, ...]:
-        return self._chosen()
-
     def make_heads(self) -> nn.Module:
         s = self.settings
-        inputs = [sum(self.channels[stride] for stride in group) for group in self.groups]
-        return nn.ModuleList(DinoHead(n, s.hidden, s.bottleneck, s.prototypes) for n in inputs)
+        inputs = sum(self.channels[stride] for stride in self.strides())
+        return nn.ModuleList([DinoHead(inputs, s.hidden, s.bottleneck, s.prototypes)])
 
-    def forward(self, student: BranchOutput, teacher: BranchOutput, batch: "Batch", now: StepInfo) -> TermOutput:
-        losses, assigned, soft = [], [], []
-        for i, group in enumerate(self.groups):
-            logits = teacher.heads[i](pooled(teacher.globals, group))
-            targets = self.assigners[i](logits, now.teacher_temperature)
-            predicted = self._predicted(student, i, group, batch.places)
-            losses.append(cross_view_entropy(predicted, by_view(targets, batch.places), self.settings.temperature))
-            assigned.append(targets)
-            soft.append(detached(logits, self.settings.temperature))
-        return TermOutput(torch.stack(losses).mean(), torch.cat(assigned), torch.cat(soft))
+    def forward(self, student: BranchOutput, teacher: BranchOutput, batch: "Batch", info: StepInfo) -> TermOutput:
+        logits = teacher.heads[0](pooled(teacher.globals, self.strides()))
+        targets = self.assigners[0](logits, info.teacher_temperature)
+        loss = cross_view_entropy(
+            self._predicted(student, batch.size), by_view(targets, batch.size), self.settings.temperature
+        )
+        return TermOutput(loss, targets, detached(logits, self.settings.temperature))
 
-    def _predicted(self, student: BranchOutput, i: int, group: tuple[int, ...], places: int) -> Tensor:
-        """Logits (views, places, K); global views first."""
-        seen = [student.globals] + ([student.locals] if student.locals else [])
-        return torch.cat([by_view(student.heads[i](pooled(maps, group)), places) for maps in seen])
-
-
-class Dino(_Pooled):
-    """The paper's objective: one head on the concatenation of all pooled maps (arXiv 2606.03888)."""
-
-    name = "dino"
-
-    def _groups(self) -> list[tuple[int, ...]]:
-        return [self._chosen()]
-
-
-class StageHeads(_Pooled):
-    """A head a stage, so that none can rely on the others; beyond the paper."""
-
-    name = "stage_heads"
-
-    def _groups(self) -> list[tuple[int, ...]]:
-        return [(stride,) for stride in self._chosen()]
+    def _predicted(self, student: BranchOutput, batch_size: int) -> Tensor:
+        """Logits (views, batch size, K); global views first."""
+        branches = [student.globals] + ([student.locals] if student.locals else [])
+        return torch.cat([by_view(student.heads[0](pooled(maps, self.strides())), batch_size) for maps in branches])

@@ -1,4 +1,4 @@
-"""KoLeo: pooled vectors of different places keep their distance."""
+"""KoLeo: a regularizer that spreads the pooled vectors of different crop locations."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -8,7 +8,8 @@ import torch
 from ...models.swin3d import pooled
 from .. import distributed
 from ..loss_functions import koleo
-from .base import BranchOutput, StepInfo, Term, TermOutput, TermSettings, by_view, unknown_strides
+from .base import BranchOutput, StepInfo, Term, TermOutput, by_view
+from .settings import TermSettings, unknown_strides
 
 if TYPE_CHECKING:
     from ..batch import Batch
@@ -21,9 +22,9 @@ class KoleoSettings(TermSettings):
     Parameters
     ----------
     strides : tuple of int
-        Stages that are pooled; empty for all.
+        Stages that are pooled; empty: all.
     within_views : bool
-        Neighbours are looked for among the other places of the same view (DINOv2), not among all views.
+        Search neighbors only within the same view of other locations (DINOv2), not among all views.
     """
 
     weight: float = 0.05
@@ -36,22 +37,22 @@ class KoleoSettings(TermSettings):
 
 
 class Koleo(Term):
-    """See `KoleoSettings`."""
+    """KoLeo regularizer; see `KoleoSettings`."""
 
     name = "koleo"
-    asks_teacher = False
+    needs_teacher = False
     Settings = KoleoSettings
     settings: KoleoSettings
 
     def strides(self) -> tuple[int, ...]:
         return tuple(sorted(self.settings.strides or self.channels))
 
-    def forward(self, student: BranchOutput, teacher: BranchOutput, batch: "Batch", now: StepInfo) -> TermOutput:
+    def forward(self, student: BranchOutput, teacher: BranchOutput, batch: "Batch", info: StepInfo) -> TermOutput:
         vectors = pooled(student.globals, self.strides()).float()
-        groups = by_view(vectors, batch.places) if self.settings.within_views else vectors[None]
+        groups = by_view(vectors, batch.size) if self.settings.within_views else vectors[None]
         losses = []
         for rows in groups:
-            # Neighbours may lie in any process, and are pushed away like those of one's own.
+            # Neighbors may lie in any process and are pushed away like those of this process.
             everyone = distributed.gather_with_gradient(rows)
             losses.append(koleo(rows, everyone, first=distributed.rank() * len(rows)))
         return TermOutput(torch.stack(losses).mean())

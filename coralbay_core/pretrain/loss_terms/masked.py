@@ -1,4 +1,4 @@
-"""Masked token prediction (iBOT, arXiv 2111.07832): what was hidden from the student is what the teacher sees there."""
+"""Masked token prediction (iBOT, arXiv 2111.07832): targets are the teacher's assignments of the masked cells."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -8,10 +8,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..assign import Assigner, Kind
+from ..assign import Assigner, AssignmentMethod
 from ..heads import DinoHead
 from ..loss_functions import soft_cross_entropy
-from .base import BranchOutput, StepInfo, Term, TermOutput, TermSettings, detached, unknown_strides
+from .base import BranchOutput, StepInfo, Term, TermOutput, detached
+from .settings import TermSettings, unknown_strides
 
 if TYPE_CHECKING:
     from ..batch import Batch
@@ -26,19 +27,20 @@ class MaskedSettings(TermSettings):
     Parameters
     ----------
     strides : tuple of int
-        Stages, each with a head of its own; none coarser than `block`.
+        Stages, each with its own head; none coarser than `block`.
     block : int
-        Side of a hidden block, voxels.
+        Side of a masked block, voxels.
     ratio : float
-        Share of a view's blocks that are hidden.
+        Share of a view's blocks that are masked.
     views : int
-        Global views of a place that have hidden blocks, from the first one on. The other terms see them masked too.
+        Number of global views per location with masked blocks, from the first one on. All other terms get the masked
+        views, too.
     prototypes, hidden, bottleneck : int
-        Of a head.
+        Sizes of a head.
     temperature : float
-        Of the student.
+        Temperature of the student.
     assignment : str
-        ``sinkhorn`` or ``centring``.
+        Method of assignment: ``sinkhorn`` or ``centring``.
     """
 
     strides: tuple[int, ...] = (4, 8)
@@ -49,7 +51,7 @@ class MaskedSettings(TermSettings):
     hidden: int = 256
     bottleneck: int = 64
     temperature: float = 0.1
-    assignment: Kind = "sinkhorn"
+    assignment: AssignmentMethod = "sinkhorn"
 
     def problems(self, channels: dict[int, int], views: Any) -> list[str]:
         found = unknown_strides(self.strides, channels)
@@ -65,7 +67,7 @@ class MaskedSettings(TermSettings):
 
 
 class _Heads(nn.Module):
-    """A head a stage, and the grey value that takes the place of what is hidden."""
+    """One head per stage, and the gray value that fills masked blocks."""
 
     def __init__(self, settings: MaskedSettings, channels: dict[int, int]):
         super().__init__()
@@ -77,7 +79,7 @@ class _Heads(nn.Module):
 
 
 class Masked(Term):
-    """See `MaskedSettings`."""
+    """Masked token prediction; see `MaskedSettings`."""
 
     name = "masked"
     Settings = MaskedSettings
@@ -96,9 +98,9 @@ class Masked(Term):
         return _Heads(self.settings, self.channels)
 
     def hidden(self, batch: "Batch") -> Tensor:
-        """Which blocks are hidden, (places * global views, n, n, n) bool; as many in every view that has any."""
+        """Masked blocks, (B * global views, n, n, n) bool; the same number in every masked view."""
         n = batch.globals.side // self.settings.block
-        views = len(batch.globals.images) // batch.places
+        views = len(batch.globals.images) // batch.size
         masks = [self._one(rng, n, view < self.settings.views) for rng in batch.rngs(_STREAM) for view in range(views)]
         return torch.from_numpy(np.stack(masks)).to(batch.globals.images.device)
 
@@ -112,14 +114,14 @@ class Masked(Term):
         hidden = _enlarged(self.hidden(batch), self.settings.block)[:, None]
         return torch.where(hidden, heads.fill.to(images.dtype), images)
 
-    def forward(self, student: BranchOutput, teacher: BranchOutput, batch: "Batch", now: StepInfo) -> TermOutput:
+    def forward(self, student: BranchOutput, teacher: BranchOutput, batch: "Batch", info: StepInfo) -> TermOutput:
         hidden = self.hidden(batch)
         losses, assigned, soft = [], [], []
         for stride in self.strides():
             cells = _enlarged(hidden, self.settings.block // stride)
             head = str(stride)
             logits = teacher.heads.stages[head](_rows(teacher.globals[stride], cells))
-            targets = self.assigners[head](logits, now.teacher_temperature)
+            targets = self.assigners[head](logits, info.teacher_temperature)
             predicted = student.heads.stages[head](_rows(student.globals[stride], cells))
             losses.append(soft_cross_entropy(predicted, targets, self.settings.temperature).mean())
             assigned.append(targets)

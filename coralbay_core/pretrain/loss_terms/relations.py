@@ -1,4 +1,4 @@
-"""Which tokens are alike: the product's own heat map is taught to rank cells as label-free descriptors do."""
+"""Relations between tokens: the heat map is trained to rank cells as label-free descriptors do."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,8 @@ from torch.nn import functional as F
 
 from .. import distributed
 from ..label_free_descriptors import KINDS, Descriptions, describe_volume
-from .base import BranchOutput, StepInfo, Term, TermOutput, TermSettings, sample, unknown_strides
+from .base import BranchOutput, StepInfo, Term, TermOutput, sample
+from .settings import TermSettings, unknown_strides
 
 if TYPE_CHECKING:
     from ..batch import Batch
@@ -21,10 +22,10 @@ _SALT = 41
 _MARGIN = 1.0  # voxels that a cell keeps to the edge of a view
 
 Parts = tuple[float, float, float]
-"""Of tissue, surroundings and place in a likeness."""
+"""Weights of tissue, surroundings and position in a similarity."""
 
-# What a stage alone is asked for, of cells of one patient and of two: the finest one sees too little to know more than
-# tissue, and to the coarsest one tissue is too small.
+# Targets of a single stage, for cells of one patient and of two: the finest stage has too small a receptive field for
+# more than tissue, and for the coarsest stage tissue is too small.
 _FINEST: tuple[Parts, Parts] = ((1, 0, 0), (1, 0, 0))
 _BETWEEN: tuple[Parts, Parts] = ((1, 2, 1), (1, 2, 0))
 _COARSEST: tuple[Parts, Parts] = ((0, 1, 1), (0, 1, 0))
@@ -32,25 +33,25 @@ _COARSEST: tuple[Parts, Parts] = ((0, 1, 1), (0, 1, 0))
 
 @dataclass(frozen=True)
 class RelationsSettings(TermSettings):
-    """Relations between tokens as those between label-free descriptors of their cells.
+    """Similarities between tokens, trained to equal those between label-free descriptors of their cells.
 
     Parameters
     ----------
     strides : tuple of int
         Stages whose mean cosine is the heat map of a click.
     points : int
-        Cells a global view.
+        Number of cells per global view.
     temperature : float
-        Of the likeness of both sides: how much more the most alike cells count.
+        Temperature of both similarities; a lower value gives more weight to the most similar cells.
     stage_weight : float
-        Of each stage's own relations beside those of the mean: tissue for the finest stage, surroundings and place for
-        the coarsest, all of them in between.
+        Weight of the similarities of single stages, relative to those of the mean: tissue for the finest stage,
+        surroundings and position for the coarsest, all three for stages in between.
     within : tuple of float
-        Parts of tissue, surroundings and place in the likeness of two cells of one patient.
+        Weights of tissue, surroundings and position in the similarity of two cells of one patient.
     across : tuple of float
-        The same of cells of two patients: places in two scans compare badly.
+        The same for cells of two patients; by default without position, which is not comparable between scans.
     cells : int
-        At most so many cells a volume are kept in memory, 0.9 kB each.
+        Maximum number of cells per volume that are held in memory, 0.9 kB each.
     """
 
     strides: tuple[int, ...] = (4, 8, 16)
@@ -73,25 +74,25 @@ class RelationsSettings(TermSettings):
 
 
 class Relations(Term):
-    """Each cell ranks all other cells of the batch: of the same patient and of the others.
+    """Ranking of all other cells of the batch by each cell, within the patient and across patients.
 
     ::
 
-        z = unit vectors of maps whose channels are standardised over the cells of the batch
-        S = mean over strides of z z'                               # what a click shows in the product
-        K = weighted mean of inner products of descriptors          # tissue, surroundings, place (`likeness`)
+        z = unit vectors of maps whose channels are standardized over the cells of the batch
+        S = mean over strides of z z'                               # what a click shows in the heat map
+        K = weighted mean of inner products of descriptors          # tissue, surroundings, position
         loss = KL(softmax(K / T) || softmax(S / T)), over all cells but the one that ranks
 
-    There is no head: what is compared is what users compare. No cell is a negative as such, so neighbours in one organ
-    are not pushed apart. Windows, noise and shapes of views differ while their cells' descriptors do not, so maps
-    become indifferent to the former. Relational distillation is known from networks (SEED, arXiv 2101.04731; ReSSL,
-    arXiv 2107.09282); here the first teacher is made by hand, as in MaskFeat (arXiv 2112.09133).
+    There is no head: the maps that users compare are trained directly. No cell is a negative as such, so neighbors in
+    one organ are not pushed apart. Windows, noise and geometry differ between views while the descriptors of their
+    cells do not, so maps become invariant to the former. Relational distillation is known between networks (SEED,
+    arXiv 2101.04731; ReSSL, arXiv 2107.09282); here the teacher is handcrafted, as in MaskFeat (arXiv 2112.09133).
     """
 
     name = "relations"
     Settings = RelationsSettings
     settings: RelationsSettings
-    asks_teacher = False
+    needs_teacher = False
 
     def __init__(self, settings: RelationsSettings, channels: dict[int, int]):
         super().__init__(settings, channels)
@@ -101,14 +102,14 @@ class Relations(Term):
         return tuple(sorted(self.settings.strides))
 
     def prepare(self, source: "VolumeSource") -> None:
-        """Describe all volumes. Every process keeps them all: any of them may get any place."""
+        """Describe all volumes, in every process: any of them may get any crop location."""
         self.volumes = []
         for volume in range(len(source.names)):
             hu = source.read(volume, np.zeros(3, int), np.array(source.shape(volume)))
             described = describe_volume(hu, source.spacing_mm)
             self.volumes.append(described.some(np.random.default_rng(volume), self.settings.cells))
 
-    def forward(self, student: BranchOutput, teacher: BranchOutput, batch: "Batch", now: StepInfo) -> TermOutput:
+    def forward(self, student: BranchOutput, teacher: BranchOutput, batch: "Batch", info: StepInfo) -> TermOutput:
         points, vectors, patients = self._cells(batch)
         target = TargetRelations(vectors, patients)
         temperature = self.settings.temperature
@@ -122,22 +123,22 @@ class Relations(Term):
         return TermOutput(loss + self.settings.stage_weight * torch.stack(list(own.values())).sum(), scalars=scalars)
 
     def _own(self, stride: int) -> tuple[Parts, Parts]:
-        """Parts of the kinds that a stage alone is asked for."""
+        """Weights of the descriptor kinds in the target of a single stage."""
         strides = self.strides()
         return _FINEST if stride == strides[0] else _COARSEST if stride == strides[-1] else _BETWEEN
 
     def _cells(self, batch: "Batch") -> tuple[Tensor, dict[str, Tensor], Tensor]:
         """Voxels of views (V, N, 3), descriptors (V * N, C) by kind, and the number of each cell's volume (V * N,)."""
-        views = len(batch.globals.affines) // batch.places
-        affines = batch.globals.affines.cpu().double().numpy().reshape(batch.places, views, 3, 4)
+        views = len(batch.globals.affines) // batch.size
+        affines = batch.globals.affines.cpu().double().numpy().reshape(batch.size, views, 3, 4)
         device = batch.globals.images.device
         points, rows, patients = [], {kind: [] for kind in KINDS}, []  # type: ignore[var-annotated]
-        for place, rng in enumerate(batch.rngs(_SALT)):
-            described = self.volumes[batch.volumes[place]]
-            for affine in affines[place]:
+        for item, rng in enumerate(batch.rngs(_SALT)):
+            described = self.volumes[batch.volumes[item]]
+            for affine in affines[item]:
                 at, chosen = cells_in_view(described.centers, affine, batch.globals.side, self.settings.points, rng)
                 points.append(at)
-                patients += [batch.volumes[place]] * self.settings.points
+                patients += [batch.volumes[item]] * self.settings.points
                 for kind in KINDS:
                     rows[kind].append(described.vectors[kind][chosen])
         vectors = {k: torch.from_numpy(np.concatenate(v)).to(device, torch.float32) for k, v in rows.items()}
@@ -148,8 +149,8 @@ class Relations(Term):
 def _cosines(tokens: Tensor) -> Tensor:
     """Cosines of this process's tokens (V, N, C) with all tokens of the batch, as the product compares them."""
     rows = distributed.gather_with_gradient(tokens.flatten(0, 1))
-    # The batch stands for the patient's body, over which channels are standardised at inference. Running statistics
-    # instead let a constant part of the maps grow (docs/measurements/pretraining.md).
+    # In inference channels are standardized over the patient's body; here the batch takes its place. Running
+    # statistics instead let a constant part of the maps grow (docs/measurements/pretraining.md).
     units = F.normalize((rows - rows.mean(0)) / (rows.std(0) + 1e-4), dim=-1)
     return distributed.own_rows(units) @ units.T
 
@@ -157,7 +158,7 @@ def _cosines(tokens: Tensor) -> Tensor:
 def cells_in_view(
     centers: np.ndarray, affine: np.ndarray, side: int, count: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Cells that lie in a view, drawn at random; some twice where there are fewer than `count`.
+    """Draw cells in a view at random; some repeatedly if there are fewer than `count`.
 
     Parameters
     ----------
@@ -173,7 +174,7 @@ def cells_in_view(
     points : (count, 3) array
         Voxel of the view.
     chosen : (count,) int array
-        Which cells. Where none lies in the view, the nearest to its middle, moved to the edge.
+        Indices of the cells. If none lies in the view, the one nearest to its center, moved to the edge.
     """
     points = (centers - affine[:, 3]) @ np.linalg.inv(affine[:, :3]).T
     inside = np.flatnonzero(((points >= _MARGIN) & (points <= side - 1 - _MARGIN)).all(1))
@@ -201,13 +202,13 @@ class TargetRelations:
         self.itself[own, own + distributed.rank() * len(patients)] = True
 
     def __call__(self, within: Parts, across: Parts) -> Tensor:
-        """Likeness (N, cells) with these parts of the kinds, of cells of one patient and of two."""
+        """Similarities (N, cells) with these weights of the kinds, for cells of one patient and of two."""
         inner = torch.stack(self.inner)
         one, two = (torch.tensordot(inner.new_tensor(parts) / sum(parts), inner, 1) for parts in (within, across))
         return torch.where(self.same, one, two)
 
     def divergence(self, given: Tensor, wanted: Tensor, temperature: float) -> Tensor:
-        """Mean KL divergence of rankings (N, cells) from the wanted ones."""
+        """Mean KL divergence of rankings (N, cells) from the target rankings."""
         ours, target = (
             (values / temperature).masked_fill(self.itself, -1e4).log_softmax(1) for values in (given, wanted)
         )

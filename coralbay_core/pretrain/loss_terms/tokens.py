@@ -1,4 +1,4 @@
-"""Terms on single tokens, whose positions in overlapping views are known from the crops' affines."""
+"""Loss terms on matched tokens: positions in overlapping views are known from the affines of the crops."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,34 +7,35 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from ..assign import Assigner, Kind
+from ..assign import Assigner, AssignmentMethod
 from ..heads import DinoHead, TokenHead
 from ..loss_functions import matched_tokens, soft_cross_entropy
-from .base import BranchOutput, StepInfo, Term, TermOutput, TermSettings, by_view, detached, sample, unknown_strides
+from .base import BranchOutput, StepInfo, Term, TermOutput, by_view, detached, sample
+from .settings import TermSettings, unknown_strides
 
 if TYPE_CHECKING:
     from ..batch import Batch
 
-# The student sees one view, the teacher the other.
+# Views of the student and of the teacher.
 _DIRECTIONS = ((0, 1), (1, 0))
 
 
 @dataclass(frozen=True)
 class TokensSettings(TermSettings):
-    """Position-matched InfoNCE.
+    """Contrastive loss (InfoNCE) on tokens matched by position.
 
     Parameters
     ----------
     strides : tuple of int
-        Stages, each with a head of its own.
+        Stages, each with its own head.
     points : int
-        Matched points a place.
+        Number of matched points per location.
     outputs : int
-        Of a head.
+        Number of outputs of a head.
     temperature : float
-        Of the cosines.
+        Temperature of the cosines.
     exclusion_voxels, exclusion_strides : float
-        Other points nearer than the first plus the second times the stride are no negatives.
+        Points closer than the first value plus the second value times the stride are not used as negatives.
     """
 
     strides: tuple[int, ...] = (4, 8, 16)
@@ -52,7 +53,7 @@ class TokensSettings(TermSettings):
 
 
 class Tokens(Term):
-    """A token is closer to the teacher's at the same place of another view than to those of other places."""
+    """InfoNCE: a token must be closest to the teacher's token at the same position in another view."""
 
     name = "tokens"
     Settings = TokensSettings
@@ -64,7 +65,7 @@ class Tokens(Term):
     def make_heads(self) -> nn.Module:
         return nn.ModuleDict({str(s): TokenHead(self.channels[s], self.settings.outputs) for s in self.strides()})
 
-    def forward(self, student: BranchOutput, teacher: BranchOutput, batch: "Batch", now: StepInfo) -> TermOutput:
+    def forward(self, student: BranchOutput, teacher: BranchOutput, batch: "Batch", info: StepInfo) -> TermOutput:
         assert batch.pairs is not None
         positions = batch.pairs.positions[:, : self.settings.points]
         valid = batch.pairs.valid[:, : self.settings.points]
@@ -78,7 +79,7 @@ class Tokens(Term):
 
 @torch.no_grad()
 def _accuracy(queries: Tensor, keys: Tensor) -> Tensor:
-    """Share of tokens whose nearest key is that of their own place."""
+    """Share of tokens whose nearest key is that of their own position."""
     nearest = (queries @ keys.transpose(1, 2)).argmax(-1)
     return (nearest == torch.arange(keys.shape[1], device=keys.device)).float().mean()
 
@@ -86,13 +87,13 @@ def _accuracy(queries: Tensor, keys: Tensor) -> Tensor:
 def _matched(
     student: BranchOutput, teacher: BranchOutput, batch: "Batch", strides: tuple[int, ...], count: int
 ) -> Iterator[tuple[int, Tensor, Tensor]]:
-    """Head outputs (places, N, outputs) of student and teacher at the same places, for each stride and direction."""
+    """Head outputs (B, N, outputs) of student and teacher at matched points, for each stride and direction."""
     assert batch.pairs is not None
     points = batch.pairs.points[:, :, :count]
     side = batch.globals.side
     for stride in strides:
         # Only the first two global views are matched.
-        ours, theirs = (by_view(seen.globals[stride], batch.places) for seen in (student, teacher))
+        ours, theirs = (by_view(branch.globals[stride], batch.size) for branch in (student, teacher))
         for a, b in _DIRECTIONS:
             queries = student.heads[str(stride)](sample(ours[a], points[:, a], side))
             keys = teacher.heads[str(stride)](sample(theirs[b], points[:, b], side))
@@ -101,22 +102,22 @@ def _matched(
 
 @dataclass(frozen=True)
 class TokenDinoSettings(TermSettings):
-    """Self-distillation of matched tokens.
+    """Self-distillation of tokens matched by position.
 
     Parameters
     ----------
     strides : tuple of int
-        Stages, each with a head of its own.
+        Stages, each with its own head.
     points : int
-        Matched points a place.
+        Number of matched points per location.
     prototypes, hidden, bottleneck : int
-        Of a head.
+        Sizes of a head.
     temperature : float
-        Of the student.
+        Temperature of the student.
     assignment : str
-        ``sinkhorn`` or ``centring``.
+        Method of assignment: ``sinkhorn`` or ``centring``.
     queue : int
-        Teacher rows of earlier steps that Sinkhorn also balances.
+        Number of teacher outputs of earlier steps that Sinkhorn also balances.
     """
 
     strides: tuple[int, ...] = (4, 8)
@@ -125,7 +126,7 @@ class TokenDinoSettings(TermSettings):
     hidden: int = 256
     bottleneck: int = 64
     temperature: float = 0.1
-    assignment: Kind = "sinkhorn"
+    assignment: AssignmentMethod = "sinkhorn"
     queue: int = 0
 
     def pairs(self) -> int:
@@ -136,7 +137,7 @@ class TokenDinoSettings(TermSettings):
 
 
 class TokenDino(Term):
-    """A token predicts the prototypes of the teacher's token at the same place of another view."""
+    """A token predicts the prototypes of the teacher's token at the same position in another view."""
 
     name = "token_dino"
     Settings = TokenDinoSettings
@@ -157,12 +158,12 @@ class TokenDino(Term):
             {str(i): DinoHead(self.channels[i], s.hidden, s.bottleneck, s.prototypes) for i in self.strides()}
         )
 
-    def forward(self, student: BranchOutput, teacher: BranchOutput, batch: "Batch", now: StepInfo) -> TermOutput:
+    def forward(self, student: BranchOutput, teacher: BranchOutput, batch: "Batch", info: StepInfo) -> TermOutput:
         assert batch.pairs is not None
         valid = batch.pairs.valid[:, : self.settings.points]
         losses, assigned, soft = [], [], []
         for stride, predicted, logits in _matched(student, teacher, batch, self.strides(), self.settings.points):
-            targets = self.assigners[str(stride)](logits.flatten(0, 1), now.teacher_temperature).view_as(logits)
+            targets = self.assigners[str(stride)](logits.flatten(0, 1), info.teacher_temperature).view_as(logits)
             loss = soft_cross_entropy(predicted, targets, self.settings.temperature)
             losses.append((loss * valid).sum() / valid.numel())
             assigned.append(targets.flatten(0, 1))

@@ -327,14 +327,14 @@ def test_folders_without_scans_say_what_is_expected(tmp_path, layouts):
     with pytest.raises(MissingFileError, match="no such folder"):
         find_cases(tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match=r"no labelled scans.*labels.json"):
+    with pytest.raises(InputError, match=r"no labeled scans.*labels.json"):
         find_cases(tmp_path / "empty")
     with pytest.raises(InputError, match="unknown layout"):
         find_cases(layouts / "msd", "cityscapes")
     (layouts / "folders" / "a" / "labels.json").write_text("[1, 2]")
     with pytest.raises(InputError, match="unreadable names"):
         find_cases(layouts / "folders")
-    with pytest.raises(InputError, match="scans of one name"):
+    with pytest.raises(InputError, match="scans have the same name"):
         open_cases([layouts / "btcv", layouts / "btcv"], phantom=False)
 
 

@@ -394,7 +394,7 @@ def test_whole_floats_are_labels(tmp_path):
         (np.zeros((6, 5, 5), np.uint8), LPS_AFFINE, r"found 5 x 5 x 6 vs expected 4 x 5 x 6"),
         (np.zeros((6, 5, 4), np.uint8), geometry.translate((0, 0, 1)) @ LPS_AFFINE, r"1\.00 mm apart"),
         (np.zeros((6, 5, 4), np.uint8), LPS_AFFINE @ geometry.scale((1.1, 1, 1)), "mm apart"),
-        (np.full((6, 5, 4), 0.5, np.float32), LPS_AFFINE, "not integer"),
+        (np.full((6, 5, 4), 0.5, np.float32), LPS_AFFINE, "non-integer values"),
     ],
 )
 def test_labels_that_do_not_fit(tmp_path, data, affine, match):

@@ -95,7 +95,7 @@ def test_a_scan_that_moved_or_changed_costs_only_itself(tmp_path, scans, encoder
     copies[1].unlink()
     report = search_library(library, query, lambda: encoder)
     assert [entry.path for entry in report.searched] == [str(copies[0])]
-    assert "scan of the library is gone" in next(iter(report.skipped.values()))
+    assert "scan of the library is missing" in next(iter(report.skipped.values()))
     save_map(copies[1], first.volume.data + 1, first.volume)
     assert "has changed" in next(iter(search_library(library, query, lambda: encoder).skipped.values()))
 
@@ -142,7 +142,7 @@ def test_compact_products_come_near_the_full_ones():
     rows = (rng.normal(size=(3000, 20)) @ rng.normal(size=(20, 300))).astype(np.float32)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     basis = fit_compact([rows[:1000], rows[1000:]], 20)
-    assert basis.kept == pytest.approx(1, abs=1e-4)
+    assert basis.energy_share == pytest.approx(1, abs=1e-4)
     short = basis.compact(rows)
     np.testing.assert_allclose(short @ short[:5].T, rows @ rows[:5].T, atol=1e-3)
     np.testing.assert_allclose(basis.axes.T @ basis.axes, np.eye(20), atol=1e-5)

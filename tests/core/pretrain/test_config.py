@@ -13,7 +13,7 @@ from coralbay_core.errors import MissingFileError
 from coralbay_core.models.swin3d import Swin3D, Swin3DConfig
 from coralbay_core.pretrain import ConfigError, read_config
 from coralbay_core.pretrain.config import OptimizerConfig, PretrainConfig, TeacherConfig
-from coralbay_core.pretrain.config_loader import packaged
+from coralbay_core.pretrain.config_loader import config_from, packaged
 from coralbay_core.pretrain.resolve import check, resolve
 from coralbay_core.pretrain.schedules import cosine, make_schedules
 from coralbay_core.pretrain.trainer import decay_groups
@@ -69,13 +69,27 @@ def test_all_that_cannot_be_read_is_told_at_once():
         "objective.dino.prototype=3": "unknown setting objective.dino.prototype - did you mean prototypes?",
         "objective.dyno.weight=1": "unknown term objective.dyno - did you mean dino?",
         "optimizer.clp=3": "unknown setting optimizer.clp - did you mean clip?",
-        "places=many": "places is 'many', expected a whole number",
+        "batch_size=many": "batch_size is 'many', expected a whole number",
         "views.flip=[1, 0]": "views.flip is [1, 0], expected a list of 3 times a number",
         "view.locals=1": "unknown setting view - did you mean views?",
         "deterministic=1": "deterministic is 1, expected true or false",
         "monitor.on_alarm=cry": "monitor.on_alarm is 'cry', expected 'warn' or 'stop'",
     }
     assert sorted(problems(lambda: read_config("tiny", list(wrong)))) == sorted(wrong.values())
+
+
+def test_the_former_name_of_the_batch_size_is_accepted_with_a_warning(tmp_path, capsys):
+    with pytest.warns(FutureWarning, match="places is now called batch_size"):
+        assert read_config("tiny", ["places=6"]).batch_size == 6
+    path = tmp_path / "old.toml"
+    path.write_text("places = 8\nsteps = 1\n")
+    lines = []
+    assert read_config(path, warn=lines.append).batch_size == 8
+    assert read_config(path, ["batch_size=4"], warn=lines.append).batch_size == 4
+    assert len(lines) == 2
+    assert config_from({"places": 12}).batch_size == 12  # recorded by an older version
+    assert run(["pretrain", str(path)]) == 2
+    assert capsys.readouterr().err.splitlines()[0].startswith("warning: setting places")
 
 
 def test_values_of_the_network_are_checked():
@@ -87,9 +101,9 @@ def test_values_of_the_network_are_checked():
 
 
 CONTRADICTIONS = {
-    "steps=5 minutes=3": "two budgets",
-    "steps=auto": "no budget",
-    "places=5 accumulate=2": "do not divide into 2 parts",
+    "steps=5 minutes=3": "both steps=5 and minutes=3 are set",
+    "steps=auto": "length of the run is missing",
+    "batch_size=5 accumulate=2": "does not divide into 2 parts",
     "views.globals=1": "at least 2",
     "views.global_side=24": "below the deepest stride 32",
     "views.local_side=32 model.residual_blocks=true": "need more than 32 voxels",
@@ -118,7 +132,7 @@ def test_contradictions(tmp_path, settings_):
 
 
 def test_processes_must_share_places_and_queues(tmp_path):
-    config = read(tmp_path, "places=4", "objective.dino.queue=33")
+    config = read(tmp_path, "batch_size=4", "objective.dino.queue=33")
     check(config)
     found = problems(lambda: check(config, world=3))
     assert any("on 3 processes" in line for line in found)
@@ -126,7 +140,7 @@ def test_processes_must_share_places_and_queues(tmp_path):
 
 
 def test_auto_values_say_why(tmp_path):
-    resolved = resolve(read(tmp_path, "device=cpu", "places=24"))
+    resolved = resolve(read(tmp_path, "device=cpu", "batch_size=24"))
     assert resolved.config.optimizer.learning_rate == pytest.approx(1e-3)
     assert resolved.config.loader.workers == 0
     assert resolved.reasons["loader.workers"] == "0: training on the CPU"
@@ -136,7 +150,7 @@ def test_auto_values_say_why(tmp_path):
 
 
 def test_the_command_prints_a_line_each_and_exits_with_2(tmp_path, capsys):
-    assert run(["pretrain", "tiny", "optimizer.clp=3", "places=many"]) == 2
+    assert run(["pretrain", "tiny", "optimizer.clp=3", "batch_size=many"]) == 2
     err = capsys.readouterr().err.splitlines()
     assert len(err) == 2
     assert all(line.startswith("error: ") for line in err)

@@ -132,9 +132,9 @@ class Stumble(Term):
     def strides(self):
         return (4,)
 
-    def forward(self, student, teacher, batch, now):
+    def forward(self, student, teacher, batch, info):
         loss = student.globals[4].float().square().mean()
-        return TermOutput(loss * float("nan") if now.step in self.settings.at else loss)
+        return TermOutput(loss * float("nan") if info.step in self.settings.at else loss)
 
 
 @pytest.fixture
@@ -225,9 +225,9 @@ def test_a_run_that_is_there_is_neither_overwritten_nor_mixed(phantom, tmp_path,
     assert run([*arguments, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["results"]["step"] == 2
     assert run(arguments) == 2
-    assert "--resume goes on with it" in capsys.readouterr().err
+    assert "continue it with --resume" in capsys.readouterr().err
     assert run([*arguments, "objective.koleo.weight=0.5", "seed=3", "--resume"]) == 2
-    assert "other seed, objective.koleo.weight" in capsys.readouterr().err
+    assert "other values of seed, objective.koleo.weight" in capsys.readouterr().err
     assert run([*arguments, "monitor.every=5", "--resume"]) == 0
 
 

@@ -11,8 +11,8 @@ import SimpleITK as sitk
 from coralbay_core.cli import run
 from coralbay_core.errors import InputError, MissingFileError
 from coralbay_core.io import save_map
+from coralbay_core.pretrain.blocks import read_block
 from coralbay_core.pretrain.prepare import Limits, prepare_data
-from coralbay_core.pretrain.source import read_block
 from coralbay_core.pretrain.store import MemorySource, StoreSource, open_store, write_volume
 from tests.support.dicom import write_rtstruct, write_series
 
@@ -167,14 +167,14 @@ def test_a_volume_is_written_once(tmp_path, prepared):
 def test_what_cannot_be_a_source_or_a_store(tree, prepared, tmp_path):
     with pytest.raises(MissingFileError):
         prepare_data([tmp_path / "nowhere"], tmp_path / "store")
-    with pytest.raises(InputError, match="no source"):
+    with pytest.raises(InputError, match="cannot be a source"):
         prepare_data([prepared[0]], tmp_path / "store")
     with pytest.raises(InputError, match="another spacing"):
         prepare_data([tree], prepared[0], limits=Limits(1.5))
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no CT files"):
         prepare_data([tmp_path / "empty"], tmp_path / "store")
-    with pytest.raises(InputError, match="not an empty folder"):
+    with pytest.raises(InputError, match="folder is not empty"):
         prepare_data([tree], tree / "a")
     assert not (tmp_path / "store").exists()
 

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from coralbay_core.pretrain.augment import augment, draw, gaussian_matrices, sample_views, slice_matrices
 from coralbay_core.pretrain.batch import Labels, cell_centers, to_volume
+from coralbay_core.pretrain.blocks import coarse, read_block
 from coralbay_core.pretrain.config import ViewsConfig
 from coralbay_core.pretrain.crops import bounds, crop_sizes, matched_points, random_affine, rotation
 from coralbay_core.pretrain.data import CropDataset, StepBatchSampler, read_ahead, to_batch
 from coralbay_core.pretrain.loss_terms.base import sample
-from coralbay_core.pretrain.source import coarse, read_block
 from tests.support.pretraining import array_source
 
 VIEWS = ViewsConfig(global_side=32, local_side=16, locals=3, shift_mm=18.0, flip=(0.0, 0.0, 0.5))

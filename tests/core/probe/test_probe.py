@@ -51,7 +51,8 @@ def test_each_kind_finds_tissues_in_another_scan_and_keeps_values(kind, features
     fitted = fit_probe(features, strokes((4, 300, 7)), kind=kind)
     again = load_probe(fitted.save(tmp_path / "p.safetensors"))
     other = made_features(seed=5)
-    found, probability = again.segment_with_probability(other, CT_GRID)
+    made = again.scores(other).segment(CT_GRID, probability=True)
+    found, probability = made.labels, made.probability
     assert set(np.unique(found)) == {0, 4, 7, 300}
     truth = truth_on(CT_GRID)
     assert dice(found == 300, truth == 1) > 0.55  # cells are 6 and 12 mm, the cubes 30 mm
@@ -291,7 +292,7 @@ def test_statistics_against_a_reference():
     assert nine.reference_ml > 0
     (alone,) = label_statistics(labels)
     assert (alone.dice, alone.mean_hu, alone.reference_ml) == (None, None, None)
-    with pytest.raises(InputError, match="other grids"):
+    with pytest.raises(InputError, match="different grids"):
         label_statistics(labels, reference=LabelVolume(np.zeros(GRID.shape, np.uint8), GRID))
 
 

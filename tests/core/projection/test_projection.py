@@ -79,9 +79,9 @@ def test_a_basis_is_refused_where_it_does_not_fit(tmp_path):
         basis.coordinates(made_features(fingerprint="other"))
     few = made_features()
     del few.stages[8]
-    with pytest.raises(InputError, match="other stages"):
+    with pytest.raises(InputError, match="stages of the features differ"):
         basis.rgb(few)
-    with pytest.raises(InputError, match="other stages"):
+    with pytest.raises(InputError, match="features of different stages"):
         fit_basis([features, few])
     with pytest.raises(InputError, match="different models"):
         fit_basis([features, made_features(fingerprint="other")])
@@ -115,7 +115,7 @@ def test_inside_a_selection_only_its_cells_are_fitted_and_shown():
     assert not shown[tuple(np.rint(CT_GRID.to_index(world("right"))).astype(int))]
     with pytest.raises(InputError, match="empty selection"):
         cells_inside(features, np.zeros(CT_GRID.shape), CT_GRID)
-    with pytest.raises(InputError, match="belongs to one scan"):
+    with pytest.raises(InputError, match="applies to one scan only"):
         fit_basis([features, features], inside=inside)
 
 
@@ -181,7 +181,7 @@ def test_bad_clusters():
     maps, inside = fit_basis(features).coordinates(features), cells_inside(features)
     with pytest.raises(InputError, match="number of clusters"):
         cluster_cells(maps, inside, features.finest.grid, 1)
-    with pytest.raises(InputError, match="unknown clusters"):
+    with pytest.raises(InputError, match="unknown clustering method"):
         cluster_cells(maps, inside, features.finest.grid, 3, method="dbscan")
 
 
@@ -231,7 +231,7 @@ def test_umap_separates_tissues_and_applies_to_another_scan():
             assert min(away, key=away.get) == name, place
     points = scatter_of(model.apply(features))
     assert points.points.shape == (cells_inside(features).sum(), 2)
-    with pytest.raises(InputError, match="not an embedding for colors"):
+    with pytest.raises(InputError, match="colors need another embedding"):
         model.apply(features).rgb()
     rgb = fit_umap(features, 3, fit_cells=600).apply(features).rgb()
     assert np.isfinite(rgb.components).all()

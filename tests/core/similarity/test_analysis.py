@@ -103,7 +103,8 @@ def test_probe_gives_back_painted_values(kind, tmp_path):
     features = made_features()
     probe = fit_probe(features, strokes((1, 300, 7)), kind=kind)
     path = probe.save(tmp_path / "probe.safetensors")
-    segmented, probability = load_probe(path).segment_with_probability(made_features(seed=5), CT_GRID)
+    made = load_probe(path).scores(made_features(seed=5)).segment(CT_GRID, probability=True)
+    segmented, probability = made.labels, made.probability
     assert set(np.unique(segmented)) == {0, 1, 7, 300}
     assert not segmented[:, 0].any()
     kinds = tissue_map()
