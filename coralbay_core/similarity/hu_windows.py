@@ -21,8 +21,8 @@ from ..extraction.sliding_window import DEFAULT_STRIDES, ExtractionCallbacks
 from ..features import FeatureMaps
 from ..models.encoder import Encoder, EncoderBase
 from ..spatial import Grid, Volume
-from ..spatial.resampling import resample_blocks
 from . import HeatMap, heat_map
+from .heat import body_blocks
 
 RADIUS_MM = 48.0
 _SHARES = 1000  # progress units per extraction
@@ -140,8 +140,7 @@ class WindowComparison:
         """Resample ranks or stability to another grid; 0 outside the body and outside the region."""
         features = self.reference.heat.features
         out = np.empty(grid.shape, np.float32)
-        slabs = resample_blocks(features.body, features.grid, grid, order=0, fill=0)
-        for (part, inside), (_, block) in zip(slabs, resample_blocks(values, self.grid, grid), strict=True):
+        for part, inside, block in body_blocks(values, self.grid, features, grid):
             out[part] = np.where(inside, block, 0)
         return out
 
