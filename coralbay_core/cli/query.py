@@ -18,7 +18,7 @@ from .output import emit, note, position
 
 if TYPE_CHECKING:
     from ..features import FeatureMaps
-    from ..matching import SimilarityRequest
+    from ..matching import Answer, SimilarityRequest
     from ..similarity import HeatMap, Query, Region
 
 
@@ -195,16 +195,8 @@ def query(
         "table": _save_table(table, regions, about),
         "query": None if save is None else replace(found.query, about=about, weights=dict(heat.weights)).save(save),
     }
-    results = {
-        "model": encoder.name,
-        "weights": heat.weights,
-        "prototypes": found.query.size,
-        "top": [{"position_mm": r.position_mm, "score": r.score, "size_ml": r.size_ml} for r in regions],
-        "score_range": [heat.minimum, float(heat.data[heat.inside].max())],
-        "score_at": None if other or not len(asked.positive) else heat.at(asked.positive),
-        "threshold": score,
-        "notes": searched.notes,
-    }
+    results = _results(found, None if other else asked.positive)
+    results |= {"threshold": score, "notes": searched.notes}
     inputs = {"ct": ct, "at_mm": asked.positive, "not_mm": asked.negative, "in": other, "stages": strides}
     lines = [*_region_lines(regions), *_weight_lines(heat, mixer)]
     emit("query", as_json=as_json, inputs=inputs, outputs=outputs, results=results, lines=lines)
@@ -268,6 +260,19 @@ def _request(
         weights=weights,
         **settings,
     )
+
+
+def _results(found: "Answer", clicks: NDArray | None) -> dict[str, Any]:
+    """The answer as values of JSON; `clicks` lie in the scan that was searched."""
+    heat = found.heat
+    return {
+        "model": heat.features.model,
+        "weights": found.weights,
+        "prototypes": found.query.size,
+        "top": [{"position_mm": r.position_mm, "score": r.score, "size_ml": r.size_ml} for r in found.regions],
+        "score_range": [heat.minimum, float(heat.data[heat.inside].max())],
+        "score_at": None if clicks is None or not len(clicks) else heat.at(clicks),
+    }
 
 
 def _provenance(

@@ -85,8 +85,8 @@ def make_lattice(shape: tuple[int, ...], tile: int, step: int, within: Box | Non
     """Make a lattice over a volume of `shape`, or over the part of it that holds the body.
 
     The part is grown to whole cells at either end (thin ones to two cells, which may reach beyond the volume). The last
-    tile of an axis is moved back to end with it, still on a multiple of the cell. A `tile` that is larger is cut: then
-    one pass sees all.
+    tile of an axis is moved back to end with it, still on a multiple of the cell. A larger `tile` is cut: then
+    one pass covers all.
 
     Parameters
     ----------

@@ -62,7 +62,7 @@ class CompactBasis:
     fingerprint : str
         Of the encoder that it belongs to.
     explained : dict of int to float
-        Share of the variance of a stage's unit vectors that is kept.
+        Share of the variance of a stage's unit vectors that the projection preserves.
     scans : int
         Number of scans that it was fitted on.
     """

@@ -41,7 +41,7 @@ class Preprocessing:
 
 @dataclass(frozen=True)
 class Tiling:
-    """The sliding window that a model card asks for: `tile` and `step` in voxels, both multiples of the last stride."""
+    """The sliding window of a model: `tile` and `step` in voxels, both multiples of the last stride."""
 
     tile: int = 128
     step: int = 96

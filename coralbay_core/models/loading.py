@@ -71,8 +71,8 @@ def load_encoder(
     -----
     Arguments take precedence over the card.
     """
-    said = {"merging": merging, "axis_codes": axis_codes, "spacing_mm": spacing_mm, "window_hu": window_hu}
-    more: dict[str, Any] = {"device": device, "precision": precision, "card": card, "part": part, **said}
+    statements = {"merging": merging, "axis_codes": axis_codes, "spacing_mm": spacing_mm, "window_hu": window_hu}
+    more: dict[str, Any] = {"device": device, "precision": precision, "card": card, "part": part, **statements}
     base, variant = split_variant(str(name_or_path))
     if variant == COMPACT_SUFFIX:
         return CompactEncoder(load_encoder(base, **more), CompactBasis.load(basis_path(base)))
@@ -80,9 +80,9 @@ def load_encoder(
         windows = load_encoder(base, **more)
         return as_single_pass(windows) if isinstance(windows, SwinEncoder) else windows
     if str(name_or_path) in WITHOUT_WEIGHTS:
-        _require_nothing_said(str(name_or_path), said | {"card": card, "part": part})
+        _require_no_statements(str(name_or_path), statements | {"card": card, "part": part})
         return _without_weights(str(name_or_path), device, precision)
-    complete, weights = open_weights(name_or_path, card=card, part=part, **said)
+    complete, weights = open_weights(name_or_path, card=card, part=part, **statements)
     encoder = SwinEncoder(
         build(complete, weights.state), complete.name, complete.preprocessing, complete.tiling, device, precision
     )
@@ -124,8 +124,8 @@ def _without_weights(name: str, device: str, precision: torch.dtype | None) -> E
     return handcrafted.handcrafted_encoder(name, device)
 
 
-def _require_nothing_said(name: str, said: dict[str, Any]) -> None:
-    options = [key for key, value in said.items() if value is not None]
+def _require_no_statements(name: str, statements: dict[str, Any]) -> None:
+    options = [key for key, value in statements.items() if value is not None]
     if options:
         raise WeightsError("has no weights to describe", where=name, found=", ".join(options), hint="leave them out")
 
@@ -135,7 +135,7 @@ def open_weights(
     *,
     card: str | Path | ModelCard | None = None,
     part: str | None = None,
-    **said: Any,
+    **statements: Any,
 ) -> tuple[ModelCard, Mapped]:
     """Open the complete card and the tensors of a model; parameters as of `load_encoder`."""
     if is_path(name_or_path):
@@ -148,7 +148,7 @@ def open_weights(
     weights = map_keys(tensors, part, where=path)
     if known is None and "card" in metadata:
         known = parse_card(metadata["card"], str(path))
-    complete = (known or _card_from_shapes(path, weights)).override(**said)
+    complete = (known or _card_from_shapes(path, weights)).override(**statements)
     _require_complete(complete, path)
     _require_architecture(complete, weights, path)
     return complete, weights
@@ -224,10 +224,10 @@ def _require_complete(card: ModelCard, path: Path) -> None:
         "window_hu": "window_hu",
     }
     raise WeightsError(
-        "the weights do not say how they are to be used",
+        "the weights do not state how to use them",
         where=path,
         expected="; ".join(choices[key] for key in card.unknown),
-        hint="pass these or card=... to load_encoder, or write a file that says it with `coralbay models convert`",
+        hint="pass these or card=... to load_encoder, or write a complete file with `coralbay models convert`",
     )
 
 
@@ -295,10 +295,10 @@ def convert_weights(
     *,
     card: str | Path | ModelCard | None = None,
     part: str | None = None,
-    **said: Any,
+    **statements: Any,
 ) -> ModelCard:
     """Write weights in their precision, with a complete card inside; parameters as of `load_encoder`."""
-    complete, weights = open_weights(name_or_path, card=card, part=part, **said)
+    complete, weights = open_weights(name_or_path, card=card, part=part, **statements)
     written = replace(complete, name=Path(out).stem, file=Path(out).name, sha256="", md5="")
     dtype = next(iter(weights.state.values())).dtype
     save_weights(out, build(complete, weights.state), written.to_toml(), dtype)

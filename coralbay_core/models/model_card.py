@@ -103,12 +103,12 @@ class ModelCard:
         merging, axis_codes, spacing_mm, window_hu : optional
             None leaves the card as it is.
         """
-        said = {key: value for key, value in statements.items() if value is not None}
+        given = {key: value for key, value in statements.items() if value is not None}
         tables: dict[str, dict[str, Any]] = {"architecture": {}, "preprocessing": {}}
-        for key, value in said.items():
+        for key, value in given.items():
             tables[_TABLE_OF[key]][key] = _checked(key, value)
         changes = {table: replace(getattr(self, table), **values) for table, values in tables.items()}
-        return replace(self, **changes, unknown=tuple(key for key in self.unknown if key not in said))
+        return replace(self, **changes, unknown=tuple(key for key in self.unknown if key not in given))
 
     def to_dict(self) -> dict[str, Any]:
         """Convert the card to plain values; None where a statement is unknown."""
@@ -197,7 +197,7 @@ def _check_statements(values: dict[str, Any], where: str) -> None:
 
 
 def list_cards() -> list[str]:
-    """Names of the models that the package knows."""
+    """List the names of the models that have a card."""
     folder = files(__package__) / "cards"
     return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
 

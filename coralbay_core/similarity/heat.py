@@ -1,6 +1,6 @@
 """Heat maps: similarity of each cell of a scan to a query."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -57,20 +57,15 @@ class HeatMap:
         """Resample the scores to another grid; outside the body they are the minimum."""
         floor = self.minimum
         out = np.empty(grid.shape, np.float32)
-        body = self.features.body
-        slabs = resample_blocks(body, self.features.grid, grid, order=0, fill=0)
-        scores = resample_blocks(self.data, self.grid, grid)
-        for (part, inside), (_, block) in zip(slabs, scores, strict=True):
+        for part, inside, block in body_blocks(self.data, self.grid, self.features, grid):
             out[part] = np.where(inside, np.maximum(block, floor), floor)
         return out
 
     def mask(self, grid: Grid, threshold: float) -> NDArray[np.bool_]:
         """Mask, on another grid, of the voxels of the body that score `threshold` or more."""
         out = np.empty(grid.shape, bool)
-        slabs = resample_blocks(self.features.body, self.features.grid, grid, order=0, fill=0)
-        scores = resample_blocks(self.data, self.grid, grid)
-        for (part, inside), (_, block) in zip(slabs, scores, strict=True):
-            out[part] = (inside > 0) & (block >= threshold)
+        for part, inside, block in body_blocks(self.data, self.grid, self.features, grid):
+            out[part] = inside & (block >= threshold)
         return out
 
     def score_of_share(self, share: float) -> float:
@@ -88,6 +83,34 @@ class HeatMap:
         """Find the cell of the body that scores highest: its world position (3,) and score."""
         index = np.unravel_index(int(np.where(self.inside, self.data, -np.inf).argmax()), self.data.shape)
         return self.grid.to_world(index), float(self.data[index])
+
+
+def body_blocks(
+    values: NDArray[np.float32], grid: Grid, features: FeatureMaps, target: Grid
+) -> Iterator[tuple[slice, NDArray[np.bool_], NDArray[np.float32]]]:
+    """Resample values and the body mask, one slab of the target along z at a time.
+
+    Parameters
+    ----------
+    values : (z, y, x) float32 array
+        On `grid`.
+    grid : Grid
+    features : FeatureMaps
+        Of the scan that `values` lie in.
+    target : Grid
+
+    Yields
+    ------
+    part : slice
+        Slices of the target.
+    inside : bool array
+        Voxels of the body in that part.
+    block : float32 array
+        Values in that part.
+    """
+    slabs = resample_blocks(features.body, features.grid, target, order=0, fill=0)
+    for (part, inside), (_, block) in zip(slabs, resample_blocks(values, grid, target), strict=True):
+        yield part, inside > 0, block
 
 
 def heat_map(

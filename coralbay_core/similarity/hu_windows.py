@@ -1,6 +1,6 @@
 """Heat maps of the same places under different HU windows: their dependence on how a scan was exported.
 
-An export with a window (a PNG, an 8-bit volume) keeps the HU from `low` to `high` and spreads them over all of the gray
+An export with a window (a PNG, an 8-bit volume) clips HU to `low` and `high` and spreads them over all of the gray
 scale. For a network whose input is [0, 1], that is the scan with these two as the HU that become 0 and 1. So the
 encoder's own window is replaced (`WindowedEncoder`), and everything else stays: grid, tiles and body are those of the
 scan, not those of a scan clipped to a bone window.
@@ -21,8 +21,8 @@ from ..extraction.sliding_window import DEFAULT_STRIDES, ExtractionCallbacks
 from ..features import FeatureMaps
 from ..models.encoder import Encoder, EncoderBase
 from ..spatial import Grid, Volume
-from ..spatial.resampling import resample_blocks
 from . import HeatMap, heat_map
+from .heat import body_blocks
 
 RADIUS_MM = 48.0
 _SHARES = 1000  # progress units per extraction
@@ -140,8 +140,7 @@ class WindowComparison:
         """Resample ranks or stability to another grid; 0 outside the body and outside the region."""
         features = self.reference.heat.features
         out = np.empty(grid.shape, np.float32)
-        slabs = resample_blocks(features.body, features.grid, grid, order=0, fill=0)
-        for (part, inside), (_, block) in zip(slabs, resample_blocks(values, self.grid, grid), strict=True):
+        for part, inside, block in body_blocks(values, self.grid, features, grid):
             out[part] = np.where(inside, block, 0)
         return out
 
@@ -200,17 +199,17 @@ def compare_windows(
     volume.grid.require_inside(center, where=volume.name)
     roi = volume.grid.box_around(center, radius_mm)
     own = tuple(float(v) for v in encoder.preprocessing.window_hu)
-    asked = {"": (own[0], own[1]), **windows}
+    requested = {"": (own[0], own[1]), **windows}
     heats: list[HeatMap] = []
-    for number, window in enumerate(asked.values()):
-        seen = WindowedEncoder(encoder, window) if number else encoder
-        told = _part(watch, number, len(asked))
-        features = features_for(volume, seen, strides=strides, roi_mm=roi, store=store, watch=told)
+    for number, window in enumerate(requested.values()):
+        windowed = WindowedEncoder(encoder, window) if number else encoder
+        part = _part(watch, number, len(requested))
+        features = features_for(volume, windowed, strides=strides, roi_mm=roi, store=store, watch=part)
         heats.append(_answer(features, points, against, weights))
     ranks = [rank_map(heat) for heat in heats]
     made = [
         WindowAnswer(name, window, heat, rank, _correlation(rank, ranks[0], heat.inside), *heat.best())
-        for (name, window), heat, rank in zip(asked.items(), heats, ranks, strict=True)
+        for (name, window), heat, rank in zip(requested.items(), heats, ranks, strict=True)
     ]
     return WindowComparison(made[0], tuple(made[1:]))
 

@@ -220,7 +220,7 @@ def _general_block(
     background = data.min() if fill is None else fill
     # Steps of the target measured along each axis of the source.
     sigma = [antialias_sigma(float(np.linalg.norm(row))) if order else 0.0 for row in linear]
-    # scipy knows neither bool nor float16.
+    # scipy supports neither bool nor float16.
     known = data.astype(np.float32 if data.dtype.kind == "f" else np.uint8) if data.dtype.char in "?e" else data
     if max(sigma) > 1e-3:
         known = ndimage.gaussian_filter(known.astype(np.float32, copy=False), sigma, mode="nearest")

@@ -240,7 +240,7 @@ class Volume(_OnGrid):
     source : SourceGrid, optional
         Grid and header of that file; exports go back to it.
     modality : str
-        ``"CT"`` unless the file says otherwise.
+        ``"CT"`` unless the file states another one.
     notes : tuple of str
         Notes for the user about how it was read.
     """

@@ -88,7 +88,7 @@ def _description(content: bytes, kind: str, version: int, path: Path) -> dict[st
     header = json.loads(content[_HEADER_LENGTH : _HEADER_LENGTH + length])
     written, _, number = header.get("__metadata__", {}).get(_FORMAT, "").rpartition(" ")
     if written != kind:
-        raise ValueError(f"it says {written or 'nothing'} of what it is")
+        raise ValueError(f"its kind is {written or 'missing'}")
     if int(number) > version:
         raise InputError(
             f"{kind} of a newer version",

@@ -222,7 +222,7 @@ class Entry:
         """Mark the entry as used; the entries unused for longest are removed first."""
         os.utime(self.folder)
 
-    # Where things are
+    # Paths and shapes
 
     def _stage_folder(self, stride: int) -> Path:
         return self.folder / f"{_STAGE}{stride}"

@@ -35,7 +35,7 @@ def create_array(folder: Path, shape: tuple[int, ...], chunks: tuple[int, ...], 
         dtype=dtype,
         compressors=compressors,
         fill_value=0,
-        # A chunk that is all zero must be told from one that is missing.
+        # A chunk that is all zero must differ from one that is missing.
         config={"write_empty_chunks": True},
     )
 

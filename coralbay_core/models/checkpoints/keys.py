@@ -126,7 +126,7 @@ def _choose(roots: list[str], part: str | None, where: object) -> str:
             where=where,
             found=shortened(unknown),
             expected=f"some of {', '.join(PREFIXES)}",
-            hint=f"if it is the right one, say part={_bare(roots[0])!r}",
+            hint=f"if it is the right one, pass part={_bare(roots[0])!r}",
         )
     return roots[0]
 

@@ -27,7 +27,7 @@ def infer_config(state: Mapping[str, Tensor], merging: Merging = "monai>=1.5", w
     if len(set(embedding[2:])) != 1:
         raise WeightsError("patches are not cubes", where=where, found=embedding[2:], expected="equal sides")
     depths = {i: _depth(state, i) for i in _STAGES}
-    # Without any block this asks for one of the first stage, as it should.
+    # Without any block this requires one of the first stage, as it should.
     attending = [i for i in _STAGES if depths[i]] or [1]
     tables = {i: _shape(state, f"{_block(i)}.attn.relative_position_bias_table", 2, where) for i in attending}
     hidden = _shape(state, f"{_block(attending[0])}.mlp.linear1.weight", 2, where)

@@ -47,7 +47,7 @@ class Swin3DConfig:
     def __post_init__(self) -> None:
         if len(self.depths) != 4 or len(self.heads) != 4:
             raise InputError(
-                "depths and heads need one number a stage", found=(self.depths, self.heads), expected="4 each"
+                "depths and heads need one number per stage", found=(self.depths, self.heads), expected="4 each"
             )
         for stage, heads in enumerate(self.heads):
             if (self.embed_dim << stage) % heads:
