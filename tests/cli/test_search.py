@@ -9,6 +9,8 @@ import pytest
 from coralbay_core.io import load_volume, save_map
 from coralbay_core.phantom import make_phantom
 
+pytestmark = pytest.mark.forward
+
 MODEL = ("--model", "hu-context")
 
 

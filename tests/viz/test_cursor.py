@@ -14,6 +14,8 @@ from coralbay_viz.tasks.cursor import HOVER_SPACING_MM
 from tests.support.scans import cut
 from tests.support.waiting import Mailbox
 
+pytestmark = pytest.mark.forward
+
 MODEL = "hu-context"
 
 

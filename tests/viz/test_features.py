@@ -13,6 +13,8 @@ from coralbay_viz.jobs import InlineRunner, Task, ThreadRunner, exclusive
 from tests.support.scans import cut
 from tests.support.waiting import Mailbox
 
+pytestmark = pytest.mark.forward
+
 MODEL = "hu-context"
 IN_TILES = "coralbay-mini"
 

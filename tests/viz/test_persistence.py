@@ -28,6 +28,8 @@ from tests.support.scans import cut
 from tests.support.sessions import MODEL, made, places
 from tests.support.waiting import Mailbox
 
+pytestmark = pytest.mark.forward
+
 
 @pytest.fixture(autouse=True)
 def own_state(tmp_path, monkeypatch):

@@ -35,6 +35,8 @@ from coralbay_viz.tasks.scorecard import (
 from tests.support.eva_files import of, write_run
 from tests.support.scans import cut
 
+pytestmark = pytest.mark.forward
+
 CHEAP = ("hu-patch", "random", "coralbay-mini")
 
 

@@ -23,6 +23,8 @@ from coralbay_viz.tasks import files as files_tasks
 from tests.support.scans import cut
 from tests.support.waiting import Mailbox, wait_until
 
+pytestmark = pytest.mark.forward
+
 # --- jobs ---------------------------------------------------------------------------------------------------------
 
 

@@ -17,6 +17,8 @@ from tests.support.pretraining import finished_run
 from tests.support.scans import cut
 from tests.support.waiting import Mailbox
 
+pytestmark = pytest.mark.forward
+
 
 @pytest.fixture(scope="module")
 def finished(phantom, tmp_path_factory):

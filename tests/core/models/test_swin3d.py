@@ -11,6 +11,8 @@ from coralbay_core.models.swin3d.graphs import GraphedSwin3D
 from coralbay_core.models.swin3d.windows import from_windows, plan_windows, to_windows
 from tests.support.published_weights import MONAI_MERGING, randomize, relative, without_index
 
+pytestmark = pytest.mark.forward
+
 
 def transformer_pair(config: Swin3DConfig, dtype: torch.dtype) -> tuple[SwinTransformer, Swin3D]:
     reference = SwinTransformer(
