@@ -16,7 +16,7 @@ VIRTUAL_DISPLAY := xvfb-run --auto-servernum --server-args="-screen 0 1400x900x2
 export QT_API := pyside6
 
 .DEFAULT_GOAL := help
-.PHONY: help setup libraries virtual-display browser notebooks screenshots demo test test-slow test-eva lint evaluate evaluate-reference wheel-smoke \
+.PHONY: help setup libraries virtual-display browser notebooks screenshots demo test test-fast test-slow test-eva lint evaluate evaluate-reference wheel-smoke \
   bench-encoder bench-dense bench-interactive bench-gui bench-notebook bench-probe bench-projection bench-search bench-pretrain clean
 
 help: ## List the targets
@@ -49,6 +49,9 @@ demo: $(STAMP) ## The tour: in napari, or into demo-output/ without a display (C
 
 test: virtual-display ## Run the tests (ARGS="-k word" for some of them)
 	$(PYTHON_VENV) -m pytest -m "not slow" --numprocesses logical --maxprocesses 4 --dist worksteal $(ARGS)
+
+test-fast: $(STAMP) ## Run the tests without windows and encoders, under a minute
+	$(PYTHON_VENV) -m pytest -m "not slow and not gui and not forward" --ignore=tests/napari --numprocesses logical --maxprocesses 4 --dist worksteal $(ARGS)
 
 test-slow: virtual-display browser ## Run the slow tests, those in a browser included
 	$(PYTHON_VENV) -m pytest -m slow $(ARGS)

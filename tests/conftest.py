@@ -10,7 +10,7 @@ from hypothesis import settings
 
 from tests.support import ROOT
 
-pytest_plugins = ["tests.support.widget_leaks"]
+pytest_plugins = ["tests.support.forward_guard", "tests.support.widget_leaks"]
 
 # Time limits of single examples only fail on a busy machine. A change is judged on the same examples each time;
 # `make test ARGS="--hypothesis-profile random"` draws others.

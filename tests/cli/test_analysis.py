@@ -12,6 +12,8 @@ from coralbay_core.cli.probe import ProbeKind
 from coralbay_core.io import load_labels, load_volume, save_map
 from coralbay_core.probe import DEFAULT_KIND, KINDS, load_probe
 
+pytestmark = pytest.mark.forward
+
 
 def test_the_kinds_of_the_command_are_those_of_the_core():
     assert get_args(ProbeKind) == KINDS

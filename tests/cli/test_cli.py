@@ -17,6 +17,8 @@ from coralbay_core.io import load_labels, load_volume, save_map
 from coralbay_core.spatial import Grid, Volume, geometry
 from tests.support.dicom import write_rtstruct, write_series
 
+pytestmark = pytest.mark.forward
+
 # --- info, phantom, models ----------------------------------------------------------------------------------------
 
 

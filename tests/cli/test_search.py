@@ -8,6 +8,8 @@ import pytest
 
 from coralbay_core.io import load_volume
 
+pytestmark = pytest.mark.forward
+
 MODEL = ("--model", "hu-context")
 
 

@@ -107,7 +107,7 @@ def test_command_and_session_give_the_same_heat_map(succeed, torsos, tmp_path):
     np.testing.assert_allclose(scans[0].heat.heat.resample_to(written.grid), written.data, atol=1e-5)
     files = ("--in", folder / "b.nii.gz", "-o", tmp_path / "other.nii.gz")
     told = succeed("query", folder / "a.nii.gz", *places, *files, *MODEL)
-    session.answer_in(scans[1])
+    session.link_heat(scans[1])
     written = load_volume(tmp_path / "other.nii.gz")
     np.testing.assert_allclose(scans[1].heat.heat.resample_to(written.grid), written.data, atol=1e-5)
     best = scans[1].heat.regions[0].position_mm

@@ -20,6 +20,8 @@ from coralbay_viz.jupyter_ui.app import App
 from coralbay_viz.jupyter_ui.dispatcher import MainThreadDispatcher
 from coralbay_viz.jupyter_ui.panels import amount
 
+pytestmark = pytest.mark.forward
+
 WAIT_S = 60
 
 

@@ -110,6 +110,7 @@ def test_a_locked_basis_colors_the_next_scan(colored, hand, belly, tmp_path, mon
     assert session.basis.scans == 1
 
 
+@pytest.mark.slow  # umap compiles for half a minute in each process
 def test_umap_its_coordinates_its_lock_and_back(colored, hand, belly, picture_of):
     pytest.importorskip("umap", reason="pip install 'coralbay[umap]'")
     panel, session = colored.colors_panel, colored.session

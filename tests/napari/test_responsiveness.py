@@ -42,7 +42,8 @@ def predict(dock):
     return dock.session.segment(placed.labels)
 
 
-@pytest.mark.parametrize("work", [fit_umap, predict], ids=["umap", "predict"])
+# umap compiles for half a minute in each process.
+@pytest.mark.parametrize("work", [pytest.param(fit_umap, marks=pytest.mark.slow), predict], ids=["umap", "predict"])
 def test_the_heart_beats_while_it_works(explored, hand, heartbeat, work):
     job = work(explored)
     heart = heartbeat()

@@ -6,7 +6,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from contextlib import contextmanager, suppress
@@ -14,6 +13,8 @@ from pathlib import Path
 
 import nbformat
 import numpy as np
+
+from tests.support.waiting import wait_until
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 # Nothing that asks the network.
@@ -94,10 +95,10 @@ class Kernel:
 
     def until(self, expression, timeout_s=30.0):
         """Wait for an expression to be true."""
-        end = time.monotonic() + timeout_s
-        while not self.ask(f"bool({expression})"):
-            assert time.monotonic() < end, f"not within {timeout_s:g} s: {expression}"
-            time.sleep(0.05)
+        try:
+            wait_until(lambda: self.ask(f"bool({expression})"), timeout_s)
+        except AssertionError:
+            raise AssertionError(f"not within {timeout_s:g} s: {expression}") from None
 
     def close(self):
         self._client.stop_channels()
@@ -230,12 +231,9 @@ def free_port():
 
 
 def _wait_for(lab, server, log):
-    end = time.monotonic() + 60
-    while True:
-        try:
-            lab.get("/api")
-            return
-        except OSError:
-            assert server.poll() is None, log.read_text()
-            assert time.monotonic() < end, log.read_text()
-            time.sleep(0.2)
+    def answers():
+        assert server.poll() is None, log.read_text()
+        with suppress(OSError):
+            return lab.get("/api")
+
+    wait_until(answers)

@@ -5,11 +5,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 
 from coralbay_core.pretrain.source import ArraySource
+from tests.support.waiting import wait_until
 
 COMMAND = [sys.executable, "-c", "from coralbay_core.cli import main; main()", "pretrain"]
 # Small, in float32, the same in every bit.
@@ -57,12 +57,11 @@ def finish(process, timeout=240):
 
 def wait_for_step(folder, step, timeout=120):
     """Until the log of a run has come to a step."""
-    end = time.monotonic() + timeout
-    while time.monotonic() < end:
-        if (folder / "log.jsonl").is_file() and any(line["step"] >= step for line in read_whole_lines(folder)):
-            return
-        time.sleep(0.02)
-    raise AssertionError(f"step {step} was not reached")
+
+    def reached():
+        return (folder / "log.jsonl").is_file() and any(line["step"] >= step for line in read_whole_lines(folder))
+
+    wait_until(reached, timeout)
 
 
 def read_whole_lines(folder):

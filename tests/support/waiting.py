@@ -31,13 +31,31 @@ def wait_until(
     return value
 
 
-def deliver_until(calls: list[Callable[[], object]], condition: Callable[[], T], timeout: float = 120.0) -> T:
-    """Run what threads put into a list of calls, in order and one at a time, until `condition` is true."""
+class Mailbox:
+    """Stands for the thread of a user interface: calls that other threads deliver run when the test lets them."""
 
-    def deliver() -> None:
-        if calls:
-            calls.pop(0)()
+    def __init__(self) -> None:
+        self.calls: list[Callable[[], object]] = []
+
+    def deliver(self, call: Callable[[], object]) -> None:
+        """Take a call, from whatever thread."""
+        self.calls.append(call)
+
+    def step(self) -> None:
+        """Run the next call, when there is one."""
+        wait_until(lambda: self.calls)
+        self.calls.pop(0)()
+
+    def run_until(self, condition: Callable[[], T], timeout: float = 120.0) -> T:
+        """Run calls in their order, and no more of them than it takes for `condition` to be true."""
+        return wait_until(condition, timeout, meanwhile=self._run_one)
+
+    def open(self, until: Callable[[], object] = lambda: True, timeout: float = 60.0) -> None:
+        """Run all calls, and wait for others until a condition is true."""
+        wait_until(lambda: not self.calls and until(), timeout, meanwhile=self._run_one)
+
+    def _run_one(self) -> None:
+        if self.calls:
+            self.calls.pop(0)()
         else:
             time.sleep(0.001)
-
-    return wait_until(condition, timeout, meanwhile=deliver)

@@ -1,7 +1,5 @@
 """The cursor, its match in another scan, hover and marked regions, without a window."""
 
-import time
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -14,6 +12,9 @@ from coralbay_viz.controllers.cursor import nearest_inside
 from coralbay_viz.jobs import ThreadRunner
 from coralbay_viz.tasks.cursor import HOVER_SPACING_MM
 from tests.support.scans import cut
+from tests.support.waiting import Mailbox
+
+pytestmark = pytest.mark.forward
 
 MODEL = "hu-context"
 
@@ -103,21 +104,15 @@ def test_a_match_needs_one_model(session, belly):
 
 
 def test_the_newest_place_wins(belly):
-    calls, found = [], []
-    session = Session(ThreadRunner(calls.append), model=MODEL)
+    mailbox, found = Mailbox(), []
+    session = Session(ThreadRunner(mailbox.deliver), model=MODEL)
     scan = session.add(belly)
 
-    def wait(condition):
-        end = time.monotonic() + 60
-        while not condition():
-            assert time.monotonic() < end
-            calls.pop(0)() if calls else time.sleep(0.001)
-
     job = session.compute()
-    wait(lambda: not job.running)
+    mailbox.run_until(lambda: not job.running)
     session.hover_changed.connect(lambda s: found.append(s.hover.clicks.positive[0]))
     jobs = [session.hover(belly.grid.to_world((10, 10, x))) for x in range(10, 30)]
-    wait(lambda: not any(job.running for job in jobs))
+    mailbox.run_until(lambda: not any(job.running for job in jobs))
     assert found[-1] == tuple(belly.grid.to_world((10, 10, 29)))
     assert [job.state for job in jobs[:-1]] == ["cancelled"] * 19
     assert len(found) == 1

@@ -1,7 +1,6 @@
 """What a session tells while features are computed: state, outlook, first answers."""
 
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -12,30 +11,12 @@ from coralbay_core.spatial import Volume
 from coralbay_viz import Session
 from coralbay_viz.jobs import InlineRunner, Task, ThreadRunner, exclusive
 from tests.support.scans import cut
+from tests.support.waiting import Mailbox
+
+pytestmark = pytest.mark.forward
 
 MODEL = "hu-context"
 IN_TILES = "coralbay-mini"
-
-
-class Mailbox:
-    """Stands for a GUI thread: what is delivered runs when the test says so."""
-
-    def __init__(self):
-        self.calls = []
-
-    def step(self):
-        while not self.calls:
-            time.sleep(0.001)
-        self.calls.pop(0)()
-
-    def run_until(self, condition, seconds=60):
-        end = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < end, "nothing happened"
-            if self.calls:
-                self.calls.pop(0)()
-            else:
-                time.sleep(0.001)
 
 
 @pytest.fixture
@@ -44,7 +25,7 @@ def mailbox():
 
 
 def test_what_is_told_arrives_in_order_where_it_is_delivered(mailbox):
-    runner, seen = ThreadRunner(mailbox.calls.append), []
+    runner, seen = ThreadRunner(mailbox.deliver), []
 
     def work(context):
         context.post(lambda value: seen.append((value, threading.get_ident())), "early")
@@ -56,7 +37,7 @@ def test_what_is_told_arrives_in_order_where_it_is_delivered(mailbox):
 
 
 def test_what_a_stale_job_tells_is_dropped(mailbox):
-    runner, seen, told = ThreadRunner(mailbox.calls.append), [], threading.Event()
+    runner, seen, told = ThreadRunner(mailbox.deliver), [], threading.Event()
 
     def work(context):
         context.post(seen.append, "old")
@@ -77,7 +58,7 @@ def test_what_cannot_be_shown_early_does_not_keep_the_result(threaded, mailbox):
         context.post(lambda: 1 / 0)
         return "result"
 
-    runner = ThreadRunner(mailbox.calls.append) if threaded else InlineRunner()
+    runner = ThreadRunner(mailbox.deliver) if threaded else InlineRunner()
     job = runner.submit(Task("lane", work, results.append, errors.append))
     mailbox.run_until(lambda: not job.running)
     assert results == ["result"]
@@ -86,7 +67,7 @@ def test_what_cannot_be_shown_early_does_not_keep_the_result(threaded, mailbox):
 
 def test_those_who_wait_for_their_turn_give_up_when_replaced(mailbox):
     runner, lock, began, release, results = (
-        ThreadRunner(mailbox.calls.append),
+        ThreadRunner(mailbox.deliver),
         threading.Lock(),
         [],
         threading.Event(),
@@ -115,7 +96,7 @@ def torso(phantom) -> Volume:
 
 
 def test_a_click_before_the_features_is_answered_in_the_first_box(torso, mailbox, phantom):
-    session = Session(ThreadRunner(mailbox.calls.append), model=IN_TILES, store=False)
+    session = Session(ThreadRunner(mailbox.deliver), model=IN_TILES, store=False)
     scan = session.add(torso)
     place = tuple(phantom.landmarks["L3"])
     session.click(place)

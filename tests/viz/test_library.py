@@ -11,6 +11,8 @@ from coralbay_viz import Session
 from coralbay_viz.tasks.library import THUMBNAIL_PIXELS, thumbnail
 from tests.support.scans import cut
 
+pytestmark = pytest.mark.forward
+
 MODEL = "hu-context"
 
 

@@ -7,7 +7,6 @@ import signal
 import struct
 import subprocess
 import sys
-import time
 import zipfile
 
 import numpy as np
@@ -27,6 +26,9 @@ from coralbay_viz.persistence.save_load import MissingModelError
 from tests.support import ROOT
 from tests.support.scans import cut
 from tests.support.sessions import MODEL, made, places
+from tests.support.waiting import Mailbox
+
+pytestmark = pytest.mark.forward
 
 
 @pytest.fixture(autouse=True)
@@ -92,11 +94,10 @@ def test_a_saved_session_gives_the_same_results(files, belly, tmp_path):
 def test_the_state_survives_with_work_on_threads(files, belly, tmp_path):
     session = made(files, belly)
     path = session.save(tmp_path / "work.coralbay").result
-    calls = []
-    threaded = Session(ThreadRunner(calls.append))
+    mailbox = Mailbox()
+    threaded = Session(ThreadRunner(mailbox.deliver))
     threaded.load(path)
-    deliver_until(
-        calls,
+    mailbox.run_until(
         lambda: (
             len(threaded.scans) == 2
             and all(s.heat is not None and s.segmentation is not None for s in threaded.scans)
@@ -105,30 +106,18 @@ def test_the_state_survives_with_work_on_threads(files, belly, tmp_path):
             and threaded.scans[1].matched is not None
         ),
     )
-    while calls:
-        calls.pop(0)()
+    mailbox.open()
     assert_same(threaded, session)
     threaded.close()
-
-
-def deliver_until(calls, reached):
-    """Run what threads have delivered, one call after the other, and no more than it takes."""
-    deadline = time.monotonic() + 120
-    while not reached():
-        if calls:
-            calls.pop(0)()
-        else:
-            time.sleep(0.01)
-        assert time.monotonic() < deadline
 
 
 def test_what_waits_for_features_is_not_lost(files, belly, tmp_path):
     session = made(files, belly)
     path = session.save(tmp_path / "work.coralbay").result
-    calls = []
-    threaded = Session(ThreadRunner(calls.append))
+    mailbox = Mailbox()
+    threaded = Session(ThreadRunner(mailbox.deliver))
     threaded.load(path)
-    deliver_until(calls, lambda: threaded.scans)
+    mailbox.run_until(lambda: threaded.scans)
     first, second = threaded.scans
     assert first.features is None
     assert first.strokes.now.names == {7: "bone"}  # what was painted needs no features
@@ -164,6 +153,7 @@ def test_another_model_may_be_chosen_before_saving(files, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.slow  # umap compiles for half a minute in each process
 def test_a_umap_comes_back(files, tmp_path):
     pytest.importorskip("umap")
     session = Session(model=MODEL)
@@ -259,12 +249,12 @@ def test_a_lost_session_is_kept_until_another_copy_is_written(files, belly, tmp_
     session = made(files, belly, autosave=True)
     session.files._autosave._alive.release()  # as the system does when a process is gone
     (lost,) = Session.lost()
-    calls = []
-    threaded = Session(ThreadRunner(calls.append), autosave=True)
+    mailbox = Mailbox()
+    threaded = Session(ThreadRunner(mailbox.deliver), autosave=True)
     threaded.recover(lost)
-    deliver_until(calls, lambda: threaded.scans)
+    mailbox.run_until(lambda: threaded.scans)
     assert lost.path.exists()
-    deliver_until(calls, lambda: not lost.path.exists())
+    mailbox.run_until(lambda: not lost.path.exists())
     parts = [set(scan.parts) for scan in session_file.read(threaded._autosave.path).scans]
     assert parts == [set(scan.parts) for scan in session.files._snapshot().state().scans]
     threaded.close()
@@ -274,8 +264,8 @@ def test_a_lost_session_is_kept_where_bringing_it_back_fails(files, belly):
     session = made(files, belly, autosave=True)
     session.files._autosave._alive.release()
     (lost,) = Session.lost()
-    calls = []
-    threaded = Session(ThreadRunner(calls.append), autosave=True)
+    mailbox = Mailbox()
+    threaded = Session(ThreadRunner(mailbox.deliver), autosave=True)
 
     def fail(scan):
         raise RuntimeError("no room on the screen")
@@ -283,7 +273,7 @@ def test_a_lost_session_is_kept_where_bringing_it_back_fails(files, belly):
     threaded.clicks_changed.connect(fail)
     job = threaded.recover(lost)
     with pytest.raises(Exception, match="no room on the screen"):
-        deliver_until(calls, lambda: not job.running)
+        mailbox.run_until(lambda: not job.running)
     assert job.state == "failed"
     assert lost.path.exists()
     threaded.close()
@@ -291,16 +281,16 @@ def test_a_lost_session_is_kept_where_bringing_it_back_fails(files, belly):
 
 def test_the_scan_that_is_looked_at_stays_while_others_come_back(files, belly, tmp_path):
     path = made(files, belly).save(tmp_path / "kept.coralbay").result
-    calls = []
-    session = Session(ThreadRunner(calls.append))
+    mailbox = Mailbox()
+    session = Session(ThreadRunner(mailbox.deliver))
     session.load(path)
-    deliver_until(calls, lambda: session.scans)
+    mailbox.run_until(lambda: session.scans)
     first, second = session.scans
     session.activate(second)
     changed = []
     session.scan_changed.connect(changed.append)
-    deliver_until(calls, lambda: first.pca is not None and first.symmetry is not None and first.probe is not None)
-    deliver_until(calls, lambda: second.probe is not None)
+    mailbox.run_until(lambda: first.pca is not None and first.symmetry is not None and first.probe is not None)
+    mailbox.run_until(lambda: second.probe is not None)
     assert not changed
     session.close()
 
@@ -318,15 +308,15 @@ def test_what_was_taken_back_does_not_come_back(files, belly, tmp_path):
 
 
 def test_many_changes_are_one_copy(files, tmp_path):
-    calls, started = [], []
-    session = Session(ThreadRunner(calls.append), model=MODEL, autosave=True)
+    mailbox, started = Mailbox(), []
+    session = Session(ThreadRunner(mailbox.deliver), model=MODEL, autosave=True)
     session.job_started.connect(lambda job: started.append(job.kind))
     session.open(files[0])
-    deliver_until(calls, lambda: session.scans)
+    mailbox.run_until(lambda: session.scans)
     steps = [0.001 * step for step in range(1, 101)]
     for session.body_fraction in steps:
         pass
-    deliver_until(calls, lambda: session.files._autosave is not None and session.files._autosave.path.exists())
+    mailbox.run_until(lambda: session.files._autosave is not None and session.files._autosave.path.exists())
     assert session_file.read(session.files._autosave.path).about["settings"]["share"] == steps[-1]
     assert started.count("autosave") < 10
     session.close()

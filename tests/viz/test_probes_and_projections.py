@@ -14,6 +14,8 @@ from coralbay_viz.model.history import History
 from coralbay_viz.model.strokes import PaintedVoxels
 from tests.support.scans import cut
 
+pytestmark = pytest.mark.forward
+
 
 @given(st.lists(st.integers(), max_size=20), st.lists(st.booleans(), max_size=60))
 def test_undo_and_redo_walk_along_the_states(values, steps):

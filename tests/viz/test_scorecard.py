@@ -28,6 +28,8 @@ from coralbay_viz.tasks.scorecard import EvaluationGrid, meant_labels
 from tests.support.eva_files import of, write_run
 from tests.support.scans import cut
 
+pytestmark = pytest.mark.forward
+
 CHEAP = ("hu-patch", "random", "coralbay-mini")
 CONTEXT = JobContext(lambda done, total: None, lambda: False, lambda call: call())
 

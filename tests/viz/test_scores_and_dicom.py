@@ -12,6 +12,8 @@ from coralbay_viz import Session
 from tests.support.dicom import write_series
 from tests.support.scans import cut
 
+pytestmark = pytest.mark.forward
+
 MODEL = "hu-context"
 
 

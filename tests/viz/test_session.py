@@ -21,26 +21,11 @@ from coralbay_viz.model.clicks import Clicks
 from coralbay_viz.model.results import ScoreScale
 from coralbay_viz.tasks import files as files_tasks
 from tests.support.scans import cut
+from tests.support.waiting import Mailbox, wait_until
+
+pytestmark = pytest.mark.forward
 
 # --- jobs ---------------------------------------------------------------------------------------------------------
-
-
-class Mailbox:
-    """Stands for a GUI thread: what is delivered runs when the test says so."""
-
-    def __init__(self):
-        self.calls = []
-
-    def deliver(self, call):
-        self.calls.append(call)
-
-    def open(self, seconds=5.0, until=lambda: True):
-        end = time.monotonic() + seconds
-        while self.calls or not until():
-            while self.calls:
-                self.calls.pop(0)()
-            time.sleep(0.001)
-            assert time.monotonic() < end, "nothing was delivered"
 
 
 @pytest.fixture
@@ -92,8 +77,7 @@ def test_a_newer_job_makes_the_older_result_stale(runner, mailbox):
 def test_a_result_that_is_on_its_way_is_dropped_too(runner, mailbox):
     results = []
     first = runner.submit(Task("lane", lambda *_: 1, results.append, pytest.fail))
-    while not mailbox.calls:
-        time.sleep(0.001)
+    wait_until(lambda: mailbox.calls)
     runner.submit(Task("lane", lambda *_: 2, results.append, pytest.fail))
     mailbox.open(until=lambda: results == [2])
     assert first.state == "cancelled"
@@ -101,9 +85,11 @@ def test_a_result_that_is_on_its_way_is_dropped_too(runner, mailbox):
 
 def test_lanes_do_not_disturb_each_other(runner, mailbox):
     results = []
-    for lane in ("a", "b"):
-        runner.submit(Task(lane, lambda *_, lane=lane: lane, results.append, pytest.fail))
-    mailbox.open(until=lambda: sorted(results) == ["a", "b"])
+    tasks = [Task(lane, lambda *_, lane=lane: lane, results.append, pytest.fail) for lane in ("a", "b")]
+    jobs = [runner.submit(task) for task in tasks]
+    mailbox.open(until=lambda: len(results) == 2)
+    assert sorted(results) == ["a", "b"]
+    assert [job.state for job in jobs] == ["done", "done"]
 
 
 def test_cancel_reaches_the_work(runner, mailbox):

@@ -13,6 +13,8 @@ from coralbay_viz import Session
 from coralbay_viz.jobs import InlineRunner, Task
 from tests.support.scans import cut
 
+pytestmark = pytest.mark.forward
+
 # What is asked for, where it would land, and whether it is asked of a probe.
 RESULTS = {
     "pca": (lambda s: s.compute_pca(), lambda scan: scan.pca, False),

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import time
 
 import numpy as np
 import pytest
@@ -16,6 +15,9 @@ from coralbay_viz.controllers import training as training_controller
 from coralbay_viz.jobs import ThreadRunner
 from tests.support.pretraining import finished_run
 from tests.support.scans import cut
+from tests.support.waiting import Mailbox
+
+pytestmark = pytest.mark.forward
 
 
 @pytest.fixture(scope="module")
@@ -244,20 +246,14 @@ def test_a_large_scan_is_seen_in_a_box(run, belly, phantom, monkeypatch):
 
 
 def test_the_answer_keeps_up_with_clicks_while_checkpoints_are_computed(run, belly, phantom):
-    calls = []
-    session = Session(ThreadRunner(calls.append), model="hu-context", device="cpu")
+    mailbox = Mailbox()
+    session = Session(ThreadRunner(mailbox.deliver), model="hu-context", device="cpu")
     scan = session.add(belly)
     session.training.watch(run)
 
-    def wait(condition):
-        end = time.monotonic() + 60
-        while not condition():
-            assert time.monotonic() < end
-            calls.pop(0)() if calls else time.sleep(0.001)
-
     state = session.training.state
-    wait(lambda: state.steps)
+    mailbox.run_until(lambda: state.steps)
     session.click(phantom.landmarks["L3"])  # while the checkpoint is being seen
-    wait(lambda: state.shown is not None and state.shown.heat is not None)
+    mailbox.run_until(lambda: state.shown is not None and state.shown.heat is not None)
     assert state.shown.asked == scan.clicks.now
     session.close()

@@ -17,6 +17,8 @@ from coralbay_core.phantom import LABELS, make_phantom
 from coralbay_core.spatial import Grid, Volume, geometry
 from tests.support import ROOT
 
+pytestmark = pytest.mark.forward
+
 REFERENCE = ROOT / "tests" / "phantom_reference.json"
 NAMES = ("liver", "spleen", "kidney_left", "aorta", "vertebrae_L1", "stomach")
 

@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +21,7 @@ from coralbay_core.spatial import Grid, Volume
 from tests.support import ROOT
 from tests.support.encoders import PoolingEncoder, SlowEncoder
 from tests.support.scans import ramp_volume
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture
@@ -144,6 +144,7 @@ import os, sys
 sys.path[:0] = [{repository!r}]
 from tests.support.encoders import PoolingEncoder, SlowEncoder
 from tests.support.scans import ramp_volume
+from tests.support.waiting import wait_until
 from coralbay_core.extraction.pipeline import features_for
 from coralbay_core.extraction.cache import FeatureStore
 features_for(ramp_volume((400, 70, 70)), SlowEncoder(96, 96), strides=(4,), store=FeatureStore({root!r}))
@@ -153,9 +154,8 @@ features_for(ramp_volume((400, 70, 70)), SlowEncoder(96, 96), strides=(4,), stor
 def test_killed_in_the_middle_of_a_scan(tmp_path):
     code = _COMPUTE.format(repository=str(ROOT), root=str(tmp_path))
     worker = subprocess.Popen([sys.executable, "-c", code])
-    while not chunk_files(tmp_path):
-        assert worker.poll() is None
-        time.sleep(0.02)
+    wait_until(lambda: chunk_files(tmp_path) or worker.poll() is not None)
+    assert worker.poll() is None
     os.kill(worker.pid, signal.SIGKILL)
     worker.wait()
     kept = len(chunk_files(tmp_path))

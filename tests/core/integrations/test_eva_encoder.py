@@ -18,6 +18,8 @@ from coralbay_core.models.loading import load_encoder, save_weights
 from coralbay_core.models.swin3d import Swin3D, Swin3DConfig
 from tests.support import ROOT
 
+pytestmark = pytest.mark.forward
+
 CARD = """
 name = "family"
 summary = "A network with the residual blocks of the family."

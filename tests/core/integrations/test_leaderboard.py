@@ -10,6 +10,8 @@ from coralbay_core.integrations.leaderboard import leaderboard, read_rows, writt
 from coralbay_core.integrations.rows import EVA_PUBLISHED, EVA_RUN, OURS, model_of, registered_model, shown_names
 from tests.support.eva_files import ENCODER, THEIRS, of, write_run
 
+pytestmark = pytest.mark.forward
+
 
 @pytest.fixture
 def published(tmp_path):

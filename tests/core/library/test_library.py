@@ -16,6 +16,8 @@ from coralbay_core.library.vectors import Vectors
 from coralbay_core.phantom import make_phantom
 from coralbay_core.similarity import make_query
 
+pytestmark = pytest.mark.forward
+
 pytest.importorskip("lancedb", reason="pip install 'coralbay[library]'")
 
 

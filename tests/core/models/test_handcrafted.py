@@ -11,6 +11,8 @@ from coralbay_core.models.cards import WITHOUT_WEIGHTS
 from coralbay_core.similarity import heat_map
 from coralbay_core.spatial import Grid, Volume
 
+pytestmark = pytest.mark.forward
+
 AFFINE = np.array([[0, 0, -1.5, 60], [0, -1.5, 0, 50], [1.5, 0, 0, -40], [0, 0, 0, 1.0]])
 HANDMADE = ("hu-patch", "hu-context")
 

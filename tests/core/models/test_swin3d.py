@@ -10,6 +10,8 @@ from coralbay_core.models.swin3d import Swin3D, Swin3DConfig, pooled
 from coralbay_core.models.swin3d.windows import from_windows, plan_windows, to_windows
 from tests.support.published_weights import MONAI_MERGING, randomize, relative, without_index
 
+pytestmark = pytest.mark.forward
+
 
 def transformer_pair(config: Swin3DConfig, dtype: torch.dtype) -> tuple[SwinTransformer, Swin3D]:
     reference = SwinTransformer(

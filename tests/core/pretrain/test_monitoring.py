@@ -23,6 +23,8 @@ from coralbay_core.pretrain.trainer import StepOutput
 from tests.support.pretraining import TINY, array_source, read_log
 from tests.support.scans import cut
 
+pytestmark = pytest.mark.forward
+
 K = 16
 
 

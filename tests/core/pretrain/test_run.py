@@ -15,6 +15,8 @@ from coralbay_core.pretrain import pretrain, read_config
 from coralbay_core.pretrain.export import ship
 from tests.support.pretraining import ALL_TERMS, TINY, finish, read_log, start, wait_for_step
 
+pytestmark = pytest.mark.forward
+
 
 @pytest.fixture(scope="module")
 def scans(phantom, tmp_path_factory):

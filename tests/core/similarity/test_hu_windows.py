@@ -23,6 +23,8 @@ from coralbay_viz.model.palette import Window
 from tests.support.encoders import PoolingEncoder
 from tests.support.scans import cut
 
+pytestmark = pytest.mark.forward
+
 WINDOWS = {"lung": (-1350, 150), "soft": (-160, 240), "bone": (-500, 1300)}
 MODEL = "hu-context"
 
