@@ -1,6 +1,6 @@
-"""The use case "clicks and saved queries to a heat map and its regions", within a scan and between two.
+"""Similarity requests: from clicks and saved queries to a heat map and its regions, within a scan or between two.
 
-Commands, sessions and library search all call `answer`. It stands above `similarity` because a distance prior between
+Commands, sessions and library search all call `answer`. The module stands above `similarity` because a distance prior between
 two scans needs their alignment.
 """
 
