@@ -1,7 +1,7 @@
-"""The use case "clicks and saved queries to a heat map and its regions", within a scan and between two.
+"""Similarity requests: from clicks and saved queries to a heat map and its regions, within a scan or between two.
 
-Commands, sessions and library search all call `answer`. It stands above `similarity` because a distance prior between
-two scans needs their alignment.
+Commands, sessions and library search all call `answer`. The module stands above `similarity` because a
+distance prior between two scans needs their alignment.
 """
 
 from collections.abc import Mapping
