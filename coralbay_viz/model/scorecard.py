@@ -48,7 +48,7 @@ COLUMNS = (
     ),
     ScoreColumn("match_mm", "match", "Distance of the best match in the other scan from the same label there.", "mm"),
     ScoreColumn(
-        "return_mm", "way back", "From each click to where its match, looked for in this scan again, is found.", "mm"
+        "return_mm", "round trip", "Distance from each click to the match of its match in this scan.", "mm"
     ),
     ScoreColumn(
         "dice", "Dice", "Of a probe fitted to the strokes, mean over painted labels; painted voxels do not count."

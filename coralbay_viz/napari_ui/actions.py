@@ -57,12 +57,12 @@ def _held(mode: Any) -> Callable[[Any], Generator[None, None, None]]:
 ACTIONS: dict[str, tuple[str, Callable[[Any], Any], str]] = {
     "coralbay:hold_to_pick": ("Hold: click for similar places", _held("pick"), "Q"),
     "coralbay:hold_for_window": ("Hold: drag for window level and width", _held("window"), "W"),
-    "coralbay:undo_click": ("Take the last click back", _action(lambda w: w.session.undo()), "U"),
-    "coralbay:redo_click": ("Bring back the click that was undone", _action(lambda w: w.session.redo()), "Shift-U"),
+    "coralbay:undo_click": ("Undo the last click", _action(lambda w: w.session.undo()), "U"),
+    "coralbay:redo_click": ("Redo the last undone click", _action(lambda w: w.session.redo()), "Shift-U"),
     "coralbay:next_region": ("Go to the next similar region", _action(lambda w: w.similar_panel.next_region()), "G"),
     "coralbay:toggle_heat": ("Show or hide the heat map", _action(lambda w: w.binding.toggle("heat")), "H"),
     "coralbay:next_suggestion": (
-        "Go to where the next stroke helps most", _action(lambda w: w.segment_panel.next_suggestion()), "N",
+        "Go to the next suggested place for a stroke", _action(lambda w: w.segment_panel.next_suggestion()), "N",
     ),
     "coralbay:skip_suggestion": (
         "Skip this suggestion", _action(lambda w: w.segment_panel.skip_suggestion()), "Shift-N",
@@ -86,7 +86,7 @@ def register(viewer: Any, widget: "CoralBayWidget") -> None:
             for shortcut in chosen.get(name, [key]):
                 action_manager.bind_shortcut(name, shortcut)
     except (ImportError, AttributeError, TypeError):
-        _log.warning("this napari offers no key bindings to plugins", exc_info=True)
+        _log.warning("this napari version does not support keyboard shortcuts of plugins", exc_info=True)
 
 
 def forget(viewer: Any) -> None:

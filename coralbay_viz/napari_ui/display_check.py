@@ -12,7 +12,7 @@ from coralbay_core.errors import CoralBayError, MissingExtraError
 
 _LIBRARIES = (
     "apt-get install libgl1 libegl1 libglib2.0-0 libdbus-1-3 libfontconfig1 libxkbcommon-x11-0 libxcb-cursor0 "
-    "libxcb-icccm4 libxcb-keysyms1 libxcb-shape0, or what your system calls them"
+    "libxcb-icccm4 libxcb-keysyms1 libxcb-shape0, or the equivalent packages of your system"
 )
 
 
@@ -31,7 +31,7 @@ def require_window(environment: Mapping[str, str] = os.environ) -> None:
             hint="without a screen, run it under `xvfb-run -a`",
         )
     if display.startswith((":", "unix:")) and not _answers(display):
-        raise CoralBayError("display does not answer", where=display, hint="is the X server (or Xvfb) running?")
+        raise CoralBayError("cannot connect to the display", where=display, hint="is the X server (or Xvfb) running?")
     _require_libraries()
 
 
@@ -56,4 +56,4 @@ def _require_libraries() -> None:
     try:
         ctypes.CDLL(str(plugin))
     except OSError as error:
-        raise CoralBayError("Qt lacks a system library", found=error, hint=_LIBRARIES) from error
+        raise CoralBayError("a system library that Qt needs is missing", found=error, hint=_LIBRARIES) from error

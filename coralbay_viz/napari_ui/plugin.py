@@ -125,7 +125,7 @@ def sample_chest() -> list[LayerData]:
     from .job_dialog import result_of
 
     # It must be given back: napari 0.9 takes a sample without layers for an error.
-    return result_of(_chest, "Fetching the sample CT")
+    return result_of(_chest, "Downloading the sample CT")
 
 
 def _chest(report: Callable[[int, int], None], cancelled: Callable[[], bool]) -> list[LayerData]:

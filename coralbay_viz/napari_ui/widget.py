@@ -88,7 +88,7 @@ class CoralBayWidget(QWidget):
         lost = self.session.lost()
         if lost:
             scans = ", ".join(lost[0].scans)
-            self.context.say(f"Session > Recover a lost session brings back what was not closed: {scans}.")
+            self.context.say(f"Unsaved work was found: {scans}. To restore it: Session > Recover a lost session.")
 
     def show_tab(self, name: str) -> None:
         """Bring a tab to the front."""

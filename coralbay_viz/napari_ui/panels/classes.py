@@ -20,7 +20,7 @@ _SWATCH_PX = 12
 class ClassTable(PanelBase):
     """Name, color and number of painted voxels of each class; to choose one is to paint with it.
 
-    A ticked *Keep* protects what the segmentation has of the class.
+    A ticked *Lock* protects the voxels of the class in the segmentation.
 
     Parameters
     ----------
@@ -30,16 +30,16 @@ class ClassTable(PanelBase):
     def __init__(self, context: Context) -> None:
         super().__init__()
         self._context = context
-        tip = "Choose a class to paint with it, double-click its name to change that"
-        self.rows_of = table(tip, ["Class", "Painted", "Keep"], 132)
+        tip = "Select a class to paint with it; double-click its name to rename it"
+        self.rows_of = table(tip, ["Class", "Painted", "Lock"], 132)
         header = self.rows_of.header()
         header.setStretchLastSection(False)  # a click beside the box is for the class
         header.setSectionResizeMode(_NAME, QHeaderView.ResizeMode.Stretch)
         self.rows_of.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.rows.addWidget(self.rows_of)
-        self.add = button("Add", "A new class")
-        self.rename = button("Rename", "Change the name of the chosen class")
-        self.remove = button("Remove", "Take the chosen class and its strokes away; Undo brings them back")
+        self.add = button("Add", "Add a class")
+        self.rename = button("Rename", "Rename the selected class")
+        self.remove = button("Remove", "Remove the selected class and its strokes (can be undone)")
         self.row(self.add, self.rename, self.remove)
         self.rows.setContentsMargins(0, 0, 0, 0)
         self.add.clicked.connect(context.told(lambda *_: context.painting.add_class()))

@@ -59,17 +59,17 @@ class FeaturePanel(PanelBase):
         self._show_model(session.model)
 
     def _lay_out(self) -> None:
-        self.models = combo("The model whose eyes are borrowed", encoders_tasks.model_names())
-        self.browse = button("…", "Use weights from a file")
+        self.models = combo("Encoder model", encoders_tasks.model_names())
+        self.browse = button("…", "Choose a weights file")
         self.browse.setFixedWidth(30)
         self.row(QLabel("Model"), self.models, self.browse, stretch=1)
         self.license = note()
         self.rows.addWidget(self.license)
-        self.quality = combo("Standard features, or in fewer numbers, or without tiles", list(QUALITIES))
-        self.device = combo("What computes; what is computed already stays", self._context.session.devices)
+        self.quality = combo("Standard features, compact features, or one pass without tiles", list(QUALITIES))
+        self.device = combo("Computing device; finished features are kept", self._context.session.devices)
         self.row(QLabel("Quality"), self.quality, QLabel("Device"), self.device, stretch=1).setStretch(3, 1)
-        self.compute = button("Compute features", "Once for a scan and model: they are kept on disk")
-        self.cancel = button("Cancel", "Stop; what is finished is kept, and the next start goes on from there")
+        self.compute = button("Compute features", "Needed once per scan and model; the features are cached on disk")
+        self.cancel = button("Cancel", "Stop; the finished part is kept and the next run continues from there")
         self.row(self.compute, self.cancel)
         self.bar = QProgressBar()
         self.rows.addWidget(self.bar)
@@ -100,7 +100,7 @@ class FeaturePanel(PanelBase):
         self._context.session.model = name + ("" if name in encoders_tasks.WITHOUT_WEIGHTS else quality)
 
     def _browse(self) -> None:
-        path = self._context.ask_open("Weights of a model", WEIGHTS)
+        path = self._context.ask_open("Choose a weights file", WEIGHTS)
         if path:
             self._context.session.model = str(path)
 
@@ -177,7 +177,7 @@ class FeaturePanel(PanelBase):
         for widget, shown in ((self.bar, busy), (self.cancel, busy), (self.compute, not busy)):
             widget.setVisible(shown)
         self.compute.setEnabled(scan is not None)
-        self.compute.setText("Go on computing" if state == "failed" else "Compute features")
+        self.compute.setText("Continue computing" if state == "failed" else "Compute features")
         ahead = None if scan is None else scan.outlook or (None if state == "ready" else scan.forecast)
         self.outlook.setText("" if ahead is None else str(ahead))
         self.outlook.setVisible(bool(self.outlook.text()))
@@ -195,8 +195,8 @@ class FeaturePanel(PanelBase):
 
 def _in_words(state: str, scan: "Scan") -> str:
     if state == "failed":
-        return "failed: see the notification"
+        return "Failed: see the notification"
     if state == "no features":
-        return "no features yet"
+        return "No features yet"
     name = Path(scan.model).name
-    return f"Ready: {name}" + (" (another model is chosen)" if state == "other model" else "")
+    return f"Ready: {name}" + (" (another model is selected)" if state == "other model" else "")

@@ -29,16 +29,16 @@ class LibraryPanel(PanelBase):
         super().__init__()
         self._context = context
         self._wanted: LibraryHit | None = None
-        self.open = button("Open library…", "A folder; an empty one becomes a library when a scan is added")
-        self.add = button("Add this scan", "Its features, in few numbers, become part of the library")
+        self.open = button("Open library…", "Open a folder; an empty one becomes a library when a scan is added")
+        self.add = button("Add this scan", "Add compressed features of this scan to the library")
         self.row(self.open, self.add)
-        self.about = note("Search many scans for what is clicked in one.")
+        self.about = note("Search many scans for places similar to your clicks.")
         self.rows.addWidget(self.about)
         self.search = button(
-            "Search for what is clicked", "The clicks, and queries in use, in all of the library's other scans"
+            "Search the library", "Search the other scans of the library with the clicks and the queries in use"
         )
         self.rows.addWidget(self.search)
-        self.found = table("Choose one to open that scan there", ["", "Scan", "Score", "Place (mm)"], 380)
+        self.found = table("Select a row to open its scan at this place", ["", "Scan", "Score", "Place (mm)"], 380)
         self.found.setIconSize(QSize(_PICTURE, _PICTURE))
         self.rows.addWidget(self.found)
         self._busy = Busy(context, self._show_library)

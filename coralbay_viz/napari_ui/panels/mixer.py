@@ -21,7 +21,7 @@ class Mixer(QWidget):
         super().__init__()
         self._context = context
         self.sliders: dict[int, QSlider] = {}
-        self.auto = QCheckBox("Choose from the clicks")
+        self.auto = QCheckBox("Automatic, from the clicks")
         self._grid = QGridLayout(self)
         self._grid.setContentsMargins(8, 0, 0, 0)
         self._grid.addWidget(self.auto, 0, 0, 1, 3)

@@ -28,7 +28,7 @@ class ReferenceChooser(QComboBox):
 
     def __init__(self, context: Context) -> None:
         super().__init__()
-        self.setToolTip("A labels layer of the viewer that says what is right; equal values mean equal classes")
+        self.setToolTip("Reference: a labels layer with the correct labels; equal values mean equal classes")
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self._context = context
         self._layers: list[Labels] = []

@@ -42,7 +42,7 @@ class ScanPanel(PanelBase):
         told = context.told
         self.session_menu = menu_button(
             "Session",
-            "Everything that was opened, clicked, painted and set, as one file",
+            "Save or open all work (scans, clicks, strokes, settings) as one file",
             [
                 ("Save session…", self._save_session),
                 ("Open session…", self._open_session),
@@ -50,7 +50,7 @@ class ScanPanel(PanelBase):
             ],
         )
         self.row(self.open_file, self.open_folder, self.session_menu)
-        self.scans = combo("The scan that everything below is about")
+        self.scans = combo("Active scan")
         self.rows.addWidget(self.scans)
         self.about = note(_EMPTY)
         self.rows.addWidget(self.about)
@@ -76,12 +76,12 @@ class ScanPanel(PanelBase):
         buttons = [button(name, f"{name} view, patient's left on the right", checkable=True) for name in views.VIEWS]
         for number, made in enumerate(buttons):
             self.views.addButton(made, number)
-        self.orthogonal = button("All", "The two other planes beside this one, with a crosshair", checkable=True)
+        self.orthogonal = button("All", "Show the two other planes, with a linked crosshair", checkable=True)
         self.row(*buttons, self.orthogonal)
         self.views.idClicked.connect(lambda number: views.show_view(self._context.viewer, views.VIEWS[number]))
 
     def _lay_out_window(self) -> None:
-        self.windows = combo("Gray scale of the scan in slices", list(palette.WINDOWS))
+        self.windows = combo("Window/level preset", list(palette.WINDOWS))
         self.windows.setCurrentText(palette.DEFAULT_WINDOW)
         self.drag = button("Drag", "Set level (up, down) and width (left, right) with the mouse", checkable=True)
         self.row(QLabel("Window"), self.windows, self.drag, stretch=1)
@@ -138,7 +138,7 @@ class ScanPanel(PanelBase):
             load(what)
         except MissingModelError as error:
             self._context.warn(str(error))
-            path = self._context.ask_open("Weights that the session was made with", WEIGHTS)
+            path = self._context.ask_open("Weights used by the session", WEIGHTS)
             if path:
                 load(what, model=path)
 
@@ -146,10 +146,10 @@ class ScanPanel(PanelBase):
         """Offer what a crash has left."""
         lost = self._context.session.lost()
         if not lost:
-            self._context.say("No session was lost.")
+            self._context.say("There is no session to recover.")
             return
         names = [f"{entry.saved.astimezone():%Y-%m-%d %H:%M}: {', '.join(entry.scans)}" for entry in lost]
-        name, go = QInputDialog.getItem(self, "Recover", "Sessions that were not closed:", names, 0, False)
+        name, go = QInputDialog.getItem(self, "Recover a session", "Unsaved sessions:", names, 0, False)
         if go:
             self._context.told(self._load)(self._context.session.recover, lost[names.index(name)])
 

@@ -70,17 +70,17 @@ class ScatterDock(Docked):
 
     def _lay_out(self) -> None:
         told = self._context.told
-        self.method = combo("What the plane is: main directions, or UMAP, which takes longer", list(_METHODS))
-        self.colors = combo("What the colors of the points are", [_COLORS, _CLUSTERS, _SEGMENTATION])
-        self.inside = button("Recompute inside", "A plane of the lassoed cells alone")
-        self.all = button("All", "Forget the lasso: all cells of the body")
-        self.to_labels = button("Lasso to labels", "A new class of strokes from the lassoed cells")
+        self.method = combo("PCA (fast) or UMAP (slower)", list(_METHODS))
+        self.colors = combo("Colors of the points", [_COLORS, _CLUSTERS, _SEGMENTATION])
+        self.inside = button("Recompute inside", "Compute a new plot of the selected cells only")
+        self.all = button("All", "Clear the lasso: show all cells of the body")
+        self.to_labels = button("Lasso to labels", "Make a new class of strokes from the selected cells")
         self.canvas = ScatterCanvas()
         self.about = note()
         controls = QVBoxLayout()
         self.method.setFixedWidth(_CONTROLS_PX)
         chosen = (self.inside, self.all, self.to_labels)
-        for widget in (QLabel("Plane"), self.method, QLabel("Colors of"), self.colors, *chosen):
+        for widget in (QLabel("Projection"), self.method, QLabel("Color by"), self.colors, *chosen):
             controls.addWidget(widget)
         controls.addStretch(1)
         row = QHBoxLayout()
@@ -133,7 +133,7 @@ class ScatterDock(Docked):
         session = self._context.session
         mask = session.lasso(polygon)
         if not mask.data.any() and session.scan.selection is None:
-            self._context.say("No point lies inside this lasso.")
+            self._context.say("No points inside the lasso.")
             return
         self._mask = mask
         self._context.binding.show(session.scan, labels_spec(mask, "lasso"))
@@ -141,11 +141,11 @@ class ScatterDock(Docked):
 
     def _label(self) -> None:
         if self._mask is None:
-            raise CoralBayError("nothing is lassoed", hint="draw around points with the left button down")
+            raise CoralBayError("no points are selected", hint="draw a lasso around points with the left mouse button")
         painting = self._context.painting
         value = painting.add_mask(self._mask, "lasso")
         self._context.binding.drop(self._context.session.scan, "lasso")
-        self._context.say(f"{painting.names()[value]}: {np.count_nonzero(self._mask.data):,} voxels, in tab Segment.")
+        self._context.say(f"{painting.names()[value]}: {np.count_nonzero(self._mask.data):,} voxels, see tab Segment.")
 
     def _go_to(self, number: int) -> None:
         place = self._places[number]
@@ -228,7 +228,7 @@ class ScatterDock(Docked):
 
     def _show_about(self) -> None:
         count = len(self._places)
-        text = f"{count:,} cells. Left drag: lasso; right drag: move; wheel: zoom; double click: all of it."
+        text = f"{count:,} cells. Left drag: lasso; right drag: pan; wheel: zoom; double click: show all."
         self.about.setText(self._busy.text or (text if count else "No points yet."))
 
 

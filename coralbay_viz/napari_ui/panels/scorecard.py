@@ -42,9 +42,9 @@ class ScorecardPanel(PanelBase):
         self._show_card(session.scorecard.card)
 
     def _lay_out(self) -> None:
-        self.rows.addWidget(note("The same clicks and strokes, through the eyes of several encoders."))
+        self.rows.addWidget(note("Compare encoders on the same clicks and strokes."))
         self.models = QListWidget()
-        self.models.setToolTip("Encoders to compare; features that are missing are computed")
+        self.models.setToolTip("Encoders to compare; missing features are computed")
         chosen = {self._context.session.model, "hu-patch", "random"}
         for name in sorted(encoders_tasks.model_names(), key=lambda name: name not in chosen):
             item = QListWidgetItem(name)
@@ -56,15 +56,15 @@ class ScorecardPanel(PanelBase):
         self.rows.addWidget(self.models)
         self.reference = ReferenceChooser(self._context)
         self.row(QLabel("Reference"), self.reference, stretch=1)
-        self.compare = button("Compare", "Fill the table, one encoder after the other")
-        self.stop = button("Stop", "Measure no more")
-        self.eva = button("eva…", "Results of eva, or its published table, as a column")
+        self.compare = button("Compare", "Measure one encoder after the other")
+        self.stop = button("Stop", "Stop measuring")
+        self.eva = button("eva…", "Add results of eva, or its published table, as a column")
         self.row(self.compare, self.stop, self.eva)
         self.progress = note()
         self.rows.addWidget(self.progress)
         self.live = QCheckBox("Follow clicks and strokes")
         self.rows.addWidget(self.live)
-        self.table = table("The best of each column is bold", ["Model"], 150)
+        self.table = table("Bold: best value of the column", ["Model"], 150)
         self.rows.addWidget(self.table)
         told = self._context.told
         self.compare.clicked.connect(told(self._compare))

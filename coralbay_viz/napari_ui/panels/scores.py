@@ -8,7 +8,7 @@ from ...display import layer_specs
 from ..context import Context
 from .base import PanelBase, combo, fill
 
-_NOTHING, _CHOSEN, _MARGIN = "nothing", "probability of each result", "margin: how clear the choice was"
+_NOTHING, _CHOSEN, _MARGIN = "nothing", "probability of the result", "margin between the best classes"
 
 
 class ScoreMaps(PanelBase):
@@ -24,7 +24,7 @@ class ScoreMaps(PanelBase):
         self._context = context
         self._classes: list[int] = []
         self._wanted: int | str = _NOTHING
-        self.maps = combo("How sure the segmentation is, as a map")
+        self.maps = combo("Show the certainty of the segmentation as a map")
         self.row(QLabel("Map of"), self.maps, stretch=1)
         self.rows.setContentsMargins(0, 0, 0, 0)
         self.maps.activated.connect(lambda number: self._choose(number))

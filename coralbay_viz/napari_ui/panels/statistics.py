@@ -29,7 +29,7 @@ class Statistics(PanelBase):
         self.reference = ReferenceChooser(context)
         self.save = button("Save…", "Write the table as CSV")
         self.row(self.measure, QLabel("against"), self.reference, self.save, stretch=2)
-        self.results = table("Of the segmentation on the scan's own grid", ["Class", "ml", "HU", "Dice"], 120)
+        self.results = table("Volume, HU and Dice of each class", ["Class", "ml", "HU", "Dice"], 120)
         self.rows.addWidget(self.results)
         self.rows.setContentsMargins(0, 0, 0, 0)
         self.measure.clicked.connect(context.told(self._measure))

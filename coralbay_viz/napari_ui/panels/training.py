@@ -40,18 +40,18 @@ class TrainingPanel(PanelBase):
         self.show_state()
 
     def _lay_out(self) -> None:
-        self.open = button("Open a training…", "The output folder of `coralbay pretrain`, running or done")
-        self.stop = button("Close", "Watch it no more")
+        self.open = button("Open a training run…", "Output folder of `coralbay pretrain`, running or finished")
+        self.stop = button("Close", "Stop watching the run")
         self.row(self.open, self.stop)
-        self.about = note("The newest teacher's colors and heat map on the open scan, as it learns.")
+        self.about = note("Shows curves, and the colors and heat map of each checkpoint on the open scan.")
         self.rows.addWidget(self.about)
         self.slider = QSlider(Qt.Orientation.Horizontal)
-        self.slider.setToolTip("Checkpoints, the newest on the right")
+        self.slider.setToolTip("Checkpoint; the newest is on the right")
         self.step = QLabel()
         self.row(QLabel("Step"), self.slider, self.step, stretch=1)
-        self.newest = QCheckBox("Follow the newest")
+        self.newest = QCheckBox("Follow the newest checkpoint")
         self.rows.addWidget(self.newest)
-        self.curve = combo("A curve of the log")
+        self.curve = combo("Curve of the training log")
         self.row(QLabel("Curve"), self.curve, stretch=1)
         self.plot = QWidget()
         self.plot.setFixedHeight(_PLOT_HEIGHT)
@@ -65,7 +65,7 @@ class TrainingPanel(PanelBase):
     # What the user wants
 
     def _choose(self) -> None:
-        folder = self._context.ask_folder("The output folder of a training")
+        folder = self._context.ask_folder("Output folder of a training run")
         if folder:
             self._context.told(self._context.session.training.watch)(folder)
 
@@ -184,7 +184,7 @@ class _Plot:
 def _described(state: "TrainingState") -> str:
     lines = [f"{state.folder.name}: {len(state.steps)} checkpoint{'s' if len(state.steps) != 1 else ''}"]
     if state.box_mm is not None:
-        lines.append("seen in a box around the last click, the crosshair or the middle")
+        lines.append("computed in a box around the last click, the crosshair or the center")
     if state.alarms:
         step, text = state.alarms[-1]
         lines.append(f"alarm at step {step}: {text}")

@@ -25,11 +25,11 @@ class WindowsPanel(PanelBase):
     def __init__(self, context: Context) -> None:
         super().__init__()
         self._context = context
-        self.inspect = button("Inspect", "Ask the same clicks under several CT windows, around the last of them")
-        self.shown = combo("Where the windows agree, or what one of them finds", [_AGREEMENT, _NOTHING])
+        self.inspect = button("Inspect", "Repeat the search with several CT windows, around the last click")
+        self.shown = combo("Show where the windows agree, or the result of one window", [_AGREEMENT, _NOTHING])
         self.row(self.inspect, self.shown, stretch=1)
         columns = ["Window", "Rank corr.", "Best place (mm)"]
-        self.answers = table("How like the answer of the whole range each window's is", columns, 92)
+        self.answers = table("Rank correlation of each window with the result of the full HU range", columns, 92)
         self.rows.addWidget(self.answers)
         self.hint = note()
         self.rows.addWidget(self.hint)
