@@ -59,11 +59,13 @@ def show(
             "cannot be shown",
             found=type(strange[0]).__name__,
             expected="a NIfTI file, a DICOM folder, a session file, a Volume or a Session",
-            hint="an array of HU becomes one by Volume(array, Grid(array.shape, affine))",
+            hint="for an array of HU, pass Volume(array, Grid(array.shape, affine))",
         )
     given = [item for item in what if isinstance(item, Session)]
     if given and len(what) > 1:
-        raise InputError("a session stands alone", found=f"{len(what)} things", expected="one session, or scans")
+        raise InputError(
+            "a session must be shown alone", found=f"{len(what)} objects", expected="one session, or scans"
+        )
     if given:
         return App(given[0])
     app = App(model=str(model), device=device, autosave=autosave)

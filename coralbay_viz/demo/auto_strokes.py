@@ -83,8 +83,8 @@ def place(
     classes = _tissue_classes(volume, features)
     labels = _balls(classes.data, classes.grid, classes.names, grid)
     about = (
-        f"Strokes: {_COUNT} balls of {_RADIUS_MM:g} mm a tissue, placed by Hounsfield units. The result shows that "
-        "strokes spread over a scan, not that organs are told apart: paint your own for that."
+        f"Strokes: {_COUNT} balls of {_RADIUS_MM:g} mm per tissue, placed by Hounsfield units. They show how strokes "
+        "become a segmentation; to separate organs, paint your own strokes."
     )
     return Strokes(labels, about)
 

@@ -50,10 +50,10 @@ def fetch_chest(
         return Path(pooch.retrieve(url, f"sha256:{sha256}", CHEST_FILE, folder, downloader=downloader))
     except (OSError, ValueError) as error:  # no network, no space; or another checksum
         raise CoralBayError(
-            "the sample CT could not be fetched",
+            "cannot download the sample CT",
             where=url.split("/")[2] if "//" in url else url,
             found=str(error).splitlines()[0][:200],
-            hint="try again with a network, or open a scan of your own",
+            hint="check the network connection, or open your own scan",
         ) from error
 
 

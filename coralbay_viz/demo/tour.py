@@ -79,10 +79,10 @@ class Tour:
         session = self.session
         yield from self._timed("open", "open the scan", self._open)
         yield from self._timed("features", f"compute features with {Path(session.model).name}", session.compute)
-        yield from self._timed("pca", "turn their main directions into colors", session.compute_pca)
-        yield from self._timed("similar", "click, and ask where else it looks like this", self._click)
+        yield from self._timed("pca", "show the features as PCA colors", session.compute_pca)
+        yield from self._timed("similar", "click and find similar places", self._click)
         yield from self._timed("strokes", "place a few strokes", self._place_strokes)
-        yield from self._timed("segment", "spread them over the scan", lambda: session.segment(self.strokes.labels))
+        yield from self._timed("segment", "segment the scan from them", lambda: session.segment(self.strokes.labels))
         if self.out is not None:
             saves = (("heat", session.save_heat), ("pca", session.save_pca), ("seg", session.save_segmentation))
             for name, save in saves:

@@ -113,7 +113,7 @@ class App:
 
         try:
             if not self._courier.wait(going_on, timeout_s):
-                raise TimeoutError(f"still at work after {timeout_s:g} s")
+                raise TimeoutError(f"jobs are still running after {timeout_s:g} s")
         except KeyboardInterrupt:
             self.session.cancel()
             raise

@@ -45,11 +45,11 @@ class Coloring(Control):
     def _lassoed(self, corners: Any) -> None:
         self.session.lasso(corners)
         if self.session.scan.selection is None:
-            self._status.say("No point lies in the lasso: colors and points are about the whole body.")
+            self._status.say("No points inside the lasso: colors and points are of the whole body.")
 
     def _take_all(self) -> None:
         self.session.select(None)
-        self._status.say("The lasso is gone. Colors and points stay as they are until their button is pressed again.")
+        self._status.say("Lasso cleared. Press a button to compute colors or points again for the whole body.")
 
     def _show_state(self, changed: Any = None) -> None:
         scan = self.session.scan

@@ -27,10 +27,10 @@ _DOES = {
     "open": "Reading the scan",
     "load session": "Loading the session",
     "features": "Computing features",
-    "pca": "Turning features into colors",
-    "scatter": "Laying out points",
-    "segmentation": "Fitting the probe",
-    "statistics": "Measuring",
+    "pca": "Computing colors",
+    "scatter": "Computing the scatter plot",
+    "segmentation": "Segmenting",
+    "statistics": "Measuring labels",
     "scorecard": "Comparing encoders",
     "save": "Saving",
 }
@@ -60,16 +60,16 @@ class Files(Control):
         there = target.exists()
         job = saves[kind](target)
         if there:
-            when_done(job, lambda: self._status.say(f"Saved {target}, in the place of the file that was there"))
+            when_done(job, lambda: self._status.say(f"Saved {target} (replaced the existing file)"))
 
 
 def _named(path: str) -> Path:
     """Where to write: a mistyped folder must not become a new one."""
     if not path.strip():
-        raise InputError("a file needs a name", expected="e.g. heat.nii.gz, statistics.csv or work.coralbay")
+        raise InputError("no file name", expected="e.g. heat.nii.gz, statistics.csv or work.coralbay")
     target = Path(path.strip()).expanduser()
     if not target.parent.is_dir():
-        raise MissingFileError("no such folder", where=target.parent, hint="make it first, or choose another one")
+        raise MissingFileError("no such folder", where=target.parent, hint="create it first, or choose another one")
     return target
 
 
@@ -111,7 +111,7 @@ class Progress(Control):
     def show_error(self, error: Exception) -> None:
         """One line for what the user can mend; the kind of error, too, for what they cannot."""
         if not isinstance(error, CoralBayError):
-            _log.error("a wish or a job failed", exc_info=error)
+            _log.error("a command or a job failed", exc_info=error)
         text = str(error) if isinstance(error, CoralBayError) else f"{type(error).__name__}: {error}"
         self._bad = True
         self.panel.say(text, bad=True)
@@ -133,10 +133,10 @@ class Progress(Control):
     def _next_step(self) -> str:
         session = self.session
         if session.scan is None:
-            return "Next: open a scan (below, Scan)."
+            return "Next: open a scan (tab Scan)."
         if session.features is None:
-            return "Next: press Compute features (below, Scan)."
-        return "" if session.clicks else "Next: click in a view with Ask."
+            return "Next: press Compute features (tab Scan)."
+        return "" if session.clicks else "Next: click in a view with Pick."
 
     def _show_outlook(self, scan: Any) -> None:
         """What is ahead, while features are computed."""

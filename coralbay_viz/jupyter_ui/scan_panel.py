@@ -48,6 +48,6 @@ class Opening(Control):
         scan, text = self.session.scan, ""
         if scan is not None and scan.features is not None:
             text = f"Ready: {Path(scan.model).name}"
-            text += "" if scan.model == self.session.model else " (another model is chosen)"
+            text += "" if scan.model == self.session.model else " (another model is selected)"
         self.panel.show_model(self.session.model)
         self.panel.show_features(text, enabled=scan is not None)

@@ -36,7 +36,7 @@ class Scoring(Control):
     def _say(self, card: "Scorecard | None") -> None:
         if card is not None and card.rows:
             done = f"Measured {card.rows[-1].model}, {len(card.rows)} of {len(card.models)}"
-            self._status.say(done + (": the table is below, under Score." if card.is_done else "."))
+            self._status.say(done + ("; see the table in tab Score." if card.is_done else "."))
 
     def show(self, card: "Scorecard | None") -> None:
         """What is there, old numbers in the place of those that are on their way."""

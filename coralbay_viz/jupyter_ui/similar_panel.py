@@ -71,11 +71,11 @@ class Asking(Control):
             self.show_others()
         name = self.looking.beside_view.title
         if scan is None:
-            self._status.say("No scan beside this one.")
+            self._status.say("Second scan closed.")
         elif scan.features is None:
-            self._status.say(f"{name} stands beside; to ask there, too, choose it (Scan) and compute its features.")
+            self._status.say(f"Second scan: {name}. For its heat map, select it (tab Scan) and compute features.")
         else:
-            self._status.say(f"{name} stands beside, lit up by the clicks here.")
+            self._status.say(f"Second scan: {name}, with the heat map of the same clicks.")
 
     def _say_clicks(self, scan: "Scan") -> None:
         if scan is not self.session.scan:
@@ -83,11 +83,11 @@ class Asking(Control):
         if not scan.clicks.now:
             self._status.say("No clicks.")
         elif scan.features is None:
-            self._status.show_next_step("The click is kept.")
+            self._status.show_next_step("The click is stored.")
 
     def _say_answer(self, scan: "Scan") -> None:
         heat = scan.heat
         if scan is self.session.scan and heat is not None and not heat.partial:
             like, unlike, found = len(heat.clicks.positive), len(heat.clicks.negative), len(heat.regions)
             regions = f"{found} region{'' if found == 1 else 's'}"
-            self._status.say(f"{like} alike, {unlike} unlike: {regions} listed below, under Similar.")
+            self._status.say(f"{like} positive, {unlike} negative: {regions}, see tab Similar.")

@@ -47,9 +47,7 @@ COLUMNS = (
         "Average precision of the heat map of the clicks, over the body every 3 mm, against the labels under them.",
     ),
     ScoreColumn("match_mm", "match", "Distance of the best match in the other scan from the same label there.", "mm"),
-    ScoreColumn(
-        "return_mm", "round trip", "Distance from each click to the match of its match in this scan.", "mm"
-    ),
+    ScoreColumn("return_mm", "round trip", "Distance from each click to the match of its match in this scan.", "mm"),
     ScoreColumn(
         "dice", "Dice", "Of a probe fitted to the strokes, mean over painted labels; painted voxels do not count."
     ),

@@ -44,7 +44,7 @@ class Autosave:
         except OSError as error:
             raise InputError(
                 "state is not saved after each change", where=root(), found=error.strerror or error,
-                hint="let CORALBAY_STATE name a folder that can be written, and start again",
+                hint="set CORALBAY_STATE to a writable folder and start again",
             ) from error  # fmt: skip
         self._writing = threading.Lock()
         self._written = 0
