@@ -1,4 +1,4 @@
-"""``coralbay view`` and ``coralbay demo``; the command line finds them through the group ``coralbay.commands``."""
+"""Commands ``coralbay view`` and ``coralbay demo``, registered in the entry-point group ``coralbay.commands``."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -92,7 +92,7 @@ def demo(
 
 
 def _require(paths: list[Path]) -> None:
-    """Say so before a window opens."""
+    """Raise an error for missing files before a window opens."""
     for path in paths:
         if not path.expanduser().exists():
             raise MissingFileError("no such file or folder", where=path)

@@ -28,8 +28,8 @@ def show(
     Parameters
     ----------
     what
-        NIfTI files, DICOM folders, volumes, one ``.coralbay`` session file, or one `Session` of yours. A session of
-        yours keeps its own way of working: by default it works in the calling thread, so a click blocks the kernel.
+        NIfTI files, DICOM folders, volumes, one ``.coralbay`` session file, or one `Session`. A `Session` keeps its
+        runner: by default it works in the calling thread, so a click blocks the kernel.
     model, device
         As for `Session`.
     series : str, optional
@@ -41,14 +41,14 @@ def show(
     -------
     App
         The last line of a cell shows it. ``app.session`` is the session behind it, ``app.wait()`` waits for its jobs.
-        What a session file asks for is there.
+        A session file has been restored.
 
     Raises
     ------
     InputError
-        For anything else, and for a session beside other things.
+        For anything else, and for a session together with other objects.
     MissingExtraError
-        Without anywidget and ipywidgets.
+        If anywidget or ipywidgets are not installed.
     """
     if missing := [name for name in ("anywidget", "ipywidgets") if find_spec(name) is None]:
         raise MissingExtraError(f"{missing[0]} is not installed", hint="pip install 'coralbay[jupyter]'")

@@ -1,4 +1,4 @@
-"""Features as colors over the scan and as points of a plane, linked both ways."""
+"""Controller of the panel Colors: features as colors and as a linked scatter plot."""
 
 from importlib.util import find_spec
 from typing import Any
@@ -13,7 +13,7 @@ from .views_panel import Looking
 
 
 class Coloring(Control):
-    """The panel of colors, and the scatter plot in it."""
+    """Controller of the panel Colors and its scatter plot."""
 
     def __init__(self, looking: Looking, *wires: Any) -> None:
         super().__init__(*wires)

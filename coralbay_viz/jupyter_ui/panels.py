@@ -1,4 +1,4 @@
-"""The sections beside the views: each shows state that it is given, emits what the user wants, decides nothing."""
+"""Panels below the views: widgets that show a given state and emit signals."""
 
 from collections.abc import Iterable, Sequence
 from contextlib import contextmanager
@@ -46,21 +46,21 @@ def note(text: str = "") -> w.HTML:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A small HTML table of escaped texts."""
+    """Return a small HTML table of escaped texts."""
     cells = ["".join(f"<td style='padding:0 10px 0 0'>{escape(str(cell))}</td>" for cell in line) for line in rows]
     titles = "".join(f"<th style='text-align:left;padding:0 10px 0 0'>{escape(title)}</th>" for title in head)
     return f"<table><tr>{titles}</tr>{''.join(f'<tr>{line}</tr>' for line in cells)}</table>"
 
 
 def amount(value: float | None) -> str:
-    """A number of a table: four digits, thousands apart; empty for None."""
+    """Format a number: four digits, thousands separated; empty for None."""
     if value is None:
         return ""
     return f"{value:,.0f}".replace(",", "\N{NO-BREAK SPACE}") if abs(value) >= 1000 else f"{value:.4g}"
 
 
 class Panel:
-    """Widgets in a column; what it is told to show does not come back as the user's wish."""
+    """Widgets in a column; changes made inside `showing` emit no signals."""
 
     _telling = False
 
@@ -76,7 +76,7 @@ class Panel:
             self._telling = before
 
     def _wire(self, widget: w.Widget, signal: Any, trait: str = "value") -> None:
-        """Emit the signal with what the user chose."""
+        """Emit a signal with the value that the user chose."""
 
         def chosen(change: dict[str, Any]) -> None:
             if not self._telling:
@@ -90,7 +90,7 @@ class Panel:
 
 
 class ToolBar(Panel):
-    """What the mouse does, the gray scale, and which layers are shown."""
+    """Tool of the mouse, gray scale, and visible layers."""
 
     tool_chosen = Signal(str)
     window_chosen = Signal(str)
@@ -143,7 +143,7 @@ class ToolBar(Panel):
 
 
 class StatusLine(Panel):
-    """How far work is, how to stop it, and what went wrong."""
+    """Status text, progress bar and Cancel button."""
 
     cancel_wanted = Signal()
 
@@ -167,7 +167,7 @@ class StatusLine(Panel):
 
 
 class ScanPanel(Panel):
-    """Open scans, choose one, compute its features."""
+    """Panel Scan: open scans, choose one, compute its features."""
 
     open_wanted = Signal(str)
     scan_chosen = Signal(int)
@@ -214,7 +214,7 @@ class ScanPanel(Panel):
 
 
 class SimilarPanel(Panel):
-    """Clicks and what they light up, here and in another scan."""
+    """Panel Similar: clicks, threshold, scales, best regions, second scan."""
 
     undo_wanted = Signal()
     redo_wanted = Signal()
@@ -309,7 +309,7 @@ class SimilarPanel(Panel):
 
 
 class PaintPanel(Panel):
-    """The brush, the probe that follows it, and numbers of what it finds."""
+    """Panel Paint: brush, segmentation and statistics."""
 
     brush_changed = Signal()
     name_chosen = Signal(str)
@@ -386,7 +386,7 @@ class PaintPanel(Panel):
 
 
 class ColorPanel(Panel):
-    """Features as colors and as points of a plane."""
+    """Panel Colors: features as colors and as a scatter plot."""
 
     colors_wanted = Signal(str)
     scatter_wanted = Signal(str)
@@ -424,7 +424,7 @@ class ColorPanel(Panel):
 
 
 class ScorePanel(Panel):
-    """Which encoder does best on what was clicked and painted?"""
+    """Panel Score: several encoders on the same clicks and strokes."""
 
     compare_wanted = Signal(object, str)
     stop_wanted = Signal()
@@ -456,7 +456,7 @@ class ScorePanel(Panel):
 
 
 class FilePanel(Panel):
-    """Results as files of the kernel's machine, and sessions."""
+    """Panel Files: results and sessions as files on the kernel's machine."""
 
     save_wanted = Signal(str, str)
     load_wanted = Signal(str)

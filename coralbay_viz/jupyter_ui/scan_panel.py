@@ -1,4 +1,4 @@
-"""Which scans are open, and their features."""
+"""Controller of the panel Scan: open scans and their features."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Opening(Control):
-    """The panel of scans and features."""
+    """Controller of scans and features."""
 
     def __init__(self, *wires: Any) -> None:
         super().__init__(*wires)
@@ -30,7 +30,7 @@ class Opening(Control):
         self.hear(session.model_changed, self._show_features)
 
     def show(self, scan: "Scan | None" = None) -> None:
-        """All that there is."""
+        """Update the panel."""
         self.panel.show_volume(self.session.volume)
         self._show_scans()
         self._show_features()

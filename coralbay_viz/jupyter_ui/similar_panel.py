@@ -1,4 +1,4 @@
-"""Clicks and what they light up, in the active scan and in another one."""
+"""Controller of the panel Similar: clicks and similar places, in the active and the second scan."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Asking(Control):
-    """The panel of similar places, and clicks in the view."""
+    """Controller of similar places, and of clicks in the view."""
 
     def __init__(self, looking: Looking, *wires: Any) -> None:
         super().__init__(*wires)
@@ -36,7 +36,7 @@ class Asking(Control):
         self.hear(session.weights_changed, panel.show_weights)
 
     def show(self, scan: "Scan | None" = None) -> None:
-        """All that there is."""
+        """Update the panel."""
         session = self.session
         history = session.scan and session.scan.clicks
         self.panel.show_clicks(session.clicks, session.features is not None)
@@ -45,7 +45,7 @@ class Asking(Control):
         self.show_others()
 
     def show_others(self) -> None:
-        """The scans that could stand beside the active one."""
+        """Update the list of possible second scans."""
         scans = self.session.scans
         names = unique_names(scans)
         others = [(f"{n + 1}: {names[n]}", n) for n, scan in enumerate(scans) if scan is not self.session.scan]
@@ -53,7 +53,7 @@ class Asking(Control):
         self.panel.show_others(others, scans.index(beside) if beside in scans else None)
 
     def _picked(self, position_mm: list[float], negative: bool) -> None:
-        # The edge of a picture lies half a voxel beyond the last centre.
+        # The edge of a picture lies half a voxel beyond the last center.
         place = self.looking.binding.inside(position_mm)
         job = self.session.click(place, negative)
         self.looking.go_to(place)

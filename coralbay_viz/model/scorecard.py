@@ -88,14 +88,14 @@ class ScoreRow:
 
     @property
     def eva_text(self) -> str:
-        """Tasks and scores of eva, for a cell; what eva published, and runs of other settings, say so."""
+        """Tasks and scores of eva for a table cell, with remarks on published scores and other settings."""
         return ", ".join(
             f"{row.column} {row.mean:.3f}" + (f" ({row.remarks})" if row.remarks else "") for row in self.eva
         )
 
     @property
     def eva_sources(self) -> tuple[str, ...]:
-        """What each score of eva is and which file holds it, a line a score."""
+        """Description and file of each score of eva, one line per score."""
         return tuple(
             ", ".join(part for part in (f"{row.task} {row.mean:.3f}", row.metric, row.split, row.remarks) if part)
             + f": {row.file}"

@@ -1,8 +1,8 @@
-"""Commands with keys that stand in napari's preferences.
+"""Commands with keyboard shortcuts, listed in napari's preferences.
 
-This is the one module that reaches beyond napari's public interface: plugins cannot contribute key bindings through
-their manifest (napari 0.9 ignores `keybindings`), and the manager of actions is what its preferences list. Without it,
-or with another one, CoralBay works by its buttons alone.
+Only this module uses a private interface of napari: plugins cannot contribute key bindings through their manifest
+(napari 0.9 ignores `keybindings`), and the preferences list the actions of the action manager. If that is missing or
+differs, the buttons still work.
 """
 
 import logging
@@ -26,7 +26,7 @@ def _widget(viewer: Any) -> "CoralBayWidget | None":
 
 
 def _itself(viewer: Any) -> Any:
-    """The viewer behind the proxy that napari gives to plugins."""
+    """Return the viewer behind the proxy that napari passes to plugins."""
     return getattr(viewer, "__wrapped__", viewer)
 
 
@@ -71,7 +71,7 @@ ACTIONS: dict[str, tuple[str, Callable[[Any], Any], str]] = {
 
 
 def register(viewer: Any, widget: "CoralBayWidget") -> None:
-    """Give a window's keys to its dock widget; the user's own choice of keys goes first."""
+    """Bind the shortcuts of a window to its dock widget; the user's own shortcuts take precedence."""
     _widgets[_itself(viewer)] = widget
     try:
         from napari.components.viewer_model import ViewerModel
@@ -90,5 +90,5 @@ def register(viewer: Any, widget: "CoralBayWidget") -> None:
 
 
 def forget(viewer: Any) -> None:
-    """Let keys of this window do nothing."""
+    """Disconnect the shortcuts of a window."""
     _widgets.pop(_itself(viewer), None)

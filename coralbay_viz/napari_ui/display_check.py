@@ -1,4 +1,4 @@
-"""Can a window be opened here? Qt itself answers no by aborting the process, so ask before."""
+"""Check that a window can be opened. Qt itself would abort the process, so this runs first."""
 
 import ctypes
 import os
@@ -17,7 +17,7 @@ _LIBRARIES = (
 
 
 def require_window(environment: Mapping[str, str] = os.environ) -> None:
-    """Raise, with what to do, where napari could not open a window."""
+    """Raise an error with a hint if napari cannot open a window."""
     for module in ("napari", "qtpy"):
         if find_spec(module) is None:
             raise MissingExtraError(f"{module} is not installed", hint="pip install 'coralbay[napari]'")
@@ -46,7 +46,7 @@ def _answers(display: str) -> bool:
 
 
 def _require_libraries() -> None:
-    """Load Qt's X11 plugin as Qt would: the loader names the library that is missing, Qt does not."""
+    """Load Qt's X11 plugin as Qt would: the loader names a missing library, Qt does not."""
     spec = find_spec("PySide6")
     if spec is None or not spec.submodule_search_locations:
         return  # another Qt binding, from somewhere else

@@ -25,7 +25,7 @@ class Encoders:
     Attributes
     ----------
     asked : str
-        Device of the encoders that are asked for from now on.
+        Device of encoders that are loaded from now on.
     """
 
     def __init__(self, device: str) -> None:
@@ -44,7 +44,7 @@ class Encoders:
 
     @property
     def device(self) -> str:
-        """Where encoders run; ``auto`` stays so until torch, which knows, is there."""
+        """Device of the encoders; ``auto`` until torch is imported."""
         if self.asked != "auto" or "torch" not in sys.modules:
             return self.asked
         from coralbay_core.models.encoder import resolve_device
@@ -59,19 +59,19 @@ def find_devices() -> tuple[str, ...]:
 
 
 def model_names() -> list[str]:
-    """Names of the models that the package knows, those without weights last; found without importing torch."""
+    """Return the names of the package's models, those without weights last; without importing torch."""
     names = [entry.name for entry in (files("coralbay_core.models") / "cards").iterdir()]
     return [*sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml")), *WITHOUT_WEIGHTS]
 
 
 def split_variant(model: str) -> tuple[str, str]:
-    """A model without what may follow its name, and that: ``:compact``, ``:whole`` or nothing."""
+    """Split a model name into name and variant: ``:compact``, ``:whole`` or empty."""
     variant = next((variant for variant in VARIANTS if model.endswith(variant)), "")
     return model.removesuffix(variant), variant
 
 
 def about_model(name: str) -> tuple[str, str]:
-    """Summary and license of a model, empty for a file; found without importing torch."""
+    """Return summary and license of a model, empty for a file; without importing torch."""
     card = files("coralbay_core.models") / "cards" / f"{name}.toml"
     if name in WITHOUT_WEIGHTS or not card.is_file():
         return WITHOUT_WEIGHTS.get(name, ""), ""

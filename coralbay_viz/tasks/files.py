@@ -43,5 +43,5 @@ def save(
 
 
 def on_grid(result: "HeatMap | Any", grid: Grid) -> NDArray:
-    """A heat or color map on another grid."""
+    """Resample a heat or color map to another grid."""
     return result.on(grid)

@@ -67,7 +67,7 @@ def search(
 
 
 def thumbnails(library: "Library", hits: "tuple[Hit, ...]", context: JobContext) -> list[NDArray[np.uint8] | None]:
-    """A picture of each hit; each scan is read once, and one is in memory at a time."""
+    """Create a picture per hit; each scan is read once, and one is in memory at a time."""
     made: list[NDArray[np.uint8] | None] = [None] * len(hits)
     for entry in {hit.scan.scan: hit.scan for hit in hits}.values():
         if context.cancelled():
@@ -83,7 +83,7 @@ def thumbnails(library: "Library", hits: "tuple[Hit, ...]", context: JobContext)
 
 
 def thumbnail(volume: Volume, position_mm: Point) -> NDArray[np.uint8]:
-    """The axial slice around a place, `THUMBNAIL_MM` wide; black outside the scan."""
+    """Cut the axial slice around a place, `THUMBNAIL_MM` wide; black outside the scan."""
     from coralbay_core.spatial.preprocessing import to_unit
     from coralbay_core.spatial.resampling import resample
 

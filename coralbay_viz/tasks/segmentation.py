@@ -69,7 +69,7 @@ def slices_of(probe: "Probe", request: LabelRequest, planes: Sequence[Grid]) -> 
 def labelled(
     probe: "Probe", scores: "ScoreMap", request: LabelRequest, context: JobContext
 ) -> "tuple[Probe, LabelVolume]":
-    """The probe and all of the segmentation."""
+    """Return the probe and the complete segmentation."""
     made = scores.segment(request.grid, guide=request.guide, protected=request.protected, cancelled=context.cancelled)
     names = probe.names | ({} if request.protected is None else request.protected.names)
     return probe, LabelVolume(made.labels, request.grid, name="segmentation", names=names)
@@ -78,7 +78,7 @@ def labelled(
 def labels_of(
     probe: "Probe", features: "FeatureMaps", grid: Grid, guide: Volume | None, protected: LabelVolume | None
 ) -> LabelVolume:
-    """The segmentation of a scan on a grid."""
+    """Segment a scan on a grid."""
     data = probe.segment(features, grid, guide=guide, protected=protected)
     names = probe.names | ({} if protected is None else protected.names)
     return LabelVolume(data, grid, name="segmentation", names=names)

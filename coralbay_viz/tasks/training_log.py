@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class RunSnapshot:
-    """What a look at the folder has found."""
+    """Contents of a run folder at one time."""
 
     steps: tuple[int, ...]
     curves: "dict[str, Curve]"

@@ -1,4 +1,4 @@
-"""Features as colors and groups over the scan."""
+"""Panel Colors: features as colors and clusters."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ _BASES = "Bases (*.safetensors)"
 
 
 class ColorsPanel(PanelBase):
-    """PCA or UMAP as red, green and blue, one basis for many scans, clusters, and the scatter plot.
+    """PCA or UMAP colors, one basis for many scans, clusters, and the scatter plot.
 
     Parameters
     ----------
@@ -105,10 +105,10 @@ class ColorsPanel(PanelBase):
         self.rows.addWidget(self.scatter)
         self.clusters.clicked.connect(self._context.told(lambda *_: self._group()))
 
-    # What the user wants
+    # User actions
 
     def want_pca(self, wanted: bool) -> None:
-        """Show colors, computing them where there are none of the chosen method, or hide them."""
+        """Show colors, computing them if needed, or hide them."""
         pca = self._context.session.pca
         if wanted and (pca is None or pca.method != self._method):
             self._compute()
@@ -136,7 +136,7 @@ class ColorsPanel(PanelBase):
         self._recompute()
 
     def _recompute(self) -> None:
-        """What is shown follows what is chosen."""
+        """Compute again after a change of a setting."""
         if self._context.session.features is not None:
             self._compute()
             self._context.binding.set_visible("pca", True)
@@ -164,7 +164,7 @@ class ColorsPanel(PanelBase):
     def _group(self) -> None:
         self._context.session.compute_clusters(self.count.value(), GROUPINGS[self.how.currentText()])
 
-    # What the session says
+    # Session events
 
     def _scan_changed(self, scan: "Scan | None") -> None:
         self._follow_basis()
@@ -175,7 +175,7 @@ class ColorsPanel(PanelBase):
         self.show_state()
 
     def _follow_basis(self) -> None:
-        """Colors of a scan that comes into sight mean what the locked basis says."""
+        """Recompute the colors of a newly shown scan if they do not use the locked basis."""
         session = self._context.session
         pca, basis = session.pca, session.basis
         if pca is None or basis is None:
@@ -199,7 +199,7 @@ class ColorsPanel(PanelBase):
             self._busy.say(job, "Clustering …", scan)
 
     def _colored(self, job: "Job") -> None:
-        """Where no colors came the choice goes back to what is shown, unless others are on their way."""
+        """Reset the method to the displayed one if no colors were computed and no job is running."""
         if job is self._coloring:
             self._coloring = None
             if job.state != "done":
@@ -211,7 +211,7 @@ class ColorsPanel(PanelBase):
             self.method.setCurrentIndex(0 if pca is None else list(METHODS.values()).index(pca.method))
 
     def _watch(self, layer: Any) -> None:
-        """napari's own controls change the opacity, too."""
+        """Follow changes of the opacity in napari's own controls."""
         if layer is self._watched:
             return
         before, self._watched = self._watched, layer
@@ -231,7 +231,7 @@ class ColorsPanel(PanelBase):
             chooser.setEnabled(session.features is not None)
 
     def show_state(self, _: Any = None) -> None:
-        """All of it."""
+        """Update all widgets."""
         session, layer = self._context.session, self._context.binding.layer("pca")
         self._watch(layer)
         features, pca = session.features is not None, session.pca
@@ -250,7 +250,7 @@ class ColorsPanel(PanelBase):
 
 
 def described(pca: "PcaResult | None") -> str:
-    """How much of what varies is seen."""
+    """Describe the displayed colors: explained variance, or a note on UMAP."""
     if pca is None:
         return ""
     if pca.method == "umap":

@@ -1,4 +1,4 @@
-"""The active scan and another: search there, linked cursors, follow-up of landmarks; and the patient's other side."""
+"""Panel Compare: second scan, linked crosshairs, follow-up of landmarks, other side of the patient."""
 
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ _LANDMARKS = "Landmarks (*.csv *.json)"
 
 
 class ComparePanel(PanelBase):
-    """What another scan has to do with this one.
+    """Comparison of the active scan with a second one, and with its mirror image.
 
     Parameters
     ----------
@@ -91,14 +91,14 @@ class ComparePanel(PanelBase):
 
     @property
     def target(self) -> "Scan | None":
-        """The scan that is compared with."""
+        """Second scan."""
         number = self.targets.currentIndex()
         return self._targets[number] if 0 <= number < len(self._targets) else None
 
-    # What the user wants
+    # User actions
 
     def show_beside(self, on: bool) -> None:
-        """Open or close the second canvas."""
+        """Open or close the canvas of the second scan."""
         if on and self.target is not None:
             make = partial(ScanBeside, self._context, self.target)
             self._dock = Dock(self._context, self, "Second scan", "bottom", make, self.beside.setChecked)
@@ -158,7 +158,7 @@ class ComparePanel(PanelBase):
         if session.cursor_mm is not None:
             session.mirror(session.cursor_mm)
 
-    # What the session says
+    # Session events
 
     def _removed(self, scan: "Scan") -> None:
         if self._dock is not None and self._dock.widget is not None and self._dock.widget.scan is scan:
@@ -166,7 +166,7 @@ class ComparePanel(PanelBase):
         self.show_state()
 
     def show_state(self, _: Any = None) -> None:
-        """All of it."""
+        """Update all widgets."""
         session = self._context.session
         before = self.target
         self._targets = [scan for scan in session.scans if scan is not session.scan]
@@ -192,7 +192,7 @@ class ComparePanel(PanelBase):
         self._show_sides(session.scan)
 
     def _follow_target(self) -> None:
-        """Beside the active scan is the one that is named here, and never the active one itself."""
+        """Show the selected scan in the second canvas, never the active one."""
         shown = None if self._dock is None else self._dock.widget
         if shown is not None and self.target is None:
             self._dock.open(False)

@@ -1,4 +1,4 @@
-"""Choose a model and compute features."""
+"""Panel Features: choice of a model and computation of features."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from .base import PanelBase, button, combo, fill, note
 if TYPE_CHECKING:
     from ...model.scan import Scan
 
-# What may follow a model's name, and how that reads.
+# Variants of a model by displayed name, and their suffix.
 QUALITIES = {"Standard": "", "Compact: less disk": ":compact", "One pass: no tiles": ":whole"}
 WEIGHTS = "Weights (*.safetensors *.pt *.pth *.pth.tar *.ckpt);;All files (*)"
 _LIGHTS = {
@@ -27,7 +27,7 @@ _LIGHTS = {
 
 
 class FeaturePanel(PanelBase):
-    """Whose eyes are borrowed, and how far they have looked.
+    """Choice of a model, and progress of its features.
 
     Parameters
     ----------
@@ -87,10 +87,10 @@ class FeaturePanel(PanelBase):
             self._context.told(lambda name: setattr(self._context.session, "asked_device", name))
         )
 
-    # What the user wants
+    # User actions
 
     def _compute(self, *_: Any) -> None:
-        """Begin where the user looks, unless something was clicked already."""
+        """Start at the crosshair, unless there are clicks."""
         session = self._context.session
         session.compute(None if session.clicks.positive else session.cursor_mm)
 
@@ -104,7 +104,7 @@ class FeaturePanel(PanelBase):
         if path:
             self._context.session.model = str(path)
 
-    # What the session says
+    # Session events
 
     def _show_model(self, model: str) -> None:
         name, variant = encoders_tasks.split_variant(model)
@@ -116,13 +116,13 @@ class FeaturePanel(PanelBase):
         self.quality.setEnabled(name not in encoders_tasks.WITHOUT_WEIGHTS)
         summary, license = encoders_tasks.about_model(name)
         self.models.setToolTip("\n".join(filter(None, (summary, license))))
-        # What everybody must know stands there; the rest can be asked for.
+        # Restrictions are always visible; other details are in the tooltip.
         self.license.setText(license)
         self.license.setVisible("not for commercial use" in license)
         self.show_state()
 
     def _look_for_devices(self, _: Any) -> None:
-        """While the first scan is looked at: to ask torch takes a while."""
+        """Look for devices after the first scan was opened, as importing torch takes a while."""
         self._context.disconnect((self._context.session.scan_added, self._look_for_devices))
         self._context.session.find_devices()
 
@@ -133,7 +133,7 @@ class FeaturePanel(PanelBase):
         self.show_state()
 
     def _look_ahead(self, _: Any = None) -> None:
-        """Say what Compute would take, before it is pressed."""
+        """Estimate the cost of the features before they are computed."""
         session = self._context.session
         scan = session.scan
         if scan is not None and scan.forecast is None and session.state_of(scan) not in ("computing", "ready"):
@@ -169,7 +169,7 @@ class FeaturePanel(PanelBase):
         self._show_status("computing", str(progress))
 
     def show_state(self, _: Any = None) -> None:
-        """What there is, or how far it is."""
+        """Update all widgets."""
         session = self._context.session
         scan = session.scan
         state = "no features" if scan is None else session.state_of(scan)

@@ -1,4 +1,4 @@
-"""Many scans: where in a library does it look like what was clicked?"""
+"""Panel Library: search of many scans for places similar to the clicks."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ _PICTURE = 56
 
 
 class LibraryPanel(PanelBase):
-    """A folder with the features of many scans.
+    """Library folder, its scans, and the hits of a search.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ class LibraryPanel(PanelBase):
         self._busy.say(self._context.session.library.search(), "Searching…")
 
     def _go(self) -> None:
-        """Go to a place that was found, opening its scan unless it is open."""
+        """Go to the selected hit; open its scan if needed."""
         session = self._context.session
         number = self.found.indexOfTopLevelItem(self.found.currentItem())
         if not 0 <= number < len(session.library.hits):
@@ -109,7 +109,7 @@ class LibraryPanel(PanelBase):
 
 
 def _is_of(hit: "LibraryHit", scan: "Scan") -> bool:
-    """Whether a place was found in a scan that is open."""
+    """Whether a hit belongs to an open scan."""
     path = scan.volume.path
     return path is not None and Path(path).resolve() == Path(hit.path).resolve() and scan.series == hit.series
 

@@ -1,4 +1,4 @@
-"""How much each scale counts: a slider a stage."""
+"""Sliders for the weights of the stages."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from .base import when_clicked
 
 
 class Mixer(QWidget):
-    """Sliders; equal weights until one is moved.
+    """One slider per stage; equal weights until one is moved.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class Mixer(QWidget):
         self.show_state()
 
     def show_state(self, _: Any = None) -> None:
-        """Sliders for the stages that the active scan has, at the weights of the session."""
+        """Update the sliders to the stages of the active scan and the weights of the session."""
         session = self._context.session
         strides = () if session.features is None else session.features.strides
         if tuple(self.sliders) != tuple(strides):

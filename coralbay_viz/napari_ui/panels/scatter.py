@@ -1,4 +1,4 @@
-"""Cells as points of a plane, tied to their places in the patient."""
+"""Scatter plot of the cells, linked to their positions in the scan."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -30,10 +30,10 @@ _GRAY = (150, 150, 150)
 
 
 class ScatterDock(Docked):
-    """The plot of the active scan.
+    """Scatter plot of the active scan.
 
-    Hovering over the canvas rings a point, hovering over a point marks its place; a click on a point goes there. A
-    lasso shows its cells as a label layer, which can become strokes, and is what projections are about until it is
+    Hovering over the canvas marks a point, hovering over a point marks its position; a click on a point goes there. A
+    lasso shows its cells as a label layer, which can become strokes, and restricts projections to them until it is
     cleared.
 
     Parameters
@@ -100,12 +100,12 @@ class ScatterDock(Docked):
         self.canvas.hovered.connect(lambda number: self._hovered(number))
 
     def release(self) -> None:
-        """Let go of viewer and session."""
+        """Disconnect from viewer and session."""
         self._context.disconnect(*self._links)
         self._busy.close()
 
     def _tidy(self) -> None:
-        """What nobody could take away without the plot goes with it."""
+        """Remove mark, lasso and selection, which cannot be removed without the plot."""
         session = self._context.session
         for scan in session.scans:
             for role in ("mark", "lasso"):
@@ -118,7 +118,7 @@ class ScatterDock(Docked):
         scan = self._context.session.scan
         return scan.scatter if scan else None
 
-    # What the user wants
+    # User actions
 
     def _compute(self) -> None:
         self._context.session.compute_scatter(_METHODS[self.method.currentText()])
@@ -153,7 +153,7 @@ class ScatterDock(Docked):
         self._context.binding.mark(place)
         self.canvas.mark(number)
 
-    # Linked both ways
+    # Linked cursor
 
     def _hovered(self, number: int | None) -> None:
         if self._context.session.scan is None or number is None:
@@ -168,7 +168,7 @@ class ScatterDock(Docked):
         if scatter is not None and len(scatter.points):
             self.canvas.mark(scatter.point_at(position_mm))
 
-    # What the session says
+    # Session events
 
     def _points_changed(self, _: Any = None) -> None:
         scatter = self._scatter
@@ -233,7 +233,7 @@ class ScatterDock(Docked):
 
 
 def label_colors_at(labels: LabelVolume, places_mm: NDArray) -> NDArray[np.uint8]:
-    """Class colors at world positions, (N, 3); gray where there is no label."""
+    """Return class colors at world positions, (N, 3); gray without a label."""
     at = np.rint(labels.grid.to_index(places_mm)).astype(int).clip(0, np.array(labels.shape) - 1)
     values = labels.data[tuple(at.T)]
     known, index = np.unique(values, return_inverse=True)

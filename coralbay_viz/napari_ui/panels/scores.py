@@ -1,4 +1,4 @@
-"""How sure the segmentation is: a map of the probability of a class, or of the margin."""
+"""Maps of the certainty of a segmentation: probability of a class, or margin."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ _NOTHING, _CHOSEN, _MARGIN = "nothing", "probability of the result", "margin bet
 
 
 class ScoreMaps(PanelBase):
-    """One map at a time: two would say nothing on top of each other.
+    """Choice of a certainty map, one at a time.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ class ScoreMaps(PanelBase):
         layer.name = name
 
     def show_state(self, _: Any = None) -> None:
-        """The classes that there are."""
+        """Update the list of maps."""
         scan = self._context.session.scan
         probe = scan.probe if scan else None
         self._classes = list(probe.values) if probe else []

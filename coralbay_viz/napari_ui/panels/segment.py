@@ -1,4 +1,4 @@
-"""From a few strokes to a segmentation."""
+"""Panel Segment: from strokes to a segmentation."""
 
 from functools import partial
 from pathlib import Path
@@ -28,7 +28,7 @@ KINDS = {
 
 
 class SegmentPanel(PanelBase):
-    """Strokes, the probe that learns from them, and what becomes of it.
+    """Strokes, the probe fitted to them, and the resulting segmentation.
 
     Parameters
     ----------
@@ -121,14 +121,14 @@ class SegmentPanel(PanelBase):
         self.row(self.save, self.export, self.probe)
         self.save.clicked.connect(lambda *_: self._save())
 
-    # What the user wants
+    # User actions
 
     def next_suggestion(self) -> None:
-        """Go to where the next stroke helps most."""
+        """Go to the next suggested place for a stroke."""
         self.suggestions.go_on()
 
     def skip_suggestion(self) -> None:
-        """Turn down the suggestion that is looked at."""
+        """Skip the current suggestion."""
         self.suggestions.turn_down()
 
     def _paint(self, *_: Any) -> None:
@@ -150,7 +150,7 @@ class SegmentPanel(PanelBase):
         self._set("kind", KINDS[self.kinds.currentText()])
 
     def _set(self, name: str, value: Any) -> None:
-        """Change a setting of the session; what is shown follows where there is something to show."""
+        """Change a setting of the session and segment again if there is a segmentation."""
         session = self._context.session
         setattr(session, name, value)
         scan = session.scan
@@ -205,7 +205,7 @@ class SegmentPanel(PanelBase):
         if not self._context.session.apply_probe():
             self._context.say("No other open scan has features of this model.")
 
-    # What the session says
+    # Session events
 
     def _job_started(self, job: Any) -> None:
         if job.kind == "segmentation":
@@ -215,7 +215,7 @@ class SegmentPanel(PanelBase):
         self.saying.setText(self._busy.text)
 
     def show_state(self, _: Any = None) -> None:
-        """All of it."""
+        """Update all widgets."""
         session, painting = self._context.session, self._context.painting
         scan, features = session.scan, session.features is not None
         self.classes.show_state()

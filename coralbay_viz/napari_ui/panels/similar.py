@@ -1,4 +1,4 @@
-"""Click, and see where else it looks like that."""
+"""Panel Similar: clicks and places similar to them."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,7 @@ _GRACE_S = 0.08
 
 
 class SimilarPanel(PanelBase):
-    """Clicks, their threshold, and the best regions.
+    """Clicks, threshold of the heat map, and the best regions.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ class SimilarPanel(PanelBase):
         self.regions.currentItemChanged.connect(lambda *_: self._go_to_region())
         self.save.clicked.connect(self._save_heat)
 
-    # What the user wants
+    # User actions
 
     def _picked(self, position_mm: Any, negative: bool) -> None:
         job = self._context.session.click(position_mm, negative)
@@ -135,7 +135,7 @@ class SimilarPanel(PanelBase):
             self._context.binding.go_to(heat.regions[number].position_mm)
 
     def next_region(self) -> None:
-        """Choose the region after the one that is chosen, and after the last the first."""
+        """Select the next region, after the last the first."""
         count = self.regions.topLevelItemCount()
         if count:
             now = self.regions.indexOfTopLevelItem(self.regions.currentItem())
@@ -192,14 +192,14 @@ class SimilarPanel(PanelBase):
         if name:
             self._context.told(self._context.session.remove_query)(name)
 
-    # What the session says
+    # Session events
 
     def _show_mode(self, mode: str) -> None:
         self.pick.setChecked(mode == "pick")
         self._hovered(None)
 
     def show_state(self, scan: "Scan | None" = None) -> None:
-        """All of it."""
+        """Update all widgets."""
         session = self._context.session
         scan, heat = session.scan, session.heat
         self.undo.setEnabled(bool(scan and scan.clicks.can_undo))
@@ -241,16 +241,16 @@ class SimilarPanel(PanelBase):
 
 
 def share_at(value: int) -> float:
-    """Slider position to share of the body, evenly spaced in orders of magnitude."""
+    """Convert a slider position to a fraction of the body, on a logarithmic scale."""
     return float(_STRICTEST_SHARE ** (value / 1000))
 
 
 def slider_value(share: float) -> int:
-    """The way back."""
+    """Convert a fraction of the body to a slider position: the inverse of `share_at`."""
     return round(1000 * np.log(max(share, _STRICTEST_SHARE)) / np.log(_STRICTEST_SHARE))
 
 
 def region_cells(number: int, region: "Region") -> list[str]:
-    """A region in the words of the table."""
+    """Format a region as table cells."""
     size = f"{region.size_ml:.0f} ml" if region.size_ml >= 10 else f"{region.size_ml:.1f} ml"
     return [str(number), f"{region.score:.2f}", size, place_text(region.position_mm)]

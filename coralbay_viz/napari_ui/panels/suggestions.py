@@ -1,4 +1,4 @@
-"""Where the next stroke helps most."""
+"""Suggested places for the next strokes."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ COUNT = 5
 
 
 class Suggestions(PanelBase):
-    """Goes from one suggestion to the next; asks for new ones where there are none.
+    """Navigation through suggestions; new ones are computed when needed.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class Suggestions(PanelBase):
         )
         self._forget()
 
-    # What the user wants
+    # User actions
 
     def go_on(self) -> None:
         """Go to the next suggestion."""
@@ -52,13 +52,13 @@ class Suggestions(PanelBase):
             self._look_at(0 if self._number is None else (self._number + 1) % len(found))
 
     def turn_down(self) -> None:
-        """Skip the suggestion that is looked at."""
+        """Skip the current suggestion."""
         if self._found():
             self._context.told(self._context.session.skip)(self._number or 0)
         else:
             self._context.say("No suggestion to skip: press Next suggestion first.")
 
-    # What the session says
+    # Session events
 
     def _found(self) -> "tuple[Suggestion, ...]":
         scan = self._context.session.scan

@@ -1,4 +1,4 @@
-"""Watch a training: its curves, and what the teacher of each checkpoint makes of the open scan."""
+"""Panel Train: curves of a training run, and the view of each checkpoint on the open scan."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ _PLOT_HEIGHT = 180
 
 
 class TrainingPanel(PanelBase):
-    """A folder that `coralbay pretrain` writes into, while it does or later.
+    """Output folder of a running or finished `coralbay pretrain`.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ class TrainingPanel(PanelBase):
         self.newest.clicked.connect(lambda on: self._follow(on))
         self.curve.activated.connect(lambda _: self._draw())
 
-    # What the user wants
+    # User actions
 
     def _choose(self) -> None:
         folder = self._context.ask_folder("Output folder of a training run")
@@ -83,10 +83,10 @@ class TrainingPanel(PanelBase):
         if self._context.session.training.state is not None:
             self._context.session.training.refresh()
 
-    # What the session says
+    # Session events
 
     def show_state(self) -> None:
-        """All of it."""
+        """Update all widgets."""
         state = self._context.session.training.state
         for widget in (self.stop, self.slider, self.newest, self.curve, self.plot):
             widget.setVisible(state is not None)
@@ -138,7 +138,7 @@ class TrainingPanel(PanelBase):
         self._shown_on = None
 
     def _draw_soon(self, event: Any = None) -> None:
-        """The window takes the colors of another theme after it was told of it."""
+        """Draw again after a change of theme; the colors are set after the event."""
         QTimer.singleShot(0, self, self._draw)
 
     def _draw(self) -> None:
@@ -152,7 +152,7 @@ class TrainingPanel(PanelBase):
 
 
 class _Plot:
-    """A line plot in a widget; matplotlib is imported when there is something to plot."""
+    """Line plot in a widget; matplotlib is imported on first use."""
 
     def __init__(self, parent: QWidget) -> None:
         from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg

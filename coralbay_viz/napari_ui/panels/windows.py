@@ -1,4 +1,4 @@
-"""The window inspector: would the same click find the same under another CT window?"""
+"""Comparison of the search results under several CT windows."""
 
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
@@ -15,7 +15,7 @@ _AGREEMENT, _NOTHING = "Agreement", "Nothing"
 
 
 class WindowsPanel(PanelBase):
-    """The clicks, asked again as if the scan had been exported with a lung, a soft-tissue and a bone window.
+    """Results of the same clicks as if the scan were exported with a lung, a soft-tissue and a bone window.
 
     Parameters
     ----------
