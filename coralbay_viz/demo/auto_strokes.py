@@ -20,7 +20,7 @@ _SOFT_TISSUE_HU = (0.0, 200.0)
 _COUNT, _RADIUS_MM = 5, 5.0
 _BACKGROUND = 1
 
-# What can honestly be painted into a scan that nobody has looked at: tissues that Hounsfield units already tell apart.
+# Tissues that HU separate, so that strokes in an unknown scan are correct.
 _TISSUES_HU = {
     2: ("air and lung", -1100, -600),
     3: ("fat", -130, -70),

@@ -80,6 +80,7 @@ class LayerSpec:
 
     @property
     def is_rgb(self) -> bool:
+        """Whether the data are colors."""
         return self.kind == "image" and self.data.ndim == 4
 
 

@@ -34,6 +34,7 @@ class Coloring(Control):
         looking.view.observe(lambda change: moved(), "cursor")
 
     def close(self) -> None:
+        """Disconnect from session and view."""
         super().close()
         self.scatter.close()
         self.view.close()

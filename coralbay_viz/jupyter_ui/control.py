@@ -13,7 +13,8 @@ Slot = Callable[..., Any]
 class Status(Protocol):
     """Interface of the status line."""
 
-    def say(self, text: str) -> None: ...
+    def say(self, text: str) -> None:
+        """Show a text."""
 
     def show_error(self, error: Exception) -> None:
         """Show the error of a command."""

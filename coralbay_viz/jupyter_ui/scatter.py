@@ -38,6 +38,7 @@ class ScatterBinding:
         view.layout.display = "none" if self.points is None else ""
 
     def close(self) -> None:
+        """Disconnect from the session."""
         for signal, slot in self._links:
             signal.disconnect(slot)
 

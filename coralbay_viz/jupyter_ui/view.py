@@ -103,6 +103,7 @@ class SliceView(_Canvas):
         self.tell("layer", [palette(spec)], **content)
 
     def drop_layer(self, role: str) -> None:
+        """Remove a layer from the page."""
         self.tell("drop", role=role)
 
     def show_slices(self, cuts: Sequence[tuple[str, Plane | None, NDArray | None, str]], mark: int = 0) -> None:

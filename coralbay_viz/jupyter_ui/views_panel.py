@@ -69,6 +69,7 @@ class Looking(Control):
             view.observe(lambda change, told=told: told(), name)
 
     def close(self) -> None:
+        """Disconnect from session and views."""
         super().close()
         for binding in (self.binding, self.beside):
             if binding is not None:

@@ -24,6 +24,7 @@ class Clicks:
         return bool(self.positive or self.negative)
 
     def add(self, point: Point, negative: bool) -> "Clicks":
+        """Return clicks with one more."""
         if negative:
             return Clicks(self.positive, self.negative + (point,))
         return Clicks(self.positive + (point,), self.negative)

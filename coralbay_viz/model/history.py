@@ -36,10 +36,12 @@ class History(Generic[T]):
 
     @property
     def can_undo(self) -> bool:
+        """Whether there is a change to undo."""
         return bool(self._past)
 
     @property
     def can_redo(self) -> bool:
+        """Whether there is a change to redo."""
         return bool(self._future)
 
     def _step(self, source: list[T], target: list[T]) -> bool:

@@ -23,6 +23,7 @@ class Window:
 
     @property
     def limits_hu(self) -> tuple[float, float]:
+        """Lower and upper limit, HU."""
         return self.level_hu - self.width_hu / 2, self.level_hu + self.width_hu / 2
 
 

@@ -29,6 +29,7 @@ class PaintedVoxels:
 
     @classmethod
     def of(cls, labels: LabelVolume) -> "PaintedVoxels":
+        """Create from a label volume."""
         index = labelled_voxels(labels.data)
         return cls(index, labels.data.reshape(-1)[index], labels.grid, dict(labels.names))
 

@@ -110,6 +110,7 @@ class TwinView(QWidget):
 
     @property
     def view(self) -> str:
+        """Displayed plane, one of `views.VIEWS`."""
         return self._view
 
     @view.setter

@@ -95,6 +95,7 @@ class Readout:
         self.show(world_from_napari(place))
 
     def hide(self) -> None:
+        """Hide the readout."""
         self._place, self._text.visible = None, False
 
     def close(self) -> None:

@@ -79,6 +79,7 @@ class ScatterCanvas(QWidget):
 
     @property
     def marked(self) -> int | None:
+        """Number of the marked point."""
         return self._marked
 
     @property
@@ -111,6 +112,7 @@ class ScatterCanvas(QWidget):
         self.update()
 
     def paintEvent(self, event: Any) -> None:
+        """Draw points, lasso and mark."""
         width, height = self._size
         if self._picture is None:
             self._picture = rasterize(self._shuffled, self._drawn, self.view, (width, height))
@@ -130,6 +132,7 @@ class ScatterCanvas(QWidget):
         painter.end()
 
     def resizeEvent(self, event: Any) -> None:
+        """Keep the visible part of the plane."""
         self._picture = None
         if self._view is not None:
             old = (event.oldSize().width(), event.oldSize().height())
@@ -139,12 +142,14 @@ class ScatterCanvas(QWidget):
     # Mouse events
 
     def mousePressEvent(self, event: Any) -> None:
+        """Start a lasso or a pan."""
         if event.button() == Qt.MouseButton.LeftButton:
             self._pressed, self._lasso = event.position(), [event.position()]
         elif event.button() in (Qt.MouseButton.RightButton, Qt.MouseButton.MiddleButton):
             self._panned_from = event.position()
 
     def mouseMoveEvent(self, event: Any) -> None:
+        """Continue the lasso or the pan, or report the point under the mouse."""
         now = event.position()
         if self._lasso:
             self._lasso.append(now)
@@ -158,6 +163,7 @@ class ScatterCanvas(QWidget):
             self.hovered.emit(self._under(now))
 
     def mouseReleaseEvent(self, event: Any) -> None:
+        """End the lasso or the pan; report a click."""
         if event.button() != Qt.MouseButton.LeftButton:
             self._panned_from = None
             return
@@ -175,12 +181,15 @@ class ScatterCanvas(QWidget):
             self.lassoed.emit(np.array(places))
 
     def mouseDoubleClickEvent(self, event: Any) -> None:
+        """Show all points."""
         self._look(view_of(self._points, self._size))
 
     def leaveEvent(self, event: Any) -> None:
+        """Report that no point is under the mouse."""
         self.hovered.emit(None)
 
     def wheelEvent(self, event: Any) -> None:
+        """Zoom about the mouse."""
         pixel = (event.position().x(), event.position().y())
         self._look(self.view.zoomed(_ZOOM ** event.angleDelta().y(), pixel, self._size))
         event.accept()

@@ -57,6 +57,7 @@ class MouseTools:
 
     @property
     def mode(self) -> Mode:
+        """Current mode."""
         return self._mode
 
     @mode.setter

@@ -52,6 +52,7 @@ class Autosave:
 
     @property
     def path(self) -> Path:
+        """Session file of this autosave."""
         return self.folder / _FILE
 
     def write(self, state: State, generation: int) -> None:

@@ -34,6 +34,7 @@ class Encoders:
         self._lock = threading.Lock()
 
     def get(self, name: str) -> "Encoder":
+        """Return an encoder by name; load it on first use."""
         from coralbay_core.models.loading import load_encoder
 
         with self._lock:
@@ -53,6 +54,7 @@ class Encoders:
 
 
 def find_devices() -> tuple[str, ...]:
+    """Return the devices that torch can use."""
     from coralbay_core.models.encoder import available_devices
 
     return available_devices()

@@ -27,6 +27,7 @@ THUMBNAIL_MM = 96.0
 
 
 def encoder_for(encoders: Encoders, model: str, library: "Library") -> Any:
+    """Return the encoder of a model; raise an error if the library was made with another one."""
     encoder = encoders.get(model)
     library.require_model(encoder)
     return encoder
@@ -40,6 +41,7 @@ def add(
     model: str,
     context: JobContext,
 ) -> Any:
+    """Add a scan to a library."""
     return library.add(path, encoders.get(model), series=series, progress=context.progress)
 
 
@@ -52,6 +54,7 @@ def search(
     show: Callable[[tuple[LibraryHit, ...]], Any],
     context: JobContext,
 ) -> tuple[LibraryHit, ...]:
+    """Search a library: post the hits first, then return them with thumbnails."""
     from coralbay_core.extraction.cache import content_digest
     from coralbay_core.library import search_library
 

@@ -21,10 +21,12 @@ class RunSnapshot:
 
     @property
     def size(self) -> int:
+        """Number of log entries."""
         return sum(len(curve.steps) for curve in self.curves.values()) + len(self.alarms)
 
 
 def read_run(folder: Path) -> RunSnapshot:
+    """Read the folder of a training run."""
     from coralbay_core.pretrain.run_folder import RunFolder
 
     run = RunFolder(folder)
