@@ -1,4 +1,4 @@
-"""CoralBay in a window: a napari plugin and notebook widgets over one `Session` that knows no GUI toolkit."""
+"""CoralBay in a window: a napari plugin and notebook widgets over one `Session`."""
 
 from importlib import import_module
 from typing import Any

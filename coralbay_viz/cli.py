@@ -1,4 +1,4 @@
-"""``coralbay view`` and ``coralbay demo``; the command line finds them through the group ``coralbay.commands``."""
+"""Commands ``coralbay view`` and ``coralbay demo``, registered in the entry-point group ``coralbay.commands``."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -35,7 +35,7 @@ def view(
     series: Series = None,
     as_json: Json = False,
 ) -> None:
-    """Open napari with CoralBay beside the scan."""
+    """Open scans in napari with the CoralBay panel."""
     paths = list(cts or ())
     _require(paths)
     require_window()
@@ -46,25 +46,25 @@ def view(
 
 
 def demo(
-    ct: Annotated[Path | None, typer.Argument(metavar="[CT]", help="A scan; by default a synthetic torso.")] = None,
+    ct: Annotated[Path | None, typer.Argument(metavar="[CT]", help="CT scan; by default a synthetic torso.")] = None,
     headless: Annotated[
-        Path | None, typer.Option(metavar="OUT", help="Write pictures and maps into this folder and end.")
+        Path | None, typer.Option(metavar="OUT", help="Write pictures and maps into this folder and exit.")
     ] = None,
     at: Annotated[
-        str | None, typer.Option(metavar="X,Y,Z", help="Where to click, in mm; by default deep in soft tissue.")
+        str | None, typer.Option(metavar="X,Y,Z", help="Position of the click in mm; by default deep in soft tissue.")
     ] = None,
     labels: Annotated[
-        Path | None, typer.Option(metavar="STROKES.nii.gz", help="Your own strokes instead of automatic ones.")
+        Path | None, typer.Option(metavar="STROKES.nii.gz", help="Strokes to use instead of automatic ones.")
     ] = None,
     model: Model = None,
     device: Device = "auto",
     series: Series = None,
     as_json: Json = False,
 ) -> None:
-    """Take the whole tour: features, colors, a click and its heat map, a few strokes and a segmentation."""
+    """Run the tour: features, colors, a click and its heat map, strokes and a segmentation."""
     _require([path for path in (ct, labels) if path is not None])
     if labels is not None and ct is None:
-        raise InputError("strokes belong to a scan", where="--labels", hint="name the CT, too")
+        raise InputError("strokes need a scan", where="--labels", hint="give the CT as well")
     at_mm = None if at is None else numbers(at, 3, "--at")
     out = None if headless is None else _folder(headless)
     require_window()
@@ -91,7 +91,7 @@ def demo(
 
 
 def _require(paths: list[Path]) -> None:
-    """Say so before a window opens."""
+    """Raise an error for missing files before a window opens."""
     for path in paths:
         if not path.expanduser().exists():
             raise MissingFileError("no such file or folder", where=path)

@@ -28,8 +28,8 @@ def show(
     Parameters
     ----------
     what
-        NIfTI files, DICOM folders, volumes, one ``.coralbay`` session file, or one `Session` of yours. A session of
-        yours keeps its own way of working: by default it works in the calling thread, so a click blocks the kernel.
+        NIfTI files, DICOM folders, volumes, one ``.coralbay`` session file, or one `Session`. A `Session` keeps its
+        runner: by default it works in the calling thread, so a click blocks the kernel.
     model, device
         As for `Session`.
     series : str, optional
@@ -41,14 +41,14 @@ def show(
     -------
     App
         The last line of a cell shows it. ``app.session`` is the session behind it, ``app.wait()`` waits for its jobs.
-        What a session file asks for is there.
+        A session file has been restored.
 
     Raises
     ------
     InputError
-        For anything else, and for a session beside other things.
+        For anything else, and for a session together with other objects.
     MissingExtraError
-        Without anywidget and ipywidgets.
+        If anywidget or ipywidgets are not installed.
     """
     if missing := [name for name in ("anywidget", "ipywidgets") if find_spec(name) is None]:
         raise MissingExtraError(f"{missing[0]} is not installed", hint="pip install 'coralbay[jupyter]'")
@@ -59,11 +59,13 @@ def show(
             "cannot be shown",
             found=type(strange[0]).__name__,
             expected="a NIfTI file, a DICOM folder, a session file, a Volume or a Session",
-            hint="an array of HU becomes one by Volume(array, Grid(array.shape, affine))",
+            hint="for an array of HU, pass Volume(array, Grid(array.shape, affine))",
         )
     given = [item for item in what if isinstance(item, Session)]
     if given and len(what) > 1:
-        raise InputError("a session stands alone", found=f"{len(what)} things", expected="one session, or scans")
+        raise InputError(
+            "a session must be shown alone", found=f"{len(what)} objects", expected="one session, or scans"
+        )
     if given:
         return App(given[0])
     app = App(model=str(model), device=device, autosave=autosave)

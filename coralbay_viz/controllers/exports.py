@@ -71,7 +71,7 @@ class ExportsController:
         return self._workspace.write(path, without_context(work), torch=True)
 
     def _labels_to_export(self, scan: Scan, what: What) -> Callable[[Grid], LabelVolume]:
-        """What makes the labels, on the grid of the scan, of what is there now."""
+        """Function that makes the labels, on the grid of the scan, from the present results."""
         if what == "segmentation":
             probe = require(scan.probe, "no segmentation to export", "paint strokes and segment first")
             guide = self._segmentation.guide(scan)

@@ -1,4 +1,4 @@
-"""Strokes and clicks where nobody is there to make them: for the tour and for tests."""
+"""Automatic strokes and clicks for the tour and for tests."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ _SOFT_TISSUE_HU = (0.0, 200.0)
 _COUNT, _RADIUS_MM = 5, 5.0
 _BACKGROUND = 1
 
-# What can honestly be painted into a scan that nobody has looked at: tissues that Hounsfield units already tell apart.
+# Tissues that HU separate, so that strokes in an unknown scan are correct.
 _TISSUES_HU = {
     2: ("air and lung", -1100, -600),
     3: ("fat", -130, -70),
@@ -45,14 +45,14 @@ _PHANTOM_CLASSES = {
 
 @dataclass(frozen=True, eq=False)
 class Strokes:
-    """Strokes, and an honest sentence on where they come from."""
+    """Strokes, and a sentence on their origin."""
 
     labels: LabelVolume
     about: str
 
 
 def deep_point(volume: Volume, features: "FeatureMaps") -> NDArray[np.float64]:
-    """World position deepest inside homogeneous soft tissue: often the liver, the heart or the brain."""
+    """Return the position deepest inside homogeneous soft tissue: often the liver, the heart or the brain."""
     from scipy import ndimage
 
     hu, grid, body = _coarse(volume, features)
@@ -68,7 +68,7 @@ def deep_point(volume: Volume, features: "FeatureMaps") -> NDArray[np.float64]:
 def place(
     volume: Volume, features: "FeatureMaps", grid: Grid, phantom: "Phantom | None" = None, path: Path | None = None
 ) -> Strokes:
-    """Strokes from a file, from the phantom's labels, or from Hounsfield units, on `grid` unless from a file."""
+    """Return strokes from a file, else from the phantom's labels or from HU on `grid`."""
     if path is not None:
         from coralbay_core.io import load_labels
 
@@ -83,14 +83,14 @@ def place(
     classes = _tissue_classes(volume, features)
     labels = _balls(classes.data, classes.grid, classes.names, grid)
     about = (
-        f"Strokes: {_COUNT} balls of {_RADIUS_MM:g} mm a tissue, placed by Hounsfield units. The result shows that "
-        "strokes spread over a scan, not that organs are told apart: paint your own for that."
+        f"Strokes: {_COUNT} balls of {_RADIUS_MM:g} mm per tissue, placed by Hounsfield units. They show how strokes "
+        "become a segmentation; to separate organs, paint your own strokes."
     )
     return Strokes(labels, about)
 
 
 def phantom_classes(truth: LabelVolume) -> LabelVolume:
-    """The phantom's many labels as a few classes; what has no label is background."""
+    """Merge the phantom's labels into a few classes; unlabeled voxels are background."""
     table = np.zeros(int(truth.data.max()) + 1, np.uint8)
     table[0] = _BACKGROUND
     names = {_BACKGROUND: BACKGROUND}
@@ -113,7 +113,7 @@ def _tissue_classes(volume: Volume, features: "FeatureMaps") -> LabelVolume:
 
 
 def _coarse(volume: Volume, features: "FeatureMaps") -> tuple[NDArray, Grid, NDArray]:
-    """HU, their grid and the body at a spacing that is quick to search."""
+    """Return HU, their grid and the body at a coarse spacing, for a fast search."""
     from coralbay_core.spatial.preprocessing import model_grid
     from coralbay_core.spatial.resampling import resample
 
@@ -131,12 +131,12 @@ def _balls(
     count: int = _COUNT,
     radius_mm: float = _RADIUS_MM,
 ) -> LabelVolume:
-    """A few balls of each class on another grid, far apart and deep inside it; a class without room gets none."""
+    """Paint a few balls per class on another grid, far apart and deep inside it; none in a class that is too thin."""
     data = np.zeros(grid.shape, np.uint8)
     used = {}
     for value, name in names.items():
-        for centre in _deep_places(classes == value, source, count):
-            _paint_ball(data, grid, centre, radius_mm, value)
+        for center in _deep_places(classes == value, source, count):
+            _paint_ball(data, grid, center, radius_mm, value)
             used[value] = name
     from coralbay_core.spatial.resampling import resample
 
@@ -145,7 +145,7 @@ def _balls(
 
 
 def _deep_places(mask: NDArray[np.bool_], grid: Grid, count: int) -> list[NDArray]:
-    """World positions deep inside a mask, each as far from the others as depth allows."""
+    """Return world positions deep inside a mask, far from each other."""
     from scipy import ndimage
 
     depth = ndimage.distance_transform_edt(np.pad(mask, 1), sampling=grid.spacing_mm)[1:-1, 1:-1, 1:-1]
@@ -160,6 +160,6 @@ def _deep_places(mask: NDArray[np.bool_], grid: Grid, count: int) -> list[NDArra
     return [positions[i] for i in dict.fromkeys(chosen)]
 
 
-def _paint_ball(data: NDArray, grid: Grid, centre_mm: NDArray, radius_mm: float, value: int) -> None:
-    box, near = grid.ball(centre_mm, radius_mm)
+def _paint_ball(data: NDArray, grid: Grid, center_mm: NDArray, radius_mm: float, value: int) -> None:
+    box, near = grid.ball(center_mm, radius_mm)
     data[box][near] = value

@@ -1,4 +1,4 @@
-"""A public CT to try things on, fetched once. Knows no GUI toolkit."""
+"""Public sample CT, downloaded once."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,22 +21,23 @@ def fetch_chest(
     *,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> Path:
-    """Path of a chest CT of 3D Slicer's sample data (about 25 MB), downloaded the first time.
+    """Return the path of a chest CT of 3D Slicer's sample data (about 25 MB), downloaded on first use.
 
     Parameters
     ----------
     url, sha256 : str
     folder : Path, optional
-        Where it is kept; by default the user's cache.
+        Download folder; by default in the user's cache.
     report : callable
-        Gets the bytes that came and those of the file, 0 if unknown; what it raises ends the download.
+        Called with the number of received bytes and the size of the file, 0 if unknown; an exception ends the
+        download.
 
     Raises
     ------
     MissingExtraError
-        Without pooch.
+        If pooch is not installed.
     CoralBayError
-        Where there is no network, or what came is not what was expected; nothing is kept then.
+        If there is no network, or the checksum is wrong; no file is left then.
     """
     try:
         import pooch
@@ -50,15 +51,15 @@ def fetch_chest(
         return Path(pooch.retrieve(url, f"sha256:{sha256}", CHEST_FILE, folder, downloader=downloader))
     except (OSError, ValueError) as error:  # no network, no space; or another checksum
         raise CoralBayError(
-            "the sample CT could not be fetched",
+            "cannot download the sample CT",
             where=url.split("/")[2] if "//" in url else url,
             found=str(error).splitlines()[0][:200],
-            hint="try again with a network, or open a scan of your own",
+            hint="check the network connection, or open your own scan",
         ) from error
 
 
 class _Meter:
-    """What pooch wants of a progress bar."""
+    """Progress bar for pooch."""
 
     def __init__(self, report: Callable[[int, int], None]) -> None:
         self._report = report

@@ -1,6 +1,6 @@
-"""The tour: a scan, its features, colors, a click, a few strokes. Knows no GUI toolkit.
+"""The tour: a scan, its features, colors, a click, a few strokes.
 
-`Tour.steps` starts one job after the other; whoever drives it waits for each, in a window or without one.
+`Tour.steps` starts one job after the other; the caller waits for each, with or without a window.
 """
 
 import time
@@ -26,14 +26,14 @@ PHANTOM_LANDMARK = "liver_right_lobe"
 
 @dataclass(frozen=True)
 class Step:
-    """One stop of the tour.
+    """One step of the tour.
 
     Parameters
     ----------
     name : str
         ``open``, ``features``, ``pca``, ``similar``, ``segment``, or ``save``.
     title : str
-        For people.
+        Displayed text.
     job : Job
     """
 
@@ -44,7 +44,7 @@ class Step:
 
 @dataclass(eq=False)
 class Tour:
-    """What the tour is about, and what came out.
+    """Settings and results of a tour.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ class Tour:
     series : str, optional
         Of a DICOM folder.
     at_mm : (3,) position, optional
-        To click; by default the phantom's liver, or a point deep in homogeneous soft tissue.
+        Position of the click; by default the phantom's liver, or a point deep in homogeneous soft tissue.
     labels : Path, optional
         Strokes, as for ``coralbay probe fit``; by default made automatically.
     out : Path, optional
@@ -79,10 +79,10 @@ class Tour:
         session = self.session
         yield from self._timed("open", "open the scan", self._open)
         yield from self._timed("features", f"compute features with {Path(session.model).name}", session.compute)
-        yield from self._timed("pca", "turn their main directions into colors", session.compute_pca)
-        yield from self._timed("similar", "click, and ask where else it looks like this", self._click)
+        yield from self._timed("pca", "show the features as PCA colors", session.compute_pca)
+        yield from self._timed("similar", "click and find similar places", self._click)
         yield from self._timed("strokes", "place a few strokes", self._place_strokes)
-        yield from self._timed("segment", "spread them over the scan", lambda: session.segment(self.strokes.labels))
+        yield from self._timed("segment", "segment the scan from them", lambda: session.segment(self.strokes.labels))
         if self.out is not None:
             saves = (("heat", session.save_heat), ("pca", session.save_pca), ("seg", session.save_segmentation))
             for name, save in saves:
@@ -125,7 +125,7 @@ class Tour:
     def _take_strokes(self, placed: Strokes) -> None:
         self.strokes = placed
 
-    # What came out
+    # Results
 
     def _summarize(self) -> dict[str, Any]:
         heat, volume = self.session.heat, self.session.volume
@@ -145,7 +145,7 @@ class Tour:
         return answer
 
     def _dice(self, truth: LabelVolume, volume: Volume) -> dict[str, float]:
-        """Overlap of the segmentation with the phantom's own labels, which it never saw except under the strokes."""
+        """Return the overlap of the segmentation with the phantom's labels, of which the probe saw the strokes only."""
         from coralbay_core.spatial.resampling import resample
 
         found = self.session.segmentation
@@ -171,7 +171,7 @@ class Tour:
 
 
 def peak_memory_bytes() -> int | None:
-    """Most memory that this process has held, or None where the system does not say."""
+    """Return the peak memory of this process, or None if the system does not report it."""
     try:
         import resource
     except ImportError:

@@ -1,4 +1,4 @@
-"""A brush of some millimetres: strokes of the mouse to voxels. Knows no GUI toolkit."""
+"""Brush with a radius in mm: strokes of the mouse to voxels."""
 
 from itertools import pairwise
 
@@ -11,15 +11,15 @@ from coralbay_core.spatial import Grid
 def paint(
     data: NDArray, grid: Grid, points_mm: ArrayLike, radius_mm: float, value: int, through: int | None = None
 ) -> None:
-    """Give all voxels along a line a value, in place.
+    """Set all voxels along a line to a value, in place.
 
     Parameters
     ----------
     data : (z, y, x) integer array
-        On `grid`; what lies outside of it is left out.
+        On `grid`; parts of the line outside of it are ignored.
     grid : Grid
     points_mm : (n, 3) array
-        Corners of the line, world mm; one point makes a dot.
+        Corners of the line, world mm; one point paints a dot.
     radius_mm : float
         Of the brush; at least the voxel under each point is painted.
     value : int
@@ -43,7 +43,7 @@ def paint(
 
 
 def _dense(points: NDArray, radius_mm: float, grid: Grid) -> NDArray:
-    """The line with so many points that brush marks overlap."""
+    """Return points along the line, dense enough for brush marks to overlap."""
     step = max(radius_mm / 2, float(grid.spacing_mm.min()) / 2)
     parts = [points[:1]]
     for start, end in pairwise(points):
@@ -53,7 +53,7 @@ def _dense(points: NDArray, radius_mm: float, grid: Grid) -> NDArray:
 
 
 def _offsets(reach: NDArray, spacing: NDArray, radius_mm: float) -> NDArray[np.int_]:
-    """Index steps that a brush may cover from the voxel in its middle."""
+    """Return index offsets that a brush may cover around its center voxel."""
     ranges = [np.arange(-int(np.ceil(r)), int(np.ceil(r)) + 1) for r in reach]
     steps = np.stack(np.meshgrid(*ranges, indexing="ij"), -1).reshape(-1, 3)
     # Half a voxel more: the middle of the brush lies anywhere in its voxel.

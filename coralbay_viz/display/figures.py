@@ -1,4 +1,4 @@
-"""Still pictures of a scan and what lies over it, where no widget can be: GitHub, reports. Knows no GUI toolkit."""
+"""Still pictures of a scan with overlays, for places without widgets: GitHub, reports."""
 
 import io
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ _CROSS = {"color": "#ffd75e", "linewidth": 0.6, "alpha": 0.8}
 
 
 class Picture(Figure):
-    """A figure that notebooks show by itself, whether or not pyplot is in use."""
+    """Figure that notebooks display without pyplot."""
 
     def _repr_png_(self) -> bytes:
         data = io.BytesIO()
@@ -35,7 +35,7 @@ class Picture(Figure):
 
 
 def limits_of(window: str | tuple[float, float]) -> tuple[float, float]:
-    """Ends of a gray scale in HU, from a window's name or from level and width."""
+    """Return the limits of a gray scale in HU, from the name of a window or from level and width."""
     if isinstance(window, str):
         if window not in palette.WINDOWS:
             raise InputError("unknown window", found=window, expected=f"one of {', '.join(palette.WINDOWS)}")
@@ -54,7 +54,7 @@ def montage(
     window_hu: tuple[float, float],
     title: str = "",
 ) -> Picture:
-    """The three views through a position; see `Session.plot`."""
+    """Draw the three views through a position; see `Session.plot`."""
     place = np.asarray(initial_cursor(scan) if position_mm is None else position_mm, float)
     specs = [layer_of(role, scan, share) for role in SHOWN if role in ("ct", *_roles(scan, show))]
     specs = [spec for spec in specs if spec is not None]
@@ -86,7 +86,7 @@ def _roles(scan: "Scan", show: Sequence[str] | None) -> Sequence[str]:
 
 
 def _draw(axis: Any, specs: list[LayerSpec], view: Any, plane: "Plane", place: Any, window_hu: Any) -> None:
-    """Layers of one view in mm of the picture: x to the right, y downwards, from the middle of the first pixel."""
+    """Draw the layers of one view in mm of the picture: x right, y down, from the center of the first pixel."""
     across, down = (step / np.linalg.norm(step) for step in (plane.right_mm, plane.down_mm))
 
     def flat(points: ArrayLike) -> Any:
@@ -117,7 +117,7 @@ def _extent(plane: "Plane", flat: Any) -> tuple[float, float, float, float]:
 
 
 def _draw_points(axis: Any, spec: LayerSpec, flat: Any, plane: "Plane") -> None:
-    """Points within half a slice, or 3 mm, of the plane."""
+    """Draw points within half a slice, or 3 mm, of the plane."""
     through = float(np.linalg.norm(plane.through_mm))
     away = (spec.data - plane.corner_mm) @ (plane.through_mm / through)
     near = np.abs(away) <= max(through / 2, 3.0)
@@ -133,7 +133,7 @@ def _draw_points(axis: Any, spec: LayerSpec, flat: Any, plane: "Plane") -> None:
 
 
 def _each(color: Any, near: Any) -> Any:
-    """A color for all points, or one for each of those that are near."""
+    """Return one color for all points, or one per near point."""
     if isinstance(color, str):
         return "none" if color == "transparent" else color
     return [one for one, keep in zip(color, near, strict=True) if keep]

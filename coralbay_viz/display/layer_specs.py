@@ -32,14 +32,14 @@ ROLES = (
 
 @dataclass(frozen=True, eq=False)
 class LayerSpec:
-    """What a viewer shows, in words that every viewer understands.
+    """Layer of a viewer, independent of the viewer.
 
     Parameters
     ----------
     kind : str
         ``image``, ``labels`` or ``points``.
     role : str
-        What it is to the session, one of `ROLES`.
+        Meaning in the session, one of `ROLES`.
     data : ndarray
         ``(z, y, x)``, ``(z, y, x, 4)`` for RGBA, or world mm of shape (n, 3) for points.
     grid : Grid, optional
@@ -49,13 +49,13 @@ class LayerSpec:
     contrast_limits : tuple of float, optional
     opacity : float
     blending : str
-        As napari names it.
+        Name of a napari blending mode.
     interpolation : str
         Within a slice of an image.
     colors : dict
         Of label values.
     style : dict
-        What else a points layer takes.
+        Other arguments of a points layer.
     metadata : dict
     """
 
@@ -75,16 +75,17 @@ class LayerSpec:
 
     @property
     def affine(self) -> Affine:
-        """Affine of the napari layer, from array index to napari world."""
+        """Affine of the napari layer, from array index to napari's world."""
         return np.eye(4) if self.grid is None else napari_affine(self.grid)
 
     @property
     def is_rgb(self) -> bool:
+        """Whether the data are colors."""
         return self.kind == "image" and self.data.ndim == 4
 
 
 def ct_spec(volume: Volume, window: str = palette.DEFAULT_WINDOW) -> LayerSpec:
-    """A scan in gray; `metadata` carries the scan itself, whose affine is the true one."""
+    """Return the layer of a scan; `metadata` holds the scan itself, with its true affine."""
     shown = viewing_volume(volume)
     return LayerSpec(
         "image",
@@ -100,27 +101,27 @@ def ct_spec(volume: Volume, window: str = palette.DEFAULT_WINDOW) -> LayerSpec:
 
 
 def heat_spec(data: NDArray, grid: Grid, limits: tuple[float, float], name: str, role: str = "heat") -> LayerSpec:
-    """A heat map; what lies below the lower limit is clear."""
+    """Return the layer of a heat map; values below the lower limit are transparent."""
     limits = heat_limits(*limits)
     return LayerSpec("image", role, data, name, grid, colormap=palette.heat_colors(), contrast_limits=limits)
 
 
 def hover_spec(data: NDArray, grid: Grid, limits: tuple[float, float]) -> LayerSpec:
-    """What a click under the cursor would light up, in a color that no answer has."""
+    """Return the layer of a preview under the cursor, in a color that heat maps do not use."""
     return LayerSpec(
         "image", "hover", data, "hover", grid, colormap=palette.hover_colors(), contrast_limits=heat_limits(*limits)
     )
 
 
 def share_spec(data: NDArray, grid: Grid, role: str, name: str) -> LayerSpec:
-    """Values in [0, 1], 0 being clear: ranks, agreement, probabilities."""
+    """Return the layer of values in [0, 1] (ranks, agreement, probabilities); 0 is transparent."""
     return LayerSpec(
         "image", role, data, name, grid, colormap=palette.share_colors(), contrast_limits=(0.0, 1.0), opacity=0.7
     )
 
 
 def found_spec(positions_mm: ArrayLike, texts: Sequence[str]) -> LayerSpec:
-    """Places that were found for others: matches, counterparts, landmarks; world mm of shape (n, 3)."""
+    """Return the layer of matched positions (matches, counterparts, landmarks), world mm of shape (n, 3)."""
     points = np.asarray(positions_mm, float).reshape(-1, 3)
     text = {"string": list(texts), "size": 10, "color": palette.FOUND, "anchor": "upper_left"}
     style = {"symbol": "diamond", "face_color": "transparent", "border_color": palette.FOUND, "text": text}
@@ -128,12 +129,12 @@ def found_spec(positions_mm: ArrayLike, texts: Sequence[str]) -> LayerSpec:
 
 
 def heat_limits(threshold: float, highest: float) -> tuple[float, float]:
-    """Contrast limits of a heat map; viewers want the second above the first, whatever the map holds."""
+    """Return contrast limits of a heat map; the second is above the first, as viewers require."""
     return threshold, max(highest, threshold + 1e-4 * max(1.0, abs(threshold)))
 
 
 def scores_spec(data: NDArray, grid: Grid, name: str) -> LayerSpec:
-    """Probabilities or margins in [0, 1]."""
+    """Return the layer of probabilities or margins in [0, 1]."""
     limits = (0.0, 1.0)
     return LayerSpec(
         "image", "scores", data, name, grid, colormap=palette.heat_colors(), contrast_limits=limits, opacity=0.7
@@ -141,13 +142,13 @@ def scores_spec(data: NDArray, grid: Grid, name: str) -> LayerSpec:
 
 
 def rgb_spec(data: NDArray, grid: Grid, name: str, role: str = "pca") -> LayerSpec:
-    """An RGB map of shape (z, y, x, 3), uint8, black = clear."""
+    """Return the layer of an RGB map of shape (z, y, x, 3), uint8; black is transparent."""
     alpha = np.where(data.any(-1, keepdims=True), np.uint8(255), np.uint8(0))
     return LayerSpec("image", role, np.concatenate([data, alpha], -1), name, grid, opacity=0.6)
 
 
 def labels_spec(labels: LabelVolume, role: str = "segmentation", opacity: float = 0.5) -> LayerSpec:
-    """A label map in the fixed class colors; a class named background is clear, in strokes it is gray."""
+    """Return the layer of a label map in the class colors; the class background is transparent, gray in strokes."""
     # Painting brings values that are not there yet, and to look for those of a large map takes longer than 256 colors.
     small = labels.data.dtype == np.uint8
     values = range(256) if small else [int(value) for value in np.unique(labels.data)]
@@ -159,7 +160,7 @@ def labels_spec(labels: LabelVolume, role: str = "segmentation", opacity: float 
 
 
 def label_colors(values: Iterable[int], names: Mapping[int, str], background: str) -> dict[int | None, str]:
-    """Colors of label values; 0 and what is not listed is clear."""
+    """Return colors of label values; 0 and unlisted values are transparent."""
     shown: dict[int | None, str] = {None: CLEAR, 0: CLEAR}
     for value in values:
         if value:
@@ -168,7 +169,7 @@ def label_colors(values: Iterable[int], names: Mapping[int, str], background: st
 
 
 def clicks_spec(positive: ArrayLike, negative: ArrayLike) -> LayerSpec:
-    """Clicked positions, world mm of shapes (n, 3) and (m, 3)."""
+    """Return the layer of clicks, world mm of shapes (n, 3) and (m, 3)."""
     positive, negative = (np.asarray(points, float).reshape(-1, 3) for points in (positive, negative))
     face = [palette.POSITIVE] * len(positive) + [palette.NEGATIVE] * len(negative)
     style = {"symbol": "disc", "face_color": face or palette.POSITIVE, "border_color": "white"}
@@ -176,7 +177,7 @@ def clicks_spec(positive: ArrayLike, negative: ArrayLike) -> LayerSpec:
 
 
 def regions_spec(positions_mm: ArrayLike, marked: int | None = None) -> LayerSpec:
-    """Top regions, best first, numbered from 1; the one that is marked, counted from 0, stands out."""
+    """Return the layer of top regions, best first, numbered from 1; region `marked` (from 0) is highlighted."""
     points = np.asarray(positions_mm, float).reshape(-1, 3)
     text = {
         "string": [str(i + 1) for i in range(len(points))],
@@ -190,7 +191,7 @@ def regions_spec(positions_mm: ArrayLike, marked: int | None = None) -> LayerSpe
 
 
 def suggestions_spec(positions_mm: ArrayLike) -> LayerSpec:
-    """Places to label next, the most useful first, numbered from 1."""
+    """Return the layer of suggested places, the most useful first, numbered from 1."""
     points = np.asarray(positions_mm, float).reshape(-1, 3)
     text = {"string": [str(i + 1) for i in range(len(points))], "size": 11, "color": palette.SUGGESTION}
     style = {"symbol": "diamond", "face_color": "transparent", "border_color": palette.SUGGESTION, "text": text}
@@ -198,6 +199,6 @@ def suggestions_spec(positions_mm: ArrayLike) -> LayerSpec:
 
 
 def mark_spec(position_mm: ArrayLike) -> LayerSpec:
-    """The place of the point that is marked in a scatter plot."""
+    """Return the layer of the point that is marked in a scatter plot."""
     style = {"symbol": "cross", "face_color": palette.MARKED, "border_color": "black"}
     return LayerSpec("points", "mark", np.asarray(position_mm, float).reshape(1, 3), "marked point", style=style)

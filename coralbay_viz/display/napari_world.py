@@ -19,22 +19,22 @@ _J_INVERSE = np.linalg.inv(J)
 
 
 def napari_from_world(position_mm: ArrayLike) -> NDArray[np.float64]:
-    """RAS+ mm, shape (..., 3), to napari world coordinates."""
+    """Convert RAS+ mm, shape (..., 3), to napari world coordinates."""
     return geometry.apply(J, position_mm)
 
 
 def world_from_napari(position: ArrayLike) -> NDArray[np.float64]:
-    """napari world coordinates, shape (..., 3), to RAS+ mm."""
+    """Convert napari world coordinates, shape (..., 3), to RAS+ mm."""
     return geometry.apply(_J_INVERSE, position)
 
 
 def world_affine(affine: ArrayLike) -> Affine:
-    """Index to RAS+ mm, from an affine of index to napari's world."""
+    """Convert an affine from index to napari's world into one to RAS+ mm."""
     return _J_INVERSE @ np.asarray(affine, float)
 
 
 def napari_affine(grid: Grid) -> Affine:
-    """Affine of a napari layer on this grid; exactly axis-aligned where that is what the grid means.
+    """Return the affine of a napari layer on this grid; exactly axis-aligned if the grid is, up to rounding.
 
     Files store affines with rounding noise (1e-7 and so), which alone makes napari refuse to slice out of plane.
     """

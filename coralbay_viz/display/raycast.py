@@ -1,4 +1,4 @@
-"""A click in a 3-D view is a line through the scan: which place on it was meant? Knows no GUI toolkit."""
+"""Ray casting: the position in the scan that a click in a 3-D view selects."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ SURFACE_HU = -300.0
 
 
 def voxels_along_ray(grid: Grid, origin_mm: ArrayLike, direction: ArrayLike) -> NDArray[np.intp]:
-    """Voxels that a line meets, in the order in which it meets them.
+    """Return the voxels along a line, in order.
 
     Parameters
     ----------
@@ -24,12 +24,12 @@ def voxels_along_ray(grid: Grid, origin_mm: ArrayLike, direction: ArrayLike) -> 
     origin_mm : (3,) array
         World mm of any point of the line.
     direction : (3,) array
-        Of the look, in world axes; its length does not matter.
+        View direction in world axes, of any length.
 
     Returns
     -------
     (n, 3) int array
-        Indices without repetition; empty where the line misses the grid.
+        Indices without repetition; empty if the line misses the grid.
     """
     start = grid.to_index(np.asarray(origin_mm, float))
     step = grid.to_index(np.asarray(origin_mm, float) + np.asarray(direction, float)) - start
@@ -52,14 +52,14 @@ def voxels_along_ray(grid: Grid, origin_mm: ArrayLike, direction: ArrayLike) -> 
 def first_above(
     values: NDArray, grid: Grid, threshold: float, origin_mm: ArrayLike, direction: ArrayLike
 ) -> NDArray | None:
-    """World mm of the first voxel above a threshold on a line, or None where it meets none."""
+    """Return world mm of the first voxel above a threshold on a line, or None if there is none."""
     places = voxels_along_ray(grid, origin_mm, direction)
     hits = np.flatnonzero(values[tuple(places.T)] > threshold)
     return grid.to_world(places[hits[0]]) if len(hits) else None
 
 
 def highest(values: NDArray, grid: Grid, origin_mm: ArrayLike, direction: ArrayLike) -> tuple[NDArray, float] | None:
-    """World mm and value of the highest voxel on a line, or None where the line misses the grid."""
+    """Return world mm and value of the highest voxel on a line, or None if the line misses the grid."""
     places = voxels_along_ray(grid, origin_mm, direction)
     if not len(places):
         return None
@@ -74,17 +74,16 @@ def pick_point(
     surfaces: Sequence[tuple[NDArray, Grid, float]],
     heat: tuple[NDArray, Grid, float] | None = None,
 ) -> NDArray | None:
-    """The place that a click in a 3-D view means: the highest of a heat map that is seen there, else a surface.
+    """Return the position that a click in a 3-D view selects: the maximum of a visible heat map, else a surface.
 
     Parameters
     ----------
     origin_mm, direction : (3,) arrays
         Of the line, world mm.
     surfaces : sequence of tuples
-        What may stop the look, the best first: values, grid, and the value above which they do; the first that does is
-        taken.
+        Opaque volumes, the best first: values, grid, and threshold. The first one that the line meets is used.
     heat : tuple, optional
-        Values, grid, and the value from which on they are seen.
+        Values, grid, and the lowest visible value.
 
     Returns
     -------
@@ -106,7 +105,7 @@ def pick_point(
 def place_on_ray(
     scan: "Scan", threshold: float | None, origin_mm: ArrayLike, direction: ArrayLike
 ) -> NDArray[np.float64] | None:
-    """Position on a ray that a click in a 3-D view picks, or None where the ray misses the body.
+    """Return the position on a ray that a click in a 3-D view selects, or None if the ray misses the body.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What there is to show of a scan, role by role, as layers that any view draws. Knows no GUI toolkit."""
+"""Layers of a scan by role, independent of the viewer that draws them."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def layer_of(role: str, scan: "Scan", share: float) -> LayerSpec | None:
-    """One layer of a scan, or None where there is nothing of that role.
+    """Return one layer of a scan, or None if there is none of that role.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ def layer_of(role: str, scan: "Scan", share: float) -> LayerSpec | None:
         One of `SHOWN`.
     scan : Scan
     share : float
-        Share of the body that the heat map shows.
+        Fraction of the body that the heat map shows.
     """
     return _MAKERS[role](scan, share)
 
@@ -56,7 +56,7 @@ def _heat(scan: "Scan", share: float) -> LayerSpec | None:
 
 
 def _windows(scan: "Scan", share: float) -> LayerSpec | None:
-    """Where answers under several HU windows agree."""
+    """Return the layer of the agreement of several CT windows."""
     seen = scan.windows
     return seen and layer_specs.share_spec(seen.stability, seen.grid, "windows", "agreement of windows")
 
@@ -109,7 +109,7 @@ SHOWN = tuple(role for role in layer_specs.ROLES if role in _MAKERS)
 
 
 def selection_mask(scan: "Scan") -> LabelVolume | None:
-    """The cells that projections are about, on the scan's label grid; None for the whole body."""
+    """Return the selected cells on the scan's label grid; None for the whole body."""
     cells = scan.selection
     if cells is None or scan.features is None:
         return None
@@ -120,7 +120,7 @@ def selection_mask(scan: "Scan") -> LabelVolume | None:
 
 
 def initial_cursor(scan: "Scan") -> NDArray[np.float64]:
-    """Where to look first, world mm: the last click, the best region, or the middle of the scan."""
+    """Return the initial cursor in world mm: the last click, the best region, or the center of the scan."""
     if scan.clicks.now.positive:
         return np.array(scan.clicks.now.positive[-1])
     if scan.heat is not None and scan.heat.regions:

@@ -1,4 +1,4 @@
-"""Slices to pixels: what a layer looks like in a plane through a position. Knows no GUI toolkit.
+"""Slices of layers as pixels, in a plane through a position.
 
 A picture has the head up and the patient's left on the right, as radiologists hang it: axial slices with the front up,
 coronal ones from the front, sagittal ones with the front on the left. Pixels are sent and drawn as small integers that
@@ -26,7 +26,7 @@ _PALETTE_STEPS = 256
 
 @dataclass(frozen=True, eq=False)
 class Plane:
-    """Where the pixels of a slice lie in the patient.
+    """Position of the pixels of a slice in the patient.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class Plane:
     shape : tuple of int
         Rows and columns.
     corner_mm : (3,) float64 array
-        World position of the middle of the first pixel, at the upper left.
+        World position of the center of the first pixel, at the upper left.
     down_mm, right_mm, through_mm : (3,) float64 array
         Steps to the next row, column and slice.
     """
@@ -58,12 +58,12 @@ class Plane:
 
 
 def plane_at(grid: Grid, view: View, position_mm: ArrayLike) -> Plane | None:
-    """The slice of a grid that a position lies in, or None where the grid does not reach that far.
+    """Return the slice of a grid that contains a position, or None if it is outside of the grid.
 
     Parameters
     ----------
     grid : Grid
-        Sliceable, as `layers.viewing_grid` gives it.
+        Sliceable, as returned by `viewing_grid`.
     view : str
     position_mm : (3,) array
         World mm.
@@ -86,13 +86,13 @@ def plane_at(grid: Grid, view: View, position_mm: ArrayLike) -> Plane | None:
 
 
 def pixels(data: NDArray, plane: Plane) -> NDArray:
-    """The slice of an array ``(z, y, x[, c])`` on the plane's grid, rows downwards; a view."""
+    """Return the slice of an array ``(z, y, x[, c])`` on the plane's grid, rows downwards; a view."""
     cut = np.take(data, plane.number, axis=VIEWS.index(plane.view))
     return cut if plane.view == "axial" else cut[::-1]
 
 
 def encoded(spec: LayerSpec, plane: Plane) -> NDArray:
-    """Pixels of a layer as small integers.
+    """Encode the pixels of a layer as small integers.
 
     Returns
     -------
@@ -118,7 +118,7 @@ def encoded(spec: LayerSpec, plane: Plane) -> NDArray:
 
 
 def palette(spec: LayerSpec) -> NDArray[np.uint8]:
-    """RGBA colors (n, 4) of the integers of `encoded`, the layer's opacity not yet applied; none for a scan or RGBA."""
+    """Return RGBA colors (n, 4) of the integers of `encoded`, without the opacity; none for a scan or RGBA."""
     if spec.kind == "labels":
         shown = [spec.colors.get(int(value), "#00000000") for value in label_values(spec)]
         return np.array([_rgba(color) for color in shown], np.uint8).reshape(-1, 4)
@@ -129,7 +129,7 @@ def palette(spec: LayerSpec) -> NDArray[np.uint8]:
 
 
 def painted(spec: LayerSpec, plane: Plane, window_hu: tuple[float, float]) -> NDArray[np.uint8]:
-    """A layer's slice as RGBA, (rows, columns, 4): what a browser makes of `encoded` and `palette`.
+    """Return a layer's slice as RGBA, (rows, columns, 4), as a browser draws `encoded` and `palette`.
 
     Parameters
     ----------
@@ -150,7 +150,7 @@ def painted(spec: LayerSpec, plane: Plane, window_hu: tuple[float, float]) -> ND
 
 
 def edge_letters(plane: Plane) -> dict[str, str]:
-    """Which side of the patient lies at each edge of the picture: R, L, A, P, S or I."""
+    """Return the side of the patient at each edge of the picture: R, L, A, P, S or I."""
     right, down = (_letter(step) for step in (plane.right_mm, plane.down_mm))
     left, up = (_letter(-step) for step in (plane.right_mm, plane.down_mm))
     return {"left": left, "right": right, "top": up, "bottom": down}
@@ -162,11 +162,11 @@ def _letter(step: NDArray) -> str:
 
 
 def label_values(spec: LayerSpec) -> list[int]:
-    """Label values in the order in which `palette` has their colors; none for an image."""
+    """Return label values in the order of their colors in `palette`; none for an image."""
     return sorted({0, *(value for value in spec.colors if value is not None)}) if spec.kind == "labels" else []
 
 
 def _rgba(color: str) -> tuple[int, ...]:
-    """``#rrggbb`` or ``#rrggbbaa`` as four numbers up to 255."""
+    """Convert ``#rrggbb`` or ``#rrggbbaa`` to four numbers up to 255."""
     parts = bytes.fromhex(color.lstrip("#"))
     return (*parts, 255)[:4]

@@ -1,1 +1,1 @@
-"""CoralBay in a notebook cell: shows a `Session` in the browser and turns mouse and keys into its commands."""
+"""CoralBay in a notebook cell: a view of a `Session` that turns mouse and keys into its commands."""

@@ -1,4 +1,4 @@
-"""The app in a notebook cell: its parts, put together."""
+"""The app in a notebook cell: creates the panels and connects them."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -32,14 +32,14 @@ class App:
     Parameters
     ----------
     session : Session, optional
-        By default one of its own, which works on threads: then commands return at once and `wait` waits for them.
+        By default a new one that works on threads: commands return at once, and `wait` waits for their jobs.
     settings
-        Of that session, as `Session` takes them.
+        Arguments of that `Session`.
 
     Attributes
     ----------
     session : Session
-        A click and a line of code are the same commands of it.
+        Clicks and code call the same commands.
     """
 
     def __init__(self, session: Session | None = None, **settings: Any) -> None:
@@ -75,7 +75,7 @@ class App:
         self.widget = w.VBox(rows, layout=w.Layout(width="100%"))
 
     def _features_done(self, scan: "Scan") -> None:
-        """The first thing to do with features is to ask."""
+        """Select the tool Pick when features become available."""
         if scan is self.session.scan and scan.features is not None and self.view.tool == "look":
             self.looking.choose_tool("ask")
 
@@ -91,16 +91,16 @@ class App:
         return self.looking.view
 
     def wait(self, *jobs: Job | None, timeout_s: float | None = None) -> None:
-        """Wait for jobs, by default for all that run; what they change is there when it returns.
+        """Wait for jobs, by default for all running ones; their results are available when it returns.
 
-        Interrupting the kernel stops the jobs, too.
+        Interrupting the kernel also stops the jobs.
 
         Raises
         ------
         TimeoutError
             If that takes longer than `timeout_s`.
         Exception
-            What one of the jobs failed with.
+            The error of a failed job.
         """
         wanted = [job for job in jobs if job is not None]
         seen = wanted or list(self.progress.running.values())
@@ -113,7 +113,7 @@ class App:
 
         try:
             if not self._courier.wait(going_on, timeout_s):
-                raise TimeoutError(f"still at work after {timeout_s:g} s")
+                raise TimeoutError(f"jobs are still running after {timeout_s:g} s")
         except KeyboardInterrupt:
             self.session.cancel()
             raise
@@ -122,7 +122,7 @@ class App:
                 raise job.error
 
     def plot(self, position_mm: ArrayLike | None = None, show: Sequence[str] | None = None, **settings: Any) -> Picture:
-        """A still picture of what the view shows: `Session.plot` at the crosshair, in the view's gray scale."""
+        """Draw a still picture of the view: `Session.plot` at the crosshair, in the view's gray scale."""
         show = self.looking.shown() if show is None else show
         place = self.view.cursor if position_mm is None and self.view.cursor else position_mm
         return self.session.plot(place, show, **{"window": tuple(self.view.window)} | settings)
@@ -132,12 +132,12 @@ class App:
         self.looking.go_to(position_mm)
 
     def compare(self, scan: "Scan | None") -> None:
-        """Show another open scan beside the active one, lit up by the same clicks; None shows none."""
+        """Show a second open scan with the heat map of the same clicks; None closes it."""
         self.looking.compare(scan)
         self.asking.show_others()
 
     def close(self) -> None:
-        """Take the app off the page; a session of its own is closed, too."""
+        """Remove the app from the page; close its session unless it was passed in."""
         for part in self._parts:
             part.close()
         if self._own:
@@ -146,7 +146,7 @@ class App:
         self.widget.close()
 
     def _repr_mimebundle_(self, **settings: Any) -> Any:
-        """The app; where nothing can show widgets (GitHub, nbconvert), a still picture of this moment."""
+        """Return the app with a still picture, for places without widgets (GitHub, nbconvert)."""
         data = dict(self.widget._repr_mimebundle_(**settings))
         data["text/plain"] = f"CoralBay: {self.session.volume.name if self.session.volume else 'no scan is open'}"
         if self.session.scan is not None:

@@ -1,4 +1,4 @@
-"""Keeps a slice view in step with one scan of a session: sends what is visible and has changed, and nothing else."""
+"""Synchronization of a slice view with one scan of a session: sends changed, visible slices only."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,7 @@ class ScanBinding:
     scan : Scan
     view : SliceView
     soon : callable
-        Runs a function soon on the session's thread: what many changes ask for is then sent once.
+        Schedules a function on the session's thread, so that many changes are sent once.
     """
 
     def __init__(self, session: "Session", scan: "Scan", view: SliceView, soon: Callable[[Callable[[], None]], None]):
@@ -59,7 +59,7 @@ class ScanBinding:
         self.refresh(*SHOWN)
 
     def close(self) -> None:
-        """Let go of session and view."""
+        """Disconnect from session and view."""
         for signal, slot in self._links:
             signal.disconnect(slot)
         for role in self._specs:
@@ -70,24 +70,24 @@ class ScanBinding:
     # What the view asks for
 
     def go_to(self, position_mm: ArrayLike) -> None:
-        """Put the crosshair at a position, or at the nearest one inside the scan."""
+        """Move the crosshair to a position, or to the nearest one inside the scan."""
         place = self.inside(position_mm)
         self.view.cursor = place.tolist()
         self._later()
 
     def inside(self, position_mm: ArrayLike) -> NDArray[np.float64]:
-        """The nearest position that the view's grid covers."""
+        """Return the nearest position on the view's grid."""
         grid = self._specs["ct"].grid if "ct" in self._specs else self.scan.volume.grid
         index = np.clip(grid.to_index(position_mm), 0, np.array(grid.shape) - 1)
         return grid.to_world(index)
 
     def refresh(self, *roles: str) -> None:
-        """Make layers anew from what the scan holds, and send them."""
+        """Create layers again from the scan, and send them."""
         self._dirty.update(roles)
         self._later()
 
     def resend(self) -> None:
-        """Send everything: a copy of the view has come to the page and knows nothing."""
+        """Send all layers, for a new copy of the view on the page."""
         self._shown.clear()
         for role, spec in self._specs.items():
             self._introduce(role, spec)
@@ -145,7 +145,7 @@ class ScanBinding:
             self.view.show_points(role, spec.data, style)
 
     def _cut(self, role: str, view: slices.View) -> tuple[str, Any, Any, str] | None:
-        """The slice of a layer at the crosshair, unless it is the one that the view already shows."""
+        """Return the slice of a layer at the crosshair, unless the view already shows it."""
         spec = self._specs[role]
         plane = slices.plane_at(spec.grid, view, self.view.cursor)
         number = None if plane is None else plane.number

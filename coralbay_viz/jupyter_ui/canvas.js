@@ -13,8 +13,8 @@ const VIEWS = ["axial", "coronal", "sagittal"];
 const ARRAYS = { int16: Int16Array, uint16: Uint16Array, uint8: Uint8Array, float32: Float32Array };
 const LINE = "rgba(255, 215, 94, 0.75)";
 const KEYS =
-  "Arrows move the crosshair, page up and down change the slice, enter asks for similar places, " +
-  "shift and enter for unlike ones, plus and minus zoom, 0 fits the view.";
+  "Arrows move the crosshair, page up and down change the slice, enter adds a click, " +
+  "shift and enter add a negative click, plus and minus zoom, 0 fits the view.";
 const QUIET_MS = 1500;
 const NEAR_MM = 3;
 
@@ -46,7 +46,7 @@ function conversation(model, el, bar) {
     note.classList.toggle("coralbay-bad", bad);
   };
   const expect = () => {
-    if (timer === null) timer = setTimeout(() => !dead && say("Python is busy: your wish waits until its cell has ended."), QUIET_MS);
+    if (timer === null) timer = setTimeout(() => !dead && say("Python is busy: your input is handled when the cell has ended."), QUIET_MS);
   };
   const heard = () => {
     if (timer !== null) clearTimeout(timer);
@@ -58,7 +58,7 @@ function conversation(model, el, bar) {
     dead = true;
     const wall = element("div", "coralbay-dead", el.querySelector(".coralbay"));
     wall.setAttribute("role", "alert");
-    wall.textContent = "The kernel was restarted or stopped, so nothing here answers any more. Run the notebook again from the top.";
+    wall.textContent = "The kernel was restarted or stopped. Run the notebook again from the top.";
   };
   model.on("comm_live_update", () => setTimeout(look));
   const observer = new MutationObserver(look);
@@ -533,7 +533,7 @@ function scatter({ model, el }) {
   root.dataset.lmSuppressShortcuts = "true";
   const canvas = element("canvas", "coralbay-view", root);
   canvas.setAttribute("role", "img");
-  canvas.setAttribute("aria-label", "Scatter plot of the scan's cells: drag a lasso to select, click to go there.");
+  canvas.setAttribute("aria-label", "Scatter plot of the scan's cells: draw a lasso to select, click to go there.");
   const bar = element("div", "coralbay-bar", root);
   const talk = conversation(model, el, bar);
   let points = { places: new Uint16Array(0), colors: new Uint8Array(0), low: [0, 0], high: [1, 1] };

@@ -1,4 +1,4 @@
-"""Features as colors over the scan and as points of a plane, linked both ways."""
+"""Controller of the panel Colors: features as colors and as a linked scatter plot."""
 
 from importlib.util import find_spec
 from typing import Any
@@ -13,7 +13,7 @@ from .views_panel import Looking
 
 
 class Coloring(Control):
-    """The panel of colors, and the scatter plot in it."""
+    """Controller of the panel Colors and its scatter plot."""
 
     def __init__(self, looking: Looking, *wires: Any) -> None:
         super().__init__(*wires)
@@ -34,6 +34,7 @@ class Coloring(Control):
         looking.view.observe(lambda change: moved(), "cursor")
 
     def close(self) -> None:
+        """Disconnect from session and view."""
         super().close()
         self.scatter.close()
         self.view.close()
@@ -45,11 +46,11 @@ class Coloring(Control):
     def _lassoed(self, corners: Any) -> None:
         self.session.lasso(corners)
         if self.session.scan.selection is None:
-            self._status.say("No point lies in the lasso: colors and points are about the whole body.")
+            self._status.say("No points inside the lasso: colors and points are of the whole body.")
 
     def _take_all(self) -> None:
         self.session.select(None)
-        self._status.say("The lasso is gone. Colors and points stay as they are until their button is pressed again.")
+        self._status.say("Lasso cleared. Press a button to compute colors or points again for the whole body.")
 
     def _show_state(self, changed: Any = None) -> None:
         scan = self.session.scan

@@ -1,4 +1,4 @@
-"""What the parts of the app share: wires that can be cut, and wishes of the page that are carried out at home."""
+"""Base class of the notebook controllers: signal connections, and browser requests run on the kernel's main thread."""
 
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -11,22 +11,23 @@ Slot = Callable[..., Any]
 
 
 class Status(Protocol):
-    """The line that says what happened."""
+    """Interface of the status line."""
 
-    def say(self, text: str) -> None: ...
+    def say(self, text: str) -> None:
+        """Show a text."""
 
     def show_error(self, error: Exception) -> None:
-        """An error of a wish, for the user to read."""
+        """Show the error of a command."""
 
     def forget_error(self) -> None:
-        """A new wish is carried out."""
+        """Remove a previous error when a new command starts."""
 
     def show_next_step(self, before: str = "") -> None:
-        """Say what comes next, behind another text, unless work goes on that is shown."""
+        """Show the next step after another text, unless a job is shown."""
 
 
 def when_done(job: Job | None, call: Callable[[], Any]) -> None:
-    """Call a function once a job has ended well: at once if it has, never if it fails or is stopped."""
+    """Call a function once a job has succeeded: at once if it has, never if it fails or is stopped."""
     if job is None:
         return
 
@@ -41,15 +42,16 @@ def when_done(job: Job | None, call: Callable[[], Any]) -> None:
 
 
 class Control:
-    """Wires between a session, what the page shows of it and what the page asks for.
+    """Connections between a session, its panels, and requests from the page.
 
     Parameters
     ----------
     session : Session
     courier : MainThreadDispatcher
-        To the session's thread: kernels handle messages of widgets on threads of their own, even while a cell runs.
+        Runs calls on the session's thread: kernels may handle widget messages on other threads, even while a cell
+        runs.
     status : Status
-        Says what came of a wish.
+        Shows results and errors of commands.
     """
 
     def __init__(self, session: Session, courier: MainThreadDispatcher, status: Status) -> None:
@@ -59,12 +61,12 @@ class Control:
         self._links: list[tuple[Any, Slot]] = []
 
     def hear(self, signal: Any, slot: Slot) -> None:
-        """Call a function when the session says so, until `close`."""
+        """Connect a signal of the session to a slot, until `close`."""
         signal.connect(slot)
         self._links.append((signal, slot))
 
     def obey(self, signal: Any, command: Slot) -> None:
-        """Carry out what the page wants; an error of it becomes a line of text, in the place of an older one."""
+        """Connect a request of the page to a command; an error replaces the previous one in the status line."""
 
         def wish(*arguments: Any) -> None:
             self._status.forget_error()
@@ -73,7 +75,7 @@ class Control:
         signal.connect(self.told(wish))
 
     def told(self, command: Slot) -> Slot:
-        """The command as a wish: on the session's thread, and no error gets lost."""
+        """Wrap a command: it runs on the session's thread, and errors go to the status line."""
 
         def carry_out(arguments: tuple[Any, ...]) -> None:
             try:
@@ -84,7 +86,7 @@ class Control:
         return lambda *arguments: self._courier.here(lambda: carry_out(arguments))
 
     def close(self) -> None:
-        """Hear nothing more of the session."""
+        """Disconnect from the session."""
         for signal, slot in self._links:
             signal.disconnect(slot)
         self._links.clear()

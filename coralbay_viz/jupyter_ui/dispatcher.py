@@ -1,8 +1,7 @@
-"""From worker threads, and from the threads that a kernel handles widget messages on, to the thread of the cells.
+"""Dispatch of calls from worker threads and widget-message threads to the thread that runs cells.
 
-Session and widgets live on the thread that runs cells. What other threads have for them is queued here and run when
-the kernel's event loop is free, or while a cell waits in `wait`: a cell that waits for a job does not keep it from
-ending.
+Session and widgets live on the thread that runs cells. Calls from other threads are queued here and run when
+the kernel's event loop is free, or while a cell waits in `wait`, so that a cell that waits for a job does not block it.
 """
 
 import asyncio
@@ -17,7 +16,7 @@ _LOOK_EVERY_S = 0.5
 
 
 class MainThreadDispatcher:
-    """Runs functions on the thread that made it, in the order in which they were handed in."""
+    """Queue of functions that run, in order, on the thread that created it."""
 
     def __init__(self) -> None:
         self._calls: SimpleQueue[Call] = SimpleQueue()
@@ -29,20 +28,20 @@ class MainThreadDispatcher:
             self._loop = None  # a script: calls are run by `wait`
 
     def here(self, call: Call) -> None:
-        """Run `call` at once where the calling thread is the one of the cells, else soon."""
+        """Run `call` at once on the thread of the cells, else schedule it."""
         if threading.get_ident() == self._home:
             call()
         else:
             self.deliver(call)
 
     def deliver(self, call: Call) -> None:
-        """Run `call` soon; from any thread."""
+        """Schedule `call`; from any thread."""
         self._calls.put(call)
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._run_one)
 
     def wait(self, going_on: Callable[[], bool], timeout_s: float | None = None) -> bool:
-        """Run what arrives until `going_on()` is false; whether that came within the time."""
+        """Run queued calls until `going_on()` is false; return whether that happened within the time."""
         end = None if timeout_s is None else time.monotonic() + timeout_s
         while going_on():
             left = _LOOK_EVERY_S if end is None else min(_LOOK_EVERY_S, end - time.monotonic())
@@ -57,11 +56,11 @@ class MainThreadDispatcher:
         return True
 
     def close(self) -> None:
-        """Run nothing that is still on its way."""
+        """Discard the calls that are still queued."""
         self._open = False
 
     def _run_one(self) -> None:
-        """One call for each that was handed in, so that one that fails does not hold up the next."""
+        """Run one call per scheduled one, so that a failing call does not block the next."""
         try:
             call = self._calls.get_nowait()
         except Empty:

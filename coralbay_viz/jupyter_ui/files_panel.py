@@ -1,4 +1,4 @@
-"""Results as files of the kernel's machine, and sessions; how far work is."""
+"""Files panel (save and load on the kernel's machine) and the status line."""
 
 import logging
 from collections.abc import Hashable
@@ -27,10 +27,10 @@ _DOES = {
     "open": "Reading the scan",
     "load session": "Loading the session",
     "features": "Computing features",
-    "pca": "Turning features into colors",
-    "scatter": "Laying out points",
-    "segmentation": "Fitting the probe",
-    "statistics": "Measuring",
+    "pca": "Computing colors",
+    "scatter": "Computing the scatter plot",
+    "segmentation": "Segmenting",
+    "statistics": "Measuring labels",
     "scorecard": "Comparing encoders",
     "save": "Saving",
 }
@@ -39,7 +39,7 @@ _SAY_MORE = ("save", "scorecard")  # elsewhere, than that they are over
 
 
 class Files(Control):
-    """The panel of files."""
+    """Controller of the panel Files."""
 
     def __init__(self, *wires: Any) -> None:
         super().__init__(*wires)
@@ -60,28 +60,28 @@ class Files(Control):
         there = target.exists()
         job = saves[kind](target)
         if there:
-            when_done(job, lambda: self._status.say(f"Saved {target}, in the place of the file that was there"))
+            when_done(job, lambda: self._status.say(f"Saved {target} (replaced the existing file)"))
 
 
 def _named(path: str) -> Path:
-    """Where to write: a mistyped folder must not become a new one."""
+    """Check a file name; a mistyped folder must not be created."""
     if not path.strip():
-        raise InputError("a file needs a name", expected="e.g. heat.nii.gz, statistics.csv or work.coralbay")
+        raise InputError("no file name", expected="e.g. heat.nii.gz, statistics.csv or work.coralbay")
     target = Path(path.strip()).expanduser()
     if not target.parent.is_dir():
-        raise MissingFileError("no such folder", where=target.parent, hint="make it first, or choose another one")
+        raise MissingFileError("no such folder", where=target.parent, hint="create it first, or choose another one")
     return target
 
 
 class Progress(Control):
-    """The line that says what goes on, what went wrong and what comes next; knows the jobs that run.
+    """Controller of the status line: running jobs, errors and the next step.
 
     Attributes
     ----------
     running : dict of key to Job
-        By key.
+        Running jobs by key.
     restoring : bool
-        Whether a session is being loaded, or what it asks for is still computed.
+        Whether a session is being loaded or its results are still being computed.
     """
 
     restored = Signal()
@@ -101,28 +101,28 @@ class Progress(Control):
         self.hear(session.scan_changed, lambda scan: self.show_next_step())
         self.hear(session.failed, self.show_error)
 
-    # What is said
+    # Messages
 
     def say(self, text: str) -> None:
-        """One line; while a session is restored, nothing but that is said."""
+        """Show one line, unless a session is being restored."""
         if not self.restoring:
             self._write(text)
 
     def show_error(self, error: Exception) -> None:
-        """One line for what the user can mend; the kind of error, too, for what they cannot."""
+        """Show an error as one line; with its type if the user cannot fix it."""
         if not isinstance(error, CoralBayError):
-            _log.error("a wish or a job failed", exc_info=error)
+            _log.error("a command or a job failed", exc_info=error)
         text = str(error) if isinstance(error, CoralBayError) else f"{type(error).__name__}: {error}"
         self._bad = True
         self.panel.say(text, bad=True)
 
     def forget_error(self) -> None:
-        """What went wrong before is no news any more."""
+        """Remove the previous error."""
         if self._bad:
             self._write("")
 
     def show_next_step(self, before: str = "") -> None:
-        """Say what to do next, behind another text, where nothing goes on."""
+        """Show the next step after another text, if no job is running."""
         if not any(_does(other) for other in self.running.values()):
             self.say(f"{before} {self._next_step()}".strip())
 
@@ -133,13 +133,13 @@ class Progress(Control):
     def _next_step(self) -> str:
         session = self.session
         if session.scan is None:
-            return "Next: open a scan (below, Scan)."
+            return "Next: open a scan (tab Scan)."
         if session.features is None:
-            return "Next: press Compute features (below, Scan)."
-        return "" if session.clicks else "Next: click in a view with Ask."
+            return "Next: press Compute features (tab Scan)."
+        return "" if session.clicks else "Next: click in a view with Pick."
 
     def _show_outlook(self, scan: Any) -> None:
-        """What is ahead, while features are computed."""
+        """Show the estimate while features are computed."""
         if scan.outlook is not None:
             self.say(str(scan.outlook))
 
@@ -187,7 +187,7 @@ class Progress(Control):
             self.say(f"{what}: {job.seconds:.1f} s. {self._next_step() if job.kind in _FIRST_STEPS else ''}")
 
     def _check_restored(self, job: Job) -> None:
-        """A job starts what follows from it before it ends: when none runs, all is there."""
+        """Check whether a session is restored: jobs start their successors before they end, so none is running then."""
         if any(key != AUTOSAVE for key in self.running):
             return
         failed = job.key == _LOADING and job.state != "done"

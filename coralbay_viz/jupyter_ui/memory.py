@@ -1,14 +1,14 @@
-"""glibc keeps what threads free, each thread in an arena of its own; this gives it back to the system."""
+"""Return of freed memory to the system: glibc keeps it, in one arena per thread."""
 
 import ctypes
 import sys
 
 
 def give_back() -> bool:
-    """Return freed memory of this process to the system; whether that could be arranged. Takes some ms.
+    """Return freed memory of this process to the system; takes some ms. Return whether it was possible.
 
-    A job is a thread, and a click makes and frees some maps of MB: spread over many arenas, freed memory of a kernel
-    grew by 200 MB in 800 clicks.
+    Each job is a thread, and each click allocates and frees maps of some MB. Without this, the memory of a kernel grew
+    by 200 MB in 800 clicks.
     """
     if not sys.platform.startswith("linux"):
         return False

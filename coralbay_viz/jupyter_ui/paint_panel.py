@@ -1,4 +1,4 @@
-"""Strokes in the view, the probe that follows them, and numbers of what it finds."""
+"""Controller of the panel Paint: strokes, segmentation and statistics."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Painting(Control):
-    """The panel of the brush and of the segmentation."""
+    """Controller of the brush and of the segmentation."""
 
     def __init__(self, looking: Looking, *wires: Any) -> None:
         super().__init__(*wires)
@@ -39,7 +39,7 @@ class Painting(Control):
         self.hear(session.statistics_changed, self.show)
 
     def show(self, scan: "Scan | None" = None) -> None:
-        """All that there is."""
+        """Update the panel."""
         active = self.session.scan
         history = active and active.strokes
         self.panel.show_state(
@@ -77,12 +77,12 @@ class Painting(Control):
             session.fit()
 
     def _undo(self) -> None:
-        """What the key takes back depends on the tool in hand."""
+        """Undo a stroke or a click, depending on the tool."""
         painting = self.looking.view.tool in ("paint", "erase")
         (self.session.undo_strokes if painting else self.session.undo)()
 
     def _strokes(self) -> LabelVolume:
-        """A copy of what is painted on the active scan."""
+        """Return a copy of the strokes of the active scan."""
         scan = self.session.scan
         if scan.strokes.now is not None:
             return scan.strokes.now.labels

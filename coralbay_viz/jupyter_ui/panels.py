@@ -1,4 +1,4 @@
-"""The sections beside the views: each shows state that it is given, emits what the user wants, decides nothing."""
+"""Panels below the views: widgets that show a given state and emit signals."""
 
 from collections.abc import Iterable, Sequence
 from contextlib import contextmanager
@@ -24,9 +24,9 @@ STRICTEST_SHARE = 1e-3
 CLASSES = 8
 _ROW = w.Layout(align_items="center", flex_flow="row wrap")
 _WIDE = w.Layout(width="100%")
-_CUSTOM = "as dragged"
+_CUSTOM = "Custom"
 _NONE = -1  # a menu shows nothing at all for an entry whose value is None
-_WEIGHTS = [("all alike", "equal"), ("by the clicks", "auto")]
+_WEIGHTS = [("equal", "equal"), ("automatic", "auto")]
 
 
 def button(text: str, tip: str, wide: str = "auto") -> w.Button:
@@ -46,21 +46,21 @@ def note(text: str = "") -> w.HTML:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A small HTML table of escaped texts."""
+    """Return a small HTML table of escaped texts."""
     cells = ["".join(f"<td style='padding:0 10px 0 0'>{escape(str(cell))}</td>" for cell in line) for line in rows]
     titles = "".join(f"<th style='text-align:left;padding:0 10px 0 0'>{escape(title)}</th>" for title in head)
     return f"<table><tr>{titles}</tr>{''.join(f'<tr>{line}</tr>' for line in cells)}</table>"
 
 
 def amount(value: float | None) -> str:
-    """A number of a table: four digits, thousands apart; empty for None."""
+    """Format a number: four digits, thousands separated; empty for None."""
     if value is None:
         return ""
     return f"{value:,.0f}".replace(",", "\N{NO-BREAK SPACE}") if abs(value) >= 1000 else f"{value:.4g}"
 
 
 class Panel:
-    """Widgets in a column; what it is told to show does not come back as the user's wish."""
+    """Widgets in a column; changes made inside `showing` emit no signals."""
 
     _telling = False
 
@@ -76,7 +76,7 @@ class Panel:
             self._telling = before
 
     def _wire(self, widget: w.Widget, signal: Any, trait: str = "value") -> None:
-        """Emit the signal with what the user chose."""
+        """Emit a signal with the value that the user chose."""
 
         def chosen(change: dict[str, Any]) -> None:
             if not self._telling:
@@ -90,27 +90,27 @@ class Panel:
 
 
 class ToolBar(Panel):
-    """What the mouse does, the gray scale, and which layers are shown."""
+    """Tool of the mouse, gray scale, and visible layers."""
 
     tool_chosen = Signal(str)
     window_chosen = Signal(str)
     layer_toggled = Signal(str, bool)
 
-    _TOOLS = (("Look", "look"), ("Ask", "ask"), ("Paint", "paint"), ("Erase", "erase"))
+    _TOOLS = (("Look", "look"), ("Pick", "ask"), ("Paint", "paint"), ("Erase", "erase"))
     _TIPS = (
         "Click and drag: move the crosshair",
-        "Click: where does it look like this? With Shift or Alt: unlike this",
+        "Click: find similar places. Shift-click or Alt-click: negative click",
         "Drag: paint voxels of a class",
-        "Drag: take painted voxels away",
+        "Drag: erase painted voxels",
     )
     _LAYERS = (("heat", "Similar"), ("pca", "Colors"), ("segmentation", "Labels"), ("strokes", "Strokes"))
 
     def __init__(self) -> None:
         self.tools = w.ToggleButtons(options=self._TOOLS, tooltips=self._TIPS, style={"button_width": "58px"})
         self.windows = w.Dropdown(options=[*WINDOWS, _CUSTOM], value=DEFAULT_WINDOW, layout=w.Layout(width="120px"))
-        self.windows.tooltip = "Gray scale; drag with the right button to change it"
+        self.windows.tooltip = "Window/level preset; drag with the right button to adjust"
         self.layers = {
-            role: w.ToggleButton(True, description=text, tooltip=f"Show {text.lower()}", layout=w.Layout(width="72px"))
+            role: w.ToggleButton(True, description=text, tooltip=f"Show layer {text}", layout=w.Layout(width="72px"))
             for role, text in self._LAYERS
         }
         super().__init__(row(self.tools, self.windows, *self.layers.values()))
@@ -143,13 +143,13 @@ class ToolBar(Panel):
 
 
 class StatusLine(Panel):
-    """How far work is, how to stop it, and what went wrong."""
+    """Status text, progress bar and Cancel button."""
 
     cancel_wanted = Signal()
 
     def __init__(self) -> None:
         self.bar = w.FloatProgress(0, min=0, max=1, layout=w.Layout(width="180px", visibility="hidden"))
-        self.cancel = button("Cancel", "Stop the work")
+        self.cancel = button("Cancel", "Stop the running jobs")
         self.cancel.layout.visibility = "hidden"
         self.text = note()
         super().__init__(row(self.text, self.bar, self.cancel))
@@ -167,7 +167,7 @@ class StatusLine(Panel):
 
 
 class ScanPanel(Panel):
-    """Open scans, choose one, compute its features."""
+    """Panel Scan: open scans, choose one, compute its features."""
 
     open_wanted = Signal(str)
     scan_chosen = Signal(int)
@@ -176,12 +176,12 @@ class ScanPanel(Panel):
 
     def __init__(self, models: Sequence[str], model: str) -> None:
         self.path = w.Text(placeholder="scan.nii.gz or a DICOM folder", layout=w.Layout(width="340px"))
-        self.open = button("Open", "Read a NIfTI file or a DICOM folder of the kernel's machine")
+        self.open = button("Open", "Open a NIfTI file or a DICOM folder on the kernel's machine")
         self.scans = w.Dropdown(description="Scan")
         self.about = note()
         self.models = w.Combobox(value=model, options=list(models), ensure_option=False, continuous_update=False)
-        self.models.tooltip = "The model whose eyes are borrowed: a name, or a path to weights"
-        self.compute = button("Compute features", "Run the encoder over the scan, or take features from the cache")
+        self.models.tooltip = "Encoder model: a name, or a path to weights"
+        self.compute = button("Compute features", "Compute the features of the scan, or load them from the cache")
         self.state = note()
         super().__init__(row(self.path, self.open, self.scans), self.about, row(self.models, self.compute, self.state))
         self.open.on_click(lambda _: self.path.value and self.open_wanted.emit(self.path.value))
@@ -214,7 +214,7 @@ class ScanPanel(Panel):
 
 
 class SimilarPanel(Panel):
-    """Clicks and what they light up, here and in another scan."""
+    """Panel Similar: clicks, threshold, scales, best regions, second scan."""
 
     undo_wanted = Signal()
     redo_wanted = Signal()
@@ -226,9 +226,9 @@ class SimilarPanel(Panel):
 
     def __init__(self, share: float) -> None:
         self.clicks = note()
-        self.undo = button("Undo", "Take the last change of the clicks back")
-        self.redo = button("Redo", "Bring it back")
-        self.clear = button("Clear", "Take all clicks away")
+        self.undo = button("Undo", "Undo the last change of the clicks")
+        self.redo = button("Redo", "Redo the last undone change")
+        self.clear = button("Clear", "Remove all clicks")
         self.share = w.FloatLogSlider(
             share * 100,
             min=np.log10(STRICTEST_SHARE * 100),
@@ -237,18 +237,18 @@ class SimilarPanel(Panel):
             description="Best %",
             readout_format=".2g",
         )
-        self.share.tooltip = "Share of the body, best first, that is lit up"
+        self.share.tooltip = "Fraction of the body that is highlighted, most similar first"
         self.weights = w.Dropdown(description="Scales")
         self.show_weights(None)
         self.regions = w.Select(options=[], rows=6, layout=w.Layout(width="330px"))
-        self.regions.tooltip = "The best regions; choose one to go there"
+        self.regions.tooltip = "Most similar regions; select one to go there"
         heading = note(
-            "<b>Best regions</b>: number, score, ml, place in mm (R, A, S). Choose one to go there."
-            "<br>The ml are of what comes near the region's own peak, whatever Best % lights up."
+            "<b>Best regions</b>: number, score, volume in ml, position in mm (R, A, S). Select one to go there."
+            "<br>The volume does not depend on Best %."
         )
-        self.other = w.Dropdown(options=[("no other scan", _NONE)], description="Beside")
+        self.other = w.Dropdown(options=[("no other scan", _NONE)], description="Second scan")
         self.other.layout.display = "none"
-        self.other.tooltip = "Show another open scan beside this one, lit up by the same clicks"
+        self.other.tooltip = "Show another open scan with the heat map of the same clicks"
         left = w.VBox([self.clicks, row(self.undo, self.redo, self.clear), self.share, self.weights, self.other])
         super().__init__(w.HBox([left, w.VBox([heading, self.regions])], layout=w.Layout(flex_flow="row wrap")))
         self._press(self.undo, self.undo_wanted)
@@ -276,8 +276,8 @@ class SimilarPanel(Panel):
 
     def show_clicks(self, clicks: "Clicks", ready: bool) -> None:
         like, unlike = len(clicks.positive), len(clicks.negative)
-        hint = "" if ready else " (features are needed first)"
-        dots = f"<b style='color:{POSITIVE}'>●</b> {like} alike, <b style='color:{NEGATIVE}'>●</b> {unlike} unlike"
+        hint = "" if ready else " (compute features first)"
+        dots = f"<b style='color:{POSITIVE}'>●</b> {like} positive, <b style='color:{NEGATIVE}'>●</b> {unlike} negative"
         self.clicks.value = dots + hint
         self.clear.disabled = not clicks
 
@@ -309,7 +309,7 @@ class SimilarPanel(Panel):
 
 
 class PaintPanel(Panel):
-    """The brush, the probe that follows it, and numbers of what it finds."""
+    """Panel Paint: brush, segmentation and statistics."""
 
     brush_changed = Signal()
     name_chosen = Signal(str)
@@ -321,14 +321,14 @@ class PaintPanel(Panel):
     def __init__(self) -> None:
         self.label = w.Dropdown(options=[("class 1", 1)], value=1, description="Paint")
         self.chip = note()
-        self.name = w.Text(placeholder="its name, e.g. liver", continuous_update=False, layout=w.Layout(width="160px"))
+        self.name = w.Text(placeholder="name, e.g. liver", continuous_update=False, layout=w.Layout(width="160px"))
         self.radius = w.FloatSlider(6.0, min=1.0, max=30.0, step=0.5, description="Brush mm")
-        self.ball = check(False, "through slices, too")
-        self.live = check(True, "probe after each stroke")
-        self.undo = button("Undo", "Take the last stroke back (Ctrl+Z in a view)")
-        self.redo = button("Redo", "Bring it back")
-        self.segment = button("Segment", "Fit a probe to the strokes and label the whole scan")
-        self.measure = button("Measure", "Volumes and HU of the labels")
+        self.ball = check(False, "3-D brush")
+        self.live = check(True, "segment after each stroke")
+        self.undo = button("Undo", "Undo the last stroke (Ctrl+Z in a view)")
+        self.redo = button("Redo", "Redo the last undone change")
+        self.segment = button("Segment", "Segment the whole scan from the strokes")
+        self.measure = button("Measure", "Measure volume and HU of each label")
         self.hint = note()
         self.statistics = note()
         super().__init__(
@@ -372,7 +372,7 @@ class PaintPanel(Panel):
         self.undo.disabled, self.redo.disabled = not can_undo, not can_redo
         self.segment.disabled = not (strokes and features)
         self.measure.disabled = not segmentation
-        self.hint.value = "" if background else "Without strokes of background (last in Paint), classes fill the body."
+        self.hint.value = "" if background else "Paint some background (last in Paint), or the classes fill the body."
 
     def show_statistics(self, rows: "Sequence[LabelStatistics]") -> None:
         head = ("label", "name", "ml", "mean HU", "sd HU")
@@ -386,18 +386,18 @@ class PaintPanel(Panel):
 
 
 class ColorPanel(Panel):
-    """Features as colors and as points of a plane."""
+    """Panel Colors: features as colors and as a scatter plot."""
 
     colors_wanted = Signal(str)
     scatter_wanted = Signal(str)
     everything_wanted = Signal()
 
     def __init__(self, scatter: w.Widget, umap: bool) -> None:
-        self.pca = button("PCA colors", "The three main directions of the features as colors")
-        self.umap = button("UMAP colors", "A UMAP of the features as colors")
-        self.pca_points = button("PCA points", "Cells of the scan as points of a plane")
-        self.umap_points = button("UMAP points", "The same by UMAP")
-        self.everything = button("All of the body", "Undo the lasso: the next colors are about the whole body")
+        self.pca = button("PCA colors", "Color the scan by the three main PCA components of the features")
+        self.umap = button("UMAP colors", "Color the scan by a UMAP of the features")
+        self.pca_points = button("PCA points", "Scatter plot of the cells (PCA)")
+        self.umap_points = button("UMAP points", "Scatter plot of the cells (UMAP)")
+        self.everything = button("Whole body", "Clear the lasso: compute colors and points for the whole body")
         self.state = note()
         slow = note("UMAP takes minutes on a CPU." if umap else "")
         for widget in (self.umap, self.umap_points):
@@ -415,16 +415,16 @@ class ColorPanel(Panel):
     def show_state(self, points: bool, lasso_ml: float | None) -> None:
         self.everything.disabled = lasso_ml is None
         if lasso_ml is not None:
-            text = f"The lasso holds {amount(lasso_ml)} ml. Press a button above for colors or points of it alone."
+            text = f"Lasso: {amount(lasso_ml)} ml. Press a button above to compute colors or points inside it."
         elif points:
-            text = "Drag a lasso around points to see where they lie; click a point to go there."
+            text = "Draw a lasso around points to show their positions; click a point to go there."
         else:
-            text = "PCA points shows the cells of the body as points of a plane, to select among."
+            text = "Press PCA points for a scatter plot of the cells of the body."
         self.state.value = text
 
 
 class ScorePanel(Panel):
-    """Which encoder does best on what was clicked and painted?"""
+    """Panel Score: several encoders on the same clicks and strokes."""
 
     compare_wanted = Signal(object, str)
     stop_wanted = Signal()
@@ -434,12 +434,12 @@ class ScorePanel(Panel):
     def __init__(self, models: Sequence[str], chosen: set[str]) -> None:
         known = [*models, *sorted(chosen - set(models))]
         self.models = w.SelectMultiple(options=known, value=[m for m in known if m in chosen], rows=6)
-        self.models.tooltip = "Encoders to compare; features that are missing are computed"
-        self.reference = w.Text(placeholder="labels.nii.gz that say what is right", layout=w.Layout(width="340px"))
-        self.eva = w.Text(placeholder="results.json or radiology.csv of eva", continuous_update=False)
+        self.models.tooltip = "Encoders to compare; missing features are computed"
+        self.reference = w.Text(placeholder="reference labels, e.g. labels.nii.gz", layout=w.Layout(width="340px"))
+        self.eva = w.Text(placeholder="eva results: results.json or radiology.csv", continuous_update=False)
         self.eva.layout.width = "340px"
         self.compare = button("Compare", "Measure one encoder after the other on these clicks and strokes")
-        self.stop = button("Stop", "Measure no more")
+        self.stop = button("Stop", "Stop measuring")
         self.live = check(False, "follow clicks and strokes")
         self.table = note()
         fields = w.VBox([self.reference, self.eva, row(self.compare, self.stop, self.live)])
@@ -450,13 +450,13 @@ class ScorePanel(Panel):
         self._wire(self.eva, self.eva_chosen)
 
     def show_rows(self, head: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequence[str]) -> None:
-        star = "* best of its column, or within .01 or 1 mm of it" if any("*" in c for r in rows for c in r) else ""
+        star = "* best of the column, or within .01 or 1 mm of it" if any("*" in c for r in rows for c in r) else ""
         text = table(head, rows) + star if rows else ""
         self.table.value = text + "".join(f"<div>{escape(line)}</div>" for line in notes)
 
 
 class FilePanel(Panel):
-    """Results as files of the kernel's machine, and sessions."""
+    """Panel Files: results and sessions as files on the kernel's machine."""
 
     save_wanted = Signal(str, str)
     load_wanted = Signal(str)
@@ -472,9 +472,9 @@ class FilePanel(Panel):
     def __init__(self) -> None:
         self.kind = w.Dropdown(options=[(text, kind) for kind, text in self._KINDS], description="Save")
         self.path = w.Text("heat.nii.gz", layout=w.Layout(width="340px"))
-        self.save = button("Save", "Write it on the grid of the scan's file")
+        self.save = button("Save", "Save on the grid of the scan's file")
         self.session = w.Text(placeholder="work.coralbay", layout=w.Layout(width="340px"))
-        self.load = button("Load session", "Replace what is open by a saved session")
+        self.load = button("Load session", "Close the open scans and load a saved session")
         super().__init__(row(self.kind, self.path, self.save), row(self.session, self.load))
         self.kind.observe(self._name, "value")
         self.save.on_click(lambda _: self.save_wanted.emit(self.kind.value, self.path.value))

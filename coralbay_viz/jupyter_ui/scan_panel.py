@@ -1,4 +1,4 @@
-"""Which scans are open, and their features."""
+"""Controller of the panel Scan: open scans and their features."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Opening(Control):
-    """The panel of scans and features."""
+    """Controller of scans and features."""
 
     def __init__(self, *wires: Any) -> None:
         super().__init__(*wires)
@@ -30,7 +30,7 @@ class Opening(Control):
         self.hear(session.model_changed, self._show_features)
 
     def show(self, scan: "Scan | None" = None) -> None:
-        """All that there is."""
+        """Update the panel."""
         self.panel.show_volume(self.session.volume)
         self._show_scans()
         self._show_features()
@@ -48,6 +48,6 @@ class Opening(Control):
         scan, text = self.session.scan, ""
         if scan is not None and scan.features is not None:
             text = f"Ready: {Path(scan.model).name}"
-            text += "" if scan.model == self.session.model else " (another model is chosen)"
+            text += "" if scan.model == self.session.model else " (another model is selected)"
         self.panel.show_model(self.session.model)
         self.panel.show_features(text, enabled=scan is not None)

@@ -1,4 +1,4 @@
-"""Keeps the scatter plot in step with the active scan, and slices and points linked both ways."""
+"""Synchronization of the scatter plot with the active scan and its slices."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ _GRAY = 170
 
 
 class ScatterBinding:
-    """The active scan's scatter plot in a view.
+    """Scatter plot of the active scan in a view.
 
     Parameters
     ----------
@@ -38,16 +38,17 @@ class ScatterBinding:
         view.layout.display = "none" if self.points is None else ""
 
     def close(self) -> None:
+        """Disconnect from the session."""
         for signal, slot in self._links:
             signal.disconnect(slot)
 
     @property
     def points(self) -> "Scatter | None":
-        """The points that are shown."""
+        """Displayed points."""
         return self.session.scan and self.session.scan.scatter
 
     def show(self) -> None:
-        """Send all points of the active scan; none where there are none."""
+        """Send all points of the active scan, if there are any."""
         points = self.points
         self.view.layout.display = "none" if points is None else ""
         if points is None:
@@ -83,7 +84,7 @@ class ScatterBinding:
         self.view.show_chosen(None if whole else cells[points.inside])
 
     def _colors(self, points: "Scatter") -> NDArray[np.uint8]:
-        """The color that each point's cell has in the slices."""
+        """Return the color of each point's cell in the slices."""
         pca = self.session.scan.pca
         if pca is None or pca.rgb.components.shape[1:] != points.inside.shape:
             return np.full((len(points.points), 3), _GRAY, np.uint8)

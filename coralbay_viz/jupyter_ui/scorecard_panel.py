@@ -1,4 +1,4 @@
-"""Several encoders on the same clicks and strokes, in a small table."""
+"""Controller of the panel Score: several encoders on the same clicks and strokes."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Scoring(Control):
-    """The scorecard's panel."""
+    """Controller of the scorecard."""
 
     def __init__(self, *wires: Any) -> None:
         super().__init__(*wires)
@@ -36,10 +36,10 @@ class Scoring(Control):
     def _say(self, card: "Scorecard | None") -> None:
         if card is not None and card.rows:
             done = f"Measured {card.rows[-1].model}, {len(card.rows)} of {len(card.models)}"
-            self._status.say(done + (": the table is below, under Score." if card.is_done else "."))
+            self._status.say(done + ("; see the table in tab Score." if card.is_done else "."))
 
     def show(self, card: "Scorecard | None") -> None:
-        """What is there, old numbers in the place of those that are on their way."""
+        """Update the table; previous numbers stay until new ones arrive."""
         rows = card.shown if card is not None else ()
         columns = shown_columns(rows)
         eva = [EVA_TITLE] if any(row.eva for row in rows) else []

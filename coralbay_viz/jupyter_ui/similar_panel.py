@@ -1,4 +1,4 @@
-"""Clicks and what they light up, in the active scan and in another one."""
+"""Controller of the panel Similar: clicks and similar places, in the active and the second scan."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Asking(Control):
-    """The panel of similar places, and clicks in the view."""
+    """Controller of similar places, and of clicks in the view."""
 
     def __init__(self, looking: Looking, *wires: Any) -> None:
         super().__init__(*wires)
@@ -36,7 +36,7 @@ class Asking(Control):
         self.hear(session.weights_changed, panel.show_weights)
 
     def show(self, scan: "Scan | None" = None) -> None:
-        """All that there is."""
+        """Update the panel."""
         session = self.session
         history = session.scan and session.scan.clicks
         self.panel.show_clicks(session.clicks, session.features is not None)
@@ -45,7 +45,7 @@ class Asking(Control):
         self.show_others()
 
     def show_others(self) -> None:
-        """The scans that could stand beside the active one."""
+        """Update the list of possible second scans."""
         scans = self.session.scans
         names = unique_names(scans)
         others = [(f"{n + 1}: {names[n]}", n) for n, scan in enumerate(scans) if scan is not self.session.scan]
@@ -53,7 +53,7 @@ class Asking(Control):
         self.panel.show_others(others, scans.index(beside) if beside in scans else None)
 
     def _picked(self, position_mm: list[float], negative: bool) -> None:
-        # The edge of a picture lies half a voxel beyond the last centre.
+        # The edge of a picture lies half a voxel beyond the last center.
         place = self.looking.binding.inside(position_mm)
         job = self.session.click(place, negative)
         self.looking.go_to(place)
@@ -71,11 +71,11 @@ class Asking(Control):
             self.show_others()
         name = self.looking.beside_view.title
         if scan is None:
-            self._status.say("No scan beside this one.")
+            self._status.say("Second scan closed.")
         elif scan.features is None:
-            self._status.say(f"{name} stands beside; to ask there, too, choose it (Scan) and compute its features.")
+            self._status.say(f"Second scan: {name}. For its heat map, select it (tab Scan) and compute features.")
         else:
-            self._status.say(f"{name} stands beside, lit up by the clicks here.")
+            self._status.say(f"Second scan: {name}, with the heat map of the same clicks.")
 
     def _say_clicks(self, scan: "Scan") -> None:
         if scan is not self.session.scan:
@@ -83,11 +83,11 @@ class Asking(Control):
         if not scan.clicks.now:
             self._status.say("No clicks.")
         elif scan.features is None:
-            self._status.show_next_step("The click is kept.")
+            self._status.show_next_step("The click is stored.")
 
     def _say_answer(self, scan: "Scan") -> None:
         heat = scan.heat
         if scan is self.session.scan and heat is not None and not heat.partial:
             like, unlike, found = len(heat.clicks.positive), len(heat.clicks.negative), len(heat.regions)
             regions = f"{found} region{'' if found == 1 else 's'}"
-            self._status.say(f"{like} alike, {unlike} unlike: {regions} listed below, under Similar.")
+            self._status.say(f"{like} positive, {unlike} negative: {regions}, see tab Similar.")

@@ -1,7 +1,7 @@
-"""The two canvases in the browser, slices and a scatter plot: they show what they get and say what is wanted.
+"""Widgets of the two canvases in the browser: slices and scatter plot.
 
-Small settings are synchronised traits; pixels and points travel as binary buffers of messages and are kept nowhere on
-the way. The browser's half is `canvas.js`, which documents the messages.
+Small settings are synchronized traits; pixels and points are sent as binary buffers of messages and not stored. The
+browser's half is `canvas.js`, which documents the messages.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ _HERE = Path(__file__).parent
 
 
 class _Canvas(anywidget.AnyWidget):
-    """What both canvases share: an ESM module that looks at `kind`, and messages.
+    """Base class of both canvases: the ESM module, which depends on `kind`, and messages.
 
     Attributes
     ----------
@@ -70,7 +70,7 @@ class SliceView(_Canvas):
     window : list of float
         Level and width in HU.
     tool : str
-        What the left button does: ``look``, ``ask``, ``paint`` or ``erase``.
+        Function of the left button: ``look``, ``ask``, ``paint`` or ``erase``.
     brush_mm, brush_color
         Radius and color of the brush.
     hidden : list of str
@@ -90,7 +90,7 @@ class SliceView(_Canvas):
     undo_wanted = Signal()
 
     def show_layer(self, spec: LayerSpec) -> None:
-        """Say how a layer's pixels become colors, and which integers have names."""
+        """Send the colors of a layer's pixel values and the names of its labels."""
         labels = spec.kind == "labels"
         names = spec.metadata.get("names", {}) if labels else {}
         content = {
@@ -103,12 +103,13 @@ class SliceView(_Canvas):
         self.tell("layer", [palette(spec)], **content)
 
     def drop_layer(self, role: str) -> None:
+        """Remove a layer from the page."""
         self.tell("drop", role=role)
 
     def show_slices(self, cuts: Sequence[tuple[str, Plane | None, NDArray | None, str]], mark: int = 0) -> None:
-        """Send slices: role, plane, pixels as `render.encoded` gives them, and the view; no plane clears a view.
+        """Send slices: role, plane, pixels as returned by `slices.encoded`, and the view; no plane clears a view.
 
-        `mark` is a number that the page shows as `data-mark` when it has drawn them.
+        The page sets `data-mark` to `mark` when it has drawn them.
         """
         heads = [_head(role, plane, cut, view) for role, plane, cut, view in cuts]
         buffers = [np.ascontiguousarray(cut) for _, _, cut, _ in cuts if cut is not None]
@@ -138,7 +139,7 @@ def _head(role: str, plane: Plane | None, cut: NDArray | None, view: str) -> dic
 
 
 class ScatterView(_Canvas):
-    """Cells of a scan as points of a plane, with a lasso."""
+    """Scatter plot of the cells of a scan, with a lasso."""
 
     kind = traitlets.Unicode("scatter").tag(sync=True)
 
@@ -154,11 +155,11 @@ class ScatterView(_Canvas):
         self.tell("points", buffers, low=low.tolist(), high=(low + spread).tolist())
 
     def show_colors(self, colors: NDArray[np.uint8]) -> None:
-        """Other colors (n, 3) for the points that are shown."""
+        """Send other colors (n, 3) of the displayed points."""
         self.tell("colors", [np.ascontiguousarray(colors)])
 
     def show_chosen(self, chosen: NDArray[np.bool_] | None) -> None:
-        """Dim all but the chosen points (n,); None dims none."""
+        """Dim all but the selected points (n,); None dims none."""
         self.tell("chosen", [] if chosen is None else [np.packbits(chosen, bitorder="little")])
 
     def show_place(self, point: Sequence[float] | None) -> None:

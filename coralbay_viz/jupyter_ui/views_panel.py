@@ -1,4 +1,4 @@
-"""Views of the active scan and of another one beside it: which scan they show, crosshair, gray scale, layers."""
+"""Controller of the views of the active and the second scan: crosshair, gray scale, layers."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -20,14 +20,14 @@ from .view import SliceView
 if TYPE_CHECKING:
     from ..model.scan import Scan
 
-# What covers the scan with colors; the first of them that is there says most.
+# Colored layers, the most informative first.
 COLORED = ("heat", "segmentation", "pca")
 # Regions are numbered marks of the heat map: they come and go with it.
 _WITH = {"heat": ("heat", "regions")}
 
 
 class Looking(Control):
-    """The views and the bar above them."""
+    """Controller of the views and the tool bar."""
 
     def __init__(self, *wires: Any) -> None:
         super().__init__(*wires)
@@ -36,7 +36,7 @@ class Looking(Control):
         for view in (self.view, self.beside_view):
             view.layout = w.Layout(flex="1 1 660px", min_width="0", overflow="hidden")
         self.beside_view.layout.display = "none"
-        # Where two rows of three views would be too small beside each other, one stands below the other.
+        # On a narrow page the second scan is placed below the first.
         views = w.HBox([self.view, self.beside_view], layout=w.Layout(flex_flow="row wrap"))
         self.box = w.VBox([self.tools.box, views])
         self.binding: ScanBinding | None = None
@@ -69,6 +69,7 @@ class Looking(Control):
             view.observe(lambda change, told=told: told(), name)
 
     def close(self) -> None:
+        """Disconnect from session and views."""
         super().close()
         for binding in (self.binding, self.beside):
             if binding is not None:
@@ -79,20 +80,20 @@ class Looking(Control):
     # Scans
 
     def show_scan(self, scan: "Scan | None") -> None:
-        """Show another scan in the main view."""
+        """Show a scan in the main view."""
         if self.beside is not None and self.beside.scan is scan:
             self.compare(None)
         before, self.binding = self.binding, None  # the old one must not hear of the new one's crosshair
         if before is not None:
             before.close()
-        # Where it was left; without a place the binding starts at a telling one.
+        # The last position; without one the binding chooses an informative position.
         self.view.cursor = [] if scan is None or scan.cursor_mm is None else list(scan.cursor_mm)
         self.binding = None if scan is None else ScanBinding(self.session, scan, self.view, self._courier.deliver)
         self._there = self._results()
         self._show_titles()
 
     def compare(self, scan: "Scan | None") -> None:
-        """Show a scan beside the active one, lit up by the same clicks, its crosshair where the best match is."""
+        """Show a second scan with the heat map of the same clicks and its crosshair at the best match."""
         if scan is not None and scan is self.session.scan:
             raise InputError("scan is the active one", where=scan.name, expected="another open scan")
         if scan is not None:
@@ -110,7 +111,7 @@ class Looking(Control):
         self._show_titles()
 
     def _show_titles(self, scan: Any = None) -> None:
-        """Names by which the open scans can be told apart."""
+        """Update the titles with unique names of the scans."""
         scans = self.session.scans
         for binding in (self.binding, self.beside):
             if binding is not None and binding.scan in scans:
@@ -120,10 +121,10 @@ class Looking(Control):
         if self.beside is not None and self.beside.scan is scan:
             self.compare(None)
 
-    # Where and how
+    # Position and tools
 
     def go_to(self, position_mm: ArrayLike) -> None:
-        """Put the crosshair of the main view at a world position."""
+        """Move the crosshair of the main view to a world position."""
         if self.binding is not None:
             self.session.cursor_mm = self.binding.inside(position_mm)
             self.binding.go_to(position_mm)
@@ -139,18 +140,18 @@ class Looking(Control):
             self.beside_view.tell("heard")
 
     def _cursor_set(self, position_mm: Any) -> None:
-        """The session's cursor was set in code."""
+        """Follow a cursor that was set in code."""
         # Another scan's cursor is told of before its view is there.
         if self.binding is not None and self.binding.scan is self.session.scan and position_mm is not None:
             self.binding.go_to(position_mm)
 
     def _match_found(self, scan: "Scan") -> None:
-        """The other scan follows to where the place under the crosshair was found in it."""
+        """Move the crosshair of the second scan to the matching position."""
         if self.beside is not None and self.beside.scan is scan and scan.matched is not None:
             self.beside.go_to(scan.matched.position_mm)
 
     def choose_tool(self, tool: str) -> None:
-        """What the left button does from now on."""
+        """Set the function of the left mouse button."""
         self.view.tool = tool
         self.tools.show_tool(tool)
 
@@ -164,22 +165,22 @@ class Looking(Control):
     # Layers
 
     def reveal(self, *roles: str, instead_of: Sequence[str] = ()) -> None:
-        """Show layers and hide others: one colored layer over another says nothing."""
+        """Show layers and hide others: colored layers on top of each other are unreadable."""
         shown, gone = ({part for role in some for part in _WITH.get(role, (role,))} for some in (roles, instead_of))
         self.view.hidden = sorted({*self.view.hidden, *gone} - shown)
 
     def reveal_result(self, job: Job | None, *roles: str) -> None:
-        """Show what a job makes, once it is there: one that fails leaves the view as it was."""
+        """Show the result of a job once it has succeeded; a failed job does not change the view."""
         when_done(job, self._alone(*roles))
 
     def reveal_telling(self) -> None:
-        """Of what lies over the scan show only what says most."""
+        """Show only the most informative of the colored layers."""
         there = [role for role in COLORED if role in self._results()]
         if there:
             self._alone(there[0])()
 
     def shown(self) -> list[str]:
-        """Roles of the layers that are not hidden."""
+        """Return the roles of the visible layers."""
         return [role for role in SHOWN if role not in self.view.hidden]
 
     def _alone(self, *roles: str) -> Callable[[], None]:
@@ -190,7 +191,7 @@ class Looking(Control):
         return frozenset(role for role in COLORED if scan is not None and getattr(scan, role) is not None)
 
     def _result_changed(self, scan: "Scan") -> None:
-        """What is there for the first time is shown, whoever asked for it."""
+        """Show results that appear for the first time."""
         if scan is not self.session.scan:
             return
         before, self._there = self._there, self._results()

@@ -1,4 +1,4 @@
-"""Grids to draw on: the grid of the scan as a viewer shows it, overlays, labels, single slices."""
+"""Display grids: of the scan, of overlays, of labels, of single slices."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,7 +16,7 @@ _MAX_VIEW_VOXELS = 256**3
 def is_sliceable(grid: Grid) -> bool:
     """Whether napari can slice this grid as it is.
 
-    napari shows a rotated or sheared array as if it were not; what that would displace must stay under a quarter voxel.
+    napari draws a rotated or sheared array as if it were axis-aligned; the displacement must stay below 1/4 voxel.
     """
     straight = _straightened(grid)
     corners = np.stack(np.meshgrid(*[(0, n - 1) for n in grid.shape], indexing="ij"), -1).reshape(-1, 3)
@@ -25,12 +25,12 @@ def is_sliceable(grid: Grid) -> bool:
 
 
 def shown_affine(grid: Grid) -> Affine:
-    """Index to RAS+ mm as a viewer shows the grid: exactly axis-aligned where that is what the grid means."""
+    """Return the affine to RAS+ mm as a viewer shows the grid: exactly axis-aligned if the grid is, up to rounding."""
     return _straightened(grid) if is_sliceable(grid) else grid.affine
 
 
 def viewing_grid(grid: Grid) -> Grid:
-    """The grid itself, or, where napari could not slice it, an axis-aligned box around it at (nearly) its spacing."""
+    """Return the grid itself or, if napari cannot slice it, an axis-aligned box around it at about its spacing."""
     if is_sliceable(grid):
         return grid
     low, high = grid.bounds_mm
@@ -46,7 +46,7 @@ def viewing_grid(grid: Grid) -> Grid:
 
 
 def viewing_volume(volume: Volume) -> Volume:
-    """The volume as a viewer shows it; queries keep using the volume itself and its true affine."""
+    """Return the volume as a viewer shows it; queries use the volume itself with its true affine."""
     grid = viewing_grid(volume.grid)
     if grid is volume.grid:
         return volume
@@ -57,14 +57,14 @@ def viewing_volume(volume: Volume) -> Volume:
 
 
 def overlay_grid(grid: Grid, spacing_mm: float = OVERLAY_SPACING_MM) -> Grid:
-    """Grid over the same box with no step below a spacing, for maps that are smooth: quick to fill and to draw."""
+    """Return a grid of the same box with at least a given spacing, for smooth maps: fast to compute and draw."""
     ratio = np.maximum(spacing_mm / grid.spacing_mm, 1)
     shape = tuple(max(1, int(np.ceil(n / r - 1e-6))) for n, r in zip(grid.shape, ratio, strict=True))
     return Grid(shape, geometry.coarsen(grid.affine, ratio))  # type: ignore[arg-type]
 
 
 def planes_at(grid: Grid, position_mm: ArrayLike) -> tuple[Grid, ...]:
-    """The three slices of a grid, one voxel thick, that hold a world position or are nearest to it."""
+    """Return the three slices of a grid, one voxel thick, nearest to a world position."""
     index = np.clip(np.rint(grid.to_index(position_mm)), 0, np.asarray(grid.shape) - 1)
     planes = []
     for axis in range(3):
@@ -75,11 +75,11 @@ def planes_at(grid: Grid, position_mm: ArrayLike) -> tuple[Grid, ...]:
 
 
 def _straightened(grid: Grid) -> Affine:
-    """The affine with each array axis turned onto its nearest world axis, about the centre of the grid."""
+    """Return the affine with each array axis rotated onto its nearest world axis, about the center of the grid."""
     axes, signs = geometry.nearest_axes(grid.affine)
     straight = np.eye(4)
     straight[:3, :3] = 0
     straight[axes, np.arange(3)] = signs * np.abs(grid.affine[axes, np.arange(3)])
-    centre = (np.asarray(grid.shape) - 1) / 2
-    straight[:3, 3] = grid.to_world(centre) - straight[:3, :3] @ centre
+    center = (np.asarray(grid.shape) - 1) / 2
+    straight[:3, 3] = grid.to_world(center) - straight[:3, :3] @ center
     return straight

@@ -7,12 +7,12 @@ LEVELS = 100
 
 
 class History(Generic[T]):
-    """A value, its past and its future.
+    """Value with undo and redo.
 
     Parameters
     ----------
     now : T
-        Immutable, as earlier states are kept as they are.
+        Immutable, because earlier states are stored without copies.
     """
 
     def __init__(self, now: T) -> None:
@@ -21,25 +21,27 @@ class History(Generic[T]):
         self._future: list[T] = []
 
     def change(self, value: T) -> None:
-        """Make a new state; what was undone is gone."""
+        """Set a new state; undone states are discarded."""
         self._past = [*self._past, self.now][-LEVELS:]
         self._future.clear()
         self.now = value
 
     def undo(self) -> bool:
-        """Go one change back; whether there was one."""
+        """Undo one change; return whether there was one."""
         return self._step(self._past, self._future)
 
     def redo(self) -> bool:
-        """Go one change forth again; whether there was one."""
+        """Redo one change; return whether there was one."""
         return self._step(self._future, self._past)
 
     @property
     def can_undo(self) -> bool:
+        """Whether there is a change to undo."""
         return bool(self._past)
 
     @property
     def can_redo(self) -> bool:
+        """Whether there is a change to redo."""
         return bool(self._future)
 
     def _step(self, source: list[T], target: list[T]) -> bool:

@@ -10,7 +10,7 @@ from .clicks import Point
 
 @dataclass(frozen=True, eq=False)
 class LibraryHit:
-    """A place in a scan of the library.
+    """Hit in a scan of the library.
 
     Parameters
     ----------
@@ -21,7 +21,7 @@ class LibraryHit:
     score, size_ml : float
     thumbnail : (y, x) uint8 array, optional
         The axial slice around the place in a soft-tissue window, anterior up and the patient's right on the left; None
-        where the CT is not at hand, and until it has been read.
+        if the CT is not available, and until it has been read.
     series : str, optional
         Of a DICOM folder.
     """

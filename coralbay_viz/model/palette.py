@@ -1,4 +1,4 @@
-"""What things look like: CT windows, the heat colormap, the colors of clicks and classes. Knows no GUI toolkit."""
+"""CT windows, the heat colormap, and the colors of clicks and classes."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ class Window:
     ----------
     name : str
     level_hu, width_hu : float
-        Centre and full width of the range that is spread over the gray scale.
+        Center and full width of the gray scale.
     """
 
     name: str
@@ -23,6 +23,7 @@ class Window:
 
     @property
     def limits_hu(self) -> tuple[float, float]:
+        """Lower and upper limit, HU."""
         return self.level_hu - self.width_hu / 2, self.level_hu + self.width_hu / 2
 
 
@@ -41,14 +42,14 @@ DEFAULT_WINDOW = "Soft tissue"
 
 
 def adjust_window(limits_hu: tuple[float, float], level: float, width: float) -> tuple[float, float]:
-    """A CT window after a drag over the canvas.
+    """Return the limits of a CT window after a drag over the canvas.
 
     Parameters
     ----------
     limits_hu : pair of float
     level, width : float
-        Shares of the canvas: a drag over all of it moves the level by twice the width and changes that fourfold, so
-        that narrow windows are set finely.
+        Fractions of the canvas: a drag over all of it moves the level by twice the width and changes the width
+        fourfold, so that narrow windows are adjusted finely.
     """
     low, high = limits_hu
     new_width = float(np.clip((high - low) * 4.0**width, 1, 2 * (RANGE_HU[1] - RANGE_HU[0])))
@@ -57,7 +58,7 @@ def adjust_window(limits_hu: tuple[float, float], level: float, width: float) ->
 
 
 def window_name(limits_hu: tuple[float, float]) -> str | None:
-    """Name of the preset with these limits, or None."""
+    """Return the name of the preset with these limits, or None."""
     return next((w.name for w in WINDOWS.values() if np.allclose(w.limits_hu, limits_hu, atol=0.5)), None)
 
 
@@ -105,7 +106,7 @@ _HEAT_STOPS = (
 
 
 def projection_limits_hu(data: NDArray) -> tuple[float, float]:
-    """Gray scale for a projection of a scan, wide enough for the densest bone that it holds a lot of."""
+    """Return the gray scale of a projection of a scan, wide enough for its dense bone."""
     sample = data[::3, ::3, ::3]
     tissue = sample[sample > -300]
     high = 1.25 * float(np.percentile(tissue, 99.5)) if tissue.size else 0.0
@@ -113,7 +114,7 @@ def projection_limits_hu(data: NDArray) -> tuple[float, float]:
 
 
 def heat_colors(steps: int = 256) -> NDArray[np.float32]:
-    """RGBA in [0, 1] of the heat colormap, shape (steps, 4); the first entry is clear."""
+    """Return RGBA in [0, 1] of the heat colormap, shape (steps, 4); the first entry is transparent."""
     stops = np.array(_HEAT_STOPS)
     at = np.linspace(0, 1, steps)
     colors = np.stack([np.interp(at, stops[:, 0], channel) for channel in stops[:, 1:].T], axis=1)
@@ -122,13 +123,13 @@ def heat_colors(steps: int = 256) -> NDArray[np.float32]:
 
 
 def hover_colors(steps: int = 256) -> NDArray[np.float32]:
-    """RGBA of what hovering shows, shape (steps, 4): clear to light blue."""
+    """Return RGBA of the hover preview, shape (steps, 4): transparent to light blue."""
     at = np.linspace(0, 1, steps)
     return np.stack([0.3 * at, 0.7 + 0.3 * at, np.ones(steps), 0.55 * (at > 0)], 1).astype(np.float32)
 
 
 def share_colors(steps: int = 256) -> NDArray[np.float32]:
-    """RGBA for values in [0, 1], shape (steps, 4): viridis, whose brightness orders the values; 0 is clear."""
+    """Return RGBA for values in [0, 1], shape (steps, 4): viridis; 0 is transparent."""
     from matplotlib import colormaps
 
     made = colormaps["viridis"](np.linspace(0, 1, steps)).astype(np.float32)
@@ -137,5 +138,5 @@ def share_colors(steps: int = 256) -> NDArray[np.float32]:
 
 
 def class_color(value: int) -> str:
-    """Color of a label value, the same in every picture."""
+    """Return the color of a label value, the same in every picture."""
     return CLASS_COLORS[(value - 1) % len(CLASS_COLORS)]

@@ -10,20 +10,20 @@ Arrays = dict[str, NDArray]
 
 @dataclass(frozen=True, eq=False)
 class PendingRestore:
-    """What a file says of a scan. It stays with the scan, as some of it comes back with features only, or late.
+    """Saved state of a scan, stored with the scan because some of it needs features or takes long to restore.
 
     Parameters
     ----------
     parts : dict
-        What `parse` gave, by the name of a part; empty once all of it was given.
+        Parsed state by the name of a part; empty once all of it is restored.
     raw : dict
-        The same as it stands in the file: what is not there yet is saved as it came.
+        The same as in the file: parts that are not restored yet are saved unchanged.
     model : str
-        That features were asked of.
+        Model of the saved features.
     asked : bool
-        Whether features have come, and with them what waited for them.
+        Whether features are available, and the parts that need them are restored.
     come : frozenset of str
-        Parts whose results are there, or were: from then on the scan itself says what there is.
+        Parts that have been restored; for these the scan, not the file, is authoritative.
     """
 
     parts: dict[str, Any]
@@ -33,9 +33,9 @@ class PendingRestore:
     come: frozenset[str] = frozenset()
 
     def given(self) -> "PendingRestore":
-        """The same once features have come."""
+        """Return the state after features became available."""
         return replace(self, parts={}, asked=True)
 
     def with_result(self, name: str) -> "PendingRestore":
-        """The same once the result of a part has come."""
+        """Return the state after the result of a part became available."""
         return replace(self, come=self.come | {name})

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class ScoreScale:
-    """Scores of a heat map inside the body, by rank: a slider over ranks serves any model, one over scores does not.
+    """Scores of a heat map inside the body, by rank, because ranks are comparable between models and scores are not.
 
     Parameters
     ----------
@@ -35,13 +35,13 @@ class ScoreScale:
         self.low, self.high = (float(scores.min()), float(scores.max())) if len(scores) else (0.0, 0.0)
 
     def score_of(self, share: float) -> float:
-        """Score that the best `share` of the body reaches."""
+        """Return the score that the best fraction `share` of the body reaches."""
         return float(np.interp(np.log(share), np.log(self._shares), self._scores))
 
 
 @dataclass(frozen=True, eq=False)
 class HeatResult:
-    """A heat map with what a view needs of it.
+    """Heat map with display data.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ class HeatResult:
     regions : tuple of Region
         Best first.
     clicks : Clicks
-        That it answers.
+        Clicks of the heat map.
     partial : bool
         Whether it comes from the first features alone; elsewhere `shown` has its minimum.
     """
@@ -123,7 +123,7 @@ class ScoreResult:
 
 @dataclass(frozen=True, eq=False)
 class WindowResult:
-    """Answers under several windows, with what a view needs of them.
+    """Results under several windows, with display data.
 
     Parameters
     ----------
@@ -135,7 +135,7 @@ class WindowResult:
         On `grid`: 1 where all windows agree, see `WindowComparison.stability`; 0 outside the body and the box.
     grid : Grid
     clicks : Clicks
-        That were answered.
+        Clicks of the comparison.
     """
 
     comparison: "WindowComparison"

@@ -47,9 +47,7 @@ COLUMNS = (
         "Average precision of the heat map of the clicks, over the body every 3 mm, against the labels under them.",
     ),
     ScoreColumn("match_mm", "match", "Distance of the best match in the other scan from the same label there.", "mm"),
-    ScoreColumn(
-        "return_mm", "way back", "From each click to where its match, looked for in this scan again, is found.", "mm"
-    ),
+    ScoreColumn("return_mm", "round trip", "Distance from each click to the match of its match in this scan.", "mm"),
     ScoreColumn(
         "dice", "Dice", "Of a probe fitted to the strokes, mean over painted labels; painted voxels do not count."
     ),
@@ -90,14 +88,14 @@ class ScoreRow:
 
     @property
     def eva_text(self) -> str:
-        """Tasks and scores of eva, for a cell; what eva published, and runs of other settings, say so."""
+        """Tasks and scores of eva for a table cell, with remarks on published scores and other settings."""
         return ", ".join(
             f"{row.column} {row.mean:.3f}" + (f" ({row.remarks})" if row.remarks else "") for row in self.eva
         )
 
     @property
     def eva_sources(self) -> tuple[str, ...]:
-        """What each score of eva is and which file holds it, a line a score."""
+        """Description and file of each score of eva, one line per score."""
         return tuple(
             ", ".join(part for part in (f"{row.task} {row.mean:.3f}", row.metric, row.split, row.remarks) if part)
             + f": {row.file}"

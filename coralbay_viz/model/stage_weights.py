@@ -9,7 +9,7 @@ Mixer = Mapping[int, float] | Literal["auto"] | None
 
 
 def checked_weights(weights: Any) -> Mixer:
-    """Weights of strides as a dict of int to float, ``auto``, or None for equal ones; anything else is refused."""
+    """Check weights of strides: a dict of int to float, ``auto``, or None for equal ones."""
     if weights is None or weights == "auto":
         return weights
     try:

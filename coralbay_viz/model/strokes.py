@@ -11,7 +11,7 @@ from coralbay_core.spatial.volume import labelled_voxels
 
 @dataclass(frozen=True, eq=False)
 class PaintedVoxels:
-    """Strokes as the few voxels that they are, so that a hundred states cost little.
+    """Strokes as a list of voxels, so that many states for undo need little memory.
 
     Parameters
     ----------
@@ -29,6 +29,7 @@ class PaintedVoxels:
 
     @classmethod
     def of(cls, labels: LabelVolume) -> "PaintedVoxels":
+        """Create from a label volume."""
         index = labelled_voxels(labels.data)
         return cls(index, labels.data.reshape(-1)[index], labels.grid, dict(labels.names))
 
@@ -37,12 +38,12 @@ class PaintedVoxels:
 
     @property
     def classes(self) -> tuple[int, ...]:
-        """Values that are painted, rising."""
+        """Painted values, ascending."""
         return tuple(int(value) for value in np.unique(self.values))
 
     @property
     def labels(self) -> LabelVolume:
-        """The strokes as a label volume."""
+        """Strokes as a label volume."""
         data = np.zeros(self.grid.shape, self.values.dtype)
         data.reshape(-1)[self.index] = self.values
         return LabelVolume(data, self.grid, name="strokes", names=self.names)

@@ -21,7 +21,7 @@ Box = tuple[Point, Point]
 
 @dataclass(frozen=True, eq=False)
 class CheckpointView:
-    """What the teacher of one checkpoint makes of a scan.
+    """View of one checkpoint's teacher on a scan.
 
     Parameters
     ----------
@@ -29,13 +29,13 @@ class CheckpointView:
     features : FeatureMaps
         Of the scan or of a box of it.
     pca : PcaResult
-        Its colors are turned to be as like those of the checkpoint that was seen before as they can be.
+        Colors, aligned with those of the previously shown checkpoint.
     coordinates : (3, z, y, x) float32 array
-        Behind the colors, for the next one to be turned to.
+        Coordinates of the colors, to align the next checkpoint with.
     heat : HeatResult, optional
-        Of the clicks that lie in the box; None where none does.
+        Of the clicks inside the box; None if there are none.
     asked : Clicks
-        All clicks that there were.
+        All clicks.
     """
 
     step: int
@@ -48,28 +48,28 @@ class CheckpointView:
 
 @dataclass(eq=False)
 class TrainingState:
-    """What is known of a run.
+    """State of a training run.
 
     Parameters
     ----------
     folder : Path
     scan : Scan, optional
-        That it is watched on; without one there are curves alone.
+        Scan on which checkpoints are shown; without one there are curves only.
     box_mm : pair of points, optional
-        Opposite corners of what is computed; None for all of the scan.
+        Opposite corners of the computed box; None for the whole scan.
     chosen : int, optional
         Step to show; None for the newest.
     steps : tuple of int
-        Of the checkpoints that are there, oldest first.
+        Steps of the available checkpoints, oldest first.
     curves : dict of str to Curve
         `steps` and `values` by name: ``loss``, ``evaluation.across_ap``, ...
     alarms : tuple of (int, str)
         Step and text.
     shown : CheckpointView, optional
     problem : str
-        Why the last look was in vain, in a line; empty if it was not.
+        Error message of the last refresh; empty if it succeeded.
     failed : (int, str), optional
-        Step whose view ended in an error, and that; it is not tried again until somebody asks for it.
+        Step whose view failed, and the error; it is not tried again unless requested.
     """
 
     folder: Path
@@ -85,7 +85,7 @@ class TrainingState:
 
     @property
     def wanted(self) -> int | None:
-        """Step that is to be shown."""
+        """Step to show."""
         if self.chosen is not None:
             return self.chosen
         return self.steps[-1] if self.steps else None

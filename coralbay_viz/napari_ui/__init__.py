@@ -1,1 +1,1 @@
-"""The napari plugin: shows a `Session` in a viewer and turns mouse and buttons into its commands."""
+"""The napari plugin: a view of a `Session` that turns mouse and buttons into its commands."""

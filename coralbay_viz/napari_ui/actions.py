@@ -1,8 +1,8 @@
-"""Commands with keys that stand in napari's preferences.
+"""Commands with keyboard shortcuts, listed in napari's preferences.
 
-This is the one module that reaches beyond napari's public interface: plugins cannot contribute key bindings through
-their manifest (napari 0.9 ignores `keybindings`), and the manager of actions is what its preferences list. Without it,
-or with another one, CoralBay works by its buttons alone.
+Only this module uses a private interface of napari: plugins cannot contribute key bindings through their manifest
+(napari 0.9 ignores `keybindings`), and the preferences list the actions of the action manager. If that is missing or
+differs, the buttons still work.
 """
 
 import logging
@@ -26,7 +26,7 @@ def _widget(viewer: Any) -> "CoralBayWidget | None":
 
 
 def _itself(viewer: Any) -> Any:
-    """The viewer behind the proxy that napari gives to plugins."""
+    """Return the viewer behind the proxy that napari passes to plugins."""
     return getattr(viewer, "__wrapped__", viewer)
 
 
@@ -57,12 +57,12 @@ def _held(mode: Any) -> Callable[[Any], Generator[None, None, None]]:
 ACTIONS: dict[str, tuple[str, Callable[[Any], Any], str]] = {
     "coralbay:hold_to_pick": ("Hold: click for similar places", _held("pick"), "Q"),
     "coralbay:hold_for_window": ("Hold: drag for window level and width", _held("window"), "W"),
-    "coralbay:undo_click": ("Take the last click back", _action(lambda w: w.session.undo()), "U"),
-    "coralbay:redo_click": ("Bring back the click that was undone", _action(lambda w: w.session.redo()), "Shift-U"),
+    "coralbay:undo_click": ("Undo the last click", _action(lambda w: w.session.undo()), "U"),
+    "coralbay:redo_click": ("Redo the last undone click", _action(lambda w: w.session.redo()), "Shift-U"),
     "coralbay:next_region": ("Go to the next similar region", _action(lambda w: w.similar_panel.next_region()), "G"),
     "coralbay:toggle_heat": ("Show or hide the heat map", _action(lambda w: w.binding.toggle("heat")), "H"),
     "coralbay:next_suggestion": (
-        "Go to where the next stroke helps most", _action(lambda w: w.segment_panel.next_suggestion()), "N",
+        "Go to the next suggested place for a stroke", _action(lambda w: w.segment_panel.next_suggestion()), "N",
     ),
     "coralbay:skip_suggestion": (
         "Skip this suggestion", _action(lambda w: w.segment_panel.skip_suggestion()), "Shift-N",
@@ -71,7 +71,7 @@ ACTIONS: dict[str, tuple[str, Callable[[Any], Any], str]] = {
 
 
 def register(viewer: Any, widget: "CoralBayWidget") -> None:
-    """Give a window's keys to its dock widget; the user's own choice of keys goes first."""
+    """Bind the shortcuts of a window to its dock widget; the user's own shortcuts take precedence."""
     _widgets[_itself(viewer)] = widget
     try:
         from napari.components.viewer_model import ViewerModel
@@ -86,9 +86,9 @@ def register(viewer: Any, widget: "CoralBayWidget") -> None:
             for shortcut in chosen.get(name, [key]):
                 action_manager.bind_shortcut(name, shortcut)
     except (ImportError, AttributeError, TypeError):
-        _log.warning("this napari offers no key bindings to plugins", exc_info=True)
+        _log.warning("this napari version does not support keyboard shortcuts of plugins", exc_info=True)
 
 
 def forget(viewer: Any) -> None:
-    """Let keys of this window do nothing."""
+    """Disconnect the shortcuts of a window."""
     _widgets.pop(_itself(viewer), None)

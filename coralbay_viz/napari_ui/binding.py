@@ -1,4 +1,4 @@
-"""Keeps the layers of a napari viewer in step with a session, and takes in scans that napari itself opened."""
+"""Synchronization of the layers of a napari viewer with a session; adopts scans opened by napari itself."""
 
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -31,9 +31,9 @@ _COLORED = {"heat": {"clicks", "used", "origin"}, "segmentation": {"probe"}, "pc
 
 
 class Binding:
-    """Session to layers, and layers to session.
+    """Two-way synchronization of session and layers.
 
-    It remembers layers by reference, so that a renamed layer stays known and a deleted one is made anew when needed.
+    Layers are held by reference: a renamed layer is still found, a deleted one is created again when needed.
 
     Parameters
     ----------
@@ -89,12 +89,12 @@ class Binding:
         views.orient(viewer)
 
     def adopt_layers(self) -> None:
-        """Take in the scans that the viewer already shows."""
+        """Adopt the scans that the viewer already shows."""
         for layer in list(self.viewer.layers):
             self._adopt(layer)
 
     def close(self) -> None:
-        """Let go of session and viewer; the layers stay."""
+        """Disconnect from session and viewer; the layers stay."""
         for signal, slot in self._session_links + self._viewer_links:
             signal.disconnect(slot)
         for emitter, slot in [link for links in self._watched.values() for link in links]:
@@ -109,16 +109,16 @@ class Binding:
         return self._layers.get(id(scan), {}).get(role) if scan else None
 
     def laid_out(self, role: str, scan: "Scan") -> "Layer | None":
-        """Layer of a role, even if it has nothing to show now."""
+        """Layer of a role, even if it is empty at present."""
         return self.layer(role, scan) or self._resting.get(id(scan), {}).get(role)
 
     def layers_of(self, scan: "Scan | None") -> "tuple[Layer, ...]":
-        """All layers of a scan that the session's state is shown in, also those with nothing to show now."""
+        """All layers that show the session's state of a scan, including empty ones."""
         both = self._resting.get(id(scan), {}) | self._layers.get(id(scan), {})
         return tuple(both.values()) if scan else ()
 
     def fit(self) -> None:
-        """Fit the active scan into the canvas; a look in 3-D stays as it is."""
+        """Fit the active scan into the canvas; a 3-D view is not changed."""
         ct = self.layer("ct")
         if ct is not None and self.viewer.dims.ndisplay == 2:
             views.fit(self.viewer, [ct])
@@ -158,7 +158,7 @@ class Binding:
         views.go_to(self.viewer, napari_world.napari_from_world(position_mm))
 
     def show_strokes(self, strokes: LabelVolume, scan: "Scan | None" = None) -> "Layer":
-        """Strokes of a scan (the active one) to see and to go on with; the layer says of what grid and names they are.
+        """Show strokes of a scan (the active one) for editing; the layer's metadata hold their grid and names.
 
         Parameters
         ----------
@@ -169,22 +169,22 @@ class Binding:
         return self._show(scan or self.session.scan, layer_specs.labels_spec(strokes, "strokes", opacity=0.9))
 
     def mark(self, position_mm: Any) -> None:
-        """Mark a place of the active scan; None takes the mark away."""
+        """Mark a place of the active scan; None removes the mark."""
         spec = None if position_mm is None else layer_specs.mark_spec(position_mm)
         self._show_or_drop(self.session.scan, "mark", spec)
 
     def lay_out_clicks(self, scan: "Scan") -> None:
-        """Have an empty layer for clicks: a window's first one takes half a second, which a click should not."""
+        """Prepare an empty layer for clicks: the first one of a window takes half a second, too long for a click."""
         if scan.pca is not None and not scan.clicks.now and "clicks" not in self._resting.get(id(scan), {}):
             self._show(scan, layer_specs.clicks_spec((), ()))
             self._rest(scan, "clicks")
 
     def show(self, scan: "Scan", spec: LayerSpec) -> "Layer":
-        """Show something of a scan, in place of what its role showed before."""
+        """Show a layer of a scan in place of the previous one of its role."""
         return self._show(scan, spec)
 
     def drop(self, scan: "Scan", role: str) -> None:
-        """Show nothing in this role."""
+        """Remove the layer of a role."""
         self._show_or_drop(scan, role, None)
 
     # Session -> layers
@@ -207,7 +207,7 @@ class Binding:
         self._previewed.discard(scan)
 
     def _on_scan_changed(self, scan: "Scan | None") -> None:
-        """Show what the active scan showed when it was active last, and nothing of the others."""
+        """Show the layers that were visible when the scan was last active; hide those of other scans."""
         for other in self.session.scans:
             for layer in self._layers.get(id(other), {}).values() if other is not scan else ():
                 self._was_visible.setdefault(layer, layer.visible)
@@ -266,7 +266,7 @@ class Binding:
         self._on_suggestions(scan)  # a new segmentation has no suggestions yet
 
     def _on_preview(self, scan: "Scan", planes: "tuple[LabelVolume, ...]") -> None:
-        """Some slices of the segmentation that is on its way; elsewhere the one before stays."""
+        """Show the first slices of a new segmentation; elsewhere the previous one stays."""
         layer, grid = self.layer("segmentation", scan), scan.label_grid
         fits = layer is not None and layer.data.shape == grid.shape
         # What the layer shows belongs to the session.
@@ -283,7 +283,7 @@ class Binding:
             job.finished.connect(self._on_fit_over)
 
     def _on_fit_over(self) -> None:
-        """Slices of a fit that was stopped or failed go with it; while a newer one is at work it has its own."""
+        """Remove preview slices of a fit that was stopped or failed, unless a newer fit is running."""
         if self._fit is None or self._fit.running:
             return
         self._fit = None  # it holds its result
@@ -299,7 +299,7 @@ class Binding:
         self._show_or_drop(scan, "suggestions", layer_specs.suggestions_spec(places) if places else None)
 
     def _watch(self, role: str, layer: "Layer") -> None:
-        """Tell others of what the user does to a layer in napari's own controls."""
+        """Emit signals for changes that the user makes in napari's own controls."""
         # Slots must not hold the layer: it is a key of what holds them.
         links = [(layer.events.visible, lambda: self.visibility_changed.emit(role))]
         if role == "ct":
@@ -352,9 +352,9 @@ class Binding:
         return layer
 
     def _show_at_first(self, scan: "Scan", layer: "Layer", role: str) -> None:
-        """A layer that has something to show is seen, or will be once its scan is the active one.
+        """Make a layer visible when it first has content, now or once its scan is active.
 
-        Of the colored layers that a session file brings back only one is: over each other they say nothing.
+        Of the colored layers of a session file only one is shown: on top of each other they are unreadable.
         """
         seen = True
         if self._is_brought_back(scan, role):
@@ -373,7 +373,7 @@ class Binding:
         _set_visible(layer, seen and scan is self.session.scan)
 
     def _is_brought_back(self, scan: "Scan", role: str) -> bool:
-        """Whether a colored layer is there for the first time, and because a session file holds it."""
+        """Whether a colored layer appears for the first time, restored from a session file."""
         come = self._brought_back.setdefault(scan, set())
         if scan.restoring is None or role in come or not _COLORED.get(role, set()) & scan.restoring.raw.keys():
             return False
@@ -381,13 +381,13 @@ class Binding:
         return True
 
     def recolor(self, layer: "Layer", colors: dict[int | None, str]) -> None:
-        """Colors of a label layer; to set the same again would draw all of it anew."""
+        """Set the colors of a label layer; equal colors are skipped, as setting them redraws the layer."""
         if colors and self._palettes.get(layer) != colors:
             layer.colormap = colors
             self._palettes[layer] = colors
 
     def _add(self, scan: "Scan", mine: "dict[str, Layer]", spec: LayerSpec) -> "Layer":
-        """Put a new layer where its role has its place in the stack; the selection stays, for HU to stay readable."""
+        """Insert a new layer at the place of its role; the selection stays, so that HU stay readable."""
         selected = self.viewer.layers.selection.active
         layer = make_layer(spec, scan.volume)
         self._show_at_first(scan, layer, spec.role)
@@ -415,7 +415,7 @@ class Binding:
             self._adopt(event.value)
 
     def _adopt(self, layer: "Layer") -> None:
-        """Take a scan that the reader or the sample menu brought in."""
+        """Adopt a scan that was opened by the reader or the sample menu."""
         volume = layer.metadata.get(layer_specs.IS_SCAN)
         if isinstance(volume, Volume) and not any(scan.volume is volume for scan in self.session.scans):
             self._adopted = layer
@@ -435,12 +435,12 @@ class Binding:
                         self.session.remove(scan)
 
     def _on_dims(self) -> None:
-        """napari's own buttons roll, transpose and go to 3-D too: no way of getting there may mirror the patient."""
+        """Orient the camera after napari's own buttons (roll, transpose, 3-D), which must not mirror the patient."""
         views.orient(self.viewer)
         self._set_gray_scale()
 
     def _set_gray_scale(self) -> None:
-        """A projection needs another gray scale than a slice: keep the slices' one while 3-D is shown."""
+        """Set the gray scale of a projection in 3-D; keep that of the slices meanwhile."""
         flat = self.viewer.dims.ndisplay == 2
         for ct in [mine["ct"] for mine in self._layers.values() if "ct" in mine]:
             if flat and ct in self._slice_limits:
@@ -451,7 +451,7 @@ class Binding:
 
     @contextmanager
     def _own_changes(self) -> Any:
-        """Changes of the layer list that must not come back as the user's."""
+        """Mark changes of the layer list as made by the binding, not by the user."""
         busy, self._busy = self._busy, True
         try:
             yield
@@ -460,13 +460,13 @@ class Binding:
 
 
 def _set_visible(layer: "Layer", visible: bool) -> None:
-    """Show or hide; to set what is so already would have napari build its scene again."""
+    """Show or hide; skipped if unchanged, as setting it makes napari rebuild its scene."""
     if layer.visible != visible:
         layer.visible = visible
 
 
 def _make_canvas_current() -> None:
-    """Let OpenGL objects of a layer that goes be deleted in the context that they live in.
+    """Delete the OpenGL objects of a removed layer in their own context.
 
     napari 0.9 deletes them outside of painting, in whichever context Qt used last; with Mesa 22.3 the second frame
     after that reads a shader that is gone, and the process ends.

@@ -1,4 +1,4 @@
-"""What every panel works with: the viewer, the session, the layers, and ways to ask and to tell the user."""
+"""Shared context of the panels: viewer, session, layers, dialogs and notifications."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 
 class Context:
-    """Shared by all panels of one dock widget.
+    """Viewer, session, layers, dialogs and notifications, shared by all panels of a dock widget.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ class Context:
     def connect(self, *pairs: tuple[Any, Callable[..., Any]]) -> None:
         """Connect signals of session and viewer to slots, until `close`.
 
-        Qt deletes a panel when its dock is closed; a signal that reached it after that would end the process.
+        Qt deletes a panel when its dock is closed; a signal that reaches it afterwards crashes the process.
         """
         for signal, slot in pairs:
             signal.connect(slot)
@@ -64,16 +64,16 @@ class Context:
                 signal.disconnect(slot)
 
     def at_end(self, closer: Callable[[], Any]) -> None:
-        """Call something when the dock widget is gone; it must not need Qt objects of it."""
+        """Register a function to call when the dock widget is deleted; it must not use its Qt objects."""
         self._closers.append(closer)
 
     def not_at_end(self, closer: Callable[[], Any]) -> None:
-        """Undo `at_end`: what is gone before the end must not be kept alive for it."""
+        """Undo `at_end`, so that an object deleted earlier is not kept alive."""
         if closer in self._closers:
             self._closers.remove(closer)
 
     def close(self) -> None:
-        """Let go of everything; safe to call twice."""
+        """Disconnect all signals and run the closers; safe to call twice."""
         links, self._links = self._links, []
         for signal, slot in links:
             with suppress(ValueError):
@@ -85,7 +85,7 @@ class Context:
     # Telling
 
     def told(self, command: Callable[..., Any]) -> Callable[..., Any]:
-        """A command whose errors become notifications; the session is as it was before."""
+        """Wrap a command: errors become notifications, and the session is unchanged."""
 
         @wraps(command)
         def told(*args: Any) -> Any:
@@ -98,15 +98,15 @@ class Context:
         return told
 
     def say(self, text: str) -> None:
-        """A notification."""
+        """Show a notification."""
         notifications.show_info(text)
 
     def warn(self, text: str) -> None:
-        """A notification of something that the user can mend."""
+        """Show a warning about a problem that the user can fix."""
         notifications.show_warning(text)
 
     def show_error(self, error: Exception) -> None:
-        """One line for what the user can mend; the whole story, on request, for what they cannot."""
+        """Show an error: one line if the user can fix it, else with the traceback on request."""
         if isinstance(error, CoralBayError):
             notifications.show_error(error.brief)
         else:
@@ -116,17 +116,17 @@ class Context:
     # Asking
 
     def ask_open(self, title: str, kinds: str) -> Path | None:
-        """A file to read, or None."""
+        """Ask for a file to read; None if the user cancels."""
         path, _ = QFileDialog.getOpenFileName(None, title, "", kinds)
         return Path(path) if path else None
 
     def ask_folder(self, title: str) -> Path | None:
-        """A folder, or None."""
+        """Ask for a folder; None if the user cancels."""
         path = QFileDialog.getExistingDirectory(None, title)
         return Path(path) if path else None
 
     def save_as(self, title: str, name: str, kinds: str | Sequence[str], save: Callable[[Path], Any]) -> None:
-        """Ask where to write, then write."""
+        """Ask for a file name, then save."""
         path, _ = QFileDialog.getSaveFileName(None, title, name, kinds if isinstance(kinds, str) else ";;".join(kinds))
         if path:
             self.told(save)(Path(path))

@@ -1,4 +1,4 @@
-"""From worker threads to the GUI thread."""
+"""Dispatch of calls from worker threads to the GUI thread."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ from qtpy.QtCore import QObject, Qt, Signal
 
 
 class MainThreadDispatcher(QObject):
-    """Runs functions on the thread that made it (the GUI's), in the order in which they were handed in."""
+    """Queue of functions that run, in order, on the thread that created it (the GUI thread)."""
 
     _posted = Signal(object)
 
@@ -16,7 +16,7 @@ class MainThreadDispatcher(QObject):
         self._posted.connect(self._run, Qt.ConnectionType.QueuedConnection)
 
     def deliver(self, call: Callable[[], None]) -> None:
-        """Run `call` soon; from any thread."""
+        """Schedule `call`; from any thread."""
         try:
             self._posted.emit(call)
         except RuntimeError:
@@ -24,7 +24,7 @@ class MainThreadDispatcher(QObject):
             self._open = False
 
     def close(self) -> None:
-        """Run nothing that is still on its way."""
+        """Discard the calls that are still queued."""
         self._open = False
 
     def _run(self, call: Callable[[], None]) -> None:

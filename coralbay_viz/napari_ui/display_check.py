@@ -1,4 +1,4 @@
-"""Can a window be opened here? Qt itself answers no by aborting the process, so ask before."""
+"""Check that a window can be opened. Qt itself would abort the process, so this runs first."""
 
 import ctypes
 import os
@@ -12,12 +12,12 @@ from coralbay_core.errors import CoralBayError, MissingExtraError
 
 _LIBRARIES = (
     "apt-get install libgl1 libegl1 libglib2.0-0 libdbus-1-3 libfontconfig1 libxkbcommon-x11-0 libxcb-cursor0 "
-    "libxcb-icccm4 libxcb-keysyms1 libxcb-shape0, or what your system calls them"
+    "libxcb-icccm4 libxcb-keysyms1 libxcb-shape0, or the equivalent packages of your system"
 )
 
 
 def require_window(environment: Mapping[str, str] = os.environ) -> None:
-    """Raise, with what to do, where napari could not open a window."""
+    """Raise an error with a hint if napari cannot open a window."""
     for module in ("napari", "qtpy"):
         if find_spec(module) is None:
             raise MissingExtraError(f"{module} is not installed", hint="pip install 'coralbay[napari]'")
@@ -31,7 +31,7 @@ def require_window(environment: Mapping[str, str] = os.environ) -> None:
             hint="without a screen, run it under `xvfb-run -a`",
         )
     if display.startswith((":", "unix:")) and not _answers(display):
-        raise CoralBayError("display does not answer", where=display, hint="is the X server (or Xvfb) running?")
+        raise CoralBayError("cannot connect to the display", where=display, hint="is the X server (or Xvfb) running?")
     _require_libraries()
 
 
@@ -46,7 +46,7 @@ def _answers(display: str) -> bool:
 
 
 def _require_libraries() -> None:
-    """Load Qt's X11 plugin as Qt would: the loader names the library that is missing, Qt does not."""
+    """Load Qt's X11 plugin as Qt would: the loader names a missing library, Qt does not."""
     spec = find_spec("PySide6")
     if spec is None or not spec.submodule_search_locations:
         return  # another Qt binding, from somewhere else
@@ -56,4 +56,4 @@ def _require_libraries() -> None:
     try:
         ctypes.CDLL(str(plugin))
     except OSError as error:
-        raise CoralBayError("Qt lacks a system library", found=error, hint=_LIBRARIES) from error
+        raise CoralBayError("a system library that Qt needs is missing", found=error, hint=_LIBRARIES) from error

@@ -1,4 +1,4 @@
-"""Docks beside the main panel, that come and go."""
+"""Docks beside the main panel that can be opened and closed."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,10 +15,10 @@ _SETTLED_MS = 120
 
 
 class Docked(QWidget):
-    """A widget for a dock of its own.
+    """Widget with its own dock.
 
-    Sub-classes say in `release` what they listen to; it is called once, when the dock is closed or, without any Qt
-    object being left, when the window is.
+    Subclasses disconnect their signals in `release`. It is called once: when the dock is closed, or when the window is
+    closed and no Qt object is left.
     """
 
     gone = Signal()
@@ -31,7 +31,7 @@ class Docked(QWidget):
         context.at_end(self._release_once)
 
     def release(self) -> None:
-        """Let go of viewer and session; touch no Qt object."""
+        """Disconnect from viewer and session; must not use Qt objects."""
 
     def _release_once(self) -> None:
         if not self._released:
@@ -39,11 +39,11 @@ class Docked(QWidget):
             self.release()
 
     def sizeHint(self) -> QSize:
-        """What the main window gives it at first."""
+        """Return the initial size."""
         return QSize(*_SIZE)
 
     def event(self, event: QEvent) -> bool:
-        """napari takes the widget out of its dock when the user closes that."""
+        """Detect that the user closed the dock: napari then removes the widget from it."""
         handled = super().event(event)
         if event.type() == QEvent.Type.ParentChange:
             if self.parent() is not None:
@@ -57,7 +57,7 @@ class Docked(QWidget):
 
 
 class Dock:
-    """A dock that is opened and closed by a button.
+    """Dock that is opened and closed by a button.
 
     Parameters
     ----------
@@ -65,9 +65,9 @@ class Dock:
     beside : QWidget
         The main panel.
     name, area : str
-        As napari wants them.
+        As for `napari.Window.add_dock_widget`.
     make : callable
-        Gives the `Docked` widget.
+        Returns the `Docked` widget.
     changed : callable
         Called with whether it is open.
     """
@@ -86,7 +86,7 @@ class Dock:
         self.widget: Docked | None = None
 
     def open(self, on: bool = True) -> None:
-        """Open or close it."""
+        """Open or close the dock."""
         window = self._context.viewer.window
         if on and self.widget is None:
             self.widget = self._make()
@@ -105,7 +105,7 @@ class Dock:
 
 
 def _give_corners(window: QWidget) -> None:
-    """Let what lies below the canvas be as wide as that, and what lies beside it keep its height."""
+    """Give the bottom corners to the side docks, so that docks below the canvas are as wide as the canvas."""
     if isinstance(window, QMainWindow):
         window.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
         window.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea)

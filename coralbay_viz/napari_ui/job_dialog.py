@@ -1,4 +1,4 @@
-"""Work whose result napari waits for, off the GUI thread."""
+"""Dialog for a job on a worker thread whose result napari waits for."""
 
 from typing import Any
 
@@ -10,17 +10,17 @@ from coralbay_core.errors import Cancelled
 from ..jobs import InlineRunner, Job, Progress, Task, ThreadRunner, Work
 from .dispatcher import MainThreadDispatcher
 
-# What is over sooner needs no dialog.
+# Jobs that end sooner need no dialog.
 _GRACE_S = 0.3
 
 
 def result_of(work: Work, title: str) -> Any:
-    """Do work on a thread and give its result; a dialog says how far it is and can stop it, and the window stays alive.
+    """Run work on a thread and return its result; a dialog shows progress and a Cancel button meanwhile.
 
     Raises
     ------
     Cancelled
-        If the user would rather not wait.
+        If the user cancels.
     """
     if QApplication.instance() is None:
         return InlineRunner().submit(_task(work, title)).result

@@ -1,4 +1,4 @@
-"""A napari window with CoralBay in it, from the command line; and the tour in such a window."""
+"""A napari window with CoralBay, opened from the command line, and the tour in it."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,7 +20,7 @@ WINDOW_SIZE = (1380, 880)
 
 
 def open_window(session: "Session | None" = None, *, show: bool = True) -> tuple[napari.Viewer, CoralBayWidget]:
-    """A viewer with the dock widget open."""
+    """Open a viewer with the dock widget."""
     viewer = napari.Viewer(title="CoralBay", show=show)
     viewer.window.resize(*WINDOW_SIZE)
     if session is not None:
@@ -34,7 +34,7 @@ def open_window(session: "Session | None" = None, *, show: bool = True) -> tuple
 
 
 class TourRunner:
-    """Leads through a tour in a window: waits for each job, shows its result, goes on.
+    """Runner of a tour in a window: waits for each job, shows its result, continues.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ class TourRunner:
         self._step: Step | None = None
 
     def start(self) -> None:
-        """Begin as soon as the event loop runs."""
+        """Start as soon as the event loop runs."""
         QTimer.singleShot(0, self._next)
 
     def _next(self) -> None:
@@ -160,7 +160,7 @@ def run_tour(
     tell: Callable[[str], Any],
     pictures: Path | None,
 ) -> tuple[Tour, list[Path]]:
-    """The tour in a window: one that stays, or, with a folder for `pictures`, one that closes at the end."""
+    """Run the tour in a window, which stays open unless there is a folder for `pictures`."""
     session = threaded_session(model=model, device=device, autosave=pictures is None)
     viewer, widget = open_window(session)
     tour = make_tour(session)

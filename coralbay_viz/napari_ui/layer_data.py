@@ -1,4 +1,4 @@
-"""A `LayerSpec` in napari's words."""
+"""Conversion of a `LayerSpec` to a napari layer."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ POINT_MM = 8.0
 
 
 def layer_data(spec: LayerSpec) -> tuple[Any, dict[str, Any], str]:
-    """The tuple (data, attributes, type) that readers return and `napari.layers.Layer.create` takes."""
+    """Return the tuple (data, attributes, type) that readers return and `napari.layers.Layer.create` takes."""
     attributes: dict[str, Any] = {
         "name": spec.name,
         "affine": spec.affine,
@@ -38,7 +38,7 @@ def layer_data(spec: LayerSpec) -> tuple[Any, dict[str, Any], str]:
 
 
 def make_layer(spec: LayerSpec, scan: Volume | None = None) -> "Layer":
-    """The napari layer itself, which remembers the scan that it was made on."""
+    """Create the napari layer; its metadata hold the scan that it was made on."""
     from napari.layers import Layer
 
     layer = Layer.create(*layer_data(spec))
@@ -51,7 +51,7 @@ def make_layer(spec: LayerSpec, scan: Volume | None = None) -> "Layer":
 
 
 def update_points(layer: "Layer", spec: LayerSpec, restyle: bool) -> None:
-    """Give a points layer other points; what each of them looks like comes after, for as many as there are then."""
+    """Replace the points of a layer, then their style."""
     set_points(layer, layer_data(spec)[0])
     looks = _points(spec) if restyle else {}
     for name in ("features", "face_color", "border_color"):
@@ -60,10 +60,10 @@ def update_points(layer: "Layer", spec: LayerSpec, restyle: bool) -> None:
 
 
 def set_points(layer: "Layer", data: Any) -> None:
-    """Give a points layer other points, fewer too.
+    """Replace the points of a layer, also by fewer.
 
-    Until it slices them anew, which it does not in a hidden layer, napari 0.9 asks for texts and colors of the points
-    that were in the slice before, and fails where these are no more.
+    Until the next slicing, which a hidden layer skips, napari 0.9 looks up texts and colors of the previous slice's
+    points, and fails if these do not exist any more.
     """
     with layer.text.events.blocker_all():
         layer.data = data
@@ -72,7 +72,7 @@ def set_points(layer: "Layer", data: Any) -> None:
 
 
 def empty(layer: "Layer") -> None:
-    """Leave nothing to be seen in a layer of points or of a map, and give back what its array took."""
+    """Empty a layer of points or of a map, and free its array."""
     from napari.layers import Points
 
     if isinstance(layer, Points):

@@ -1,4 +1,4 @@
-"""A second canvas that shows layers of the main one: the same arrays, in another plane or beside it."""
+"""Second canvas with layers of the main canvas: the same arrays, in another plane or beside it."""
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -26,7 +26,7 @@ _CROSS_COLOR, _CROSS_MM = "#ffd54f", 1.2
 
 
 class LinkedLayer:
-    """A layer in a second canvas that looks like one in the main canvas.
+    """Layer in a second canvas that follows the appearance of a layer in the main canvas.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ class LinkedLayer:
             emitter.connect(slot)
 
     def close(self) -> None:
-        """Follow no more."""
+        """Stop following."""
         for emitter, slot in self._links:
             with suppress(ValueError):
                 emitter.disconnect(slot)
@@ -80,7 +80,7 @@ class LinkedLayer:
 
 
 class TwinView(QWidget):
-    """A canvas with twins of layers, a crosshair and letters at its edges.
+    """Canvas with linked layers, a crosshair and letters at its edges.
 
     Parameters
     ----------
@@ -110,6 +110,7 @@ class TwinView(QWidget):
 
     @property
     def view(self) -> str:
+        """Displayed plane, one of `views.VIEWS`."""
         return self._view
 
     @view.setter
@@ -118,7 +119,7 @@ class TwinView(QWidget):
         self.fit()
 
     def show_layers(self, layers: Iterable["Layer"]) -> None:
-        """Have twins of these layers, in this order, and of no others."""
+        """Show exactly these layers, in this order."""
         wanted = list(layers)
         for twin in [twin for twin in self._twins if twin.source not in wanted]:
             self._twins.remove(twin)
@@ -144,7 +145,7 @@ class TwinView(QWidget):
         self._mark(place)
 
     def resizeEvent(self, event: Any) -> None:
-        """Fit the slices into the room that there is, once the canvas knows it."""
+        """Fit the slices into the canvas once its size has settled."""
         super().resizeEvent(event)
         self._refit.start()
 
@@ -163,7 +164,7 @@ class TwinView(QWidget):
         self._cross = mark(self.model, self._cross, place)
 
     def release(self) -> None:
-        """Let go of the main canvas' layers."""
+        """Disconnect from the layers of the main canvas."""
         self.tools.close()
         for twin in self._twins:
             twin.close()
@@ -171,9 +172,9 @@ class TwinView(QWidget):
 
 
 def mark(viewer: Any, cross: "Layer | None", place: Any) -> "Layer":
-    """Put a crosshair, a new one unless there is one, at a place of napari's world.
+    """Move the crosshair to a place in napari's world; create it if needed.
 
-    Its lines run along the axes and are seen in the slices that they lie in.
+    Its lines run along the axes and are visible in the slices that contain them.
     """
     from napari.layers import Vectors
 

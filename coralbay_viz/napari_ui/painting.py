@@ -1,4 +1,4 @@
-"""What is painted in napari's label layers goes to the session, and what the session says of strokes back to them."""
+"""Synchronization of strokes between napari's label layers and the session."""
 
 from contextlib import suppress
 from dataclasses import dataclass
@@ -39,14 +39,14 @@ _FIRST_CLASSES = {1: BACKGROUND, 2: "structure"}
 
 @dataclass(frozen=True)
 class PaintedClass:
-    """A class that can be painted.
+    """Class of strokes.
 
     Parameters
     ----------
     value : int
     name, color : str
     voxels : int
-        That are painted.
+        Number of painted voxels.
     """
 
     value: int
@@ -56,10 +56,10 @@ class PaintedClass:
 
 
 class Painting:
-    """Strokes and their classes, one label layer a scan.
+    """Strokes and their classes, one label layer per scan.
 
-    Whatever changes the layer (brush, eraser, bucket, napari's own undo, a script) reaches the session once it has come
-    to an end and the mouse is up. With `live` the session then fits a probe, one for each change.
+    Every change of the layer (brush, eraser, bucket, napari's own undo, a script) is passed to the session when it is
+    complete and the mouse button is up. With `live` the session then fits a probe, once per change.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ class Painting:
         session.strokes_changed.connect(self._on_strokes)
 
     def close(self) -> None:
-        """Listen no more."""
+        """Disconnect from the session."""
         with suppress(RuntimeError):  # Qt may have deleted it before
             self._timer.stop()
         self._session.strokes_changed.disconnect(self._on_strokes)
@@ -91,7 +91,7 @@ class Painting:
     # Classes
 
     def names(self) -> dict[int, str]:
-        """Names of the active scan's classes by value."""
+        """Return the names of the active scan's classes by value."""
         layer, scan = self._binding.layer("strokes"), self._session.scan
         if layer is not None:
             return dict(layer.metadata["names"])
@@ -99,7 +99,7 @@ class Painting:
         return {} if now is None else dict(now.names)
 
     def classes(self) -> tuple[PaintedClass, ...]:
-        """The active scan's classes by value."""
+        """Return the active scan's classes, sorted by value."""
         names, scan = self.names(), self._session.scan
         now = scan.strokes.now if scan else None
         counts = {} if now is None else dict(zip(*np.unique(now.values, return_counts=True), strict=True))
@@ -109,7 +109,7 @@ class Painting:
         )
 
     def add_class(self, name: str = "") -> int:
-        """A new class, chosen to paint with."""
+        """Add a class and select it for painting."""
         layer = self._ready()
         names = self.names()
         value = next(value for value in range(1, 256) if value not in names)
@@ -118,7 +118,7 @@ class Painting:
         return value
 
     def rename(self, value: int, name: str) -> None:
-        """Call a class something else."""
+        """Rename a class."""
         name = name.strip()
         if not name or self.names().get(value) == name:
             return
@@ -126,7 +126,7 @@ class Painting:
         self._set_names(layer, {**self.names(), value: name})
 
     def remove_class(self, value: int) -> None:
-        """Forget a class and what was painted of it; `undo` brings it back."""
+        """Remove a class and its strokes; `undo` restores it."""
         layer = self._ready()
         names = {other: name for other, name in self.names().items() if other != value}
         data = np.asarray(layer.data)
@@ -137,7 +137,7 @@ class Painting:
             layer.selected_label = min(names)
 
     def select(self, value: int) -> None:
-        """Paint with a class: the layer is in front and ready."""
+        """Select a class for painting and bring its layer to the front."""
         layer = self._ready()
         self._binding.set_visible("strokes", True)
         self._viewer.layers.selection.active = layer
@@ -146,12 +146,12 @@ class Painting:
 
     @property
     def selected(self) -> int | None:
-        """Value that is painted with."""
+        """Value of the class selected for painting."""
         layer = self._binding.layer("strokes")
         return None if layer is None else int(layer.selected_label)
 
     def add_mask(self, mask: LabelVolume, name: str) -> int:
-        """What a mask covers and nobody has painted yet becomes a new class."""
+        """Add the unpainted voxels of a mask as a new class."""
         layer = self._ready()
         grid = layer.metadata["grid"]
         if mask.grid != grid:
@@ -166,15 +166,15 @@ class Painting:
         return value
 
     def clear(self) -> None:
-        """Take all strokes away and keep the classes; `undo` brings them back."""
+        """Remove all strokes and keep the classes; `undo` restores them."""
         layer = self._ready()
         layer.data = np.zeros_like(layer.data)
         self.flush()
 
-    # What the session does with them
+    # Session commands
 
     def segment(self) -> "Job":
-        """Fit a probe to what is painted now."""
+        """Fit a probe to the current strokes."""
         live, self.live = self.live, False
         try:
             self.flush()
@@ -183,17 +183,17 @@ class Painting:
         return self._session.fit(first_mm=self._looked_at())
 
     def undo(self) -> None:
-        """Take the last change of the strokes back."""
+        """Undo the last change of the strokes."""
         self.flush()
         self._session.undo_strokes()
 
     def redo(self) -> None:
-        """Bring back what was undone; after a stroke that is not handed over yet there is nothing to bring back."""
+        """Redo the last undone change; after a new stroke there is nothing to redo."""
         self.flush()
         self._session.redo_strokes()
 
     def flush(self) -> None:
-        """Hand over what has changed since the last time."""
+        """Pass pending changes to the session."""
         self._timer.stop()
         self._look()
 
@@ -261,7 +261,7 @@ class Painting:
         self.changed.emit(scan)
 
     def _ready(self) -> "Layer":
-        """The active scan's layer, made where there is none."""
+        """Return the active scan's layer; create it if needed."""
         scan = self._session.scan
         if scan is None:
             raise CoralBayError("no scan is open", hint="open a NIfTI file or a DICOM folder first")
@@ -273,7 +273,7 @@ class Painting:
         return layer
 
     def _first_names(self) -> dict[int, str]:
-        """Classes of another scan, so that values mean the same in all of them."""
+        """Return the classes of another scan, so that values mean the same in all scans."""
         others = (scan.strokes.now for scan in reversed(self._session.scans))
         return next((dict(now.names) for now in others if now is not None and now.names), dict(_FIRST_CLASSES))
 
@@ -298,5 +298,5 @@ class Painting:
 
 
 def class_color(value: int, name: str) -> str:
-    """Color of a class in strokes."""
+    """Return the color of a class in strokes."""
     return palette.UNDECIDED if name == BACKGROUND else palette.class_color(value)

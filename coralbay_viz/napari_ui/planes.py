@@ -1,4 +1,4 @@
-"""The other two planes beside the main canvas, all three at one place of the patient."""
+"""The two other planes below the main canvas, all three at the same position."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ _SLICES = (views.AXIAL, views.CORONAL, views.SAGITTAL)
 
 
 class OrthogonalViews(Docked):
-    """Two canvases with the planes that the main one does not show; a click in any of them moves all.
+    """Two canvases with the planes that the main canvas does not show; a click in any of them moves all.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ class OrthogonalViews(Docked):
         return any(layer is not self._cross for layer in self._context.viewer.layers)
 
     def _settle_cross(self) -> None:
-        """Have a crosshair with layers to go through, and none without."""
+        """Show the crosshair if there are layers, else remove it."""
         if not self.planes:  # released
             return
         viewer = self._context.viewer
@@ -123,7 +123,7 @@ class OrthogonalViews(Docked):
 
     @contextmanager
     def _quietly(self) -> Iterator[None]:
-        """Changes of the planes' slices that the main canvas must not follow."""
+        """Change slices of the planes without moving the main canvas."""
         moving, self._moving = self._moving, True
         try:
             yield
@@ -131,7 +131,7 @@ class OrthogonalViews(Docked):
             self._moving = moving
 
     def release(self) -> None:
-        """Let go of the main canvas."""
+        """Disconnect from the main canvas."""
         self._context.disconnect(*self._links)
         for plane in self.planes:
             plane.release()

@@ -1,4 +1,4 @@
-"""What the manifest points at: reader, writers, sample data, and menu entries that open the dock widget."""
+"""Entry points of the napari manifest: reader, writers, sample data, menu entries."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -29,7 +29,7 @@ _LOOK_AT = 64
 
 
 def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[LayerData]] | None:
-    """Reader of CT files and DICOM folders; None for anything else."""
+    """Return the reader of CT files and DICOM folders; None for anything else."""
     paths = [path] if isinstance(path, str) else list(path)
     return read if paths and all(_is_ours(Path(p)) for p in paths) else None
 
@@ -63,7 +63,7 @@ def _specs(path: Path) -> list[Any]:
 
 
 def _as_labels(volume: Volume) -> LabelVolume | None:
-    """The volume as labels if it holds such: no CT consists of small integers without a negative one."""
+    """Return the volume as labels if it holds small, non-negative integers only, unlike a CT."""
     data = volume.data
     name = volume.path.name.lower() if volume.path is not None else ""
     if not name.endswith((".nii", ".nii.gz")) or not np.issubdtype(data.dtype, np.integer):
@@ -97,14 +97,14 @@ def _says_dicom(file: Path) -> bool:
 
 
 def write_image(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
-    """Write an image as NIfTI, on the grid and with the header of the scan that the layer was made on."""
+    """Write an image as NIfTI, with the grid and header of the scan that the layer was made on."""
     from .saving import save_layer
 
     return [str(save_layer(Path(path), data, attributes, is_labels=False))]
 
 
 def write_labels(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
-    """Write labels as NIfTI, on the grid and with the header of the scan that they were made on or lie on."""
+    """Write labels as NIfTI, with the grid and header of the scan that they were made on or lie on."""
     from .saving import save_layer
 
     return [str(save_layer(Path(path), data, attributes, is_labels=True))]
@@ -114,18 +114,18 @@ def write_labels(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
 
 
 def sample_phantom() -> list[LayerData]:
-    """The synthetic torso, as a scan."""
+    """Open the synthetic torso as a scan."""
     from coralbay_core.phantom import make_phantom
 
     return [layer_data(ct_spec(make_phantom().volume))]
 
 
 def sample_chest() -> list[LayerData]:
-    """A public chest CT, downloaded the first time; without a network napari says so, and nothing is opened."""
+    """Open a public chest CT, downloaded on first use; without a network an error is shown."""
     from .job_dialog import result_of
 
     # It must be given back: napari 0.9 takes a sample without layers for an error.
-    return result_of(_chest, "Fetching the sample CT")
+    return result_of(_chest, "Downloading the sample CT")
 
 
 def _chest(report: Callable[[int, int], None], cancelled: Callable[[], bool]) -> list[LayerData]:
@@ -143,22 +143,22 @@ def _chest(report: Callable[[int, int], None], cancelled: Callable[[], bool]) ->
 
 
 def open_similar(viewer: "napari.Viewer") -> None:
-    """Open the dock widget where similar places are searched."""
+    """Open the dock widget at the tab Similar."""
     _open(viewer, "Similar")
 
 
 def open_colors(viewer: "napari.Viewer") -> None:
-    """Open the dock widget where features become colors."""
+    """Open the dock widget at the tab Colors."""
     _open(viewer, "Colors")
 
 
 def open_segment(viewer: "napari.Viewer") -> None:
-    """Open the dock widget where strokes become a segmentation."""
+    """Open the dock widget at the tab Segment."""
     _open(viewer, "Segment")
 
 
 def open_compare(viewer: "napari.Viewer") -> None:
-    """Open the dock widget where scans are compared."""
+    """Open the dock widget at the tab Compare."""
     _open(viewer, "Compare")
 
 

@@ -1,6 +1,6 @@
-"""Many points as a picture, made with numpy: no graphics card, no OpenGL context beside napari's.
+"""Rasterization of many points with numpy, without a graphics card or a second OpenGL context.
 
-A shuffled order hides no group behind another. 250,000 points take a few ms (docs/decisions.md).
+Points are drawn in shuffled order, so that no group hides another. 250,000 points take a few ms (docs/decisions.md).
 """
 
 from dataclasses import dataclass
@@ -15,39 +15,39 @@ _DIM = 0.25
 
 @dataclass(frozen=True)
 class View:
-    """Which part of the plane is seen.
+    """Visible part of the plane.
 
     Parameters
     ----------
     center : (2,) tuple of float
-        Place of the plane in the middle of the picture.
+        Place of the plane at the center of the picture.
     scale : float
-        Pixels a unit.
+        Pixels per unit.
     """
 
     center: tuple[float, float] = (0.0, 0.0)
     scale: float = 1.0
 
     def pixels(self, points: NDArray, size: tuple[int, int]) -> NDArray:
-        """Pixels (N, 2) as x, y of places (N, 2) in a picture of (width, height); y of the plane grows upwards."""
+        """Return pixels (N, 2) as x, y of places (N, 2) in a picture of (width, height); y of the plane points up."""
         middle = np.array(size, np.float32) / 2
         factor = np.array((self.scale, -self.scale), np.float32)
         return (points - np.asarray(self.center, np.float32)) * factor + middle
 
     def place(self, pixel: ArrayLike, size: tuple[int, int]) -> NDArray[np.float64]:
-        """The way back for one pixel."""
+        """Return the place of one pixel: the inverse of `pixels`."""
         x, y = np.asarray(pixel, float) - np.array(size) / 2
         return np.array([self.center[0] + x / self.scale, self.center[1] - y / self.scale])
 
     def zoomed(self, factor: float, pixel: ArrayLike, size: tuple[int, int]) -> "View":
-        """Larger or smaller about a pixel, which keeps its place."""
+        """Zoom about a pixel, whose place is fixed."""
         fixed = self.place(pixel, size)
         x, y = fixed + (np.asarray(self.center) - fixed) / factor
         return View((float(x), float(y)), self.scale * factor)
 
 
 def view_of(points: NDArray, size: tuple[int, int]) -> View:
-    """All points, with a margin."""
+    """Return a view of all points, with a margin."""
     if not len(points):
         return View()
     low, high = points.min(0), points.max(0)
@@ -57,7 +57,7 @@ def view_of(points: NDArray, size: tuple[int, int]) -> View:
 
 
 def rasterize(points: NDArray, colors: NDArray[np.uint32], view: View, size: tuple[int, int]) -> NDArray[np.uint32]:
-    """A picture (height, width) of ARGB values, each point two pixels wide.
+    """Draw points, two pixels wide, as a picture (height, width) of ARGB values.
 
     Parameters
     ----------
@@ -82,13 +82,13 @@ def rasterize(points: NDArray, colors: NDArray[np.uint32], view: View, size: tup
 
 
 def argb(rgb: NDArray[np.uint8]) -> NDArray[np.uint32]:
-    """(N, 3) colors as (N,) opaque ARGB values."""
+    """Convert (N, 3) colors to (N,) opaque ARGB values."""
     red, green, blue = rgb.astype(np.uint32).T
     return np.uint32(0xFF000000) | red << 16 | green << 8 | blue
 
 
 def dimmed(colors: NDArray[np.uint32], chosen: NDArray[np.bool_]) -> NDArray[np.uint32]:
-    """Colors in which those that are not chosen sink into the background."""
+    """Fade the colors of points that are not selected."""
     shift = np.array([16, 8, 0], np.uint32)
     channels = (colors[~chosen, None] >> shift) & 255
     ground = (np.uint32(_BACKGROUND) >> shift) & 255

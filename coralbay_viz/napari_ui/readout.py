@@ -1,4 +1,4 @@
-"""What is under the cursor, in HU and mm, and which side is which, written on the canvas."""
+"""Canvas overlays: position, HU and score under the cursor, and letters of the sides."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ _SIDES = ("top_center", "bottom_center", "middle_left", "middle_right")
 
 
 class Letters:
-    """S, I, A, P, L and R at the edges of slices.
+    """Letters S, I, A, P, L and R at the edges of slices.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class Letters:
         self.shown = True
 
     def update(self) -> None:
-        """Say what the displayed dimensions make of the edges; nothing in 3-D, where a look can come from anywhere."""
+        """Set the letters to the displayed dimensions; none in 3-D, where the camera is free."""
         shown = views.shown_axes(self._viewer)
         flat = len(shown) == 2 and min(shown) >= 0 and self._viewer.dims.ndim > 2 and len(self._viewer.layers) > 0
         for text in self._texts.values():
@@ -51,14 +51,14 @@ class Letters:
         self._texts["middle_right"].text, self._texts["middle_left"].text = _ENDS[horizontal]
 
     def close(self) -> None:
-        """Take them off."""
+        """Remove the letters."""
         for side in self._texts:
             if f"coralbay_{side}" in self._viewer.canvas.overlays:
                 del self._viewer.canvas.overlays[f"coralbay_{side}"]
 
 
 class Readout:
-    """HU, score and place under the cursor.
+    """HU, score and position under the cursor.
 
     Parameters
     ----------
@@ -75,13 +75,13 @@ class Readout:
         self._slices: Any = None  # where they were then
 
     def show(self, position_mm: Any) -> None:
-        """Describe a place of the active scan."""
+        """Show the description of a place of the active scan."""
         self._place, self._slices = napari_from_world(position_mm), views.place_of(self._viewer)
         text = describe(self._session, position_mm)
         self._text.text, self._text.visible = text, bool(text)
 
     def follow(self, event: Any = None) -> None:
-        """Describe what is under the cursor now that other slices are; nothing where it is over another canvas."""
+        """Update the description after a change of slices; hide it if the cursor is over another canvas."""
         if self._place is None or not self._text.visible:
             return
         if min(len(self._slices), len(views.place_of(self._viewer))) < len(self._place):
@@ -95,16 +95,17 @@ class Readout:
         self.show(world_from_napari(place))
 
     def hide(self) -> None:
+        """Hide the readout."""
         self._place, self._text.visible = None, False
 
     def close(self) -> None:
-        """Take it off."""
+        """Remove the readout."""
         if "coralbay_readout" in self._viewer.canvas.overlays:
             del self._viewer.canvas.overlays["coralbay_readout"]
 
 
 def describe(session: "Session", position_mm: Any) -> str:
-    """A place of the active scan in words, or nothing outside of it."""
+    """Describe a place of the active scan; empty outside of it."""
     scan = session.scan
     if scan is None:
         return ""

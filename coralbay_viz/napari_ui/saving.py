@@ -1,4 +1,4 @@
-"""A napari layer to a NIfTI file."""
+"""Saving of napari layers as NIfTI."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from ..model.grids import viewing_grid
 
 
 def save_layer(path: Path, data: Any, attributes: dict[str, Any], is_labels: bool) -> Path:
-    """Write an image or labels.
+    """Save an image or labels.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def save_layer(path: Path, data: Any, attributes: dict[str, Any], is_labels: boo
 
 
 def _open_scan(grid: Grid) -> Volume | None:
-    """The scan that the current viewer shows on this grid: napari's own new labels do not say what they are on."""
+    """Return the scan that the current viewer shows on this grid: napari's own new labels name no scan."""
     from napari import current_viewer
 
     viewer = current_viewer()
@@ -72,7 +72,7 @@ def _coincide(one: Grid, other: Grid) -> bool:
 
 
 def data_to_world(attributes: dict[str, Any]) -> NDArray[np.float64]:
-    """Array index to napari's world: the layer's affine after its scale, shear, rotation and translation."""
+    """Return the affine from array index to napari's world, with the layer's scale, shear, rotation and translation."""
     from napari.utils.transforms import Affine
 
     own = {key: attributes.get(key) for key in ("scale", "translate", "rotate", "shear")}

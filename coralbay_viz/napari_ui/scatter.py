@@ -1,4 +1,4 @@
-"""A plot of many points that stays smooth: zoom, pan, lasso, hover and click."""
+"""Scatter plot of many points with zoom, pan, lasso, hover and click."""
 
 from dataclasses import replace
 from typing import Any
@@ -20,7 +20,7 @@ _ZOOM = 1.0015
 
 
 class ScatterCanvas(QWidget):
-    """The plot: a left drag is a lasso, a right or middle drag pans, the wheel zooms, a double click shows all.
+    """Scatter plot: left drag for a lasso, right or middle drag to pan, wheel to zoom, double click to show all.
 
     Attributes
     ----------
@@ -52,44 +52,45 @@ class ScatterCanvas(QWidget):
         self._pressed: QPointF | None = None
         self._panned_from: QPointF | None = None
 
-    # What is shown
+    # Display
 
     def set_points(self, points: NDArray[np.float32]) -> None:
-        """Show other points (N, 2), all of them in sight."""
+        """Replace the points (N, 2) and show all of them."""
         self._points = np.ascontiguousarray(points, np.float32)
         self._order = np.random.default_rng(0).permutation(len(points))
         self._chosen = self._marked = self._view = None
         self.set_colors(np.broadcast_to(np.array(QColor(_PLAIN).getRgb()[:3], np.uint8), (len(points), 3)))
 
     def set_colors(self, rgb: NDArray[np.uint8]) -> None:
-        """Color of each point, (N, 3)."""
+        """Set the color of each point, (N, 3)."""
         self._colors = argb(rgb)
         self._redraw()
 
     def choose(self, chosen: NDArray[np.bool_] | None) -> None:
-        """Let all points but these (N,) fade; None for none."""
+        """Fade all points but the selected ones (N,); None fades none."""
         self._chosen = chosen
         self._redraw()
 
     def mark(self, number: int | None) -> None:
-        """Ring a point."""
+        """Mark a point with a ring."""
         if number != self._marked:
             self._marked = number
             self.update()
 
     @property
     def marked(self) -> int | None:
+        """Number of the marked point."""
         return self._marked
 
     @property
     def view(self) -> View:
-        """What is seen of the plane."""
+        """Visible part of the plane."""
         if self._view is None:
             self._view = view_of(self._points, self._size)
         return self._view
 
     def pixel_of(self, number: int) -> NDArray:
-        """Where a point is drawn, x and y."""
+        """Return the pixel of a point, x and y."""
         return self.view.pixels(self._points[number : number + 1], self._size)[0]
 
     @property
@@ -111,6 +112,7 @@ class ScatterCanvas(QWidget):
         self.update()
 
     def paintEvent(self, event: Any) -> None:
+        """Draw points, lasso and mark."""
         width, height = self._size
         if self._picture is None:
             self._picture = rasterize(self._shuffled, self._drawn, self.view, (width, height))
@@ -130,21 +132,24 @@ class ScatterCanvas(QWidget):
         painter.end()
 
     def resizeEvent(self, event: Any) -> None:
+        """Keep the visible part of the plane."""
         self._picture = None
         if self._view is not None:
             old = (event.oldSize().width(), event.oldSize().height())
             if min(old) > 0:
                 self._view = replace(self._view, scale=self._view.scale * min(self._size) / min(old))
 
-    # What the mouse does
+    # Mouse events
 
     def mousePressEvent(self, event: Any) -> None:
+        """Start a lasso or a pan."""
         if event.button() == Qt.MouseButton.LeftButton:
             self._pressed, self._lasso = event.position(), [event.position()]
         elif event.button() in (Qt.MouseButton.RightButton, Qt.MouseButton.MiddleButton):
             self._panned_from = event.position()
 
     def mouseMoveEvent(self, event: Any) -> None:
+        """Continue the lasso or the pan, or report the point under the mouse."""
         now = event.position()
         if self._lasso:
             self._lasso.append(now)
@@ -158,6 +163,7 @@ class ScatterCanvas(QWidget):
             self.hovered.emit(self._under(now))
 
     def mouseReleaseEvent(self, event: Any) -> None:
+        """End the lasso or the pan; report a click."""
         if event.button() != Qt.MouseButton.LeftButton:
             self._panned_from = None
             return
@@ -175,18 +181,21 @@ class ScatterCanvas(QWidget):
             self.lassoed.emit(np.array(places))
 
     def mouseDoubleClickEvent(self, event: Any) -> None:
+        """Show all points."""
         self._look(view_of(self._points, self._size))
 
     def leaveEvent(self, event: Any) -> None:
+        """Report that no point is under the mouse."""
         self.hovered.emit(None)
 
     def wheelEvent(self, event: Any) -> None:
+        """Zoom about the mouse."""
         pixel = (event.position().x(), event.position().y())
         self._look(self.view.zoomed(_ZOOM ** event.angleDelta().y(), pixel, self._size))
         event.accept()
 
     def _under(self, pixel: QPointF) -> int | None:
-        """Number of the point nearest to a pixel, if one is near."""
+        """Return the number of the point nearest to a pixel, if one is near."""
         if not len(self._points):
             return None
         place = self.view.place((pixel.x(), pixel.y()), self._size).astype(np.float32)

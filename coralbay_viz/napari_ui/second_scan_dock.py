@@ -1,4 +1,4 @@
-"""Another scan beside the active one, at the place that matches."""
+"""Dock with a second scan, at the matching position."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ _SHOWN = ("ct", "heat", "segmentation", "regions", "clicks")
 
 
 class ScanBeside(Docked):
-    """The layers of another open scan, in the plane that the main canvas shows.
+    """Layers of a second open scan, in the plane of the main canvas.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class ScanBeside(Docked):
         self.show_scan(scan)
 
     def show_scan(self, scan: "Scan") -> None:
-        """Show another scan from now on."""
+        """Show a scan."""
         self.scan = scan
         scans = self._context.session.scans
         self.title.setText(unique_names(scans)[scans.index(scan)])
@@ -73,10 +73,10 @@ class ScanBeside(Docked):
             self.view.view = view
 
     def go_to(self, position_mm: Any) -> None:
-        """Show a place of the other scan."""
+        """Show a place of the second scan."""
         self.view.go_to(position_mm)
 
     def release(self) -> None:
-        """Let go of session and viewer."""
+        """Disconnect from session and viewer."""
         self._context.disconnect(*self._links)
         self.view.release()

@@ -1,4 +1,4 @@
-"""Which of several DICOM series of a folder?"""
+"""Choice among several DICOM series of a folder."""
 
 from pathlib import Path
 
@@ -6,14 +6,14 @@ from qtpy.QtWidgets import QApplication, QInputDialog, QWidget
 
 
 def choose(folder: Path, parent: QWidget | None = None) -> tuple[str | None, bool]:
-    """Ask the user, where there is a choice and somebody to ask.
+    """Ask the user for a series, if there are several and a window is open.
 
     Returns
     -------
     uid : str or None
-        Of the series; None where the folder holds one, or none.
+        Of the series; None if the folder holds one or none.
     go : bool
-        False where the user would rather not open it.
+        False if the user cancels.
     """
     from coralbay_core.io import list_series
 

@@ -1,4 +1,4 @@
-"""What the mouse does on the canvas beside napari's own: pick, set the gray scale, move the crosshair."""
+"""Mouse tools on the canvas: pick, set the gray scale, move the crosshair."""
 
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -21,9 +21,9 @@ _NEGATIVE_KEYS = {"Shift", "Alt"}  # window managers keep Alt-click for themselv
 
 
 class MouseTools:
-    """One mode at a time; a drag stays what napari makes of it, but for the gray scale.
+    """Mouse tools, one mode at a time; drags are left to napari, except for the gray scale.
 
-    In ``look`` a click moves the crosshair, in ``pick`` it says "like this" or, with Shift or Alt, "unlike this", in
+    In ``look`` a click moves the crosshair, in ``pick`` it adds a positive or, with Shift or Alt, a negative click, in
     ``window`` a drag sets level (up and down) and width (left and right).
 
     Parameters
@@ -49,7 +49,7 @@ class MouseTools:
             callbacks.append(callback)
 
     def close(self) -> None:
-        """Listen no more."""
+        """Disconnect from the viewer."""
         for callbacks, callback in self._callbacks:
             if callback in callbacks:
                 callbacks.remove(callback)
@@ -57,6 +57,7 @@ class MouseTools:
 
     @property
     def mode(self) -> Mode:
+        """Current mode."""
         return self._mode
 
     @mode.setter
@@ -68,7 +69,7 @@ class MouseTools:
             self.mode_changed.emit(mode)
 
     def share_with(self, other: "MouseTools") -> None:
-        """Let the mouse on another canvas do what it does on this one."""
+        """Share mode and signals with the tools of another canvas."""
         other.mode = self._mode
         self.mode_changed.connect(other._take_mode)  # psygnal forgets a method with its object
         for name in ("placed", "picked", "hovered", "dragged"):
@@ -76,7 +77,7 @@ class MouseTools:
 
     @contextmanager
     def held(self, mode: Mode) -> Iterator[None]:
-        """Another mode while a key is down."""
+        """Set another mode while a key is down."""
         before, self.mode = self.mode, mode
         try:
             yield

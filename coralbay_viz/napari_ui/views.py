@@ -29,12 +29,12 @@ _DIRECTION, _UP = (-0.25, 1.0, -0.45), (1.0, 0.0, 0.0)
 
 
 def show_view(viewer: "napari.Viewer", view: str, *, reset: bool = True) -> None:
-    """Turn a viewer to one of `VIEWS`."""
+    """Set a viewer to one of `VIEWS`."""
     point = tuple(viewer.dims.point)
     before = max(0, viewer.dims.ndim - _SPATIAL)
     viewer.dims.order = (*range(before), *(before + axis for axis in _ORDERS[view]))
     viewer.dims.ndisplay = 3 if view == VOLUME else 2
-    viewer.dims.point = point  # napari goes to the camera's centre when it leaves 3-D; the place looked at must stay
+    viewer.dims.point = point  # napari goes to the camera's center when it leaves 3-D; the place looked at must stay
     orient(viewer)
     if reset:
         fit(viewer, shown_scans(viewer))
@@ -43,34 +43,34 @@ def show_view(viewer: "napari.Viewer", view: str, *, reset: bool = True) -> None
 
 
 def fit(viewer: "napari.Viewer", layers: "Sequence[Layer]" = ()) -> None:
-    """Fit layers, or all, into the canvas."""
+    """Fit some layers, or all, into the canvas."""
     # napari 0.9 looks for the extent of given layers in dimensions that only others may have, and fails.
     fitted = [layer for layer in layers if layer.ndim == viewer.dims.ndim]
     viewer.reset_view(layers=fitted or None, margin=0.02)
 
 
 def shown_scans(viewer: "napari.Viewer") -> "list[Layer]":
-    """Layers of scans that are not hidden."""
+    """Return the visible layers of scans."""
     return [layer for layer in viewer.layers if IS_SCAN in layer.metadata and layer.visible]
 
 
 def place_of(viewer: "napari.Viewer") -> NDArray[np.float64]:
-    """Where the slices are, in napari's world; fewer than three numbers in a viewer without a volume."""
+    """Return the position of the slices in napari's world; fewer than three numbers without a volume."""
     return np.array(viewer.dims.point, float)[-_SPATIAL:]
 
 
 def go_to(viewer: "napari.Viewer", place: ArrayLike) -> None:
-    """Move the slices to a place of napari's world."""
+    """Move the slices to a place in napari's world."""
     viewer.dims.set_point((-3, -2, -1), [float(value) for value in np.asarray(place)])
 
 
 def shown_axes(viewer: "napari.Viewer") -> tuple[int, ...]:
-    """Which of S, P and L, counted from 0, the dimensions that are displayed are; time and the like are below 0."""
+    """Return the displayed axes among S, P and L, counted from 0; time and the like are below 0."""
     return tuple(axis - max(0, viewer.dims.ndim - _SPATIAL) for axis in viewer.dims.displayed)
 
 
 def current_view(viewer: "napari.Viewer") -> str | None:
-    """Which of `VIEWS` is shown, or None for an order of dimensions that is none of them."""
+    """Return the current one of `VIEWS`, or None for another order of dimensions."""
     if viewer.dims.ndisplay == 3:
         return VOLUME
     before = max(0, viewer.dims.ndim - _SPATIAL)
@@ -79,7 +79,7 @@ def current_view(viewer: "napari.Viewer") -> str | None:
 
 
 def orient(viewer: "napari.Viewer") -> None:
-    """Set the camera's orientation to what the displayed dimensions ask for; safe to call after any change of them."""
+    """Set the camera's orientation for the displayed dimensions; safe to call after any change."""
     displayed = shown_axes(viewer)[-2:]
     # Superior points up; Posterior points down, as in an axial slice; a horizontal axis always runs to the right.
     vertical = "up" if displayed[0] == _SUPERIOR else "down"
@@ -95,5 +95,5 @@ def orient(viewer: "napari.Viewer") -> None:
 
 
 def _parity(order: tuple[int, ...]) -> int:
-    """0 for an even permutation, 1 for an odd one."""
+    """Return 0 for an even permutation, 1 for an odd one."""
     return sum(a > b for i, a in enumerate(order) for b in order[i + 1 :]) % 2

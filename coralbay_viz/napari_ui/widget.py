@@ -1,4 +1,4 @@
-"""The dock widget: panels, and what one of them means to another."""
+"""The CoralBay dock widget: creates the panels and connects them."""
 
 from functools import partial
 from pathlib import Path
@@ -44,19 +44,19 @@ QHeaderView::section {background-color: transparent; border: 0; padding: 1px 4px
 
 
 def threaded_session(**settings: Any) -> Session:
-    """A session that works on threads and speaks on this one, which must be the GUI's."""
+    """Create a session that works on threads and emits signals on this thread, the GUI's."""
     courier = MainThreadDispatcher()
     return Session(ThreadRunner(courier.deliver), **settings)
 
 
 class CoralBayWidget(QWidget):
-    """Everything of CoralBay in one dock widget of napari.
+    """The CoralBay dock widget of napari.
 
     Parameters
     ----------
     napari_viewer : napari.Viewer
     session : Session, optional
-        By default one of its own, which works on threads and can be recovered after a crash.
+        By default a new one that works on threads and can be recovered after a crash.
     """
 
     def __init__(self, napari_viewer: "napari.Viewer", session: Session | None = None) -> None:
@@ -88,7 +88,7 @@ class CoralBayWidget(QWidget):
         lost = self.session.lost()
         if lost:
             scans = ", ".join(lost[0].scans)
-            self.context.say(f"Session > Recover a lost session brings back what was not closed: {scans}.")
+            self.context.say(f"Unsaved work was found: {scans}. To restore it: Session > Recover a lost session.")
 
     def show_tab(self, name: str) -> None:
         """Bring a tab to the front."""
@@ -163,7 +163,7 @@ class CoralBayWidget(QWidget):
         self.readout.hide()
 
     def _point_moved(self, event: Any = None) -> None:
-        """The slices that are shown are where the session's cursor is."""
+        """Set the session's cursor to the displayed slices."""
         place = views.place_of(self.viewer)
         if self.session.scan is not None and len(place) == 3:
             self.session.cursor_mm = world_from_napari(place)
@@ -178,12 +178,12 @@ class CoralBayWidget(QWidget):
             self.binding.go_to(position_mm)
 
     def _warm_up(self, scan: "Scan") -> None:
-        """Load what computing and napari's points need while the first scan is looked at: to do so stops the window."""
+        """Import slow modules while the first scan is viewed; imports at the first click would block the window."""
         self.context.disconnect((self.session.scan_added, self._warm_up))
         self.session.run("warm up", _load_libraries, lambda _: None)
 
     def _show_scan(self, scan: "Scan | None") -> None:
-        """Where the slices are the scan may not be: then go to where its crosshair was, else to its middle."""
+        """Show a scan: if the slices miss it, go to its last crosshair position, else to its center."""
         place = views.place_of(self.viewer)
         if scan is not None and len(place) == 3:
             grid = scan.volume.grid
@@ -210,7 +210,7 @@ def _load_libraries(*_: Any) -> None:
 
 
 def _close(context: Context, *_: Any) -> None:
-    """What to do once Qt has deleted the widget; does not need the widget."""
+    """Close the context once Qt has deleted the widget."""
     context.close()
 
 

@@ -1,6 +1,6 @@
-"""A copy of the state as it changes, in a folder of its own that outlives a crash.
+"""Autosave: a copy of the changing state in its own folder, for recovery after a crash.
 
-A lock tells whether the process that writes there lives: the system drops it with the process, however that ends.
+A lock shows whether the writing process is alive: the system releases it when the process ends.
 """
 
 import shutil
@@ -22,17 +22,17 @@ _FILE, _LOCK = f"autosave{session_file.SUFFIX}", "alive.lock"
 
 
 def root() -> Path:
-    """Folder of the autosaves of this user."""
+    """Return the folder of the autosaves of this user."""
     return state_root() / "autosave"
 
 
 class Autosave:
-    """Writes states, the newest last, until it is closed.
+    """Writer of states, the newest last, until it is closed.
 
     Raises
     ------
     InputError
-        Where the state folder cannot be written.
+        If the state folder cannot be written.
     """
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class Autosave:
         except OSError as error:
             raise InputError(
                 "state is not saved after each change", where=root(), found=error.strerror or error,
-                hint="let CORALBAY_STATE name a folder that can be written, and start again",
+                hint="set CORALBAY_STATE to a writable folder and start again",
             ) from error  # fmt: skip
         self._writing = threading.Lock()
         self._written = 0
@@ -52,17 +52,18 @@ class Autosave:
 
     @property
     def path(self) -> Path:
+        """Session file of this autosave."""
         return self.folder / _FILE
 
     def write(self, state: State, generation: int) -> None:
-        """Write a state, unless a newer one is there."""
+        """Write a state, unless a newer one exists."""
         with self._writing:
             if generation > self._written and not self._closed:
                 session_file.write(self.path, state)
                 self._written = generation
 
     def close(self) -> None:
-        """All is well: nothing is left to recover."""
+        """End regularly: remove the autosave."""
         with self._writing:
             if self._closed:
                 return
@@ -73,7 +74,7 @@ class Autosave:
 
 @dataclass(frozen=True)
 class RecoverableSession:
-    """An autosave whose process is gone.
+    """Autosave whose process has ended.
 
     Parameters
     ----------
@@ -81,7 +82,7 @@ class RecoverableSession:
         Of the session file.
     saved : datetime
     scans : tuple of str
-        Names, for people.
+        Displayed names.
     """
 
     path: Path
@@ -89,12 +90,12 @@ class RecoverableSession:
     scans: tuple[str, ...]
 
     def forget(self) -> None:
-        """Remove it."""
+        """Delete the autosave."""
         shutil.rmtree(self.path.parent, ignore_errors=True)
 
 
 def lost_sessions() -> list[RecoverableSession]:
-    """Autosaves that a crash has left, the newest first; empty and unreadable ones are passed over."""
+    """Return autosaves that a crash left behind, the newest first; empty and unreadable ones are skipped."""
     found = []
     for path in root().glob(f"*/{_FILE}"):
         lock = FileLock(path.parent / _LOCK)

@@ -1,7 +1,7 @@
-"""Where scans were last seen on this machine, by the hash of their content; and weights of one's own, by name.
+"""Last known locations on this machine: of scans by content hash, of custom weights by name.
 
-A session file names scans by hash and, below its own folder, by a relative path. Where else they lie is nobody's
-business but this machine's, so it is kept here and never in the file.
+A session file names scans by hash and, below its own folder, by a relative path. Other paths are private to this
+machine, so they are stored here and never in the file.
 """
 
 import json
@@ -19,12 +19,12 @@ MOST = 2000
 
 
 def state_root() -> Path:
-    """Environment variable ``CORALBAY_STATE``, else the user's folder for state."""
+    """Return the folder for state: environment variable ``CORALBAY_STATE``, else the user's state folder."""
     return Path(os.environ.get("CORALBAY_STATE") or user_state_path("coralbay"))
 
 
 class ScanLocations:
-    """Paths by hash of content, the newest last.
+    """Paths by content hash, the newest last.
 
     Parameters
     ----------
@@ -36,12 +36,12 @@ class ScanLocations:
         self._path = path or state_root() / "scans.json"
 
     def find(self, digest: str) -> Path | None:
-        """Where a scan was, or None where that is not known."""
+        """Return the path of a scan, or None if it is not known."""
         known = self._read().get(digest)
         return Path(known) if isinstance(known, str) else None
 
     def remember(self, places: dict[str, Path]) -> None:
-        """Keep where scans are; a file that cannot be written is no reason to fail."""
+        """Store the paths of scans; a file that cannot be written is ignored."""
         known = self._read()
         new = {digest: str(path.resolve()) for digest, path in places.items()}
         if all(known.get(digest) == path for digest, path in new.items()):
@@ -59,7 +59,7 @@ class ScanLocations:
 
 
 def candidates(name: str, extra: list[Path]) -> Iterator[Path]:
-    """What a scan of this file name could be among files and folders that a user points to."""
+    """Return candidates for a scan of this file name among files and folders given by the user."""
     for path in extra:
         if path.is_file() or not path.is_dir():
             yield path

@@ -1,7 +1,7 @@
-"""A session as one file: what was opened, clicked, painted and set, and nothing that scans and model give again.
+"""Session file: scans, clicks, strokes and settings, without results that can be computed again.
 
-It is a safetensors file with a JSON description, so it can hold no code and unpacks nothing; everything in it is
-checked before any of it is used. Scans are named by hash, and by a path below the file's own folder or none at all.
+It is a safetensors file with a JSON description, so it contains no code and no archives; the whole content is
+checked before use. Scans are named by hash, and by a path below the file's own folder or none at all.
 """
 
 import re
@@ -27,14 +27,14 @@ Arrays = dict[str, NDArray]
 
 @dataclass(frozen=True)
 class ScanState:
-    """What a session file says of a scan.
+    """State of a scan in a session file.
 
     Parameters
     ----------
     digest : str
         Hash of voxels and affine.
     name, file : str
-        For people, and the name of its file or folder, by which it is looked for.
+        Displayed name, and name of the file or folder, used to search for it.
     path : str, optional
         Relative to the session file's folder, with forward slashes.
     series : str, optional
@@ -56,7 +56,7 @@ class ScanState:
 
 @dataclass(frozen=True)
 class State:
-    """All that a session file says.
+    """Content of a session file.
 
     Parameters
     ----------
@@ -73,14 +73,14 @@ class State:
 
 
 def require_name(path: Path) -> Path:
-    """The path, if it is one for a session."""
+    """Return the path if it has the suffix of a session."""
     if path.suffix != SUFFIX:
         raise InputError("not a session name", where=path, expected=f"a name that ends in {SUFFIX}")
     return path
 
 
 def write(path: Path, state: State) -> Path:
-    """Write a session file, whole or not at all."""
+    """Write a session file atomically."""
     tensors = {f"session/{part}/{key}": a for part, arrays in state.arrays.items() for key, a in arrays.items()}
     for number, scan in enumerate(state.scans):
         tensors |= {f"{number}/{part}/{key}": a for part, arrays in scan.arrays.items() for key, a in arrays.items()}
@@ -92,7 +92,7 @@ _SCAN_KEYS = ("digest", "name", "file", "path", "series", "parts")
 
 
 def read(path: Path) -> State:
-    """A session file; whatever is not what `write` writes is refused.
+    """Read a session file; raise an error for anything that `write` does not write.
 
     Raises
     ------
@@ -115,7 +115,7 @@ def read(path: Path) -> State:
 
 
 def damaged(path: object, error: object) -> InputError:
-    """A file that is a session by its name and not by its content."""
+    """Return the error for a file with the name but not the content of a session."""
     return InputError("damaged session", where=path, found=str(error)[:120] or type(error).__name__, hint=_HINT)
 
 
@@ -136,7 +136,7 @@ def _scan(number: int, entry: Mapping[str, Any], tensors: Arrays) -> ScanState:
 
 
 def require_relative(text: Any) -> str:
-    """The path, if it stays below the folder that it is relative to, on every system."""
+    """Return the path if it stays below its folder on every system."""
     parts = PurePosixPath(text).parts if isinstance(text, str) else ()
     windows = PureWindowsPath(text) if isinstance(text, str) else None
     if (
@@ -169,7 +169,7 @@ def _arrays(owner: str, tensors: Arrays) -> dict[str, Arrays]:
 
 
 def points(values: Any) -> tuple[tuple[float, float, float], ...]:
-    """Positions in mm from JSON."""
+    """Convert JSON to positions in mm."""
     array = np.array(values, np.float64).reshape(-1, 3) if values else np.zeros((0, 3))
     if len(array) > MOST_POINTS or not np.isfinite(array).all():
         raise ValueError("unusable positions")

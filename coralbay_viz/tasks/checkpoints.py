@@ -1,4 +1,4 @@
-"""Features, colors and heat maps of one checkpoint of a training."""
+"""Features, colors and heat map of one checkpoint of a training run."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,7 +32,7 @@ def view_of(
     device: str,
     context: JobContext,
 ) -> CheckpointView | str:
-    """What a checkpoint makes of a scan; a line that says why where it cannot be read."""
+    """Compute the view of a checkpoint on a scan; return an error message if the checkpoint cannot be read."""
     from coralbay_core.pretrain.run_folder import RunFolder
 
     if known is not None and before is not None:
@@ -66,7 +66,7 @@ def _features(
 def colors_of(
     features: "FeatureMaps", grid: Grid, before: CheckpointView | None
 ) -> tuple[PcaResult, NDArray[np.float32]]:
-    """First principal components, turned to those of the checkpoint before, and their coordinates."""
+    """Compute the first principal components, aligned with those of the previous checkpoint, and coordinates."""
     from coralbay_core.projection import aligned_basis, fit_basis
 
     basis = fit_basis(features, 3)
@@ -77,7 +77,7 @@ def colors_of(
 
 
 def heat_of(features: "FeatureMaps", clicks: Clicks, grid: Grid, box_mm: Box | None) -> HeatResult | None:
-    """The answer to the clicks that lie in the box."""
+    """Compute the heat map of the clicks inside the box."""
     from coralbay_core.matching import SimilarityRequest, answer
 
     near = clicks.inside(features.grid)

@@ -21,6 +21,7 @@ def inspect(
     say: Any,
     context: JobContext,
 ) -> WindowResult:
+    """Compute heat maps of the clicks under several CT windows and compare them."""
     from coralbay_core.extraction.sliding_window import ExtractionCallbacks
     from coralbay_core.similarity.hu_windows import compare_windows
 

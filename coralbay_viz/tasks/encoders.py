@@ -23,7 +23,7 @@ class Encoders:
     Attributes
     ----------
     asked : str
-        Device of the encoders that are asked for from now on.
+        Device of encoders that are loaded from now on.
     """
 
     def __init__(self, device: str) -> None:
@@ -32,6 +32,7 @@ class Encoders:
         self._lock = threading.Lock()
 
     def get(self, name: str) -> "Encoder":
+        """Return an encoder by name; load it on first use."""
         from coralbay_core.models.loading import load_encoder
 
         with self._lock:
@@ -42,7 +43,7 @@ class Encoders:
 
     @property
     def device(self) -> str:
-        """Where encoders run; ``auto`` stays so until torch, which knows, is there."""
+        """Device of the encoders; ``auto`` until torch is imported."""
         if self.asked != "auto" or "torch" not in sys.modules:
             return self.asked
         from coralbay_core.models.encoder import resolve_device
@@ -51,19 +52,20 @@ class Encoders:
 
 
 def find_devices() -> tuple[str, ...]:
+    """Return the devices that torch can use."""
     from coralbay_core.models.encoder import available_devices
 
     return available_devices()
 
 
 def model_names() -> list[str]:
-    """Names of the models that the package knows, those without weights last; found without importing torch."""
+    """Return the names of the package's models, those without weights last; without importing torch."""
     names = [entry.name for entry in (files("coralbay_core.models") / "cards").iterdir()]
     return [*sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml")), *WITHOUT_WEIGHTS]
 
 
 def about_model(name: str) -> tuple[str, str]:
-    """Summary and license of a model, empty for a file; found without importing torch."""
+    """Return summary and license of a model, empty for a file; without importing torch."""
     card = files("coralbay_core.models") / "cards" / f"{name}.toml"
     if name in WITHOUT_WEIGHTS or not card.is_file():
         return WITHOUT_WEIGHTS.get(name, ""), ""

@@ -15,12 +15,14 @@ if TYPE_CHECKING:
 
 
 def open_volume(path: Path, series: str | None) -> Volume:
+    """Read a scan."""
     from coralbay_core.io import load_volume
 
     return load_volume(path, series=series)
 
 
 def make_phantom() -> "Phantom":
+    """Create the synthetic torso."""
     from coralbay_core import phantom
 
     return phantom.make_phantom()
@@ -33,6 +35,7 @@ def save(
     features: "FeatureMaps | None",
     parameters: dict[str, Any],
 ) -> Path:
+    """Write a map on the scan's grid, with its provenance in a file beside it."""
     from coralbay_core.io import save_map
     from coralbay_core.provenance import provenance, write_provenance
 
@@ -43,5 +46,5 @@ def save(
 
 
 def on_grid(result: "HeatMap | Any", grid: Grid) -> NDArray:
-    """A heat or color map on another grid."""
+    """Resample a heat or color map to another grid."""
     return result.resample_to(grid)

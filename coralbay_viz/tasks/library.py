@@ -27,6 +27,7 @@ THUMBNAIL_MM = 96.0
 
 
 def encoder_for(encoders: Encoders, model: str, library: "Library") -> Any:
+    """Return the encoder of a model; raise an error if the library was made with another one."""
     encoder = encoders.get(model)
     library.require_model(encoder)
     return encoder
@@ -40,6 +41,7 @@ def add(
     model: str,
     context: JobContext,
 ) -> Any:
+    """Add a scan to a library."""
     return library.add(path, encoders.get(model), series=series, progress=context.progress)
 
 
@@ -52,6 +54,7 @@ def search(
     show: Callable[[tuple[LibraryHit, ...]], Any],
     context: JobContext,
 ) -> tuple[LibraryHit, ...]:
+    """Search a library: post the hits first, then return them with thumbnails."""
     from coralbay_core.extraction.cache import content_digest
     from coralbay_core.library import search_library
 
@@ -67,7 +70,7 @@ def search(
 
 
 def thumbnails(library: "Library", hits: "tuple[Hit, ...]", context: JobContext) -> list[NDArray[np.uint8] | None]:
-    """A picture of each hit; each scan is read once, and one is in memory at a time."""
+    """Create a picture per hit; each scan is read once, and one is in memory at a time."""
     made: list[NDArray[np.uint8] | None] = [None] * len(hits)
     for entry in {hit.scan.scan: hit.scan for hit in hits}.values():
         if context.cancelled():
@@ -83,7 +86,7 @@ def thumbnails(library: "Library", hits: "tuple[Hit, ...]", context: JobContext)
 
 
 def thumbnail(volume: Volume, position_mm: Point) -> NDArray[np.uint8]:
-    """The axial slice around a place, `THUMBNAIL_MM` wide; black outside the scan."""
+    """Cut the axial slice around a place, `THUMBNAIL_MM` wide; black outside the scan."""
     from coralbay_core.spatial.preprocessing import to_unit
     from coralbay_core.spatial.resampling import resample
 

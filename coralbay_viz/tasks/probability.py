@@ -18,6 +18,7 @@ def scores(
     guide: Volume | None,
     protected: LabelVolume | None,
 ) -> ScoreResult:
+    """Compute the probability of one label, or of the segmented ones, and the margin."""
     made = probe.scores(features)
     best = made.segment(grid, guide=guide, protected=protected, probability=value is None, margin=True)
     chance = best.probability

@@ -1,6 +1,6 @@
 """Measures of one encoder on the user's clicks and strokes.
 
-They are those of ``coralbay evaluate``, with clicks and strokes in place of those made from a label map.
+They equal those of ``coralbay evaluate``, with the user's clicks and strokes instead of simulated ones.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -45,7 +45,7 @@ class EvaluationGrid:
 
     @classmethod
     def of(cls, volume: Volume, reference: LabelVolume | None) -> "EvaluationGrid":
-        """The lattice of ``coralbay evaluate`` on a scan."""
+        """Create the lattice of ``coralbay evaluate`` on a scan."""
         from coralbay_core.evaluate.cases import lattice_of
         from coralbay_core.spatial.body_mask import body_mask
         from coralbay_core.spatial.resampling import resample
@@ -58,7 +58,7 @@ class EvaluationGrid:
         return cls(grid, body, labels)
 
     def values_at(self, points_mm: Sequence[Sequence[float]]) -> NDArray[np.integer]:
-        """Reference labels under points, each value once, without 0."""
+        """Return the reference labels under points, each value once, without 0."""
         if self.labels is None or not len(points_mm):
             return np.zeros(0, int)
         index = np.rint(self.grid.to_index(np.asarray(points_mm, float))).astype(int)
@@ -101,9 +101,9 @@ class FeatureCache:
     Parameters
     ----------
     load : callable
-        Name of a model to its encoder.
+        Returns the encoder of a model name.
     store : object
-        As of `features_for`.
+        As for `features_for`.
     """
 
     load: "Callable[[str], Encoder]"
@@ -112,7 +112,7 @@ class FeatureCache:
     _features: "WeakKeyDictionary[Volume, dict[str, FeatureMaps]]" = field(default_factory=WeakKeyDictionary)
 
     def get(self, volume: Volume, model: str, context: JobContext) -> "FeatureMaps":
-        """Features at the strides of ``coralbay evaluate``, as far as the encoder has them."""
+        """Return features at the strides of ``coralbay evaluate``, as far as the encoder has them."""
         from coralbay_core.extraction.pipeline import features_for
         from coralbay_core.extraction.sliding_window import DEFAULT_STRIDES
 
@@ -132,11 +132,11 @@ class FeatureCache:
         return known[model]
 
     def put(self, volume: Volume, model: str, features: "FeatureMaps") -> None:
-        """Take in features that are there already."""
+        """Add features that are already computed."""
         self._features.setdefault(volume, {})[model] = features
 
     def forget(self, volume: Volume) -> None:
-        """Drop what is kept of a scan."""
+        """Remove the features of a scan."""
         self._features.pop(volume, None)
 
 
@@ -167,7 +167,7 @@ def score(
 
 
 def retrieval(question: ScorecardInputs, features: "FeatureMaps") -> float | None:
-    """Average precision of the heat map over the body, for the labels under the positive clicks."""
+    """Return the average precision of the heat map in the body, for the labels under the positive clicks."""
     from coralbay_core.evaluate.metrics import average_precision
     from coralbay_core.similarity import heat_map
 
@@ -193,7 +193,7 @@ def matching(
     model: str,
     context: JobContext,
 ) -> dict[str, float | None]:
-    """Mean distance of the best matches from the clicked label in the other scan, and of the ways back."""
+    """Return the mean distance of the best matches from the clicked label in the other scan, and the round trip."""
     from scipy import ndimage
 
     from coralbay_core.matching import SearchSpace, best_match
@@ -219,10 +219,10 @@ def matching(
 
 
 def probe_dice(question: ScorecardInputs, features: "FeatureMaps") -> dict[str, float | None]:
-    """Dice of a probe of the strokes, on voxels that were not painted, and on those `GAP_MM` away from any stroke.
+    """Return the Dice of a probe of the strokes, on unpainted voxels and on those `GAP_MM` away from any stroke.
 
-    Painted values need not be those of the reference: each stands for the label that most of its voxels lie in, or for
-    background where they lie in many.
+    Painted values need not equal those of the reference: each represents the label that contains most of its voxels, or
+    background if there is none.
     """
     from scipy import ndimage
 
@@ -247,7 +247,7 @@ def probe_dice(question: ScorecardInputs, features: "FeatureMaps") -> dict[str, 
 
 
 def meant_labels(ground: EvaluationGrid, strokes: PaintedVoxels) -> dict[int, int]:
-    """Reference label that more than half of the voxels of each painted value lie in; 0, background, where none is."""
+    """Return the reference label that contains more than half of each painted value's voxels; 0 if none."""
     if ground.labels is None:
         return {}
     index = np.rint(ground.grid.to_index(strokes.position_mm)).astype(int)
@@ -267,7 +267,7 @@ def _renumbered(found: NDArray[np.integer], meant: Mapping[int, int]) -> NDArray
 
 
 def _painted(ground: EvaluationGrid, strokes: PaintedVoxels) -> NDArray[np.bool_]:
-    """Lattice voxels that hold a painted one; a lattice voxel stands for all that are nearest to it."""
+    """Return the lattice voxels nearest to painted voxels."""
     painted = np.zeros(ground.grid.shape, bool)
     index = np.rint(ground.grid.to_index(strokes.position_mm)).astype(int)
     painted[tuple(np.clip(index, 0, np.asarray(ground.grid.shape) - 1).T)] = True

@@ -21,7 +21,7 @@ Point = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class LabelRequest:
-    """What a segmentation is made of beside a probe: as of `ScoreMap.segment`."""
+    """Input of a segmentation besides the probe, as for `ScoreMap.segment`."""
 
     features: "FeatureMaps"
     grid: Grid
@@ -30,6 +30,7 @@ class LabelRequest:
 
 
 def prepare(features: "FeatureMaps") -> None:
+    """Do the slow first steps of a fit in advance."""
     import sklearn.cluster  # noqa: F401  # takes a second the first time
 
     from coralbay_core.probe.examples import body_covariance
@@ -45,6 +46,7 @@ def fit_and_apply(
     show: Callable[[tuple[LabelVolume, ...]], None],
     context: JobContext,
 ) -> "tuple[Probe, LabelVolume]":
+    """Fit a probe to strokes and segment a scan; post the displayed slices first."""
     from coralbay_core.probe import DEFAULT_KIND, fit_probe_to_scans
 
     def early(probe: "Probe") -> None:
@@ -57,11 +59,12 @@ def fit_and_apply(
 
 
 def apply(request: LabelRequest, probe: "Probe", context: JobContext) -> "tuple[Probe, LabelVolume]":
+    """Segment a scan with a probe."""
     return labelled(probe, probe.scores(request.features), request, context)
 
 
 def slices_of(probe: "Probe", request: LabelRequest, planes: Sequence[Grid]) -> Iterator[LabelVolume]:
-    """Slices that are looked at, without refinement, which takes seconds."""
+    """Segment the displayed slices, without the slow refinement."""
     for plane in planes:
         scores = probe.scores(request.features, around=plane)
         yield LabelVolume(scores.segment(plane, protected=request.protected).labels, plane, names=probe.names)
@@ -70,7 +73,7 @@ def slices_of(probe: "Probe", request: LabelRequest, planes: Sequence[Grid]) -> 
 def labelled(
     probe: "Probe", scores: "ScoreMap", request: LabelRequest, context: JobContext
 ) -> "tuple[Probe, LabelVolume]":
-    """The probe and all of the segmentation."""
+    """Return the probe and the complete segmentation."""
     made = scores.segment(request.grid, guide=request.guide, protected=request.protected, cancelled=context.cancelled)
     names = probe.names | ({} if request.protected is None else request.protected.names)
     return probe, LabelVolume(made.labels, request.grid, name="segmentation", names=names)
@@ -79,7 +82,7 @@ def labelled(
 def labels_of(
     probe: "Probe", features: "FeatureMaps", grid: Grid, guide: Volume | None, protected: LabelVolume | None
 ) -> LabelVolume:
-    """The segmentation of a scan on a grid."""
+    """Segment a scan on a grid."""
     data = probe.segment(features, grid, guide=guide, protected=protected)
     names = probe.names | ({} if protected is None else protected.names)
     return LabelVolume(data, grid, name="segmentation", names=names)
@@ -88,6 +91,7 @@ def labels_of(
 def suggest(
     probe: "Probe", features: "FeatureMaps", painted: PaintedVoxels | None, skipped: tuple[Point, ...], count: int
 ) -> "list[Suggestion]":
+    """Suggest places for the next strokes."""
     from coralbay_core.probe import suggest_next
 
     places = np.zeros((0, 3)) if painted is None else painted.position_mm
@@ -103,6 +107,7 @@ def statistics(
     protected: LabelVolume | None,
     reference: LabelVolume | None,
 ) -> "list[LabelStatistics]":
+    """Segment a scan on its own grid and measure each label."""
     from coralbay_core.probe import label_statistics
 
     return label_statistics(labels_of(probe, features, volume.grid, guide, protected), volume, reference)

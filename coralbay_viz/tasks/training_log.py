@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class RunSnapshot:
-    """What a look at the folder has found."""
+    """Contents of a run folder at one time."""
 
     steps: tuple[int, ...]
     curves: "dict[str, Curve]"
@@ -21,10 +21,12 @@ class RunSnapshot:
 
     @property
     def size(self) -> int:
+        """Number of log entries."""
         return sum(len(curve.steps) for curve in self.curves.values()) + len(self.alarms)
 
 
 def read_run(folder: Path) -> RunSnapshot:
+    """Read the folder of a training run."""
     from coralbay_core.pretrain.run_folder import RunFolder
 
     run = RunFolder(folder)

@@ -221,11 +221,11 @@ def test_points_and_slices_are_linked(ready):
     ready.coloring.view._receive(ready.coloring.view, {"kind": "lasso"}, [half.tobytes()])
     settle(ready)
     assert 0 < ready.session.scan.selection.sum() < count
-    assert "The lasso holds" in ready.coloring.panel.state.value
+    assert "Lasso:" in ready.coloring.panel.state.value
     ready.coloring.panel.everything.click()
     assert ready.session.scan.selection is None
-    assert "The lasso holds" not in ready.coloring.panel.state.value
-    assert "until their button is pressed again" in ready.progress.panel.text.value
+    assert "Lasso:" not in ready.coloring.panel.state.value
+    assert "Lasso cleared" in ready.progress.panel.text.value
     at = scatter.points[count // 3].astype(float)
     ready.coloring.view._receive(ready.coloring.view, {"kind": "pick", "at": at.tolist()}, [])
     settle(ready)
@@ -241,7 +241,7 @@ def test_another_scan_stands_beside_and_answers(ready, belly):
     assert ready.asking.panel.other.label == "no other scan"
     assert {text for text, _ in ready.asking.panel.other.options} > {f"1: {belly.name} (1)"}  # alike, told apart
     ready.asking.panel.other.value = 0
-    assert "stands beside" in ready.progress.panel.text.value
+    assert "heat map of the same clicks" in ready.progress.panel.text.value
     sent = Sent(ready.looking.beside_view)
     ready.view._receive(ready.view, {"kind": "pick", "mm": middle(ready).tolist(), "negative": False}, [])
     settle(ready)
@@ -318,11 +318,11 @@ def test_an_error_goes_when_the_next_command_starts(ready):
     line = ready.progress.panel.text
     ready.files.panel.path.value = ""
     ready.files.panel.save.click()
-    assert "a file needs a name" in line.value
+    assert "no file name" in line.value
     ready.view._receive(ready.view, {"kind": "pick", "mm": middle(ready).tolist(), "negative": False}, [])
     settle(ready)
     assert "role='alert'" not in line.value
-    assert "1 alike, 0 unlike" in line.value
+    assert "1 positive, 0 negative" in line.value
     ready.asking.panel.clear.click()
     settle(ready)
     assert "No clicks" in line.value
@@ -332,7 +332,7 @@ def test_the_line_says_what_comes_next(app):
     assert "Compute features" in app.progress.panel.text.value
     app.session.compute()
     settle(app)
-    assert "click in a view with Ask" in app.progress.panel.text.value
+    assert "click in a view with Pick" in app.progress.panel.text.value
 
 
 def test_files_go_where_the_user_meant(ready, tmp_path):
@@ -348,10 +348,10 @@ def test_files_go_where_the_user_meant(ready, tmp_path):
     panel.path.value = str(tmp_path / "heat.nii.gz")
     panel.save.click()
     settle(ready)
-    assert "in the place of" not in line.value
+    assert "replaced" not in line.value
     panel.save.click()
     settle(ready)
-    assert "in the place of" in line.value
+    assert "replaced" in line.value
 
 
 def test_colors_that_fail_leave_the_heat_map(ready, monkeypatch):
@@ -419,10 +419,10 @@ def test_work_that_is_stopped_says_so_until_it_ends(app):
     going_on = threading.Event()
     job = app.session.run(JobKey("scatter", "test"), lambda context: going_on.wait(WAIT_S), lambda result: None)
     app.progress.panel.cancel.click()
-    assert "Laying out points: stopping" in app.progress.panel.text.value
+    assert "Computing the scatter plot: stopping" in app.progress.panel.text.value
     going_on.set()
     app.wait(job, timeout_s=WAIT_S)
-    assert "Laying out points: stopped" in app.progress.panel.text.value
+    assert "Computing the scatter plot: stopped" in app.progress.panel.text.value
 
 
 def test_a_saved_session_opens_again(ready, tmp_path, phantom, succeed):
@@ -473,10 +473,10 @@ def test_a_session_of_ones_own_is_shown_and_left_alone(belly):
     session.compute()
     session.click(middle(app))
     settle(app)
-    assert "1 alike" in app.asking.panel.clicks.value
+    assert "1 positive" in app.asking.panel.clicks.value
     app.close()
     session.click(middle(app))  # still at work
-    with pytest.raises(InputError, match="stands alone"):
+    with pytest.raises(InputError, match="shown alone"):
         show(session, "scan.nii.gz")
 
 
@@ -498,7 +498,7 @@ def test_window_presets_and_dragging(app):
     app.looking.tools.windows.value = "Lung"
     assert app.view.window == [-600.0, 1500.0]
     app.view.window = [10.0, 333.0]
-    assert app.looking.tools.windows.value == "as dragged"
+    assert app.looking.tools.windows.value == "Custom"
     assert isinstance(app, App)
 
 

@@ -74,7 +74,7 @@ def test_mouse_and_keys_move_about(open_notebook):
     page.page.mouse.up(button="right")
     page.kernel.until(f"app.view.window[0] < {level} and app.view.window[1] > {width}")
     assert np.abs(page.pixels("sagittal").astype(int) - before).max() > 20
-    assert page.kernel.ask("app.looking.tools.windows.value") == "as dragged"
+    assert page.kernel.ask("app.looking.tools.windows.value") == "Custom"
     page.shot("window")
 
 

@@ -288,7 +288,7 @@ def test_the_other_side_of_the_patient(explored, hand, liver):
     hand.settle()
     hand.press(explored.compare_panel.mirror)
     hand.wait_for(lambda: explored.session.scan.symmetry is not None)
-    assert "difference" in explored.compare_panel.sides.text()
+    assert "Difference" in explored.compare_panel.sides.text()
     assert explored.binding.layer("found") is not None
     assert explored.binding.layer("symmetry") is not None
     hand.press(explored.compare_panel.hide_sides)
@@ -315,7 +315,7 @@ def test_what_was_deleted_of_the_other_side_stays_away(explored, viewer, hand, l
     hand.wait_for(lambda: explored.session.heat is not None)
     hand.idle()
     assert explored.binding.layer("symmetry") is None
-    assert "difference" in explored.compare_panel.sides.text()
+    assert "Difference" in explored.compare_panel.sides.text()
     assert in_the_gui
     assert not any(in_the_gui)
 

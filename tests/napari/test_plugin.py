@@ -199,7 +199,7 @@ def test_a_picture_is_refused_in_one_line(tmp_path):
 def test_the_public_sample_without_a_network_is_one_line(viewer, monkeypatch, tmp_path):
     monkeypatch.setattr(samples, "user_cache_path", lambda _: tmp_path)
     monkeypatch.setattr(samples.fetch_chest, "__defaults__", ("http://127.0.0.1:9/ct", "0" * 64, None))
-    with pytest.raises(CoralBayError, match="could not be fetched") as caught:
+    with pytest.raises(CoralBayError, match="cannot download the sample CT") as caught:
         viewer.open_sample("coralbay", "chest")
     assert "\n" not in str(caught.value)
     assert len(viewer.layers) == 0
@@ -225,7 +225,7 @@ def test_the_public_sample_is_checked(tmp_path, belly):
     try:
         path = samples.fetch_chest(url, hashlib.sha256(b"a scan").hexdigest(), tmp_path / "kept")
         assert path.read_bytes() == b"a scan"
-        with pytest.raises(CoralBayError, match="could not be fetched"):
+        with pytest.raises(CoralBayError, match="cannot download the sample CT"):
             samples.fetch_chest(url, "0" * 64, tmp_path / "other")
         assert not list((tmp_path / "other").glob("*"))
     finally:

@@ -192,7 +192,7 @@ def test_first_answers_come_before_all_features(dock, hand, phantom, told):
     first = dock.session.heat
     if job.running:
         assert first.partial
-        assert "first features" in dock.similar_panel.hint.text()
+        assert "Preliminary" in dock.similar_panel.hint.text()
     hand.wait_for(lambda: not job.running, 300)
     hand.wait_for(lambda: dock.session.heat is not None and not dock.session.heat.partial)
     assert first.partial  # whoever saw it first, it came before the rest
@@ -216,7 +216,7 @@ os._exit(9)
 """
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 9
     dock._offer_lost()
-    assert any("was not closed" in line for line in told)
+    assert any("Unsaved work" in line for line in told)
     from coralbay_viz.napari_ui.panels import scan as module
 
     monkeypatch.setattr(module.QInputDialog, "getItem", lambda *args: (args[3][0], True))

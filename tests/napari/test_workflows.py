@@ -258,7 +258,7 @@ def test_nothing_lies_under_a_click_beside_the_body(explored, viewer, hand, live
     hand.settle()
     hand.click(liver + [200, 0, 0])
     assert not explored.session.clicks
-    assert any("Nothing" in line for line in told)
+    assert any("No body" in line for line in told)
 
 
 def test_threshold_hides_what_is_less_similar(explored, hand, liver):
@@ -317,9 +317,9 @@ def test_queries_are_kept_renamed_and_removed(explored, hand, liver, told, monke
     entries = {action.text(): action for action in panel.queries.menu().actions()}
     hand.click(liver)
     answers += ["liver", "spleen"]
-    entries["Keep clicks as a query…"].trigger()
-    entries["Keep clicks as a query…"].trigger()
-    entries["Use queries…"].trigger()
+    entries["New query from the clicks…"].trigger()
+    entries["New query from the clicks…"].trigger()
+    entries["Use a query…"].trigger()
     assert "with liver" in panel.hint.text()
     answers += ["right lobe", "spleen"]
     entries["Rename a query…"].trigger()
@@ -333,7 +333,7 @@ def test_queries_are_kept_renamed_and_removed(explored, hand, liver, told, monke
     assert "with" not in panel.hint.text()
     entries["Remove a query…"].trigger()
     entries["Remove a query…"].trigger()
-    assert "No query is kept yet" in told[-1]
+    assert "There is no query yet" in told[-1]
 
 
 def test_strokes_become_a_segmentation(explored, hand):

@@ -1,1 +1,1 @@
-"""The sections of the dock widget: each shows what the session says and calls its commands, and decides nothing."""
+"""Panels of the dock widget: views of the session that call its commands."""

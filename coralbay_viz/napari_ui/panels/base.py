@@ -1,4 +1,4 @@
-"""What panels are made of."""
+"""Building blocks of panels."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class PanelBase(QWidget):
-    """A heading, if it has one, and what belongs under it."""
+    """Widget with an optional heading and rows under it."""
 
     def __init__(self, title: str = "") -> None:
         super().__init__()
@@ -38,14 +38,14 @@ class PanelBase(QWidget):
             self.heading(title)
 
     def heading(self, title: str) -> QLabel:
-        """A line in bold."""
+        """Add a heading."""
         label = QLabel(f"<b>{title}</b>")
         label.setObjectName("coralbay_heading")
         self.rows.addWidget(label)
         return label
 
     def row(self, *widgets: QWidget, stretch: int | None = None) -> QHBoxLayout:
-        """Widgets side by side; one of them may take what room is left."""
+        """Add a row of widgets; the one with number `stretch` takes the remaining width."""
         line = QHBoxLayout()
         line.setContentsMargins(0, 0, 0, 0)
         line.setSpacing(4)
@@ -58,7 +58,7 @@ class PanelBase(QWidget):
 
 
 def button(text: str, tip: str, checkable: bool = False) -> QPushButton:
-    """A button with an explanation."""
+    """Create a button with a tooltip."""
     made = QPushButton(text)
     made.setToolTip(tip)
     made.setCheckable(checkable)
@@ -66,12 +66,12 @@ def button(text: str, tip: str, checkable: bool = False) -> QPushButton:
 
 
 def when_clicked(made: QAbstractButton, slot: Callable[[bool], Any]) -> None:
-    """Connect a slot that wants to know whether the button is down; PySide tells only functions of one argument."""
+    """Connect a slot with the checked state; PySide passes it only to functions of one argument."""
     made.clicked.connect(lambda on: slot(on))
 
 
 def menu_button(text: str, tip: str, entries: Sequence[tuple[str, Callable[[], Any]]]) -> QPushButton:
-    """A button that opens a menu."""
+    """Create a button that opens a menu."""
     made = button(text, tip)
     menu = QMenu(made)
     for name, slot in entries:
@@ -81,7 +81,7 @@ def menu_button(text: str, tip: str, entries: Sequence[tuple[str, Callable[[], A
 
 
 def note(text: str = "") -> QLabel:
-    """Small text that wraps."""
+    """Create a small text that wraps."""
     label = QLabel(text)
     label.setWordWrap(True)
     label.setObjectName("coralbay_note")
@@ -89,7 +89,7 @@ def note(text: str = "") -> QLabel:
 
 
 def combo(tip: str, items: Sequence[str] = ()) -> QComboBox:
-    """A choice that does not widen the panel."""
+    """Create a combo box that does not widen the panel."""
     made = QComboBox()
     made.setToolTip(tip)
     made.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
@@ -98,7 +98,7 @@ def combo(tip: str, items: Sequence[str] = ()) -> QComboBox:
 
 
 def fill(chooser: QComboBox, items: Sequence[str], current: int | None) -> None:
-    """Give a choice other items without telling anyone."""
+    """Replace the items of a combo box without emitting signals."""
     with QSignalBlocker(chooser):
         chooser.clear()
         chooser.addItems(list(items))
@@ -106,7 +106,7 @@ def fill(chooser: QComboBox, items: Sequence[str], current: int | None) -> None:
 
 
 def table(tip: str, columns: Sequence[str], height: int) -> QTreeWidget:
-    """A table of rows that can be chosen."""
+    """Create a table with selectable rows."""
     made = QTreeWidget()
     made.setToolTip(tip)
     made.setHeaderLabels(list(columns))
@@ -117,7 +117,7 @@ def table(tip: str, columns: Sequence[str], height: int) -> QTreeWidget:
 
 
 def fill_table(rows: QTreeWidget, content: Sequence[Sequence[str]]) -> None:
-    """Give a table other rows without telling anyone."""
+    """Replace the rows of a table without emitting signals."""
     with QSignalBlocker(rows):
         rows.clear()
         for cells in content:
@@ -127,21 +127,21 @@ def fill_table(rows: QTreeWidget, content: Sequence[Sequence[str]]) -> None:
 
 
 def place_text(position_mm: Any) -> str:
-    """A position in words of anatomy: ``12 R  30 P  210 S``."""
+    """Format a position with anatomical directions: ``12 R  30 P  210 S``."""
     signs = zip(position_mm, ("R", "A", "S"), ("L", "P", "I"), strict=True)
     return "  ".join(f"{abs(v):.0f} {positive if v >= 0 else negative}" for v, positive, negative in signs)
 
 
 class Busy:
-    """What a panel says while jobs go on; what a job says is gone once it is over, however it ended.
+    """Status text of running jobs; the text of a job is removed when it ends.
 
     Parameters
     ----------
     context : Context
     changed : callable
-        Called when there may be another text.
+        Called when the text may have changed.
     over : callable, optional
-        Called with each job that is over.
+        Called with each job that has ended.
     """
 
     def __init__(
@@ -155,19 +155,19 @@ class Busy:
 
     @property
     def text(self) -> str:
-        """Of the newest job that is about the active scan, or about none; empty where there is none."""
+        """Text of the newest job of the active scan, or of no scan; empty if there is none."""
         active = self._context.session.scan
         return next((text for text, scan in reversed(self._texts.values()) if scan in (None, active)), "")
 
     def say(self, job: "Job", text: str, scan: "Scan | None" = None) -> None:
-        """Say something until a job is over.
+        """Show a text until a job ends.
 
         Parameters
         ----------
         job : Job
         text : str
         scan : Scan, optional
-            Only while this one is active.
+            Show it only while this scan is active.
         """
         if job.running:
             self._texts[job] = text, scan
@@ -176,7 +176,7 @@ class Busy:
             self._changed()
 
     def close(self) -> None:
-        """Say nothing more."""
+        """Disconnect from all jobs."""
         self._context.disconnect(*self._links.values())
         self._links.clear()
 
@@ -188,7 +188,7 @@ class Busy:
 
 
 class CollapsibleBox(QWidget):
-    """A heading that shows and hides what is under it.
+    """Heading that shows and hides the widget under it.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The classes that strokes are painted in."""
+"""Table of the classes of strokes."""
 
 from typing import Any
 
@@ -18,9 +18,9 @@ _SWATCH_PX = 12
 
 
 class ClassTable(PanelBase):
-    """Name, color and number of painted voxels of each class; to choose one is to paint with it.
+    """Name, color and number of painted voxels of each class; a selected class is used for painting.
 
-    A ticked *Keep* protects what the segmentation has of the class.
+    A ticked *Lock* protects the voxels of the class in the segmentation.
 
     Parameters
     ----------
@@ -30,16 +30,16 @@ class ClassTable(PanelBase):
     def __init__(self, context: Context) -> None:
         super().__init__()
         self._context = context
-        tip = "Choose a class to paint with it, double-click its name to change that"
-        self.rows_of = table(tip, ["Class", "Painted", "Keep"], 132)
+        tip = "Select a class to paint with it; double-click its name to rename it"
+        self.rows_of = table(tip, ["Class", "Painted", "Lock"], 132)
         header = self.rows_of.header()
         header.setStretchLastSection(False)  # a click beside the box is for the class
         header.setSectionResizeMode(_NAME, QHeaderView.ResizeMode.Stretch)
         self.rows_of.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.rows.addWidget(self.rows_of)
-        self.add = button("Add", "A new class")
-        self.rename = button("Rename", "Change the name of the chosen class")
-        self.remove = button("Remove", "Take the chosen class and its strokes away; Undo brings them back")
+        self.add = button("Add", "Add a class")
+        self.rename = button("Rename", "Rename the selected class")
+        self.remove = button("Remove", "Remove the selected class and its strokes (can be undone)")
         self.row(self.add, self.rename, self.remove)
         self.rows.setContentsMargins(0, 0, 0, 0)
         self.add.clicked.connect(context.told(lambda *_: context.painting.add_class()))
@@ -51,11 +51,11 @@ class ClassTable(PanelBase):
 
     @property
     def chosen(self) -> int | None:
-        """Value of the chosen class."""
+        """Value of the selected class."""
         item = self.rows_of.currentItem()
         return None if item is None else int(item.data(_NAME, _VALUE))
 
-    # What the user wants
+    # User actions
 
     def _choose(self, item: QTreeWidgetItem, column: int) -> None:
         if column != _KEEP:
@@ -86,10 +86,10 @@ class ClassTable(PanelBase):
             self._context.warn(error.brief)
             self.show_state()
 
-    # What there is
+    # Display
 
     def show_state(self) -> None:
-        """All of it; the same rows are filled anew, so that none is lost under the mouse."""
+        """Update the table in place, so that no row is lost under the mouse."""
         painting = self._context.painting
         classes = painting.classes()
         kept = self._kept()
@@ -111,7 +111,7 @@ class ClassTable(PanelBase):
             made.setEnabled(bool(classes))
 
     def _fit_height(self, count: int) -> None:
-        """As many rows as there are, within reason: what is below shall be seen without scrolling."""
+        """Fit the height to the number of rows, up to five."""
         tree = self.rows_of
         row = tree.sizeHintForRow(0) if count else tree.fontMetrics().height()
         tree.setFixedHeight(tree.header().sizeHint().height() + min(max(count, 2), 5) * row + 2 * tree.frameWidth())

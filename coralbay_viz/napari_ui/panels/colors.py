@@ -1,4 +1,4 @@
-"""Features as colors and groups over the scan."""
+"""Panel Colors: features as colors and clusters."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ _BASES = "Bases (*.safetensors)"
 
 
 class ColorsPanel(PanelBase):
-    """PCA or UMAP as red, green and blue, one basis for many scans, clusters, and the scatter plot.
+    """PCA or UMAP colors, one basis for many scans, clusters, and the scatter plot.
 
     Parameters
     ----------
@@ -57,13 +57,13 @@ class ColorsPanel(PanelBase):
 
     def _lay_out_colors(self) -> None:
         self.pca = QCheckBox("Colors")
-        self.pca.setToolTip("Places that look alike have the same color")
-        self.method = combo("Main directions of the features, or UMAP, which takes longer", list(METHODS))
+        self.pca.setToolTip("Color the scan by its features: similar places have similar colors")
+        self.method = combo("PCA (fast) or UMAP (slower)", list(METHODS))
         self.row(self.pca, self.method, stretch=1)
         self.components: list[QComboBox] = []
         line: list[Any] = []
         for color in ("Red", "Green", "Blue"):
-            chooser = combo(f"Component that becomes {color.lower()}")
+            chooser = combo(f"Component shown in {color.lower()}")
             chooser.activated.connect(self._context.told(lambda *_: self._choose_components()))
             self.components.append(chooser)
             line += [QLabel(color), chooser]
@@ -72,7 +72,7 @@ class ColorsPanel(PanelBase):
             row.setStretch(number, 1)
         self.opacity = QSlider(Qt.Orientation.Horizontal)
         self.opacity.setRange(0, 100)
-        self.opacity.setToolTip("Opacity inside the body; outside of it there are no colors")
+        self.opacity.setToolTip("Opacity of the colors")
         self.row(QLabel("Opacity"), self.opacity)
         self.about = note()
         self.rows.addWidget(self.about)
@@ -82,11 +82,11 @@ class ColorsPanel(PanelBase):
 
     def _lay_out_basis(self) -> None:
         told = self._context.told
-        self.lock = button("Lock", "Keep these components, or this UMAP, for all scans", checkable=True)
-        self.share = button("Share", "Fit the components on all open scans together and keep them")
+        self.lock = button("Lock", "Use this PCA or UMAP for all scans", checkable=True)
+        self.share = button("Share", "Fit the components to all open scans together and lock them")
         self.basis = menu_button(
             "Basis",
-            "Components as a file",
+            "Load or save the components",
             [("Save the basis…", self._save_basis), ("Load a basis…", self._load_basis)],
         )
         self.row(self.lock, self.share, self.basis)
@@ -97,18 +97,18 @@ class ColorsPanel(PanelBase):
         self.count = QSpinBox()
         self.count.setRange(2, 50)
         self.count.setValue(8)
-        self.count.setToolTip("How many groups; for HDBSCAN, a larger number allows smaller ones")
-        self.how = combo("How cells are grouped", list(GROUPINGS))
-        self.clusters = button("Clusters", "Group the cells by what they look like, as a label layer")
+        self.count.setToolTip("Number of clusters; with HDBSCAN, a larger number allows smaller clusters")
+        self.how = combo("Clustering method", list(GROUPINGS))
+        self.clusters = button("Clusters", "Cluster the cells by their features; the result is a labels layer")
         self.row(self.clusters, self.count, self.how, stretch=2)
-        self.scatter = button("Scatter plot", "Cells as points of a plane: lasso, hover and click", checkable=True)
+        self.scatter = button("Scatter plot", "Scatter plot of the cells: lasso, hover and click", checkable=True)
         self.rows.addWidget(self.scatter)
         self.clusters.clicked.connect(self._context.told(lambda *_: self._group()))
 
-    # What the user wants
+    # User actions
 
     def want_pca(self, wanted: bool) -> None:
-        """Show colors, computing them where there are none of the chosen method, or hide them."""
+        """Show colors, computing them if needed, or hide them."""
         pca = self._context.session.pca
         if wanted and (pca is None or pca.method != self._method):
             self._compute()
@@ -136,7 +136,7 @@ class ColorsPanel(PanelBase):
         self._recompute()
 
     def _recompute(self) -> None:
-        """What is shown follows what is chosen."""
+        """Compute again after a change of a setting."""
         if self._context.session.features is not None:
             self._compute()
             self._context.binding.set_visible("pca", True)
@@ -164,7 +164,7 @@ class ColorsPanel(PanelBase):
     def _group(self) -> None:
         self._context.session.compute_clusters(self.count.value(), GROUPINGS[self.how.currentText()])
 
-    # What the session says
+    # Session events
 
     def _scan_changed(self, scan: "Scan | None") -> None:
         self._follow_basis()
@@ -175,7 +175,7 @@ class ColorsPanel(PanelBase):
         self.show_state()
 
     def _follow_basis(self) -> None:
-        """Colors of a scan that comes into sight mean what the locked basis says."""
+        """Recompute the colors of a newly shown scan if they do not use the locked basis."""
         session = self._context.session
         pca, basis = session.pca, session.basis
         if pca is None or basis is None:
@@ -196,10 +196,10 @@ class ColorsPanel(PanelBase):
             self._coloring = job
             self._busy.say(job, "UMAP takes a while …" if self._method == "umap" else "Computing colors …", scan)
         elif what == "clusters":
-            self._busy.say(job, "Grouping …", scan)
+            self._busy.say(job, "Clustering …", scan)
 
     def _colored(self, job: "Job") -> None:
-        """Where no colors came the choice goes back to what is shown, unless others are on their way."""
+        """Reset the method to the displayed one if no colors were computed and no job is running."""
         if job is self._coloring:
             self._coloring = None
             if job.state != "done":
@@ -211,7 +211,7 @@ class ColorsPanel(PanelBase):
             self.method.setCurrentIndex(0 if pca is None else list(METHODS.values()).index(pca.method))
 
     def _watch(self, layer: Any) -> None:
-        """napari's own controls change the opacity, too."""
+        """Follow changes of the opacity in napari's own controls."""
         if layer is self._watched:
             return
         before, self._watched = self._watched, layer
@@ -231,7 +231,7 @@ class ColorsPanel(PanelBase):
             chooser.setEnabled(session.features is not None)
 
     def show_state(self, _: Any = None) -> None:
-        """All of it."""
+        """Update all widgets."""
         session, layer = self._context.session, self._context.binding.layer("pca")
         self._watch(layer)
         features, pca = session.features is not None, session.pca
@@ -250,10 +250,10 @@ class ColorsPanel(PanelBase):
 
 
 def described(pca: "PcaResult | None") -> str:
-    """How much of what varies is seen."""
+    """Describe the displayed colors: explained variance, or a note on UMAP."""
     if pca is None:
         return ""
     if pca.method == "umap":
-        return "UMAP: near colors mean similar places; distances mean little."
+        return "UMAP: similar colors mean similar places; large color differences have no scale."
     shares = ", ".join(f"{share:.0%}" for share in pca.rgb.explained)
-    return f"Share of the variance: {shares}"
+    return f"Explained variance: {shares}"

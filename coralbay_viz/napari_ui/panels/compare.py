@@ -1,4 +1,4 @@
-"""The active scan and another: search there, linked cursors, follow-up of landmarks; and the patient's other side."""
+"""Panel Compare: second scan, linked crosshairs, follow-up of landmarks, other side of the patient."""
 
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ _LANDMARKS = "Landmarks (*.csv *.json)"
 
 
 class ComparePanel(PanelBase):
-    """What another scan has to do with this one.
+    """Comparison of the active scan with a second one, and with its mirror image.
 
     Parameters
     ----------
@@ -50,15 +50,15 @@ class ComparePanel(PanelBase):
 
     def _lay_out_other(self) -> None:
         told = self._context.told
-        self.heading("Another scan")
-        self.targets = combo("An open scan to compare with")
+        self.heading("Second scan")
+        self.targets = combo("Open scan to compare with")
         self.rows.addWidget(self.targets)
-        self.beside = button("Side by side", "Show it below the canvas", checkable=True)
+        self.beside = button("Side by side", "Show the second scan below the canvas", checkable=True)
         self.rows.addWidget(self.beside)
-        self.search = QCheckBox("Search there for what is clicked here")
-        self.search.setToolTip("The heat map of that scan answers the clicks of this one")
-        self.link = QCheckBox("Follow the cursor")
-        self.link.setToolTip("Show there what matches the place under the crosshair")
+        self.search = QCheckBox("Apply the clicks to the second scan")
+        self.search.setToolTip("Show the heat map of these clicks in the second scan")
+        self.link = QCheckBox("Follow the crosshair")
+        self.link.setToolTip("Show the position in the second scan that matches the crosshair")
         self.rows.addWidget(self.search)
         self.rows.addWidget(self.link)
         self.match = note()
@@ -70,19 +70,19 @@ class ComparePanel(PanelBase):
 
     def _lay_out_follow_up(self) -> None:
         self.heading("Follow-up")
-        self.landmarks = button("Find landmarks there…", "CSV or JSON of places in this scan, to find in the other")
-        self.save = button("Save…", "CSV or JSON, with the error of the way back")
+        self.landmarks = button("Find landmarks…", "Landmarks of this scan (CSV or JSON) to find in the second scan")
+        self.save = button("Save…", "Save the matches with their round-trip errors as CSV or JSON")
         self.row(self.landmarks, self.save)
-        self.table = table("Choose one to go there in the other scan", ["Name", "Place (mm)", "Score", "Way back"], 130)
+        self.table = table("Select a landmark to go to it", ["Name", "Place (mm)", "Score", "Round trip"], 130)
         self.rows.addWidget(self.table)
         self.landmarks.clicked.connect(self._choose_landmarks)
         self.save.clicked.connect(self._save_landmarks)
         self.table.currentItemChanged.connect(lambda *_: self._go_to_landmark())
 
     def _lay_out_mirror(self) -> None:
-        self.heading("The other side")
-        self.mirror = button("Compare with the other side", "The place under the crosshair against its mirror image")
-        self.hide_sides = button("Hide", "Take both sides off the canvas")
+        self.heading("Other side of the patient")
+        self.mirror = button("Compare with the other side", "Compare the crosshair position with its mirror image")
+        self.hide_sides = button("Hide", "Remove the comparison from the canvas")
         self.row(self.mirror, self.hide_sides, stretch=0)
         self.sides = note()
         self.rows.addWidget(self.sides)
@@ -91,17 +91,17 @@ class ComparePanel(PanelBase):
 
     @property
     def target(self) -> "Scan | None":
-        """The scan that is compared with."""
+        """Second scan."""
         number = self.targets.currentIndex()
         return self._targets[number] if 0 <= number < len(self._targets) else None
 
-    # What the user wants
+    # User actions
 
     def show_beside(self, on: bool) -> None:
-        """Open or close the second canvas."""
+        """Open or close the canvas of the second scan."""
         if on and self.target is not None:
             make = partial(ScanBeside, self._context, self.target)
-            self._dock = Dock(self._context, self, "Other scan", "bottom", make, self.beside.setChecked)
+            self._dock = Dock(self._context, self, "Second scan", "bottom", make, self.beside.setChecked)
             self._dock.open(True)
         elif self._dock is not None:
             self._dock.open(False)
@@ -137,7 +137,7 @@ class ComparePanel(PanelBase):
         target = self.target
         if target is not None and target.follow_up is not None:
             self._context.save_as(
-                "Save what was found",
+                "Save the matches",
                 "found.csv",
                 _LANDMARKS,
                 lambda path: write_landmarks(path, target.follow_up_rows),
@@ -158,7 +158,7 @@ class ComparePanel(PanelBase):
         if session.cursor_mm is not None:
             session.mirror(session.cursor_mm)
 
-    # What the session says
+    # Session events
 
     def _removed(self, scan: "Scan") -> None:
         if self._dock is not None and self._dock.widget is not None and self._dock.widget.scan is scan:
@@ -166,7 +166,7 @@ class ComparePanel(PanelBase):
         self.show_state()
 
     def show_state(self, _: Any = None) -> None:
-        """All of it."""
+        """Update all widgets."""
         session = self._context.session
         before = self.target
         self._targets = [scan for scan in session.scans if scan is not session.scan]
@@ -184,7 +184,7 @@ class ComparePanel(PanelBase):
         self.link.setChecked(session.linked is not None and session.linked is target)
         self.mirror.setEnabled(session.features is not None)
         if target is not None and not ready:
-            self.match.setText("Compute features of both scans to search there.")
+            self.match.setText("Compute the features of both scans first.")
         else:
             self._matched(target)
         self._followed(target)
@@ -192,7 +192,7 @@ class ComparePanel(PanelBase):
         self._show_sides(session.scan)
 
     def _follow_target(self) -> None:
-        """Beside the active scan is the one that is named here, and never the active one itself."""
+        """Show the selected scan in the second canvas, never the active one."""
         shown = None if self._dock is None else self._dock.widget
         if shown is not None and self.target is None:
             self._dock.open(False)
@@ -209,8 +209,8 @@ class ComparePanel(PanelBase):
             return
         sure = "confirmed" if found.confirmed else "not confirmed"
         self.match.setText(
-            f"{place_text(found.position_mm)}, score {found.score:.2f}; the way back ends "
-            f"{found.return_mm:.0f} mm off: {sure}"
+            f"Match at {place_text(found.position_mm)}, score {found.score:.2f}; round-trip error "
+            f"{found.return_mm:.0f} mm: {sure}"
         )
 
     def _followed(self, scan: "Scan | None") -> None:
@@ -235,7 +235,7 @@ class ComparePanel(PanelBase):
         result = None if scan is None else scan.symmetry
         if result is not None:
             self.sides.setText(
-                f"difference {result.difference:.2f}, more than at {result.rank:.0%} of the body; its counterpart: "
+                f"Difference {result.difference:.2f}, larger than at {result.rank:.0%} of the body. Mirror position: "
                 f"{place_text(result.counterpart_mm)}"
             )
             return

@@ -1,4 +1,4 @@
-"""Choose a model and compute features."""
+"""Panel Features: choice of a model and computation of features."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from .base import PanelBase, button, combo, fill, note
 if TYPE_CHECKING:
     from ...model.scan import Scan
 
-# What may follow a model's name, and how that reads.
+# Variants of a model by displayed name, and their suffix.
 QUALITIES = {"Standard": "", "Compact: less disk": ":compact", "One pass: no tiles": ":whole"}
 WEIGHTS = "Weights (*.safetensors *.pt *.pth *.pth.tar *.ckpt);;All files (*)"
 _LIGHTS = {
@@ -27,7 +27,7 @@ _LIGHTS = {
 
 
 class FeaturePanel(PanelBase):
-    """Whose eyes are borrowed, and how far they have looked.
+    """Choice of a model, and progress of its features.
 
     Parameters
     ----------
@@ -59,17 +59,17 @@ class FeaturePanel(PanelBase):
         self._show_model(session.model)
 
     def _lay_out(self) -> None:
-        self.models = combo("The model whose eyes are borrowed", encoders_tasks.model_names())
-        self.browse = button("…", "Use weights from a file")
+        self.models = combo("Encoder model", encoders_tasks.model_names())
+        self.browse = button("…", "Choose a weights file")
         self.browse.setFixedWidth(30)
         self.row(QLabel("Model"), self.models, self.browse, stretch=1)
         self.license = note()
         self.rows.addWidget(self.license)
-        self.quality = combo("Standard features, or in fewer numbers, or without tiles", list(QUALITIES))
-        self.device = combo("What computes; what is computed already stays", self._context.session.devices)
+        self.quality = combo("Standard features, compact features, or one pass without tiles", list(QUALITIES))
+        self.device = combo("Computing device; finished features are kept", self._context.session.devices)
         self.row(QLabel("Quality"), self.quality, QLabel("Device"), self.device, stretch=1).setStretch(3, 1)
-        self.compute = button("Compute features", "Once for a scan and model: they are kept on disk")
-        self.cancel = button("Cancel", "Stop; what is finished is kept, and the next start goes on from there")
+        self.compute = button("Compute features", "Needed once per scan and model; the features are cached on disk")
+        self.cancel = button("Cancel", "Stop; the finished part is kept and the next run continues from there")
         self.row(self.compute, self.cancel)
         self.bar = QProgressBar()
         self.rows.addWidget(self.bar)
@@ -87,10 +87,10 @@ class FeaturePanel(PanelBase):
             self._context.told(lambda name: setattr(self._context.session, "asked_device", name))
         )
 
-    # What the user wants
+    # User actions
 
     def _compute(self, *_: Any) -> None:
-        """Begin where the user looks, unless something was clicked already."""
+        """Start at the crosshair, unless there are clicks."""
         session = self._context.session
         session.compute(None if session.clicks.positive else session.cursor_mm)
 
@@ -100,11 +100,11 @@ class FeaturePanel(PanelBase):
         self._context.session.model = name + ("" if name in encoders_tasks.WITHOUT_WEIGHTS else quality)
 
     def _browse(self) -> None:
-        path = self._context.ask_open("Weights of a model", WEIGHTS)
+        path = self._context.ask_open("Choose a weights file", WEIGHTS)
         if path:
             self._context.session.model = str(path)
 
-    # What the session says
+    # Session events
 
     def _show_model(self, model: str) -> None:
         name, variant = encoders_tasks.split_variant(model)
@@ -116,13 +116,13 @@ class FeaturePanel(PanelBase):
         self.quality.setEnabled(name not in encoders_tasks.WITHOUT_WEIGHTS)
         summary, license = encoders_tasks.about_model(name)
         self.models.setToolTip("\n".join(filter(None, (summary, license))))
-        # What everybody must know stands there; the rest can be asked for.
+        # Restrictions are always visible; other details are in the tooltip.
         self.license.setText(license)
         self.license.setVisible("not for commercial use" in license)
         self.show_state()
 
     def _look_for_devices(self, _: Any) -> None:
-        """While the first scan is looked at: to ask torch takes a while."""
+        """Look for devices after the first scan was opened, as importing torch takes a while."""
         self._context.disconnect((self._context.session.scan_added, self._look_for_devices))
         self._context.session.find_devices()
 
@@ -133,7 +133,7 @@ class FeaturePanel(PanelBase):
         self.show_state()
 
     def _look_ahead(self, _: Any = None) -> None:
-        """Say what Compute would take, before it is pressed."""
+        """Estimate the cost of the features before they are computed."""
         session = self._context.session
         scan = session.scan
         if scan is not None and scan.forecast is None and session.state_of(scan) not in ("computing", "ready"):
@@ -169,7 +169,7 @@ class FeaturePanel(PanelBase):
         self._show_status("computing", str(progress))
 
     def show_state(self, _: Any = None) -> None:
-        """What there is, or how far it is."""
+        """Update all widgets."""
         session = self._context.session
         scan = session.scan
         state = "no features" if scan is None else session.state_of(scan)
@@ -177,7 +177,7 @@ class FeaturePanel(PanelBase):
         for widget, shown in ((self.bar, busy), (self.cancel, busy), (self.compute, not busy)):
             widget.setVisible(shown)
         self.compute.setEnabled(scan is not None)
-        self.compute.setText("Go on computing" if state == "failed" else "Compute features")
+        self.compute.setText("Continue computing" if state == "failed" else "Compute features")
         ahead = None if scan is None else scan.outlook or (None if state == "ready" else scan.forecast)
         self.outlook.setText("" if ahead is None else str(ahead))
         self.outlook.setVisible(bool(self.outlook.text()))
@@ -195,8 +195,8 @@ class FeaturePanel(PanelBase):
 
 def _in_words(state: str, scan: "Scan") -> str:
     if state == "failed":
-        return "failed: see the notification"
+        return "Failed: see the notification"
     if state == "no features":
-        return "no features yet"
+        return "No features yet"
     name = Path(scan.model).name
-    return f"Ready: {name}" + (" (another model is chosen)" if state == "other model" else "")
+    return f"Ready: {name}" + (" (another model is selected)" if state == "other model" else "")

@@ -1,4 +1,4 @@
-"""Many scans: where in a library does it look like what was clicked?"""
+"""Panel Library: search of many scans for places similar to the clicks."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ _PICTURE = 56
 
 
 class LibraryPanel(PanelBase):
-    """A folder with the features of many scans.
+    """Library folder, its scans, and the hits of a search.
 
     Parameters
     ----------
@@ -29,16 +29,16 @@ class LibraryPanel(PanelBase):
         super().__init__()
         self._context = context
         self._wanted: LibraryHit | None = None
-        self.open = button("Open library…", "A folder; an empty one becomes a library when a scan is added")
-        self.add = button("Add this scan", "Its features, in few numbers, become part of the library")
+        self.open = button("Open library…", "Open a folder; an empty one becomes a library when a scan is added")
+        self.add = button("Add this scan", "Add compressed features of this scan to the library")
         self.row(self.open, self.add)
-        self.about = note("Search many scans for what is clicked in one.")
+        self.about = note("Search many scans for places similar to your clicks.")
         self.rows.addWidget(self.about)
         self.search = button(
-            "Search for what is clicked", "The clicks, and queries in use, in all of the library's other scans"
+            "Search the library", "Search the other scans of the library with the clicks and the queries in use"
         )
         self.rows.addWidget(self.search)
-        self.found = table("Choose one to open that scan there", ["", "Scan", "Score", "Place (mm)"], 380)
+        self.found = table("Select a row to open its scan at this place", ["", "Scan", "Score", "Place (mm)"], 380)
         self.found.setIconSize(QSize(_PICTURE, _PICTURE))
         self.rows.addWidget(self.found)
         self._busy = Busy(context, self._show_library)
@@ -66,7 +66,7 @@ class LibraryPanel(PanelBase):
         self._busy.say(self._context.session.library.search(), "Searching…")
 
     def _go(self) -> None:
-        """Go to a place that was found, opening its scan unless it is open."""
+        """Go to the selected hit; open its scan if needed."""
         session = self._context.session
         number = self.found.indexOfTopLevelItem(self.found.currentItem())
         if not 0 <= number < len(session.library.hits):
@@ -109,7 +109,7 @@ class LibraryPanel(PanelBase):
 
 
 def _is_of(hit: "LibraryHit", scan: "Scan") -> bool:
-    """Whether a place was found in a scan that is open."""
+    """Whether a hit belongs to an open scan."""
     path = scan.volume.path
     return path is not None and Path(path).resolve() == Path(hit.path).resolve() and scan.series == hit.series
 

@@ -1,4 +1,4 @@
-"""How much each scale counts: a slider a stage."""
+"""Sliders for the weights of the stages."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from .base import when_clicked
 
 
 class Mixer(QWidget):
-    """Sliders; equal weights until one is moved.
+    """One slider per stage; equal weights until one is moved.
 
     Parameters
     ----------
@@ -21,7 +21,7 @@ class Mixer(QWidget):
         super().__init__()
         self._context = context
         self.sliders: dict[int, QSlider] = {}
-        self.auto = QCheckBox("Choose from the clicks")
+        self.auto = QCheckBox("Automatic, from the clicks")
         self._grid = QGridLayout(self)
         self._grid.setContentsMargins(8, 0, 0, 0)
         self._grid.addWidget(self.auto, 0, 0, 1, 3)
@@ -34,7 +34,7 @@ class Mixer(QWidget):
         self.show_state()
 
     def show_state(self, _: Any = None) -> None:
-        """Sliders for the stages that the active scan has, at the weights of the session."""
+        """Update the sliders to the stages of the active scan and the weights of the session."""
         session = self._context.session
         strides = () if session.features is None else session.features.strides
         if tuple(self.sliders) != tuple(strides):

@@ -1,4 +1,4 @@
-"""Labels that say what is right: any labels layer of the viewer that CoralBay did not make itself."""
+"""Choice of a reference: any labels layer of the viewer that CoralBay did not make itself."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ _NONE = "no reference"
 
 
 class ReferenceChooser(QComboBox):
-    """A choice among labels layers that follows the viewer.
+    """Combo box of the labels layers in the viewer.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ class ReferenceChooser(QComboBox):
 
     def __init__(self, context: Context) -> None:
         super().__init__()
-        self.setToolTip("A labels layer of the viewer that says what is right; equal values mean equal classes")
+        self.setToolTip("Reference: a labels layer with the correct labels; equal values mean equal classes")
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self._context = context
         self._layers: list[Labels] = []
@@ -42,7 +42,7 @@ class ReferenceChooser(QComboBox):
         self.list_layers()
 
     def list_layers(self, event: Any = None) -> None:
-        """Look what there is."""
+        """Update the list of layers."""
         from napari.layers import Labels
 
         chosen = self.layer
@@ -54,12 +54,12 @@ class ReferenceChooser(QComboBox):
 
     @property
     def layer(self) -> "Labels | None":
-        """The layer that is chosen."""
+        """Selected layer."""
         number = self.currentIndex() - 1
         return self._layers[number] if 0 <= number < len(self._layers) else None
 
     def labels(self, grid: Grid | None = None) -> LabelVolume | None:
-        """What the chosen layer says, where it lies or on another grid; None where none is chosen."""
+        """Return the labels of the selected layer, resampled to `grid` if given; None if none is selected."""
         from coralbay_core.projection import labels_on
 
         if self.layer is None:
@@ -69,7 +69,7 @@ class ReferenceChooser(QComboBox):
 
 
 def labels_of(layer: "Labels") -> LabelVolume:
-    """A labels layer of the viewer as labels in the patient."""
+    """Convert a labels layer of the viewer to a label volume."""
     data = np.array(layer.data)
     if data.ndim != 3:
         raise InputError("reference is not 3-D", where=layer.name, found=f"{data.ndim} dimensions", expected="3")

@@ -1,4 +1,4 @@
-"""Open scans and sessions, and choose how to look at them."""
+"""Panel Scan: open scans and sessions, choose view and window."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -27,7 +27,7 @@ _CUSTOM = "Custom"
 
 
 class ScanPanel(PanelBase):
-    """The scans that are open.
+    """Open scans, sessions, views and CT windows.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ class ScanPanel(PanelBase):
         told = context.told
         self.session_menu = menu_button(
             "Session",
-            "Everything that was opened, clicked, painted and set, as one file",
+            "Save or open all work (scans, clicks, strokes, settings) as one file",
             [
                 ("Save session…", self._save_session),
                 ("Open session…", self._open_session),
@@ -50,7 +50,7 @@ class ScanPanel(PanelBase):
             ],
         )
         self.row(self.open_file, self.open_folder, self.session_menu)
-        self.scans = combo("The scan that everything below is about")
+        self.scans = combo("Active scan")
         self.rows.addWidget(self.scans)
         self.about = note(_EMPTY)
         self.rows.addWidget(self.about)
@@ -76,19 +76,19 @@ class ScanPanel(PanelBase):
         buttons = [button(name, f"{name} view, patient's left on the right", checkable=True) for name in views.VIEWS]
         for number, made in enumerate(buttons):
             self.views.addButton(made, number)
-        self.orthogonal = button("All", "The two other planes beside this one, with a crosshair", checkable=True)
+        self.orthogonal = button("All", "Show the two other planes, with a linked crosshair", checkable=True)
         self.row(*buttons, self.orthogonal)
         self.views.idClicked.connect(lambda number: views.show_view(self._context.viewer, views.VIEWS[number]))
 
     def _lay_out_window(self) -> None:
-        self.windows = combo("Gray scale of the scan in slices", list(palette.WINDOWS))
+        self.windows = combo("Window/level preset", list(palette.WINDOWS))
         self.windows.setCurrentText(palette.DEFAULT_WINDOW)
         self.drag = button("Drag", "Set level (up, down) and width (left, right) with the mouse", checkable=True)
         self.row(QLabel("Window"), self.windows, self.drag, stretch=1)
         self.windows.textActivated.connect(self._choose_window)
         self.drag.clicked.connect(lambda on: setattr(self._context.tools, "mode", "window" if on else "look"))
 
-    # What the user wants
+    # User actions
 
     def _choose_file(self) -> None:
         path = self._context.ask_open("Open a scan", _SCANS)
@@ -101,7 +101,7 @@ class ScanPanel(PanelBase):
             self.open(path)
 
     def open(self, path: str | Path) -> None:
-        """Open a scan as if the user had chosen it; asks which series where a folder holds several."""
+        """Open a scan; ask for the series if a folder holds several."""
         self._context.told(self._open)(Path(path))
 
     def _open(self, path: Path) -> None:
@@ -133,30 +133,30 @@ class ScanPanel(PanelBase):
             self._context.told(self._load)(self._context.session.load, path)
 
     def _load(self, load: Callable[..., Any], what: Any) -> None:
-        """Load a session; where its weights are not known, ask for them."""
+        """Load a session; ask for its weights if they are not found."""
         try:
             load(what)
         except MissingModelError as error:
             self._context.warn(str(error))
-            path = self._context.ask_open("Weights that the session was made with", WEIGHTS)
+            path = self._context.ask_open("Weights used by the session", WEIGHTS)
             if path:
                 load(what, model=path)
 
     def _recover(self) -> None:
-        """Offer what a crash has left."""
+        """Offer sessions that a crash left behind."""
         lost = self._context.session.lost()
         if not lost:
-            self._context.say("No session was lost.")
+            self._context.say("There is no session to recover.")
             return
         names = [f"{entry.saved.astimezone():%Y-%m-%d %H:%M}: {', '.join(entry.scans)}" for entry in lost]
-        name, go = QInputDialog.getItem(self, "Recover", "Sessions that were not closed:", names, 0, False)
+        name, go = QInputDialog.getItem(self, "Recover a session", "Unsaved sessions:", names, 0, False)
         if go:
             self._context.told(self._load)(self._context.session.recover, lost[names.index(name)])
 
-    # What the session says
+    # Session events
 
     def show_scan(self, scan: "Scan | None" = None) -> None:
-        """List what is open."""
+        """List the open scans."""
         session = self._context.session
         current = session.scans.index(session.scan) if session.scan in session.scans else None
         fill(self.scans, unique_names(session.scans), current)
@@ -166,7 +166,7 @@ class ScanPanel(PanelBase):
         self.show_window(self._context.binding.window)
 
     def show_view(self, event: Any = None) -> None:
-        """Mark the view that is shown; none for an order of dimensions that is no view."""
+        """Highlight the current view; none for another order of dimensions."""
         shown = views.current_view(self._context.viewer)
         self.views.setExclusive(False)
         for number, name in enumerate(views.VIEWS):
@@ -174,7 +174,7 @@ class ScanPanel(PanelBase):
         self.views.setExclusive(True)
 
     def show_window(self, limits: Sequence[float] | None) -> None:
-        """Name the gray scale, or say what it is."""
+        """Show the name of the window, or its level and width."""
         if limits is None:
             return
         name = palette.window_name(tuple(limits))

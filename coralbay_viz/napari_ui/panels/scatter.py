@@ -1,4 +1,4 @@
-"""Cells as points of a plane, tied to their places in the patient."""
+"""Scatter plot of the cells, linked to their positions in the scan."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -30,10 +30,10 @@ _GRAY = (150, 150, 150)
 
 
 class ScatterDock(Docked):
-    """The plot of the active scan.
+    """Scatter plot of the active scan.
 
-    Hovering over the canvas rings a point, hovering over a point marks its place; a click on a point goes there. A
-    lasso shows its cells as a label layer, which can become strokes, and is what projections are about until it is
+    Hovering over the canvas marks a point, hovering over a point marks its position; a click on a point goes there. A
+    lasso shows its cells as a label layer, which can become strokes, and restricts projections to them until it is
     cleared.
 
     Parameters
@@ -70,17 +70,17 @@ class ScatterDock(Docked):
 
     def _lay_out(self) -> None:
         told = self._context.told
-        self.method = combo("What the plane is: main directions, or UMAP, which takes longer", list(_METHODS))
-        self.colors = combo("What the colors of the points are", [_COLORS, _CLUSTERS, _SEGMENTATION])
-        self.inside = button("Recompute inside", "A plane of the lassoed cells alone")
-        self.all = button("All", "Forget the lasso: all cells of the body")
-        self.to_labels = button("Lasso to labels", "A new class of strokes from the lassoed cells")
+        self.method = combo("PCA (fast) or UMAP (slower)", list(_METHODS))
+        self.colors = combo("Colors of the points", [_COLORS, _CLUSTERS, _SEGMENTATION])
+        self.inside = button("Recompute inside", "Compute a new plot of the selected cells only")
+        self.all = button("All", "Clear the lasso: show all cells of the body")
+        self.to_labels = button("Lasso to labels", "Make a new class of strokes from the selected cells")
         self.canvas = ScatterCanvas()
         self.about = note()
         controls = QVBoxLayout()
         self.method.setFixedWidth(_CONTROLS_PX)
         chosen = (self.inside, self.all, self.to_labels)
-        for widget in (QLabel("Plane"), self.method, QLabel("Colors of"), self.colors, *chosen):
+        for widget in (QLabel("Projection"), self.method, QLabel("Color by"), self.colors, *chosen):
             controls.addWidget(widget)
         controls.addStretch(1)
         row = QHBoxLayout()
@@ -100,12 +100,12 @@ class ScatterDock(Docked):
         self.canvas.hovered.connect(lambda number: self._hovered(number))
 
     def release(self) -> None:
-        """Let go of viewer and session."""
+        """Disconnect from viewer and session."""
         self._context.disconnect(*self._links)
         self._busy.close()
 
     def _tidy(self) -> None:
-        """What nobody could take away without the plot goes with it."""
+        """Remove mark, lasso and selection, which cannot be removed without the plot."""
         session = self._context.session
         for scan in session.scans:
             for role in ("mark", "lasso"):
@@ -118,7 +118,7 @@ class ScatterDock(Docked):
         scan = self._context.session.scan
         return scan.scatter if scan else None
 
-    # What the user wants
+    # User actions
 
     def _compute(self) -> None:
         self._context.session.compute_scatter(_METHODS[self.method.currentText()])
@@ -133,7 +133,7 @@ class ScatterDock(Docked):
         session = self._context.session
         mask = session.lasso(polygon)
         if not mask.data.any() and session.scan.selection is None:
-            self._context.say("No point lies inside this lasso.")
+            self._context.say("No points inside the lasso.")
             return
         self._mask = mask
         self._context.binding.show(session.scan, labels_spec(mask, "lasso"))
@@ -141,11 +141,11 @@ class ScatterDock(Docked):
 
     def _label(self) -> None:
         if self._mask is None:
-            raise CoralBayError("nothing is lassoed", hint="draw around points with the left button down")
+            raise CoralBayError("no points are selected", hint="draw a lasso around points with the left mouse button")
         painting = self._context.painting
         value = painting.add_mask(self._mask, "lasso")
         self._context.binding.drop(self._context.session.scan, "lasso")
-        self._context.say(f"{painting.names()[value]}: {np.count_nonzero(self._mask.data):,} voxels, in tab Segment.")
+        self._context.say(f"{painting.names()[value]}: {np.count_nonzero(self._mask.data):,} voxels, see tab Segment.")
 
     def _go_to(self, number: int) -> None:
         place = self._places[number]
@@ -153,7 +153,7 @@ class ScatterDock(Docked):
         self._context.binding.mark(place)
         self.canvas.mark(number)
 
-    # Linked both ways
+    # Linked cursor
 
     def _hovered(self, number: int | None) -> None:
         if self._context.session.scan is None or number is None:
@@ -168,7 +168,7 @@ class ScatterDock(Docked):
         if scatter is not None and len(scatter.points):
             self.canvas.mark(scatter.point_at(position_mm))
 
-    # What the session says
+    # Session events
 
     def _points_changed(self, _: Any = None) -> None:
         scatter = self._scatter
@@ -228,12 +228,12 @@ class ScatterDock(Docked):
 
     def _show_about(self) -> None:
         count = len(self._places)
-        text = f"{count:,} cells. Left drag: lasso; right drag: move; wheel: zoom; double click: all of it."
+        text = f"{count:,} cells. Left drag: lasso; right drag: pan; wheel: zoom; double click: show all."
         self.about.setText(self._busy.text or (text if count else "No points yet."))
 
 
 def label_colors_at(labels: LabelVolume, places_mm: NDArray) -> NDArray[np.uint8]:
-    """Class colors at world positions, (N, 3); gray where there is no label."""
+    """Return class colors at world positions, (N, 3); gray without a label."""
     at = np.rint(labels.grid.to_index(places_mm)).astype(int).clip(0, np.array(labels.shape) - 1)
     values = labels.data[tuple(at.T)]
     known, index = np.unique(values, return_inverse=True)

@@ -1,4 +1,4 @@
-"""Several encoders on the same clicks and strokes, in a small table."""
+"""Panel Score: several encoders on the same clicks and strokes."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ _RESULTS = "Results of eva (*.json *.csv)"
 
 
 class ScorecardPanel(PanelBase):
-    """Which encoder does best on what was clicked and painted here?
+    """Table of the scores of several encoders on the clicks and strokes.
 
     Parameters
     ----------
@@ -42,9 +42,9 @@ class ScorecardPanel(PanelBase):
         self._show_card(session.scorecard.card)
 
     def _lay_out(self) -> None:
-        self.rows.addWidget(note("The same clicks and strokes, through the eyes of several encoders."))
+        self.rows.addWidget(note("Compare encoders on the same clicks and strokes."))
         self.models = QListWidget()
-        self.models.setToolTip("Encoders to compare; features that are missing are computed")
+        self.models.setToolTip("Encoders to compare; missing features are computed")
         chosen = {self._context.session.model, "hu-patch", "random"}
         for name in sorted(encoders_tasks.model_names(), key=lambda name: name not in chosen):
             item = QListWidgetItem(name)
@@ -56,15 +56,15 @@ class ScorecardPanel(PanelBase):
         self.rows.addWidget(self.models)
         self.reference = ReferenceChooser(self._context)
         self.row(QLabel("Reference"), self.reference, stretch=1)
-        self.compare = button("Compare", "Fill the table, one encoder after the other")
-        self.stop = button("Stop", "Measure no more")
-        self.eva = button("eva…", "Results of eva, or its published table, as a column")
+        self.compare = button("Compare", "Measure one encoder after the other")
+        self.stop = button("Stop", "Stop measuring")
+        self.eva = button("eva…", "Add results of eva, or its published table, as a column")
         self.row(self.compare, self.stop, self.eva)
         self.progress = note()
         self.rows.addWidget(self.progress)
         self.live = QCheckBox("Follow clicks and strokes")
         self.rows.addWidget(self.live)
-        self.table = table("The best of each column is bold", ["Model"], 150)
+        self.table = table("Bold: best value of the column", ["Model"], 150)
         self.rows.addWidget(self.table)
         told = self._context.told
         self.compare.clicked.connect(told(self._compare))
@@ -72,10 +72,10 @@ class ScorecardPanel(PanelBase):
         self.eva.clicked.connect(self._choose_eva)
         when_clicked(self.live, told(lambda on: setattr(self._context.session, "scorecard_live", on)))
 
-    # What the user wants
+    # User actions
 
     def chosen(self) -> list[str]:
-        """Names of the encoders that are ticked."""
+        """Names of the ticked encoders."""
         items = (self.models.item(number) for number in range(self.models.count()))
         return [item.text() for item in items if item.checkState() == Qt.CheckState.Checked]
 
@@ -87,15 +87,15 @@ class ScorecardPanel(PanelBase):
         if path:
             self._context.told(lambda: setattr(self._context.session, "eva_results", path))()
 
-    # What the session says
+    # Session events
 
     def show_state(self, _: Any = None) -> None:
-        """What can be asked now."""
+        """Update the buttons."""
         scan = self._context.session.scan
         self.compare.setEnabled(scan is not None and bool(scan.clicks.now.positive or scan.strokes.now))
 
     def _show_card(self, card: "Scorecard | None") -> None:
-        """What is there, old numbers in the place of those that are on their way."""
+        """Update the table; previous numbers stay until new ones arrive."""
         rows = card.shown if card is not None else ()
         columns = shown_columns(rows)
         eva = any(row.eva for row in rows)

@@ -1,4 +1,4 @@
-"""How sure the segmentation is: a map of the probability of a class, or of the margin."""
+"""Maps of the certainty of a segmentation: probability of a class, or margin."""
 
 from typing import Any
 
@@ -8,11 +8,11 @@ from ...display import layer_specs
 from ..context import Context
 from .base import PanelBase, combo, fill
 
-_NOTHING, _CHOSEN, _MARGIN = "nothing", "probability of each result", "margin: how clear the choice was"
+_NOTHING, _CHOSEN, _MARGIN = "nothing", "probability of the result", "margin between the best classes"
 
 
 class ScoreMaps(PanelBase):
-    """One map at a time: two would say nothing on top of each other.
+    """Choice of a certainty map, one at a time.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ class ScoreMaps(PanelBase):
         self._context = context
         self._classes: list[int] = []
         self._wanted: int | str = _NOTHING
-        self.maps = combo("How sure the segmentation is, as a map")
+        self.maps = combo("Show the certainty of the segmentation as a map")
         self.row(QLabel("Map of"), self.maps, stretch=1)
         self.rows.setContentsMargins(0, 0, 0, 0)
         self.maps.activated.connect(lambda number: self._choose(number))
@@ -64,7 +64,7 @@ class ScoreMaps(PanelBase):
         layer.name = name
 
     def show_state(self, _: Any = None) -> None:
-        """The classes that there are."""
+        """Update the list of maps."""
         scan = self._context.session.scan
         probe = scan.probe if scan else None
         self._classes = list(probe.values) if probe else []

@@ -1,4 +1,4 @@
-"""From a few strokes to a segmentation."""
+"""Panel Segment: from strokes to a segmentation."""
 
 from functools import partial
 from pathlib import Path
@@ -28,7 +28,7 @@ KINDS = {
 
 
 class SegmentPanel(PanelBase):
-    """Strokes, the probe that learns from them, and what becomes of it.
+    """Strokes, the probe fitted to them, and the resulting segmentation.
 
     Parameters
     ----------
@@ -56,16 +56,16 @@ class SegmentPanel(PanelBase):
 
     def _lay_out_strokes(self) -> None:
         told, painting = self._context.told, self._context.painting
-        self.strokes = button("Paint", "Paint a few voxels of each class on a label layer, background too")
-        self.segment = button("Segment", "Spread the strokes over the whole scan")
+        self.strokes = button("Paint", "Paint a few strokes of each class, including background")
+        self.segment = button("Segment", "Segment the whole scan from the strokes")
         self.live = QCheckBox("Live")
-        self.live.setToolTip("Segment anew whenever a stroke ends")
+        self.live.setToolTip("Segment again after each stroke")
         self.row(self.strokes, self.segment, self.live, stretch=1)
         self.classes = ClassTable(self._context)
         self.rows.addWidget(self.classes)
-        self.undo = button("Undo", "Take the last change of the strokes back")
-        self.redo = button("Redo", "Bring back what was undone")
-        self.clear = button("Clear", "Take all strokes away and keep the classes")
+        self.undo = button("Undo", "Undo the last change of the strokes")
+        self.redo = button("Redo", "Redo the last undone change")
+        self.clear = button("Clear", "Remove all strokes, keep the classes")
         self.row(self.undo, self.redo, self.clear)
         self.strokes.clicked.connect(told(self._paint))
         self.segment.clicked.connect(told(lambda *_: painting.segment()))
@@ -76,12 +76,12 @@ class SegmentPanel(PanelBase):
 
     def _lay_out_probe(self) -> None:
         session = self._context.session
-        self.kinds = combo("What learns from the strokes", list(KINDS))
+        self.kinds = combo("Classifier that is fitted to the strokes", list(KINDS))
         self.row(QLabel("Probe"), self.kinds, stretch=1)
         self.refine = QCheckBox("Refine borders")
-        self.refine.setToolTip("Draw borders between classes where HU change; takes seconds")
-        self.all_scans = QCheckBox("Learn from all scans")
-        self.all_scans.setToolTip("The strokes of all open scans count; equal values mean equal classes")
+        self.refine.setToolTip("Align class borders with changes in HU (takes seconds)")
+        self.all_scans = QCheckBox("Use strokes of all scans")
+        self.all_scans.setToolTip("Fit the probe to the strokes of all open scans; equal values mean equal classes")
         self.row(self.refine, self.all_scans)
         self.kinds.activated.connect(lambda _: self._choose_kind())
         when_clicked(self.refine, lambda on: self._set("refine", on))
@@ -98,21 +98,21 @@ class SegmentPanel(PanelBase):
         self.statistics = Statistics(self._context)
         for part in (self.maps, self.statistics):
             self.rows.addWidget(part)
-        self.save = button("Save segmentation…", "NIfTI on the grid of the scan's file, with the painted values")
+        self.save = button("Save segmentation…", "NIfTI on the grid of the scan's file, with the painted label values")
         self.export = menu_button(
             "Export",
-            "Write the segmentation for other programs, and the probe for other scans",
+            "Export the segmentation, a probability map or the probe",
             [
                 ("Segmentation as NIfTI…", self._save),
                 ("Segmentation as DICOM-SEG…", partial(self._export_dicom, "seg")),
-                ("Outlines as RTSTRUCT…", partial(self._export_dicom, "rtstruct")),
+                ("Contours as RTSTRUCT…", partial(self._export_dicom, "rtstruct")),
                 ("Probability as NIfTI…", self._save_probability),
                 ("Probe…", self._save_probe),
             ],
         )
         self.probe = menu_button(
             "Probe",
-            "Use what was learned elsewhere",
+            "Load a probe, or apply the current one to other scans",
             [
                 ("Load a probe…", self._load_probe),
                 ("Apply to the other scans", self._context.told(lambda *_: self._apply())),
@@ -121,14 +121,14 @@ class SegmentPanel(PanelBase):
         self.row(self.save, self.export, self.probe)
         self.save.clicked.connect(lambda *_: self._save())
 
-    # What the user wants
+    # User actions
 
     def next_suggestion(self) -> None:
-        """Go to where the next stroke helps most."""
+        """Go to the next suggested place for a stroke."""
         self.suggestions.go_on()
 
     def skip_suggestion(self) -> None:
-        """Turn down the suggestion that is looked at."""
+        """Skip the current suggestion."""
         self.suggestions.turn_down()
 
     def _paint(self, *_: Any) -> None:
@@ -150,7 +150,7 @@ class SegmentPanel(PanelBase):
         self._set("kind", KINDS[self.kinds.currentText()])
 
     def _set(self, name: str, value: Any) -> None:
-        """Change a setting of the session; what is shown follows where there is something to show."""
+        """Change a setting of the session and segment again if there is a segmentation."""
         session = self._context.session
         setattr(session, name, value)
         scan = session.scan
@@ -167,7 +167,7 @@ class SegmentPanel(PanelBase):
         folder = None
         if path is None or not (path.is_dir() or path.suffix.lower() == ".dcm"):
             # The scan is no DICOM: which series do the labels belong to?
-            folder = self._context.ask_folder("The DICOM series on whose grid the scan lies")
+            folder = self._context.ask_folder("Choose the DICOM series of this scan")
             if folder is None:
                 return
         self._context.save_as(
@@ -205,7 +205,7 @@ class SegmentPanel(PanelBase):
         if not self._context.session.apply_probe():
             self._context.say("No other open scan has features of this model.")
 
-    # What the session says
+    # Session events
 
     def _job_started(self, job: Any) -> None:
         if job.kind == "segmentation":
@@ -215,7 +215,7 @@ class SegmentPanel(PanelBase):
         self.saying.setText(self._busy.text)
 
     def show_state(self, _: Any = None) -> None:
-        """All of it."""
+        """Update all widgets."""
         session, painting = self._context.session, self._context.painting
         scan, features = session.scan, session.features is not None
         self.classes.show_state()

@@ -1,4 +1,4 @@
-"""Click, and see where else it looks like that."""
+"""Panel Similar: clicks and places similar to them."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 _STRICTEST_SHARE = 1e-3
 _ABOUT_REGIONS = (
-    "Most similar regions: choose one to go there. Size is that of what stands out around a region's best place, "
-    "whatever the threshold is; gray ones lie below the threshold."
+    "Most similar regions. Select a row to go there. The size does not depend on the threshold; gray regions are below "
+    "the threshold."
 )
 # So long the window is not drawn after a click: where the processor draws it, that would slow down the answer.
 _GRACE_S = 0.08
 
 
 class SimilarPanel(PanelBase):
-    """Clicks, their threshold, and the best regions.
+    """Clicks, threshold of the heat map, and the best regions.
 
     Parameters
     ----------
@@ -56,42 +56,42 @@ class SimilarPanel(PanelBase):
         self.show_state()
 
     def _lay_out(self) -> None:
-        self.pick = button("Pick", "Click: where else does it look like this? In 3-D, too", checkable=True)
-        self.undo = button("Undo", "Take the last click back")
-        self.redo = button("Redo", "Bring back what was undone")
-        self.clear = button("Clear", "Take all clicks away")
+        self.pick = button("Pick", "Click a place to find similar places (also in 3-D)", checkable=True)
+        self.undo = button("Undo", "Undo the last click")
+        self.redo = button("Redo", "Redo the last undone click")
+        self.clear = button("Clear", "Remove all clicks")
         self.row(self.pick, self.undo, self.redo, self.clear)
         self.hint = note()
         self.rows.addWidget(self.hint)
         self.slider = QSlider(Qt.Orientation.Horizontal)
         self.slider.setRange(0, 1000)
-        self.slider.setToolTip("Threshold of the heat map: to the right, only the most similar places stay")
+        self.slider.setToolTip("Threshold of the heat map; further right: only the most similar places")
         self.threshold = note()
         self.row(QLabel("Threshold"), self.slider)
         self.rows.addWidget(self.threshold)
         self.hover = QCheckBox("Preview under the cursor")
-        self.hover.setToolTip("Roughly what a click here would light up, while picking")
+        self.hover.setToolTip("Approximate heat map of a click at the cursor, while Pick is on")
         self.rows.addWidget(self.hover)
         self.mixer = Mixer(self._context)
-        self.rows.addWidget(CollapsibleBox("Scales", "How much detail counts against surroundings", self.mixer))
+        self.rows.addWidget(CollapsibleBox("Scales", "Weights of fine detail and wide context", self.mixer))
         self.regions = table(_ABOUT_REGIONS, ["", "Score", "Size", "Place (mm)"], 150)
         self.rows.addWidget(self.regions)
-        self.save = button("Save heat map…", "NIfTI on the grid of the scan's file")
+        self.save = button("Save heat map…", "Save as NIfTI on the grid of the scan's file")
         self.queries = menu_button(
             "Queries",
-            "Keep these clicks as a query for other scans, and use queries that were kept",
+            "Save these clicks as a query for other scans, or use saved queries",
             [
-                ("Keep clicks as a query…", self._keep_query),
-                ("Save a query…", self._save_query),
-                ("Open a query…", self._open_query),
-                ("Use queries…", self._use_queries),
+                ("New query from the clicks…", self._keep_query),
+                ("Save a query to a file…", self._save_query),
+                ("Open a query file…", self._open_query),
+                ("Use a query…", self._use_queries),
                 ("Rename a query…", self._rename_query),
                 ("Remove a query…", self._remove_query),
             ],
         )
         self.row(self.save, self.queries)
         self.windows = WindowsPanel(self._context)
-        self.rows.addWidget(CollapsibleBox("Windows", "Does the answer depend on the CT window?", self.windows))
+        self.rows.addWidget(CollapsibleBox("Windows", "Does the result depend on the CT window?", self.windows))
         self._connect()
 
     def _connect(self) -> None:
@@ -105,7 +105,7 @@ class SimilarPanel(PanelBase):
         self.regions.currentItemChanged.connect(lambda *_: self._go_to_region())
         self.save.clicked.connect(self._save_heat)
 
-    # What the user wants
+    # User actions
 
     def _picked(self, position_mm: Any, negative: bool) -> None:
         job = self._context.session.click(position_mm, negative)
@@ -118,7 +118,7 @@ class SimilarPanel(PanelBase):
         session = self._context.session
         place = session.scan and raycast.place_on_ray(session.scan, session.threshold, origin_mm, direction)
         if place is None:
-            self._context.say("Nothing of the body lies under this click.")
+            self._context.say("No body under this click.")
         else:
             self._picked(place, negative)
 
@@ -135,7 +135,7 @@ class SimilarPanel(PanelBase):
             self._context.binding.go_to(heat.regions[number].position_mm)
 
     def next_region(self) -> None:
-        """Choose the region after the one that is chosen, and after the last the first."""
+        """Select the next region, after the last the first."""
         count = self.regions.topLevelItemCount()
         if count:
             now = self.regions.indexOfTopLevelItem(self.regions.currentItem())
@@ -145,14 +145,14 @@ class SimilarPanel(PanelBase):
         self._context.save_as("Save the heat map", "heat.nii.gz", NIFTI, self._context.session.save_heat)
 
     def _keep_query(self) -> None:
-        name, go = QInputDialog.getText(self, "Keep a query", "Name:")
+        name, go = QInputDialog.getText(self, "New query", "Name:")
         if go and name:
             self._context.told(self._context.session.keep_query)(name)
 
     def _choose_query(self, title: str) -> str | None:
         names = list(self._context.session.queries)
         if not names:
-            self._context.say("No query is kept yet: click, then keep the clicks as a query.")
+            self._context.say("There is no query yet: click in the scan, then choose New query from the clicks.")
             return None
         name, go = QInputDialog.getItem(self, title, "Query:", names, 0, False)
         return name if go else None
@@ -192,14 +192,14 @@ class SimilarPanel(PanelBase):
         if name:
             self._context.told(self._context.session.remove_query)(name)
 
-    # What the session says
+    # Session events
 
     def _show_mode(self, mode: str) -> None:
         self.pick.setChecked(mode == "pick")
         self._hovered(None)
 
     def show_state(self, scan: "Scan | None" = None) -> None:
-        """All of it."""
+        """Update all widgets."""
         session = self._context.session
         scan, heat = session.scan, session.heat
         self.undo.setEnabled(bool(scan and scan.clicks.can_undo))
@@ -211,20 +211,20 @@ class SimilarPanel(PanelBase):
         self.regions.setVisible(bool(regions))
         self.save.setEnabled(bool(regions))
         if heat is not None and heat.partial:
-            self.hint.setText(self.hint.text() + "<br>Answered from the first features; the rest is on its way.")
+            self.hint.setText(self.hint.text() + "<br>Preliminary result: features are still being computed.")
         self._show_share(session.body_fraction)
 
     def _described(self) -> str:
         session = self._context.session
         clicks, used = session.clicks, session.scan.queries_in_use if session.scan else ()
         if not clicks and not used:
-            return "Click = like this, Shift-click = unlike this."
+            return "Click: find similar places. Shift-click: negative click."
         text = (
-            f'<span style="color:{POSITIVE}">●</span> {len(clicks.positive)} like this &nbsp; '
-            f'<span style="color:{NEGATIVE}">●</span> {len(clicks.negative)} unlike'
+            f'<span style="color:{POSITIVE}">●</span> {len(clicks.positive)} positive &nbsp; '
+            f'<span style="color:{NEGATIVE}">●</span> {len(clicks.negative)} negative'
         )
         text += f"<br>with {', '.join(query.name for query in used)}" if used else ""
-        return text + ("" if session.features is not None else "<br>Compute features to see similar places.")
+        return text + ("" if session.features is not None else "<br>Compute features to find similar places.")
 
     def _show_share(self, share: float) -> None:
         with QSignalBlocker(self.slider):
@@ -241,16 +241,16 @@ class SimilarPanel(PanelBase):
 
 
 def share_at(value: int) -> float:
-    """Slider position to share of the body, evenly spaced in orders of magnitude."""
+    """Convert a slider position to a fraction of the body, on a logarithmic scale."""
     return float(_STRICTEST_SHARE ** (value / 1000))
 
 
 def slider_value(share: float) -> int:
-    """The way back."""
+    """Convert a fraction of the body to a slider position: the inverse of `share_at`."""
     return round(1000 * np.log(max(share, _STRICTEST_SHARE)) / np.log(_STRICTEST_SHARE))
 
 
 def region_cells(number: int, region: "Region") -> list[str]:
-    """A region in the words of the table."""
+    """Format a region as table cells."""
     size = f"{region.size_ml:.0f} ml" if region.size_ml >= 10 else f"{region.size_ml:.1f} ml"
     return [str(number), f"{region.score:.2f}", size, place_text(region.position_mm)]

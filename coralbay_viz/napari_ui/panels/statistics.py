@@ -1,4 +1,4 @@
-"""How large the classes of a segmentation are, what HU they hold, and how they compare with a reference."""
+"""Statistics of a segmentation: volume, HU, and overlap with a reference per class."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ _CSV = "CSV (*.csv)"
 
 
 class Statistics(PanelBase):
-    """A table that is filled on request.
+    """Table of statistics, computed on request.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ class Statistics(PanelBase):
         self.reference = ReferenceChooser(context)
         self.save = button("Save…", "Write the table as CSV")
         self.row(self.measure, QLabel("against"), self.reference, self.save, stretch=2)
-        self.results = table("Of the segmentation on the scan's own grid", ["Class", "ml", "HU", "Dice"], 120)
+        self.results = table("Volume, HU and Dice of each class", ["Class", "ml", "HU", "Dice"], 120)
         self.rows.addWidget(self.results)
         self.rows.setContentsMargins(0, 0, 0, 0)
         self.measure.clicked.connect(context.told(self._measure))
@@ -50,7 +50,7 @@ class Statistics(PanelBase):
         self._context.save_as("Save the statistics", "statistics.csv", _CSV, self._context.session.save_statistics)
 
     def show_state(self, _: Any = None) -> None:
-        """The rows that there are."""
+        """Update the table."""
         scan = self._context.session.scan
         rows = scan.statistics if scan else ()
         self.measure.setEnabled(bool(scan and scan.probe and scan.features))
@@ -60,7 +60,7 @@ class Statistics(PanelBase):
 
 
 def statistics_cells(row: "LabelStatistics") -> list[str]:
-    """A class in the words of the table."""
+    """Format the statistics of a class as table cells."""
     volume = f"{row.volume_ml:.1f}" if row.volume_ml < 100 else f"{row.volume_ml:.0f}"
     hu = "" if row.mean_hu is None else f"{row.mean_hu:.0f} ± {row.sd_hu:.0f}"
     return [row.name or f"label {row.value}", volume, hu, "" if row.dice is None else f"{row.dice:.3f}"]

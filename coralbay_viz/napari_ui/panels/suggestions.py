@@ -1,4 +1,4 @@
-"""Where the next stroke helps most."""
+"""Suggested places for the next strokes."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ COUNT = 5
 
 
 class Suggestions(PanelBase):
-    """Goes from one suggestion to the next; asks for new ones where there are none.
+    """Navigation through suggestions; new ones are computed when needed.
 
     Parameters
     ----------
@@ -25,8 +25,8 @@ class Suggestions(PanelBase):
         super().__init__()
         self._context = context
         self._number: int | None = None  # of the one that is looked at
-        self.next = button("Next suggestion", "Go to where the next stroke helps most")
-        self.skip = button("Skip", "Turn this one down and look for others")
+        self.next = button("Next suggestion", "Go to the next suggested place for a stroke")
+        self.skip = button("Skip", "Skip this suggestion and compute new ones")
         self.row(self.next, self.skip, stretch=0)
         self.about = note()
         self.rows.addWidget(self.about)
@@ -41,7 +41,7 @@ class Suggestions(PanelBase):
         )
         self._forget()
 
-    # What the user wants
+    # User actions
 
     def go_on(self) -> None:
         """Go to the next suggestion."""
@@ -52,13 +52,13 @@ class Suggestions(PanelBase):
             self._look_at(0 if self._number is None else (self._number + 1) % len(found))
 
     def turn_down(self) -> None:
-        """Skip the suggestion that is looked at."""
+        """Skip the current suggestion."""
         if self._found():
             self._context.told(self._context.session.skip)(self._number or 0)
         else:
-            self._context.say("There is no suggestion to skip: ask for the next one first.")
+            self._context.say("No suggestion to skip: press Next suggestion first.")
 
-    # What the session says
+    # Session events
 
     def _found(self) -> "tuple[Suggestion, ...]":
         scan = self._context.session.scan
@@ -71,7 +71,7 @@ class Suggestions(PanelBase):
             self._look_at(0)
         else:
             self._number = None
-            self.about.setText("No place is left that is worth a stroke.")
+            self.about.setText("No more suggestions.")
             self.skip.setEnabled(False)
 
     def _forget(self, _: Any = None) -> None:
@@ -88,4 +88,4 @@ class Suggestions(PanelBase):
         self._context.binding.go_to(found[number].position_mm)
         names = self._context.painting.names()
         either = " or ".join(names.get(value, f"label {value}") for value in found[number].candidates)
-        self.about.setText(f"{number + 1} of {len(found)}: {either}? Doubt {found[number].doubt:.0%}")
+        self.about.setText(f"{number + 1} of {len(found)}: {either}? Uncertainty {found[number].doubt:.0%}")

@@ -1,4 +1,4 @@
-"""Watch a training: its curves, and what the teacher of each checkpoint makes of the open scan."""
+"""Panel Train: curves of a training run, and the view of each checkpoint on the open scan."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ _PLOT_HEIGHT = 180
 
 
 class TrainingPanel(PanelBase):
-    """A folder that `coralbay pretrain` writes into, while it does or later.
+    """Output folder of a running or finished `coralbay pretrain`.
 
     Parameters
     ----------
@@ -40,18 +40,18 @@ class TrainingPanel(PanelBase):
         self.show_state()
 
     def _lay_out(self) -> None:
-        self.open = button("Open a training…", "The output folder of `coralbay pretrain`, running or done")
-        self.stop = button("Close", "Watch it no more")
+        self.open = button("Open a training run…", "Output folder of `coralbay pretrain`, running or finished")
+        self.stop = button("Close", "Stop watching the run")
         self.row(self.open, self.stop)
-        self.about = note("The newest teacher's colors and heat map on the open scan, as it learns.")
+        self.about = note("Shows curves, and the colors and heat map of each checkpoint on the open scan.")
         self.rows.addWidget(self.about)
         self.slider = QSlider(Qt.Orientation.Horizontal)
-        self.slider.setToolTip("Checkpoints, the newest on the right")
+        self.slider.setToolTip("Checkpoint; the newest is on the right")
         self.step = QLabel()
         self.row(QLabel("Step"), self.slider, self.step, stretch=1)
-        self.newest = QCheckBox("Follow the newest")
+        self.newest = QCheckBox("Follow the newest checkpoint")
         self.rows.addWidget(self.newest)
-        self.curve = combo("A curve of the log")
+        self.curve = combo("Curve of the training log")
         self.row(QLabel("Curve"), self.curve, stretch=1)
         self.plot = QWidget()
         self.plot.setFixedHeight(_PLOT_HEIGHT)
@@ -62,10 +62,10 @@ class TrainingPanel(PanelBase):
         self.newest.clicked.connect(lambda on: self._follow(on))
         self.curve.activated.connect(lambda _: self._draw())
 
-    # What the user wants
+    # User actions
 
     def _choose(self) -> None:
-        folder = self._context.ask_folder("The output folder of a training")
+        folder = self._context.ask_folder("Output folder of a training run")
         if folder:
             self._context.told(self._context.session.training.watch)(folder)
 
@@ -83,10 +83,10 @@ class TrainingPanel(PanelBase):
         if self._context.session.training.state is not None:
             self._context.session.training.refresh()
 
-    # What the session says
+    # Session events
 
     def show_state(self) -> None:
-        """All of it."""
+        """Update all widgets."""
         state = self._context.session.training.state
         for widget in (self.stop, self.slider, self.newest, self.curve, self.plot):
             widget.setVisible(state is not None)
@@ -138,7 +138,7 @@ class TrainingPanel(PanelBase):
         self._shown_on = None
 
     def _draw_soon(self, event: Any = None) -> None:
-        """The window takes the colors of another theme after it was told of it."""
+        """Draw again after a change of theme; the colors are set after the event."""
         QTimer.singleShot(0, self, self._draw)
 
     def _draw(self) -> None:
@@ -152,7 +152,7 @@ class TrainingPanel(PanelBase):
 
 
 class _Plot:
-    """A line plot in a widget; matplotlib is imported when there is something to plot."""
+    """Line plot in a widget; matplotlib is imported on first use."""
 
     def __init__(self, parent: QWidget) -> None:
         from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
@@ -184,7 +184,7 @@ class _Plot:
 def _described(state: "TrainingState") -> str:
     lines = [f"{state.folder.name}: {len(state.steps)} checkpoint{'s' if len(state.steps) != 1 else ''}"]
     if state.box_mm is not None:
-        lines.append("seen in a box around the last click, the crosshair or the middle")
+        lines.append("computed in a box around the last click, the crosshair or the center")
     if state.alarms:
         step, text = state.alarms[-1]
         lines.append(f"alarm at step {step}: {text}")

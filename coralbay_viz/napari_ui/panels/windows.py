@@ -1,4 +1,4 @@
-"""The window inspector: would the same click find the same under another CT window?"""
+"""Comparison of the search results under several CT windows."""
 
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
@@ -15,7 +15,7 @@ _AGREEMENT, _NOTHING = "Agreement", "Nothing"
 
 
 class WindowsPanel(PanelBase):
-    """The clicks, asked again as if the scan had been exported with a lung, a soft-tissue and a bone window.
+    """Results of the same clicks as if the scan were exported with a lung, a soft-tissue and a bone window.
 
     Parameters
     ----------
@@ -25,11 +25,11 @@ class WindowsPanel(PanelBase):
     def __init__(self, context: Context) -> None:
         super().__init__()
         self._context = context
-        self.inspect = button("Inspect", "Ask the same clicks under several CT windows, around the last of them")
-        self.shown = combo("Where the windows agree, or what one of them finds", [_AGREEMENT, _NOTHING])
+        self.inspect = button("Inspect", "Repeat the search with several CT windows, around the last click")
+        self.shown = combo("Show where the windows agree, or the result of one window", [_AGREEMENT, _NOTHING])
         self.row(self.inspect, self.shown, stretch=1)
         columns = ["Window", "Rank corr.", "Best place (mm)"]
-        self.answers = table("How like the answer of the whole range each window's is", columns, 92)
+        self.answers = table("Rank correlation of each window with the result of the full HU range", columns, 92)
         self.rows.addWidget(self.answers)
         self.hint = note()
         self.rows.addWidget(self.hint)
