@@ -361,7 +361,7 @@ def test_deleting_layers_while_colors_are_computed(colored, viewer, hand):
     choose(panel.components[0], 4)
     viewer.layers.remove(colored.binding.layer("pca"))
     hand.wait_for(lambda: colored.binding.layer("pca") is not None)
-    assert colored.session.pca.components[0] == 4
+    assert colored.session.components[0] == 4
     np.testing.assert_array_equal(colored.binding.layer("pca").data[..., :3], colored.session.pca.shown)
     hand.press(panel.clusters)
     hand.wait_for(lambda: colored.binding.layer("clusters") is not None)

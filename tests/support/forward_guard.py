@@ -23,13 +23,15 @@ def _count_calls(cls: type, name: str) -> None:
 
 
 def pytest_collection_finish():
-    """Count forward passes of the encoders that the package ships, if what was collected has loaded any."""
-    if "coralbay_core.models" in sys.modules and "torch" in sys.modules:
+    """Count forward passes of encoders, unless nothing that was collected has loaded torch."""
+    if "torch" in sys.modules:
         from coralbay_core.models.handcrafted import HandcraftedEncoder
         from coralbay_core.models.swin3d import Swin3D
+        from tests.support.encoders import PoolingEncoder
 
         _count_calls(HandcraftedEncoder, "__call__")
         _count_calls(Swin3D, "forward")
+        _count_calls(PoolingEncoder, "__call__")
 
 
 def _guarded(item):

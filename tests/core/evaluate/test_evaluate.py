@@ -470,6 +470,7 @@ def _labels(case):
     return case.labels.repeat(2, 0).repeat(2, 1).repeat(2, 2)
 
 
+@pytest.mark.forward
 @pytest.mark.parametrize("task", list(TASKS))
 def test_tasks_measure_and_are_repeatable(setting, task):
     records = list(TASKS[task](setting))
@@ -494,6 +495,7 @@ def test_a_match_that_returns_is_confirmed(setting):
     assert np.mean([r.values["hit"] for r in organ]) > 0.9
 
 
+@pytest.mark.forward
 def test_the_scan_itself_is_found_again(case):
     """Noise hardly moves what HU statistics over 48 mm find."""
     (method,) = open_methods(["hu-context"], device="cpu", baselines=False)

@@ -23,6 +23,8 @@ from tests.support.encoders import PoolingEncoder, SlowEncoder
 from tests.support.scans import ramp_volume
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.forward
+
 
 @pytest.fixture
 def volume():

@@ -29,6 +29,8 @@ from tests.support.encoders import PoolingEncoder
 from tests.support.made_features import GRID, made_features
 from tests.support.scans import ramp_volume
 
+pytestmark = pytest.mark.forward
+
 
 def noise(shape=(200, 70, 70), seed=0) -> Volume:
     volume = ramp_volume(shape)

@@ -12,6 +12,8 @@ from coralbay_core.spatial import Grid, SourceGrid, Volume, geometry
 from tests.support.encoders import PoolingEncoder
 from tests.support.scans import SPL, ramp_volume
 
+pytestmark = pytest.mark.forward
+
 
 def expected_at(position_mm: np.ndarray) -> np.ndarray:
     return (position_mm @ (1.0, 0.7, 1.3) + 1000) / 2000

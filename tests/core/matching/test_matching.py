@@ -55,6 +55,7 @@ def test_what_is_not_there_does_not_return():
     assert not match.confirmed
 
 
+@pytest.mark.forward
 def test_alignment_puts_landmarks_near_and_the_prior_does_the_rest(twins):
     (first, second), (source, target) = twins
     names = sorted(set(first.landmarks) & set(second.landmarks))
@@ -136,6 +137,7 @@ def pairs(landmarks):
     ]
 
 
+@pytest.mark.forward
 @pytest.mark.parametrize("degrees", [(0, 0, 0), (0, 0, 10), (0, 8, -12)])
 def test_the_midplane_of_a_patient_who_lies_askew(phantom, encoder, degrees):
     volume, there = _moved(_rotation(degrees))(phantom.volume, np.random.default_rng(0))
@@ -158,6 +160,7 @@ def test_mirroring_twice_changes_nothing(position, yaw, offset):
     assert (np.array(position) + there) @ normal / 2 == pytest.approx(offset, abs=1e-6)
 
 
+@pytest.mark.forward
 def test_sides_that_differ_stand_out(twins):
     (phantom, _), (features, _) = twins
     plane = find_midplane(features)

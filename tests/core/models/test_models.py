@@ -32,6 +32,8 @@ from tests.support.published_weights import (
     without_index,
 )
 
+pytestmark = pytest.mark.forward
+
 
 @pytest.fixture(scope="module")
 def small():

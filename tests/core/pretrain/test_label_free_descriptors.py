@@ -155,6 +155,7 @@ def test_cells_of_a_batch_lie_where_their_tissue_is(run, phantom):
     assert sample(hu, points[:1], hu.shape[-1]).shape == (1, 48, 1)
 
 
+@pytest.mark.forward
 def test_it_learns_the_relations(run):
     made, batch = run
     optimizer = torch.optim.Adam(made.student.parameters(), 1e-3)

@@ -24,6 +24,8 @@ from coralbay_core.pretrain.teacher import make_teacher, update_teacher
 from coralbay_core.pretrain.trainer import recompute_activations
 from tests.support.pretraining import array_source
 
+pytestmark = pytest.mark.forward
+
 CONFIG = Swin3DConfig(embed_dim=12, window=4)
 VIEWS = ViewsConfig(global_side=32, local_side=32, locals=1)
 NOW = StepInfo(0, 0.04)
