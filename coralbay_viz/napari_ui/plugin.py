@@ -37,7 +37,7 @@ def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[LayerData]] | 
 def read(path: str | Sequence[str]) -> list[LayerData]:
     """Read one scan or label map, or each of several files; files of one DICOM series are one scan."""
     paths = [Path(path)] if isinstance(path, str) else [Path(p) for p in path]
-    if len(paths) > 1 and all(p.suffix.lower() == ".dcm" or _says_dicom(p) for p in paths):
+    if len(paths) > 1 and all(p.suffix.lower() == ".dcm" or _is_dicom(p) for p in paths):
         paths = paths[:1]
     # napari's word for "nothing, and that is all right": the user did not choose a series.
     return [layer_data(spec) for p in paths for spec in _specs(p)] or [(None,)]
@@ -79,11 +79,11 @@ def _is_ours(path: Path) -> bool:
     if path.is_dir():
         # Other plugins open folders too: take only what holds at least one file that says it is DICOM.
         files = (file for file in path.rglob("*") if file.is_file())
-        return any(map(_says_dicom, islice(files, _LOOK_AT)))
-    return path.name.lower().endswith(_FILES) or _says_dicom(path)
+        return any(map(_is_dicom, islice(files, _LOOK_AT)))
+    return path.name.lower().endswith(_FILES) or _is_dicom(path)
 
 
-def _says_dicom(file: Path) -> bool:
+def _is_dicom(file: Path) -> bool:
     if not file.is_file():
         return False
     try:

@@ -208,7 +208,7 @@ def test_what_is_clicked_here_is_searched_there(two, explored, viewer, hand, liv
     panel = explored.compare_panel
     explored.show_tab("Compare")
     hand.wait()
-    hand.press(panel.beside)
+    hand.press(panel.side_by_side)
     hand.wait(300)
     hand.press(panel.search)
     hand.press(panel.link)
@@ -239,12 +239,12 @@ def test_the_other_scan_goes_while_it_is_shown(two, explored, viewer, hand):
     panel = explored.compare_panel
     explored.show_tab("Compare")
     hand.wait()
-    hand.press(panel.beside)
+    hand.press(panel.side_by_side)
     hand.wait(200)
     viewer.layers.remove(explored.binding.layer("ct", second))
     hand.wait(300)
     assert panel._dock.widget is None
-    assert not panel.beside.isEnabled()
+    assert not panel.side_by_side.isEnabled()
     assert explored.session.scan is first
 
 
@@ -253,7 +253,7 @@ def test_the_scan_beside_is_never_the_active_one(two, explored, hand):
     panel = explored.compare_panel
     explored.show_tab("Compare")
     hand.wait()
-    hand.press(panel.beside)
+    hand.press(panel.side_by_side)
     hand.wait(200)
     beside = panel._dock.widget
     assert (beside.scan, beside.title.text()) == (second, "other")
@@ -263,7 +263,7 @@ def test_the_scan_beside_is_never_the_active_one(two, explored, hand):
     assert panel.target is first
     assert (panel._dock.widget.scan, beside.title.text()) == (first, "belly")
     assert [layer.name for layer in beside.view.model.layers if layer.name == "belly"]
-    assert panel.beside.isChecked()
+    assert panel.side_by_side.isChecked()
 
 
 def test_landmarks_are_found_in_the_follow_up(two, explored, hand, liver, tmp_path, monkeypatch):
