@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from coralbay_core.errors import Cancelled
 from coralbay_core.spatial import LabelVolume, Volume
 
 from ..display.layer_specs import MADE_ON, SERIES, ct_spec, labels_spec
@@ -16,6 +15,8 @@ from .layer_data import layer_data
 
 if TYPE_CHECKING:
     import napari
+
+    from ..jobs import JobContext
 
 LayerData = tuple[Any, dict[str, Any], str] | tuple[None]
 
@@ -128,15 +129,14 @@ def sample_chest() -> list[LayerData]:
     return result_of(_chest, "Downloading the sample CT")
 
 
-def _chest(report: Callable[[int, int], None], cancelled: Callable[[], bool]) -> list[LayerData]:
+def _chest(context: "JobContext") -> list[LayerData]:
     from ..demo.samples import fetch_chest
 
-    def tell(done: int, total: int) -> None:
-        if cancelled():
-            raise Cancelled("stopped")
-        report(done, total)
+    def report(done: int, total: int) -> None:
+        context.check_cancelled()
+        context.progress(done, total)
 
-    return read(str(fetch_chest(report=tell)))
+    return read(str(fetch_chest(report=report)))
 
 
 # --- menus --------------------------------------------------------------------------------------------------------
