@@ -141,7 +141,7 @@ class Looking(Control):
 
     def _cursor_set(self, position_mm: Any) -> None:
         """Follow a cursor that was set in code."""
-        # Another scan's cursor is told of before its view is there.
+        # The cursor of another scan may change before its view exists.
         if self.binding is not None and self.binding.scan is self.session.scan and position_mm is not None:
             self.binding.go_to(position_mm)
 

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from ..session import Session
     from .binding import Binding
 
-# napari tells of undo and redo only as of a slice that is drawn anew, as it does of each step through the slices: what
-# has changed is looked up when that has come to rest.
+# napari signals undo and redo only as a redrawn slice, like each step through the slices: changes are looked up when
+# these events have stopped.
 _REST_MS = 60
 _BRUSH_VOXELS = 6
 _FIRST_CLASSES = {1: BACKGROUND, 2: "structure"}

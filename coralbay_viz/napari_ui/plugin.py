@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 LayerData = tuple[Any, dict[str, Any], str] | tuple[None]
 
-# Read without a look inside; whatever else the manifest lets come must say that it is DICOM.
+# Accepted by name; other files that match the manifest must have a DICOM header.
 _FILES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm")
 _MOST_LABELS = 255
 _LOOK_AT = 64
@@ -78,7 +78,7 @@ def _as_labels(volume: Volume) -> LabelVolume | None:
 
 def _is_ours(path: Path) -> bool:
     if path.is_dir():
-        # Other plugins open folders too: take only what holds at least one file that says it is DICOM.
+        # Other plugins open folders too: accept only those with at least one DICOM file.
         files = (file for file in path.rglob("*") if file.is_file())
         return any(map(_is_dicom, islice(files, _LOOK_AT)))
     return path.name.lower().endswith(_FILES) or _is_dicom(path)

@@ -182,7 +182,7 @@ class FeaturePanel(PanelBase):
         self.outlook.setText("" if ahead is None else str(ahead))
         self.outlook.setVisible(bool(self.outlook.text()))
         if busy:
-            # The session says that it computes before it says with which job.
+            # The state changes to computing before the job is announced.
             self._progressed(self.job.progress if self.job is not None else Progress())
         else:
             self._show_status(state, "" if scan is None else _in_words(state, scan))
