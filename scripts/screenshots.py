@@ -138,7 +138,7 @@ class Photographer:
         self.wait(lambda: second.pca is not None)
         session.activate(first)
         panel = self.dock.compare_panel
-        for wanted in (panel.beside, panel.search, panel.link):
+        for wanted in (panel.side_by_side, panel.search, panel.link):
             wanted.click()
         self.dock.binding.go_to(self.place)
         self.dock.binding.set_visible("heat", True)

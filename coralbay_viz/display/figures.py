@@ -60,7 +60,7 @@ def montage(
     specs = [spec for spec in specs if spec is not None]
     planes = {view: slices.plane_at(specs[0].grid, view, place) for view in slices.VIEWS}
     if any(plane is None for plane in planes.values()):
-        raise CoralBayError("nothing to show there", where=scan.name, found=place.round(1).tolist())
+        raise CoralBayError("no layer at this position", where=scan.name, found=place.round(1).tolist())
     sizes = {view: plane.extent_mm for view, plane in planes.items()}
     aspect = sum(width / height for height, width in sizes.values())
     height_in = _WIDTH_IN / aspect + (0.35 if title else 0.0)

@@ -16,7 +16,7 @@ from .napari_world import napari_affine
 
 Kind = Literal["image", "labels", "points"]
 
-# Name of a class that says "none of the others".
+# Name of the class of everything else.
 BACKGROUND = "background"
 CLEAR = "#00000000"
 

@@ -58,7 +58,7 @@ def _heat(scan: "Scan", share: float) -> LayerSpec | None:
 def _windows(scan: "Scan", share: float) -> LayerSpec | None:
     """Return the layer of the agreement of several CT windows."""
     seen = scan.windows
-    return seen and layer_specs.share_spec(seen.stability, seen.grid, "windows", "agreement of windows")
+    return seen and layer_specs.share_spec(seen.stability, seen.grid, "windows", "agreement of CT windows")
 
 
 def _segmentation(scan: "Scan", share: float) -> LayerSpec | None:

@@ -55,18 +55,18 @@ class App:
         self.coloring = Coloring(self.looking, *wires)
         self.scoring = Scoring(*wires)
         self.files = Files(*wires)
-        for view in (self.looking.view, self.looking.beside_view, self.coloring.view):
+        for view in (self.looking.view, self.looking.second_view, self.coloring.view):
             view.carry_out = self._courier.here
         self._panels = (self.opening, self.asking, self.painting, self.coloring, self.scoring, self.files)
         self._parts = (self.progress, self.looking, *self._panels)
         self._lay_out()
-        self.progress.hear(self.session.features_changed, self._features_done)
-        self.progress.restored.connect(self.looking.reveal_telling)
+        self.progress.on_event(self.session.features_changed, self._features_done)
+        self.progress.restored.connect(self.looking.reveal_most_informative)
         self.looking.view.observe(lambda change: self._show_tab(change["new"]), "tool")
         for part in (self.opening, self.asking, self.painting):
             part.show()
         self.looking.show_scan(self.session.scan)
-        self.looking.reveal_telling()
+        self.looking.reveal_most_informative()
         self.progress.show_next_step()
 
     def _lay_out(self) -> None:

@@ -60,21 +60,21 @@ class Control:
         self._status = status
         self._links: list[tuple[Any, Slot]] = []
 
-    def hear(self, signal: Any, slot: Slot) -> None:
+    def on_event(self, signal: Any, slot: Slot) -> None:
         """Connect a signal of the session to a slot, until `close`."""
         signal.connect(slot)
         self._links.append((signal, slot))
 
-    def obey(self, signal: Any, command: Slot) -> None:
+    def on_request(self, signal: Any, command: Slot) -> None:
         """Connect a request of the page to a command; an error replaces the previous one in the status line."""
 
-        def wish(*arguments: Any) -> None:
+        def request(*arguments: Any) -> None:
             self._status.forget_error()
             command(*arguments)
 
-        signal.connect(self.told(wish))
+        signal.connect(self.guarded(request))
 
-    def told(self, command: Slot) -> Slot:
+    def guarded(self, command: Slot) -> Slot:
         """Wrap a command: it runs on the session's thread, and errors go to the status line."""
 
         def carry_out(arguments: tuple[Any, ...]) -> None:

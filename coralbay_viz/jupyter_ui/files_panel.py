@@ -44,8 +44,8 @@ class Files(Control):
     def __init__(self, *wires: Any) -> None:
         super().__init__(*wires)
         self.panel = FilePanel()
-        self.obey(self.panel.save_wanted, self._save)
-        self.obey(self.panel.load_wanted, self.session.load)
+        self.on_request(self.panel.save_wanted, self._save)
+        self.on_request(self.panel.load_wanted, self.session.load)
 
     def _save(self, kind: str, path: str) -> None:
         session = self.session
@@ -93,13 +93,13 @@ class Progress(Control):
         self.restoring = False
         self._bad = False
         self._ends = 0
-        self.obey(self.panel.cancel_wanted, self._cancel)
-        self.hear(session.job_started, self._started)
-        self.hear(session.saved, lambda path: self.say(f"Saved {path}"))
-        self.hear(session.message, self.say)
-        self.hear(session.outlook_changed, self._show_outlook)
-        self.hear(session.scan_changed, lambda scan: self.show_next_step())
-        self.hear(session.failed, self.show_error)
+        self.on_request(self.panel.cancel_wanted, self._cancel)
+        self.on_event(session.job_started, self._started)
+        self.on_event(session.saved, lambda path: self.say(f"Saved {path}"))
+        self.on_event(session.message, self.say)
+        self.on_event(session.outlook_changed, self._show_outlook)
+        self.on_event(session.scan_changed, lambda scan: self.show_next_step())
+        self.on_event(session.failed, self.show_error)
 
     # Messages
 

@@ -25,18 +25,18 @@ class Painting(Control):
         super().__init__(*wires)
         session, self.looking = self.session, looking
         self.panel = panel = PaintPanel()
-        self.obey(looking.view.stroked, self._stroked)
-        self.obey(looking.view.undo_wanted, self._undo)
-        self.obey(panel.brush_changed, self._show_brush)
-        self.obey(panel.name_chosen, self._name)
-        self.obey(panel.undo_wanted, session.undo_strokes)
-        self.obey(panel.redo_wanted, session.redo_strokes)
-        self.obey(panel.segment_wanted, self._segment)
-        self.obey(panel.measure_wanted, session.compute_statistics)
+        self.on_request(looking.view.stroked, self._stroked)
+        self.on_request(looking.view.undo_wanted, self._undo)
+        self.on_request(panel.brush_changed, self._show_brush)
+        self.on_request(panel.name_chosen, self._name)
+        self.on_request(panel.undo_wanted, session.undo_strokes)
+        self.on_request(panel.redo_wanted, session.redo_strokes)
+        self.on_request(panel.segment_wanted, self._segment)
+        self.on_request(panel.measure_wanted, session.compute_statistics)
         for signal in (session.scan_changed, session.features_changed, session.segmentation_changed):
-            self.hear(signal, self.show)
-        self.hear(session.strokes_changed, self.show)
-        self.hear(session.statistics_changed, self.show)
+            self.on_event(signal, self.show)
+        self.on_event(session.strokes_changed, self.show)
+        self.on_event(session.statistics_changed, self.show)
 
     def show(self, scan: "Scan | None" = None) -> None:
         """Update the panel."""

@@ -19,15 +19,15 @@ class Opening(Control):
         super().__init__(*wires)
         session = self.session
         self.panel = panel = ScanPanel(encoders_tasks.model_names(), session.model)
-        self.obey(panel.open_wanted, session.open)
-        self.obey(panel.scan_chosen, self._choose_scan)
-        self.obey(panel.model_chosen, lambda name: setattr(session, "model", name))
-        self.obey(panel.compute_wanted, session.compute)
-        self.hear(session.scan_changed, self.show)
-        self.hear(session.scan_added, self._show_scans)
-        self.hear(session.scan_removed, self._show_scans)
-        self.hear(session.features_changed, self._show_features)
-        self.hear(session.model_changed, self._show_features)
+        self.on_request(panel.open_wanted, session.open)
+        self.on_request(panel.scan_chosen, self._choose_scan)
+        self.on_request(panel.model_chosen, lambda name: setattr(session, "model", name))
+        self.on_request(panel.compute_wanted, session.compute)
+        self.on_event(session.scan_changed, self.show)
+        self.on_event(session.scan_added, self._show_scans)
+        self.on_event(session.scan_removed, self._show_scans)
+        self.on_event(session.features_changed, self._show_features)
+        self.on_event(session.model_changed, self._show_features)
 
     def show(self, scan: "Scan | None" = None) -> None:
         """Update the panel."""

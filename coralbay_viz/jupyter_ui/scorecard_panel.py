@@ -19,12 +19,12 @@ class Scoring(Control):
         super().__init__(*wires)
         session = self.session
         self.panel = panel = ScorePanel(model_names(), {session.model, "hu-patch", "random"})
-        self.obey(panel.compare_wanted, self._compare)
-        self.obey(panel.stop_wanted, lambda: session.scorecard.stop())
-        self.obey(panel.live_chosen, lambda on: setattr(session, "scorecard_live", on))
-        self.obey(panel.eva_chosen, self._choose_eva)
-        self.hear(session.scorecard.changed, self.show)
-        self.hear(session.scorecard.changed, self._say)
+        self.on_request(panel.compare_wanted, self._compare)
+        self.on_request(panel.stop_wanted, lambda: session.scorecard.stop())
+        self.on_request(panel.live_chosen, lambda on: setattr(session, "scorecard_live", on))
+        self.on_request(panel.eva_chosen, self._choose_eva)
+        self.on_event(session.scorecard.changed, self.show)
+        self.on_event(session.scorecard.changed, self._say)
         self.show(session.scorecard.card)
 
     def _compare(self, models: tuple[str, ...], reference: str) -> None:
@@ -53,5 +53,5 @@ class Scoring(Control):
         problems = [f"{row.model}: {row.problem}" for row in rows if row.problem]
         sources = [f"{row.model}: {source}" for row in rows for source in row.eva_sources]
         awaited = None if card is None else card.awaited
-        told = [*problems, *([f"next: {awaited}"] if awaited else []), *sources, *hints]
-        self.panel.show_rows(head, lines, told)
+        notes = [*problems, *([f"next: {awaited}"] if awaited else []), *sources, *hints]
+        self.panel.show_rows(head, lines, notes)

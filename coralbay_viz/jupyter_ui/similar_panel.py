@@ -18,22 +18,22 @@ class Asking(Control):
         super().__init__(*wires)
         session, self.looking = self.session, looking
         self.panel = panel = SimilarPanel(session.body_fraction)
-        self.obey(looking.view.picked, self._picked)
-        self.obey(panel.undo_wanted, session.undo)
-        self.obey(panel.redo_wanted, session.redo)
-        self.obey(panel.clear_wanted, session.clear_clicks)
-        self.obey(panel.share_chosen, lambda share: setattr(session, "share", share))
-        self.obey(panel.weights_chosen, lambda weights: setattr(session, "weights", weights))
-        self.obey(panel.region_chosen, self._go_to_region)
-        self.obey(panel.compare_chosen, self._compare)
+        self.on_request(looking.view.picked, self._picked)
+        self.on_request(panel.undo_wanted, session.undo)
+        self.on_request(panel.redo_wanted, session.redo)
+        self.on_request(panel.clear_wanted, session.clear_clicks)
+        self.on_request(panel.share_chosen, lambda share: setattr(session, "share", share))
+        self.on_request(panel.weights_chosen, lambda weights: setattr(session, "weights", weights))
+        self.on_request(panel.region_chosen, self._go_to_region)
+        self.on_request(panel.compare_chosen, self._compare)
         for signal in (session.scan_changed, session.clicks_changed, session.heat_changed, session.features_changed):
-            self.hear(signal, self.show)
-        self.hear(session.scan_added, self.show)
-        self.hear(session.scan_removed, self.show)
-        self.hear(session.clicks_changed, self._say_clicks)
-        self.hear(session.heat_changed, self._say_answer)
-        self.hear(session.body_fraction_changed, panel.show_share)
-        self.hear(session.weights_changed, panel.show_weights)
+            self.on_event(signal, self.show)
+        self.on_event(session.scan_added, self.show)
+        self.on_event(session.scan_removed, self.show)
+        self.on_event(session.clicks_changed, self._say_clicks)
+        self.on_event(session.heat_changed, self._say_answer)
+        self.on_event(session.body_fraction_changed, panel.show_share)
+        self.on_event(session.weights_changed, panel.show_weights)
 
     def show(self, scan: "Scan | None" = None) -> None:
         """Update the panel."""
@@ -49,8 +49,8 @@ class Asking(Control):
         scans = self.session.scans
         names = unique_names(scans)
         others = [(f"{n + 1}: {names[n]}", n) for n, scan in enumerate(scans) if scan is not self.session.scan]
-        beside = self.looking.beside and self.looking.beside.scan
-        self.panel.show_others(others, scans.index(beside) if beside in scans else None)
+        second = self.looking.second_binding and self.looking.second_binding.scan
+        self.panel.show_others(others, scans.index(second) if second in scans else None)
 
     def _picked(self, position_mm: list[float], negative: bool) -> None:
         # The edge of a picture lies half a voxel beyond the last center.
@@ -69,7 +69,7 @@ class Asking(Control):
             self.looking.compare(scan)
         finally:
             self.show_others()
-        name = self.looking.beside_view.title
+        name = self.looking.second_view.title
         if scan is None:
             self._status.say("Second scan closed.")
         elif scan.features is None:

@@ -32,56 +32,56 @@ class Looking(Control):
     def __init__(self, *wires: Any) -> None:
         super().__init__(*wires)
         self.tools = ToolBar()
-        self.view, self.beside_view = SliceView(), SliceView()
-        for view in (self.view, self.beside_view):
+        self.view, self.second_view = SliceView(), SliceView()
+        for view in (self.view, self.second_view):
             view.layout = w.Layout(flex="1 1 660px", min_width="0", overflow="hidden")
-        self.beside_view.layout.display = "none"
+        self.second_view.layout.display = "none"
         # On a narrow page the second scan is placed below the first.
-        views = w.HBox([self.view, self.beside_view], layout=w.Layout(flex_flow="row wrap"))
+        views = w.HBox([self.view, self.second_view], layout=w.Layout(flex_flow="row wrap"))
         self.box = w.VBox([self.tools.box, views])
         self.binding: ScanBinding | None = None
-        self.beside: ScanBinding | None = None
+        self.second_binding: ScanBinding | None = None
         self._there: frozenset[str] = frozenset()
         self._connect()
 
     def _connect(self) -> None:
-        self.hear(self.session.scan_changed, self.show_scan)
-        self.hear(self.session.scan_removed, self._scan_gone)
-        self.hear(self.session.scan_added, self._show_titles)
-        self.hear(self.session.scan_removed, self._show_titles)
+        self.on_event(self.session.scan_changed, self.show_scan)
+        self.on_event(self.session.scan_removed, self._scan_gone)
+        self.on_event(self.session.scan_added, self._show_titles)
+        self.on_event(self.session.scan_removed, self._show_titles)
         for signal in (self.session.heat_changed, self.session.segmentation_changed, self.session.pca_changed):
-            self.hear(signal, self._result_changed)
-        self.hear(self.session.cursor_changed, self._cursor_set)
-        self.hear(self.session.match_changed, self._match_found)
+            self.on_event(signal, self._result_changed)
+        self.on_event(self.session.cursor_changed, self._cursor_set)
+        self.on_event(self.session.match_changed, self._match_found)
         # A copy of the page wants nothing of the session.
-        self.view.ready.connect(self.told(lambda: self.binding and self.binding.resend()))
-        self.beside_view.ready.connect(self.told(lambda: self.beside and self.beside.resend()))
-        self.obey(self.tools.tool_chosen, self.choose_tool)
-        self.obey(self.tools.window_chosen, self._choose_window)
-        self.obey(self.tools.layer_toggled, self._toggle)
+        self.view.ready.connect(self.guarded(lambda: self.binding and self.binding.resend()))
+        self.second_view.ready.connect(self.guarded(lambda: self.second_binding and self.second_binding.resend()))
+        self.on_request(self.tools.tool_chosen, self.choose_tool)
+        self.on_request(self.tools.window_chosen, self._choose_window)
+        self.on_request(self.tools.layer_toggled, self._toggle)
         for view, name, react in (
             (self.view, "cursor", self._moved),
-            (self.beside_view, "cursor", self._moved_beside),
+            (self.second_view, "cursor", self._second_moved),
             (self.view, "window", self._window_changed),
             (self.view, "hidden", self._hidden_changed),
         ):
-            told = self.told(react)
-            view.observe(lambda change, told=told: told(), name)
+            react = self.guarded(react)
+            view.observe(lambda change, react=react: react(), name)
 
     def close(self) -> None:
         """Disconnect from session and views."""
         super().close()
-        for binding in (self.binding, self.beside):
+        for binding in (self.binding, self.second_binding):
             if binding is not None:
                 binding.close()
-        for view in (self.view, self.beside_view):
+        for view in (self.view, self.second_view):
             view.close()
 
     # Scans
 
     def show_scan(self, scan: "Scan | None") -> None:
         """Show a scan in the main view."""
-        if self.beside is not None and self.beside.scan is scan:
+        if self.second_binding is not None and self.second_binding.scan is scan:
             self.compare(None)
         before, self.binding = self.binding, None  # the old one must not hear of the new one's crosshair
         if before is not None:
@@ -99,26 +99,26 @@ class Looking(Control):
         if scan is not None:
             self.session.link_heat(scan)
         self.session.link_cursor(scan)
-        before, self.beside = self.beside, None
+        before, self.second_binding = self.second_binding, None
         if before is not None:
             before.close()
             if before.scan is not scan and before.scan in self.session.scans:
                 self.session.unlink_heat(before.scan)
         if scan is not None:
-            self.beside_view.cursor = []
-            self.beside = ScanBinding(self.session, scan, self.beside_view, self._courier.deliver)
-        self.beside_view.layout.display = "none" if scan is None else ""
+            self.second_view.cursor = []
+            self.second_binding = ScanBinding(self.session, scan, self.second_view, self._courier.deliver)
+        self.second_view.layout.display = "none" if scan is None else ""
         self._show_titles()
 
     def _show_titles(self, scan: Any = None) -> None:
         """Update the titles with unique names of the scans."""
         scans = self.session.scans
-        for binding in (self.binding, self.beside):
+        for binding in (self.binding, self.second_binding):
             if binding is not None and binding.scan in scans:
                 binding.view.title = unique_names(scans)[scans.index(binding.scan)]
 
     def _scan_gone(self, scan: "Scan") -> None:
-        if self.beside is not None and self.beside.scan is scan:
+        if self.second_binding is not None and self.second_binding.scan is scan:
             self.compare(None)
 
     # Position and tools
@@ -134,21 +134,21 @@ class Looking(Control):
             self.go_to(self.view.cursor)
             self.view.tell("heard")
 
-    def _moved_beside(self) -> None:
-        if self.beside is not None and self.beside_view.cursor:
-            self.beside.go_to(self.beside_view.cursor)
-            self.beside_view.tell("heard")
+    def _second_moved(self) -> None:
+        if self.second_binding is not None and self.second_view.cursor:
+            self.second_binding.go_to(self.second_view.cursor)
+            self.second_view.tell("heard")
 
     def _cursor_set(self, position_mm: Any) -> None:
         """Follow a cursor that was set in code."""
-        # Another scan's cursor is told of before its view is there.
+        # The cursor of another scan may change before its view exists.
         if self.binding is not None and self.binding.scan is self.session.scan and position_mm is not None:
             self.binding.go_to(position_mm)
 
     def _match_found(self, scan: "Scan") -> None:
         """Move the crosshair of the second scan to the matching position."""
-        if self.beside is not None and self.beside.scan is scan and scan.matched is not None:
-            self.beside.go_to(scan.matched.position_mm)
+        if self.second_binding is not None and self.second_binding.scan is scan and scan.matched is not None:
+            self.second_binding.go_to(scan.matched.position_mm)
 
     def choose_tool(self, tool: str) -> None:
         """Set the function of the left mouse button."""
@@ -160,7 +160,7 @@ class Looking(Control):
 
     def _window_changed(self) -> None:
         self.tools.show_window(*self.view.window)
-        self.beside_view.window = list(self.view.window)
+        self.second_view.window = list(self.view.window)
 
     # Layers
 
@@ -173,7 +173,7 @@ class Looking(Control):
         """Show the result of a job once it has succeeded; a failed job does not change the view."""
         when_done(job, self._alone(*roles))
 
-    def reveal_telling(self) -> None:
+    def reveal_most_informative(self) -> None:
         """Show only the most informative of the colored layers."""
         there = [role for role in COLORED if role in self._results()]
         if there:
@@ -206,7 +206,7 @@ class Looking(Control):
 
     def _hidden_changed(self) -> None:
         self.tools.show_layers(self.view.hidden)
-        self.beside_view.hidden = list(self.view.hidden)
-        for binding in (self.binding, self.beside):
+        self.second_view.hidden = list(self.view.hidden)
+        for binding in (self.binding, self.second_binding):
             if binding is not None:
                 binding.refresh()

@@ -84,20 +84,20 @@ class Context:
 
     # Telling
 
-    def told(self, command: Callable[..., Any]) -> Callable[..., Any]:
+    def notify_errors(self, command: Callable[..., Any]) -> Callable[..., Any]:
         """Wrap a command: errors become notifications, and the session is unchanged."""
 
         @wraps(command)
-        def told(*args: Any) -> Any:
+        def guarded(*args: Any) -> Any:
             try:
                 return command(*args)
             except CoralBayError as error:
                 self.warn(error.brief)
                 return None
 
-        return told
+        return guarded
 
-    def say(self, text: str) -> None:
+    def notify(self, text: str) -> None:
         """Show a notification."""
         notifications.show_info(text)
 
@@ -129,7 +129,7 @@ class Context:
         """Ask for a file name, then save."""
         path, _ = QFileDialog.getSaveFileName(None, title, name, kinds if isinstance(kinds, str) else ";;".join(kinds))
         if path:
-            self.told(save)(Path(path))
+            self.notify_errors(save)(Path(path))
 
 
 NIFTI = "NIfTI (*.nii.gz *.nii)"

@@ -20,7 +20,7 @@ class MainThreadDispatcher(QObject):
         try:
             self._posted.emit(call)
         except RuntimeError:
-            # The window is gone and Qt has deleted this object: nobody is left to be told.
+            # The window is closed and Qt has deleted this object.
             self._open = False
 
     def close(self) -> None:

@@ -62,7 +62,7 @@ class Dock:
     Parameters
     ----------
     context : Context
-    beside : QWidget
+    main_panel : QWidget
         The main panel.
     name, area : str
         As for `napari.Window.add_dock_widget`.
@@ -75,13 +75,13 @@ class Dock:
     def __init__(
         self,
         context: "Context",
-        beside: QWidget,
+        main_panel: QWidget,
         name: str,
         area: str,
         make: Callable[[], Docked],
         changed: Callable[[bool], Any] = lambda on: None,
     ) -> None:
-        self._context, self._beside, self._make, self._changed = context, beside, make, changed
+        self._context, self._main_panel, self._make, self._changed = context, main_panel, make, changed
         self._name, self._area = name, area
         self.widget: Docked | None = None
 
@@ -91,9 +91,9 @@ class Dock:
         if on and self.widget is None:
             self.widget = self._make()
             self.widget.gone.connect(self._gone)
-            _give_corners(self._beside.window())
+            _give_corners(self._main_panel.window())
             window.add_dock_widget(self.widget, name=self._name, area=self._area)
-            QTimer.singleShot(_SETTLED_MS, self._beside, self._context.binding.fit)
+            QTimer.singleShot(_SETTLED_MS, self._main_panel, self._context.binding.fit)
             self._changed(True)
         elif not on and self.widget is not None:
             with suppress(LookupError):

@@ -30,7 +30,7 @@ def result_of(work: Work, title: str) -> Any:
     dialog = None if job.wait(_GRACE_S) else _dialog(job, title)
     loop = QEventLoop()
     job.finished.connect(lambda: loop.quit())
-    loop.exec()  # what a thread says comes through it, the end too
+    loop.exec()  # calls from threads run in it, the end of the job too
     if dialog is not None:
         dialog.close()
         dialog.deleteLater()

@@ -73,7 +73,7 @@ class TourRunner:
             if self._step is not None:
                 self._show(self._step)
             step = next(self._steps, None)
-        except Exception as error:  # a tour that stops must say why and let go of the event loop
+        except Exception as error:  # report why the tour stopped, and leave the event loop
             self._end(error)
             return
         self._step = step

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
 _FOLLOWED = ("opacity", "blending", "contrast_limits", "colormap", "affine", "interpolation2d", "gamma")
-# After so long without another size the canvas knows its own.
+# After this time without a resize the size of the canvas has settled.
 _SETTLED_MS = 80
 _CROSS_COLOR, _CROSS_MM = "#ffd54f", 1.2
 
@@ -48,7 +48,7 @@ class LinkedLayer:
         names = [*_FOLLOWED, *(["visible"] if follows_visibility else [])]
         self._links = [(getattr(layer.events, name), self._follow(name)) for name in names if hasattr(layer, name)]
         self._links.append((layer.events.data, self._take_data))
-        # Texts are features, which napari does not tell of to all; whoever changes them sets the colors last.
+        # Texts are features, whose changes napari does not always emit; the colors are set after them.
         looks = [name for name in ("face_color", "border_color") if kind == "points"]
         self._links += [(getattr(layer.events, name), self._take_looks) for name in looks]
         if hasattr(layer.events, "labels_update"):

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from ..session import Session
     from .binding import Binding
 
-# napari tells of undo and redo only as of a slice that is drawn anew, as it does of each step through the slices: what
-# has changed is looked up when that has come to rest.
+# napari signals undo and redo only as a redrawn slice, like each step through the slices: changes are looked up when
+# these events have stopped.
 _REST_MS = 60
 _BRUSH_VOXELS = 6
 _FIRST_CLASSES = {1: BACKGROUND, 2: "structure"}
@@ -221,9 +221,9 @@ class Painting:
         new = [int(value) for value in painted if value not in names]
         if new:
             layer.metadata = {**layer.metadata, "names": names | {value: f"class {value}" for value in new}}
-        self._tell(scan, layer)
+        self._send_strokes(scan, layer)
 
-    def _tell(self, scan: "Scan", layer: "Layer") -> None:
+    def _send_strokes(self, scan: "Scan", layer: "Layer") -> None:
         strokes = LabelVolume(
             np.asarray(layer.data), layer.metadata["grid"], "strokes", names=dict(layer.metadata["names"])
         )
@@ -243,7 +243,7 @@ class Painting:
         scan = self._session.scan
         self._timer.stop()
         self._known[scan] = np.array(layer.data)
-        self._tell(scan, layer)
+        self._send_strokes(scan, layer)
 
     def _looked_at(self) -> Any:
         return world_from_napari(views.place_of(self._viewer))

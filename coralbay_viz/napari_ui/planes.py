@@ -30,7 +30,7 @@ class OrthogonalViews(Docked):
         super().__init__(context)
         self._moving = False
         self._cross: Any = None
-        # A list of layers that tells of a change must not be changed meanwhile.
+        # The layer list must not be changed while it emits a change.
         self._settled = QTimer(self)
         self._settled.setSingleShot(True)
         self._settled.timeout.connect(self._settle_cross)

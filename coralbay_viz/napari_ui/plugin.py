@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from coralbay_core.errors import Cancelled
 from coralbay_core.spatial import LabelVolume, Volume
 
 from ..display.layer_specs import MADE_ON, SERIES, ct_spec, labels_spec
@@ -17,9 +16,11 @@ from .layer_data import layer_data
 if TYPE_CHECKING:
     import napari
 
+    from ..jobs import JobContext
+
 LayerData = tuple[Any, dict[str, Any], str] | tuple[None]
 
-# Read without a look inside; whatever else the manifest lets come must say that it is DICOM.
+# Accepted by name; other files that match the manifest must have a DICOM header.
 _FILES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm")
 _MOST_LABELS = 255
 _LOOK_AT = 64
@@ -37,7 +38,7 @@ def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[LayerData]] | 
 def read(path: str | Sequence[str]) -> list[LayerData]:
     """Read one scan or label map, or each of several files; files of one DICOM series are one scan."""
     paths = [Path(path)] if isinstance(path, str) else [Path(p) for p in path]
-    if len(paths) > 1 and all(p.suffix.lower() == ".dcm" or _says_dicom(p) for p in paths):
+    if len(paths) > 1 and all(p.suffix.lower() == ".dcm" or _is_dicom(p) for p in paths):
         paths = paths[:1]
     # napari's word for "nothing, and that is all right": the user did not choose a series.
     return [layer_data(spec) for p in paths for spec in _specs(p)] or [(None,)]
@@ -77,13 +78,13 @@ def _as_labels(volume: Volume) -> LabelVolume | None:
 
 def _is_ours(path: Path) -> bool:
     if path.is_dir():
-        # Other plugins open folders too: take only what holds at least one file that says it is DICOM.
+        # Other plugins open folders too: accept only those with at least one DICOM file.
         files = (file for file in path.rglob("*") if file.is_file())
-        return any(map(_says_dicom, islice(files, _LOOK_AT)))
-    return path.name.lower().endswith(_FILES) or _says_dicom(path)
+        return any(map(_is_dicom, islice(files, _LOOK_AT)))
+    return path.name.lower().endswith(_FILES) or _is_dicom(path)
 
 
-def _says_dicom(file: Path) -> bool:
+def _is_dicom(file: Path) -> bool:
     if not file.is_file():
         return False
     try:
@@ -128,15 +129,14 @@ def sample_chest() -> list[LayerData]:
     return result_of(_chest, "Downloading the sample CT")
 
 
-def _chest(report: Callable[[int, int], None], cancelled: Callable[[], bool]) -> list[LayerData]:
+def _chest(context: "JobContext") -> list[LayerData]:
     from ..demo.samples import fetch_chest
 
-    def tell(done: int, total: int) -> None:
-        if cancelled():
-            raise Cancelled("stopped")
-        report(done, total)
+    def report(done: int, total: int) -> None:
+        context.check_cancelled()
+        context.progress(done, total)
 
-    return read(str(fetch_chest(report=tell)))
+    return read(str(fetch_chest(report=report)))
 
 
 # --- menus --------------------------------------------------------------------------------------------------------

@@ -88,7 +88,7 @@ class CoralBayWidget(QWidget):
         lost = self.session.lost()
         if lost:
             scans = ", ".join(lost[0].scans)
-            self.context.say(f"Unsaved work was found: {scans}. To restore it: Session > Recover a lost session.")
+            self.context.notify(f"Unsaved work was found: {scans}. To restore it: Session > Recover a lost session.")
 
     def show_tab(self, name: str) -> None:
         """Bring a tab to the front."""
@@ -147,7 +147,7 @@ class CoralBayWidget(QWidget):
             (session.scan_changed, self._show_scan),
             (session.features_changed, self._features_done),
             (session.pca_changed, self.binding.lay_out_clicks),
-            (session.saved, lambda path: self.context.say(f"Saved {path}")),
+            (session.saved, lambda path: self.context.notify(f"Saved {path}")),
             (session.failed, self.context.show_error),
             (self.tools.hovered, self.readout.show),
             (self.tools.placed, self.binding.go_to),
@@ -199,7 +199,7 @@ class CoralBayWidget(QWidget):
             self.tools.mode = "pick"
             painted = scan.strokes.now is not None or scan.given_probe is not None
             if not (scan.clicks.now or scan.queries_in_use or painted):
-                self.context.told(self.colors_panel.want_pca)(True)
+                self.context.notify_errors(self.colors_panel.want_pca)(True)
 
 
 def _load_libraries(*_: Any) -> None:

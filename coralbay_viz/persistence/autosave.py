@@ -43,7 +43,7 @@ class Autosave:
             self._alive.acquire(timeout=0)
         except OSError as error:
             raise InputError(
-                "state is not saved after each change", where=root(), found=error.strerror or error,
+                "the state cannot be saved automatically", where=root(), found=error.strerror or error,
                 hint="set CORALBAY_STATE to a writable folder and start again",
             ) from error  # fmt: skip
         self._writing = threading.Lock()

@@ -37,7 +37,7 @@ def labels_from(content: dict[str, Any], arrays: Arrays, like: tuple[Grid, ...])
     if index.shape != value.shape or index.ndim != 1 or (len(index) and not 0 <= index.min() <= index.max() < size):
         raise ValueError("strokes lie outside the scan")
     if len(value) and not limits.min <= value.min() <= value.max() <= limits.max:
-        raise ValueError("strokes of impossible values")
+        raise ValueError("stroke values are out of range")
     data = np.zeros(size, dtype)
     data[index] = value
     names = {int(key): str(name) for key, name in content["names"].items()}

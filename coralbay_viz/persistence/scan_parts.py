@@ -83,7 +83,7 @@ class FollowUpPart(ScanPart):
     def validate(self, scan: Scan, content: Content, arrays: Arrays) -> tuple[Content, ...]:
         rows = tuple(dict(row) for row in content["rows"])
         if not all(isinstance(v, str | int | float | bool) for row in rows for v in row.values()):
-            raise ValueError("follow-up is no table")
+            raise ValueError("follow-up is not a table")
         points([[row[axis] for axis in ("x_mm", "y_mm", "z_mm")] for row in rows])
         return rows
 

@@ -148,13 +148,17 @@ def require_relative(text: Any) -> str:
         or windows.drive
         or windows.root
     ):
-        raise InputError("session names a path outside of its folder", found=str(text)[:100], hint="it is refused")
+        raise InputError(
+            "session names a path outside of its folder",
+            found=str(text)[:100],
+            hint="the file may have been manipulated",
+        )
     return str(text)
 
 
 def _parts(content: Any) -> dict[str, dict[str, Any]]:
     if not isinstance(content, dict) or not all(isinstance(part, dict) for part in content.values()):
-        raise ValueError("parts of the state are no objects")
+        raise ValueError("parts of the state must be JSON objects")
     return content
 
 
@@ -172,5 +176,5 @@ def points(values: Any) -> tuple[tuple[float, float, float], ...]:
     """Convert JSON to positions in mm."""
     array = np.array(values, np.float64).reshape(-1, 3) if values else np.zeros((0, 3))
     if len(array) > MOST_POINTS or not np.isfinite(array).all():
-        raise ValueError("unusable positions")
+        raise ValueError("positions are not finite or too many")
     return tuple((float(r), float(a), float(s)) for r, a, s in array)

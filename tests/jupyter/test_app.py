@@ -242,20 +242,20 @@ def test_another_scan_stands_beside_and_answers(ready, belly):
     assert {text for text, _ in ready.asking.panel.other.options} > {f"1: {belly.name} (1)"}  # alike, told apart
     ready.asking.panel.other.value = 0
     assert "heat map of the same clicks" in ready.progress.panel.text.value
-    sent = Sent(ready.looking.beside_view)
+    sent = Sent(ready.looking.second_view)
     ready.view._receive(ready.view, {"kind": "pick", "mm": middle(ready).tolist(), "negative": False}, [])
     settle(ready)
     assert first.heat is not None
     assert ("heat", "axial") in sent.cuts()
-    np.testing.assert_allclose(ready.looking.beside_view.cursor, ready.view.cursor, atol=10)  # the same scan twice
+    np.testing.assert_allclose(ready.looking.second_view.cursor, ready.view.cursor, atol=10)  # the same scan twice
     with pytest.raises(InputError, match="active one"):
         ready.compare(ready.session.scan)
     ready.asking.panel.other.value = ready.asking.panel.other.options[0][1]
-    assert ready.looking.beside is None
+    assert ready.looking.second_binding is None
     ready.compare(first)
     ready.session.remove(first)
     settle(ready)
-    assert ready.looking.beside is None
+    assert ready.looking.second_binding is None
 
 
 def test_scans_of_one_name_are_told_apart_by_folder(belly, tmp_path):

@@ -169,7 +169,7 @@ def test_points_and_slices_are_linked(open_notebook):
 
 def test_two_scans_side_by_side(open_notebook):
     page = open_notebook(PHANTOM, OTHER)
-    page.kernel.until("app.looking.beside")
+    page.kernel.until("app.looking.second_binding")
     page.page.wait_for_function("document.querySelectorAll('.coralbay')[1].dataset.ct > 0")
     x, y = 0.3, 0.5
     page.page.mouse.click(*page.place("axial", x, y))

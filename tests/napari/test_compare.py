@@ -205,7 +205,7 @@ def test_what_is_clicked_here_is_searched_there(two, explored, viewer, hand, liv
     panel = explored.compare_panel
     explored.show_tab("Compare")
     hand.settle()
-    hand.press(panel.beside)
+    hand.press(panel.side_by_side)
     hand.wait_for(lambda: panel._dock.widget is not None)
     hand.settle()
     hand.press(panel.search)
@@ -237,12 +237,12 @@ def test_the_other_scan_goes_while_it_is_shown(two, explored, viewer, hand):
     panel = explored.compare_panel
     explored.show_tab("Compare")
     hand.settle()
-    hand.press(panel.beside)
+    hand.press(panel.side_by_side)
     hand.wait_for(lambda: panel._dock.widget is not None)
     hand.settle()
     viewer.layers.remove(explored.binding.layer("ct", second))
     hand.wait_for(lambda: panel._dock.widget is None)
-    assert not panel.beside.isEnabled()
+    assert not panel.side_by_side.isEnabled()
     assert explored.session.scan is first
 
 
@@ -251,7 +251,7 @@ def test_the_scan_beside_is_never_the_active_one(two, explored, hand):
     panel = explored.compare_panel
     explored.show_tab("Compare")
     hand.settle()
-    hand.press(panel.beside)
+    hand.press(panel.side_by_side)
     hand.wait_for(lambda: panel._dock.widget is not None)
     hand.settle()
     beside = panel._dock.widget
@@ -262,7 +262,7 @@ def test_the_scan_beside_is_never_the_active_one(two, explored, hand):
     assert panel.target is first
     assert (panel._dock.widget.scan, beside.title.text()) == (first, "belly")
     assert [layer.name for layer in beside.view.model.layers if layer.name == "belly"]
-    assert panel.beside.isChecked()
+    assert panel.side_by_side.isChecked()
 
 
 def test_landmarks_are_found_in_the_follow_up(two, explored, hand, liver, tmp_path, monkeypatch):

@@ -275,7 +275,7 @@ def test_a_file_that_cannot_be_read_is_told(dock, tmp_path, told, monkeypatch):
     path = tmp_path / "a.query"
     path.touch()
     monkeypatch.setattr(Path, "read_bytes", refuse)
-    dock.context.told(dock.session.open_query)(path)
+    dock.context.notify_errors(dock.session.open_query)(path)
     assert any("cannot read" in line and "Permission denied" in line for line in told)
 
 

@@ -132,7 +132,7 @@ def place_text(position_mm: Any) -> str:
     return "  ".join(f"{abs(v):.0f} {positive if v >= 0 else negative}" for v, positive, negative in signs)
 
 
-class Busy:
+class JobStatusText:
     """Status text of running jobs; the text of a job is removed when it ends.
 
     Parameters
@@ -149,7 +149,7 @@ class Busy:
     ) -> None:
         self._context = context
         self._changed = changed
-        self._tell_over = over
+        self._call_when_over = over
         self._texts: dict[Job, tuple[str, Scan | None]] = {}
         self._links: dict[Job, tuple[Any, Callable[[], Any]]] = {}
 
@@ -159,7 +159,7 @@ class Busy:
         active = self._context.session.scan
         return next((text for text, scan in reversed(self._texts.values()) if scan in (None, active)), "")
 
-    def say(self, job: "Job", text: str, scan: "Scan | None" = None) -> None:
+    def show(self, job: "Job", text: str, scan: "Scan | None" = None) -> None:
         """Show a text until a job ends.
 
         Parameters
@@ -183,7 +183,7 @@ class Busy:
     def _over(self, job: "Job") -> None:
         del self._texts[job]
         self._context.disconnect(self._links.pop(job))
-        self._tell_over(job)
+        self._call_when_over(job)
         self._changed()
 
 

@@ -42,9 +42,9 @@ class ClassTable(PanelBase):
         self.remove = button("Remove", "Remove the selected class and its strokes (can be undone)")
         self.row(self.add, self.rename, self.remove)
         self.rows.setContentsMargins(0, 0, 0, 0)
-        self.add.clicked.connect(context.told(lambda *_: context.painting.add_class()))
+        self.add.clicked.connect(context.notify_errors(lambda *_: context.painting.add_class()))
         self.rename.clicked.connect(lambda *_: self._edit(self.rows_of.currentItem()))
-        self.remove.clicked.connect(context.told(self._remove))
+        self.remove.clicked.connect(context.notify_errors(self._remove))
         self.rows_of.itemClicked.connect(lambda item, column: self._choose(item, column))
         self.rows_of.itemDoubleClicked.connect(lambda item, column: self._edit(item, column))
         self.rows_of.itemChanged.connect(lambda item, column: self._changed(item, column))
@@ -60,7 +60,7 @@ class ClassTable(PanelBase):
     def _choose(self, item: QTreeWidgetItem, column: int) -> None:
         if column != _KEEP:
             self._context.tools.mode = "look"  # a stroke is no click
-            self._context.told(self._context.painting.select)(item.data(_NAME, _VALUE))
+            self._context.notify_errors(self._context.painting.select)(item.data(_NAME, _VALUE))
 
     def _edit(self, item: QTreeWidgetItem | None, column: int = _NAME) -> None:
         if item is not None and column == _NAME:
@@ -68,7 +68,7 @@ class ClassTable(PanelBase):
 
     def _changed(self, item: QTreeWidgetItem, column: int) -> None:
         if column == _NAME:
-            self._context.told(self._context.painting.rename)(item.data(_NAME, _VALUE), item.text(_NAME))
+            self._context.notify_errors(self._context.painting.rename)(item.data(_NAME, _VALUE), item.text(_NAME))
             self.show_state()  # a name that was refused goes back
         elif column == _KEEP:
             self._protect()

@@ -7,7 +7,7 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QLabel, QSlider, QSpinBox
 
 from ..context import Context
 from ..docks import Dock
-from .base import Busy, PanelBase, button, combo, fill, menu_button, note, when_clicked
+from .base import JobStatusText, PanelBase, button, combo, fill, menu_button, note, when_clicked
 from .scatter import ScatterDock
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class ColorsPanel(PanelBase):
         super().__init__()
         self._context = context
         self._watched: Any = None
-        self._busy = Busy(context, self.show_state, self._colored)
+        self._job_status = JobStatusText(context, self.show_state, self._colored)
         self._coloring: Job | None = None
         self._lay_out_colors()
         self._lay_out_basis()
@@ -64,7 +64,7 @@ class ColorsPanel(PanelBase):
         line: list[Any] = []
         for color in ("Red", "Green", "Blue"):
             chooser = combo(f"Component shown in {color.lower()}")
-            chooser.activated.connect(self._context.told(lambda *_: self._choose_components()))
+            chooser.activated.connect(self._context.notify_errors(lambda *_: self._choose_components()))
             self.components.append(chooser)
             line += [QLabel(color), chooser]
         row = self.row(*line)
@@ -76,12 +76,12 @@ class ColorsPanel(PanelBase):
         self.row(QLabel("Opacity"), self.opacity)
         self.about = note()
         self.rows.addWidget(self.about)
-        when_clicked(self.pca, self._context.told(self.want_pca))
-        self.method.activated.connect(self._context.told(lambda *_: self._recompute()))
+        when_clicked(self.pca, self._context.notify_errors(self.want_pca))
+        self.method.activated.connect(self._context.notify_errors(lambda *_: self._recompute()))
         self.opacity.valueChanged.connect(self._set_opacity)
 
     def _lay_out_basis(self) -> None:
-        told = self._context.told
+        guarded = self._context.notify_errors
         self.lock = button("Lock", "Use this PCA or UMAP for all scans", checkable=True)
         self.share = button("Share", "Fit the components to all open scans together and lock them")
         self.basis = menu_button(
@@ -90,8 +90,8 @@ class ColorsPanel(PanelBase):
             [("Save the basis…", self._save_basis), ("Load a basis…", self._load_basis)],
         )
         self.row(self.lock, self.share, self.basis)
-        when_clicked(self.lock, told(self._lock))
-        self.share.clicked.connect(told(lambda *_: self._context.session.fit_basis()))
+        when_clicked(self.lock, guarded(self._lock))
+        self.share.clicked.connect(guarded(lambda *_: self._context.session.fit_basis()))
 
     def _lay_out_clusters(self) -> None:
         self.count = QSpinBox()
@@ -103,7 +103,7 @@ class ColorsPanel(PanelBase):
         self.row(self.clusters, self.count, self.how, stretch=2)
         self.scatter = button("Scatter plot", "Scatter plot of the cells: lasso, hover and click", checkable=True)
         self.rows.addWidget(self.scatter)
-        self.clusters.clicked.connect(self._context.told(lambda *_: self._group()))
+        self.clusters.clicked.connect(self._context.notify_errors(lambda *_: self._group()))
 
     # User actions
 
@@ -159,7 +159,7 @@ class ColorsPanel(PanelBase):
     def _load_basis(self) -> None:
         path = self._context.ask_open("Load a basis", f"{_BASES};;All files (*)")
         if path:
-            self._context.told(self._context.session.load_basis)(path)
+            self._context.notify_errors(self._context.session.load_basis)(path)
 
     def _group(self) -> None:
         self._context.session.compute_clusters(self.count.value(), GROUPINGS[self.how.currentText()])
@@ -183,7 +183,7 @@ class ColorsPanel(PanelBase):
         if pca.basis is basis and (pca.embedding is None or session.umap in (None, pca.embedding.model)):
             return
         if basis.fingerprint == session.features.fingerprint:
-            self._context.told(self._compute)()
+            self._context.notify_errors(self._compute)()
 
     def _colors_changed(self, scan: "Scan") -> None:
         if scan is self._context.session.scan and scan.pca is not None:
@@ -194,9 +194,9 @@ class ColorsPanel(PanelBase):
         what, scan = job.kind, self._context.session.scan
         if what == "pca":
             self._coloring = job
-            self._busy.say(job, "UMAP takes a while …" if self._method == "umap" else "Computing colors …", scan)
+            self._job_status.show(job, "UMAP takes a while …" if self._method == "umap" else "Computing colors …", scan)
         elif what == "clusters":
-            self._busy.say(job, "Clustering …", scan)
+            self._job_status.show(job, "Clustering …", scan)
 
     def _colored(self, job: "Job") -> None:
         """Reset the method to the displayed one if no colors were computed and no job is running."""
@@ -246,7 +246,7 @@ class ColorsPanel(PanelBase):
             self.opacity.setValue(round(100 * (layer.opacity if layer is not None else 0.6)))
         self.lock.setChecked(session.basis is not None)
         self.lock.setText("Locked" if session.basis is not None else "Lock")
-        self.about.setText(self._busy.text or described(pca))
+        self.about.setText(self._job_status.text or described(pca))
 
 
 def described(pca: "PcaResult | None") -> str:

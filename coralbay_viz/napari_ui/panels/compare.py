@@ -49,12 +49,12 @@ class ComparePanel(PanelBase):
         self.show_state()
 
     def _lay_out_other(self) -> None:
-        told = self._context.told
+        guarded = self._context.notify_errors
         self.heading("Second scan")
         self.targets = combo("Open scan to compare with")
         self.rows.addWidget(self.targets)
-        self.beside = button("Side by side", "Show the second scan below the canvas", checkable=True)
-        self.rows.addWidget(self.beside)
+        self.side_by_side = button("Side by side", "Show the second scan below the canvas", checkable=True)
+        self.rows.addWidget(self.side_by_side)
         self.search = QCheckBox("Apply the clicks to the second scan")
         self.search.setToolTip("Show the heat map of these clicks in the second scan")
         self.link = QCheckBox("Follow the crosshair")
@@ -64,9 +64,9 @@ class ComparePanel(PanelBase):
         self.match = note()
         self.rows.addWidget(self.match)
         self.targets.activated.connect(lambda _: self._target_chosen())
-        when_clicked(self.beside, told(self.show_beside))
-        when_clicked(self.search, told(self._search))
-        when_clicked(self.link, told(self._link))
+        when_clicked(self.side_by_side, guarded(self.show_beside))
+        when_clicked(self.search, guarded(self._search))
+        when_clicked(self.link, guarded(self._link))
 
     def _lay_out_follow_up(self) -> None:
         self.heading("Follow-up")
@@ -86,7 +86,7 @@ class ComparePanel(PanelBase):
         self.row(self.mirror, self.hide_sides, stretch=0)
         self.sides = note()
         self.rows.addWidget(self.sides)
-        self.mirror.clicked.connect(self._context.told(self._mirror))
+        self.mirror.clicked.connect(self._context.notify_errors(self._mirror))
         self.hide_sides.clicked.connect(lambda *_: self._drop_sides())
 
     @property
@@ -101,7 +101,7 @@ class ComparePanel(PanelBase):
         """Open or close the canvas of the second scan."""
         if on and self.target is not None:
             make = partial(ScanBeside, self._context, self.target)
-            self._dock = Dock(self._context, self, "Second scan", "bottom", make, self.beside.setChecked)
+            self._dock = Dock(self._context, self, "Second scan", "bottom", make, self.side_by_side.setChecked)
             self._dock.open(True)
         elif self._dock is not None:
             self._dock.open(False)
@@ -109,7 +109,7 @@ class ComparePanel(PanelBase):
     def _target_chosen(self) -> None:
         session = self._context.session
         if session.linked is not None:
-            self._context.told(session.link_cursor)(self.target)
+            self._context.notify_errors(session.link_cursor)(self.target)
         self.show_state()
 
     def _search(self, on: bool) -> None:
@@ -123,7 +123,7 @@ class ComparePanel(PanelBase):
     def _choose_landmarks(self) -> None:
         path = self._context.ask_open("Landmarks", _LANDMARKS)
         if path:
-            self._context.told(self._find_landmarks)(path)
+            self._context.notify_errors(self._find_landmarks)(path)
 
     def _find_landmarks(self, path: Path) -> None:
         from coralbay_core.matching import read_landmarks
@@ -177,7 +177,7 @@ class ComparePanel(PanelBase):
         target = self.target
         ready = bool(target and target.features is not None and session.features is not None)
         self.targets.setEnabled(target is not None)
-        self.beside.setEnabled(target is not None)
+        self.side_by_side.setEnabled(target is not None)
         for widget in (self.search, self.link, self.landmarks):
             widget.setEnabled(ready)
         self.search.setChecked(bool(target and target.origin is session.scan))

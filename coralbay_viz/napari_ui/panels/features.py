@@ -49,7 +49,7 @@ class FeaturePanel(PanelBase):
             (session.features_changed, self._scan_changed),
             (session.outlook_changed, self._scan_changed),
             (session.forecast_changed, self._scan_changed),
-            (session.message, context.say),
+            (session.message, context.notify),
             (session.job_started, self._job_started),
             (session.device_changed, self._show_devices),
             (session.devices_changed, self._show_devices),
@@ -78,13 +78,13 @@ class FeaturePanel(PanelBase):
         self.light = QLabel("●")
         self.status = note()
         self.row(self.light, self.status, stretch=1)
-        self.compute.clicked.connect(self._context.told(self._compute))
+        self.compute.clicked.connect(self._context.notify_errors(self._compute))
         self.cancel.clicked.connect(lambda: self._context.session.cancel("features"))
         self.models.textActivated.connect(self._choose)
         self.quality.textActivated.connect(self._choose)
         self.browse.clicked.connect(self._browse)
         self.device.textActivated.connect(
-            self._context.told(lambda name: setattr(self._context.session, "asked_device", name))
+            self._context.notify_errors(lambda name: setattr(self._context.session, "asked_device", name))
         )
 
     # User actions
@@ -182,7 +182,7 @@ class FeaturePanel(PanelBase):
         self.outlook.setText("" if ahead is None else str(ahead))
         self.outlook.setVisible(bool(self.outlook.text()))
         if busy:
-            # The session says that it computes before it says with which job.
+            # The state changes to computing before the job is announced.
             self._progressed(self.job.progress if self.job is not None else Progress())
         else:
             self._show_status(state, "" if scan is None else _in_words(state, scan))

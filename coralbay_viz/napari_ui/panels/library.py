@@ -8,7 +8,7 @@ from qtpy.QtCore import QSize
 from qtpy.QtGui import QIcon, QImage, QPixmap
 
 from ..context import Context
-from .base import Busy, PanelBase, button, fill_table, note, place_text, table
+from .base import JobStatusText, PanelBase, button, fill_table, note, place_text, table
 
 if TYPE_CHECKING:
     from ...model.library_hit import LibraryHit
@@ -41,12 +41,12 @@ class LibraryPanel(PanelBase):
         self.found = table("Select a row to open its scan at this place", ["", "Scan", "Score", "Place (mm)"], 380)
         self.found.setIconSize(QSize(_PICTURE, _PICTURE))
         self.rows.addWidget(self.found)
-        self._busy = Busy(context, self._show_library)
+        self._job_status = JobStatusText(context, self._show_library)
         self.open.clicked.connect(self._choose)
-        self.add.clicked.connect(context.told(lambda *_: context.session.library.add()))
-        self.search.clicked.connect(context.told(self._search))
-        self.found.itemActivated.connect(lambda *_: context.told(self._go)())
-        self.found.itemClicked.connect(lambda *_: context.told(self._go)())
+        self.add.clicked.connect(context.notify_errors(lambda *_: context.session.library.add()))
+        self.search.clicked.connect(context.notify_errors(self._search))
+        self.found.itemActivated.connect(lambda *_: context.notify_errors(self._go)())
+        self.found.itemClicked.connect(lambda *_: context.notify_errors(self._go)())
         session = context.session
         context.connect(
             (session.library.changed, self._show_library),
@@ -60,10 +60,10 @@ class LibraryPanel(PanelBase):
     def _choose(self) -> None:
         folder = self._context.ask_folder("Open a library, or choose an empty folder")
         if folder:
-            self._context.told(self._context.session.library.open)(folder)
+            self._context.notify_errors(self._context.session.library.open)(folder)
 
     def _search(self, *_: Any) -> None:
-        self._busy.say(self._context.session.library.search(), "Searching…")
+        self._job_status.show(self._context.session.library.search(), "Searching…")
 
     def _go(self) -> None:
         """Go to the selected hit; open its scan if needed."""
@@ -94,7 +94,7 @@ class LibraryPanel(PanelBase):
         if library is not None:
             count = len(library.manifest.scans) if library.exists else 0
             about = f"{library.folder.name}: {count} scan{'s' if count != 1 else ''}"
-            self.about.setText(self._busy.text or about)
+            self.about.setText(self._job_status.text or about)
 
     def _show_found(self) -> None:
         found = self._context.session.library.hits

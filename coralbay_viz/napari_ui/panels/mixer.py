@@ -25,7 +25,9 @@ class Mixer(QWidget):
         self._grid = QGridLayout(self)
         self._grid.setContentsMargins(8, 0, 0, 0)
         self._grid.addWidget(self.auto, 0, 0, 1, 3)
-        when_clicked(self.auto, context.told(lambda on: setattr(context.session, "weights", "auto" if on else None)))
+        when_clicked(
+            self.auto, context.notify_errors(lambda on: setattr(context.session, "weights", "auto" if on else None))
+        )
         context.connect(
             (context.session.features_changed, self.show_state),
             (context.session.scan_changed, self.show_state),
@@ -58,7 +60,7 @@ class Mixer(QWidget):
             slider = QSlider(Qt.Orientation.Horizontal)
             slider.setRange(0, 100)
             slider.setToolTip(f"Weight of the features at stride {stride}")
-            slider.valueChanged.connect(self._context.told(self._mix))
+            slider.valueChanged.connect(self._context.notify_errors(self._mix))
             self.sliders[stride] = slider
             self._grid.addWidget(QLabel(f"{spacing * stride:.3g} mm"), row, 0)
             self._grid.addWidget(slider, row, 1)

@@ -39,7 +39,7 @@ class ScanPanel(PanelBase):
         self._context = context
         self.open_file = button("Open file…", "NIfTI, NRRD, MetaImage, or one file of a DICOM series")
         self.open_folder = button("Open folder…", "A folder that holds a DICOM series")
-        told = context.told
+        guarded = context.notify_errors
         self.session_menu = menu_button(
             "Session",
             "Save or open all work (scans, clicks, strokes, settings) as one file",
@@ -67,7 +67,7 @@ class ScanPanel(PanelBase):
             (context.viewer.dims.events.order, self.show_view),
             (context.binding.window_changed, self.show_window),
             (context.tools.mode_changed, lambda mode: self.drag.setChecked(mode == "window")),
-            (context.tools.dragged, told(self._drag_window)),
+            (context.tools.dragged, guarded(self._drag_window)),
         )
         self.show_scan()
 
@@ -102,7 +102,7 @@ class ScanPanel(PanelBase):
 
     def open(self, path: str | Path) -> None:
         """Open a scan; ask for the series if a folder holds several."""
-        self._context.told(self._open)(Path(path))
+        self._context.notify_errors(self._open)(Path(path))
 
     def _open(self, path: Path) -> None:
         if path.is_dir():
@@ -130,7 +130,7 @@ class ScanPanel(PanelBase):
     def _open_session(self) -> None:
         path = self._context.ask_open("Open a session", _SESSIONS)
         if path:
-            self._context.told(self._load)(self._context.session.load, path)
+            self._context.notify_errors(self._load)(self._context.session.load, path)
 
     def _load(self, load: Callable[..., Any], what: Any) -> None:
         """Load a session; ask for its weights if they are not found."""
@@ -146,12 +146,12 @@ class ScanPanel(PanelBase):
         """Offer sessions that a crash left behind."""
         lost = self._context.session.lost()
         if not lost:
-            self._context.say("There is no session to recover.")
+            self._context.notify("There is no session to recover.")
             return
         names = [f"{entry.saved.astimezone():%Y-%m-%d %H:%M}: {', '.join(entry.scans)}" for entry in lost]
         name, go = QInputDialog.getItem(self, "Recover a session", "Unsaved sessions:", names, 0, False)
         if go:
-            self._context.told(self._load)(self._context.session.recover, lost[names.index(name)])
+            self._context.notify_errors(self._load)(self._context.session.recover, lost[names.index(name)])
 
     # Session events
 

@@ -15,7 +15,7 @@ from ...model.palette import class_color
 from ..context import Context
 from ..docks import Docked
 from ..scatter import ScatterCanvas
-from .base import Busy, button, combo, note, place_text
+from .base import JobStatusText, button, combo, note, place_text
 
 if TYPE_CHECKING:
     from coralbay_core.projection import Scatter
@@ -45,7 +45,7 @@ class ScatterDock(Docked):
         super().__init__(context)
         self._places: NDArray[np.float64] = np.zeros((0, 3))
         self._mask: LabelVolume | None = None
-        self._busy = Busy(context, self._show_about, self._computed)
+        self._job_status = JobStatusText(context, self._show_about, self._computed)
         self._job: Job | None = None
         self._shown_method = self._asked_method = 0
         self._lay_out()
@@ -69,7 +69,7 @@ class ScatterDock(Docked):
             self._compute()
 
     def _lay_out(self) -> None:
-        told = self._context.told
+        guarded = self._context.notify_errors
         self.method = combo("PCA (fast) or UMAP (slower)", list(_METHODS))
         self.colors = combo("Colors of the points", [_COLORS, _CLUSTERS, _SEGMENTATION])
         self.inside = button("Recompute inside", "Compute a new plot of the selected cells only")
@@ -90,19 +90,19 @@ class ScatterDock(Docked):
         column.setContentsMargins(4, 4, 4, 4)
         column.addLayout(row, stretch=1)
         column.addWidget(self.about)
-        self.method.activated.connect(told(lambda *_: self._compute()))
+        self.method.activated.connect(guarded(lambda *_: self._compute()))
         self.colors.activated.connect(lambda _: self._recolor())
-        self.inside.clicked.connect(told(lambda *_: self._compute()))
-        self.all.clicked.connect(told(lambda *_: self._show_all()))
-        self.to_labels.clicked.connect(told(lambda *_: self._label()))
-        self.canvas.lassoed.connect(told(lambda polygon: self._lasso(polygon)))
-        self.canvas.clicked.connect(told(lambda number: self._go_to(number)))
+        self.inside.clicked.connect(guarded(lambda *_: self._compute()))
+        self.all.clicked.connect(guarded(lambda *_: self._show_all()))
+        self.to_labels.clicked.connect(guarded(lambda *_: self._label()))
+        self.canvas.lassoed.connect(guarded(lambda polygon: self._lasso(polygon)))
+        self.canvas.clicked.connect(guarded(lambda number: self._go_to(number)))
         self.canvas.hovered.connect(lambda number: self._hovered(number))
 
     def release(self) -> None:
         """Disconnect from viewer and session."""
         self._context.disconnect(*self._links)
-        self._busy.close()
+        self._job_status.close()
 
     def _tidy(self) -> None:
         """Remove mark, lasso and selection, which cannot be removed without the plot."""
@@ -133,7 +133,7 @@ class ScatterDock(Docked):
         session = self._context.session
         mask = session.lasso(polygon)
         if not mask.data.any() and session.scan.selection is None:
-            self._context.say("No points inside the lasso.")
+            self._context.notify("No points inside the lasso.")
             return
         self._mask = mask
         self._context.binding.show(session.scan, labels_spec(mask, "lasso"))
@@ -145,7 +145,9 @@ class ScatterDock(Docked):
         painting = self._context.painting
         value = painting.add_mask(self._mask, "lasso")
         self._context.binding.drop(self._context.session.scan, "lasso")
-        self._context.say(f"{painting.names()[value]}: {np.count_nonzero(self._mask.data):,} voxels, see tab Segment.")
+        self._context.notify(
+            f"{painting.names()[value]}: {np.count_nonzero(self._mask.data):,} voxels, see tab Segment."
+        )
 
     def _go_to(self, number: int) -> None:
         place = self._places[number]
@@ -207,7 +209,7 @@ class ScatterDock(Docked):
     def _job_started(self, job: "Job") -> None:
         if job.kind == "scatter":
             self._job, self._asked_method = job, self.method.currentIndex()
-            self._busy.say(job, "Computing …", self._context.session.scan)
+            self._job_status.show(job, "Computing …", self._context.session.scan)
 
     def _computed(self, job: "Job") -> None:
         if job is not self._job:
@@ -229,7 +231,7 @@ class ScatterDock(Docked):
     def _show_about(self) -> None:
         count = len(self._places)
         text = f"{count:,} cells. Left drag: lasso; right drag: pan; wheel: zoom; double click: show all."
-        self.about.setText(self._busy.text or (text if count else "No points yet."))
+        self.about.setText(self._job_status.text or (text if count else "No points yet."))
 
 
 def label_colors_at(labels: LabelVolume, places_mm: NDArray) -> NDArray[np.uint8]:

@@ -66,11 +66,11 @@ class ScorecardPanel(PanelBase):
         self.rows.addWidget(self.live)
         self.table = table("Bold: best value of the column", ["Model"], 150)
         self.rows.addWidget(self.table)
-        told = self._context.told
-        self.compare.clicked.connect(told(self._compare))
+        guarded = self._context.notify_errors
+        self.compare.clicked.connect(guarded(self._compare))
         self.stop.clicked.connect(lambda: self._context.session.scorecard.stop())
         self.eva.clicked.connect(self._choose_eva)
-        when_clicked(self.live, told(lambda on: setattr(self._context.session, "scorecard_live", on)))
+        when_clicked(self.live, guarded(lambda on: setattr(self._context.session, "scorecard_live", on)))
 
     # User actions
 
@@ -85,7 +85,7 @@ class ScorecardPanel(PanelBase):
     def _choose_eva(self) -> None:
         path = self._context.ask_open("Results of eva", _RESULTS)
         if path:
-            self._context.told(lambda: setattr(self._context.session, "eva_results", path))()
+            self._context.notify_errors(lambda: setattr(self._context.session, "eva_results", path))()
 
     # Session events
 

@@ -43,9 +43,9 @@ class ScoreMaps(PanelBase):
         self._wanted = self._choices()[number]
         session = self._context.session
         if self._wanted == _NOTHING:
-            self._context.told(session.hide_scores)()
+            self._context.notify_errors(session.hide_scores)()
         else:
-            self._context.told(session.show_scores)(self._wanted if isinstance(self._wanted, int) else None)
+            self._context.notify_errors(session.show_scores)(self._wanted if isinstance(self._wanted, int) else None)
 
     def _show(self, scan: Any) -> None:
         found, binding = scan.scores, self._context.binding

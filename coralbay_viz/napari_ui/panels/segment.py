@@ -8,7 +8,7 @@ from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QCheckBox, QInputDialog, QLabel
 
 from ..context import NIFTI, Context
-from .base import Busy, PanelBase, button, combo, menu_button, note, when_clicked
+from .base import JobStatusText, PanelBase, button, combo, menu_button, note, when_clicked
 from .classes import ClassTable
 from .scores import ScoreMaps
 from .statistics import Statistics
@@ -55,7 +55,7 @@ class SegmentPanel(PanelBase):
         self.show_state()
 
     def _lay_out_strokes(self) -> None:
-        told, painting = self._context.told, self._context.painting
+        guarded, painting = self._context.notify_errors, self._context.painting
         self.strokes = button("Paint", "Paint a few strokes of each class, including background")
         self.segment = button("Segment", "Segment the whole scan from the strokes")
         self.live = QCheckBox("Live")
@@ -67,12 +67,12 @@ class SegmentPanel(PanelBase):
         self.redo = button("Redo", "Redo the last undone change")
         self.clear = button("Clear", "Remove all strokes, keep the classes")
         self.row(self.undo, self.redo, self.clear)
-        self.strokes.clicked.connect(told(self._paint))
-        self.segment.clicked.connect(told(lambda *_: painting.segment()))
+        self.strokes.clicked.connect(guarded(self._paint))
+        self.segment.clicked.connect(guarded(lambda *_: painting.segment()))
         when_clicked(self.live, self._want_live)
-        self.undo.clicked.connect(told(lambda *_: painting.undo()))
-        self.redo.clicked.connect(told(lambda *_: painting.redo()))
-        self.clear.clicked.connect(told(lambda *_: painting.clear()))
+        self.undo.clicked.connect(guarded(lambda *_: painting.undo()))
+        self.redo.clicked.connect(guarded(lambda *_: painting.redo()))
+        self.clear.clicked.connect(guarded(lambda *_: painting.clear()))
 
     def _lay_out_probe(self) -> None:
         session = self._context.session
@@ -90,7 +90,7 @@ class SegmentPanel(PanelBase):
         self.rows.addWidget(self.suggestions)
         self.saying = note()
         self.rows.addWidget(self.saying)
-        self._busy = Busy(self._context, self._show_busy)
+        self._job_status = JobStatusText(self._context, self._show_busy)
         self._context.connect((session.job_started, self._job_started), (session.scan_changed, self._show_busy))
 
     def _lay_out_results(self) -> None:
@@ -115,7 +115,7 @@ class SegmentPanel(PanelBase):
             "Load a probe, or apply the current one to other scans",
             [
                 ("Load a probe…", self._load_probe),
-                ("Apply to the other scans", self._context.told(lambda *_: self._apply())),
+                ("Apply to the other scans", self._context.notify_errors(lambda *_: self._apply())),
             ],
         )
         self.row(self.save, self.export, self.probe)
@@ -144,7 +144,7 @@ class SegmentPanel(PanelBase):
         painting = self._context.painting
         painting.live = on
         if on and sum(bool(known.voxels) for known in painting.classes()) > 1:
-            self._context.told(painting.segment)()
+            self._context.notify_errors(painting.segment)()
 
     def _choose_kind(self) -> None:
         self._set("kind", KINDS[self.kinds.currentText()])
@@ -155,7 +155,7 @@ class SegmentPanel(PanelBase):
         setattr(session, name, value)
         scan = session.scan
         if scan is not None and scan.segmentation is not None and scan.strokes.now:
-            self._context.told(self._context.painting.segment)()
+            self._context.notify_errors(self._context.painting.segment)()
 
     def _save(self) -> None:
         self._context.save_as("Save the segmentation", "seg.nii.gz", NIFTI, self._context.session.save_segmentation)
@@ -181,7 +181,7 @@ class SegmentPanel(PanelBase):
         session = self._context.session
         probe = session.scan.probe if session.scan else None
         if probe is None:
-            self._context.say("There is no probe yet: paint strokes and segment first.")
+            self._context.notify("There is no probe yet: paint strokes and segment first.")
             return
         names = {probe.names.get(value, f"label {value}"): value for value in probe.values}
         name, go = QInputDialog.getItem(self, "Save a probability", "Class:", list(names), 0, False)
@@ -199,20 +199,20 @@ class SegmentPanel(PanelBase):
     def _load_probe(self) -> None:
         path: Path | None = self._context.ask_open("Load a probe", f"{_PROBES};;All files (*)")
         if path:
-            self._context.told(self._context.session.load_probe)(path)
+            self._context.notify_errors(self._context.session.load_probe)(path)
 
     def _apply(self) -> None:
         if not self._context.session.apply_probe():
-            self._context.say("No other open scan has features of this model.")
+            self._context.notify("No other open scan has features of this model.")
 
     # Session events
 
     def _job_started(self, job: Any) -> None:
         if job.kind == "segmentation":
-            self._busy.say(job, "Segmenting …", self._context.session.scan)
+            self._job_status.show(job, "Segmenting …", self._context.session.scan)
 
     def _show_busy(self, _: Any = None) -> None:
-        self.saying.setText(self._busy.text)
+        self.saying.setText(self._job_status.text)
 
     def show_state(self, _: Any = None) -> None:
         """Update all widgets."""

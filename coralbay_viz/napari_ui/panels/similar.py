@@ -43,8 +43,8 @@ class SimilarPanel(PanelBase):
         session = context.session
         context.connect(
             (context.tools.mode_changed, self._show_mode),
-            (context.tools.picked, context.told(self._picked)),
-            (context.tools.looked, context.told(self._looked)),
+            (context.tools.picked, context.notify_errors(self._picked)),
+            (context.tools.looked, context.notify_errors(self._looked)),
             (session.scan_changed, self.show_state),
             (session.features_changed, self.show_state),
             (session.clicks_changed, self.show_state),
@@ -95,11 +95,11 @@ class SimilarPanel(PanelBase):
         self._connect()
 
     def _connect(self) -> None:
-        told = self._context.told
+        guarded = self._context.notify_errors
         self.pick.clicked.connect(lambda on: setattr(self._context.tools, "mode", "pick" if on else "look"))
-        self.undo.clicked.connect(told(lambda *_: self._context.session.undo()))
-        self.redo.clicked.connect(told(lambda *_: self._context.session.redo()))
-        self.clear.clicked.connect(told(lambda *_: self._context.session.clear_clicks()))
+        self.undo.clicked.connect(guarded(lambda *_: self._context.session.undo()))
+        self.redo.clicked.connect(guarded(lambda *_: self._context.session.redo()))
+        self.clear.clicked.connect(guarded(lambda *_: self._context.session.clear_clicks()))
         self.hover.toggled.connect(lambda on: self._hovered(None))
         self.slider.valueChanged.connect(lambda value: setattr(self._context.session, "share", share_at(value)))
         self.regions.currentItemChanged.connect(lambda *_: self._go_to_region())
@@ -111,14 +111,14 @@ class SimilarPanel(PanelBase):
         job = self._context.session.click(position_mm, negative)
         if job is not None:
             job.wait(_GRACE_S)
-        # One colored layer at a time: a heat map over PCA colors says nothing.
+        # One colored layer at a time: a heat map over PCA colors is unreadable.
         self._context.binding.set_visible("pca", False)
 
     def _looked(self, origin_mm: Any, direction: Any, negative: bool) -> None:
         session = self._context.session
         place = session.scan and raycast.place_on_ray(session.scan, session.threshold, origin_mm, direction)
         if place is None:
-            self._context.say("No body under this click.")
+            self._context.notify("No body under this click.")
         else:
             self._picked(place, negative)
 
@@ -147,12 +147,12 @@ class SimilarPanel(PanelBase):
     def _keep_query(self) -> None:
         name, go = QInputDialog.getText(self, "New query", "Name:")
         if go and name:
-            self._context.told(self._context.session.keep_query)(name)
+            self._context.notify_errors(self._context.session.keep_query)(name)
 
     def _choose_query(self, title: str) -> str | None:
         names = list(self._context.session.queries)
         if not names:
-            self._context.say("There is no query yet: click in the scan, then choose New query from the clicks.")
+            self._context.notify("There is no query yet: click in the scan, then choose New query from the clicks.")
             return None
         name, go = QInputDialog.getItem(self, title, "Query:", names, 0, False)
         return name if go else None
@@ -168,7 +168,7 @@ class SimilarPanel(PanelBase):
     def _open_query(self) -> None:
         path = self._context.ask_open("Open a query", "Queries (*.query);;All files (*)")
         if path:
-            self._context.told(self._open_and_use)(path)
+            self._context.notify_errors(self._open_and_use)(path)
 
     def _open_and_use(self, path: Any) -> None:
         session = self._context.session
@@ -178,19 +178,19 @@ class SimilarPanel(PanelBase):
     def _use_queries(self) -> None:
         name = self._choose_query("Use a query")
         if name:
-            self._context.told(self._context.session.use_queries)(name)
+            self._context.notify_errors(self._context.session.use_queries)(name)
 
     def _rename_query(self) -> None:
         name = self._choose_query("Rename a query")
         if name:
             new, go = QInputDialog.getText(self, "Rename a query", "Name:", text=name)
             if go and new:
-                self._context.told(self._context.session.rename_query)(name, new)
+                self._context.notify_errors(self._context.session.rename_query)(name, new)
 
     def _remove_query(self) -> None:
         name = self._choose_query("Remove a query")
         if name:
-            self._context.told(self._context.session.remove_query)(name)
+            self._context.notify_errors(self._context.session.remove_query)(name)
 
     # Session events
 

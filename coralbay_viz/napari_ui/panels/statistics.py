@@ -32,7 +32,7 @@ class Statistics(PanelBase):
         self.results = table("Volume, HU and Dice of each class", ["Class", "ml", "HU", "Dice"], 120)
         self.rows.addWidget(self.results)
         self.rows.setContentsMargins(0, 0, 0, 0)
-        self.measure.clicked.connect(context.told(self._measure))
+        self.measure.clicked.connect(context.notify_errors(self._measure))
         self.save.clicked.connect(self._save)
         session = context.session
         context.connect(

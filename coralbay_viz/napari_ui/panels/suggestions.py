@@ -47,16 +47,16 @@ class Suggestions(PanelBase):
         """Go to the next suggestion."""
         found = self._found()
         if not found:
-            self._context.told(self._context.session.suggest)(COUNT)
+            self._context.notify_errors(self._context.session.suggest)(COUNT)
         else:
             self._look_at(0 if self._number is None else (self._number + 1) % len(found))
 
     def turn_down(self) -> None:
         """Skip the current suggestion."""
         if self._found():
-            self._context.told(self._context.session.skip)(self._number or 0)
+            self._context.notify_errors(self._context.session.skip)(self._number or 0)
         else:
-            self._context.say("No suggestion to skip: press Next suggestion first.")
+            self._context.notify("No suggestion to skip: press Next suggestion first.")
 
     # Session events
 

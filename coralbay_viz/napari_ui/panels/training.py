@@ -58,7 +58,7 @@ class TrainingPanel(PanelBase):
         self.rows.addWidget(self.plot)
         self.open.clicked.connect(self._choose)
         self.stop.clicked.connect(lambda: self._context.session.training.stop())
-        self.slider.valueChanged.connect(self._context.told(self._choose_step))
+        self.slider.valueChanged.connect(self._context.notify_errors(self._choose_step))
         self.newest.clicked.connect(lambda on: self._follow(on))
         self.curve.activated.connect(lambda _: self._draw())
 
@@ -67,7 +67,7 @@ class TrainingPanel(PanelBase):
     def _choose(self) -> None:
         folder = self._context.ask_folder("Output folder of a training run")
         if folder:
-            self._context.told(self._context.session.training.watch)(folder)
+            self._context.notify_errors(self._context.session.training.watch)(folder)
 
     def _choose_step(self, number: int) -> None:
         state = self._context.session.training.state
@@ -77,7 +77,7 @@ class TrainingPanel(PanelBase):
     def _follow(self, on: bool) -> None:
         state = self._context.session.training.state
         if state is not None:
-            self._context.told(self._context.session.training.show)(None if on else state.wanted)
+            self._context.notify_errors(self._context.session.training.show)(None if on else state.wanted)
 
     def _refresh(self) -> None:
         if self._context.session.training.state is not None:

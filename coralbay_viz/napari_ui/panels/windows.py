@@ -6,7 +6,7 @@ from weakref import WeakSet
 from ...controllers.ct_windows import INSPECTED
 from ...display.layer_specs import share_spec
 from ..context import Context
-from .base import Busy, PanelBase, button, combo, fill_table, note, place_text, table
+from .base import JobStatusText, PanelBase, button, combo, fill_table, note, place_text, table
 
 if TYPE_CHECKING:
     from ...model.scan import Scan
@@ -33,9 +33,9 @@ class WindowsPanel(PanelBase):
         self.rows.addWidget(self.answers)
         self.hint = note()
         self.rows.addWidget(self.hint)
-        self._busy = Busy(context, self._list)
+        self._job_status = JobStatusText(context, self._list)
         self._unseen: WeakSet[Scan] = WeakSet()  # whose results changed while another scan was active
-        self.inspect.clicked.connect(context.told(self._inspect))
+        self.inspect.clicked.connect(context.notify_errors(self._inspect))
         self.shown.textActivated.connect(lambda _: self._show_layer())
         self.answers.currentItemChanged.connect(lambda *_: self._go())
         session = context.session
@@ -44,7 +44,7 @@ class WindowsPanel(PanelBase):
 
     def _inspect(self, *_: Any) -> None:
         session = self._context.session
-        self._busy.say(
+        self._job_status.show(
             session.windows.compare(windows=INSPECTED), "Computing features under each window…", session.scan
         )
 
@@ -75,7 +75,7 @@ class WindowsPanel(PanelBase):
         self.shown.setCurrentText(chosen if chosen in names else _AGREEMENT)
         self.shown.setEnabled(result is not None)
         chance = f"Agreement by chance: {result.comparison.chance:.2f}" if result else ""
-        self.hint.setText(self._busy.text or chance)
+        self.hint.setText(self._job_status.text or chance)
 
     def _show_layer(self) -> None:
         scan = self._context.session.scan
