@@ -343,7 +343,7 @@ def test_cancelled_features_leave_nothing(belly, mailbox):
     session.add(belly)
     job = session.compute()
     session.cancel("features")
-    mailbox.open(seconds=60, until=lambda: not job.running)
+    mailbox.open(until=lambda: not job.running)
     assert job.state == "cancelled"
     assert session.features is None
 
@@ -353,7 +353,7 @@ def test_features_of_a_removed_scan_go_nowhere(belly, mailbox):
     scan = session.add(belly)
     job = session.compute()
     session.remove(scan)
-    mailbox.open(seconds=60, until=lambda: not job.running)
+    mailbox.open(until=lambda: not job.running)
     assert scan.features is None
 
 
