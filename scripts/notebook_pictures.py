@@ -25,9 +25,9 @@ app.go_to(phantom.landmarks["liver_right_lobe"])
 app.wait()
 """
 STROKES = """
-from coralbay_viz import strokes
+from coralbay_viz.demo import auto_strokes
 scan = app.session.scan
-placed = strokes.place(scan.volume, scan.features, scan.label_grid, phantom)
+placed = auto_strokes.place(scan.volume, scan.features, scan.label_grid, phantom)
 app.session.segment(placed.labels)
 app.wait()
 app.looking.choose_tool("paint")
