@@ -148,11 +148,7 @@ def require_relative(text: Any) -> str:
         or windows.drive
         or windows.root
     ):
-        raise InputError(
-            "session names a path outside of its folder",
-            found=str(text)[:100],
-            hint="the file may have been manipulated",
-        )
+        raise InputError("session names a path outside of its folder", found=str(text)[:100], hint="do not trust it")
     return str(text)
 
 
