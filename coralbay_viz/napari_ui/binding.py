@@ -40,6 +40,8 @@ class Binding:
 
     Attributes
     ----------
+    view : ViewState
+        Settings of this viewer; `set_view` changes them.
     window_changed : signal
         Limits in HU of the gray scale of the active scan, in slices.
     visibility_changed : signal
@@ -49,7 +51,7 @@ class Binding:
     def __init__(self, viewer: "napari.Viewer", session: "Session") -> None:
         self.viewer = viewer
         self.session = session
-        self._view = ViewState(session.body_fraction)
+        self.view = ViewState(session.body_fraction)
         self._stack = LayerStack(viewer, session)
         self._gray = GrayScale(viewer, self._stack)
         self.layer, self.laid_out, self.layers_of = self._stack.layer, self._stack.laid_out, self._stack.layers_of
@@ -159,7 +161,7 @@ class Binding:
         """Show, reuse or drop layers of a scan as its state and that of the view require."""
         watched = self.session.training.state
         training = watched.shown if watched is not None and watched.scan is scan else None
-        view = replace(self._view, body_fraction=self.session.body_fraction, training=training)
+        view = replace(self.view, body_fraction=self.session.body_fraction, training=training)
         for role in roles:
             spec = scan_layers.layer_of(role, scan, view)
             if spec is None:
@@ -169,7 +171,7 @@ class Binding:
 
     def set_view(self, **settings: Any) -> None:
         """Change settings of `ViewState`, and the layers of the active scan that they are about."""
-        self._view = replace(self._view, **settings)
+        self.view = replace(self.view, **settings)
         if self.session.scan is not None:
             self.refresh(self.session.scan, *(role for name in settings for role in _SET_BY[name]))
 

@@ -57,7 +57,7 @@ class WindowsPanel(PanelBase):
         rows = [[a.name, f"{a.correlation:.2f}", place_text(a.position_mm)] for a in answers]
         fill_table(self.answers, rows)
         self.answers.setVisible(bool(rows))
-        chosen = self.shown.currentText()
+        chosen = self._context.binding.view.window_shown or _NOTHING
         names = [AGREEMENT, *(answer.name for answer in answers), _NOTHING]
         self.shown.clear()
         self.shown.addItems(names)

@@ -1,21 +1,20 @@
-"""Results as files of the kernel's machine, and sessions; how far work is."""
+"""The status line: what goes on, what went wrong and what comes next."""
 
 import logging
 from collections.abc import Hashable
-from pathlib import Path
 from typing import Any
 
 from psygnal import Signal
 
-from coralbay_core.errors import CoralBayError, InputError, MissingFileError
+from coralbay_core.errors import CoralBayError
 
 from ..jobs import Job, JobKey
 from ..persistence.save_load import AUTOSAVE
 from ..session import Session
-from .control import Control, when_done
+from .control import Control
 from .dispatcher import MainThreadDispatcher
 from .memory import give_back
-from .panels import FilePanel, StatusLine
+from .panels.status_bar import StatusBar
 
 _log = logging.getLogger(__name__)
 
@@ -38,42 +37,7 @@ _FIRST_STEPS = ("open", "features")
 _SAY_MORE = ("save", "scorecard")  # elsewhere, than that they are over
 
 
-class Files(Control):
-    """The panel of files."""
-
-    def __init__(self, *wires: Any) -> None:
-        super().__init__(*wires)
-        self.panel = FilePanel()
-        self.obey(self.panel.save_wanted, self._save)
-        self.obey(self.panel.load_wanted, self.session.load)
-
-    def _save(self, kind: str, path: str) -> None:
-        session = self.session
-        saves = {
-            "heat": session.save_heat,
-            "pca": session.save_pca,
-            "seg": session.save_segmentation,
-            "statistics": session.save_statistics,
-            "session": session.save,
-        }
-        target = _named(path)
-        there = target.exists()
-        job = saves[kind](target)
-        if there:
-            when_done(job, lambda: self._status.say(f"Saved {target}, in the place of the file that was there"))
-
-
-def _named(path: str) -> Path:
-    """Where to write: a mistyped folder must not become a new one."""
-    if not path.strip():
-        raise InputError("a file needs a name", expected="e.g. heat.nii.gz, statistics.csv or work.coralbay")
-    target = Path(path.strip()).expanduser()
-    if not target.parent.is_dir():
-        raise MissingFileError("no such folder", where=target.parent, hint="make it first, or choose another one")
-    return target
-
-
-class Progress(Control):
+class StatusLine(Control):
     """The line that says what goes on, what went wrong and what comes next; knows the jobs that run.
 
     Attributes
@@ -88,7 +52,7 @@ class Progress(Control):
 
     def __init__(self, session: Session, courier: MainThreadDispatcher) -> None:
         super().__init__(session, courier, self)
-        self.panel = StatusLine()
+        self.panel = StatusBar()
         self.running: dict[Hashable, Job] = {}
         self.restoring = False
         self._bad = False
