@@ -8,8 +8,7 @@ from psygnal import Signal
 
 from coralbay_core.errors import CoralBayError
 
-from ..jobs import Job, JobKey
-from ..persistence.save_load import AUTOSAVE
+from ..jobs import Job
 from ..session import Session
 from .control import Control
 from .dispatcher import MainThreadDispatcher
@@ -19,7 +18,7 @@ from .panels.status_bar import StatusBar
 _log = logging.getLogger(__name__)
 
 _GIVE_BACK_EVERY = 8
-_LOADING = JobKey("load session")
+_LOADING = "load session"
 
 # Description of each kind of job that the user waits for.
 _DOES = {
@@ -111,7 +110,7 @@ class StatusLine(Control):
 
     def _started(self, job: Job) -> None:
         self.running[job.key] = job
-        self.restoring |= job.key == _LOADING
+        self.restoring |= job.kind == _LOADING
         job.finished.connect(lambda: self._ended(job))
         if _does(job):
             self._bad = False
@@ -121,7 +120,7 @@ class StatusLine(Control):
     def _show(self, job: Job) -> None:
         self.panel.show_bar(job)
         if not self._bad:  # the work of another wish, meanwhile
-            before = "Restoring the session: " if self.restoring and job.key != _LOADING else ""
+            before = "Restoring the session: " if self.restoring and job.kind != _LOADING else ""
             self._write(f"{before}{_does(job)}: {job.progress}")
 
     def _cancel(self) -> None:
@@ -152,9 +151,9 @@ class StatusLine(Control):
 
     def _check_restored(self, job: Job) -> None:
         """A job starts what follows from it before it ends: when none runs, all is there."""
-        if any(key != AUTOSAVE for key in self.running):
+        if any(other.kind != "autosave" for other in self.running.values()):
             return
-        failed = job.key == _LOADING and job.state != "done"
+        failed = job.kind == _LOADING and job.state != "done"
         self.restoring = False
         if not failed:
             self.restored.emit()

@@ -332,7 +332,7 @@ def test_colors_that_fail_leave_the_heat_map(ready, monkeypatch):
     def fail(*arguments):
         raise InputError("no colors today")
 
-    monkeypatch.setattr("coralbay_viz.tasks.projections.colors", fail)
+    monkeypatch.setattr("coralbay_viz.controllers.projections.colors", fail)
     ready.colors.panel.pca.click()
     with pytest.raises(InputError):
         settle(ready)
