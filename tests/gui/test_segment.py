@@ -429,8 +429,8 @@ def test_dicom_of_a_scan_that_was_read_from_one(dock, viewer, hand, belly, tmp_p
 def test_deleting_and_renaming_layers_does_no_harm(segmented, viewer, hand, liver):
     session, panel = segmented.session, segmented.segment_panel
     strokes = segmented.binding.layer("strokes")
-    before = np.array(auto_strokes.data)
-    auto_strokes.name = "mine"
+    before = np.array(strokes.data)
+    strokes.name = "mine"
     segmented.binding.layer("segmentation").name = "result"
     hand.press(panel.live)
     viewer.layers.remove(segmented.binding.layer("segmentation"))  # while a job runs
