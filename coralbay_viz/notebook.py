@@ -72,7 +72,7 @@ def show(
     try:
         for item in what:
             app.wait(_open(app.session, item, series))
-        if app.progress.restoring:
+        if app.status.restoring:
             with suppress(CoralBayError):  # what the session asked for and did not get is said below the views
                 app.wait()
     except BaseException:

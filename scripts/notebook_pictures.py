@@ -30,13 +30,13 @@ scan = app.session.scan
 placed = auto_strokes.place(scan.volume, scan.features, scan.label_grid, phantom)
 app.session.segment(placed.labels)
 app.wait()
-app.looking.choose_tool("paint")
-app.looking.reveal("segmentation", "strokes", instead_of=("heat", "pca"))
+app.views.choose_tool("paint")
+app.views.reveal("segmentation", "strokes")
 app.session.compute_statistics()
 app.wait()
 """
 POINTS = """
-app.coloring._color("pca")
+app.colors._color("pca")
 app.wait()
 app.session.compute_scatter("pca")
 app.wait()
@@ -77,7 +77,7 @@ def take(lab, browser, out: Path) -> None:
     do(POINTS)
     keep("notebook-points")
     do(SECOND)
-    do("app.looking.reveal('heat', instead_of=('pca', 'segmentation', 'strokes')); app.tabs.selected_index = 1")
+    do("app.views.reveal('heat'); app.tabs.selected_index = 1")
     keep("notebook-beside")
     notebook.close()
 

@@ -13,8 +13,9 @@ from coralbay_core.errors import CoralBayError, InputError
 
 from ..model import palette
 from . import slices
-from .layer_specs import LayerSpec
-from .scan_layers import SHOWN, initial_cursor, layer_of
+from .layer_specs import ROLES, LayerSpec
+from .scan_layers import OVERLAYS, initial_cursor, layer_of
+from .view_state import ViewState
 
 if TYPE_CHECKING:
     from ..model.scan import Scan
@@ -50,16 +51,18 @@ def montage(
     scan: "Scan",
     position_mm: ArrayLike | None,
     show: Sequence[str] | None,
-    share: float,
+    body_fraction: float,
     window_hu: tuple[float, float],
     title: str = "",
 ) -> Picture:
     """Draw the three views through a position; see `Session.plot`."""
     place = np.asarray(initial_cursor(scan) if position_mm is None else position_mm, float)
-    specs = [layer_of(role, scan, share) for role in SHOWN if role in ("ct", *_roles(scan, show))]
-    specs = [spec for spec in specs if spec is not None]
-    planes = {view: slices.plane_at(specs[0].grid, view, place) for view in slices.VIEWS}
-    if any(plane is None for plane in planes.values()):
+    view_state, shown = ViewState(body_fraction), _roles(scan, show)
+    made = [layer_of(role, scan, view_state) for role in ROLES if role == "ct" or role in shown]
+    specs = [spec for spec in made if spec is not None]
+    found = {view: slices.plane_at(specs[0].domain, view, place) for view in slices.VIEWS}
+    planes = {view: plane for view, plane in found.items() if plane is not None}
+    if len(planes) < len(found):
         raise CoralBayError("no layer at this position", where=scan.name, found=place.round(1).tolist())
     sizes = {view: plane.extent_mm for view, plane in planes.items()}
     aspect = sum(width / height for height, width in sizes.values())
@@ -80,8 +83,8 @@ def _roles(scan: "Scan", show: Sequence[str] | None) -> Sequence[str]:
         if scan.heat is not None:
             return ("heat", "regions", "clicks")
         return ("pca", "clicks")
-    if unknown := set(show) - set(SHOWN):
-        raise InputError("unknown layer", found=sorted(unknown), expected=f"some of {', '.join(SHOWN[1:])}")
+    if unknown := set(show) - set(ROLES):
+        raise InputError("unknown layer", found=sorted(unknown), expected=f"some of {', '.join(OVERLAYS)}")
     return show
 
 
@@ -96,7 +99,7 @@ def _draw(axis: Any, specs: list[LayerSpec], view: Any, plane: "Plane", place: A
     for spec in specs:
         if spec.kind == "points":
             _draw_points(axis, spec, flat, plane)
-        elif (own := slices.plane_at(spec.grid, view, place)) is not None:
+        elif (own := slices.plane_at(spec.domain, view, place)) is not None:
             picture = slices.painted(spec, own, window_hu)
             smooth = "nearest" if spec.kind == "labels" else "bilinear"
             axis.imshow(picture, extent=_extent(own, flat), interpolation=smooth, origin="upper")

@@ -74,6 +74,13 @@ class LayerSpec:
     metadata: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def domain(self) -> Grid:
+        """Grid of an image or of labels."""
+        if self.grid is None:
+            raise ValueError(f"{self.role}: points have no grid")
+        return self.grid
+
+    @property
     def affine(self) -> Affine:
         """Affine of the napari layer, from array index to napari's world."""
         return np.eye(4) if self.grid is None else napari_affine(self.grid)
@@ -157,6 +164,11 @@ def labels_spec(labels: LabelVolume, role: str = "segmentation", opacity: float 
     return LayerSpec(
         "labels", role, labels.data, labels.name, labels.grid, opacity=opacity, colors=shown, metadata=metadata
     )
+
+
+def strokes_spec(strokes: LabelVolume) -> LayerSpec:
+    """Strokes: almost opaque, to stand out against the segmentation below."""
+    return labels_spec(strokes, "strokes", opacity=0.9)
 
 
 def label_colors(values: Iterable[int], names: Mapping[int, str], background: str) -> dict[int | None, str]:

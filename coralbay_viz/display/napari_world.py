@@ -15,7 +15,7 @@ from ..model.grids import shown_affine
 # RAS+ mm -> napari world.
 J: Affine = np.array([[0.0, 0, 1, 0], [0, -1, 0, 0], [-1, 0, 0, 0], [0, 0, 0, 1]])
 J.setflags(write=False)
-_J_INVERSE = np.linalg.inv(J)
+_J_INVERSE: Affine = np.linalg.inv(J).astype(np.float64)
 
 
 def napari_from_world(position_mm: ArrayLike) -> NDArray[np.float64]:

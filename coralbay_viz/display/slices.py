@@ -111,6 +111,8 @@ def encoded(spec: LayerSpec, plane: Plane) -> NDArray:
         return np.searchsorted(values, cut).clip(0, len(values) - 1).astype(np.min_scalar_type(len(values) - 1))
     if spec.role == "ct":
         return np.clip(np.rint(cut), *_HU_RANGE).astype(np.int16)
+    if spec.contrast_limits is None:
+        raise ValueError(f"{spec.role}: an image of one channel needs contrast limits")
     low, high = spec.contrast_limits
     steps = (cut - low) * ((_PALETTE_STEPS - 2) / (high - low)) + 1
     # What lies at the lower limit is clear, as it is in napari.

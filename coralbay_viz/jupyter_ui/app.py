@@ -9,15 +9,16 @@ from numpy.typing import ArrayLike
 from ..display.figures import Picture
 from ..jobs import Job, ThreadRunner
 from ..session import Session
-from .colors_panel import Coloring
+from .colors_control import ColorsControl
 from .dispatcher import MainThreadDispatcher
-from .files_panel import Files, Progress
-from .paint_panel import Painting
-from .scan_panel import Opening
-from .scorecard_panel import Scoring
-from .similar_panel import Asking
+from .files_control import FilesControl
+from .paint_control import PaintControl
+from .scan_control import ScanControl
+from .scorecard_control import ScorecardControl
+from .similar_control import SimilarControl
+from .status import StatusLine
 from .view import SliceView
-from .views_panel import Looking
+from .views_control import ViewsControl
 
 if TYPE_CHECKING:
     from ..model.scan import Scan
@@ -46,38 +47,38 @@ class App:
         self._courier = MainThreadDispatcher()
         self._own = session is None
         self.session = session or Session(ThreadRunner(self._courier.deliver), **settings)
-        self.progress = Progress(self.session, self._courier)
-        wires = (self.session, self._courier, self.progress)
-        self.looking = Looking(*wires)
-        self.opening = Opening(*wires)
-        self.asking = Asking(self.looking, *wires)
-        self.painting = Painting(self.looking, *wires)
-        self.coloring = Coloring(self.looking, *wires)
-        self.scoring = Scoring(*wires)
-        self.files = Files(*wires)
-        for view in (self.looking.view, self.looking.second_view, self.coloring.view):
+        self.status = StatusLine(self.session, self._courier)
+        wires = (self.session, self._courier, self.status)
+        self.views = ViewsControl(*wires)
+        self.scans = ScanControl(*wires)
+        self.similar = SimilarControl(self.views, *wires)
+        self.paint = PaintControl(self.views, *wires)
+        self.colors = ColorsControl(self.views, *wires)
+        self.scorecard = ScorecardControl(*wires)
+        self.files = FilesControl(*wires)
+        for view in (self.views.view, self.views.second_view, self.colors.view):
             view.carry_out = self._courier.here
-        self._panels = (self.opening, self.asking, self.painting, self.coloring, self.scoring, self.files)
-        self._parts = (self.progress, self.looking, *self._panels)
+        self._panels = (self.scans, self.similar, self.paint, self.colors, self.scorecard, self.files)
+        self._parts = (self.status, self.views, *self._panels)
         self._lay_out()
-        self.progress.on_event(self.session.features_changed, self._features_done)
-        self.progress.restored.connect(self.looking.reveal_most_informative)
-        self.looking.view.observe(lambda change: self._show_tab(change["new"]), "tool")
-        for part in (self.opening, self.asking, self.painting):
+        self.status.on_event(self.session.features_changed, self._features_done)
+        self.status.restored.connect(self.views.reveal_most_informative)
+        self.views.view.observe(lambda change: self._show_tab(change["new"]), "tool")
+        for part in (self.scans, self.similar, self.paint):
             part.show()
-        self.looking.show_scan(self.session.scan)
-        self.looking.reveal_most_informative()
-        self.progress.show_next_step()
+        self.views.show_scan(self.session.scan)
+        self.views.reveal_most_informative()
+        self.status.show_next_step()
 
     def _lay_out(self) -> None:
         self.tabs = w.Tab([part.panel.box for part in self._panels], titles=_TABS)
-        rows = [self.looking.box, self.progress.panel.box, self.tabs]
+        rows = [self.views.box, self.status.panel.box, self.tabs]
         self.widget = w.VBox(rows, layout=w.Layout(width="100%"))
 
     def _features_done(self, scan: "Scan") -> None:
         """Select the tool Pick when features become available."""
         if scan is self.session.scan and scan.features is not None and self.view.tool == "look":
-            self.looking.choose_tool("ask")
+            self.views.choose_tool("ask")
 
     def _show_tab(self, tool: str) -> None:
         if tool in _TAB_OF_TOOL:
@@ -88,7 +89,7 @@ class App:
     @property
     def view(self) -> SliceView:
         """The view of the active scan: ``cursor`` in mm, ``window`` as level and width in HU, ``tool``."""
-        return self.looking.view
+        return self.views.view
 
     def wait(self, *jobs: Job | None, timeout_s: float | None = None) -> None:
         """Wait for jobs, by default for all running ones; their results are available when it returns.
@@ -103,11 +104,11 @@ class App:
             The error of a failed job.
         """
         wanted = [job for job in jobs if job is not None]
-        seen = wanted or list(self.progress.running.values())
+        seen = wanted or list(self.status.running.values())
 
         def going_on() -> bool:
             # A job may start another one: loading a session asks all its questions again.
-            new = [] if wanted else [job for job in self.progress.running.values() if job not in seen]
+            new = [] if wanted else [job for job in self.status.running.values() if job not in seen]
             seen.extend(new)
             return any(job.running for job in seen)
 
@@ -123,18 +124,18 @@ class App:
 
     def plot(self, position_mm: ArrayLike | None = None, show: Sequence[str] | None = None, **settings: Any) -> Picture:
         """Draw a still picture of the view: `Session.plot` at the crosshair, in the view's gray scale."""
-        show = self.looking.shown() if show is None else show
+        show = self.views.shown() if show is None else show
         place = self.view.cursor if position_mm is None and self.view.cursor else position_mm
         return self.session.plot(place, show, **{"window": tuple(self.view.window)} | settings)
 
     def go_to(self, position_mm: ArrayLike) -> None:
         """Put the crosshair at a world position."""
-        self.looking.go_to(position_mm)
+        self.views.go_to(position_mm)
 
     def compare(self, scan: "Scan | None") -> None:
         """Show a second open scan with the heat map of the same clicks; None closes it."""
-        self.looking.compare(scan)
-        self.asking.show_others()
+        self.views.compare(scan)
+        self.similar.show_others()
 
     def close(self) -> None:
         """Remove the app from the page; close its session unless it was passed in."""

@@ -8,7 +8,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..display import slices
 from ..display.layer_specs import LayerSpec
-from ..display.scan_layers import SHOWN, initial_cursor, layer_of
+from ..display.scan_layers import OVERLAYS, changes, initial_cursor, layer_of
+from ..display.view_state import ViewState
 from .view import SliceView
 
 if TYPE_CHECKING:
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from ..session import Session
 
 POINT_ROLES = ("regions", "found", "clicks")
+# Roles that the page has no controls for.
+_LEFT_OUT = ("training_pca", "training_heat", "symmetry", "hover", "scores", "suggestions", "mark")
+SHOWN = ("ct", *(role for role in OVERLAYS if role not in _LEFT_OUT))
+"""Roles of the layers of a view, from the bottom of the stack to its top."""
 
 
 class ScanBinding:
@@ -38,20 +43,8 @@ class ScanBinding:
         self._dirty: set[str] = set()
         self._waiting = False
         self._mark = 0
-        self._links = (
-            (session.heat_changed, self._changed("heat", "regions")),
-            (session.clicks_changed, self._changed("clicks")),
-            (session.body_fraction_changed, lambda share: self.refresh("heat")),
-            (session.pca_changed, self._changed("pca")),
-            (session.segmentation_changed, self._changed("segmentation")),
-            (session.strokes_changed, self._changed("strokes")),
-            (session.selection_changed, self._changed("lasso")),
-            (session.features_changed, self._changed("lasso", "clusters")),
-            (session.clusters_changed, self._changed("clusters")),
-            (session.windows.changed, self._changed("windows")),
-            (session.marked_changed, self._changed("regions")),
-            (session.match_changed, self._changed("found")),
-        )
+        self._links = [(signal, self._changed(*roles)) for signal, roles in changes(session)]
+        self._links.append((session.body_fraction_changed, lambda fraction: self.refresh("heat")))
         for signal, slot in self._links:
             signal.connect(slot)
         if not view.cursor:
@@ -123,7 +116,7 @@ class ScanBinding:
             self.view.show_slices(cuts, self._mark)
 
     def _make(self, role: str) -> None:
-        spec = layer_of(role, self.scan, self.session.body_fraction)
+        spec = layer_of(role, self.scan, ViewState(self.session.body_fraction))
         if spec is not None:
             self._specs[role] = spec
             self._introduce(role, spec)

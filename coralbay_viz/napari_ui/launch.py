@@ -110,7 +110,7 @@ class TourRunner:
         self._picture("pca.png", views.CORONAL)
 
     def _show_similar(self) -> None:
-        self.widget.binding.set_visible("pca", False)
+        self.widget.binding.reveal("heat")
         self.widget.binding.go_to(self.tour.at_mm)
         for name, view in (("coronal", views.CORONAL), ("sagittal", views.SAGITTAL), ("3d", views.VOLUME)):
             self._picture(f"{name}.png", view)
@@ -119,12 +119,12 @@ class TourRunner:
 
     def _show_segmentation(self) -> None:
         binding = self.widget.binding
-        for role in ("heat", "regions", "clicks", "strokes"):
+        binding.reveal("segmentation")
+        for role in ("regions", "clicks", "strokes"):
             binding.set_visible(role, False)
         self._picture("segmentation.png", views.CORONAL)
-        for role in ("heat", "clicks"):
-            binding.set_visible(role, True)
-        binding.set_visible("segmentation", False)
+        binding.set_visible("clicks", True)
+        binding.reveal("heat")
         views.show_view(self.viewer, views.AXIAL)
 
     def _middle(self) -> Any:

@@ -126,12 +126,12 @@ class TwinView(QWidget):
             twin.close()
             self.model.layers.remove(twin.layer)
         empty = not self._twins
-        known = {id(twin.source): twin for twin in self._twins}
+        known = {twin.source: twin for twin in self._twins}
         for layer in wanted:
-            if id(layer) not in known:
-                known[id(layer)] = LinkedLayer(layer, self._follows)
-                self.model.layers.append(known[id(layer)].layer)
-        self._twins = [known[id(layer)] for layer in wanted]
+            if layer not in known:
+                known[layer] = LinkedLayer(layer, self._follows)
+                self.model.layers.append(known[layer].layer)
+        self._twins = [known[layer] for layer in wanted]
         for place, twin in enumerate(self._twins):
             self.model.layers.move(self.model.layers.index(twin.layer), place)
         if empty and self._twins:

@@ -180,7 +180,7 @@ class Painting:
             self.flush()
         finally:
             self.live = live
-        return self._session.fit(first_mm=self._looked_at())
+        return self._fit()
 
     def undo(self) -> None:
         """Undo the last change of the strokes."""
@@ -235,7 +235,7 @@ class Painting:
         self.changed.emit(scan)
         wanted = self.live and scan is self._session.scan and scan.features is not None
         if wanted and len(scan.strokes.now.classes) > 1:
-            self._session.fit(first_mm=self._looked_at())
+            self._fit()
 
     def _set_names(self, layer: "Layer", names: dict[int, str]) -> None:
         layer.metadata = {**layer.metadata, "names": names}
@@ -245,8 +245,10 @@ class Painting:
         self._known[scan] = np.array(layer.data)
         self._send_strokes(scan, layer)
 
-    def _looked_at(self) -> Any:
-        return world_from_napari(views.place_of(self._viewer))
+    def _fit(self) -> "Job":
+        job = self._session.fit(first_mm=world_from_napari(views.place_of(self._viewer)))
+        self._binding.reveal("segmentation")
+        return job
 
     # Session -> layer
 

@@ -18,7 +18,7 @@ from coralbay_viz.display import slices
 from coralbay_viz.jobs import JobKey
 from coralbay_viz.jupyter_ui.app import App
 from coralbay_viz.jupyter_ui.dispatcher import MainThreadDispatcher
-from coralbay_viz.jupyter_ui.panels import amount
+from coralbay_viz.jupyter_ui.panels.base import amount
 
 pytestmark = pytest.mark.forward
 
@@ -133,7 +133,7 @@ def test_a_share_is_sent_as_slices_of_the_heat_map(ready):
     ready.session.click(middle(ready))
     settle(ready)
     sent = Sent(ready.view)
-    ready.asking.panel.share.value = 10.0
+    ready.similar.panel.share.value = 10.0
     settle(ready)
     assert ready.session.body_fraction == pytest.approx(0.1)
     assert set(sent.cuts()) == {("heat", view) for view in slices.VIEWS}
@@ -141,7 +141,7 @@ def test_a_share_is_sent_as_slices_of_the_heat_map(ready):
 
 def test_the_weights_of_the_scales_change_the_heat_map(ready):
     """Equal weights, weights from the clicks, and back; weights from code are shown as such."""
-    session, control = ready.session, ready.asking.panel.weights
+    session, control = ready.session, ready.similar.panel.weights
     session.click(middle(ready))
     settle(ready)
     equal, sent = session.heat, Sent(ready.view)
@@ -169,19 +169,19 @@ def test_hidden_layers_are_not_sent(ready):
     ready.session.click(middle(ready))
     settle(ready)
     sent = Sent(ready.view)
-    ready.looking.tools.layers["heat"].value = False
+    ready.views.tools.layers["heat"].value = False
     settle(ready)
     assert "heat" in ready.view.hidden
     ready.session.click(middle(ready) + 6)
     settle(ready)
     assert not [cut for cut in sent.cuts() if cut[0] == "heat"]
-    ready.looking.tools.layers["heat"].value = True
+    ready.views.tools.layers["heat"].value = True
     settle(ready)
     assert ("heat", "axial") in sent.cuts()
 
 
 def test_strokes_make_a_probe_and_undo_takes_them_back(ready):
-    panel, grid = ready.painting.panel, ready.session.volume.grid
+    panel, grid = ready.paint.panel, ready.session.volume.grid
     for label, corner in ((1, (20, 15, 15)), (2, (20, 30, 30))):
         panel.label.value = label
         points = np.array([grid.to_world(corner)], np.float32)
@@ -192,11 +192,11 @@ def test_strokes_make_a_probe_and_undo_takes_them_back(ready):
     panel.measure.click()
     settle(ready)
     assert "ml" in panel.statistics.value
-    ready.looking.choose_tool("paint")
+    ready.views.choose_tool("paint")
     ready.view._receive(ready.view, {"kind": "undo"}, [])
     settle(ready)
     assert ready.session.scan.strokes.now.classes == (1,)
-    ready.looking.choose_tool("erase")
+    ready.views.choose_tool("erase")
     ready.view._receive(
         ready.view, {"kind": "stroke", "view": "axial"}, [np.array(middle(ready), np.float32).tobytes()]
     )
@@ -206,28 +206,28 @@ def test_strokes_make_a_probe_and_undo_takes_them_back(ready):
 
 
 def test_points_and_slices_are_linked(ready):
-    sent = Sent(ready.coloring.view)
-    assert ready.coloring.view.layout.display == "none"
-    ready.coloring.panel.pca.click()
-    ready.coloring.panel.pca_points.click()
+    sent = Sent(ready.colors.view)
+    assert ready.colors.view.layout.display == "none"
+    ready.colors.panel.pca.click()
+    ready.colors.panel.pca_points.click()
     settle(ready)
     scatter = ready.session.scan.scatter
-    ready.coloring.view._receive(ready.coloring.view, {"kind": "ready"}, [])
+    ready.colors.view._receive(ready.colors.view, {"kind": "ready"}, [])
     count = len(scatter.points)
-    assert ready.coloring.view.layout.display == ""
+    assert ready.colors.view.layout.display == ""
     assert sent.all[-2][1] == [4 * count, 3 * count] or sent.all[-3][1] == [4 * count, 3 * count]
     low, high = scatter.points.min(0), scatter.points.max(0)
     half = np.array([low, [high[0], low[1]], [high[0], low.mean()], [low[0], high[1]]], np.float32)
-    ready.coloring.view._receive(ready.coloring.view, {"kind": "lasso"}, [half.tobytes()])
+    ready.colors.view._receive(ready.colors.view, {"kind": "lasso"}, [half.tobytes()])
     settle(ready)
     assert 0 < ready.session.scan.selection.sum() < count
-    assert "Lasso:" in ready.coloring.panel.state.value
-    ready.coloring.panel.everything.click()
+    assert "Lasso:" in ready.colors.panel.state.value
+    ready.colors.panel.everything.click()
     assert ready.session.scan.selection is None
-    assert "Lasso:" not in ready.coloring.panel.state.value
-    assert "Lasso cleared" in ready.progress.panel.text.value
+    assert "Lasso:" not in ready.colors.panel.state.value
+    assert "Lasso cleared" in ready.status.panel.text.value
     at = scatter.points[count // 3].astype(float)
-    ready.coloring.view._receive(ready.coloring.view, {"kind": "pick", "at": at.tolist()}, [])
+    ready.colors.view._receive(ready.colors.view, {"kind": "pick", "at": at.tolist()}, [])
     settle(ready)
     np.testing.assert_allclose(ready.session.cursor_mm, ready.session.place_of(at), atol=1.6)
     assert sent.of("place")[-1]["at"] is not None
@@ -238,31 +238,31 @@ def test_another_scan_stands_beside_and_answers(ready, belly):
     ready.session.add(belly)
     ready.session.compute()
     settle(ready)
-    assert ready.asking.panel.other.label == "no other scan"
-    assert {text for text, _ in ready.asking.panel.other.options} > {f"1: {belly.name} (1)"}  # alike, told apart
-    ready.asking.panel.other.value = 0
-    assert "heat map of the same clicks" in ready.progress.panel.text.value
-    sent = Sent(ready.looking.second_view)
+    assert ready.similar.panel.other.label == "no other scan"
+    assert {text for text, _ in ready.similar.panel.other.options} > {f"1: {belly.name} (1)"}  # alike, told apart
+    ready.similar.panel.other.value = 0
+    assert "heat map of the same clicks" in ready.status.panel.text.value
+    sent = Sent(ready.views.second_view)
     ready.view._receive(ready.view, {"kind": "pick", "mm": middle(ready).tolist(), "negative": False}, [])
     settle(ready)
     assert first.heat is not None
     assert ("heat", "axial") in sent.cuts()
-    np.testing.assert_allclose(ready.looking.second_view.cursor, ready.view.cursor, atol=10)  # the same scan twice
+    np.testing.assert_allclose(ready.views.second_view.cursor, ready.view.cursor, atol=10)  # the same scan twice
     with pytest.raises(InputError, match="active one"):
         ready.compare(ready.session.scan)
-    ready.asking.panel.other.value = ready.asking.panel.other.options[0][1]
-    assert ready.looking.second_binding is None
+    ready.similar.panel.other.value = ready.similar.panel.other.options[0][1]
+    assert ready.views.second_binding is None
     ready.compare(first)
     ready.session.remove(first)
     settle(ready)
-    assert ready.looking.second_binding is None
+    assert ready.views.second_binding is None
 
 
 def test_scans_of_one_name_are_told_apart_by_folder(belly, tmp_path):
     paths = [save_map(tmp_path / folder / "ct.nii.gz", belly.data, belly) for folder in ("before", "after")]
     app = show(*paths, model="hu-patch")
     settle(app)
-    assert [text for text, _ in app.opening.panel.scans.options] == ["1: before/ct", "2: after/ct"]
+    assert [text for text, _ in app.scans.panel.scans.options] == ["1: before/ct", "2: after/ct"]
     assert app.view.title == "after/ct"
     app.close()
 
@@ -304,18 +304,18 @@ def test_wishes_come_from_other_threads(ready):
 
 
 def test_errors_are_lines_of_text(app):
-    app.opening.panel.path.value = "nowhere.nii.gz"
-    app.opening.panel.open.click()
+    app.scans.panel.path.value = "nowhere.nii.gz"
+    app.scans.panel.open.click()
     with pytest.raises(CoralBayError):
         settle(app)
-    assert "nowhere.nii.gz" in app.progress.panel.text.value
-    assert "role='alert'" in app.progress.panel.text.value
-    app.painting.panel.segment.click()
-    assert "no features" in app.progress.panel.text.value
+    assert "nowhere.nii.gz" in app.status.panel.text.value
+    assert "role='alert'" in app.status.panel.text.value
+    app.paint.panel.segment.click()
+    assert "no features" in app.status.panel.text.value
 
 
 def test_an_error_goes_when_the_next_command_starts(ready):
-    line = ready.progress.panel.text
+    line = ready.status.panel.text
     ready.files.panel.path.value = ""
     ready.files.panel.save.click()
     assert "no file name" in line.value
@@ -323,20 +323,20 @@ def test_an_error_goes_when_the_next_command_starts(ready):
     settle(ready)
     assert "role='alert'" not in line.value
     assert "1 positive, 0 negative" in line.value
-    ready.asking.panel.clear.click()
+    ready.similar.panel.clear.click()
     settle(ready)
     assert "No clicks" in line.value
 
 
 def test_the_line_says_what_comes_next(app):
-    assert "Compute features" in app.progress.panel.text.value
+    assert "Compute features" in app.status.panel.text.value
     app.session.compute()
     settle(app)
-    assert "click in a view with Pick" in app.progress.panel.text.value
+    assert "click in a view with Pick" in app.status.panel.text.value
 
 
 def test_files_go_where_the_user_meant(ready, tmp_path):
-    line, panel = ready.progress.panel.text, ready.files.panel
+    line, panel = ready.status.panel.text, ready.files.panel
     ready.session.click(middle(ready))
     settle(ready)
     panel.path.value = str(tmp_path / "reslts" / "heat.nii.gz")
@@ -361,17 +361,17 @@ def test_colors_that_fail_leave_the_heat_map(ready, monkeypatch):
     def fail(*arguments):
         raise InputError("no colors today")
 
-    monkeypatch.setattr("coralbay_viz.tasks.projections.colors", fail)
-    ready.coloring.panel.pca.click()
+    monkeypatch.setattr("coralbay_viz.controllers.projections.colors", fail)
+    ready.colors.panel.pca.click()
     with pytest.raises(InputError):
         settle(ready)
-    assert "no colors today" in ready.progress.panel.text.value
-    assert "heat" in ready.looking.shown()
+    assert "no colors today" in ready.status.panel.text.value
+    assert "heat" in ready.views.shown()
     monkeypatch.undo()
-    ready.coloring.panel.pca.click()
+    ready.colors.panel.pca.click()
     settle(ready)
-    assert "pca" in ready.looking.shown()
-    assert "heat" not in ready.looking.shown()
+    assert "pca" in ready.views.shown()
+    assert "heat" not in ready.views.shown()
 
 
 def test_what_is_no_scan_is_refused_in_one_line(app):
@@ -383,7 +383,7 @@ def test_what_is_no_scan_is_refused_in_one_line(app):
 
 
 def test_the_background_can_be_painted(ready):
-    panel, grid = ready.painting.panel, ready.session.volume.grid
+    panel, grid = ready.paint.panel, ready.session.volume.grid
     (background,) = [value for text, value in panel.label.options if text == "background"]
     for label, corner in ((1, (20, 15, 15)), (2, (20, 30, 30)), (background, (5, 5, 5))):
         panel.label.value = label
@@ -418,11 +418,11 @@ def test_waiting_ends_and_says_what_failed(app):
 def test_work_that_is_stopped_says_so_until_it_ends(app):
     going_on = threading.Event()
     job = app.session.run(JobKey("scatter", "test"), lambda context: going_on.wait(WAIT_S), lambda result: None)
-    app.progress.panel.cancel.click()
-    assert "Computing the scatter plot: stopping" in app.progress.panel.text.value
+    app.status.panel.cancel.click()
+    assert "Computing the scatter plot: stopping" in app.status.panel.text.value
     going_on.set()
     app.wait(job, timeout_s=WAIT_S)
-    assert "Computing the scatter plot: stopped" in app.progress.panel.text.value
+    assert "Computing the scatter plot: stopped" in app.status.panel.text.value
 
 
 def test_a_saved_session_opens_again(ready, tmp_path, phantom, succeed):
@@ -444,17 +444,17 @@ def test_a_saved_session_opens_again(ready, tmp_path, phantom, succeed):
     assert again.session.clicks == app.session.clicks
     assert again.session.heat is not None
     assert again.session.pca is not None
-    assert "Session restored" in again.progress.panel.text.value
-    assert "heat" in again.looking.shown()
-    assert not {"pca", "segmentation"} & set(again.looking.shown())  # one colored layer over another says nothing
+    assert "Session restored" in again.status.panel.text.value
+    assert "heat" in again.views.shown()
+    assert not {"pca", "segmentation"} & set(again.views.shown())  # one colored layer over another says nothing
     said = []
-    again.progress.panel.text.observe(lambda change: said.append(change["new"]), "value")
+    again.status.panel.text.observe(lambda change: said.append(change["new"]), "value")
     again.files.panel.session.value = str(tmp_path / "work.coralbay")
     again.files.panel.load.click()
     settle(again)
     assert all("estor" in text or "Loading" in text for text in said), said
     assert "Session restored" in said[-1]
-    assert "pca" not in again.looking.shown()
+    assert "pca" not in again.views.shown()
     again.close()
 
 
@@ -473,7 +473,7 @@ def test_a_session_of_ones_own_is_shown_and_left_alone(belly):
     session.compute()
     session.click(middle(app))
     settle(app)
-    assert "1 positive" in app.asking.panel.clicks.value
+    assert "1 positive" in app.similar.panel.clicks.value
     app.close()
     session.click(middle(app))  # still at work
     with pytest.raises(InputError, match="shown alone"):
@@ -495,10 +495,10 @@ def test_courier_keeps_order_and_closes():
 
 
 def test_window_presets_and_dragging(app):
-    app.looking.tools.windows.value = "Lung"
+    app.views.tools.windows.value = "Lung"
     assert app.view.window == [-600.0, 1500.0]
     app.view.window = [10.0, 333.0]
-    assert app.looking.tools.windows.value == "Custom"
+    assert app.views.tools.windows.value == "Custom"
     assert isinstance(app, App)
 
 
@@ -509,7 +509,7 @@ def test_a_scorecard_fills_as_its_rows_come(ready, belly, phantom, tmp_path):
     labels = save_map(tmp_path / "labels.nii.gz", data, belly)
     ready.session.click(phantom.landmarks["liver_right_lobe"])
     settle(ready)
-    panel = ready.scoring.panel
+    panel = ready.scorecard.panel
     panel.models.value = ("hu-patch", "random")
     panel.reference.value = str(labels)
     panel.compare.click()
@@ -518,12 +518,12 @@ def test_a_scorecard_fills_as_its_rows_come(ready, belly, phantom, tmp_path):
     assert "retrieval" in panel.table.value
     assert "random" in panel.table.value
     assert panel.table.value.count(" *<") == 1
-    assert "Measured random, 2 of 2" in ready.progress.panel.text.value
+    assert "Measured random, 2 of 2" in ready.status.panel.text.value
     assert "Average precision" in panel.table.value
     panel.reference.value = str(tmp_path / "absent.nii.gz")
     panel.compare.click()
     settle(ready)
-    assert "no such label map" in ready.progress.panel.text.value
+    assert "no such label map" in ready.status.panel.text.value
     panel.reference.value = ""
     panel.compare.click()
-    assert "nothing to measure against" in ready.progress.panel.text.value
+    assert "nothing to measure against" in ready.status.panel.text.value

@@ -74,7 +74,7 @@ def test_mouse_and_keys_move_about(open_notebook):
     page.page.mouse.up(button="right")
     page.kernel.until(f"app.view.window[0] < {level} and app.view.window[1] > {width}")
     assert np.abs(page.pixels("sagittal").astype(int) - before).max() > 20
-    assert page.kernel.ask("app.looking.tools.windows.value") == "Custom"
+    assert page.kernel.ask("app.views.tools.windows.value") == "Custom"
     page.shot("window")
 
 
@@ -117,7 +117,7 @@ def test_strokes_and_a_live_probe(open_notebook):
     draw(page, [(0.28, 0.45), (0.36, 0.5)])
     page.newer("strokes", 0)
     assert page.kernel.ask("sorted(set(app.session.scan.strokes.now.values.tolist()))") == [1]
-    page.kernel.do("app.painting.panel.label.value = 2")
+    page.kernel.do("app.paint.panel.label.value = 2")
     page.kernel.until("app.view.brush_color == '#56b4e9'")
     draw(page, [(0.68, 0.3), (0.72, 0.35)])
     page.newer("segmentation", 0)
@@ -169,7 +169,7 @@ def test_points_and_slices_are_linked(open_notebook):
 
 def test_two_scans_side_by_side(open_notebook):
     page = open_notebook(PHANTOM, OTHER)
-    page.kernel.until("app.looking.second_binding")
+    page.kernel.until("app.views.second_binding")
     page.page.wait_for_function("document.querySelectorAll('.coralbay')[1].dataset.ct > 0")
     x, y = 0.3, 0.5
     page.page.mouse.click(*page.place("axial", x, y))
@@ -199,7 +199,7 @@ def test_memory_does_not_grow_with_clicks(open_notebook):
     sizes = []
     for number in range(240):
         if number % 8 == 0:
-            page.kernel.until("not app.progress.running")
+            page.kernel.until("not app.status.running")
             sizes.append(page.kernel.ask(resident))
             page.kernel.ask("app.session.clear_clicks() and None")
         mark = page.mark("heat")
@@ -209,7 +209,7 @@ def test_memory_does_not_grow_with_clicks(open_notebook):
     # After forty clicks caches, threads and allocators have what they need.
     grown = np.median(sizes[-8:]) - np.median(sizes[5:13])
     assert grown < 40e6, f"{grown / 1e6:.0f} MB more after 200 clicks: {np.round(np.array(sizes) / 1e6)}"
-    page.kernel.until("not app.progress.running")
+    page.kernel.until("not app.status.running")
 
 
 def test_a_busy_kernel_says_so_and_a_restarted_one_too(open_notebook):

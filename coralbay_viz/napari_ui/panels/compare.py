@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QCheckBox
 
-from ...display.layer_specs import found_spec, heat_spec
 from ...model.scan import unique_names
 from ..context import Context
 from ..docks import Dock
@@ -171,8 +170,8 @@ class ComparePanel(PanelBase):
         before = self.target
         self._targets = [scan for scan in session.scans if scan is not session.scan]
         current = self._targets.index(before) if before in self._targets else (0 if self._targets else None)
-        apart = dict(zip(map(id, session.scans), unique_names(session.scans), strict=True))
-        names = [apart[id(scan)] for scan in self._targets]
+        apart = dict(zip(session.scans, unique_names(session.scans), strict=True))
+        names = [apart[scan] for scan in self._targets]
         fill(self.targets, names or ["open a second scan to compare"], current or 0)
         target = self.target
         ready = bool(target and target.features is not None and session.features is not None)
@@ -222,14 +221,8 @@ class ComparePanel(PanelBase):
         self.save.setEnabled(bool(rows))
 
     def _mirrored(self, scan: "Scan") -> None:
-        result, binding = scan.symmetry, self._context.binding
-        places = [result.position_mm, result.counterpart_mm]
-        binding.show(scan, found_spec(places, ["here", "other side"]))
-        values = result.heat.data[result.heat.inside]
-        limits = (float(values.max()) - 0.3 * float(values.max() - values.min()), float(values.max()))
-        name = f"other side - {scan.name}"
-        binding.show(scan, heat_spec(scan.symmetry_shown, scan.overlay_grid, limits, name, "symmetry"))
-        self._show_sides(self._context.session.scan)
+        if scan is self._context.session.scan:
+            self._show_sides(scan)
 
     def _show_sides(self, scan: "Scan | None") -> None:
         result = None if scan is None else scan.symmetry
@@ -238,14 +231,13 @@ class ComparePanel(PanelBase):
                 f"Difference {result.difference:.2f}, larger than at {result.rank:.0%} of the body. Mirror position: "
                 f"{place_text(result.counterpart_mm)}"
             )
-            return
-        self.sides.setText("")
-        self._drop_sides()  # other features have come
+        else:
+            self.sides.setText("")
 
     def _drop_sides(self) -> None:
         scan = self._context.session.scan
-        for role in ("found", "symmetry") if scan is not None else ():
-            self._context.binding.drop(scan, role)
+        if scan is not None:
+            self._context.binding.drop(scan, "found", "symmetry")
 
 
 def _row_cells(row: dict[str, Any]) -> list[str]:

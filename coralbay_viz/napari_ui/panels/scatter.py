@@ -10,7 +10,6 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout
 from coralbay_core.errors import CoralBayError
 from coralbay_core.spatial import LabelVolume
 
-from ...display.layer_specs import labels_spec
 from ...model.palette import class_color
 from ..context import Context
 from ..docks import Docked
@@ -108,8 +107,7 @@ class ScatterDock(Docked):
         """Remove mark, lasso and selection, which cannot be removed without the plot."""
         session = self._context.session
         for scan in session.scans:
-            for role in ("mark", "lasso"):
-                self._context.binding.drop(scan, role)
+            self._context.binding.drop(scan, "mark", "lasso")
         if session.features is not None and session.scan.selection is not None:
             session.select(None)
 
@@ -136,7 +134,6 @@ class ScatterDock(Docked):
             self._context.notify("No points inside the lasso.")
             return
         self._mask = mask
-        self._context.binding.show(session.scan, labels_spec(mask, "lasso"))
         self._show_state()
 
     def _label(self) -> None:
@@ -189,7 +186,6 @@ class ScatterDock(Docked):
         selection = scan.selection if scan else None
         if selection is None and scan is not None:
             self._mask = None
-            self._context.binding.drop(scan, "lasso")
         chosen = None if selection is None or scatter is None else selection[scatter.inside]
         self.canvas.choose(None if chosen is None or chosen.all() else chosen)
         self._show_state()

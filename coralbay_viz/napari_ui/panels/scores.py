@@ -4,7 +4,6 @@ from typing import Any
 
 from qtpy.QtWidgets import QLabel
 
-from ...display import layer_specs
 from ..context import Context
 from .base import PanelBase, combo, fill
 
@@ -30,7 +29,7 @@ class ScoreMaps(PanelBase):
         self.maps.activated.connect(lambda number: self._choose(number))
         session = context.session
         context.connect(
-            (session.scores_changed, self._show),
+            (session.scores_changed, self.show_state),
             (session.segmentation_changed, self.show_state),
             (session.scan_changed, self.show_state),
         )
@@ -41,27 +40,12 @@ class ScoreMaps(PanelBase):
 
     def _choose(self, number: int) -> None:
         self._wanted = self._choices()[number]
+        self._context.binding.set_view(margin=self._wanted == _MARGIN)
         session = self._context.session
         if self._wanted == _NOTHING:
             self._context.notify_errors(session.hide_scores)()
         else:
             self._context.notify_errors(session.show_scores)(self._wanted if isinstance(self._wanted, int) else None)
-
-    def _show(self, scan: Any) -> None:
-        found, binding = scan.scores, self._context.binding
-        if found is None:
-            binding.drop(scan, "scores")
-            self.show_state()
-            return
-        names = {} if scan.segmentation is None else scan.segmentation.names
-        if self._wanted == _MARGIN:
-            data, name = found.margin, "margin"
-        else:
-            data = found.probability
-            what = "" if found.value is None else f" of {names.get(found.value, f'label {found.value}')}"
-            name = "probability" + what
-        layer = binding.show(scan, layer_specs.scores_spec(data, found.grid, name))
-        layer.name = name
 
     def show_state(self, _: Any = None) -> None:
         """Update the list of maps."""
@@ -70,6 +54,7 @@ class ScoreMaps(PanelBase):
         self._classes = list(probe.values) if probe else []
         if scan is None or scan.scores is None:
             self._wanted = _NOTHING
+            self._context.binding.set_view(margin=False)
         names = {} if probe is None else probe.names
         texts = [f"probability: {names.get(value, f'label {value}')}" for value in self._classes]
         choices = self._choices()

@@ -111,8 +111,7 @@ class SimilarPanel(PanelBase):
         job = self._context.session.click(position_mm, negative)
         if job is not None:
             job.wait(_GRACE_S)
-        # One colored layer at a time: a heat map over PCA colors is unreadable.
-        self._context.binding.set_visible("pca", False)
+        self._context.binding.reveal("heat")
 
     def _looked(self, origin_mm: Any, direction: Any, negative: bool) -> None:
         session = self._context.session

@@ -5,12 +5,10 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QSignalBlocker, Qt, QTimer
 from qtpy.QtWidgets import QCheckBox, QLabel, QSlider, QWidget
 
-from ...display.layer_specs import heat_spec, rgb_spec
 from ..context import Context
 from .base import PanelBase, button, combo, fill, note
 
 if TYPE_CHECKING:
-    from ...model.scan import Scan
     from ...model.training import TrainingState
 
 REFRESH_MS = 3000
@@ -28,7 +26,6 @@ class TrainingPanel(PanelBase):
     def __init__(self, context: Context) -> None:
         super().__init__()
         self._context = context
-        self._shown_on: Scan | None = None
         self._canvas: Any = None
         self._lay_out()
         self._timer = QTimer(self)
@@ -93,7 +90,6 @@ class TrainingPanel(PanelBase):
         self.step.setText("" if state is None or state.wanted is None else str(state.wanted))
         if state is None:
             self._timer.stop()
-            self._forget_layers()
             return
         if not self._timer.isActive():
             self._timer.start()
@@ -103,7 +99,6 @@ class TrainingPanel(PanelBase):
         chosen = self.curve.currentText()
         fill(self.curve, names, names.index(chosen) if chosen in names else (0 if names else None))
         self._draw()
-        self._show_layers(state)
 
     def _show_steps(self, state: "TrainingState") -> None:
         with QSignalBlocker(self.slider):
@@ -112,30 +107,6 @@ class TrainingPanel(PanelBase):
                 self.slider.setValue(state.steps.index(state.wanted))
         with QSignalBlocker(self.newest):
             self.newest.setChecked(state.chosen is None)
-
-    def _show_layers(self, state: "TrainingState") -> None:
-        shown, scan, binding = state.shown, state.scan, self._context.binding
-        if shown is None or scan is None or scan not in self._context.session.scans:
-            return
-        fresh = self._shown_on is not scan
-        self._shown_on = scan
-        binding.show(scan, rgb_spec(shown.pca.shown, shown.pca.grid, f"training - {scan.name}", "training_pca"))
-        if shown.heat is None:
-            binding.drop(scan, "training_heat")
-        else:
-            heat = shown.heat
-            limits = (heat.scale.score_of(self._context.session.body_fraction), heat.scale.high)
-            spec = heat_spec(heat.shown, heat.grid, limits, f"training, similar - {scan.name}", "training_heat")
-            binding.show(scan, spec)
-        if fresh:  # one colored layer at a time
-            for role in ("pca", "heat"):
-                binding.set_visible(role, False)
-
-    def _forget_layers(self) -> None:
-        if self._shown_on is not None and self._shown_on in self._context.session.scans:
-            for role in ("training_pca", "training_heat"):
-                self._context.binding.drop(self._shown_on, role)
-        self._shown_on = None
 
     def _draw_soon(self, event: Any = None) -> None:
         """Draw again after a change of theme; the colors are set after the event."""

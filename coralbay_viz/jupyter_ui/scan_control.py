@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 from ..model.scan import unique_names
 from ..tasks import encoders as encoders_tasks
 from .control import Control
-from .panels import ScanPanel
+from .panels.scan import ScanPanel
 
 if TYPE_CHECKING:
     from ..model.scan import Scan
 
 
-class Opening(Control):
+class ScanControl(Control):
     """Controller of scans and features."""
 
     def __init__(self, *wires: Any) -> None:

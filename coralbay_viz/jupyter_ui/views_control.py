@@ -1,6 +1,6 @@
 """Controller of the views of the active and the second scan: crosshair, gray scale, layers."""
 
-from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as w
@@ -8,25 +8,20 @@ from numpy.typing import ArrayLike
 
 from coralbay_core.errors import InputError
 
-from ..display.scan_layers import SHOWN
+from ..display.visibility import colored_results, hidden_by, with_marks
 from ..jobs import Job
 from ..model.palette import WINDOWS
 from ..model.scan import unique_names
-from .binding import ScanBinding
+from .binding import SHOWN, ScanBinding
 from .control import Control, when_done
-from .panels import ToolBar
+from .panels.tool_bar import ToolBar
 from .view import SliceView
 
 if TYPE_CHECKING:
     from ..model.scan import Scan
 
-# Colored layers, the most informative first.
-COLORED = ("heat", "segmentation", "pca")
-# Regions are numbered marks of the heat map: they come and go with it.
-_WITH = {"heat": ("heat", "regions")}
 
-
-class Looking(Control):
+class ViewsControl(Control):
     """Controller of the views and the tool bar."""
 
     def __init__(self, *wires: Any) -> None:
@@ -41,7 +36,7 @@ class Looking(Control):
         self.box = w.VBox([self.tools.box, views])
         self.binding: ScanBinding | None = None
         self.second_binding: ScanBinding | None = None
-        self._there: frozenset[str] = frozenset()
+        self._there: tuple[str, ...] = ()
         self._connect()
 
     def _connect(self) -> None:
@@ -49,7 +44,13 @@ class Looking(Control):
         self.on_event(self.session.scan_removed, self._scan_gone)
         self.on_event(self.session.scan_added, self._show_titles)
         self.on_event(self.session.scan_removed, self._show_titles)
-        for signal in (self.session.heat_changed, self.session.segmentation_changed, self.session.pca_changed):
+        session = self.session
+        for signal in (
+            session.heat_changed,
+            session.segmentation_changed,
+            session.windows.changed,
+            session.pca_changed,
+        ):
             self.on_event(signal, self._result_changed)
         self.on_event(self.session.cursor_changed, self._cursor_set)
         self.on_event(self.session.match_changed, self._match_found)
@@ -89,7 +90,7 @@ class Looking(Control):
         # The last position; without one the binding chooses an informative position.
         self.view.cursor = [] if scan is None or scan.cursor_mm is None else list(scan.cursor_mm)
         self.binding = None if scan is None else ScanBinding(self.session, scan, self.view, self._courier.deliver)
-        self._there = self._results()
+        self._there = colored_results(scan)
         self._show_titles()
 
     def compare(self, scan: "Scan | None") -> None:
@@ -164,45 +165,36 @@ class Looking(Control):
 
     # Layers
 
-    def reveal(self, *roles: str, instead_of: Sequence[str] = ()) -> None:
-        """Show layers and hide others: colored layers on top of each other are unreadable."""
-        shown, gone = ({part for role in some for part in _WITH.get(role, (role,))} for some in (roles, instead_of))
-        self.view.hidden = sorted({*self.view.hidden, *gone} - shown)
+    def reveal(self, role: str, *others: str) -> None:
+        """Show a layer that was requested, and others with it, in place of other colored ones."""
+        hidden = with_marks(hidden_by(role)) & {*SHOWN}
+        self.view.hidden = sorted({*self.view.hidden, *hidden} - with_marks((role, *others)))
 
-    def reveal_result(self, job: Job | None, *roles: str) -> None:
-        """Show the result of a job once it has succeeded; a failed job does not change the view."""
-        when_done(job, self._alone(*roles))
+    def reveal_result(self, job: Job | None, role: str) -> None:
+        """Show the result of a job once it is there: one that fails leaves the view as it was."""
+        when_done(job, partial(self.reveal, role))
 
     def reveal_most_informative(self) -> None:
-        """Show only the most informative of the colored layers."""
-        there = [role for role in COLORED if role in self._results()]
-        if there:
-            self._alone(there[0])()
+        """Of the colored layers of the scan show only the most telling."""
+        for role in colored_results(self.session.scan)[:1]:
+            self.reveal(role)
 
     def shown(self) -> list[str]:
         """Return the roles of the visible layers."""
         return [role for role in SHOWN if role not in self.view.hidden]
 
-    def _alone(self, *roles: str) -> Callable[[], None]:
-        return lambda: self.reveal(*roles, instead_of=[role for role in COLORED if role not in roles])
-
-    def _results(self) -> frozenset[str]:
-        scan = self.session.scan
-        return frozenset(role for role in COLORED if scan is not None and getattr(scan, role) is not None)
-
     def _result_changed(self, scan: "Scan") -> None:
         """Show results that appear for the first time."""
         if scan is not self.session.scan:
             return
-        before, self._there = self._there, self._results()
-        for role in self._there - before:
-            self._alone(role)()
+        before, self._there = self._there, colored_results(scan)
+        for role in self._there:
+            if role not in before:
+                self.reveal(role)
 
     def _toggle(self, role: str, shown: bool) -> None:
-        if shown:
-            self.reveal(role)
-        else:
-            self.reveal(instead_of=[role])
+        roles = with_marks([role])
+        self.view.hidden = sorted({*self.view.hidden} - roles if shown else {*self.view.hidden} | roles)
 
     def _hidden_changed(self) -> None:
         self.tools.show_layers(self.view.hidden)

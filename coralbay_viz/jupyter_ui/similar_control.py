@@ -4,21 +4,21 @@ from typing import TYPE_CHECKING, Any
 
 from ..model.scan import unique_names
 from .control import Control
-from .panels import SimilarPanel
-from .views_panel import Looking
+from .panels.similar import SimilarPanel
+from .views_control import ViewsControl
 
 if TYPE_CHECKING:
     from ..model.scan import Scan
 
 
-class Asking(Control):
+class SimilarControl(Control):
     """Controller of similar places, and of clicks in the view."""
 
-    def __init__(self, looking: Looking, *wires: Any) -> None:
+    def __init__(self, views: ViewsControl, *wires: Any) -> None:
         super().__init__(*wires)
-        session, self.looking = self.session, looking
+        session, self.views = self.session, views
         self.panel = panel = SimilarPanel(session.body_fraction)
-        self.on_request(looking.view.picked, self._picked)
+        self.on_request(views.view.picked, self._picked)
         self.on_request(panel.undo_wanted, session.undo)
         self.on_request(panel.redo_wanted, session.redo)
         self.on_request(panel.clear_wanted, session.clear_clicks)
@@ -49,15 +49,15 @@ class Asking(Control):
         scans = self.session.scans
         names = unique_names(scans)
         others = [(f"{n + 1}: {names[n]}", n) for n, scan in enumerate(scans) if scan is not self.session.scan]
-        second = self.looking.second_binding and self.looking.second_binding.scan
+        second = self.views.second_binding and self.views.second_binding.scan
         self.panel.show_others(others, scans.index(second) if second in scans else None)
 
     def _picked(self, position_mm: list[float], negative: bool) -> None:
         # The edge of a picture lies half a voxel beyond the last center.
-        place = self.looking.binding.inside(position_mm)
+        place = self.views.binding.inside(position_mm)
         job = self.session.click(place, negative)
-        self.looking.go_to(place)
-        self.looking.reveal_result(job, "heat")
+        self.views.go_to(place)
+        self.views.reveal_result(job, "heat")
 
     def _go_to_region(self, number: int | None) -> None:
         if number is not None:
@@ -66,10 +66,10 @@ class Asking(Control):
     def _compare(self, number: int | None) -> None:
         scan = None if number is None else self.session.scans[number]
         try:
-            self.looking.compare(scan)
+            self.views.compare(scan)
         finally:
             self.show_others()
-        name = self.looking.second_view.title
+        name = self.views.second_view.title
         if scan is None:
             self._status.say("Second scan closed.")
         elif scan.features is None:

@@ -1,26 +1,24 @@
-"""Files panel (save and load on the kernel's machine) and the status line."""
+"""The status line: what goes on, what went wrong and what comes next."""
 
 import logging
 from collections.abc import Hashable
-from pathlib import Path
 from typing import Any
 
 from psygnal import Signal
 
-from coralbay_core.errors import CoralBayError, InputError, MissingFileError
+from coralbay_core.errors import CoralBayError
 
-from ..jobs import Job, JobKey
-from ..persistence.save_load import AUTOSAVE
+from ..jobs import Job
 from ..session import Session
-from .control import Control, when_done
+from .control import Control
 from .dispatcher import MainThreadDispatcher
 from .memory import give_back
-from .panels import FilePanel, StatusLine
+from .panels.status_bar import StatusBar
 
 _log = logging.getLogger(__name__)
 
 _GIVE_BACK_EVERY = 8
-_LOADING = JobKey("load session")
+_LOADING = "load session"
 
 # Description of each kind of job that the user waits for.
 _DOES = {
@@ -38,42 +36,7 @@ _FIRST_STEPS = ("open", "features")
 _SAY_MORE = ("save", "scorecard")  # elsewhere, than that they are over
 
 
-class Files(Control):
-    """Controller of the panel Files."""
-
-    def __init__(self, *wires: Any) -> None:
-        super().__init__(*wires)
-        self.panel = FilePanel()
-        self.on_request(self.panel.save_wanted, self._save)
-        self.on_request(self.panel.load_wanted, self.session.load)
-
-    def _save(self, kind: str, path: str) -> None:
-        session = self.session
-        saves = {
-            "heat": session.save_heat,
-            "pca": session.save_pca,
-            "seg": session.save_segmentation,
-            "statistics": session.save_statistics,
-            "session": session.save,
-        }
-        target = _named(path)
-        there = target.exists()
-        job = saves[kind](target)
-        if there:
-            when_done(job, lambda: self._status.say(f"Saved {target} (replaced the existing file)"))
-
-
-def _named(path: str) -> Path:
-    """Check a file name; a mistyped folder must not be created."""
-    if not path.strip():
-        raise InputError("no file name", expected="e.g. heat.nii.gz, statistics.csv or work.coralbay")
-    target = Path(path.strip()).expanduser()
-    if not target.parent.is_dir():
-        raise MissingFileError("no such folder", where=target.parent, hint="create it first, or choose another one")
-    return target
-
-
-class Progress(Control):
+class StatusLine(Control):
     """Controller of the status line: running jobs, errors and the next step.
 
     Attributes
@@ -88,7 +51,7 @@ class Progress(Control):
 
     def __init__(self, session: Session, courier: MainThreadDispatcher) -> None:
         super().__init__(session, courier, self)
-        self.panel = StatusLine()
+        self.panel = StatusBar()
         self.running: dict[Hashable, Job] = {}
         self.restoring = False
         self._bad = False
@@ -147,7 +110,7 @@ class Progress(Control):
 
     def _started(self, job: Job) -> None:
         self.running[job.key] = job
-        self.restoring |= job.key == _LOADING
+        self.restoring |= job.kind == _LOADING
         job.finished.connect(lambda: self._ended(job))
         if _does(job):
             self._bad = False
@@ -157,7 +120,7 @@ class Progress(Control):
     def _show(self, job: Job) -> None:
         self.panel.show_bar(job)
         if not self._bad:  # the work of another wish, meanwhile
-            before = "Restoring the session: " if self.restoring and job.key != _LOADING else ""
+            before = "Restoring the session: " if self.restoring and job.kind != _LOADING else ""
             self._write(f"{before}{_does(job)}: {job.progress}")
 
     def _cancel(self) -> None:
@@ -188,9 +151,9 @@ class Progress(Control):
 
     def _check_restored(self, job: Job) -> None:
         """Check whether a session is restored: jobs start their successors before they end, so none is running then."""
-        if any(key != AUTOSAVE for key in self.running):
+        if any(other.kind != "autosave" for other in self.running.values()):
             return
-        failed = job.key == _LOADING and job.state != "done"
+        failed = job.kind == _LOADING and job.state != "done"
         self.restoring = False
         if not failed:
             self.restored.emit()

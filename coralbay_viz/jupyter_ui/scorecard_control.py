@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING, Any
 from ..model.scorecard import EVA_TITLE, best_models, shown_columns
 from ..tasks.encoders import model_names
 from .control import Control
-from .panels import ScorePanel
+from .panels.scorecard import ScorecardPanel
 
 if TYPE_CHECKING:
     from ..model.scorecard import Scorecard
 
 
-class Scoring(Control):
+class ScorecardControl(Control):
     """Controller of the scorecard."""
 
     def __init__(self, *wires: Any) -> None:
         super().__init__(*wires)
         session = self.session
-        self.panel = panel = ScorePanel(model_names(), {session.model, "hu-patch", "random"})
+        self.panel = panel = ScorecardPanel(model_names(), {session.model, "hu-patch", "random"})
         self.on_request(panel.compare_wanted, self._compare)
         self.on_request(panel.stop_wanted, lambda: session.scorecard.stop())
         self.on_request(panel.live_chosen, lambda on: setattr(session, "scorecard_live", on))

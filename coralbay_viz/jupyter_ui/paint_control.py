@@ -10,23 +10,23 @@ from ..display import brush, slices
 from ..display.layer_specs import BACKGROUND
 from ..model.palette import UNDECIDED, class_color
 from .control import Control
-from .panels import PaintPanel
-from .views_panel import Looking
+from .panels.paint import PaintPanel
+from .views_control import ViewsControl
 
 if TYPE_CHECKING:
     from ..model.scan import Scan
     from ..model.strokes import PaintedVoxels
 
 
-class Painting(Control):
+class PaintControl(Control):
     """Controller of the brush and of the segmentation."""
 
-    def __init__(self, looking: Looking, *wires: Any) -> None:
+    def __init__(self, views: ViewsControl, *wires: Any) -> None:
         super().__init__(*wires)
-        session, self.looking = self.session, looking
+        session, self.views = self.session, views
         self.panel = panel = PaintPanel()
-        self.on_request(looking.view.stroked, self._stroked)
-        self.on_request(looking.view.undo_wanted, self._undo)
+        self.on_request(views.view.stroked, self._stroked)
+        self.on_request(views.view.undo_wanted, self._undo)
         self.on_request(panel.brush_changed, self._show_brush)
         self.on_request(panel.name_chosen, self._name)
         self.on_request(panel.undo_wanted, session.undo_strokes)
@@ -58,27 +58,27 @@ class Painting(Control):
         self.panel.show_names(dict(painted.names) if painted else {})
 
     def _show_brush(self) -> None:
-        self.looking.view.brush_mm = self.panel.radius.value
+        self.views.view.brush_mm = self.panel.radius.value
         background = self.panel.label.label == BACKGROUND
-        self.looking.view.brush_color = UNDECIDED if background else class_color(self.panel.label.value)
+        self.views.view.brush_color = UNDECIDED if background else class_color(self.panel.label.value)
         self._show_names()
 
     def _stroked(self, points_mm: Any, view: str) -> None:
         session, panel = self.session, self.panel
         labels = self._strokes()
         through = None if panel.ball.value else slices.VIEWS.index(view)
-        value = 0 if self.looking.view.tool == "erase" else panel.label.value
+        value = 0 if self.views.view.tool == "erase" else panel.label.value
         if value and panel.label.label == BACKGROUND:
             labels = LabelVolume(labels.data, labels.grid, name="strokes", names=labels.names | {value: BACKGROUND})
         brush.paint(labels.data, labels.grid, points_mm, panel.radius.value, value, through)
         session.paint(labels)
-        self.looking.reveal("strokes", "segmentation", instead_of=("heat", "pca"))
+        self.views.reveal("segmentation", "strokes")
         if panel.live.value and session.features is not None and _classes(session.scan.strokes.now) > 1:
             session.fit()
 
     def _undo(self) -> None:
         """Undo a stroke or a click, depending on the tool."""
-        painting = self.looking.view.tool in ("paint", "erase")
+        painting = self.views.view.tool in ("paint", "erase")
         (self.session.undo_strokes if painting else self.session.undo)()
 
     def _strokes(self) -> LabelVolume:
@@ -95,7 +95,7 @@ class Painting(Control):
         self.session.paint(LabelVolume(labels.data, labels.grid, name="strokes", names=names))
 
     def _segment(self) -> None:
-        self.looking.reveal_result(self.session.fit(), "segmentation")
+        self.views.reveal_result(self.session.fit(), "segmentation")
 
 
 def _painted_names(painted: "PaintedVoxels") -> list[str | None]:

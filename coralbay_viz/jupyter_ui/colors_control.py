@@ -6,32 +6,32 @@ from typing import Any
 import numpy as np
 
 from .control import Control
-from .panels import ColorPanel
+from .panels.colors import ColorsPanel
 from .scatter import ScatterBinding
 from .view import ScatterView
-from .views_panel import Looking
+from .views_control import ViewsControl
 
 
-class Coloring(Control):
+class ColorsControl(Control):
     """Controller of the panel Colors and its scatter plot."""
 
-    def __init__(self, looking: Looking, *wires: Any) -> None:
+    def __init__(self, views: ViewsControl, *wires: Any) -> None:
         super().__init__(*wires)
-        self.looking = looking
+        self.views = views
         self.view = ScatterView()
         self.scatter = ScatterBinding(self.session, self.view)
-        self.panel = panel = ColorPanel(self.view, umap=find_spec("umap") is not None)
+        self.panel = panel = ColorsPanel(self.view, umap=find_spec("umap") is not None)
         self.on_request(panel.colors_wanted, self._color)
         self.on_request(panel.scatter_wanted, self.session.compute_scatter)
         self.on_request(panel.everything_wanted, self._take_all)
         self.view.ready.connect(self.guarded(self.scatter.show))
         self.on_request(self.view.lassoed, self._lassoed)
-        self.on_request(self.view.picked, lambda at: looking.go_to(self.session.place_of(at)))
+        self.on_request(self.view.picked, lambda at: views.go_to(self.session.place_of(at)))
         for signal in (self.session.selection_changed, self.session.scatter_changed, self.session.scan_changed):
             self.on_event(signal, self._show_state)
         self._show_state()
         moved = self.guarded(self._cursor_moved)
-        looking.view.observe(lambda change: moved(), "cursor")
+        views.view.observe(lambda change: moved(), "cursor")
 
     def close(self) -> None:
         """Disconnect from session and view."""
@@ -41,7 +41,7 @@ class Coloring(Control):
 
     def _color(self, method: str) -> None:
         job = (self.session.compute_umap if method == "umap" else self.session.compute_pca)()
-        self.looking.reveal_result(job, "pca")
+        self.views.reveal_result(job, "pca")
 
     def _lassoed(self, corners: Any) -> None:
         self.session.lasso(corners)
@@ -59,5 +59,5 @@ class Coloring(Control):
         self.panel.show_state(points=self.scatter.points is not None, lasso_ml=ml)
 
     def _cursor_moved(self) -> None:
-        if self.looking.view.cursor:
-            self.scatter.show_place(self.looking.view.cursor)
+        if self.views.view.cursor:
+            self.scatter.show_place(self.views.view.cursor)

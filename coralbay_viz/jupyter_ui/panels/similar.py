@@ -1,0 +1,115 @@
+"""Clicks and regions."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as w
+import numpy as np
+from psygnal import Signal
+
+from ...model.palette import NEGATIVE, POSITIVE
+from .base import Panel, button, note, row
+
+if TYPE_CHECKING:
+    from coralbay_core.similarity import Region
+
+    from ...model.clicks import Clicks
+
+STRICTEST_SHARE = 1e-3
+_NONE = -1  # a menu shows nothing at all for an entry whose value is None
+_WEIGHTS = [("equal", "equal"), ("automatic", "auto")]
+
+
+class SimilarPanel(Panel):
+    """Panel Similar: clicks, threshold, scales, best regions, second scan."""
+
+    undo_wanted = Signal()
+    redo_wanted = Signal()
+    clear_wanted = Signal()
+    share_chosen = Signal(float)
+    region_chosen = Signal(int)
+    weights_chosen = Signal(object)
+    compare_chosen = Signal(object)
+
+    def __init__(self, share: float) -> None:
+        self.clicks = note()
+        self.undo = button("Undo", "Undo the last change of the clicks")
+        self.redo = button("Redo", "Redo the last undone change")
+        self.clear = button("Clear", "Remove all clicks")
+        self.share = w.FloatLogSlider(
+            share * 100,
+            min=np.log10(STRICTEST_SHARE * 100),
+            max=2,
+            step=0.01,
+            description="Best %",
+            readout_format=".2g",
+        )
+        self.share.tooltip = "Fraction of the body that is highlighted, most similar first"
+        self.weights = w.Dropdown(description="Scales")
+        self.show_weights(None)
+        self.regions = w.Select(options=[], rows=6, layout=w.Layout(width="330px"))
+        self.regions.tooltip = "Most similar regions; select one to go there"
+        heading = note(
+            "<b>Best regions</b>: number, score, volume in ml, position in mm (R, A, S). Select one to go there."
+            "<br>The volume does not depend on Best %."
+        )
+        self.other = w.Dropdown(options=[("no other scan", _NONE)], description="Second scan")
+        self.other.layout.display = "none"
+        self.other.tooltip = "Show another open scan with the heat map of the same clicks"
+        left = w.VBox([self.clicks, row(self.undo, self.redo, self.clear), self.share, self.weights, self.other])
+        super().__init__(w.HBox([left, w.VBox([heading, self.regions])], layout=w.Layout(flex_flow="row wrap")))
+        self._press(self.undo, self.undo_wanted)
+        self._press(self.redo, self.redo_wanted)
+        self._press(self.clear, self.clear_wanted)
+        self.share.observe(self._share_chosen, "value")
+        self.weights.observe(self._weights_chosen, "value")
+        self._wire(self.regions, self.region_chosen)
+        self.other.observe(self._other_chosen, "value")
+
+    def _other_chosen(self, change: dict[str, Any]) -> None:
+        if not self._telling:
+            self.compare_chosen.emit(None if change["new"] == _NONE else change["new"])
+
+    def _share_chosen(self, change: dict[str, Any]) -> None:
+        if not self._telling:
+            self.share_chosen.emit(min(1.0, change["new"] / 100))
+
+    def _weights_chosen(self, change: dict[str, Any]) -> None:
+        if not self._telling and change["new"] in ("equal", "auto"):
+            self.weights_chosen.emit(None if change["new"] == "equal" else "auto")
+
+    def show_history(self, can_undo: bool, can_redo: bool) -> None:
+        self.undo.disabled, self.redo.disabled = not can_undo, not can_redo
+
+    def show_clicks(self, clicks: "Clicks", ready: bool) -> None:
+        like, unlike = len(clicks.positive), len(clicks.negative)
+        hint = "" if ready else " (compute features first)"
+        dots = f"<b style='color:{POSITIVE}'>●</b> {like} positive, <b style='color:{NEGATIVE}'>●</b> {unlike} negative"
+        self.clicks.value = dots + hint
+        self.clear.disabled = not clicks
+
+    def show_share(self, share: float) -> None:
+        with self.showing():
+            self.share.value = share * 100
+
+    def show_weights(self, weights: Any) -> None:
+        set_in_code = weights not in (None, "auto")
+        with self.showing():
+            self.weights.options = [*_WEIGHTS, ("set in code", "code")] if set_in_code else _WEIGHTS
+            self.weights.value = "code" if set_in_code else weights or "equal"
+
+    def show_regions(self, regions: "Sequence[Region]") -> None:
+        lines = [
+            f"{n + 1:2d}  {region.score:.2f}  {region.size_ml:6.0f} ml  "
+            + ", ".join(f"{v:.0f}" for v in region.position_mm)
+            for n, region in enumerate(regions)
+        ]
+        with self.showing():
+            self.regions.options = [(line, n) for n, line in enumerate(lines)]
+            self.regions.value = None
+
+    def show_others(self, others: Sequence[tuple[str, int]], chosen: int | None) -> None:
+        with self.showing():
+            self.other.options = [("no other scan", _NONE), *others]
+            self.other.value = _NONE if chosen is None else chosen
+        self.other.layout.display = "" if others else "none"

@@ -1,0 +1,264 @@
+"""napari layers of scans by role: made, filled, emptied, and kept in the order of their roles.
+
+To remove a layer stops napari for a third of a second (it collects garbage each time), and to show one again has it
+build its scene anew: layers that come and go with clicks are emptied when there is nothing to show, and used again.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from psygnal import Signal
+
+from ..display import visibility
+from ..display.layer_specs import ROLES, LayerSpec
+from .layer_data import empty, make_layer, update_points
+
+if TYPE_CHECKING:
+    import napari
+    from napari.layers import Layer
+
+    from ..model.scan import Scan
+    from ..session import Session
+
+    Layers = WeakKeyDictionary[Scan, dict[str, Layer]]
+
+_COME_AND_GO = ("clicks", "heat", "regions", "hover", "mark", "suggestions", "found")
+# Parts of a session file that colored layers are restored from.
+_RESTORED_FROM = {"heat": {"clicks", "used", "origin"}, "segmentation": {"probe"}, "pca": {"pca"}}
+
+
+class LayerStack:
+    """Layers of all scans in one viewer.
+
+    Layers are remembered by reference, so that a renamed layer stays known and a deleted one is made anew when needed.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    session : Session
+    """
+
+    visibility_changed = Signal(str)  # role of a layer that was shown or hidden
+    contrast_changed = Signal(object)  # layer of a scan
+
+    def __init__(self, viewer: "napari.Viewer", session: "Session") -> None:
+        self._viewer = viewer
+        self._session = session
+        self._layers: Layers = WeakKeyDictionary()
+        self._resting: Layers = WeakKeyDictionary()  # emptied layers of `_COME_AND_GO`
+        self._names: WeakKeyDictionary[Layer, tuple[str, str]] = WeakKeyDictionary()  # requested, and made unique
+        self._palettes: WeakKeyDictionary[Layer, dict[int | None, str]] = WeakKeyDictionary()
+        self._styles: WeakKeyDictionary[Layer, dict[str, Any]] = WeakKeyDictionary()
+        self._watched: WeakKeyDictionary[Layer, list[Any]] = WeakKeyDictionary()
+        self._was_visible: WeakKeyDictionary[Layer, bool] = WeakKeyDictionary()  # of scans that are not active
+        self._restored: WeakKeyDictionary[Scan, set[str]] = WeakKeyDictionary()  # roles, from a session file
+        self._busy = False
+        viewer.layers.events.removing.connect(_make_canvas_current)
+
+    def close(self) -> None:
+        """Disconnect from viewer and layers, which stay."""
+        self._viewer.layers.events.removing.disconnect(_make_canvas_current)
+        for emitter, slot in [link for links in self._watched.values() for link in links]:
+            emitter.disconnect(slot)
+        self._watched.clear()
+
+    # Look-up
+
+    def layer(self, role: str, scan: "Scan | None" = None) -> "Layer | None":
+        """Layer of a role for a scan (the active one), or None."""
+        scan = scan or self._session.scan
+        return self._layers.get(scan, {}).get(role) if scan else None
+
+    def laid_out(self, role: str, scan: "Scan") -> "Layer | None":
+        """Layer of a role, even if it is empty now."""
+        return self.layer(role, scan) or self._resting.get(scan, {}).get(role)
+
+    def layers_of(self, scan: "Scan") -> "tuple[Layer, ...]":
+        """All layers of a scan, empty ones included."""
+        return tuple((self._resting.get(scan, {}) | self._layers.get(scan, {})).values())
+
+    def scan_layers(self) -> "list[Layer]":
+        """Layers of the scans themselves."""
+        return [layers["ct"] for layers in self._layers.values() if "ct" in layers]
+
+    @property
+    def busy(self) -> bool:
+        """Whether a change of the layer list comes from here, and not from the user."""
+        return self._busy
+
+    # Layers come and go
+
+    def adopt(self, scan: "Scan", layer: "Layer") -> None:
+        """Take in a layer that the viewer has already as that of a scan itself."""
+        self._layers.setdefault(scan, {})["ct"] = layer
+        self._watch("ct", layer)
+
+    def show(self, scan: "Scan", spec: LayerSpec) -> "Layer":
+        """Show something in its role, in place of what the role showed before."""
+        mine = self._layers.setdefault(scan, {})
+        layer = mine.get(spec.role) or self._resting.get(scan, {}).pop(spec.role, None)
+        if layer is None:
+            return self._add(scan, mine, spec)
+        if spec.kind == "points":
+            update_points(layer, spec, restyle=self._styles.get(layer) != spec.style)
+            self._styles[layer] = spec.style
+        else:
+            if layer.data is not spec.data:
+                layer.data = spec.data
+            if not np.array_equal(layer.affine.affine_matrix, spec.affine):
+                layer.affine = spec.affine  # each time it is set, napari computes all extents anew
+        layer.metadata = {**layer.metadata, **spec.metadata}
+        if spec.contrast_limits is not None:
+            layer.contrast_limits = spec.contrast_limits
+        self.recolor(layer, spec.colors)
+        self._rename(layer, spec.name)
+        if spec.role not in mine:
+            mine[spec.role] = layer
+            self._show_at_first(scan, layer, spec.role)
+        return layer
+
+    def clear(self, scan: "Scan", role: str) -> None:
+        """Show nothing in a role."""
+        mine = self._layers.get(scan, {})
+        if role not in mine:
+            return
+        layer = mine.pop(role)
+        if role in _COME_AND_GO:
+            self._was_visible.pop(layer, None)
+            empty(layer)
+            self._styles.pop(layer, None)
+            self._resting.setdefault(scan, {})[role] = layer
+        else:
+            self._remove(layer)
+
+    def remove(self, scan: "Scan") -> None:
+        """Remove all layers of a scan."""
+        for known in (self._layers, self._resting):
+            for layer in known.pop(scan, {}).values():
+                if layer in self._viewer.layers:
+                    self._remove(layer)
+
+    def forget(self, scan: "Scan", layer: "Layer") -> str | None:
+        """Forget a layer that the user removed; return its role if it was one of the scan's."""
+        for mine in (self._layers.get(scan, {}), self._resting.get(scan, {})):
+            for role in [role for role, known in mine.items() if known is layer]:
+                del mine[role]
+                return role
+        return None
+
+    def _add(self, scan: "Scan", mine: "dict[str, Layer]", spec: LayerSpec) -> "Layer":
+        """Insert a new layer at the place of its role; the selection stays, so that HU stay readable."""
+        selected = self._viewer.layers.selection.active
+        layer = make_layer(spec, scan.volume)
+        self._show_at_first(scan, layer, spec.role)
+        with self._own_changes():
+            self._viewer.add_layer(layer)
+            mine[spec.role] = layer
+            self._names[layer] = spec.name, layer.name
+            self._palettes[layer], self._styles[layer] = spec.colors, spec.style
+            self._watch(spec.role, layer)
+            stack = mine | self._resting.get(scan, {})
+            above = [stack[role] for role in ROLES[ROLES.index(spec.role) + 1 :] if role in stack]
+            if above:
+                at = min(self._viewer.layers.index(other) for other in above)
+                self._viewer.layers.move(len(self._viewer.layers) - 1, at)
+        if selected in self._viewer.layers and spec.role != "ct":
+            self._viewer.layers.selection.active = selected
+        return layer
+
+    def _remove(self, layer: "Layer") -> None:
+        with self._own_changes():
+            self._viewer.layers.remove(layer)
+
+    def recolor(self, layer: "Layer", colors: dict[int | None, str]) -> None:
+        """Set the colors of a label layer; to set the same again would draw all of it anew."""
+        if colors and self._palettes.get(layer) != colors:
+            layer.colormap = colors
+            self._palettes[layer] = colors
+
+    def _rename(self, layer: "Layer", name: str) -> None:
+        """Follow the name of what is shown, unless the user chose a name."""
+        before, made = self._names.get(layer, (None, None))
+        if name != before and layer.name == made:
+            layer.name = name
+            self._names[layer] = name, layer.name
+
+    def _watch(self, role: str, layer: "Layer") -> None:
+        """Report changes that the user makes in napari's own controls."""
+        # Slots must not hold the layer: it is a key of what holds them.
+        links: list[Any] = [(layer.events.visible, lambda: self.visibility_changed.emit(role))]
+        if role == "ct":
+            links.append((layer.events.contrast_limits, lambda event: self.contrast_changed.emit(event.source)))
+        for emitter, slot in links:
+            emitter.connect(slot)
+        self._watched.setdefault(layer, []).extend(links)
+
+    # Visibility
+
+    def activate(self, scan: "Scan | None") -> None:
+        """Show what a scan showed when it was active last, and nothing of the others."""
+        for other, layers in list(self._layers.items()):
+            for layer in list(layers.values()) if other is not scan else ():
+                self._was_visible.setdefault(layer, layer.visible)
+                set_visible(layer, False)
+        for role, layer in list(self._layers.get(scan, {}).items()) if scan is not None else ():
+            set_visible(layer, self._was_visible.pop(layer, layer.visible or role == "ct"))
+
+    def see(self, scan: "Scan", role: str, seen: bool) -> None:
+        """Show or hide the layer of a role if there is one, now or once its scan is the active one."""
+        layer = self.layer(role, scan)
+        if layer is not None:
+            self._see(scan, layer, seen)
+
+    def _see(self, scan: "Scan", layer: "Layer", seen: bool) -> None:
+        if scan is not self._session.scan:
+            self._was_visible[layer] = seen
+        set_visible(layer, seen and scan is self._session.scan)
+
+    def _show_at_first(self, scan: "Scan", layer: "Layer", role: str) -> None:
+        """Make a layer visible that was not there or was empty; of restored colored layers only the most telling."""
+        seen = True
+        if self._is_restored(scan, role):
+            seen = all(self.layer(other, scan) is None for other in visibility.more_telling(role))
+            for other in visibility.less_telling(role):
+                self.see(scan, other, False)
+        self._see(scan, layer, seen)
+
+    def _is_restored(self, scan: "Scan", role: str) -> bool:
+        """Whether a colored layer appears for the first time, restored from a session file."""
+        known = self._restored.setdefault(scan, set())
+        if scan.restoring is None or role in known or not _RESTORED_FROM.get(role, set()) & scan.restoring.raw.keys():
+            return False
+        known.add(role)
+        return True
+
+    @contextmanager
+    def _own_changes(self) -> Iterator[None]:
+        """Changes of the layer list that are not the user's."""
+        busy, self._busy = self._busy, True
+        try:
+            yield
+        finally:
+            self._busy = busy
+
+
+def set_visible(layer: "Layer", visible: bool) -> None:
+    """Show or hide; skipped if unchanged, as setting it makes napari rebuild its scene."""
+    if layer.visible != visible:
+        layer.visible = visible
+
+
+def _make_canvas_current() -> None:
+    """Delete the OpenGL objects of a removed layer in their own context.
+
+    napari 0.9 deletes them outside of painting, in whichever context Qt used last; with Mesa 22.3 the second frame
+    after that reads a shader that is gone, and the process ends.
+    """
+    from vispy.gloo.context import get_current_canvas
+
+    canvas = get_current_canvas()
+    if canvas is not None:
+        canvas.set_current()
