@@ -2,7 +2,7 @@
 
     python benchmarks/across.py [--data ../shared/ct/labelled] [--model coralbay-mini] [--phantoms 3]
 
-Phantoms: distance in mm from the match of each landmark to the corresponding one, over all ordered pairs. Labelled
+Phantoms: distance in mm from the match of each landmark to the corresponding one, over all ordered pairs. Labeled
 scans: share of matches inside the structure that was clicked, and the median distance to it, over all ordered pairs
 that can be aligned; five clicks a structure, as in `coralbay evaluate`. "Confirmed" are matches whose way back ends
 within 24 mm of the click, without a prior.

@@ -6,7 +6,7 @@
 speed   MONAI's ``SlidingWindowInferer`` around MONAI's Swin encoder in float32, with the same weights, windows,
         overlap (its default, 0.25) and stages as ours, hence with the same seams; the same inferer around our encoder,
         which shows what is left for the scheduling; ours. A crop of the first scan, interleaved, medians.
-seams   Cosine of features, centred over the body, to those of windows that overlap by three quarters: mean and 5th
+seams   Cosine of features, centered over the body, to those of windows that overlap by three quarters: mean and 5th
         percentile, by window and step, and the time of each.
 air     Tiles of each scan that hold no body, and are not computed.
 whole   Seconds from a volume in memory to all features of it, and to open them again from the cache.

@@ -3,7 +3,7 @@
     python benchmarks/library.py [--data ../shared/ct/labelled] [--scans 100] [--dims 64] [--queries 50]
 
 Real tokens (all body cells of the scans under --data, or of phantoms) become many scans by augmentation of vectors: a
-scan is drawn, its vectors are mixed with those of another one and get noise, so that neighbours are near but never
+scan is drawn, its vectors are mixed with those of another one and get noise, so that neighbors are near but never
 equal. Each engine runs in a process of its own: seconds to build, MB on disk and in memory beyond the bare process, ms
 a query for 200 hits, recall of the exact 200 best, seconds to add and to remove a scan. What is not installed is left
 out.

@@ -4,7 +4,7 @@
     python benchmarks/pretrain.py [CONFIG] [--data STORE] [--steps 6] [--threads 1] [--device cpu] [KEY=VALUE ...]
     python benchmarks/pretrain.py base --plan batch_size=1 accumulate=1
 
-Parts are timed by hooks, on a GPU with a synchronisation at each, which costs little for steps of this size. Without
+Parts are timed by hooks, on a GPU with a synchronization at each, which costs little for steps of this size. Without
 ``--data`` a phantom in memory is read. ``--plan`` times one step only, counts its arithmetic, and prints what 11,000
 volumes with so many places each take on GPUs that reach a share of their peak.
 """

@@ -198,8 +198,8 @@ def _annotated(case: Case, features: FeatureMaps, names: list[str], place: Place
 
 
 def _suggested(probe: Probe, case: Case, features: FeatureMaps, drawn: NDArray, rng: np.random.Generator) -> NDArray:
-    labelled = case.lattice.to_world(np.argwhere(drawn))
-    return np.array(suggest_next(probe.scores(features), labelled)[0].position_mm)
+    labeled = case.lattice.to_world(np.argwhere(drawn))
+    return np.array(suggest_next(probe.scores(features), labeled)[0].position_mm)
 
 
 def _by_chance(probe: Probe, case: Case, features: FeatureMaps, drawn: NDArray, rng: np.random.Generator) -> NDArray:

@@ -5,7 +5,7 @@
 
 UMAP is fitted on a seeded sample of a scan's principal coordinates. Its own ``transform`` of cells that were not in the
 sample is what the fast ways are compared with, on the same cells: trustworthiness (scikit-learn), the share of each
-cell's 15 nearest neighbours in the coordinates that stay among its 15 nearest in the plane, and the median distance to
+cell's 15 nearest neighbors in the coordinates that stay among its 15 nearest in the plane, and the median distance to
 where ``transform`` puts the cell, in parts of the plane's spread. Times of the three ways are taken in turn in one
 process, medians; the time for `--cells` cells is measured for the fast ways and is that of the compared cells, scaled,
 for ``transform``.
@@ -29,7 +29,7 @@ from coralbay_core.projection.embedding import FIT_CELLS, interpolate_nearest, t
 
 CT = Path("../shared/ct/labelled/totalseg_example/ct.nii.gz")
 COMPARED = 4000
-NEIGHBOURS = 15
+NEIGHBORS = 15
 REPEATS = 3
 
 Way = Callable[[NDArray], NDArray]
@@ -66,7 +66,7 @@ def compare(model: UmapModel, cells: NDArray, count: int) -> None:
     training = time.perf_counter() - started
     ways: dict[str, Way] = {
         "umap.transform": lambda x: np.asarray(model.reducer.transform(x), np.float32),
-        "neighbours": lambda x: interpolate_nearest(model.sample, model.embedded, x),
+        "neighbors": lambda x: interpolate_nearest(model.sample, model.embedded, x),
         f"network ({training:.1f} s to train)": lambda x: network(torch.from_numpy(x)).detach().numpy(),
     }
     found: dict[str, NDArray] = {}
@@ -81,7 +81,7 @@ def compare(model: UmapModel, cells: NDArray, count: int) -> None:
                 made = way(inputs)
                 spent[name].append(time.perf_counter() - started)
                 found[name] = made if inputs is asked else way(asked)
-    print(f"| | trustworthiness | neighbours kept | distance to transform | s for {count} cells |")
+    print(f"| | trustworthiness | neighbors kept | distance to transform | s for {count} cells |")
     print("|---|---|---|---|---|")
     reference = found["umap.transform"]
     size = float(np.linalg.norm(reference - reference.mean(0), axis=1).mean())
@@ -96,15 +96,15 @@ def trust(cells: NDArray, plane: NDArray) -> float:
     """Trustworthiness (Venna and Kaski 2001)."""
     from sklearn.manifold import trustworthiness
 
-    return float(trustworthiness(cells, plane, n_neighbors=NEIGHBOURS))
+    return float(trustworthiness(cells, plane, n_neighbors=NEIGHBORS))
 
 
 def kept(cells: NDArray, plane: NDArray) -> float:
-    """Mean share of the nearest neighbours that stay so."""
+    """Mean share of the nearest neighbors that stay so."""
     from sklearn.neighbors import NearestNeighbors
 
-    near = [NearestNeighbors(n_neighbors=NEIGHBOURS).fit(x).kneighbors(return_distance=False) for x in (cells, plane)]
-    return float(np.mean([len(set(a) & set(b)) / NEIGHBOURS for a, b in zip(*near, strict=True)]))
+    near = [NearestNeighbors(n_neighbors=NEIGHBORS).fit(x).kneighbors(return_distance=False) for x in (cells, plane)]
+    return float(np.mean([len(set(a) & set(b)) / NEIGHBORS for a, b in zip(*near, strict=True)]))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Ways to ask where else it looks like this, measured on labelled CTs: how clicks are combined, which scales count.
+"""Ways to ask where else it looks like this, measured on labeled CTs: how clicks are combined, which scales count.
 
     python benchmarks/similarity.py --data ../shared/ct/labelled [--model coralbay-mini] [--limit N] [--seeds 2]
 

@@ -74,7 +74,7 @@ def fit(
         for volume, drawn in zip(volumes, strokes, strict=True)
     ]
     fitted = fit_examples(examples, kind=kind, seed=seed, where=", ".join(map(str, labels)))
-    labelled = sum(int(np.count_nonzero(drawn.data)) for drawn in strokes)
+    labeled = sum(int(np.count_nonzero(drawn.data)) for drawn in strokes)
     emit(
         "probe fit",
         as_json=as_json,
@@ -86,10 +86,10 @@ def fit(
             "values": fitted.values,
             "names": fitted.names,
             "stages": fitted.strides,
-            "labelled_voxels": labelled,
+            "labelled_voxels": labeled,
             "scans": fitted.scans,
         },
-        lines=table({"classes": ", ".join(map(str, fitted.values)), "labelled": f"{labelled} voxels"}),
+        lines=table({"classes": ", ".join(map(str, fitted.values)), "labeled": f"{labeled} voxels"}),
     )
 
 

@@ -322,7 +322,7 @@ def _save_table(path: Path | None, regions: "list[Region]", about: dict[str, Any
 
 
 def region_rows(regions: "list[Region]") -> Iterator[dict[str, Any]]:
-    """A row a region, as `read_landmarks` takes it."""
+    """One row per region, as `read_landmarks` takes it."""
     for rank, region in enumerate(regions, 1):
         place = (round(float(v), 2) for v in region.position_mm)
         yield {

@@ -116,7 +116,7 @@ class JointDescriptors:
 
     @cached_property
     def position_mm(self) -> NDArray[np.float64]:
-        """Centres of the cells, (N, 3), RAS+ mm."""
+        """Centers of the cells, (N, 3), RAS+ mm."""
         return self.grid.cell_positions(self.index)
 
     def scatter(self, values: NDArray, fill: float = 0.0) -> NDArray:

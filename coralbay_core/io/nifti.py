@@ -105,7 +105,7 @@ def _unzipped(image: Any, path: Path) -> Any:
 
 
 def _affine(image: Any, path: Path) -> Affine:
-    """nibabel's choice: the sform, else the qform, else a guess from the voxel size."""
+    """Nibabel's choice: the sform, else the qform, else a guess from the voxel size."""
     return checks.require_affine(image.affine, path)
 
 

@@ -16,6 +16,7 @@ class Prototypes(nn.Module):
         self.linear.parametrizations.weight.original0.requires_grad = False
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the normalized output of the head."""
         return self.linear(F.normalize(x.float(), dim=-1))
 
 
@@ -53,5 +54,6 @@ class TokenHead(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(channels, 2 * channels), nn.GELU(), nn.Linear(2 * channels, outputs))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the normalized output of the head."""
         with torch.autocast(x.device.type, enabled=False):
             return F.normalize(self.mlp(x.float()), dim=-1)

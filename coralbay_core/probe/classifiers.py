@@ -152,7 +152,7 @@ class Network:
 
 
 @dataclass(frozen=True, eq=False)
-class Neighbours:
+class Neighbors:
     """Local-mean k-NN: distance to the mean of the nearest examples of each class (Mitani and Hamamoto 2006).
 
     Distances are taken in the metric that `weights` project into.
@@ -173,7 +173,7 @@ class Neighbours:
     examples: NDArray[np.float32]
     target: NDArray[np.integer]
     nearest: int
-    form: ClassVar[str] = "neighbours"
+    form: ClassVar[str] = "neighbours"  # codespell:ignore neighbours  # the name in files
 
     @property
     def strides(self) -> tuple[int, ...]:
@@ -209,7 +209,7 @@ class Neighbours:
         return _by_stride("weights", self.weights) | own
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray]) -> "Neighbours":
+    def from_arrays(cls, arrays: Mapping[str, NDArray]) -> "Neighbors":
         weights, examples = _strides_of("weights", arrays), _floats(arrays["examples"], 2)
         target = np.asarray(arrays["target"], np.int32)
         _require(all(rows.shape[1] == examples.shape[1] for rows in weights.values()), "examples and metric differ")
@@ -218,8 +218,8 @@ class Neighbours:
         return cls(weights, examples, target, max(1, int(arrays["nearest"][0])))
 
 
-FORMS: dict[str, type[Linear] | type[Network] | type[Neighbours]] = {
-    made.form: made for made in (Linear, Network, Neighbours)
+FORMS: dict[str, type[Linear] | type[Network] | type[Neighbors]] = {
+    made.form: made for made in (Linear, Network, Neighbors)
 }
 
 

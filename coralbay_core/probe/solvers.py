@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .classifiers import Classifier, Linear, Neighbours, Network
+from .classifiers import Classifier, Linear, Neighbors, Network
 from .examples import FLOOR, Examples
 
 Kind = Literal["discriminant", "prototype", "ridge", "logistic", "knn", "mlp"]
@@ -84,7 +84,7 @@ def knn(examples: Examples, seed: int) -> Classifier:
     own = (rng.permutation(np.flatnonzero(target == c)) for c in range(int(target.max()) + 1))
     chosen = np.sort(np.concatenate([rows[:_MOST_NEIGHBOURS] for rows in own]))
     known = examples.descriptors[chosen] @ metric
-    return Neighbours(examples.split(metric), known, target[chosen].astype(np.int32), _NEAREST)
+    return Neighbors(examples.split(metric), known, target[chosen].astype(np.int32), _NEAREST)
 
 
 def mlp(examples: Examples, seed: int) -> Classifier:

@@ -23,10 +23,10 @@ from .basis import Basis, fit_basis
 from .colors import RgbMap, color_range, continued, scaled
 from .selection import cells_inside, sample_cells
 
-Spread = Literal["neighbours", "network"]
-SPREADS: tuple[Spread, ...] = ("neighbours", "network")
+Spread = Literal["neighbors", "network"]
+SPREADS: tuple[Spread, ...] = ("neighbors", "network")
 FIT_CELLS = 5000
-NEIGHBOURS = 15
+NEIGHBORS = 15
 NEAREST = 4
 _BLOCK = 1024
 
@@ -84,7 +84,7 @@ class UmapModel:
     embedded : (N, D) float32 array
         Coordinates of the sample in the UMAP.
     spread : str
-        ``neighbours``, interpolation between the nearest of the sample, or ``network``, a regression.
+        ``neighbors``, interpolation between the nearest of the sample, or ``network``, a regression.
     reducer : umap.UMAP
         The library's own model.
     """
@@ -123,9 +123,9 @@ def fit_umap(
     *,
     inside: NDArray[np.bool_] | None = None,
     basis: Basis | None = None,
-    spread: Spread = "neighbours",
+    spread: Spread = "neighbors",
     fit_cells: int = FIT_CELLS,
-    neighbours: int = NEIGHBOURS,
+    neighbors: int = NEIGHBORS,
     min_dist: float = 0.1,
     seed: int = 0,
     cancelled: Callable[[], bool] | None = None,
@@ -145,7 +145,7 @@ def fit_umap(
         Method to embed all other cells: see `UmapModel`.
     fit_cells : int
         Size of the sample.
-    neighbours, min_dist : optional
+    neighbors, min_dist : optional
         UMAP's ``n_neighbors`` and ``min_dist``.
     seed : int
         Seed of the sample and of UMAP.
@@ -164,13 +164,11 @@ def fit_umap(
     chosen = cells_inside(features) if inside is None else inside
     basis = basis or fit_basis(features, inside=inside, seed=seed)
     cells = sample_cells(chosen, fit_cells, seed)
-    if len(cells) <= neighbours:
-        raise InputError(
-            "selection too small for UMAP", found=f"{len(cells)} cells", expected=f"more than {neighbours}"
-        )
+    if len(cells) <= neighbors:
+        raise InputError("selection too small for UMAP", found=f"{len(cells)} cells", expected=f"more than {neighbors}")
     maps = basis.coordinates(features)
     sample = np.ascontiguousarray(maps.reshape(len(maps), -1)[:, cells].T)
-    reducer, embedded = _umap(sample, dimensions, neighbours, min_dist, seed, cancelled)
+    reducer, embedded = _umap(sample, dimensions, neighbors, min_dist, seed, cancelled)
     network = train_regressor(sample, embedded, seed=seed) if spread == "network" else None
     return UmapModel(basis, sample, embedded, spread, reducer, network)
 
@@ -199,7 +197,7 @@ def _progress_bar(cancelled: Callable[[], bool]) -> dict[str, Any]:
 def _umap(
     sample: NDArray,
     dimensions: int,
-    neighbours: int,
+    neighbors: int,
     min_dist: float,
     seed: int,
     cancelled: Callable[[], bool] | None,
@@ -216,7 +214,7 @@ def _umap(
             raise Cancelled("stopped before UMAP")
         reducer = UMAP(
             n_components=dimensions,
-            n_neighbors=neighbours,
+            n_neighbors=neighbors,
             min_dist=min_dist,
             random_state=seed,
             n_jobs=1,

@@ -27,16 +27,16 @@ def paint(
     through : int, optional
         Array axis that the brush is flat along, so that it stays within a slice; by default it is a ball.
     """
-    centres = grid.to_index(_dense(np.asarray(points_mm, float).reshape(-1, 3), radius_mm, grid))
+    centers = grid.to_index(_dense(np.asarray(points_mm, float).reshape(-1, 3), radius_mm, grid))
     spacing = grid.spacing_mm
     reach = np.maximum(radius_mm / spacing, 0.5)
     if through is not None:
-        centres[:, through] = np.rint(centres[:, through])
+        centers[:, through] = np.rint(centers[:, through])
         reach[through] = 0
     offsets = _offsets(reach, spacing, radius_mm)
-    base = np.rint(centres).astype(int)
+    base = np.rint(centers).astype(int)
     cells = base[:, None] + offsets
-    away = (cells - centres[:, None]) * spacing
+    away = (cells - centers[:, None]) * spacing
     near = (np.linalg.norm(away, axis=-1) <= radius_mm + 1e-6) | ~offsets.any(-1)
     inside = near & ((cells >= 0) & (cells < grid.shape)).all(-1)
     data[tuple(cells[inside].T)] = value

@@ -20,6 +20,7 @@ class Progress:
 
     @property
     def fraction(self) -> float:
+        """Fraction that is done, 0 to 1."""
         return self.done / self.total if self.total else 0.0
 
     @property

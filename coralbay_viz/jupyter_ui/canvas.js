@@ -144,7 +144,7 @@ function drawText(pen, text, x, y, color, dense) {
   pen.restore();
 }
 
-// One of the three canvases: millimetres to screen and back, drawing, mouse and keys.
+// One of the three canvases: millimeters to screen and back, drawing, mouse and keys.
 class Pane {
   constructor(view, app) {
     this.view = view;

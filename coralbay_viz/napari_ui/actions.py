@@ -7,21 +7,38 @@ differs, the buttons still work.
 
 import logging
 from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakKeyDictionary
 
 from coralbay_core.errors import CoralBayError
 
 if TYPE_CHECKING:
-    from .widget import CoralBayWidget
+    from ..session import Session
+    from .binding import Binding
+    from .context import Context
+    from .panels.segment import SegmentPanel
+    from .panels.similar import SimilarPanel
+    from .tools import MouseTools
 
 _log = logging.getLogger(__name__)
 
+
+class Commanded(Protocol):
+    """The parts of the dock widget that the shortcuts use."""
+
+    context: "Context"
+    session: "Session"
+    binding: "Binding"
+    tools: "MouseTools"
+    similar_panel: "SimilarPanel"
+    segment_panel: "SegmentPanel"
+
+
 # Which dock widget a key is meant for: that of the window which has the focus. Neither is kept alive by this.
-_widgets: "WeakKeyDictionary[Any, CoralBayWidget]" = WeakKeyDictionary()
+_widgets: "WeakKeyDictionary[Any, Commanded]" = WeakKeyDictionary()
 
 
-def _widget(viewer: Any) -> "CoralBayWidget | None":
+def _widget(viewer: Any) -> "Commanded | None":
     return next((widget for known, widget in _widgets.items() if known is _itself(viewer)), None)
 
 
@@ -30,7 +47,7 @@ def _itself(viewer: Any) -> Any:
     return getattr(viewer, "__wrapped__", viewer)
 
 
-def _action(command: Callable[["CoralBayWidget"], Any]) -> Callable[[Any], None]:
+def _action(command: Callable[["Commanded"], Any]) -> Callable[[Any], None]:
     def act(viewer: Any) -> None:
         widget = _widget(viewer)
         if widget is None:
@@ -70,7 +87,7 @@ ACTIONS: dict[str, tuple[str, Callable[[Any], Any], str]] = {
 }  # fmt: skip
 
 
-def register(viewer: Any, widget: "CoralBayWidget") -> None:
+def register(viewer: Any, widget: "Commanded") -> None:
     """Bind the shortcuts of a window to its dock widget; the user's own shortcuts take precedence."""
     _widgets[_itself(viewer)] = widget
     try:

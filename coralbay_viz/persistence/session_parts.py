@@ -94,7 +94,7 @@ class BasisPart(SessionPart):
         sample, embedded = (np.asarray(arrays[f"umap.{name}"], np.float32) for name in ("sample", "embedded"))
         if not len(sample) or sample.shape[1:] != (basis.size,) or embedded.shape != (len(sample), 3):
             raise ValueError("shapes of a UMAP do not belong together")
-        return basis, UmapModel(basis, sample, embedded, "neighbours", reducer=None)
+        return basis, UmapModel(basis, sample, embedded, "neighbors", reducer=None)
 
     def restore(self, controllers: Controllers, value: "tuple[Basis | None, UmapModel | None]") -> None:
         controllers.projections.set_basis(*value)

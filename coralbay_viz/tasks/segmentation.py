@@ -55,12 +55,12 @@ def fit_and_apply(
 
     scans = [(features, strokes.labels) for features, strokes in pairs]
     probe = fit_probe_to_scans(scans, kind=kind or DEFAULT_KIND, early=early)
-    return labelled(probe, probe.scores(request.features), request, context)
+    return labeled(probe, probe.scores(request.features), request, context)
 
 
 def apply(request: LabelRequest, probe: "Probe", context: JobContext) -> "tuple[Probe, LabelVolume]":
     """Segment a scan with a probe."""
-    return labelled(probe, probe.scores(request.features), request, context)
+    return labeled(probe, probe.scores(request.features), request, context)
 
 
 def slices_of(probe: "Probe", request: LabelRequest, planes: Sequence[Grid]) -> Iterator[LabelVolume]:
@@ -70,7 +70,7 @@ def slices_of(probe: "Probe", request: LabelRequest, planes: Sequence[Grid]) -> 
         yield LabelVolume(scores.segment(plane, protected=request.protected).labels, plane, names=probe.names)
 
 
-def labelled(
+def labeled(
     probe: "Probe", scores: "ScoreMap", request: LabelRequest, context: JobContext
 ) -> "tuple[Probe, LabelVolume]":
     """Return the probe and the complete segmentation."""

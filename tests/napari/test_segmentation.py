@@ -178,8 +178,8 @@ def test_slices_of_a_fit_that_is_stopped_are_taken_back(ready, hand, liver, monk
     if before:
         session.segment(painted)
         hand.wait_for(lambda: session.segmentation is not None)
-    go, labelled = threading.Event(), segmentation.labelled
-    monkeypatch.setattr(segmentation, "labelled", lambda *given: (go.wait(60), labelled(*given))[1])
+    go, labeled = threading.Event(), segmentation.labeled
+    monkeypatch.setattr(segmentation, "labeled", lambda *given: (go.wait(60), labeled(*given))[1])
     early = []
     session.segmentation_previewed.connect(lambda *shown: early.append(shown))
     session.paint(LabelVolume(painted.data[::-1].copy(), painted.grid, names=painted.names))

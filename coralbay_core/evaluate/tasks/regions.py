@@ -12,7 +12,7 @@ from ..records import Record
 from .common import Setting
 
 TOKENS = 40
-NEIGHBOURS = 5
+NEIGHBORS = 5
 GAP_MM = 24.0
 
 
@@ -49,7 +49,7 @@ def _same_scan(
     similarity = tokens @ tokens.T
     near = np.linalg.norm(position_mm[:, None] - position_mm, axis=-1) < GAP_MM
     similarity[near] = -np.inf
-    right = nearest_votes(similarity, labels, NEIGHBOURS) == labels
+    right = nearest_votes(similarity, labels, NEIGHBORS) == labels
     # A structure smaller than the gap has no one who could vote for it.
     answerable = ((labels[:, None] == labels) & ~near).any(1)
     for number, name in enumerate(case.structures):
@@ -63,7 +63,7 @@ def _same_scan(
 def _other_scan(setting: Setting, query: Case, target: Case, names: list[str]) -> Iterator[Record]:
     known, _, known_labels = _tokens(setting, query, tuple(names))
     evaluated, _, labels = _tokens(setting, target, tuple(names))
-    right = nearest_votes(evaluated @ known.T, known_labels, NEIGHBOURS) == labels
+    right = nearest_votes(evaluated @ known.T, known_labels, NEIGHBORS) == labels
     for number, name in enumerate(names):
         values = {"right": right[labels == number], "choices": len(names)}
         yield setting.record("regions_across", query, values, target=target.name, structure=name)

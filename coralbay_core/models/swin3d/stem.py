@@ -92,7 +92,7 @@ def _patch_moments(padded: Tensor, slab: int) -> tuple[Tensor, Tensor]:
     """Mean (27,) and covariance (27, 27) of the 3x3x3 patches of a zero-padded image, float64."""
     inner = padded[1:-1, 1:-1, 1:-1]
     center = inner.mean()
-    # Centred before the products: the covariance would otherwise be a small difference of large sums.
+    # Centered before the products: the covariance would otherwise be a small difference of large sums.
     padded = padded - center
     total, product = torch.zeros(27, dtype=torch.float64), torch.zeros(27, 27, dtype=torch.float64)
     for start in range(0, len(inner), slab):

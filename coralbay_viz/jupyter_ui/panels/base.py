@@ -11,18 +11,22 @@ _ROW = w.Layout(align_items="center", flex_flow="row wrap")
 
 
 def button(text: str, tip: str, wide: str = "auto") -> w.Button:
+    """Return a button."""
     return w.Button(description=text, tooltip=tip, layout=w.Layout(width=wide))
 
 
 def check(value: bool, text: str) -> w.Checkbox:
+    """Return a check box."""
     return w.Checkbox(value, description=text, indent=False, layout=w.Layout(width="auto"))
 
 
 def row(*children: w.Widget) -> w.HBox:
+    """Return widgets in a row."""
     return w.HBox(list(children), layout=_ROW)
 
 
 def note(text: str = "") -> w.HTML:
+    """Return a line of HTML text."""
     return w.HTML(text)
 
 
@@ -50,6 +54,7 @@ class Panel:
 
     @contextmanager
     def showing(self) -> Any:
+        """Suppress signals while the panel shows a state."""
         before, self._telling = self._telling, True
         try:
             yield

@@ -34,6 +34,7 @@ class ColorsPanel(Panel):
         self._press(self.everything, self.everything_wanted)
 
     def show_state(self, points: bool, lasso_ml: float | None) -> None:
+        """Show the state of the buttons and hints."""
         self.everything.disabled = lasso_ml is None
         if lasso_ml is not None:
             text = f"Lasso: {amount(lasso_ml)} ml. Press a button above to compute colors or points inside it."

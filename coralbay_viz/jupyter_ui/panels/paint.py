@@ -64,6 +64,7 @@ class PaintPanel(Panel):
         self.chip.value = f"<b style='color:{color}'>■</b>"
 
     def show_names(self, names: dict[int, str]) -> None:
+        """Show the names of the classes."""
         known = {n: names.get(n) or f"class {n}" for n in range(1, CLASSES + 1)} | names
         if BACKGROUND not in names.values():
             known[max(known) + 1] = BACKGROUND
@@ -77,12 +78,14 @@ class PaintPanel(Panel):
     def show_state(
         self, *, strokes: bool, can_undo: bool, can_redo: bool, features: bool, segmentation: bool, background: bool
     ) -> None:
+        """Show the state of the buttons and hints."""
         self.undo.disabled, self.redo.disabled = not can_undo, not can_redo
         self.segment.disabled = not (strokes and features)
         self.measure.disabled = not segmentation
         self.hint.value = "" if background else "Paint some background (last in Paint), or the classes fill the body."
 
     def show_statistics(self, rows: "Sequence[LabelStatistics]") -> None:
+        """Show the statistics of the labels as a table."""
         head = ("label", "name", "ml", "mean HU", "sd HU")
         head += ("Dice",) if any(r.dice is not None for r in rows) else ()
         lines = [

@@ -37,12 +37,14 @@ class ScanPanel(Panel):
         self._press(self.compute, self.compute_wanted)
 
     def show_scans(self, names: Sequence[str], current: int | None) -> None:
+        """Show the open scans and select the active one."""
         with self.showing():
             self.scans.options = [(f"{number + 1}: {name}", number) for number, name in enumerate(names)]
             self.scans.value = current
         self.scans.layout.display = "" if len(names) > 1 else "none"
 
     def show_volume(self, volume: "Volume | None") -> None:
+        """Show grid and notes of a volume."""
         if volume is None:
             self.about.value = "No scan is open."
             return
@@ -52,9 +54,11 @@ class ScanPanel(Panel):
         self.about.value = "<br>".join(escape(line) for line in lines)
 
     def show_features(self, text: str, enabled: bool) -> None:
+        """Show the status of the features."""
         self.state.value = escape(text)
         self.compute.disabled = not enabled
 
     def show_model(self, model: str) -> None:
+        """Select a model."""
         with self.showing():
             self.models.value = model

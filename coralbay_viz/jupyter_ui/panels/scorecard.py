@@ -36,6 +36,7 @@ class ScorecardPanel(Panel):
         self._wire(self.eva, self.eva_chosen)
 
     def show_rows(self, head: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequence[str]) -> None:
+        """Show the rows of the scorecard."""
         star = "* best of the column, or within .01 or 1 mm of it" if any("*" in c for r in rows for c in r) else ""
         text = table(head, rows) + star if rows else ""
         self.table.value = text + "".join(f"<div>{escape(line)}</div>" for line in notes)

@@ -79,9 +79,11 @@ class SimilarPanel(Panel):
             self.weights_chosen.emit(None if change["new"] == "equal" else "auto")
 
     def show_history(self, can_undo: bool, can_redo: bool) -> None:
+        """Enable undo and redo."""
         self.undo.disabled, self.redo.disabled = not can_undo, not can_redo
 
     def show_clicks(self, clicks: "Clicks", ready: bool) -> None:
+        """Show the number of clicks."""
         like, unlike = len(clicks.positive), len(clicks.negative)
         hint = "" if ready else " (compute features first)"
         dots = f"<b style='color:{POSITIVE}'>●</b> {like} positive, <b style='color:{NEGATIVE}'>●</b> {unlike} negative"
@@ -89,16 +91,19 @@ class SimilarPanel(Panel):
         self.clear.disabled = not clicks
 
     def show_share(self, share: float) -> None:
+        """Show the fraction of the body."""
         with self.showing():
             self.share.value = share * 100
 
     def show_weights(self, weights: Any) -> None:
+        """Show the weights of the stages."""
         set_in_code = weights not in (None, "auto")
         with self.showing():
             self.weights.options = [*_WEIGHTS, ("set in code", "code")] if set_in_code else _WEIGHTS
             self.weights.value = "code" if set_in_code else weights or "equal"
 
     def show_regions(self, regions: "Sequence[Region]") -> None:
+        """List the regions of the heat map."""
         lines = [
             f"{n + 1:2d}  {region.score:.2f}  {region.size_ml:6.0f} ml  "
             + ", ".join(f"{v:.0f}" for v in region.position_mm)
@@ -109,6 +114,7 @@ class SimilarPanel(Panel):
             self.regions.value = None
 
     def show_others(self, others: Sequence[tuple[str, int]], chosen: int | None) -> None:
+        """List the scans that can be compared."""
         with self.showing():
             self.other.options = [("no other scan", _NONE), *others]
             self.other.value = _NONE if chosen is None else chosen

@@ -26,11 +26,13 @@ class StatusBar(Panel):
         self._press(self.cancel, self.cancel_wanted)
 
     def show_bar(self, job: "Job | None") -> None:
+        """Show the progress of a job; None hides the bar."""
         busy = job is not None and job.running
         self.bar.layout.visibility = self.cancel.layout.visibility = "visible" if busy else "hidden"
         if busy:
             self.bar.value = job.progress.fraction
 
     def say(self, text: str, bad: bool = False) -> None:
+        """Show a line of text."""
         color = "var(--jp-error-color1, #b00020)" if bad else "inherit"
         self.text.value = f"<span role='{'alert' if bad else 'status'}' style='color:{color}'>{escape(text)}</span>"

@@ -51,15 +51,18 @@ class ToolBar(Panel):
             self.layer_toggled.emit(role, shown)
 
     def show_tool(self, tool: str) -> None:
+        """Select a tool."""
         with self.showing():
             self.tools.value = tool
 
     def show_window(self, level: float, width: float) -> None:
+        """Select a CT window by level and width, HU."""
         names = [name for name, window in WINDOWS.items() if (window.level_hu, window.width_hu) == (level, width)]
         with self.showing():
             self.windows.value = names[0] if names else _CUSTOM
 
     def show_layers(self, hidden: Sequence[str]) -> None:
+        """Show the layers as switched on, except for the hidden ones."""
         with self.showing():
             for role, toggle in self.layers.items():
                 toggle.value = role not in hidden
