@@ -10,6 +10,8 @@ from coralbay_core.similarity import DistancePrior, auto_weights, make_query, me
 from coralbay_viz import Session
 from tests.support.made_features import made_features, world
 
+pytestmark = pytest.mark.forward
+
 MODEL = ("--model", "hu-context")
 
 
@@ -122,7 +124,7 @@ def test_a_command_refuses_options_that_need_places(coralbay, torsos, tmp_path):
     kept = tmp_path / "l3.query"
     assert coralbay("query", folder / "a.nii.gz", at(first.landmarks["L3"]), "--save", kept, *MODEL)[0] == 0
     for option, word in (
-        (("--prior-mm", 20), "a distance prior needs places"),
+        (("--prior-mm", 20), "a distance prior needs positions"),
         (("--weights", "auto"), "auto weights"),
     ):
         code, _, err = coralbay("query", folder / "a.nii.gz", "--use", kept, *option)

@@ -15,6 +15,8 @@ from coralbay_viz.display.view_state import ViewState
 from coralbay_viz.model.training import CheckpointView
 from tests.support.scans import cut
 
+pytestmark = pytest.mark.forward
+
 NOTHING_YET = set(ROLES) - {"ct"}
 
 

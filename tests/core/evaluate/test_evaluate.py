@@ -483,6 +483,7 @@ def test_tasks_measure_and_are_repeatable(setting, task):
         assert np.isfinite(made.value), key
 
 
+@pytest.mark.forward
 def test_a_match_that_returns_is_confirmed(setting):
     records = [r for r in TASKS["across"](setting) if r.task == "across"]
     assert {r.keys["pair"] for r in records} == {"alike"}

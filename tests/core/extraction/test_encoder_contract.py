@@ -19,6 +19,8 @@ from coralbay_core.similarity.hu_windows import WindowedEncoder
 from coralbay_core.spatial import Volume
 from tests.support.scans import ramp_volume
 
+pytestmark = pytest.mark.forward
+
 SHIPPED = [name for name in list_cards() if load_card(name).source is None]
 VARIANT_NAMES = [f"{name}{variant}" for name in SHIPPED for variant in VARIANTS]
 OFFERED = [*SHIPPED, *WITHOUT_WEIGHTS, *VARIANT_NAMES, "hu-patch:whole"]
