@@ -150,7 +150,8 @@ def fit_umap(
     seed : int
         Seed of the sample and of UMAP.
     cancelled : callable, optional
-        Returns whether the result is not wanted any more; checked before UMAP starts and in each of its epochs.
+        Returns whether the result is not wanted any more; checked before UMAP starts and, outside of notebooks, in each
+        of its epochs.
 
     Raises
     ------
@@ -190,7 +191,16 @@ class _EpochWatch:
         pass
 
 
-def _progress_bar(cancelled: Callable[[], bool]) -> dict[str, Any]:
+def _progress_bar(cancelled: Callable[[], bool]) -> dict[str, Any] | None:
+    """Return settings of UMAP's progress bar that stop it in an epoch.
+
+    None in a notebook: its bar is a widget that would appear in the page and writes to no stream, so there UMAP can be
+    stopped only before it starts.
+    """
+    from tqdm.auto import tqdm
+
+    if any(base.__name__ == "tqdm_notebook" for base in tqdm.__mro__):
+        return None
     return {"disable": False, "mininterval": 0, "file": _EpochWatch(cancelled)}
 
 
