@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from coralbay_core.errors import CoralBayError, InputError, MissingExtraError
+from coralbay_core.models.names import DEFAULT_MODEL
 from coralbay_core.spatial import Volume
 
 from .persistence.session_file import SUFFIX
-from .session import DEFAULT_MODEL, Session
+from .session import Session
 
 if TYPE_CHECKING:
     from .jobs import Job

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike
 
+from coralbay_core.models.names import DEFAULT_MODEL
 from coralbay_core.spatial import LabelVolume, Volume
 
 from .controllers import Controllers
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
     from coralbay_core.similarity import Query
 
     from .model.scorecard import Scorecard
-
-DEFAULT_MODEL = "coralbay-mini"
 
 
 class Session:
