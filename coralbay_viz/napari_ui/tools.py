@@ -88,11 +88,11 @@ class MouseTools:
         self.mode = mode
 
     def _on_move(self, viewer: Any, event: Any) -> None:
-        if viewer.dims.ndisplay == 2:
+        if viewer.dims.ndisplay == 2 and len(event.position) >= 3:  # without layers napari's world has two dimensions
             self.hovered.emit(world_from_napari(np.array(event.position[-3:], float)))
 
     def _on_press(self, viewer: Any, event: Any) -> Generator[None, None, None]:
-        if event.button != 1:
+        if event.button != 1 or len(event.position) < 3:
             return
         if self._mode == "window":
             yield from self._drag_window(event)

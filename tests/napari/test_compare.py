@@ -303,13 +303,13 @@ def test_what_was_deleted_of_the_other_side_stays_away(explored, viewer, hand, l
     hand.wait_for(lambda: explored.binding.layer("symmetry") is not None)
     viewer.layers.remove(explored.binding.layer("symmetry"))
     in_the_gui = []
-    real = HeatMap.on
+    real = HeatMap.resample_to
 
-    def on(self, grid):
+    def resample_to(self, grid):
         in_the_gui.append(threading.current_thread() is threading.main_thread())
         return real(self, grid)
 
-    monkeypatch.setattr(HeatMap, "on", on)
+    monkeypatch.setattr(HeatMap, "resample_to", resample_to)
     explored.tools.mode = "pick"
     hand.click(liver)
     hand.wait_for(lambda: explored.session.heat is not None)

@@ -255,7 +255,7 @@ def test_a_lost_session_is_kept_until_another_copy_is_written(files, belly, tmp_
     mailbox.run_until(lambda: threaded.scans)
     assert lost.path.exists()
     mailbox.run_until(lambda: not lost.path.exists())
-    parts = [set(scan.parts) for scan in session_file.read(threaded._autosave.path).scans]
+    parts = [set(scan.parts) for scan in session_file.read(threaded.files._autosave.path).scans]
     assert parts == [set(scan.parts) for scan in session.files._snapshot().state().scans]
     threaded.close()
 

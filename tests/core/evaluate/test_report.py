@@ -125,7 +125,7 @@ def test_the_same_again_gives_the_same_lines(report, data, tmp_path):
     ("arguments", "message"),
     [
         (["--data", "nowhere"], "no such folder - nowhere"),
-        (["--tasks", "color"], "unknown tasks - --tasks - found color vs expected among retrieval"),
+        (["--tasks", "color"], "unknown tasks - --tasks - found color vs expected some of retrieval"),
         (["--no-phantom"], "no scans to measure on"),
         (["--model", "resnet"], "unknown model - found resnet"),
         (["--seed", "-1"], "--seed"),
