@@ -214,6 +214,7 @@ time.sleep(600)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="processes are killed by signals")
+@pytest.mark.slow
 def test_a_killed_session_is_recovered(files, belly, tmp_path):
     script = CRASH.format(root=str(ROOT))
     process = subprocess.Popen([sys.executable, "-c", script, *map(str, files)], stdout=subprocess.PIPE, text=True)

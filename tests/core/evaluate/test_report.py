@@ -149,6 +149,7 @@ def test_the_report_must_not_be_a_file(tmp_path, capsys):
 # --- gate ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_shipped_weights_do_what_they_did():
     """If they were replaced on purpose: `make evaluate-reference`, and look at the difference."""
     reference = gate.read_reference(REFERENCE)

@@ -138,7 +138,10 @@ def pairs(landmarks):
 
 
 @pytest.mark.forward
-@pytest.mark.parametrize("degrees", [(0, 0, 0), (0, 0, 10), (0, 8, -12)])
+@pytest.mark.parametrize(
+    "degrees",
+    [(0, 0, 0), pytest.param((0, 0, 10), marks=pytest.mark.slow), pytest.param((0, 8, -12), marks=pytest.mark.slow)],
+)
 def test_the_midplane_of_a_patient_who_lies_askew(phantom, encoder, degrees):
     volume, there = _moved(_rotation(degrees))(phantom.volume, np.random.default_rng(0))
     plane = find_midplane(features_for(volume, encoder, store=False))

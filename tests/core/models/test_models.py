@@ -210,6 +210,7 @@ def coralbay(tmp_path):
     return call
 
 
+@pytest.mark.slow
 def test_fetch_from_the_hub(coralbay, published, tmp_path):
     before = coralbay("models", "verify", "coralbay")
     assert before.returncode == 2

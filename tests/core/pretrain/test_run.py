@@ -80,6 +80,7 @@ def test_shipped_weights_carry_their_checksum(whole, tmp_path):
     assert parsed.sha256 == digest(weights)
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_as_if_nothing_had_happened(scans, whole, tmp_path):
     arguments = options(scans, tmp_path / "run", "steps=8", *ALL_TERMS, "checkpoint.every=3")
     process = start(*arguments)
@@ -100,6 +101,7 @@ def test_a_killed_run_resumes_as_if_nothing_had_happened(scans, whole, tmp_path)
     assert left == {"step-0000006.pt", "step-0000008.pt"}
 
 
+@pytest.mark.slow
 def test_sigterm_saves_and_exits_cleanly(scans, whole, tmp_path):
     arguments = options(scans, tmp_path / "run", "steps=8", *ALL_TERMS)
     process = start(*arguments)
@@ -117,6 +119,7 @@ def test_sigterm_saves_and_exits_cleanly(scans, whole, tmp_path):
     assert same_files(tmp_path / "run" / "tiny.safetensors", whole.weights)
 
 
+@pytest.mark.slow
 def test_two_processes_reach_the_loss_of_one(scans, whole, tmp_path):
     code, err = finish(start(*options(scans, tmp_path / "two", "steps=8", *ALL_TERMS), processes=2))
     assert code == 0, err
