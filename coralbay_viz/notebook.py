@@ -74,7 +74,7 @@ def show(
         for item in what:
             app.wait(_open(app.session, item, series))
         if app.status.restoring:
-            with suppress(CoralBayError):  # what the session asked for and did not get is said below the views
+            with suppress(CoralBayError):  # the status line below the views shows the error
                 app.wait()
     except BaseException:
         app.close()

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Asked:
-    """What was asked for, before features are computed.
+    """Input of the command, before features are computed.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class Asked:
     use: Path | None
 
     def require_something(self) -> None:
-        """Raise unless something is asked for, and what has no place of its own has one."""
+        """Raise unless there is something to search for, and a label has a label map."""
         if not (self.has_places or self.use):
             raise InputError("nothing to search for", expected="at least one of --at, --strokes, --region, --use")
         if self.label is not None and not self.region:

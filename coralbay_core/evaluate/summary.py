@@ -175,7 +175,7 @@ def estimate(measure: Measure, records: Iterable[Record], seed: int = 0) -> Esti
 
 
 Differences = dict[str, dict[str, dict[str, dict[str, Estimate]]]]
-"""How much a model exceeds a baseline: by domain, model, key of the measure and baseline."""
+"""Differences between models and baselines, by domain, model, key of the measure and baseline."""
 
 
 def compare(

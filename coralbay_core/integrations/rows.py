@@ -17,7 +17,7 @@ EVA_PUBLISHED = "eva, published"
 OURS = "coralbay evaluate"
 
 _EVA_AXES = ("S", "P", "L")
-"""Of the tensors that eva hands to any network."""
+"""Axis codes of the tensors that eva hands to any network."""
 
 
 @dataclass(frozen=True)

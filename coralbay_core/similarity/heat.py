@@ -18,7 +18,7 @@ from .query import Query, make_query
 from .stage_weights import Weights, resolve_weights
 
 TEMPERATURE = 0.05
-"""Of the softmax between positives and negatives, in units of cosine."""
+"""Temperature of the softmax between positives and negatives, in units of cosine."""
 
 _MAPS_AT_A_TIME = 16
 

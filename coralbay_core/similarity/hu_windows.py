@@ -110,7 +110,7 @@ class WindowComparison:
 
     @property
     def grid(self) -> Grid:
-        """Of all maps: the finest stage's, in the region."""
+        """Grid of all maps: that of the finest stage, in the region."""
         return self.reference.heat.grid
 
     @property

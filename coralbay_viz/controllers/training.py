@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from coralbay_core.pretrain.run_folder import Curve
 
 LARGE_MM = 240.0
-"""Of a scan that is larger than a cube of this side, only a box is computed."""
+"""Side of a cube; only a box of a scan that is larger is computed."""
 
 RADIUS_MM = 72.0
 KINDS: tuple[Kind, ...] = ("training", "training log")

@@ -120,10 +120,10 @@ def hover_spec(data: NDArray, grid: Grid, limits: tuple[float, float]) -> LayerS
     )
 
 
-def share_spec(data: NDArray, grid: Grid, role: str, name: str) -> LayerSpec:
+def fraction_spec(data: NDArray, grid: Grid, role: str, name: str) -> LayerSpec:
     """Return the layer of values in [0, 1] (ranks, agreement, probabilities); 0 is transparent."""
     return LayerSpec(
-        "image", role, data, name, grid, colormap=palette.share_colors(), contrast_limits=(0.0, 1.0), opacity=0.7
+        "image", role, data, name, grid, colormap=palette.fraction_colors(), contrast_limits=(0.0, 1.0), opacity=0.7
     )
 
 

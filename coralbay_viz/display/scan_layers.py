@@ -118,7 +118,7 @@ def _windows(scan: "Scan", view: ViewState) -> LayerSpec | None:
     if chosen not in found.shown:
         chosen = AGREEMENT
     data = found.stability if chosen == AGREEMENT else found.shown[chosen]
-    return layer_specs.share_spec(data, found.grid, "windows", f"windows: {chosen.lower()} - {scan.name}")
+    return layer_specs.fraction_spec(data, found.grid, "windows", f"windows: {chosen.lower()} - {scan.name}")
 
 
 def _symmetry(scan: "Scan", view: ViewState) -> LayerSpec | None:

@@ -12,7 +12,7 @@ AGREEMENT = "Agreement"
 
 @dataclass(frozen=True)
 class ViewState:
-    """What a view adds to the state of a scan.
+    """Settings of a view, in addition to the state of a scan.
 
     Parameters
     ----------

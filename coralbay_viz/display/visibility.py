@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ..model.scan import Scan
 
 COLORED = ("heat", "segmentation", "windows", "pca", "training_heat", "training_pca")
-"""Roles of layers that color the body, the most telling first."""
+"""Roles of layers that color the body, the most informative first."""
 
 MARKS_OF = {"heat": ("regions",)}
 """Roles of marks that are shown and hidden with a colored layer in a view without a switch for each role."""
@@ -27,12 +27,12 @@ def hidden_by(role: str) -> frozenset[str]:
     return frozenset(COLORED) - (_TOGETHER if role in _TOGETHER else {role})
 
 
-def more_telling(role: str) -> tuple[str, ...]:
+def more_informative(role: str) -> tuple[str, ...]:
     """Colored roles that a role gives way to when both are restored."""
     return COLORED[: COLORED.index(role)]
 
 
-def less_telling(role: str) -> tuple[str, ...]:
+def less_informative(role: str) -> tuple[str, ...]:
     """Colored roles that give way to a role when both are restored."""
     return COLORED[COLORED.index(role) + 1 :]
 
@@ -43,5 +43,5 @@ def with_marks(roles: Iterable[str]) -> frozenset[str]:
 
 
 def colored_results(scan: "Scan | None") -> tuple[str, ...]:
-    """Colored roles that a scan has a result for, the most telling first."""
+    """Colored roles that a scan has a result for, the most informative first."""
     return () if scan is None else tuple(r for r in COLORED if getattr(scan.results, r, None) is not None)

@@ -22,7 +22,7 @@ class SimilarControl(Control):
         self.on_request(panel.undo_wanted, session.undo)
         self.on_request(panel.redo_wanted, session.redo)
         self.on_request(panel.clear_wanted, session.clear_clicks)
-        self.on_request(panel.share_chosen, lambda share: setattr(session, "share", share))
+        self.on_request(panel.body_fraction_chosen, lambda fraction: setattr(session, "body_fraction", fraction))
         self.on_request(panel.weights_chosen, lambda weights: setattr(session, "weights", weights))
         self.on_request(panel.region_chosen, self._go_to_region)
         self.on_request(panel.compare_chosen, self._compare)
@@ -32,7 +32,7 @@ class SimilarControl(Control):
         self.on_event(session.scan_removed, self.show)
         self.on_event(session.clicks_changed, self._say_clicks)
         self.on_event(session.heat_changed, self._say_answer)
-        self.on_event(session.body_fraction_changed, panel.show_share)
+        self.on_event(session.body_fraction_changed, panel.show_body_fraction)
         self.on_event(session.weights_changed, panel.show_weights)
 
     def show(self, scan: "Scan | None" = None) -> None:

@@ -175,7 +175,7 @@ class ViewsControl(Control):
         when_done(job, partial(self.reveal, role))
 
     def reveal_most_informative(self) -> None:
-        """Of the colored layers of the scan show only the most telling."""
+        """Show only the most informative of the scan's colored layers."""
         for role in colored_results(self.session.scan)[:1]:
             self.reveal(role)
 

@@ -77,7 +77,7 @@ FOUND = "#4dd0e1"
 SUGGESTION = "#ff9ff3"
 UNDECIDED = "#9e9e9e"
 
-# Okabe and Ito's palette, told apart by color-blind readers too, then lighter versions of it.
+# Okabe and Ito's palette, which color-blind readers can distinguish, then lighter versions of it.
 CLASS_COLORS = (
     "#e69f00",
     "#56b4e9",
@@ -128,7 +128,7 @@ def hover_colors(steps: int = 256) -> NDArray[np.float32]:
     return np.stack([0.3 * at, 0.7 + 0.3 * at, np.ones(steps), 0.55 * (at > 0)], 1).astype(np.float32)
 
 
-def share_colors(steps: int = 256) -> NDArray[np.float32]:
+def fraction_colors(steps: int = 256) -> NDArray[np.float32]:
     """Return RGBA for values in [0, 1], shape (steps, 4): viridis; 0 is transparent."""
     from matplotlib import colormaps
 

@@ -30,13 +30,13 @@ class ScoreScale:
     """
 
     def __init__(self, scores: NDArray) -> None:
-        self._shares = np.geomspace(1e-4, 1, 401)
-        self._scores = np.quantile(scores, 1 - self._shares) if len(scores) else np.zeros(401)
+        self._fractions = np.geomspace(1e-4, 1, 401)
+        self._scores = np.quantile(scores, 1 - self._fractions) if len(scores) else np.zeros(401)
         self.low, self.high = (float(scores.min()), float(scores.max())) if len(scores) else (0.0, 0.0)
 
-    def score_of(self, share: float) -> float:
-        """Return the score that the best fraction `share` of the body reaches."""
-        return float(np.interp(np.log(share), np.log(self._shares), self._scores))
+    def score_of(self, fraction: float) -> float:
+        """Return the score that the best `fraction` of the body reaches."""
+        return float(np.interp(np.log(fraction), np.log(self._fractions), self._scores))
 
 
 @dataclass(frozen=True, eq=False)

@@ -219,11 +219,11 @@ class LayerStack:
         set_visible(layer, seen and scan is self._session.scan)
 
     def _show_at_first(self, scan: "Scan", layer: "Layer", role: str) -> None:
-        """Make a layer visible that was not there or was empty; of restored colored layers only the most telling."""
+        """Show a layer that is new or was empty; of restored colored layers only the most informative."""
         seen = True
         if self._is_restored(scan, role):
-            seen = all(self.layer(other, scan) is None for other in visibility.more_telling(role))
-            for other in visibility.less_telling(role):
+            seen = all(self.layer(other, scan) is None for other in visibility.more_informative(role))
+            for other in visibility.less_informative(role):
                 self.see(scan, other, False)
         self._see(scan, layer, seen)
 

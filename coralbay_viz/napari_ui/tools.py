@@ -138,6 +138,6 @@ def _paints(viewer: Any) -> bool:
     return layer is not None and str(getattr(layer, "mode", "pan_zoom")) not in ("pan_zoom", "transform")
 
 
-def _emit(signal: Any, *said: Any) -> None:
+def _emit(signal: Any, *values: Any) -> None:
     # psygnal takes whatever is called `emit` for Qt's, and calls it to see what it wants.
-    signal.emit(*said)
+    signal.emit(*values)

@@ -239,15 +239,15 @@ def _is_file(model: str) -> bool:
 
 def _model(state: State, given: str | Path | None, path: Path, locations: ScanLocations) -> str:
     """Return the model to compute with."""
-    said = state.about.get("model", {})
-    if not isinstance(said.get("name"), str):
+    saved = state.about.get("model", {})
+    if not isinstance(saved.get("name"), str):
         raise session_file.damaged(path, "no model")
-    name, variant = split_variant(said["name"])
-    is_file = said.get("is_file") is not False
+    name, variant = split_variant(saved["name"])
+    is_file = saved.get("is_file") is not False
     if given is not None:
         return str(given) + (variant if is_file and not split_variant(str(given))[1] else "")
     if not is_file and name in model_names():
-        return said["name"]
+        return saved["name"]
     known = locations.find(_weights_key(name)) if is_file else None
     if known is not None and known.exists():
         return f"{known}{variant}"

@@ -43,8 +43,8 @@ def write_dicom(
     from coralbay_core.io import save_dicom
     from coralbay_core.provenance import in_few_words, provenance, write_provenance
 
-    told = provenance(scan.volume, **about)
+    record = provenance(scan.volume, **about)
     labels = make(scan.volume.grid)
-    written = save_dicom(path, labels, folder, kind=kind, series=series, about=in_few_words(told))
-    write_provenance(written, told)
+    written = save_dicom(path, labels, folder, kind=kind, series=series, about=in_few_words(record))
+    write_provenance(written, record)
     return written

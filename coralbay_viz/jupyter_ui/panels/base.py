@@ -47,7 +47,7 @@ def amount(value: float | None) -> str:
 class Panel:
     """Widgets in a column; changes made inside `showing` emit no signals."""
 
-    _telling = False
+    _showing_state = False
 
     def __init__(self, *rows: w.Widget) -> None:
         self.box = w.VBox(list(rows))
@@ -55,17 +55,17 @@ class Panel:
     @contextmanager
     def showing(self) -> Any:
         """Suppress signals while the panel shows a state."""
-        before, self._telling = self._telling, True
+        before, self._showing_state = self._showing_state, True
         try:
             yield
         finally:
-            self._telling = before
+            self._showing_state = before
 
     def _wire(self, widget: w.Widget, signal: Any, trait: str = "value") -> None:
         """Emit a signal with the value that the user chose."""
 
         def chosen(change: dict[str, Any]) -> None:
-            if not self._telling:
+            if not self._showing_state:
                 signal.emit(change["new"])
 
         widget.observe(chosen, trait)

@@ -26,7 +26,7 @@ class SimilarPanel(Panel):
     undo_wanted = Signal()
     redo_wanted = Signal()
     clear_wanted = Signal()
-    share_chosen = Signal(float)
+    body_fraction_chosen = Signal(float)
     region_chosen = Signal(int)
     weights_chosen = Signal(object)
     compare_chosen = Signal(object)
@@ -67,15 +67,15 @@ class SimilarPanel(Panel):
         self.other.observe(self._other_chosen, "value")
 
     def _other_chosen(self, change: dict[str, Any]) -> None:
-        if not self._telling:
+        if not self._showing_state:
             self.compare_chosen.emit(None if change["new"] == _NONE else change["new"])
 
     def _share_chosen(self, change: dict[str, Any]) -> None:
-        if not self._telling:
-            self.share_chosen.emit(min(1.0, change["new"] / 100))
+        if not self._showing_state:
+            self.body_fraction_chosen.emit(min(1.0, change["new"] / 100))
 
     def _weights_chosen(self, change: dict[str, Any]) -> None:
-        if not self._telling and change["new"] in ("equal", "auto"):
+        if not self._showing_state and change["new"] in ("equal", "auto"):
             self.weights_chosen.emit(None if change["new"] == "equal" else "auto")
 
     def show_history(self, can_undo: bool, can_redo: bool) -> None:
@@ -90,7 +90,7 @@ class SimilarPanel(Panel):
         self.clicks.value = dots + hint
         self.clear.disabled = not clicks
 
-    def show_share(self, share: float) -> None:
+    def show_body_fraction(self, share: float) -> None:
         """Show the fraction of the body."""
         with self.showing():
             self.share.value = share * 100

@@ -43,11 +43,11 @@ class ToolBar(Panel):
             toggle.observe(lambda change, role=role: self._toggled(role, change["new"]), "value")
 
     def _window_chosen(self, change: dict[str, Any]) -> None:
-        if not self._telling and change["new"] != _CUSTOM:
+        if not self._showing_state and change["new"] != _CUSTOM:
             self.window_chosen.emit(change["new"])
 
     def _toggled(self, role: str, shown: bool) -> None:
-        if not self._telling:
+        if not self._showing_state:
             self.layer_toggled.emit(role, shown)
 
     def show_tool(self, tool: str) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from ...model.scan import Scan
 
-_STRICTEST_SHARE = 1e-3
+_STRICTEST_FRACTION = 1e-3
 _ABOUT_REGIONS = (
     "Most similar regions. Select a row to go there. The size does not depend on the threshold; gray regions are below "
     "the threshold."
@@ -50,7 +50,7 @@ class SimilarPanel(PanelBase):
             (session.clicks_changed, self.show_state),
             (session.heat_changed, self.show_state),
             (session.queries_changed, self.show_state),
-            (session.body_fraction_changed, self._show_share),
+            (session.body_fraction_changed, self._show_fraction),
             (context.tools.hovered, self._hovered),
         )
         self.show_state()
@@ -101,7 +101,9 @@ class SimilarPanel(PanelBase):
         self.redo.clicked.connect(guarded(lambda *_: self._context.session.redo()))
         self.clear.clicked.connect(guarded(lambda *_: self._context.session.clear_clicks()))
         self.hover.toggled.connect(lambda on: self._hovered(None))
-        self.slider.valueChanged.connect(lambda value: setattr(self._context.session, "share", share_at(value)))
+        self.slider.valueChanged.connect(
+            lambda value: setattr(self._context.session, "body_fraction", fraction_at(value))
+        )
         self.regions.currentItemChanged.connect(lambda *_: self._go_to_region())
         self.save.clicked.connect(self._save_heat)
 
@@ -211,7 +213,7 @@ class SimilarPanel(PanelBase):
         self.save.setEnabled(bool(regions))
         if heat is not None and heat.partial:
             self.hint.setText(self.hint.text() + "<br>Preliminary result: features are still being computed.")
-        self._show_share(session.body_fraction)
+        self._show_fraction(session.body_fraction)
 
     def _described(self) -> str:
         session = self._context.session
@@ -225,11 +227,11 @@ class SimilarPanel(PanelBase):
         text += f"<br>with {', '.join(query.name for query in used)}" if used else ""
         return text + ("" if session.features is not None else "<br>Compute features to find similar places.")
 
-    def _show_share(self, share: float) -> None:
+    def _show_fraction(self, fraction: float) -> None:
         with QSignalBlocker(self.slider):
-            self.slider.setValue(slider_value(share))
+            self.slider.setValue(slider_value(fraction))
         score = self._context.session.threshold
-        text = f"best {share:.1%} of the body" if share < 0.1 else f"best {share:.0%} of the body"
+        text = f"best {fraction:.1%} of the body" if fraction < 0.1 else f"best {fraction:.0%} of the body"
         self.threshold.setText(text + ("" if score is None else f", score ≥ {score:.3f}"))
         regions = self._context.session.heat.regions if score is not None else ()
         for number, region in enumerate(regions[: self.regions.topLevelItemCount()]):
@@ -239,14 +241,14 @@ class SimilarPanel(PanelBase):
                 self.regions.topLevelItem(number).setForeground(column, brush)
 
 
-def share_at(value: int) -> float:
+def fraction_at(value: int) -> float:
     """Convert a slider position to a fraction of the body, on a logarithmic scale."""
-    return float(_STRICTEST_SHARE ** (value / 1000))
+    return float(_STRICTEST_FRACTION ** (value / 1000))
 
 
-def slider_value(share: float) -> int:
-    """Convert a fraction of the body to a slider position: the inverse of `share_at`."""
-    return round(1000 * np.log(max(share, _STRICTEST_SHARE)) / np.log(_STRICTEST_SHARE))
+def slider_value(fraction: float) -> int:
+    """Convert a fraction of the body to a slider position: the inverse of `fraction_at`."""
+    return round(1000 * np.log(max(fraction, _STRICTEST_FRACTION)) / np.log(_STRICTEST_FRACTION))
 
 
 def region_cells(number: int, region: "Region") -> list[str]:
