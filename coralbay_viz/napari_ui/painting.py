@@ -76,6 +76,7 @@ class Painting:
         self._binding = binding
         self.live = False
         self._handing_over = False
+        self._closed = False
         self._known: WeakKeyDictionary[Scan, NDArray] = WeakKeyDictionary()
         self._timer = QTimer()
         self._timer.setSingleShot(True)
@@ -83,7 +84,8 @@ class Painting:
         session.strokes_changed.connect(self._on_strokes)
 
     def close(self) -> None:
-        """Disconnect from the session."""
+        """Disconnect from the session; further changes of the layers do not reach it."""
+        self._closed = True
         with suppress(RuntimeError):  # Qt may have deleted it before
             self._timer.stop()
         self._session.strokes_changed.disconnect(self._on_strokes)
@@ -200,6 +202,8 @@ class Painting:
     # Layer -> session
 
     def _soon(self, event: Any = None) -> None:
+        if self._closed:
+            return
         self._timer.start(0 if event is not None and event.type in ("paint", "data") else _REST_MS)
 
     def _look(self) -> None:
