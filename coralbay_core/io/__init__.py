@@ -177,9 +177,9 @@ def save_dicom(
         If labels and series have different grids, or the series lacks identifiers that DICOM references need.
     MissingExtraError
     """
-    from .dicom_export import labelled_series
+    from .dicom_export import labeled_series
     from .dicom_seg import write_seg
     from .rtstruct import write_rtstruct
 
-    found = labelled_series(labels, _existing(folder), series)
+    found = labeled_series(labels, _existing(folder), series)
     return {"seg": write_seg, "rtstruct": write_rtstruct}[kind](Path(path), found, about or {})

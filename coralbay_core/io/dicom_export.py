@@ -49,7 +49,7 @@ _EMPTY = (
 
 
 @dataclass(frozen=True, eq=False)
-class LabelledSeries:
+class LabeledSeries:
     """A label map on the images of a series.
 
     Parameters
@@ -74,7 +74,7 @@ class LabelledSeries:
         return list(self.names)
 
 
-def labelled_series(labels: LabelVolume, folder: Path, series: str | None = None) -> LabelledSeries:
+def labeled_series(labels: LabelVolume, folder: Path, series: str | None = None) -> LabeledSeries:
     """Lay a label map over the DICOM series that it was made on.
 
     Parameters
@@ -99,7 +99,7 @@ def labelled_series(labels: LabelVolume, folder: Path, series: str | None = None
     names = {value: labels.names.get(value) or f"label {value}" for value in values}
     gap = float(np.linalg.norm(slices[1].position - slices[0].position))
     images = [_bare(image.path, gap) for image in slices]
-    return LabelledSeries(images, source.to_file(labels.data).transpose(2, 1, 0), source, names)
+    return LabeledSeries(images, source.to_file(labels.data).transpose(2, 1, 0), source, names)
 
 
 def _bare(path: Path, gap_mm: float) -> Any:

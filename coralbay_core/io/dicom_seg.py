@@ -8,19 +8,19 @@ from typing import Any
 import numpy as np
 
 from ..errors import MissingExtraError
-from .dicom_export import MANUFACTURER, SERIES_NUMBER, LabelledSeries, save, software_version
+from .dicom_export import MANUFACTURER, SERIES_NUMBER, LabeledSeries, save, software_version
 from .dicom_series import INSTALL_HINT
 
 _LONG = 64
 
 
-def write_seg(path: Path, series: LabelledSeries, about: Mapping[str, Any]) -> Path:
+def write_seg(path: Path, series: LabeledSeries, about: Mapping[str, Any]) -> Path:
     """Write labels as a binary segmentation, one segment per value, numbered from 1 in the order of the values.
 
     Parameters
     ----------
     path : Path
-    series : LabelledSeries
+    series : LabeledSeries
     about : mapping of str to str
         Entries of the algorithm identification: model, hash of the scan, parameters.
     """
@@ -52,7 +52,7 @@ def write_seg(path: Path, series: LabelledSeries, about: Mapping[str, Any]) -> P
         return save(segmentation, path)
 
 
-def _segment(highdicom: Any, series: LabelledSeries, number: int, value: int, about: Mapping[str, Any]) -> Any:
+def _segment(highdicom: Any, series: LabeledSeries, number: int, value: int, about: Mapping[str, Any]) -> Any:
     codes = highdicom.sr.coding.CodedConcept
     structure = codes(value="91723000", scheme_designator="SCT", meaning="Anatomical structure")
     algorithm = highdicom.AlgorithmIdentificationSequence(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .dicom_export import MANUFACTURER, SERIES_NUMBER, LabelledSeries, save, software_version
+from .dicom_export import MANUFACTURER, SERIES_NUMBER, LabeledSeries, save, software_version
 from .dicom_series import import_pydicom
 
 _RTSTRUCT = "1.2.840.10008.5.1.4.1.1.481.3"
@@ -19,7 +19,7 @@ _LPS = np.array([-1.0, -1.0, 1.0])
 _TEXT = 1024
 
 
-def write_rtstruct(path: Path, series: LabelledSeries, about: Mapping[str, Any]) -> Path:
+def write_rtstruct(path: Path, series: LabeledSeries, about: Mapping[str, Any]) -> Path:
     """Write the outlines of labels as a structure set, one region of interest per value.
 
     Outlines run halfway between the centers of voxels inside and outside, so that filling them restores the
@@ -47,7 +47,7 @@ def write_rtstruct(path: Path, series: LabelledSeries, about: Mapping[str, Any])
     return save(dataset, path)
 
 
-def _root(pydicom: Any, series: LabelledSeries, about: Mapping[str, Any]) -> Any:
+def _root(pydicom: Any, series: LabeledSeries, about: Mapping[str, Any]) -> Any:
     image = series.images[0]
     dataset = pydicom.Dataset()
     dataset.file_meta = pydicom.dataset.FileMetaDataset()
@@ -79,7 +79,7 @@ def _root(pydicom: Any, series: LabelledSeries, about: Mapping[str, Any]) -> Any
     return dataset
 
 
-def _frame_of_reference(pydicom: Any, series: LabelledSeries) -> Any:
+def _frame_of_reference(pydicom: Any, series: LabeledSeries) -> Any:
     image = series.images[0]
     of_series, study, frame = pydicom.Dataset(), pydicom.Dataset(), pydicom.Dataset()
     of_series.SeriesInstanceUID = image.SeriesInstanceUID
@@ -97,7 +97,7 @@ def _reference(pydicom: Any, image: Any) -> Any:
     return reference
 
 
-def _outlines(series: LabelledSeries, value: int) -> Iterator[tuple[int, NDArray[np.float64]]]:
+def _outlines(series: LabeledSeries, value: int) -> Iterator[tuple[int, NDArray[np.float64]]]:
     """Slice number and outline (N, 2), column and row, of each part of a label."""
     import contourpy
 
@@ -122,7 +122,7 @@ def _joined(rings: list[NDArray[np.float64]]) -> NDArray[np.float64]:
     return line
 
 
-def _contour(pydicom: Any, series: LabelledSeries, number: int, outline: NDArray[np.float64]) -> Any:
+def _contour(pydicom: Any, series: LabeledSeries, number: int, outline: NDArray[np.float64]) -> Any:
     index = np.column_stack([outline, np.full(len(outline), number)])
     affine = series.source.affine
     lps = (index @ affine[:3, :3].T + affine[:3, 3]) * _LPS

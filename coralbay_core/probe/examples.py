@@ -12,7 +12,7 @@ from ..errors import InputError
 from ..features import FeatureMaps
 from ..features.descriptors import joint_descriptors
 from ..spatial import LabelVolume
-from ..spatial.volume import labelled_voxels
+from ..spatial.volume import labeled_voxels
 
 MAX_VOXELS_PER_CLASS = 1000
 FLOOR = 0.1
@@ -98,7 +98,7 @@ def gather(features: FeatureMaps, labels: LabelVolume, *, seed: int = 0) -> Exam
     seed : int
         Seed of the sampling of voxels of very large classes.
     """
-    painted = labelled_voxels(labels.data)
+    painted = labeled_voxels(labels.data)
     values = labels.data.reshape(-1)[painted]
     if len(values) and values.min() < 0:
         raise InputError(

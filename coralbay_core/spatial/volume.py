@@ -281,7 +281,7 @@ def _positions(position_mm: ArrayLike, where: object) -> NDArray[np.float64]:
     return points
 
 
-def labelled_voxels(data: NDArray[np.integer]) -> NDArray[np.intp]:
+def labeled_voxels(data: NDArray[np.integer]) -> NDArray[np.intp]:
     """Flat indices of the voxels that are not 0: `numpy.flatnonzero`, many times faster if little is painted.
 
     Parameters

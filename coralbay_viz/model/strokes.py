@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coralbay_core.spatial import Grid, LabelVolume
-from coralbay_core.spatial.volume import labelled_voxels
+from coralbay_core.spatial.volume import labeled_voxels
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +30,7 @@ class PaintedVoxels:
     @classmethod
     def of(cls, labels: LabelVolume) -> "PaintedVoxels":
         """Create from a label volume."""
-        index = labelled_voxels(labels.data)
+        index = labeled_voxels(labels.data)
         return cls(index, labels.data.reshape(-1)[index], labels.grid, dict(labels.names))
 
     def __len__(self) -> int:

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QApplication
 
 from coralbay_core.errors import CoralBayError
 from coralbay_core.spatial import LabelVolume
-from coralbay_core.spatial.volume import labelled_voxels
+from coralbay_core.spatial.volume import labeled_voxels
 
 from ..display import layer_specs
 from ..display.layer_specs import BACKGROUND
@@ -221,7 +221,7 @@ class Painting:
         data = np.asarray(layer.data)
         self._known[scan] = data.copy()
         names = dict(layer.metadata["names"])
-        painted = np.unique(data.reshape(-1)[labelled_voxels(data)])
+        painted = np.unique(data.reshape(-1)[labeled_voxels(data)])
         new = [int(value) for value in painted if value not in names]
         if new:
             layer.metadata = {**layer.metadata, "names": names | {value: f"class {value}" for value in new}}

@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from coralbay_core.errors import InputError, OutsideVolumeError
 from coralbay_core.spatial import Grid, LabelVolume, SourceGrid, Volume, geometry
-from coralbay_core.spatial.volume import AXIS_CODES, labelled_voxels
+from coralbay_core.spatial.volume import AXIS_CODES, labeled_voxels
 from tests.support.strategies import affines, shapes
 
 ALL_CODES = [
@@ -140,7 +140,7 @@ def test_arrays_must_fit_their_grid():
 def test_labelled_voxels_are_those_that_are_not_0(dtype, size, share, seed):
     rng = np.random.default_rng(seed)
     data = np.where(rng.random(size) < share**3, rng.integers(1, 100, size), 0).astype(dtype)
-    np.testing.assert_array_equal(labelled_voxels(data), np.flatnonzero(data))
+    np.testing.assert_array_equal(labeled_voxels(data), np.flatnonzero(data))
 
 
 @given(affines(), shapes)
