@@ -197,7 +197,7 @@ class Hand:
         point = QPoint(*(round(float(v)) for v in self.pixel_of(position_mm)))
         for place in (point + QPoint(5, 5), point):
             QTest.mouseMove(native, place)
-            self.settle()
+            self.idle(20)  # the display server sends the move in its own time, and napari joins moves that are close
 
     def drag(self, start_mm, end_mm) -> None:
         """Press at one world position, move to another, release."""
