@@ -425,6 +425,7 @@ def test_work_that_is_stopped_says_so_until_it_ends(app):
     assert "Computing the scatter plot: stopped" in app.status.panel.text.value
 
 
+@pytest.mark.slow
 def test_a_saved_session_opens_again(ready, tmp_path, phantom, succeed):
     succeed("phantom", "-o", tmp_path)
     app = show(tmp_path / "ct.nii.gz", model="hu-patch")
