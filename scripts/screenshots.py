@@ -122,8 +122,7 @@ class Photographer:
 
     def score(self) -> None:
         self.dock.show_tab("Score")
-        self.dock.binding.set_visible("segmentation", False)
-        self.dock.binding.set_visible("heat", True)
+        self.dock.binding.reveal("heat")
         views.show_view(self.viewer, views.AXIAL)
         labels = self.phantom.labels if self.phantom is not None else None
         self.session.scorecard.measure(["coralbay-mini", "hu-patch", "random"], labels)
@@ -141,7 +140,7 @@ class Photographer:
         for wanted in (panel.side_by_side, panel.search, panel.link):
             wanted.click()
         self.dock.binding.go_to(self.place)
-        self.dock.binding.set_visible("heat", True)
+        self.dock.binding.reveal("heat")
         self.wait(lambda: second.matched is not None and second.heat is not None)
 
 
