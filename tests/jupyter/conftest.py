@@ -1,11 +1,37 @@
-"""JupyterLab and a headless Chromium for the tests of this folder."""
+"""The notebook app, JupyterLab and a headless Chromium for the tests of this folder."""
 
 import os
 from pathlib import Path
 
 import pytest
 
+from tests.support.notebook_app import settle
 from tests.support.notebook_page import NotebookPage, find_chromium, headless, jupyterlab
+from tests.support.scans import cut
+
+
+@pytest.fixture(scope="module")
+def belly(phantom):
+    return cut(phantom.volume, phantom.landmarks["liver_right_lobe"], 60.0)
+
+
+@pytest.fixture
+def app(belly):
+    pytest.importorskip("anywidget")
+    from coralbay_viz import show
+
+    made = show(belly, model="hu-patch")
+    settle(made)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def ready(app):
+    """An app whose scan has features."""
+    app.session.compute()
+    settle(app)
+    return app
 
 
 @pytest.fixture(scope="module")
