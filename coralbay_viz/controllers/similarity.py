@@ -15,7 +15,7 @@ from ..model.results import HeatResult, Results
 from ..model.scan import Scan
 from ..model.stage_weights import Mixer, checked_weights
 from ..tasks.files import on_grid
-from ..tasks.similarity import HeatRequest, heat
+from ..tasks.similarity import TOP_REGIONS, HeatRequest, heat
 from .features import FeaturesController
 from .workspace import Workspace, require
 
@@ -236,8 +236,19 @@ class SimilarityController:
         clicks = source.clicks.now if source.features is not None else source.clicks.now.inside(origin.grid)
         if not (clicks.positive or scan.queries_in_use):
             return None
-        is_partial = scan.features is None or source.features is None
-        return HeatRequest(clicks, origin, target, scan.queries_in_use, self._weights, self._prior_mm, is_partial)
+        from coralbay_core.matching import SimilarityRequest
+
+        search = SimilarityRequest(
+            target=target,
+            source=origin,
+            positive_mm=clicks.positive,
+            negative_mm=clicks.negative,
+            queries=scan.queries_in_use,
+            weights=self._weights,
+            prior_mm=self._prior_mm,
+            top=TOP_REGIONS,
+        )
+        return HeatRequest(search, clicks, partial=scan.features is None or source.features is None)
 
     def save_heat(self, path: str | Path) -> Job:
         """Write the heat map on the grid of the scan's file."""

@@ -111,11 +111,23 @@ def show_early(task: Task, call: Callable[[], None]) -> None:
         task.failed(error)
 
 
-class InlineRunner:
-    """Runner that works at once in the calling thread; errors are raised to the caller."""
+class RunnerBase:
+    """The part of a runner that is about its running jobs."""
 
     def __init__(self) -> None:
         self._jobs = RunningJobs()
+
+    def cancel(self, key: Hashable | None = None) -> None:
+        """Cancel the job with a key, or all of them."""
+        self._jobs.cancel(key)
+
+    def running(self) -> tuple[Hashable, ...]:
+        """Return the keys of all running jobs."""
+        return self._jobs.running()
+
+
+class InlineRunner(RunnerBase):
+    """Runner that works at once in the calling thread; errors are raised to the caller."""
 
     def submit(self, task: Task) -> Job:
         """Do a task and return its finished job."""
@@ -143,14 +155,6 @@ class InlineRunner:
         job.end_work()
         finish(job, task, self._jobs.finish(job))
         return job
-
-    def cancel(self, key: Hashable | None = None) -> None:
-        """Cancel the job with a key, or all of them."""
-        self._jobs.cancel(key)
-
-    def running(self) -> tuple[Hashable, ...]:
-        """Return the keys of all running jobs."""
-        return self._jobs.running()
 
     def later(self, seconds: float, call: Callable[[], None]) -> Callable[[], None]:
         """Run a function at once."""

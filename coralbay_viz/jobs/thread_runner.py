@@ -2,17 +2,17 @@
 
 import os
 import threading
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 
 from coralbay_core.errors import Cancelled
 
 from .context import JobContext
 from .job import Job, Task
 from .progress import Progress
-from .runner import RunningJobs, finish, show_early
+from .runner import RunnerBase, finish, show_early
 
 
-class ThreadRunner:
+class ThreadRunner(RunnerBase):
     """Runner that does each task on a thread of its own.
 
     Parameters
@@ -23,8 +23,8 @@ class ThreadRunner:
     """
 
     def __init__(self, deliver: Callable[[Callable[[], None]], None] = lambda call: call()) -> None:
+        super().__init__()
         self._deliver = deliver
-        self._jobs = RunningJobs()
         self._closed = False
 
     def submit(self, task: Task) -> Job:
@@ -35,14 +35,6 @@ class ThreadRunner:
         task.started(job)
         threading.Thread(target=self._run, args=(job, task), name=f"coralbay {task.key}", daemon=True).start()
         return job
-
-    def cancel(self, key: Hashable | None = None) -> None:
-        """Cancel the job with a key, or all of them."""
-        self._jobs.cancel(key)
-
-    def running(self) -> tuple[Hashable, ...]:
-        """Return the keys of all running jobs."""
-        return self._jobs.running()
 
     def later(self, seconds: float, call: Callable[[], None]) -> Callable[[], None]:
         """Run a function on the session's thread after a delay; the returned function cancels the call."""

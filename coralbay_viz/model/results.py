@@ -12,7 +12,7 @@ from .clicks import Clicks
 
 if TYPE_CHECKING:
     from coralbay_core.features import FeatureMaps
-    from coralbay_core.matching import FollowUp, Match
+    from coralbay_core.matching import Answer, FollowUp, Match
     from coralbay_core.probe import LabelStatistics, Probe, Suggestion
     from coralbay_core.projection import Basis, Embedding, RgbMap, Scatter
     from coralbay_core.similarity import HeatMap, Region
@@ -66,6 +66,13 @@ class HeatResult:
     regions: "tuple[Region, ...]"
     clicks: Clicks
     partial: bool = False
+
+    @classmethod
+    def of(cls, answer: "Answer", grid: Grid, clicks: Clicks, partial: bool) -> "HeatResult":
+        """Resample an answer to a display grid and rank its scores."""
+        heat = answer.heat
+        scale = ScoreScale(heat.data[heat.inside])
+        return cls(heat, heat.resample_to(grid), grid, scale, answer.regions, clicks, partial)
 
 
 Method = Literal["pca", "umap"]

@@ -11,7 +11,7 @@ from coralbay_core.spatial import Grid, Volume
 
 from ..jobs import JobContext
 from ..model.clicks import Clicks
-from ..model.results import HeatResult, PcaResult, ScoreScale
+from ..model.results import HeatResult, PcaResult
 from .similarity import TOP_REGIONS
 
 if TYPE_CHECKING:
@@ -83,10 +83,5 @@ def heat_of(features: "FeatureMaps", clicks: Clicks, grid: Grid, box_mm: Box | N
     near = clicks.inside(features.grid)
     if not near.positive:
         return None
-    found = answer(
-        SimilarityRequest(target=features, positive_mm=near.positive, negative_mm=near.negative, top=TOP_REGIONS)
-    )
-    scale = ScoreScale(found.heat.data[found.heat.inside])
-    return HeatResult(
-        found.heat, found.heat.resample_to(grid), grid, scale, found.regions, near, partial=box_mm is not None
-    )
+    search = SimilarityRequest(target=features, positive_mm=near.positive, negative_mm=near.negative, top=TOP_REGIONS)
+    return HeatResult.of(answer(search), grid, near, partial=box_mm is not None)

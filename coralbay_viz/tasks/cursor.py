@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from ..jobs import JobContext
 from ..model.clicks import Clicks, Point
 from ..model.grids import overlay_grid, viewing_grid
-from ..model.results import HeatResult, ScoreScale
+from ..model.results import HeatResult
 
 if TYPE_CHECKING:
     from coralbay_core.features import FeatureMaps
@@ -44,7 +44,5 @@ def hover(
     coarse = coarse_part(features)
     chosen = {s: w for s, w in (weights or {}).items() if s in coarse.strides and w} or None
     asked = SimilarityRequest(target=coarse, positive_mm=position_mm, weights=chosen, top=0)
-    result = answer(asked, context.cancelled).heat
     grid = overlay_grid(viewing_grid(volume.grid), HOVER_SPACING_MM)
-    scale = ScoreScale(result.data[result.inside])
-    return HeatResult(result, result.resample_to(grid), grid, scale, (), Clicks((position_mm,)), is_partial)
+    return HeatResult.of(answer(asked, context.cancelled), grid, Clicks((position_mm,)), is_partial)

@@ -10,14 +10,15 @@ from coralbay_core.spatial import Grid
 
 from ..jobs import JobContext
 from ..model.clicks import Clicks
-from ..model.results import HeatResult, ScoreScale
-from ..model.stage_weights import Mixer
+from ..model.results import HeatResult
 
 if TYPE_CHECKING:
     from coralbay_core.features import FeatureMaps
-    from coralbay_core.matching import FollowUp, Landmark
-    from coralbay_core.similarity import Query
+    from coralbay_core.matching import FollowUp, Landmark, SimilarityRequest
     from coralbay_core.similarity.symmetry import Midplane, SideBySide
+
+
+TOP_REGIONS = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,49 +27,23 @@ class HeatRequest:
 
     Parameters
     ----------
+    search : SimilarityRequest
     clicks : Clicks
-    source, target : FeatureMaps
-        Features of the scan with the clicks, and of the scan that is searched.
-    queries : tuple of Query
-        Saved queries that are used besides the clicks.
-    weights : mapping of int to float, "auto", optional
-    prior_mm : float, optional
-        Width of a distance prior around the clicks.
+        The clicks in it.
     partial : bool
         Whether only the first features of a scan are available yet.
     """
 
+    search: "SimilarityRequest"
     clicks: Clicks
-    source: "FeatureMaps"
-    target: "FeatureMaps"
-    queries: "tuple[Query, ...]" = ()
-    weights: Mixer = None
-    prior_mm: float | None = None
     partial: bool = False
-
-
-TOP_REGIONS = 10
 
 
 def heat(request: HeatRequest, grid: Grid, context: JobContext) -> HeatResult:
     """Compute the heat map of clicks and saved queries."""
-    from coralbay_core.matching import SimilarityRequest, answer
+    from coralbay_core.matching import answer
 
-    asked = SimilarityRequest(
-        target=request.target,
-        source=request.source,
-        positive_mm=request.clicks.positive,
-        negative_mm=request.clicks.negative,
-        queries=request.queries,
-        weights=request.weights,
-        prior_mm=request.prior_mm,
-        top=TOP_REGIONS,
-    )
-    found = answer(asked, context.cancelled)
-    scale = ScoreScale(found.heat.data[found.heat.inside])
-    return HeatResult(
-        found.heat, found.heat.resample_to(grid), grid, scale, found.regions, request.clicks, request.partial
-    )
+    return HeatResult.of(answer(request.search, context.cancelled), grid, request.clicks, request.partial)
 
 
 def propagate(

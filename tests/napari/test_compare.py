@@ -200,14 +200,20 @@ def test_a_drag_sets_level_and_width(explored, hand, liver):
 # --- another scan -------------------------------------------------------------------------------------------------
 
 
-def test_what_is_clicked_here_is_searched_there(two, explored, viewer, hand, liver):
-    _, second = two
+def side_by_side(explored, hand):
+    """Open the second scan beside the first, and return the panel."""
     panel = explored.compare_panel
     explored.show_tab("Compare")
     hand.settle()
     hand.press(panel.side_by_side)
     hand.wait_for(lambda: panel._dock.widget is not None)
     hand.settle()
+    return panel
+
+
+def test_what_is_clicked_here_is_searched_there(two, explored, viewer, hand, liver):
+    _, second = two
+    panel = side_by_side(explored, hand)
     hand.press(panel.search)
     hand.press(panel.link)
     explored.tools.mode = "pick"
@@ -234,12 +240,7 @@ def test_what_is_clicked_here_is_searched_there(two, explored, viewer, hand, liv
 
 def test_the_other_scan_goes_while_it_is_shown(two, explored, viewer, hand):
     first, second = two
-    panel = explored.compare_panel
-    explored.show_tab("Compare")
-    hand.settle()
-    hand.press(panel.side_by_side)
-    hand.wait_for(lambda: panel._dock.widget is not None)
-    hand.settle()
+    panel = side_by_side(explored, hand)
     viewer.layers.remove(explored.binding.layer("ct", second))
     hand.wait_for(lambda: panel._dock.widget is None)
     assert not panel.side_by_side.isEnabled()
@@ -248,12 +249,7 @@ def test_the_other_scan_goes_while_it_is_shown(two, explored, viewer, hand):
 
 def test_the_scan_beside_is_never_the_active_one(two, explored, hand):
     first, second = two
-    panel = explored.compare_panel
-    explored.show_tab("Compare")
-    hand.settle()
-    hand.press(panel.side_by_side)
-    hand.wait_for(lambda: panel._dock.widget is not None)
-    hand.settle()
+    panel = side_by_side(explored, hand)
     beside = panel._dock.widget
     assert (beside.scan, beside.title.text()) == (second, "other")
     explored.scan_panel.scans.activated.emit(1)

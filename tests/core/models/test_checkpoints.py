@@ -26,18 +26,9 @@ from tests.support.published_weights import (
     relative,
     require_equal,
     unetr,
-    without_index,
 )
 
 pytestmark = pytest.mark.forward
-
-
-@pytest.fixture(scope="module")
-def small():
-    """A small SwinUNETR, its state dict, an input, and the maps of that."""
-    model = unetr()
-    x = torch.rand(1, 1, 64, 64, 64)
-    return model, without_index(model.state_dict()), x, reference_maps(model, x)
 
 
 # --- layouts ------------------------------------------------------------------------------------------------------
