@@ -74,12 +74,13 @@ def test_a_slider_changes_the_weights_and_the_heat_map(dock, hand, mixer):
 
 
 def test_all_sliders_at_zero_keep_the_last_weights(dock, mixer):
-    for slider in mixer.sliders.values():
+    *_, last = mixer.sliders
+    for stride, slider in mixer.sliders.items():
         slider.setFocus()
         QTest.keyClick(slider, Qt.Key.Key_Home)
-        assert slider.value() == 0
-    last = list(mixer.sliders)[-1]
-    # Its keyboard went down to zero in one step: the weights of before stay, which still have this stage.
+        assert (slider.value() == 0) == (stride != last)
+    # The weights of before stay, which still have this stage, and the panel shows them.
+    assert mixer.sliders[last].value() == 100
     assert {stride for stride, weight in dock.session.weights.items() if weight} == {last}
     assert dock.session.heat is not None
 

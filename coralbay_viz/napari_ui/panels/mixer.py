@@ -46,10 +46,10 @@ class Mixer(QWidget):
             self.auto.setChecked(weights == "auto")
         highest = max(weights.values()) if isinstance(weights, dict) else 1.0
         for stride, slider in self.sliders.items():
-            share = weights.get(stride, 0.0) / highest if isinstance(weights, dict) else 1.0
+            fraction = weights.get(stride, 0.0) / highest if isinstance(weights, dict) else 1.0
             slider.setEnabled(weights != "auto")
             with QSignalBlocker(slider):
-                slider.setValue(round(100 * share))
+                slider.setValue(round(100 * fraction))
 
     def _rebuild(self, strides: Any) -> None:
         while self._grid.count() > 1:
@@ -69,3 +69,5 @@ class Mixer(QWidget):
         values = {stride: slider.value() / 100 for stride, slider in self.sliders.items()}
         if any(values.values()):
             self._context.session.weights = values
+        else:  # no weights at all are refused: show those that still apply
+            self.show_state()
