@@ -1,6 +1,7 @@
 """A library of scans: added, searched, removed, damaged."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -36,12 +37,22 @@ def scans(tmp_path_factory):
     return phantoms
 
 
-@pytest.fixture
-def library(tmp_path, scans, encoder):
-    opened = Library(tmp_path / "lib", FeatureStore(tmp_path / "features"))
+@pytest.fixture(scope="module")
+def built(tmp_path_factory, scans, encoder):
+    """Folder with a library of the three scans and the store of their features."""
+    folder = tmp_path_factory.mktemp("built")
+    library = Library(folder / "lib", FeatureStore(folder / "features"))
     for path in scans:
-        assert opened.add(path, encoder).is_new
-    return opened
+        assert library.add(path, encoder).is_new
+    return folder
+
+
+@pytest.fixture
+def library(tmp_path, built):
+    """A library of its own for each test."""
+    for part in ("lib", "features"):
+        shutil.copytree(built / part, tmp_path / part)
+    return Library(tmp_path / "lib", FeatureStore(tmp_path / "features"))
 
 
 def test_what_was_clicked_is_found_in_every_other_scan(library, scans, encoder):

@@ -55,6 +55,7 @@ def test_what_is_not_there_does_not_return():
     assert not match.confirmed
 
 
+@pytest.mark.slow
 @pytest.mark.forward
 def test_alignment_puts_landmarks_near_and_the_prior_does_the_rest(twins):
     (first, second), (source, target) = twins
@@ -163,6 +164,7 @@ def test_mirroring_twice_changes_nothing(position, yaw, offset):
     assert (np.array(position) + there) @ normal / 2 == pytest.approx(offset, abs=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.forward
 def test_sides_that_differ_stand_out(twins):
     (phantom, _), (features, _) = twins
