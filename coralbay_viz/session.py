@@ -23,7 +23,7 @@ from .controllers import Controllers
 from .controllers.projections import Components
 from .controllers.setting import Setting
 from .display.figures import Picture, limits_of, montage
-from .jobs import InlineRunner, Runner
+from .jobs import InlineRunner, Job, Runner
 from .model.clicks import Clicks, Point
 from .model.palette import DEFAULT_WINDOW
 from .model.results import HeatResult, PcaResult
@@ -64,11 +64,15 @@ class Session:
     asked_device: Setting[str] = Setting("features.asked_device", "Requested device, such as ``auto`` or ``cuda:1``.")
     weights: Setting[Mixer] = Setting("similarity.weights", "Weights per stride, ``auto``, or None for equal ones.")
     prior_mm: Setting[float | None] = Setting("similarity.prior_mm", "Width of the distance prior, or None.")
+    scope: Setting[Any] = Setting("similarity.scope", "What a click asks for: ``everywhere``, ``here`` or ``place``.")
+    here_weights: Setting[Any] = Setting("similarity.here_weights", "Weights of the parts of the scope ``here``.")
     body_fraction: Setting[float] = Setting("similarity.body_fraction", "Fraction of the body that is shown.")
     cursor_mm: "Setting[Point | None]" = Setting("cursor.cursor_mm", "Position of the crosshair, world mm.")
     queries: "Setting[dict[str, Query]]" = Setting("queries.queries", "Saved queries by name.")
     kind: Setting[str | None] = Setting("segmentation.kind", "Kind of probe; None for the default.")
     refine: Setting[bool] = Setting("segmentation.refine", "Whether borders of segmentations follow the HU.")
+    connectivity: Setting[float] = Setting("segmentation.connectivity", "How far strokes spread, from 0 to 1.")
+    keep_islands: Setting[bool] = Setting("segmentation.keep_islands", "Whether parts without a stroke keep a class.")
     train_on_all: Setting[bool] = Setting("segmentation.train_on_all", "Whether strokes of all open scans are used.")
     components: Setting[Components] = Setting("projections.components", "PCA components of red, green and blue.")
     umap_components: Setting[Components] = Setting("projections.umap_components", "Likewise of a UMAP.")
@@ -151,6 +155,7 @@ class Session:
         self.prepare_probe, self.apply_probe = c.segmentation.prepare_probe, c.segmentation.apply_probe
         self.undo_strokes, self.redo_strokes = c.segmentation.undo_strokes, c.segmentation.redo_strokes
         self.protect, self.protect_labels = c.segmentation.protect, c.segmentation.protect_labels
+        self.undo_accept = c.segmentation.undo_accept
         self.suggest, self.skip = c.segmentation.suggest, c.segmentation.skip
         self.compute_statistics = c.segmentation.compute_statistics
         self.save_statistics = c.segmentation.save_statistics
@@ -220,6 +225,20 @@ class Session:
         if position_mm is not None:
             scan.volume.grid.require_inside(position_mm, where=scan.name)
         return montage(scan, position_mm, show, self.body_fraction, limits_of(window), title)
+
+    def accept_region(self, value: int, name: str = "") -> "Job | None":
+        """Add what the heat map of the active scan shows to its segmentation, as a protected label.
+
+        Parameters
+        ----------
+        value : int
+            Label, 1 or above; other protected labels stay as they are.
+        name : str
+            Of the label, if it is a new one.
+        """
+        scan = self.controllers.workspace.require_scan()
+        mask = self.controllers.similarity.structure_mask(scan, scan.label_grid)
+        return self.controllers.segmentation.accept(mask, value, name, scan)
 
     @property
     def scan(self) -> Scan | None:

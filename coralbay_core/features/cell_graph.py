@@ -1,8 +1,8 @@
 """Graph of neighboring cells, and random walks on it.
 
-An edge between two of the six neighbors of a cell is strong where their descriptors and their HU agree. A quantity that is
-fixed on some cells spreads over the graph to the others and stops at borders between organs (random walker: Grady 2005,
-2006).
+An edge between two of the six neighbors of a cell is strong where their descriptors and their HU agree. A quantity that
+is fixed on some cells spreads over the graph to the others and stops at borders between organs (random walker: Grady
+2005, 2006).
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 GUIDE_HU = (-300.0, 400.0)
 """HU beyond are as good as these: air is air, and cortical bone is bone."""
 
-# Strength of an edge: exp(COSINE (cosine - 1) - |difference of HU| / STEP_HU). benchmarks/connectivity.py compares others.
+# Strength of an edge: exp(COSINE (cosine - 1) - |difference of HU| / STEP_HU); see benchmarks/connectivity.py.
 COSINE, STEP_HU = 20.0, 60.0
 # How much the finest stage counts beside each of the others: it places borders best.
 FINEST_WEIGHT = 2.0
@@ -177,9 +177,8 @@ def _connect(features: FeatureMaps, guide: Volume | None) -> CellGraph:
 
     grid, inside = features.finest.grid, features.body_at(features.strides[0])
     index = np.flatnonzero(inside)
-    number = np.full(inside.size, -1, np.intp)
-    number[index] = np.arange(len(index))
-    number = number.reshape(inside.shape)
+    number = np.full(inside.shape, -1, np.intp)
+    number[inside] = np.arange(len(index))
     hu = None
     if guide is not None:
         hu = resample(np.clip(guide.data, *GUIDE_HU).astype(np.float32), guide.grid, grid)
@@ -191,8 +190,8 @@ def _connect(features: FeatureMaps, guide: Volume | None) -> CellGraph:
         if hu is not None:
             strength -= np.abs(hu[low] - hu[high]) / STEP_HU
         parts.append((number[low][both], number[high][both], np.exp(strength[both])))
-    first, second, weight = (np.concatenate(column) for column in zip(*parts, strict=True))
-    rows, columns = np.concatenate([first, second]), np.concatenate([second, first])
+    one, two, weight = (np.concatenate(column) for column in zip(*parts, strict=True))
+    rows, columns = np.concatenate([one, two]), np.concatenate([two, one])
     shape = (len(index), len(index))
     edges = sparse.coo_array((np.tile(weight, 2).astype(np.float32), (rows, columns)), shape=shape).tocsr()
     return CellGraph(edges, index, grid, None if hu is None else hu[inside])
@@ -200,9 +199,9 @@ def _connect(features: FeatureMaps, guide: Volume | None) -> CellGraph:
 
 def _pair(axis: int) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
     """Slices of all cells but the last and of all but the first along an axis."""
-    low, high = [slice(None)] * 3, [slice(None)] * 3
-    low[axis], high[axis] = slice(0, -1), slice(1, None)
-    return tuple(low), tuple(high)
+    low = tuple(slice(0, -1) if a == axis else slice(None) for a in range(3))
+    high = tuple(slice(1, None) if a == axis else slice(None) for a in range(3))
+    return low, high
 
 
 def _neighbor_cosines(features: FeatureMaps) -> list[NDArray[np.float32]]:

@@ -1,6 +1,6 @@
 """Few-shot segmentation: probes on frozen descriptors, fitted to strokes in milliseconds."""
 
-from .connect import connected_scores
+from .connect import DEFAULT_PULL, connected_scores
 from .examples import Examples, gather
 from .fit import DEFAULT_KIND, fit_examples, fit_probe, fit_probe_to_scans
 from .model import Probe, load_probe
@@ -11,6 +11,7 @@ from .suggest import Suggestion, suggest_next
 
 __all__ = [
     "DEFAULT_KIND",
+    "DEFAULT_PULL",
     "KINDS",
     "Examples",
     "Kind",

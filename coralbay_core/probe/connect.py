@@ -16,9 +16,9 @@ from ..util.cancellation import IsCancelled
 from .model import Probe
 from .scores import ScoreMap, softmax
 
-DEFAULT_PULL = 0.03
-"""Weight of the probe's probabilities in each cell; an edge between equal cells weighs 1. The lower, the farther strokes
-spread."""
+DEFAULT_PULL = 0.01
+"""Weight of the probe's probabilities in each cell; an edge between equal cells weighs 1. The lower it is, the farther
+strokes spread."""
 
 # A class that a walk hardly reaches keeps a score, so that probabilities and margins stay finite.
 _LEAST = 1e-6

@@ -1,7 +1,7 @@
 """The clicked structure: what a click is connected to, by features, HU and place together.
 
-A random walk starts at the clicks and is stopped by borders between organs (`features.cell_graph`); at voxels the HU of the
-clicked places count beside it.
+A random walk starts at the clicks and is stopped by borders between organs (`features.cell_graph`); at voxels the HU of
+the clicked places count beside it.
 """
 
 from collections.abc import Iterator
@@ -88,9 +88,8 @@ class IntensityTerm(VoxelTerm):
     def blocks(self, target: Grid) -> Iterator[NDArray[np.float32]]:
         """Scores of one slab of the target along z at a time."""
         distances = resample_blocks(self.distance, self.grid, target)
-        for (_, distance), (_, hu) in zip(
-            distances, resample_blocks(self.guide.data, self.guide.grid, target), strict=True
-        ):
+        levels = resample_blocks(self.guide.data, self.guide.grid, target)
+        for (_, distance), (_, hu) in zip(distances, levels, strict=True):
             away = distance + self.weight * hu_distance(np.asarray(hu, np.float32), self.levels_hu)
             yield _score(away)
 
@@ -140,7 +139,7 @@ def here_map(
     weights = weights or HereWeights()
     graph = cell_graph(features, guide)
     levels = _levels(guide, places[0])
-    cells = weights.connectivity * _walk_distance(graph, *places, cancelled)
+    cells = weights.connectivity * _walk_distance(graph, places[0], places[1], cancelled)
     if weights.place:
         cells += weights.place / _PLACE_MM * _nearest(graph.grid.cell_positions(graph.index), places[0])
     if weights.look:
@@ -150,13 +149,12 @@ def here_map(
     assert graph.hu is not None, "made with a guide"
     total = cells + weights.intensity * hu_distance(graph.hu, levels)
     seeds = _seeds(graph, places[0])
-    border = _border(graph, total - total[seeds].min())
-    farthest = float(total.max())
-    data = _score(graph.scatter(total, farthest) - total[seeds].min())
-    term = IntensityTerm(
-        graph.scatter(cells, float(cells.max())) - cells[seeds].min(), graph.grid, guide, levels, weights.intensity
+    cells, total = cells - cells[seeds].min(), total - total[seeds].min()
+    term = IntensityTerm(graph.scatter(cells, float(cells.max())), graph.grid, guide, levels, weights.intensity)
+    border = float(_score(np.array(_border(graph, total))))
+    return HeatMap(
+        _score(graph.scatter(total, float(total.max()))), graph.grid, features, {}, threshold=border, term=term
     )
-    return HeatMap(data, graph.grid, features, {}, threshold=float(_score(np.float32(border))), term=term)
 
 
 def hu_distance(hu: NDArray[np.float32], levels_hu: NDArray) -> NDArray[np.float32]:
