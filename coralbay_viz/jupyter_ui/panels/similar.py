@@ -66,16 +66,6 @@ class SimilarPanel(Panel):
         history = row(self.undo, self.redo, self.clear)
         adding = row(self.name, self.accept)
         left = w.VBox([self.scope, self.clicks, history, self.share, self.weights, self.other, adding])
-            [
-                self.scope,
-                self.clicks,
-                row(self.undo, self.redo, self.clear),
-                self.share,
-                self.weights,
-                self.other,
-                row(self.name, self.accept),
-            ]
-        )
         super().__init__(w.HBox([left, w.VBox([heading, self.regions])], layout=w.Layout(flex_flow="row wrap")))
         self._press(self.undo, self.undo_wanted)
         self._press(self.redo, self.redo_wanted)
