@@ -187,7 +187,10 @@ class SegmentationController:
         self.segmentation_changed.emit(scan)
 
     def _results_replaced(self, scan: Scan, old: Results) -> None:
-        self.segmentation_changed.emit(scan)
+        if scan.protected is not None:
+            self.show_protected(scan)  # accepted regions do not depend on features
+        else:
+            self.segmentation_changed.emit(scan)
 
     # Protected labels
 

@@ -46,7 +46,9 @@ QHeaderView::section {background-color: transparent; border: 0; padding: 1px 4px
 def threaded_session(**settings: Any) -> Session:
     """Create a session that works on threads and emits signals on this thread, the GUI's."""
     courier = MainThreadDispatcher()
-    return Session(ThreadRunner(courier.deliver), **settings)
+    session = Session(ThreadRunner(courier.deliver), **settings)
+    session.scope = "here"  # who clicks in a window means what lies under the pointer
+    return session
 
 
 class CoralBayWidget(QWidget):
