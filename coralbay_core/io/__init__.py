@@ -79,13 +79,18 @@ def load_labels(path: str | Path, like: Volume | LabelVolume | None = None) -> L
     """
     path = _existing(path)
     raw = nifti.read_labels(path)
-    source = SourceGrid.of(raw.data.shape, raw.affine, raw.header)
-    grid = source.grid
+    read = SourceGrid.of(raw.data.shape, raw.affine, raw.header)
+    source: SourceGrid | None = read
+    grid, data = read.grid, read.from_file(raw.data)
     if like is not None:
-        checks.require_same_grid(grid, like.grid, path)
-        grid = like.grid
-    data = checks.contiguous(source.from_file(raw.data))
-    return LabelVolume(data, grid, nifti.stem(path), path, source, names=nifti.read_label_names(path))
+        turned = like.grid.orientation
+        checks.require_same_grid(grid, turned.grid, path)
+        grid, data = like.grid, turned.to_file(data)
+        # What is drawn on a volume of other axes goes to a new file, as that volume does.
+        source = source if turned.is_trivial else None
+    return LabelVolume(
+        checks.contiguous(data), grid, nifti.stem(path), path, source, names=nifti.read_label_names(path)
+    )
 
 
 def save_map(path: str | Path, data: ArrayLike, volume: Volume | LabelVolume) -> Path:

@@ -90,7 +90,8 @@ def labeled_series(labels: LabelVolume, folder: Path, series: str | None = None)
     slices, _ = dicom_geometry.ordered(scanned.slices[info.uid], folder)
     rows, columns = slices[0].shape
     source = SourceGrid.of((columns, rows, len(slices)), dicom_geometry.affine(slices, folder))
-    checks.require_same_grid(labels.grid, source.grid, labels.path or labels.name)
+    turned = labels.grid.orientation
+    checks.require_same_grid(turned.grid, source.grid, labels.path or labels.name)
     values = [int(v) for v in np.unique(labels.data) if v]
     if not values or min(values) < 0 or len(values) > MOST_LABELS:
         raise InputError(
@@ -99,7 +100,7 @@ def labeled_series(labels: LabelVolume, folder: Path, series: str | None = None)
     names = {value: labels.names.get(value) or f"label {value}" for value in values}
     gap = float(np.linalg.norm(slices[1].position - slices[0].position))
     images = [_bare(image.path, gap) for image in slices]
-    return LabeledSeries(images, source.to_file(labels.data).transpose(2, 1, 0), source, names)
+    return LabeledSeries(images, source.to_file(turned.from_file(labels.data)).transpose(2, 1, 0), source, names)
 
 
 def _bare(path: Path, gap_mm: float) -> Any:
