@@ -10,6 +10,8 @@ from ..spatial.geometry import Affine
 _PLAUSIBLE_SPACING_MM = (0.05, 20.0)
 _SHEAR_NOTE_DEGREES = 0.1
 _OBLIQUE_NOTE_DEGREES = 1.0
+# CT images have at most 16 bits.
+_IMPLAUSIBLE_HU = 100_000
 _REPAIR_HINT = "repair the sform or qform of the header"
 
 
@@ -117,23 +119,26 @@ def compact(data: NDArray) -> NDArray:
     return data.astype(np.float32, copy=False)
 
 
-def replace_non_finite(data: NDArray, where: object) -> tuple[NDArray, tuple[str, ...]]:
-    """Replace NaN and infinity by the lowest value of the volume, usually air; add a note with their number.
+def replace_implausible(data: NDArray, where: object) -> tuple[NDArray, tuple[str, ...]]:
+    """Replace NaN, infinity and values that cannot be HU by the lowest other value, usually air; note their number.
 
-    Files that mark "outside the field of view" by NaN are common and the rest of such a scan is sound, so this is no
-    error; but a NaN that reached the network would spread over the whole feature map.
+    Files that mark "outside the field of view" by NaN or by the end of a number's range are common and the rest of
+    such a scan is sound, so this is no error; but in the network such a value would spread over the whole feature map.
     """
-    if not np.issubdtype(data.dtype, np.floating):
+    low, high = data.min(), data.max()  # NaN if any value is
+    if low >= -_IMPLAUSIBLE_HU and high <= _IMPLAUSIBLE_HU:
         return data, ()
-    finite = np.isfinite(data)
-    if finite.all():
-        return data, ()
-    if not finite.any():
-        raise InputError("no voxel has a value", where=where, found="only NaN or infinity", expected="Hounsfield units")
-    lowest = data[finite].min()
-    count = int(finite.size - finite.sum())
-    note = f"{count} voxels ({count / finite.size:.2g} of all) were NaN or infinite and were set to {lowest:g} HU"
-    return np.where(finite, data, lowest), (note,)
+    plausible = (data >= -_IMPLAUSIBLE_HU) & (data <= _IMPLAUSIBLE_HU)
+    if not plausible.any():
+        found = f"only NaN, infinity or values beyond +-{_IMPLAUSIBLE_HU}"
+        raise InputError("no voxel has a value", where=where, found=found, expected="Hounsfield units")
+    lowest = data[plausible].min()
+    count = int(plausible.size - np.count_nonzero(plausible))
+    note = (
+        f"{count} voxels ({count / plausible.size:.2g} of all) were NaN, infinite or beyond +-{_IMPLAUSIBLE_HU} "
+        f"and were set to {lowest:g} HU"
+    )
+    return np.where(plausible, data, lowest), (note,)
 
 
 def shear_degrees(affine: Affine) -> float:

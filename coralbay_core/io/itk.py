@@ -33,7 +33,7 @@ def read(path: Path) -> RawVolume:
     affine = checks.require_affine(_affine(image), path)
     # SimpleITK's arrays begin with the slowest axis, its sizes with the fastest.
     data = _import_sitk().GetArrayFromImage(image).transpose().reshape(shape, order="F")
-    data, notes = checks.replace_non_finite(data, path)
+    data, notes = checks.replace_implausible(data, path)
     return RawVolume(checks.compact(data), affine, None, "CT", _place_notes(path, image) + notes)
 
 

@@ -46,8 +46,8 @@ def read(path: Path) -> RawVolume:
     image = _open(path)
     shape = checks.require_3d(image.shape, path)
     affine = _affine(image, path)
-    data, nan_notes = checks.replace_non_finite(_scaled(image, path).reshape(shape, order="A"), path)
-    return RawVolume(checks.compact(data), affine, image.header.copy(), "CT", _header_notes(image) + nan_notes)
+    data, value_notes = checks.replace_implausible(_scaled(image, path).reshape(shape, order="A"), path)
+    return RawVolume(checks.compact(data), affine, image.header.copy(), "CT", _header_notes(image) + value_notes)
 
 
 def read_labels(path: Path) -> RawVolume:
@@ -121,7 +121,8 @@ def _scaled(image: Any, path: Path) -> NDArray:
     slope, intercept = image.dataobj.slope, image.dataobj.inter
     if (slope, intercept) == (1, 0):
         return data if dtype.kind in "iu" else data.astype(np.result_type(data, np.float32), copy=False)
-    return data.astype(np.float32) * np.float32(slope) + np.float32(intercept)
+    with np.errstate(over="ignore", invalid="ignore"):  # what gets infinite is no HU
+        return data.astype(np.float32) * np.float32(slope) + np.float32(intercept)
 
 
 def _header_notes(image: Any) -> tuple[str, ...]:

@@ -61,7 +61,7 @@ class Grid:
 
     @cached_property
     def orientation(self) -> "SourceGrid":
-        """This grid as that of a file: its `grid` and `from_file` turn an array on it to S, P, L without copying."""
+        """Same grid as that of a file: its `grid` and `from_file` turn an array on it to S, P, L without copying."""
         return SourceGrid.of(self.shape, self.affine)
 
     @cached_property
