@@ -58,3 +58,32 @@ def test_nan_that_was_stored_before_is_computed_again(tmp_path):
     entry.write(4, (0, 0, 0), wrong)
     found = features_for(volume, encoder, strides=(4,), store=store).stages[4].data
     assert np.array_equal(found, expected)
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_a_scan_without_a_body_is_an_error_before_anything_is_stored(tmp_path, stored):
+    grid = body_volume().grid
+    air = Volume(np.full(grid.shape, -1000, np.int16), grid, name="air")
+    with pytest.raises(InputError, match=r"no body found - air.*-1000..-1000.*Hounsfield units, in mm"):
+        features_for(air, PoolingEncoder(64, 32), store=FeatureStore(tmp_path) if stored else None)
+    assert not [path for path in tmp_path.rglob("*") if path.suffix != ".lock"]
+
+
+def test_a_region_without_a_body_has_features_of_zero(tmp_path):
+    grid = ramp_volume((250, 64, 64)).grid
+    data = np.full(grid.shape, -1000, np.int16)
+    data[:60] = 40
+    low, high = grid.to_world((200, 0, 0)), grid.to_world((249, 63, 63))
+    encoder = PoolingEncoder(64, 32)
+    maps = features_for(Volume(data, grid), encoder, strides=(4,), roi_mm=(low, high), store=FeatureStore(tmp_path))
+    assert not maps.body.any()
+    assert not maps.stages[4].data.any()
+
+
+def test_a_body_mask_that_lost_its_chunk_is_computed_again(tmp_path):
+    volume, encoder, store = body_volume(), PoolingEncoder(64, 32), FeatureStore(tmp_path)
+    expected = features_for(volume, encoder, strides=(4,), store=store)
+    next(tmp_path.glob("*/body/c/0/0/0")).unlink()
+    found = features_for(volume, encoder, strides=(4,), store=store)
+    assert found.body.all()
+    assert np.array_equal(found.stages[4].data, expected.stages[4].data)
