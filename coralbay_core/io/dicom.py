@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ..errors import InputError, MissingExtraError
 from . import checks, dicom_geometry
 from .dicom_numbers import number
-from .dicom_series import INSTALL_HINT, Slice, ignored_notes, import_pydicom, one_line, scan_around
+from .dicom_series import INSTALL_HINT, Slice, ignored_notes, import_pydicom, lenient, one_line, scan_around
 from .raw import RawVolume
 
 
@@ -39,11 +39,12 @@ def _stack(slices: list[Slice]) -> NDArray:
 def _pixels(path: Path) -> NDArray:
     pydicom = import_pydicom()
     try:
-        dataset = pydicom.dcmread(path, force=True)
-        if "TransferSyntaxUID" not in dataset.file_meta:
-            dataset.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian
-        _require_decoder(dataset.file_meta.TransferSyntaxUID, path)
-        stored = dataset.pixel_array
+        with lenient():
+            dataset = pydicom.dcmread(path, force=True)
+            if "TransferSyntaxUID" not in dataset.file_meta:
+                dataset.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian
+            _require_decoder(dataset.file_meta.TransferSyntaxUID, path)
+            stored = dataset.pixel_array
     except MissingExtraError:
         raise
     except Exception as error:  # decoders raise many kinds for damaged data

@@ -17,7 +17,7 @@ from ..errors import InputError
 from ..spatial import LabelVolume, SourceGrid
 from ..util.atomic_file import atomic_path
 from . import checks, dicom_geometry
-from .dicom_series import import_pydicom, scan_around
+from .dicom_series import import_pydicom, lenient, scan_around
 
 MANUFACTURER = "CoralBay"
 SERIES_NUMBER = 900
@@ -106,7 +106,8 @@ def labeled_series(labels: LabelVolume, folder: Path, series: str | None = None)
 def _bare(path: Path, gap_mm: float) -> Any:
     """Header of an image with references and geometry alone; the thickness, if absent, is the slice distance."""
     pydicom = import_pydicom()
-    known = pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=[*_REFERENCES, *_IMAGE])
+    with lenient():
+        known = pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=[*_REFERENCES, *_IMAGE])
     bare = pydicom.Dataset()
     bare.file_meta = pydicom.dataset.FileMetaDataset()
     for keyword in _REFERENCES + _IMAGE:
