@@ -88,8 +88,9 @@ def load_labels(path: str | Path, like: Volume | LabelVolume | None = None) -> L
         grid, data = like.grid, turned.to_file(data)
         # What is drawn on a volume of other axes goes to a new file, as that volume does.
         source = source if turned.is_trivial else None
-    names = nifti.read_label_names(path)
-    return LabelVolume(checks.contiguous(data), grid, nifti.stem(path), path, source, names=names)
+    names, notes = nifti.read_label_names(path)
+    data = checks.contiguous(data)
+    return LabelVolume(data, grid, nifti.stem(path), path, source, names=names, notes=raw.notes + notes)
 
 
 def save_map(path: str | Path, data: ArrayLike, volume: Volume | LabelVolume) -> Path:

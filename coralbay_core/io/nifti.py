@@ -47,7 +47,7 @@ def read(path: Path) -> RawVolume:
     shape = checks.require_3d(image.shape, path)
     affine = _affine(image, path)
     data, value_notes = checks.replace_implausible(_scaled(image, path).reshape(shape, order="A"), path)
-    return RawVolume(checks.compact(data), affine, image.header.copy(), "CT", _header_notes(image) + value_notes)
+    return RawVolume(checks.compact(data), affine, _header(image), "CT", _header_notes(image) + value_notes)
 
 
 def read_labels(path: Path) -> RawVolume:
@@ -60,17 +60,26 @@ def read_labels(path: Path) -> RawVolume:
         if not np.isfinite(data).all() or not np.array_equal(data, np.rint(data)):
             raise InputError("label map has non-integer values", where=path, found=data.dtype, expected="whole numbers")
         data = checks.smallest_integers(data)
-    return RawVolume(data, affine, image.header.copy())
+    return RawVolume(data, affine, _header(image))
 
 
-def read_label_names(path: Path) -> dict[int, str]:
-    """Read the label names in ``<name>.json`` next to a label map, ``{"1": "liver", ...}``; empty without this file."""
+def read_label_names(path: Path) -> tuple[dict[int, str], tuple[str, ...]]:
+    """Read the label names in ``<name>.json`` next to a label map, ``{"1": "liver", ...}``; empty without this file.
+
+    A second tuple holds a note if the file is there and cannot be used.
+    """
     beside = path.with_name(stem(path) + ".json")
+    if not beside.is_file():
+        return {}, ()
     try:
-        content = json.loads(beside.read_text(encoding="utf-8"))
-        return {int(value): str(name) for value, name in content.items()}
-    except (OSError, ValueError, AttributeError):
-        return {}
+        content = beside.read_bytes()
+        try:
+            names = json.loads(content)  # UTF-8, -16 or -32, with or without a byte-order mark
+        except UnicodeDecodeError:
+            names = json.loads(content.decode("latin-1"))
+        return {int(value): str(name) for value, name in names.items()}, ()
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        return {}, (f"label names in {beside.name} were not read: {_short(error, beside)}",)
 
 
 def write(path: Path, data: NDArray, source: SourceGrid) -> None:
@@ -102,6 +111,15 @@ def _unzipped(image: Any, path: Path) -> Any:
             return type(image).from_bytes(file.read())
     except _UNREADABLE as error:
         raise _damaged(error, path) from error
+
+
+def _header(image: Any) -> Any:
+    """Header for results, without extensions and names of other files and databases: they may identify a patient."""
+    header = image.header.copy()
+    header.extensions.clear()
+    header["vox_offset"] = 0
+    header["db_name"] = header["aux_file"] = b""
+    return header
 
 
 def _affine(image: Any, path: Path) -> Affine:

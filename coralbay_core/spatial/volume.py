@@ -275,9 +275,12 @@ class LabelVolume(_OnGrid):
     ----------
     names : dict of int to str
         Name of each value, if known.
+    notes : tuple of str
+        Notes for the user about how it was read.
     """
 
     names: dict[int, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
