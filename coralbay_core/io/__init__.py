@@ -138,11 +138,14 @@ def _existing(path: str | Path) -> Path:
     path = Path(path).expanduser()
     if not path.exists():
         raise MissingFileError("no such file or folder", where=path)
+    if not path.is_file() and not path.is_dir():
+        raise InputError("not a file", where=path, found="a pipe, socket or device", expected="a file or folder")
     return path
 
 
 def _to_volume(raw: RawVolume, path: Path, name: str) -> Volume:
     source = SourceGrid.of(raw.data.shape, raw.affine, raw.header)
+    checks.require_size(source.grid, path)
     data = checks.contiguous(source.from_file(raw.data))
     notes = raw.notes + checks.geometry_notes(raw.affine) + checks.value_notes(data, raw.modality)
     return Volume(data, source.grid, name, path, source, raw.modality, notes)

@@ -8,6 +8,7 @@ from ..spatial import Grid, geometry
 from ..spatial.geometry import Affine
 
 _PLAUSIBLE_SPACING_MM = (0.05, 20.0)
+_LARGEST_SCAN_MM = 10_000
 _SHEAR_NOTE_DEGREES = 0.1
 _OBLIQUE_NOTE_DEGREES = 1.0
 # CT images have at most 16 bits.
@@ -92,14 +93,14 @@ def require_map(data: ArrayLike, shape: tuple[int, int, int], where: object) -> 
     raise InputError("cannot be stored in NIfTI", where=where, found=data.dtype, expected="integers or floats")
 
 
-def smallest_integers(data: NDArray) -> NDArray:
+def smallest_integers(data: NDArray, where: object = None) -> NDArray:
     """Convert whole numbers to the smallest common integer type; values are unchanged."""
     low, high = int(data.min()), int(data.max())
     for dtype in (np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.int64):
         info = np.iinfo(dtype)
         if info.min <= low and high <= info.max:
             return data.astype(dtype)
-    raise InputError("label values out of range", found=f"{low}..{high}", expected="64-bit integers")
+    raise InputError("label values out of range", where=where, found=f"{low}..{high}", expected="64-bit integers")
 
 
 def contiguous(data: NDArray) -> NDArray:
@@ -148,6 +149,25 @@ def shear_degrees(affine: Affine) -> float:
     return float(np.degrees(np.arcsin(np.clip(cosines.max(), 0, 1))))
 
 
+def is_plausible_spacing(affine: Affine) -> bool:
+    """Whether all voxel axes have a length that CTs have."""
+    spacing = geometry.spacing(affine)
+    return bool(_PLAUSIBLE_SPACING_MM[0] <= spacing.min() and spacing.max() <= _PLAUSIBLE_SPACING_MM[1])
+
+
+def require_size(grid: Grid, where: object) -> None:
+    """Raise for a grid that no patient fills: its model grid would fill the memory."""
+    size_mm = grid.spacing_mm * grid.shape
+    if size_mm.max() > _LARGEST_SCAN_MM:
+        raise InputError(
+            "implausible size of a scan",
+            where=where,
+            found=" x ".join(f"{mm:.3g}" for mm in size_mm) + " mm",
+            expected=f"at most {_LARGEST_SCAN_MM} mm",
+            hint="are the units of the file mm?",
+        )
+
+
 def geometry_notes(affine: Affine) -> tuple[str, ...]:
     """Collect notes on shear, rotation and spacing."""
     notes = []
@@ -156,7 +176,7 @@ def geometry_notes(affine: Affine) -> tuple[str, ...]:
         notes.append(f"slices are sheared by {shear:.1f} degrees (tilted gantry); the true sheared grid is kept")
     elif oblique > _OBLIQUE_NOTE_DEGREES:
         notes.append(f"axes are rotated by {oblique:.1f} degrees; the true oblique grid is kept")
-    if spacing.min() < _PLAUSIBLE_SPACING_MM[0] or spacing.max() > _PLAUSIBLE_SPACING_MM[1]:
+    if not is_plausible_spacing(affine):
         voxel = " x ".join(f"{v:.3g}" for v in spacing)
         notes.append(f"a voxel of {voxel} mm is unusual: are the units of the file mm?")
     return tuple(notes)
