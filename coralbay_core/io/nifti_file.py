@@ -108,7 +108,7 @@ def _unpacked(file: BinaryIO, path: Path) -> tuple[bytes, tuple[str, ...]]:
     """Unpack to memory and check the checksum, which nibabel does not reach: it stops at the last voxel."""
     unpacked, expected, notes = io.BytesIO(), None, []
     try:
-        for block, trailing in _blocks(file):
+        for block, trailing in gzip_blocks(file):
             if trailing:
                 notes.append("bytes after the end of the compressed data were ignored")
             unpacked.write(block)
@@ -133,7 +133,7 @@ def _unpacked(file: BinaryIO, path: Path) -> tuple[bytes, tuple[str, ...]]:
     return unpacked.getvalue(), tuple(notes)
 
 
-def _blocks(file: BinaryIO) -> Iterator[tuple[bytes, bool]]:
+def gzip_blocks(file: BinaryIO) -> Iterator[tuple[bytes, bool]]:
     """Unpacked blocks of all members of a gzip file, and whether bytes follow that are no member."""
     packed = file.read(_BLOCK)
     while packed:
