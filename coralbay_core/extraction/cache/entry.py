@@ -147,7 +147,7 @@ class Entry:
         """Mask of the patient on the model grid."""
         array = files.open_array(self.folder / "body", self.grid.shape, self.grid.shape, "bool")
         body = files.read_chunk(array, (slice(None),) * 3)
-        if body is None or not (self.folder / "body" / "c").is_dir():
+        if body is None or not self.folder.joinpath("body", "c", "0", "0", "0").is_file():
             raise UnusableEntryError("damaged body mask", where=self.folder)
         return body
 
@@ -168,7 +168,8 @@ class Entry:
 
     def _sound(self, stride: int, chunk: Index) -> bool:
         try:
-            sound = files.read_chunk(self._array(stride), self._part(stride, chunk)) is not None
+            found = files.read_chunk(self._array(stride), self._part(stride, chunk))
+            sound = found is not None and files.all_finite(found)
         except UnusableEntryError:
             shutil.rmtree(self._stage_folder(stride))
             return False
@@ -216,6 +217,8 @@ class Entry:
 
     def read(self, stride: int, part: tuple[slice, ...]) -> NDArray[np.float16]:
         """Read a part (C, z, y, x) of a stage; absent chunks are zero."""
+        if not self._stage_folder(stride).exists():  # no chunk of the region holds body
+            return np.zeros(self._layout(stride)[0], np.float16)[part]
         return np.asarray(self._array(stride)[part])
 
     def touch(self) -> None:

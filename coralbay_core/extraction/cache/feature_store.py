@@ -19,6 +19,7 @@ from .files import UnusableEntryError
 from .keys import key_of
 
 DEFAULT_LIMIT_BYTES = 20_000_000_000
+_MOST_GB = 1_000_000
 _POLL_S = 0.2
 _LEFTOVERS = (".part", ".gone")
 
@@ -37,8 +38,9 @@ def default_limit() -> int:
         limit = float(text)
     except ValueError:
         limit = -1.0
-    if not limit > 0:
-        raise InputError("unusable limit", where="CORALBAY_CACHE_GB", found=text, expected="a number of GB above 0")
+    if not 0 < limit <= _MOST_GB:
+        expected = f"a number of GB above 0, at most {_MOST_GB}"
+        raise InputError("unusable limit", where="CORALBAY_CACHE_GB", found=text, expected=expected)
     return int(limit * 1e9)
 
 
