@@ -5,14 +5,13 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-import numpy as np
 from psygnal import Signal
 
 from coralbay_core.errors import InputError
-from coralbay_core.spatial import Grid
 
 from ..jobs import Job, JobKey, exclusive, without_context
 from ..model.clicks import Point
+from ..model.places import nearest_inside
 from ..model.results import HeatResult, Results
 from ..model.scan import Scan
 from ..tasks.cursor import hover, match
@@ -170,16 +169,3 @@ class CursorController:
     def _forget(self, scan: Scan) -> None:
         if scan is self._linked:
             self._linked = None
-
-
-def nearest_inside(grid: Grid, position_mm: Sequence[float]) -> Point:
-    """Return the position of a volume that is nearest along its own axes, world mm."""
-    position = np.asarray(position_mm, float)
-    if position.shape != (3,) or not np.isfinite(position).all():
-        raise InputError("not a position", found=position_mm, expected="three numbers of mm")
-    if grid.contains(position):
-        r, a, s = position.tolist()
-    else:
-        index = np.clip(grid.to_index(position), -0.5, np.asarray(grid.shape) - 0.5)
-        r, a, s = grid.to_world(index).tolist()
-    return r, a, s

@@ -1,5 +1,7 @@
 """The CoralBay dock widget: creates the panels and connects them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,6 +64,7 @@ class CoralBayWidget(QWidget):
     def __init__(self, napari_viewer: "napari.Viewer", session: Session | None = None) -> None:
         super().__init__()
         self.viewer = napari_viewer
+        self._moving = False
         self.session = session or threaded_session(autosave=True)
         # First the layers, then the panels: those ask the binding which layers there are.
         self.binding = Binding(napari_viewer, self.session)
@@ -165,17 +168,27 @@ class CoralBayWidget(QWidget):
     def _point_moved(self, event: Any = None) -> None:
         """Set the session's cursor to the displayed slices."""
         place = views.place_of(self.viewer)
-        if self.session.scan is not None and len(place) == 3:
-            self.session.cursor_mm = world_from_napari(place)
+        if self.session.scan is not None and len(place) == 3 and not self._moving:
+            with self._one_move():
+                self.session.cursor_mm = world_from_napari(place)
 
     def _cursor_moved(self, position_mm: Any) -> None:
+        """Move the slices to a cursor that was set in code."""
         place = views.place_of(self.viewer)
-        if position_mm is None or len(place) < 3:
+        if self._moving or position_mm is None or len(place) < 3:
             return
-        shown = world_from_napari(place)
-        inside = self.session.volume.grid.contains(shown)
-        if inside and np.abs(shown - position_mm).max() > _NEAR_MM:
-            self.binding.go_to(position_mm)
+        if np.abs(world_from_napari(place) - position_mm).max() > _NEAR_MM:
+            with self._one_move():
+                self.binding.go_to(position_mm)
+
+    @contextmanager
+    def _one_move(self) -> Iterator[None]:
+        """Bring slices and cursor to one place: what each says of it meanwhile is no new move."""
+        before, self._moving = self._moving, True
+        try:
+            yield
+        finally:
+            self._moving = before
 
     def _warm_up(self, scan: "Scan") -> None:
         """Import slow modules while the first scan is viewed; imports at the first click would block the window."""
