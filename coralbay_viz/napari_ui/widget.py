@@ -1,5 +1,6 @@
 """The CoralBay dock widget: creates the panels and connects them."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from ..model.scan import Scan
 
 _NEAR_MM = 0.01
+_SAY_AGAIN_S = 3.0
 _STYLE = """
 #coralbay_heading {font-size: 13px;}
 #coralbay_note {font-size: 11px;}
@@ -65,6 +67,7 @@ class CoralBayWidget(QWidget):
         super().__init__()
         self.viewer = napari_viewer
         self._moving = False
+        self._said_at = -_SAY_AGAIN_S
         self.session = session or threaded_session(autosave=True)
         # First the layers, then the panels: those ask the binding which layers there are.
         self.binding = Binding(napari_viewer, self.session)
@@ -152,6 +155,7 @@ class CoralBayWidget(QWidget):
             (session.pca_changed, self.binding.lay_out_clicks),
             (session.saved, lambda path: self.context.notify(f"Saved {path}")),
             (session.failed, self.context.show_error),
+            (self.binding.put_back, self._put_back),
             (self.tools.hovered, self.readout.show),
             (self.tools.placed, self.binding.go_to),
             (session.cursor_changed, self._cursor_moved),
@@ -189,6 +193,16 @@ class CoralBayWidget(QWidget):
             yield
         finally:
             self._moving = before
+
+    def _put_back(self, layer: Any) -> None:
+        """Say that a layer was put back: once for the many steps of a drag."""
+        now = time.monotonic()
+        if now - self._said_at > _SAY_AGAIN_S:
+            self.context.warn(
+                f"{layer.name} is back in its place: the layers of a scan stay where the patient is, as clicks, "
+                "results and files refer to it. To look from elsewhere, turn or pan the camera."
+            )
+        self._said_at = now
 
     def _warm_up(self, scan: "Scan") -> None:
         """Import slow modules while the first scan is viewed; imports at the first click would block the window."""
