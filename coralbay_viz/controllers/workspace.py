@@ -13,6 +13,7 @@ from coralbay_core.spatial import Grid, Volume
 
 from ..jobs import Job, JobKey, Kind, Runner, Task, Work, without_context
 from ..model.clicks import Clicks
+from ..model.inputs import Inputs
 from ..model.scan import Scan
 from ..tasks import files
 
@@ -44,6 +45,8 @@ class Workspace:
     scans : list of Scan
     scan : Scan or None
         The active one, which commands refer to.
+    inputs : Inputs
+        Files that were read, which `write` does not replace.
     """
 
     scan_added = Signal(Scan)
@@ -59,6 +62,7 @@ class Workspace:
         self.store = store
         self.scans: list[Scan] = []
         self.scan: Scan | None = None
+        self.inputs = Inputs()
 
     # Scans
 
@@ -70,6 +74,7 @@ class Workspace:
 
     def add(self, volume: Volume, series: str | None = None) -> Scan:
         """Add a volume and make it the active scan."""
+        self.inputs.note(volume)
         scan = Scan(volume, series=series)
         self.scans.append(scan)
         self.scan_added.emit(scan)
@@ -161,5 +166,10 @@ class Workspace:
         return self.write(path, work, torch=True)
 
     def write(self, path: str | Path, work: Work, *, torch: bool = False) -> Job:
-        """Run work that writes a file and returns its path."""
-        return self.run(JobKey("save", Path(path)), work, self.saved.emit, torch=torch)
+        """Run work that writes a file and returns its path; raise if that file is one that was read."""
+        self.inputs.require_free(path)
+        return self.run(JobKey("save", Path(path)), work, self._wrote, torch=torch)
+
+    def _wrote(self, path: Path) -> None:
+        self.inputs.wrote(path)
+        self.saved.emit(path)

@@ -13,6 +13,7 @@ from coralbay_core.spatial.volume import AXIS_CODES
 from ..display.layer_specs import IS_SCAN, MADE_ON
 from ..display.napari_world import world_affine
 from ..model.grids import viewing_grid
+from ..model.inputs import Inputs
 
 
 def save_layer(path: Path, data: Any, attributes: dict[str, Any], is_labels: bool) -> Path:
@@ -33,9 +34,12 @@ def save_layer(path: Path, data: Any, attributes: dict[str, Any], is_labels: boo
     InputError
         For other dimensions.
     """
+    from napari import current_viewer
+
     from coralbay_core.io import save_map
     from coralbay_core.spatial.resampling import resample
 
+    require_free(path, current_viewer())
     data = np.asarray(data)
     rgb = bool(attributes.get("rgb"))
     if data.ndim != 3 + rgb:
@@ -73,6 +77,19 @@ def _open_scan(grid: Grid) -> Volume | None:
     scans = [layer.metadata.get(IS_SCAN) for layer in (viewer.layers if viewer is not None else ())]
     shown = (scan for scan in scans if isinstance(scan, Volume) and _coincide(grid, viewing_grid(scan.grid)))
     return next(shown, None)
+
+
+def require_free(path: Path, viewer: Any, inputs: Inputs | None = None) -> None:
+    """Raise if a file would replace one that a layer of the viewer, or the session, was read from."""
+    inputs = inputs or Inputs()
+    inputs.require_free(path)
+    shown = Inputs()
+    for layer in () if viewer is None else viewer.layers:
+        for source in (layer.source.path, layer.metadata.get(IS_SCAN), layer.metadata.get(MADE_ON)):
+            shown.note(source)
+    for done in inputs.written:
+        shown.wrote(done)
+    shown.require_free(path)
 
 
 def _holds(scan: Grid, grid: Grid, labels: NDArray) -> bool:

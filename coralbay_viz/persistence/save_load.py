@@ -84,6 +84,7 @@ class SessionFiles:
         work = partial(
             _save, path, self._snapshot(), partial(_remember, self._locations, self._controllers.features.model)
         )
+        self._workspace.inputs.wrote(path)  # saving a session again is what its file is for
         return self._workspace.write(path, without_context(work))
 
     def _snapshot(self) -> Snapshot:
@@ -145,6 +146,7 @@ class SessionFiles:
         """
         path = Path(path)
         state = session_file.read(path)
+        self._workspace.inputs.note(path)
         chosen = _model(state, model, path, self._locations)
         wanted = [_found(scan, path, [Path(s) for s in scans], self._locations) for scan in state.scans]
         work = partial(_opened, state, wanted, self._controllers.features.encoders, chosen, path)

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from coralbay_core.errors import InputError
+from coralbay_core.io import save_map
 from coralbay_core.spatial import Grid, Volume
 from coralbay_viz.display.layer_specs import IS_SCAN, MADE_ON
 from coralbay_viz.display.napari_world import world_from_napari
-from coralbay_viz.napari_ui import plugin
+from coralbay_viz.napari_ui import context, plugin
 from coralbay_viz.napari_ui.saving import data_to_world
 
 SHAPE = (4, 5, 6)
@@ -84,3 +86,21 @@ def test_colors_of_a_turned_layer(tmp_path):
         place = world_from_napari((2 * 1, 3 * -2, 4 * 3))
         index = np.rint(np.linalg.inv(image.affine) @ [*place, 1])[:3].astype(int)
         assert tuple(stored[tuple(index)]) == tuple(colors[2, 3, 4])
+
+
+def test_what_layers_were_read_from_is_not_written_over(dock, viewer, told, belly, tmp_path, monkeypatch):
+    scan, labels = tmp_path / "scan.nii.gz", tmp_path / "labels.nii.gz"
+    save_map(scan, belly.data, belly)
+    save_map(labels, (belly.data > 100).astype(np.uint8), belly)
+    for path in (scan, labels):
+        (layer,) = viewer.open(path, plugin="coralbay")
+    before = scan.read_bytes(), labels.read_bytes()
+    for path in (scan, labels):
+        with pytest.raises(InputError, match="would overwrite the input"):
+            plugin.write_labels(str(path), layer.data, layer.as_layer_data_tuple()[1])
+        monkeypatch.setattr(context.QFileDialog, "getSaveFileName", lambda *_, path=path: (str(path), ""))
+        told.clear()
+        dock.context.save_as("Save", "a.nii.gz", "", lambda path: path.write_bytes(b"lost"))
+        assert "would overwrite the input" in told[0]
+    assert (scan.read_bytes(), labels.read_bytes()) == before
+    plugin.write_labels(str(tmp_path / "other.nii.gz"), layer.data, layer.as_layer_data_tuple()[1])
