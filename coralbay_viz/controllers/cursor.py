@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+import numpy as np
 from psygnal import Signal
 
 from coralbay_core.errors import InputError
 
 from ..jobs import Job, JobKey, exclusive, without_context
 from ..model.clicks import Point
-from ..model.places import nearest_inside
+from ..model.places import as_place, nearest_inside
 from ..model.results import HeatResult, Results
 from ..model.scan import Scan
 from ..tasks.cursor import hover, match
@@ -118,6 +119,7 @@ class CursorController:
         """
         scan = self._workspace.require_scan()
         features = scan.features or scan.preview
+        position_mm = None if position_mm is None else as_place(position_mm)
         if position_mm is None or features is None or not features.grid.contains(position_mm):
             self._workspace.stop("hover", scan)
             self._set_hover(scan, None)
@@ -139,7 +141,8 @@ class CursorController:
         """Mark a region of the active scan's heat map, from 0, and move the cursor there; None marks none."""
         scan = self._workspace.require_scan()
         regions = () if scan.heat is None else scan.heat.regions
-        if index is not None and not 0 <= index < len(regions):
+        whole = isinstance(index, int | np.integer) and not isinstance(index, bool)
+        if index is not None and not (whole and 0 <= index < len(regions)):
             raise InputError("no such region", found=index, expected=f"0 to {len(regions) - 1}" if regions else "none")
         if index != scan.marked:
             scan.marked = index

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from numpy.typing import NDArray
 from psygnal import Signal
 
-from coralbay_core.errors import CoralBayError
+from coralbay_core.errors import CoralBayError, InputError
 from coralbay_core.spatial import Grid, Volume
 
 from ..jobs import Job, JobKey, Kind, Runner, Task, Work, without_context
@@ -74,6 +74,11 @@ class Workspace:
 
     def add(self, volume: Volume, series: str | None = None) -> Scan:
         """Add a volume and make it the active scan."""
+        if not isinstance(volume, Volume):
+            hint = (
+                "Session.open reads files; an array of HU becomes a volume by Volume(array, Grid(array.shape, affine))"
+            )
+            raise InputError("not a volume", found=type(volume).__name__, expected="a Volume", hint=hint)
         self.inputs.note(volume)
         scan = Scan(volume, series=series)
         self.scans.append(scan)
@@ -83,6 +88,8 @@ class Workspace:
 
     def activate(self, scan: Scan | None) -> None:
         """Make a scan the active one."""
+        if scan is not None:
+            self.require_open(scan)
         if scan is not self.scan:
             self.scan = scan
             self.scan_changed.emit(scan)
@@ -110,7 +117,8 @@ class Workspace:
         """Raise unless scans are open in this session."""
         for scan in scans:
             if scan not in self.scans:
-                raise CoralBayError("scan is not open in this session", where=scan.name)
+                where = getattr(scan, "name", repr(scan)[:60])
+                raise CoralBayError("scan is not open in this session", where=where)
 
     @property
     def clicks(self) -> Clicks:
