@@ -74,11 +74,7 @@ class Workspace:
 
     def add(self, volume: Volume, series: str | None = None) -> Scan:
         """Add a volume and make it the active scan."""
-        if not isinstance(volume, Volume):
-            hint = (
-                "Session.open reads files; an array of HU becomes a volume by Volume(array, Grid(array.shape, affine))"
-            )
-            raise InputError("not a volume", found=type(volume).__name__, expected="a Volume", hint=hint)
+        _require_volume(volume)
         self.inputs.note(volume)
         scan = Scan(volume, series=series)
         self.scans.append(scan)
@@ -181,3 +177,9 @@ class Workspace:
     def _wrote(self, path: Path) -> None:
         self.inputs.wrote(path)
         self.saved.emit(path)
+
+
+def _require_volume(volume: object) -> None:
+    if not isinstance(volume, Volume):
+        hint = "Session.open reads files; an array of HU becomes a volume by Volume(array, Grid(array.shape, affine))"
+        raise InputError("not a volume", found=type(volume).__name__, expected="a Volume", hint=hint)
