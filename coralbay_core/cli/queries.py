@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import InputError, MissingFileError
+from .common import require_outputs
 from .options import Json
 from .output import emit
 
@@ -58,9 +59,12 @@ def merge(
     The merged query finds everything similar to any of them.
     """
     from ..similarity import load_query, merge_queries
+    from ..similarity.query import require_name
 
     if len(files) < 2:
         raise InputError("nothing to merge", found=f"{len(files)} query", expected="two or more query files")
+    require_name(out)
+    require_outputs([out], *files)
     merged = merge_queries([load_query(file) for file in files], name or out.stem)
     emit(
         "queries merge",

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..spatial import Volume
 from . import options
-from .common import features_of, open_ct, open_model
+from .common import features_of, open_ct, open_model, require_outputs, weights_files
 from .options import DEFAULT_STAGES, CtPath, Device, Json, Model, Series, Stages, Weights
 from .output import emit, note, position
 
@@ -53,6 +53,11 @@ class Asked:
             raise InputError(
                 "no label map for this label", where="--label", hint="give the label map with --region FILE.nii.gz"
             )
+
+    @property
+    def region_file(self) -> Path | None:
+        """Label map of the region; None for a box."""
+        return Path(self.region) if self.region and not _is_box(self.region) else None
 
     @property
     def has_places(self) -> bool:
@@ -175,6 +180,7 @@ def query(
     asked.require_places(mixer, prior_mm)
     require_output(out, ct, other)
     require_table_name(table)
+    require_outputs((out, table, save), ct, other, use, *weights_files(model), labels=(strokes, asked.region_file))
     if threshold is not None and out is None:
         raise InputError("no output file for the mask", where="--threshold", hint="add -o MASK.nii.gz")
     saved, strides = _opened(use, save, strides)
