@@ -80,9 +80,7 @@ def features_of(
     )
 
 
-def require_outputs(
-    outputs: Iterable[Path | None], *inputs: Path | None, labels: Iterable[Path | None] = ()
-) -> None:
+def require_outputs(outputs: Iterable[Path | None], *inputs: Path | None, labels: Iterable[Path | None] = ()) -> None:
     """Raise unless results and the provenance files beside them can be written, and none of them over an input.
 
     Parameters

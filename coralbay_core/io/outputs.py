@@ -32,9 +32,9 @@ def require_output(path: Path | None, *inputs: Path | None) -> None:
 def require_apart(outputs: Iterable[Path | None], inputs: Iterable[Path | None]) -> None:
     """Raise if an output would take the place of an input or of another output.
 
-    Paths are compared as files, so links, relative paths and names that differ in case on a file system without case are
-    found. Of a DICOM series every file of its folder counts, whatever its name, except objects that were exported by
-    this program. A header of a detached image counts together with its data files.
+    Paths are compared as files, so links, relative paths and names that differ only in case, on a file system without
+    case, are found. Of a DICOM series every file of its folder counts, whatever its name, except objects that were
+    exported by this program. A header of a detached image counts together with its data files.
 
     Parameters
     ----------
@@ -72,7 +72,9 @@ def require_folder(folder: Path) -> None:
     """Raise unless a folder exists and can be written to, or can be made."""
     there = next((place for place in (folder, *folder.absolute().parents) if os.path.lexists(place)), folder)
     if not there.is_dir():
-        raise InputError("output is not in a folder", where=folder, found=f"{there.name} is a file", expected="a folder")
+        raise InputError(
+            "output is not in a folder", where=folder, found=f"{there.name} is a file", expected="a folder"
+        )
     if not os.access(there, os.W_OK | os.X_OK):
         raise InputError("cannot write", where=folder, found="no permission", hint="choose another output path")
 
