@@ -49,15 +49,18 @@ def add(
     known: list[LibraryEntry] = []
     if opened.exists:
         opened.require_model(encoder)
-    sources = [source for path in paths for source in scans_in(path, series).sources]
-    if len({source.name for source in sources}) < len(sources):  # of several folders
-        sources = [replace(source, name=str(source.path)) for source in sources]
-    batch = Batch("entries", len(sources))
-    for source in sources:
-        with batch.scan(source):
-            progress = Progress(f"features of {source.path}")
+    found = [(scans.is_folder, source) for path in paths for scans in [scans_in(path, series)] for source in scans.sources]
+    batch = Batch("entries", len(found))
+    for of_folder, source in found:
+        with batch.scan(replace(source, name=str(source.path))):
             done = opened.add(
-                source.path, encoder, series=source.series, vectors=vectors, progress=progress, settle=False
+                source.path,
+                encoder,
+                series=source.series,
+                name=source.name if of_folder else "",
+                vectors=vectors,
+                progress=Progress(f"features of {source.path}"),
+                settle=False,
             )
             (added if done.is_new else known).append(done.entry)
     if not added and not known:

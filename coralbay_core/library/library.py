@@ -130,7 +130,8 @@ class Library:
         # Vectors first: cells of a scan that the manifest does not know are replaced when it is added again.
         self.vectors.add(scan, self.basis.compact(tokens.vectors), tokens.position_mm)
         taken = {e.name for e in self.manifest.scans}
-        name = name or (volume.name if volume.name not in taken else f"{path.parent.name}/{volume.name}")
+        choices = (name or volume.name, f"{path.parent.name}/{volume.name}", f"{volume.name}-{scan[:8]}")
+        name = next(choice for choice in (*choices, scan) if choice not in taken)
         today = datetime.now(UTC).date().isoformat()
         key = key_of(signature(volume, encoder))
         entry = LibraryEntry(scan, name, str(path), key, len(tokens), series, today)
