@@ -10,6 +10,7 @@ from ..errors import InputError
 from ..spatial import LabelVolume, Volume
 from . import options
 from .common import features_of, open_ct, open_model, require_outputs, weights_files
+from .labels import examples_with_rest, note_background, only
 from .options import DEFAULT_STAGES, CtPath, Device, Json, Model, ProbeModel, Series, Stages
 from .output import emit, position, table
 from .scans import Batch, Source, scans_in
@@ -42,6 +43,17 @@ def fit(
         ),
     ],
     out: Annotated[Path, typer.Option("-o", "--out", metavar="PROBE.safetensors", help="File for the probe.")],
+    label: Annotated[
+        list[str] | None,
+        typer.Option(metavar="VALUE|NAME", help="Label to learn; may be repeated.  [default: all labels]"),
+    ] = None,
+    background: Annotated[
+        Literal["unlabeled", "rest"],
+        typer.Option(
+            help="Meaning of 0: unlabeled, as in strokes, or the rest of the body, as in segmentations; "
+            "rest is learned as a class of its own, with the value 0."
+        ),
+    ] = "unlabeled",
     kind: Annotated[
         ProbeKind, typer.Option(help="Type of classifier; discriminant is best for few strokes.")
     ] = "discriminant",
@@ -70,17 +82,24 @@ def fit(
     require_outputs([out], *cts, *weights_files(model), labels=labels)
     volumes = [open_ct(path, series if len(cts) == 1 else None) for path in cts]
     strokes = [load_labels(path, like=volume) for path, volume in zip(labels, volumes, strict=True)]
+    if label:
+        strokes = [only(drawn, label) for drawn in strokes]
+    _require_classes(strokes, labels, background)
     encoder = open_model(model, device)
-    examples = [
-        gather(features_of(volume, encoder, strides), drawn, seed=seed)
-        for volume, drawn in zip(volumes, strokes, strict=True)
-    ]
+    examples = []
+    for volume, drawn in zip(volumes, strokes, strict=True):
+        features = features_of(volume, encoder, strides)
+        if background == "rest":
+            examples.append(examples_with_rest(features, drawn, seed))
+        else:
+            note_background(drawn, features)
+            examples.append(gather(features, drawn, seed=seed))
     fitted = fit_examples(examples, kind=kind, seed=seed, where=", ".join(map(str, labels)))
     labeled = sum(int(np.count_nonzero(drawn.data)) for drawn in strokes)
     emit(
         "probe fit",
         as_json=as_json,
-        inputs={"cts": cts, "labels": labels, "kind": kind},
+        inputs={"cts": cts, "labels": labels, "kind": kind, "background": background},
         outputs={"probe": fitted.save(out)},
         results={
             "model": fitted.model,
@@ -93,6 +112,20 @@ def fit(
         },
         lines=table({"classes": ", ".join(map(str, fitted.values)), "labeled": f"{labeled} voxels"}),
     )
+
+
+def _require_classes(strokes: list[LabelVolume], labels: list[Path], background: str) -> None:
+    """Raise before features are computed if there is nothing to tell apart."""
+    values = {int(value) for drawn in strokes for value in np.unique(drawn.data) if value}
+    least = 1 if background == "rest" else 2
+    if len(values) < least:
+        raise InputError(
+            "strokes need two classes or more" if values else "nothing is painted",
+            where=", ".join(map(str, labels)),
+            found=f"values {sorted(values)}",
+            expected="e.g. 1 = background, 2 = organ",
+            hint="where 0 means background, add --background rest" if values else "",
+        )
 
 
 # --- apply --------------------------------------------------------------------------------------------------------

@@ -238,5 +238,5 @@ class Batch:
         raise InputError(
             f"{self.work} of {len(self.failed)} of {self.total} scans could not be computed",
             found=listed + (f"; and {more} more" if more > 0 else ""),
-            hint="the others are done",
+            hint="the others are done" if len(self.failed) < self.total else "",
         )

@@ -32,7 +32,7 @@ class Probe:
         Kind of probe, one of `KINDS`.
     classifier : Classifier
     values : tuple of int
-        Label value of each class, as it was painted.
+        Label value of each class, as it was painted; 0 for the background of maps in which 0 means background.
     outside : int
         Label outside the body: the value painted there, else 0.
     sharpness : float
@@ -149,7 +149,7 @@ def _require_sound(probe: Probe) -> None:
     values = probe.values
     if len(values) != probe.classifier.classes or len(values) < 2 or list(values) != sorted(set(values)):
         raise ValueError(f"{len(values)} label values for {probe.classifier.classes} classes")
-    if min(values) < 1 or max(values) > np.iinfo(np.int32).max or not 0 <= probe.outside <= np.iinfo(np.int32).max:
+    if min(values) < 0 or max(values) > np.iinfo(np.int32).max or not 0 <= probe.outside <= np.iinfo(np.int32).max:
         raise ValueError("label values out of range")
     if not 0 < probe.sharpness < 1e6:
         raise ValueError(f"sharpness {probe.sharpness}")
