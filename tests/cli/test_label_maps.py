@@ -9,7 +9,7 @@ from coralbay_core.io import load_labels
 
 pytestmark = pytest.mark.forward
 
-FAST = ("--model", "hu-context", "--stages", "8")
+FAST = ("--model", "hu-context", "--stages", "4,8")
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +25,7 @@ def dice(found, wanted):
     return 2 * np.count_nonzero(found & wanted) / (np.count_nonzero(found) + np.count_nonzero(wanted))
 
 
+@pytest.mark.slow
 def test_the_rest_of_the_body_is_learned_as_background(coralbay, succeed, named, tmp_path):
     folder, made, liver = named
     fit = ("probe", "fit", folder / "a.nii.gz", "--labels", folder / "labels.nii.gz", "-o", tmp_path / "p.safetensors")
