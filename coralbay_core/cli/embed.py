@@ -15,7 +15,9 @@ from .scans import Batch, Source, scans_in
 
 
 def embed(
-    ct: Annotated[Path, typer.Argument(metavar="CT|FOLDER", help="CT scan, or folder of scans of any format, at any depth.")],
+    ct: Annotated[
+        Path, typer.Argument(metavar="CT|FOLDER", help="CT scan, or folder of scans of any format, at any depth.")
+    ],
     out: Annotated[
         Path | None,
         typer.Option(
@@ -78,9 +80,7 @@ def embed(
         done = []
         for source in found.sources:
             with batch.scan(source):
-                done.append(
-                    _embed_one(source, encoder, out, strides=strides, roi=corners, focus=focus, memory=memory)
-                )
+                done.append(_embed_one(source, encoder, out, strides=strides, roi=corners, focus=focus, memory=memory))
     if not done:
         batch.finish()
     emit(

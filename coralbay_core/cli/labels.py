@@ -66,7 +66,9 @@ def _names_of(labels: LabelVolume) -> dict[int, str]:
 def only(labels: LabelVolume, wanted: Sequence[str]) -> LabelVolume:
     """Label map with some of its labels; all others become 0."""
     values = [value_of(labels, text) for text in wanted]
-    absent = [text for text, value in zip(wanted, values, strict=True) if value == 0 or not (labels.data == value).any()]
+    absent = [
+        text for text, value in zip(wanted, values, strict=True) if value == 0 or not (labels.data == value).any()
+    ]
     if absent:
         raise InputError("label does not occur", where=labels.path or labels.name, found=", ".join(absent))
     data = np.where(np.isin(labels.data, values), labels.data, labels.data.dtype.type(0))

@@ -24,7 +24,9 @@ Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the libra
 @app.command("add")
 def add(
     folder: Folder,
-    paths: Annotated[list[Path], typer.Argument(metavar="CT|FOLDER ...", help="CT scans, or folders of scans of any format.")],
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="CT|FOLDER ...", help="CT scans, or folders of scans of any format.")
+    ],
     model: LibraryModel = None,
     device: Device = "auto",
     series: Series = None,
@@ -49,7 +51,9 @@ def add(
     known: list[LibraryEntry] = []
     if opened.exists:
         opened.require_model(encoder)
-    found = [(scans.is_folder, source) for path in paths for scans in [scans_in(path, series)] for source in scans.sources]
+    found = [
+        (scans.is_folder, source) for path in paths for scans in [scans_in(path, series)] for source in scans.sources
+    ]
     batch = Batch("entries", len(found))
     for of_folder, source in found:
         with batch.scan(replace(source, name=str(source.path))):

@@ -142,9 +142,7 @@ class _Matcher:
         rows = list(found.rows())
         entry = {
             "name": target.name,
-            "table": _written(
-                out, rows, self.first, second, self.encoder, weights=self.weights, prior_mm=prior
-            ),
+            "table": _written(out, rows, self.first, second, self.encoder, weights=self.weights, prior_mm=prior),
             "prior_mm": prior,
             "alignment": _about(found.alignment),
             "confirmed": found.confirmed,

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import InputError
-from .common import require_outputs
 from . import options
+from .common import require_outputs
 from .options import DEFAULT_STAGES, Device, Json, Stages, strides
 from .output import Progress, emit, note, table
 from .scans import scans_in

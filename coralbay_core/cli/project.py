@@ -86,7 +86,9 @@ def project(
     chosen = _components(components)
     strides = options.strides(stages)
     _require_outputs(ct, out, png, labels, scatter, save_basis, clusters)
-    require_outputs((out, png, labels, scatter, save_basis), ct, basis, *(fit_with or ()), *weights_files(model), labels=[inside])
+    require_outputs(
+        (out, png, labels, scatter, save_basis), ct, basis, *(fit_with or ()), *weights_files(model), labels=[inside]
+    )
     if basis is not None and (fit_with or save_basis):
         raise InputError(
             "a saved basis is not fitted again", where="--basis", hint="leave out --fit-with and --save-basis"

@@ -86,7 +86,7 @@ def scans_in(path: Path, series: str | None = None) -> Scans:
         return single
     found = list(find_scans(path))
     usable = _usable(found)
-    if not usable or (len(usable) == 1 and (usable[0].problem or usable[0].path.parent == path and usable[0].series)):
+    if not usable or (len(usable) == 1 and (usable[0].problem or (usable[0].path.parent == path and usable[0].series))):
         return single  # the reader says what is wrong with a folder without a scan
     for scan in found:
         if scan not in usable:

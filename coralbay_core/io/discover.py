@@ -30,7 +30,7 @@ class FoundScan:
     modality : str
         DICOM modality; ``CT`` for other files, which have none.
     is_image : bool
-        False for DICOM objects that hold no stack of slices, such as plans and segmentations; then `problem` names them.
+        False for DICOM objects without a stack of slices, such as plans and segmentations; `problem` names them.
     """
 
     path: Path

@@ -72,7 +72,9 @@ def require_folder(folder: Path) -> None:
     """Raise unless a folder exists and can be written to, or can be made."""
     there = next((place for place in (folder, *folder.absolute().parents) if os.path.lexists(place)), folder)
     if not there.is_dir():
-        raise InputError("output is not in a folder", where=folder, found=f"{there.name} is a file", expected="a folder")
+        raise InputError(
+            "output is not in a folder", where=folder, found=f"{there.name} is a file", expected="a folder"
+        )
     if not os.access(there, os.W_OK | os.X_OK):
         raise InputError("cannot write", where=folder, found="no permission", hint="choose another output path")
 

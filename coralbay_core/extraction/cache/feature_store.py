@@ -37,7 +37,7 @@ def default_limit() -> int:
         limit = float(text)
     except ValueError:
         limit = -1.0
-    if not limit > 0:
+    if not 0 < limit < float("inf"):
         raise InputError("unusable limit", where="CORALBAY_CACHE_GB", found=text, expected="a number of GB above 0")
     return int(limit * 1e9)
 
