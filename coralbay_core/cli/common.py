@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from ..spatial import Volume
+from . import options
 from .output import Progress, note
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def features_of(
         focus_mm=focus,
         store=store_of(out),
         name=name if out else None,
-        memory_bytes=None if memory_gb is None else int(memory_gb * 1e9),
+        memory_bytes=options.memory_bytes(memory_gb),
         watch=ExtractionCallbacks(Progress(title), outlook=lambda ahead: note(f"{title}: {ahead}"), say=note),
     )
 

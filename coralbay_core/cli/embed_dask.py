@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, MissingExtraError
+from . import options
 from .output import Progress
 from .scans import Batch, Source
 
@@ -114,7 +115,6 @@ def embed_task(
     if threads:
         torch.set_num_threads(threads)
     encoder = encoder_for(settings["model"], settings["device"])
-    memory = settings["memory_gb"]
     store: FeatureStore | bool = store_of(out)
     features = features_for(
         load_volume(path),
@@ -122,7 +122,7 @@ def embed_task(
         strides=settings["strides"],
         store=store,
         name=name if out else None,
-        memory_bytes=None if memory is None else int(memory * 1e9),
+        memory_bytes=options.memory_bytes(settings["memory_gb"]),
     )
     return {"name": name, "folder": out / name if out else None, **feature_summary(features)}
 

@@ -6,7 +6,10 @@ large, its JSON is an object, and its numbers are finite.
 """
 
 import json
-from collections.abc import Mapping
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +43,23 @@ def write_tensors(
     from safetensors.numpy import save_file
 
     header = {_FORMAT: f"{kind} {version}", kind: json.dumps(about, allow_nan=False)}
-    with atomic_path(path) as temporary:
+    with atomic_path(path) as temporary, system_errors():
         save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, temporary, header)
     return Path(path)
+
+
+@contextmanager
+def system_errors() -> Iterator[None]:
+    """Raise what the system refuses to safetensors, such as a full disk, as the OSError that it is."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except SafetensorError as error:
+        number = re.search(r"os error (\d+)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
 
 
 def read_tensors(
@@ -71,7 +88,7 @@ def read_tensors(
     try:
         about = _description(content, kind, version, path)
         arrays = load(content)
-    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"not a {kind}, or damaged", where=path, found=_line(error), hint=hint) from error
