@@ -23,6 +23,7 @@ MAX_BYTES = 2_000_000_000
 MAX_HEADER_BYTES = 20_000_000
 _HEADER_LENGTH = 8
 _FORMAT = "format"
+_ARRAYS = "arrays"
 
 
 def write_tensors(
@@ -42,7 +43,7 @@ def write_tensors(
     """
     from safetensors.numpy import save_file
 
-    header = {_FORMAT: f"{kind} {version}", kind: json.dumps(about, allow_nan=False)}
+    header = {_FORMAT: f"{kind} {version}", kind: json.dumps(about, allow_nan=False), _ARRAYS: _names(arrays)}
     with atomic_path(path) as temporary, system_errors():
         save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, temporary, header)
     return Path(path)
@@ -86,8 +87,12 @@ def read_tensors(
     except OSError as error:
         raise InputError("cannot read", where=path, found=error.strerror or error, hint=hint) from error
     try:
-        about = _description(content, kind, version, path)
+        metadata = _metadata(content)
+        about = _description(metadata, kind, version, path)
         arrays = load(content)
+        # Files of earlier versions do not list their arrays.
+        if metadata.get(_ARRAYS, _names(arrays)) != _names(arrays):
+            raise ValueError(f"arrays {_names(arrays)} instead of {metadata[_ARRAYS]}")
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         if isinstance(error, InputError):
             raise
@@ -98,12 +103,22 @@ def read_tensors(
     return arrays, about
 
 
-def _description(content: bytes, kind: str, version: int, path: Path) -> dict[str, Any]:
+def _names(arrays: Mapping[str, NDArray]) -> str:
+    return " ".join(sorted(arrays))
+
+
+def _metadata(content: bytes) -> dict[str, Any]:
     length = int.from_bytes(content[:_HEADER_LENGTH], "little")
     if not 2 <= length <= min(MAX_HEADER_BYTES, len(content) - _HEADER_LENGTH):
         raise ValueError("it has no header of safetensors")
-    header = json.loads(content[_HEADER_LENGTH : _HEADER_LENGTH + length])
-    written, _, number = header.get("__metadata__", {}).get(_FORMAT, "").rpartition(" ")
+    metadata = json.loads(content[_HEADER_LENGTH : _HEADER_LENGTH + length]).get("__metadata__", {})
+    if not isinstance(metadata, dict):
+        raise ValueError("its metadata are no object")
+    return metadata
+
+
+def _description(metadata: dict[str, Any], kind: str, version: int, path: Path) -> dict[str, Any]:
+    written, _, number = metadata.get(_FORMAT, "").rpartition(" ")
     if written != kind:
         raise ValueError(f"its kind is {written or 'missing'}")
     if int(number) > version:
@@ -114,7 +129,7 @@ def _description(content: bytes, kind: str, version: int, path: Path) -> dict[st
             expected=f"{version} or older",
             hint="update CoralBay: pip install -U coralbay",
         )
-    about = json.loads(header["__metadata__"][kind])
+    about = json.loads(metadata[kind])
     if not isinstance(about, dict):
         raise ValueError("its description is no object")
     return about
