@@ -37,6 +37,14 @@ def add(
             help="For a new library: where to store its vectors, e.g. s3://bucket/path.  [default: in DIR]",
         ),
     ] = "",
+    names: Annotated[
+        bool,
+        typer.Option(
+            "--names",
+            help="Store names and paths of scans in DIR, for other machines that use it."
+            "  [default: they stay on this machine, since they often contain the name of a patient]",
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Add scans to a library, which is created if it does not exist.
@@ -65,6 +73,7 @@ def add(
                 vectors=vectors,
                 progress=Progress(f"features of {source.path}"),
                 settle=False,
+                store_names=names,
             )
             (added if done.is_new else known).append(done.entry)
     if not added and not known:
@@ -221,7 +230,7 @@ def search(
         "library search",
         as_json=as_json,
         inputs={"library": folder, "ct": ct, "at_mm": clicked, "use": use},
-        outputs={"hits": _written(out, report)},
+        outputs={"hits": _written(out, report, known.names)},
         results={
             "hits": [_hit(hit) for hit in report.hits],
             "searched": [entry.name for entry in report.searched],
@@ -275,7 +284,9 @@ def _hit(hit: Any) -> dict[str, Any]:
     }
 
 
-def _written(out: Path | None, report: "SearchReport") -> Path | None:
+def _written(out: Path | None, report: "SearchReport", names: bool) -> Path | None:
+    """Write the hits; like the library, the table has neutral names unless the user chose otherwise."""
+    from ..library.scan_names import neutral_name
     from ..matching import write_landmarks
 
     if out is None:
@@ -289,7 +300,7 @@ def _written(out: Path | None, report: "SearchReport") -> Path | None:
             | {
                 "score": round(hit.score, 4),
                 "size_ml": round(hit.size_ml, 3),
-                "scan": hit.scan.name,
+                "scan": hit.scan.name if names else neutral_name(hit.scan.scan),
                 "hash": hit.scan.scan,
             }
         )

@@ -116,6 +116,8 @@ def save_map(path: str | Path, data: ArrayLike, volume: Volume | LabelVolume) ->
 
 
 def _existing(path: str | Path) -> Path:
+    if not str(path):
+        raise MissingFileError("no path", expected="the path of a file or folder")
     path = Path(path).expanduser()
     if not path.exists():
         raise MissingFileError("no such file or folder", where=path)

@@ -32,9 +32,9 @@ def require_output(path: Path | None, *inputs: Path | None) -> None:
 def require_apart(outputs: Iterable[Path | None], inputs: Iterable[Path | None]) -> None:
     """Raise if an output would take the place of an input or of another output.
 
-    Paths are compared as files, so links, relative paths and names that differ only in case, on a file system without
-    case, are found. Of a DICOM series every file of its folder counts, whatever its name, except objects that were
-    exported by this program. A header of a detached image counts together with its data files.
+    Paths are compared as files, so links, relative paths and, on a file system without case, names that differ in case
+    are found. Of a DICOM series every file of its folder counts, whatever its name, except objects that this program
+    exported. A header of a detached image counts together with its data files.
 
     Parameters
     ----------

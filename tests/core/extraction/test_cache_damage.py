@@ -13,6 +13,7 @@ from coralbay_core.errors import InputError
 from coralbay_core.extraction.cache import FeatureStore, UnusableEntryError, open_features
 from coralbay_core.extraction.pipeline import features_for
 from coralbay_core.spatial import Volume
+from tests.support.disks import full_disk
 from tests.support.encoders import PoolingEncoder
 from tests.support.scans import ramp_volume
 
@@ -128,3 +129,14 @@ def test_limits_that_are_no_number_of_gigabytes(monkeypatch, text):
     monkeypatch.setenv("CORALBAY_CACHE_GB", text)
     with pytest.raises(InputError, match="unusable limit - CORALBAY_CACHE_GB"):
         FeatureStore()
+
+
+@pytest.mark.parametrize("limit", [100, 5_000])
+def test_a_disk_that_fills_up_is_said_in_a_line(tmp_path, limit):
+    volume = ramp_volume((150, 70, 70))
+    store = FeatureStore(tmp_path)
+    with full_disk(limit), pytest.raises(InputError, match=r"could not be written.*File too large.*CORALBAY_CACHE"):
+        features_for(volume, PoolingEncoder(), strides=(2,), store=store)
+    found = features_for(volume, PoolingEncoder(), strides=(2,), store=store)
+    expected = features_for(volume, PoolingEncoder(), strides=(2,), store=False)
+    np.testing.assert_allclose(found.stages[2].data, expected.stages[2].data, atol=1e-3)

@@ -2,7 +2,6 @@
 
 import os
 import stat
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from coralbay_core.errors import InputError
 from coralbay_core.util.atomic_file import atomic_path, write_atomically
 from coralbay_core.util.tensor_file import read_tensors, write_tensors
+from tests.support.disks import full_disk
 
 
 def test_a_file_appears_whole_in_folders_that_were_not_there(tmp_path):
@@ -57,18 +57,6 @@ def test_colleagues_can_read_what_the_umask_lets_them(tmp_path):
 def test_a_name_may_be_as_long_as_the_file_system_lets_it(tmp_path):
     path = tmp_path / ("n" * 251 + ".csv")
     assert write_atomically(path, "x").read_text() == "x"
-
-
-@contextmanager
-def full_disk(limit):
-    """Let no file grow beyond a number of bytes: writing fails half-way, as on a disk that fills up."""
-    resource = pytest.importorskip("resource")
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))  # Python ignores the signal, and gets an error
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("kind", ["text", "tensors"])
