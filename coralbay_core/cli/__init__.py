@@ -4,6 +4,7 @@ Commands only parse options, call the core and print. Every mistake a user can m
 stderr and exit code 2. Other packages add commands through the entry-point group ``coralbay.commands``.
 """
 
+import io
 import sys
 from collections.abc import Sequence
 from typing import Annotated, NoReturn
@@ -86,6 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return the exit code."""
+    _print_everything()
     try:
         command = typer.main.get_command(app)
         with command.make_context("coralbay", list(arguments) or ["--help"]) as context:
@@ -103,6 +105,13 @@ def run(arguments: Sequence[str]) -> int:
     except (OSError, MemoryError) as error:
         return _fail(_system_line(error))
     return 0
+
+
+def _print_everything() -> None:
+    """Escape what the terminal cannot show, such as a path in another script, instead of failing after the work."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors != "backslashreplace":
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _fail(line: str, code: int = 2) -> int:

@@ -1,13 +1,14 @@
 """Steps shared by several commands: read scans, load the model, compute features."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
 from ..spatial import Volume
+from . import options
 from .output import Progress, note
 
 if TYPE_CHECKING:
@@ -75,19 +76,45 @@ def features_of(
         focus_mm=focus,
         store=store_of(out),
         name=name if out else None,
-        memory_bytes=None if memory_gb is None else int(memory_gb * 1e9),
+        memory_bytes=options.memory_bytes(memory_gb),
         watch=ExtractionCallbacks(Progress(title), outlook=lambda ahead: note(f"{title}: {ahead}"), say=note),
     )
 
 
-def scans_in(path: Path) -> Iterator[tuple[str, Path]]:
-    """Yield a unique name and the path of every NIfTI file in a folder, or of the scan itself."""
-    found = sorted(p for p in path.rglob("*.nii*") if p.name.endswith((".nii", ".nii.gz"))) if path.is_dir() else []
-    if not found:
-        yield path.name.removesuffix(".gz").removesuffix(".nii"), path
-    for file in found:
-        relative = file.relative_to(path).as_posix()
-        yield relative.removesuffix(".gz").removesuffix(".nii").replace("/", "--"), file
+def require_outputs(outputs: Iterable[Path | None], *inputs: Path | None, labels: Iterable[Path | None] = ()) -> None:
+    """Raise unless results and the provenance files beside them can be written, and none of them over an input.
+
+    Parameters
+    ----------
+    outputs : iterable of Path or None
+        Files to write; None passes.
+    *inputs : Path or None
+        Files and folders that the command reads.
+    labels : iterable of Path or None
+        Label maps that it reads, together with their names.
+    """
+    from ..io import require_apart, require_no_input, require_place
+    from ..io.nifti import stem
+    from ..provenance import beside
+
+    chosen = [path for path in outputs if path is not None]
+    maps = [path for path in labels if path is not None]
+    read = [*inputs, *maps, *(path.with_name(stem(path) + ".json") for path in maps)]
+    require_apart(chosen, read)
+    require_no_input([beside(path) for path in chosen], read)
+    for path in chosen:
+        require_place(path)
+
+
+def weights_files(model: str | None) -> tuple[Path, ...]:
+    """Files of a model that was given by its path."""
+    if not model:
+        return ()
+    from ..models.loading import basis_path, is_path
+    from ..models.names import split_variant
+
+    base = split_variant(model)[0]
+    return (Path(base), basis_path(base)) if is_path(base) else ()
 
 
 def feature_summary(features: "FeatureMaps") -> dict[str, Any]:

@@ -8,13 +8,16 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from . import options
-from .common import feature_summary, features_of, open_ct, open_model, scans_in
+from .common import feature_summary, features_of, open_ct, open_model
 from .options import DEFAULT_STAGES, Device, Json, Memory, Model, Series, Stages
 from .output import emit
+from .scans import Batch, Source, scans_in
 
 
 def embed(
-    ct: Annotated[Path, typer.Argument(metavar="CT|FOLDER", help="CT scan, or folder of NIfTI files.")],
+    ct: Annotated[
+        Path, typer.Argument(metavar="CT|FOLDER", help="CT scan, or folder of scans of any format, at any depth.")
+    ],
     out: Annotated[
         Path | None,
         typer.Option(
@@ -47,12 +50,17 @@ def embed(
     """Compute the features of a CT or of a folder of CTs.
 
     The features are saved for the other commands. Features that exist already are not computed again; an interrupted
-    command continues where it stopped.
+    command continues where it stopped. Scans of a folder that cannot be read are reported at the end (exit code 2).
     """
+    from ..io import require_folder
+
     strides = options.strides(stages)
     corners = None if roi is None else options.numbers(roi, 6, "--roi").reshape(2, 3)
     focus = None if first is None else options.numbers(first, 3, "--first")
-    scans = dict(scans_in(ct))
+    if out is not None:
+        require_folder(out)
+    found = scans_in(ct, series)
+    batch = Batch("features", len(found.sources), found.is_folder)
     inputs = {"ct": ct, "stages": strides, "roi_mm": corners}
     if jobs or cluster:
         from .embed_dask import embed_with_dask
@@ -65,48 +73,48 @@ def embed(
                 where=unusable[0],
                 hint="leave it out, or leave out --jobs and --cluster",
             )
-        done = embed_with_dask(scans, settings, out=out, jobs=jobs, address=cluster)
-        name = str(done[0]["model"])
+        batch.is_folder = True  # a worker that failed is reported in the same way
+        done = embed_with_dask(found.sources, settings, batch, out=out, jobs=jobs, address=cluster)
     else:
         encoder = open_model(model, device)
-        name = encoder.name
-        done = [
-            _embed_one(key, path, encoder, out, series=series, strides=strides, roi=corners, focus=focus, memory=memory)
-            for key, path in scans.items()
-        ]
+        done = []
+        for source in found.sources:
+            with batch.scan(source):
+                done.append(_embed_one(source, encoder, out, strides=strides, roi=corners, focus=focus, memory=memory))
+    if not done:
+        batch.finish()
     emit(
         "embed",
         as_json=as_json,
-        inputs={**inputs, "model": name},
+        inputs={**inputs, "model": done[0]["model"]},
         outputs={"folder": out},
-        results={"scans": done},
+        results={"scans": done, "failed": batch.failed},
         lines=[_line(entry) for entry in done],
     )
+    batch.finish()
 
 
 def _embed_one(
-    name: str,
-    path: Path,
+    source: Source,
     encoder: Any,
     out: Path | None,
     *,
-    series: str | None,
     strides: tuple[int, ...],
     roi: NDArray | None,
     focus: NDArray | None,
     memory: float | None,
 ) -> dict[str, Any]:
     features = features_of(
-        open_ct(path, series),
+        open_ct(source.path, source.series),
         encoder,
         strides,
         out=out,
-        name=name,
+        name=source.name,
         roi=None if roi is None else (roi[0], roi[1]),
         focus=focus,
         memory_gb=memory,
     )
-    return {"name": name, "folder": out / name if out else None, **feature_summary(features)}
+    return {"name": source.name, "folder": out / source.name if out else None, **feature_summary(features)}
 
 
 def _line(entry: dict[str, Any]) -> str:

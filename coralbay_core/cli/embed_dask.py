@@ -4,26 +4,37 @@ The same code runs on one machine (`LocalCluster`, one process per job) and on a
 failed tasks. Tasks return the numbers to print; the features stay on the disk that all workers share.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, MissingExtraError
-from .output import Progress, note
+from . import options
+from .output import Progress
+from .scans import Batch, Source
 
 RETRIES = 2
 """Number of retries of a scan whose worker died, for example because it ran out of memory."""
 
 
 def embed_with_dask(
-    scans: dict[str, Path], settings: dict[str, Any], *, out: Path | None, jobs: int | None, address: str | None
+    scans: Sequence[Source],
+    settings: dict[str, Any],
+    batch: Batch,
+    *,
+    out: Path | None,
+    jobs: int | None,
+    address: str | None,
 ) -> list[dict[str, Any]]:
     """Compute the features of several scans in parallel.
 
     Parameters
     ----------
-    scans : dict of str to Path
+    scans : sequence of Source
     settings : dict
         ``model``, ``device``, ``strides``, ``memory_gb``: values of the command's options.
+    batch : Batch
+        Takes the scans that failed; the others are still processed.
     out : Path, optional
         Folder for the features; by default the cache.
     jobs : int, optional
@@ -34,21 +45,24 @@ def embed_with_dask(
     Returns
     -------
     list of dict
-        Results of `embed` for each scan, in the same order.
-
-    Raises
-    ------
-    InputError
-        If the features of a scan could not be computed; the other scans are still processed.
+        Results of `embed` for each scan that succeeded, in the same order.
     """
     client = _client(jobs, address)
     try:
         place = out.absolute() if out else None
         futures = {
-            name: client.submit(
-                embed_task, name, path.absolute(), settings, place, threads=_threads(jobs), retries=RETRIES, pure=False
+            source.name: client.submit(
+                embed_task,
+                source.name,
+                source.path.absolute(),
+                settings,
+                place,
+                threads=_threads(jobs),
+                retries=RETRIES,
+                pure=False,
             )
-            for name, path in scans.items()
+            for source in scans
+            if not source.problem
         }
         _follow(list(futures.values()))
         outcomes = {name: _outcome(future) for name, future in futures.items()}
@@ -56,15 +70,10 @@ def embed_with_dask(
         client.close()
         if client.cluster is not None:
             client.cluster.close()
-    failed = {name: outcome for name, outcome in outcomes.items() if isinstance(outcome, BaseException)}
-    for name, error in failed.items():
-        note(f"{name}: {error}")
-    if failed:
-        raise InputError(
-            f"features of {len(failed)} of {len(scans)} scans could not be computed",
-            found=", ".join(failed),
-            hint="the reasons are in the notes above",
-        )
+    for source in scans:
+        outcome = outcomes.get(source.name, InputError(source.problem, where=source.path))
+        if isinstance(outcome, BaseException):
+            batch.fail(source.name, outcome)
     return [outcome for outcome in outcomes.values() if not isinstance(outcome, BaseException)]
 
 
@@ -106,7 +115,6 @@ def embed_task(
     if threads:
         torch.set_num_threads(threads)
     encoder = encoder_for(settings["model"], settings["device"])
-    memory = settings["memory_gb"]
     store: FeatureStore | bool = store_of(out)
     features = features_for(
         load_volume(path),
@@ -114,7 +122,7 @@ def embed_task(
         strides=settings["strides"],
         store=store,
         name=name if out else None,
-        memory_bytes=None if memory is None else int(memory * 1e9),
+        memory_bytes=options.memory_bytes(settings["memory_gb"]),
     )
     return {"name": name, "folder": out / name if out else None, **feature_summary(features)}
 

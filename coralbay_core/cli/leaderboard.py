@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from ..errors import InputError
+from .common import require_outputs
 from .options import Json
 from .output import emit
 
@@ -40,6 +41,7 @@ def leaderboard(
     from ..integrations.leaderboard import as_dicts, read_rows, written
     from ..util.atomic_file import write_atomically
 
+    require_outputs([out], *(results or []), *(ours or []))
     rows = read_rows(results or [], ours or [])
     if out is not None:
         write_atomically(out, written(rows, _SUFFIXES[out.suffix]))

@@ -1,16 +1,17 @@
 """The command group ``library``: build and search a library of scans."""
 
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import CoralBayError, InputError, MissingFileError
+from ..errors import CoralBayError, InputError
 from . import options
-from .common import open_ct, open_model
+from .common import open_ct, open_model, require_outputs
 from .options import Device, Json, LibraryModel, Series, Weights
 from .output import Progress, emit, note, position, table
+from .scans import Batch, scans_in
 
 if TYPE_CHECKING:
     from ..library import Library, LibraryEntry, SearchReport
@@ -23,7 +24,9 @@ Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the libra
 @app.command("add")
 def add(
     folder: Folder,
-    paths: Annotated[list[Path], typer.Argument(metavar="CT|FOLDER ...", help="CT scans, or folders of NIfTI files.")],
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="CT|FOLDER ...", help="CT scans, or folders of scans of any format.")
+    ],
     model: LibraryModel = None,
     device: Device = "auto",
     series: Series = None,
@@ -34,11 +37,19 @@ def add(
             help="For a new library: where to store its vectors, e.g. s3://bucket/path.  [default: in DIR]",
         ),
     ] = "",
+    names: Annotated[
+        bool,
+        typer.Option(
+            "--names",
+            help="Store names and paths of scans in DIR, for other machines that use it."
+            "  [default: they stay on this machine, since they often contain the name of a patient]",
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Add scans to a library, which is created if it does not exist.
 
-    Scans that cannot be read are reported and skipped.
+    Scans that cannot be read are skipped and reported at the end (exit code 2).
     """
     from ..library import Library
 
@@ -46,20 +57,27 @@ def add(
     encoder = open_model(model or (opened.manifest.model if opened.exists else None), device)
     added: list[LibraryEntry] = []
     known: list[LibraryEntry] = []
-    failed: dict[str, str] = {}
-    for path in _scans(paths):
-        try:
+    if opened.exists:
+        opened.require_model(encoder)
+    found = [
+        (scans.is_folder, source) for path in paths for scans in [scans_in(path, series)] for source in scans.sources
+    ]
+    batch = Batch("entries", len(found))
+    for of_folder, source in found:
+        with batch.scan(replace(source, name=str(source.path))):
             done = opened.add(
-                path, encoder, series=series, vectors=vectors, progress=Progress(f"features of {path}"), settle=False
+                source.path,
+                encoder,
+                series=source.series,
+                name=source.name if of_folder else "",
+                vectors=vectors,
+                progress=Progress(f"features of {source.path}"),
+                settle=False,
+                store_names=names,
             )
             (added if done.is_new else known).append(done.entry)
-        except (InputError, MissingFileError) as error:
-            if opened.exists:
-                opened.require_model(encoder)
-            failed[str(path)] = str(error)
-            note(str(error))
     if not added and not known:
-        raise InputError("no scan was added", where=folder, found=next(iter(failed.values()), "no NIfTI file"))
+        raise InputError("no scan was added", where=folder, found=next(iter(batch.failed.values())))
     if added:
         opened.settle()
     emit(
@@ -70,19 +88,11 @@ def add(
         results={
             "added": [vars(entry) for entry in added],
             "already_there": [vars(entry) for entry in known],
-            "failed": failed,
+            "failed": batch.failed,
         },
         lines=[*(f"added {e.name}: {e.tokens} cells" for e in added), *(f"already there: {e.name}" for e in known)],
     )
-
-
-def _scans(paths: list[Path]) -> Iterator[Path]:
-    """Yield the CTs in the given paths; a folder without NIfTI files counts as one DICOM series."""
-    for path in paths:
-        if not path.exists():
-            raise MissingFileError("no such file or folder", where=path)
-        files = path.rglob("*.nii*") if path.is_dir() else ()
-        yield from sorted(p for p in files if p.name.endswith((".nii", ".nii.gz"))) or [path]
+    batch.finish()
 
 
 @app.command("list")
@@ -196,6 +206,7 @@ def search(
     opened = Library(folder)
     known = opened.manifest
     require_table_name(out)
+    require_outputs([out], ct, use, *(folder / name for name in ("library.json", "basis.safetensors")))
     clicked = options.points(at, "--at")
     if (use is None) == (ct is None or not len(clicked)):
         raise InputError("nothing to search for", expected="either --ct CT --at X,Y,Z or --use FILE.query")
@@ -219,7 +230,7 @@ def search(
         "library search",
         as_json=as_json,
         inputs={"library": folder, "ct": ct, "at_mm": clicked, "use": use},
-        outputs={"hits": _written(out, report)},
+        outputs={"hits": _written(out, report, known.names)},
         results={
             "hits": [_hit(hit) for hit in report.hits],
             "searched": [entry.name for entry in report.searched],
@@ -273,7 +284,9 @@ def _hit(hit: Any) -> dict[str, Any]:
     }
 
 
-def _written(out: Path | None, report: "SearchReport") -> Path | None:
+def _written(out: Path | None, report: "SearchReport", names: bool) -> Path | None:
+    """Write the hits; like the library, the table has neutral names unless the user chose otherwise."""
+    from ..library.scan_names import neutral_name
     from ..matching import write_landmarks
 
     if out is None:
@@ -287,7 +300,7 @@ def _written(out: Path | None, report: "SearchReport") -> Path | None:
             | {
                 "score": round(hit.score, 4),
                 "size_ml": round(hit.size_ml, 3),
-                "scan": hit.scan.name,
+                "scan": hit.scan.name if names else neutral_name(hit.scan.scan),
                 "hash": hit.scan.scan,
             }
         )

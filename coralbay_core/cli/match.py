@@ -8,19 +8,23 @@ import typer
 
 from ..errors import CoralBayError, InputError
 from . import options
-from .common import features_of, open_ct, open_model
+from .common import features_of, open_ct, open_model, require_outputs, weights_files
 from .options import DEFAULT_STAGES, Device, FixedWeights, Json, Model, Series, Stages
 from .output import Progress, emit, note, position
+from .scans import Batch, Source, one_scan, scans_in
 
 if TYPE_CHECKING:
     from ..matching import Alignment, FollowUp, Landmark
+    from ..spatial import Volume
 
 DEFAULT_PRIOR_MM = 40.0
 
 
 def match(
     baseline: Annotated[Path, typer.Argument(metavar="A", help="CT in which the positions are known.")],
-    follow_up: Annotated[Path, typer.Argument(metavar="B", help="CT in which to find them.")],
+    follow_up: Annotated[
+        Path, typer.Argument(metavar="B|FOLDER", help="CT in which to find them, or folder of scans of any format.")
+    ],
     landmarks: Annotated[
         Path | None,
         typer.Option(
@@ -32,7 +36,13 @@ def match(
         list[str] | None, typer.Option(metavar="X,Y,Z", help="Position in A, in mm; may be repeated.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", metavar="OUT.csv", help="File for the matches, .csv or .json.")
+        Path | None,
+        typer.Option(
+            "-o",
+            "--out",
+            metavar="OUT.csv|DIR",
+            help="File for the matches, .csv or .json; a folder if B is a folder of scans.",
+        ),
     ] = None,
     prior_mm: Annotated[
         float | None,
@@ -53,42 +63,110 @@ def match(
 
     Each match is searched back in A; the distance in mm between the start and the position found is its confidence.
     """
-    from ..matching import propagate
-    from ..matching.landmarks import require_table_name
-
     strides = options.strides(stages)
     places = _places(landmarks, at)
     mixer = options.weights(weights)
-    require_table_name(out)
-    first, second = open_ct(baseline, series), open_ct(follow_up)
-    for place in places:
-        first.grid.require_inside(place.position_mm, where=place.name)
-    encoder = open_model(model, device)
-    source, target = features_of(first, encoder, strides), features_of(second, encoder, strides)
+    options.require_positive(prior_mm, "--prior-mm", or_zero=True)
     if mixer == "auto":
         raise InputError(
             "auto weights are not available here", where="--weights", hint="give numbers such as 4=1,8=1,16=1"
         )
-    prior, alignment = _usable_prior(prior_mm, source, target)
-    found = propagate(
-        places, source, target, weights=mixer, prior_mm=prior, alignment=alignment, progress=Progress("matches")
-    )
-    rows = list(found.rows())
-    written = _written(out, rows, first, second, encoder, weights=mixer, prior_mm=prior)
+    start, targets = one_scan(baseline, series), scans_in(follow_up)
+    several = targets.is_folder and not (len(targets.sources) == 1 and out is not None and _is_table(out))
+    tables = _tables(out, targets.sources, several)
+    inputs = (baseline, start.path, *start.files, follow_up, *targets.files, landmarks, *weights_files(model))
+    require_outputs(tables.values(), *inputs)
+    first = open_ct(start.path, start.series)
+    for place in places:
+        first.grid.require_inside(place.position_mm, where=place.name)
+    encoder = open_model(model, device)
+    matcher = _Matcher(first, encoder, places, strides, mixer, prior_mm)
+    batch = Batch("matches", len(targets.sources), several)
+    done: list[dict[str, Any]] = []
+    lines: list[str] = []
+    for target in targets.sources:
+        with batch.scan(target):
+            entry, own = matcher.run(target, tables.get(target.name))
+            done.append(entry)
+            lines += [f"{target.name}:", *own] if several else own
+    if not done:
+        batch.finish()
+    one = done[0]
     emit(
         "match",
         as_json=as_json,
         inputs={"baseline": baseline, "follow_up": follow_up, "landmarks": landmarks},
-        outputs={"matches": written},
-        results={
-            "model": encoder.name,
+        outputs={"folder": out} if several else {"matches": one["table"]},
+        results={"model": encoder.name}
+        | ({"scans": done, "failed": batch.failed} if several else {key: one[key] for key in _ONE}),
+        lines=lines,
+    )
+    batch.finish()
+
+
+_ONE = ("prior_mm", "alignment", "confirmed", "matches")
+
+
+class _Matcher:
+    """Matches of the positions in one scan in others; features of the first are computed once."""
+
+    def __init__(
+        self,
+        first: "Volume",
+        encoder: Any,
+        places: "list[Landmark]",
+        strides: tuple[int, ...],
+        weights: Any,
+        prior_mm: float | None,
+    ):
+        self.first, self.encoder, self.places, self.strides = first, encoder, places, strides
+        self.weights, self.prior_mm = weights, prior_mm
+        self.features = features_of(first, encoder, strides)
+
+    def run(self, target: Source, out: Path | None) -> tuple[dict[str, Any], list[str]]:
+        """Search one scan; returns the results, and lines for people."""
+        from ..matching import propagate
+
+        second = open_ct(target.path, target.series)
+        features = features_of(second, self.encoder, self.strides)
+        prior, alignment = _usable_prior(self.prior_mm, self.features, features)
+        found = propagate(
+            self.places,
+            self.features,
+            features,
+            weights=self.weights,
+            prior_mm=prior,
+            alignment=alignment,
+            progress=Progress("matches"),
+        )
+        rows = list(found.rows())
+        entry = {
+            "name": target.name,
+            "table": _written(out, rows, self.first, second, self.encoder, weights=self.weights, prior_mm=prior),
             "prior_mm": prior,
             "alignment": _about(found.alignment),
             "confirmed": found.confirmed,
             "matches": [_entry(row) for row in rows],
-        },
-        lines=_lines(found),
-    )
+        }
+        return entry, _lines(found)
+
+
+def _is_table(path: Path) -> bool:
+    return path.suffix.lower() in (".csv", ".json")
+
+
+def _tables(out: Path | None, targets: tuple[Source, ...], several: bool) -> dict[str, Path]:
+    """Table of each scan, by name."""
+    from ..matching.landmarks import require_table_name
+
+    if out is None:
+        return {}
+    if not several:
+        require_table_name(out)
+        return {targets[0].name: out}
+    if _is_table(out):
+        raise InputError("matches of several scans need a folder", where=out, hint="give a folder with -o")
+    return {target.name: out / f"{target.name}.csv" for target in targets}
 
 
 def _places(landmarks: Path | None, at: list[str] | None) -> "list[Landmark]":

@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import InputError
+from . import options
+from .common import require_outputs
 from .options import DEFAULT_STAGES, Device, Json, Stages, strides
 from .output import Progress, emit, note, table
+from .scans import scans_in
 
 if TYPE_CHECKING:
     from ..models.download import Verified
@@ -181,6 +184,7 @@ def convert(
 
     if out.suffix != ".safetensors":
         raise InputError("not a weights file name", where=out, expected="a name that ends in .safetensors")
+    require_outputs([out], *(Path(text) for text in (model, card) if text))
     written = convert_weights(
         model,
         out,
@@ -206,7 +210,7 @@ def convert(
 @app.command("compact")
 def compact(
     model: Annotated[str, typer.Argument(metavar="NAME|PATH", help="Model name or path of a weights file.")],
-    cts: Annotated[list[Path], typer.Argument(metavar="CT...", help="CT scans to fit on, or folders of NIfTI files.")],
+    cts: Annotated[list[Path], typer.Argument(metavar="CT...", help="CT scans to fit on, or folders of scans.")],
     dimensions: Annotated[
         int, typer.Option(metavar="N", help="Feature numbers per cell, summed over all stages.")
     ] = 128,
@@ -226,9 +230,11 @@ def compact(
     from ..io import load_volume
     from ..models.loading import basis_path, load_encoder
 
-    paths = [file for ct in cts for file in (sorted(ct.rglob("*.nii.gz")) if ct.is_dir() else [ct])]
+    options.require_safetensors(out, "basis")
+    paths = [source.path for ct in cts for source in scans_in(ct).sources]
     encoder = load_encoder(model, device=device)
     place = out or basis_path(model)
+    require_outputs([place], Path(model), *cts, *paths)
     basis = fit_compact(
         encoder,
         (load_volume(path) for path in paths),

@@ -100,6 +100,22 @@ def weights(text: str | None) -> "dict[int, float] | Literal['auto'] | None":
     return chosen
 
 
+def require_positive(value: float | None, where: str, *, or_zero: bool = False) -> None:
+    """Raise unless a number (None passes) is finite and above 0, or 0 where that is allowed."""
+    if value is not None and not (np.isfinite(value) and (value > 0 or (or_zero and value == 0))):
+        expected = "a number of 0 or more" if or_zero else "a number above 0"
+        raise InputError("option out of range", where=where, found=f"{value:g}", expected=expected)
+
+
+def memory_bytes(memory_gb: float | None) -> int | None:
+    """Convert a memory limit to bytes."""
+    if memory_gb is None:
+        return None
+    if not 0 < memory_gb < float("inf"):
+        raise InputError("unusable memory budget", where="--memory", found=f"{memory_gb:g}", expected="GB above 0")
+    return int(memory_gb * 1e9)
+
+
 def require_safetensors(path: Path | None, kind: str) -> None:
     """Raise unless an output path ends in ``.safetensors``."""
     if path is not None and path.suffix != ".safetensors":

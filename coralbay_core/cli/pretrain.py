@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..util.atomic_file import write_atomically
+from .common import require_outputs
 from .options import Json
 from .output import Progress, emit, note
 
@@ -89,6 +90,8 @@ def prepare_data(
 
     from ..pretrain.prepare import Limits, prepare_data
 
+    if refused is not None:
+        require_outputs([refused], *sources)
     limits = Limits(spacing, min_slices, min_mm)
     count = workers or os.cpu_count() or 1
     done = prepare_data(sources, out, limits=limits, workers=count, report=Progress("preparing"))

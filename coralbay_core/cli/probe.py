@@ -9,9 +9,11 @@ import typer
 from ..errors import InputError
 from ..spatial import LabelVolume, Volume
 from . import options
-from .common import features_of, open_ct, open_model, scans_in
+from .common import features_of, open_ct, open_model, require_outputs, weights_files
+from .labels import examples_with_rest, note_background, only
 from .options import DEFAULT_STAGES, CtPath, Device, Json, Model, ProbeModel, Series, Stages
 from .output import emit, position, table
+from .scans import Batch, Source, scans_in
 
 if TYPE_CHECKING:
     from ..probe import LabelStatistics, Probe, Segmentation, Suggestion
@@ -41,6 +43,17 @@ def fit(
         ),
     ],
     out: Annotated[Path, typer.Option("-o", "--out", metavar="PROBE.safetensors", help="File for the probe.")],
+    label: Annotated[
+        list[str] | None,
+        typer.Option(metavar="VALUE|NAME", help="Label to learn; may be repeated.  [default: all labels]"),
+    ] = None,
+    background: Annotated[
+        Literal["unlabeled", "rest"],
+        typer.Option(
+            help="Meaning of 0: unlabeled, as in strokes, or the rest of the body, as in segmentations; "
+            "rest is learned as a class of its own, with the value 0."
+        ),
+    ] = "unlabeled",
     kind: Annotated[
         ProbeKind, typer.Option(help="Type of classifier; discriminant is best for few strokes.")
     ] = "discriminant",
@@ -66,19 +79,27 @@ def fit(
             found=f"{len(labels)} label maps for {len(cts)} CTs",
             expected="one --labels per CT",
         )
+    require_outputs([out], *cts, *weights_files(model), labels=labels)
     volumes = [open_ct(path, series if len(cts) == 1 else None) for path in cts]
     strokes = [load_labels(path, like=volume) for path, volume in zip(labels, volumes, strict=True)]
+    if label:
+        strokes = [only(drawn, label) for drawn in strokes]
+    _require_classes(strokes, labels, background)
     encoder = open_model(model, device)
-    examples = [
-        gather(features_of(volume, encoder, strides), drawn, seed=seed)
-        for volume, drawn in zip(volumes, strokes, strict=True)
-    ]
+    examples = []
+    for volume, drawn in zip(volumes, strokes, strict=True):
+        features = features_of(volume, encoder, strides)
+        if background == "rest":
+            examples.append(examples_with_rest(features, drawn, seed))
+        else:
+            note_background(drawn, features)
+            examples.append(gather(features, drawn, seed=seed))
     fitted = fit_examples(examples, kind=kind, seed=seed, where=", ".join(map(str, labels)))
     labeled = sum(int(np.count_nonzero(drawn.data)) for drawn in strokes)
     emit(
         "probe fit",
         as_json=as_json,
-        inputs={"cts": cts, "labels": labels, "kind": kind},
+        inputs={"cts": cts, "labels": labels, "kind": kind, "background": background},
         outputs={"probe": fitted.save(out)},
         results={
             "model": fitted.model,
@@ -93,13 +114,29 @@ def fit(
     )
 
 
+def _require_classes(strokes: list[LabelVolume], labels: list[Path], background: str) -> None:
+    """Raise before features are computed if there is nothing to tell apart."""
+    values = {int(value) for drawn in strokes for value in np.unique(drawn.data) if value}
+    least = 1 if background == "rest" else 2
+    if len(values) < least:
+        raise InputError(
+            "strokes need two classes or more" if values else "nothing is painted",
+            where=", ".join(map(str, labels)),
+            found=f"values {sorted(values)}",
+            expected="e.g. 1 = background, 2 = organ",
+            hint="where 0 means background, add --background rest" if values else "",
+        )
+
+
 # --- apply --------------------------------------------------------------------------------------------------------
 
 
 @app.command("apply")
 def apply(
     probe: ProbePath,
-    ct: Annotated[Path, typer.Argument(metavar="CT|FOLDER", help="CT scan, or folder of NIfTI files.")],
+    ct: Annotated[
+        Path, typer.Argument(metavar="CT|FOLDER", help="CT scan, or folder of scans of any format, at any depth.")
+    ],
     out: Annotated[
         Path,
         typer.Option(
@@ -131,17 +168,26 @@ def apply(
 ) -> None:
     """Segment a CT, or every CT in a folder, with a probe.
 
-    Label values are those of the strokes.
+    Label values are those of the strokes. Scans of a folder that cannot be read are reported at the end (exit code 2).
     """
     from ..probe import load_probe
 
     fitted = load_probe(probe)
-    several = ct.is_dir() and any(path != ct for _, path in scans_in(ct))
-    jobs = [_Job(name, path, several, out, probability, margin, protect) for name, path in scans_in(ct)]
+    found = scans_in(ct, series)
+    several = found.is_folder and not (len(found.sources) == 1 and _is_map(out))
+    jobs = [_Job(source, several, out, probability, margin, protect) for source in found.sources]
+    inputs = (ct, probe, *found.files, *weights_files(model), *(job.protect for job in jobs))
     for job in jobs:
-        job.require_outputs()
+        job.require_names()
+    require_outputs([path for job in jobs for path in job.outputs], *inputs, labels=[job.protect for job in jobs])
     encoder = open_model(model or fitted.model, device)
-    done = [job.run(fitted, encoder, refine, series) for job in jobs]
+    batch = Batch("segmentations", len(jobs), several)
+    done = []
+    for job in jobs:
+        with batch.scan(job.source):
+            done.append(job.run(fitted, encoder, refine))
+    if not done:
+        batch.finish()
     first = done[0]
     results: dict[str, Any] = {"model": fitted.model, "refined": refine}
     if not several:
@@ -151,9 +197,14 @@ def apply(
         as_json=as_json,
         inputs={"probe": probe, "ct": ct, "protect": protect},
         outputs={"folder": out} if several else first["outputs"],
-        results=results | ({"scans": done} if several else {}),
+        results=results | ({"scans": done, "failed": batch.failed} if several else {}),
         lines=[line for entry in done for line in _lines(entry, several)],
     )
+    batch.finish()
+
+
+def _is_map(path: Path) -> bool:
+    return path.name.lower().endswith((".nii", ".nii.gz"))
 
 
 class _Job:
@@ -161,8 +212,7 @@ class _Job:
 
     def __init__(
         self,
-        name: str,
-        ct: Path,
+        source: Source,
         several: bool,
         out: Path,
         probability: Path | None,
@@ -170,27 +220,30 @@ class _Job:
         protect: Path | None,
     ):
         def place(path: Path | None) -> Path | None:
-            return path / f"{name}.nii.gz" if several and path is not None else path
+            return path / f"{source.name}.nii.gz" if several and path is not None else path
 
-        self.name, self.ct = name, ct
-        self.seg = out / f"{name}.nii.gz" if several else out
+        self.source = source
+        self.seg = out / f"{source.name}.nii.gz" if several else out
         self.probability, self.margin = place(probability), place(margin)
         self.protect = place(protect)
         if several and self.protect is not None and not self.protect.exists():
             self.protect = None  # nothing is protected in this scan
 
-    def require_outputs(self) -> None:
+    @property
+    def outputs(self) -> tuple[Path | None, ...]:
+        return self.seg, self.probability, self.margin
+
+    def require_names(self) -> None:
         from ..io import require_output
 
-        require_output(self.seg, self.ct)
-        require_output(self.probability, self.ct, self.seg)
-        require_output(self.margin, self.ct, self.seg, self.probability)
+        for path in self.outputs:
+            require_output(path)
 
-    def run(self, fitted: "Probe", encoder: Any, refine: bool, series: str | None) -> dict[str, Any]:
+    def run(self, fitted: "Probe", encoder: Any, refine: bool) -> dict[str, Any]:
         from ..io import load_labels, save_map
         from ..provenance import provenance, write_provenance
 
-        volume = open_ct(self.ct, series)
+        volume = open_ct(self.source.path, self.source.series)
         protected = None if self.protect is None else load_labels(self.protect, like=volume)
         features = features_of(volume, encoder, fitted.strides)
         made: Segmentation = fitted.scores(features).segment(
@@ -221,7 +274,7 @@ class _Job:
             write_provenance(path, about)
         names = fitted.names | ({} if protected is None else protected.names)
         return {
-            "name": self.name,
+            "name": self.source.name,
             "outputs": outputs,
             "classes": _sizes(made.labels, volume, names),
             "notes": volume.notes,
@@ -324,6 +377,7 @@ def stats(
 
     if table_path is not None:
         require_table_name(table_path)
+    require_outputs([table_path], ct, labels=[seg, reference])
     volume = None if ct is None else open_ct(ct, series)
     found = load_labels(seg, like=volume) if volume is not None else load_labels(seg)
     wanted = None if reference is None else load_labels(reference, like=found)

@@ -12,7 +12,7 @@ from ..errors import InputError
 from ..spatial import LabelVolume, Volume
 from ..util.atomic_file import atomic_path
 from . import options
-from .common import features_of, open_ct, open_model
+from .common import features_of, open_ct, open_model, require_outputs, weights_files
 from .options import DEFAULT_STAGES, CtPath, Device, Json, Model, Series, Stages
 from .output import emit
 
@@ -86,6 +86,9 @@ def project(
     chosen = _components(components)
     strides = options.strides(stages)
     _require_outputs(ct, out, png, labels, scatter, save_basis, clusters)
+    require_outputs(
+        (out, png, labels, scatter, save_basis), ct, basis, *(fit_with or ()), *weights_files(model), labels=[inside]
+    )
     if basis is not None and (fit_with or save_basis):
         raise InputError(
             "a saved basis is not fitted again", where="--basis", hint="leave out --fit-with and --save-basis"
@@ -233,7 +236,7 @@ def _require_outputs(
             "no output file", expected="at least one of -o RGB.nii.gz, --png, --labels, --scatter, --save-basis"
         )
     require_output(out, ct)
-    require_output(labels, ct, out)
+    require_output(labels, ct)
     if (labels is None) != (clusters is None):
         raise InputError(
             "--clusters and --labels belong together", expected="both, e.g. --clusters 8 --labels CLUSTERS.nii.gz"

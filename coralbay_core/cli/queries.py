@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import InputError, MissingFileError
+from .common import require_outputs
 from .options import Json
 from .output import emit
 
@@ -58,9 +59,12 @@ def merge(
     The merged query finds everything similar to any of them.
     """
     from ..similarity import load_query, merge_queries
+    from ..similarity.query import require_name
 
     if len(files) < 2:
         raise InputError("nothing to merge", found=f"{len(files)} query", expected="two or more query files")
+    require_name(out)
+    require_outputs([out], *files)
     merged = merge_queries([load_query(file) for file in files], name or out.stem)
     emit(
         "queries merge",
@@ -96,7 +100,8 @@ def _files(paths: list[Path]) -> Iterator[Path]:
     for path in paths:
         if not path.exists():
             raise MissingFileError("no such file or folder", where=path)
-        yield from sorted(path.glob("*.query")) if path.is_dir() else [path]
+        found = sorted(path.glob("*.query")) if path.is_dir() else [path]
+        yield from (file for file in found if file == path or not file.name.startswith("."))
 
 
 def _row(path: Path) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..spatial import Volume
 from . import options
-from .common import features_of, open_ct, open_model
+from .common import features_of, open_ct, open_model, require_outputs, weights_files
+from .labels import value_of
 from .options import DEFAULT_STAGES, CtPath, Device, Json, Model, Series, Stages, Weights
 from .output import emit, note, position
 
@@ -32,8 +33,8 @@ class Asked:
         Clicks, world mm.
     strokes, region : str, optional
         File of strokes; file or box of a region.
-    label : int, optional
-        Of the file of a region.
+    label : str, optional
+        Of the file of a region, its value or name.
     use : Path, optional
         Saved query.
     """
@@ -42,7 +43,7 @@ class Asked:
     negative: NDArray
     strokes: Path | None
     region: str | None
-    label: int | None
+    label: str | None
     use: Path | None
 
     def require_something(self) -> None:
@@ -53,6 +54,11 @@ class Asked:
             raise InputError(
                 "no label map for this label", where="--label", hint="give the label map with --region FILE.nii.gz"
             )
+
+    @property
+    def region_file(self) -> Path | None:
+        """Label map of the region; None for a box."""
+        return Path(self.region) if self.region and not _is_box(self.region) else None
 
     @property
     def has_places(self) -> bool:
@@ -83,7 +89,8 @@ class Asked:
         if self.region and _is_box(self.region):
             like.append(box_points(features, options.numbers(self.region, 6, "--region").reshape(2, 3)))
         elif self.region:
-            like.append(label_points(load_labels(Path(self.region), like=volume), self.label))
+            labels = load_labels(Path(self.region), like=volume)
+            like.append(label_points(labels, None if self.label is None else value_of(labels, self.label)))
         return np.concatenate(like), np.concatenate(unlike)
 
 
@@ -114,8 +121,11 @@ def query(
         ),
     ] = None,
     label: Annotated[
-        int | None,
-        typer.Option(metavar="VALUE", help="Value in the label map of --region to use.  [default: all values above 0]"),
+        str | None,
+        typer.Option(
+            metavar="VALUE|NAME",
+            help="Label of --region to use: its value, or its name in the JSON file beside it.  [default: all labels]",
+        ),
     ] = None,
     by: Annotated[
         Literal["auto", "max", "mean", "medoid", "kmeans"],
@@ -187,6 +197,7 @@ def query(
         raise InputError("no border to find", where="--threshold", hint="auto needs --scope here")
     require_output(out, ct, other)
     require_table_name(table)
+    require_outputs((out, table, save), ct, other, use, *weights_files(model), labels=(strokes, asked.region_file))
     if threshold is not None and out is None:
         raise InputError("no output file for the mask", where="--threshold", hint="add -o MASK.nii.gz")
     saved, strides = _opened(use, save, strides)

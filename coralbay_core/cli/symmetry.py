@@ -7,7 +7,7 @@ import typer
 
 from ..errors import InputError
 from . import options
-from .common import features_of, open_ct, open_model
+from .common import features_of, open_ct, open_model, require_outputs
 from .options import DEFAULT_STAGES, CtPath, Device, FixedWeights, Json, Model, Series, Stages
 from .output import emit, position, table
 
@@ -42,6 +42,7 @@ def symmetry(
 
     strides, places, mixer = options.strides(stages), options.points(at, "--at"), options.weights(weights)
     require_output(out, ct)
+    require_outputs([out], ct)
     if out is not None and len(places) > 1:
         raise InputError("a heat map needs exactly one position", where="-o", found=f"{len(places)} positions")
     if mixer == "auto":

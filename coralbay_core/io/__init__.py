@@ -16,6 +16,7 @@ from ..spatial import LabelVolume, SourceGrid, Volume
 from . import checks, dicom, itk, nifti
 from .dicom_series import SeriesInfo, scan
 from .discover import FoundScan, find_scans
+from .outputs import require_apart, require_folder, require_no_input, require_output, require_place
 from .raw import RawVolume
 
 __all__ = [
@@ -25,7 +26,11 @@ __all__ = [
     "list_series",
     "load_labels",
     "load_volume",
+    "require_apart",
+    "require_folder",
+    "require_no_input",
     "require_output",
+    "require_place",
     "save_dicom",
     "save_map",
 ]
@@ -115,26 +120,9 @@ def save_map(path: str | Path, data: ArrayLike, volume: Volume | LabelVolume) ->
     return path
 
 
-def require_output(path: Path | None, *others: Path | None) -> None:
-    """Raise unless a map can go to `path` (None passes); called before long computations.
-
-    Parameters
-    ----------
-    path : Path or None
-    *others : Path or None
-        Files that it must not overwrite.
-    """
-    if path is None:
-        return
-    nifti.require_name(path)
-    for other in others:
-        if other is not None and path.resolve() == other.resolve():
-            raise InputError("would overwrite the input", where=path, hint="choose another output path")
-    if path.is_dir():
-        raise InputError("output is a folder", where=path, expected="a file name that ends in .nii or .nii.gz")
-
-
 def _existing(path: str | Path) -> Path:
+    if not str(path):
+        raise MissingFileError("no path", expected="the path of a file or folder")
     path = Path(path).expanduser()
     if not path.exists():
         raise MissingFileError("no such file or folder", where=path)
@@ -189,5 +177,6 @@ def save_dicom(
     from .dicom_seg import write_seg
     from .rtstruct import write_rtstruct
 
+    require_apart([Path(path)], [Path(folder), labels.path])
     found = labeled_series(labels, _existing(folder), series)
     return {"seg": write_seg, "rtstruct": write_rtstruct}[kind](Path(path), found, about or {})

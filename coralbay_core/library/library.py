@@ -4,8 +4,9 @@ A library holds compact vectors of the cells of each body, about 12 mm apart, an
 Features are cached, and computed again from the scan if the cache has removed them.
 """
 
+import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -95,6 +96,7 @@ class Library:
         vectors: str = "",
         progress: Progress | None = None,
         settle: bool = True,
+        store_names: bool = False,
     ) -> Added:
         """Add a scan; the first one creates the library.
 
@@ -114,23 +116,30 @@ class Library:
             As in `features_for`.
         settle : bool
             Whether to bring the index up to date; leave it out where more scans follow, and call `settle` after them.
+        store_names : bool
+            Whether to store names and paths in the library itself from now on, for other machines that search it. They
+            often contain the name of a patient, so by default they stay in the state folder of this user.
         """
         if self.exists:
             self.require_model(encoder)
         path = Path(path).resolve()
         volume = load_volume(path, series=series)
         scan = content_digest(volume)
+        if self.exists:
+            self._store_names(store_names)
         if self.exists and (known := next((e for e in self.manifest.scans if e.scan == scan), None)):
             return Added(known, is_new=False)
         strides = self.manifest.strides if self.exists else _default_strides(encoder)
         features = features_for(volume, encoder, strides=strides, store=self.store, progress=progress)
         if not self.exists:
             self._begin(features, vectors)
+        self._store_names(store_names)
         tokens = body_tokens(features)
         # Vectors first: cells of a scan that the manifest does not know are replaced when it is added again.
         self.vectors.add(scan, self.basis.compact(tokens.vectors), tokens.position_mm)
         taken = {e.name for e in self.manifest.scans}
-        name = name or (volume.name if volume.name not in taken else f"{path.parent.name}/{volume.name}")
+        choices = (name or volume.name, f"{path.parent.name}/{volume.name}", f"{volume.name}-{scan[:8]}")
+        name = next(choice for choice in (*choices, scan) if choice not in taken)
         today = datetime.now(UTC).date().isoformat()
         key = key_of(signature(volume, encoder))
         entry = LibraryEntry(scan, name, str(path), key, len(tokens), series, today)
@@ -176,10 +185,10 @@ class Library:
 
     def open(self, entry: LibraryEntry) -> Volume:
         """Read the file of a scan; raise if it has changed."""
-        if not Path(entry.path).exists():
+        if not entry.path or not Path(entry.path).exists():
             raise MissingFileError(
-                "scan of the library is missing",
-                where=entry.path,
+                "scan of the library is missing" if entry.path else "path of the scan is unknown on this machine",
+                where=entry.path or entry.name,
                 hint=f"restore the file, or run `coralbay library remove {self.folder} {entry.name}` and add it again",
             )
         volume = load_volume(entry.path, series=entry.series)
@@ -197,8 +206,17 @@ class Library:
         basis = fit_compact([body_tokens(features).vectors], DIMENSIONS)
         self.folder.mkdir(parents=True, exist_ok=True)
         basis.save(self.folder / _BASIS)
-        empty = Manifest(features.model, features.fingerprint, features.strides, channels, vectors)
+        identifier = uuid.uuid4().hex
+        empty = Manifest(
+            features.model, features.fingerprint, features.strides, channels, vectors, (), identifier, names=False
+        )
         manifests.write(self.folder, empty)
+
+    def _store_names(self, wanted: bool) -> None:
+        """Move names and paths into the library, if that is wanted and not done yet."""
+        known = self.manifest
+        if wanted and not known.names:
+            manifests.write(self.folder, replace(known, names=True))
 
 
 def _default_strides(encoder: Encoder) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..errors import InputError, MissingFileError
 from ..util.atomic_file import write_atomically
+from .scan_names import neutral, neutral_name, recall, remember
 
 VERSION = 1
 NAME = "library.json"
@@ -23,9 +24,9 @@ class LibraryEntry:
     scan : str
         Hash of voxels and affine: its identity.
     name : str
-        For people, as unique as they keep it.
+        For people, as unique as they keep it; neutral where this machine has no other (see `scan_names`).
     path : str
-        Path of the file when it was added.
+        Path of the file when it was added; empty if unknown on this machine.
     key : str
         Key of its features in the cache.
     tokens : int
@@ -57,6 +58,10 @@ class Manifest:
     vectors : str
         Location of the vectors: empty for the library's own folder, else a URI of LanceDB, such as ``s3://...``.
     scans : tuple of LibraryEntry
+    identifier : str
+        Random, links the library with the names and paths on this machine.
+    names : bool
+        Whether names and paths are stored in the library itself, and leave this machine with it.
     """
 
     model: str
@@ -65,13 +70,16 @@ class Manifest:
     channels: dict[int, int]
     vectors: str = ""
     scans: tuple[LibraryEntry, ...] = field(default=())
+    identifier: str = ""
+    names: bool = True
 
     def find(self, wanted: str) -> LibraryEntry:
         """Find a scan by its name, the beginning of its hash, or its path."""
         found = [
             entry
             for entry in self.scans
-            if wanted in (entry.name, entry.path) or (len(wanted) >= 6 and entry.scan.startswith(wanted))
+            if (wanted and wanted in (entry.name, entry.path, neutral_name(entry.scan)))
+            or (len(wanted) >= 6 and entry.scan.startswith(wanted))
         ]
         if len(found) != 1:
             raise InputError(
@@ -122,6 +130,11 @@ def _parsed(content: Mapping[str, Any]) -> Manifest:
         # They become folder names and filters.
         if not (entry.scan.isalnum() and entry.key.isalnum()):
             raise ValueError("not a hash")
+    identifier, names = str(content.get("identifier", "")), bool(content.get("names", True))
+    if not names:
+        if not (identifier.isascii() and identifier.isalnum()):
+            raise ValueError("not an identifier")  # it becomes a file name
+        scans = recall(identifier, scans)
     return Manifest(
         str(content["model"]),
         str(content["fingerprint"]),
@@ -129,9 +142,14 @@ def _parsed(content: Mapping[str, Any]) -> Manifest:
         {int(s): int(c) for s, c in content["channels"].items()},
         str(content.get("vectors", "")),
         scans,
+        identifier,
+        names,
     )
 
 
 def write(folder: Path, manifest: Manifest) -> Path:
-    """Write the manifest of a library atomically."""
+    """Write the manifest of a library atomically; names and paths go with it only where the user chose so."""
+    if not manifest.names:
+        remember(manifest.identifier, manifest.scans)
+        manifest = replace(manifest, scans=tuple(neutral(entry) for entry in manifest.scans))
     return write_atomically(folder / NAME, json.dumps({"version": VERSION} | asdict(manifest), indent=1) + "\n")

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..errors import MissingFileError, WeightsError
 from ..util.atomic_file import atomic_path
+from ..util.tensor_file import system_errors
 from . import download, handcrafted
 from .cards import WITHOUT_WEIGHTS
 from .checkpoints import SUFFIXES, Mapped, infer_config, map_keys, read_tensors
@@ -256,7 +257,7 @@ def save_weights(path: str | Path, backbone: Swin3D, card_text: str, dtype: torc
     parse_card(card_text, str(path))
     path = Path(path)
     tensors = {key: tensor.to(dtype).contiguous() for key, tensor in backbone.state_dict().items()}
-    with atomic_path(path) as temporary:
+    with atomic_path(path) as temporary, system_errors():
         save_file(tensors, temporary, {"card": card_text})
     return path
 

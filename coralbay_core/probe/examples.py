@@ -174,4 +174,5 @@ def _bounded(values: NDArray, seed: int) -> NDArray[np.intp]:
 
 def _outside_value(features: FeatureMaps, position_mm: NDArray, values: NDArray) -> int:
     outside = values[~features.body[tuple(features.grid.nearest_index(position_mm).T)]]
-    return int(np.bincount(outside).argmax()) if len(outside) else 0
+    found, counts = np.unique(outside, return_counts=True)  # values may be huge
+    return int(found[counts.argmax()]) if len(found) else 0

@@ -15,6 +15,7 @@ name and renamed, hence it is never half made.
 import os
 import shutil
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import product
@@ -223,7 +224,8 @@ class Entry:
 
     def touch(self) -> None:
         """Mark the entry as used; the entries unused for longest are removed first."""
-        os.utime(self.folder)
+        with suppress(PermissionError, FileNotFoundError):  # of a cache that is read-only, nothing is removed
+            os.utime(self.folder)
 
     # Paths and shapes
 
@@ -270,7 +272,14 @@ class _StoredPart:
         bounds = [p.indices(n) for p, n in zip(part[1:], self.shape[1:], strict=True)]
         cells = [(a + o, b + o) for (a, b, _), o in zip(bounds, self._origin, strict=True)]
         self._require(cells)
-        return self._entry.read(self._stride, (part[0], *(slice(a, b) for a, b in cells)))
+        try:
+            return self._entry.read(self._stride, (part[0], *(slice(a, b) for a, b in cells)))
+        except (UnusableEntryError, MemoryError):
+            raise
+        except Exception as error:  # as in `files.read_chunk`
+            raise UnusableEntryError(
+                "damaged features", where=self._entry.folder, hint="run coralbay cache verify, then compute them again"
+            ) from error
 
     def _require(self, cells: list[tuple[int, int]]) -> None:
         """Raise if another process has removed a chunk: zeros would be a wrong answer."""
