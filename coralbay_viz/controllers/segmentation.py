@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
-from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +21,7 @@ from ..model.scan import Scan
 from ..model.strokes import PaintedVoxels
 from ..tasks.labeling import Connections, Labeling, protected_on
 from ..tasks.segmentation import LabelRequest, apply, fit_and_apply, prepare, statistics, suggest
+from .checks import checked_number
 from .features import FeaturesController
 from .workspace import Workspace, require
 
@@ -89,9 +89,7 @@ class SegmentationController:
 
     @connectivity.setter
     def connectivity(self, share: float) -> None:
-        if not isinstance(share, Real) or not 0 <= share <= 1:
-            raise InputError("connectivity out of range", found=share, expected="0 to 1")
-        self._connectivity = float(share)
+        self._connectivity = checked_number(share, "connectivity", 0, 1, "0 to 1", from_low=True)
 
     # Strokes
 

@@ -1,8 +1,8 @@
 """Heat maps: clicks, stage weights, distance prior, and scans that are linked to the clicks of another one."""
 
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
-from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from ..model.scan import Scan
 from ..model.stage_weights import Mixer, checked_weights
 from ..tasks.files import on_grid
 from ..tasks.similarity import TOP_REGIONS, HeatRequest, heat
+from .checks import checked_number
 from .features import FeaturesController
 from .workspace import Workspace, require
 
@@ -159,10 +160,10 @@ class SimilarityController:
 
     @prior_mm.setter
     def prior_mm(self, width: float | None) -> None:
-        if width is not None and (not isinstance(width, Real) or not 0 < width < float("inf")):
-            raise InputError("unusable distance prior", found=width, expected="a number of mm above 0, or None")
+        if width is not None:
+            width = checked_number(width, "distance prior", 0, sys.float_info.max, "a number of mm above 0, or None")
         if width != self._prior_mm:
-            self._prior_mm = None if width is None else float(width)
+            self._prior_mm = width
             self.weights_changed.emit(self._weights)
             self._update_all()
 
@@ -205,9 +206,7 @@ class SimilarityController:
 
     @body_fraction.setter
     def body_fraction(self, fraction: float) -> None:
-        if not isinstance(fraction, Real) or not 0 < fraction <= 1:
-            raise InputError("fraction of the body out of range", found=fraction, expected="above 0 and up to 1")
-        self._body_fraction = float(fraction)
+        self._body_fraction = checked_number(fraction, "fraction of the body", 0, 1, "above 0 and up to 1")
         self.body_fraction_changed.emit(self._body_fraction)
 
     @property
