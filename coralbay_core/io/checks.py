@@ -9,6 +9,8 @@ from ..spatial.geometry import Affine
 
 _PLAUSIBLE_SPACING_MM = (0.05, 20.0)
 _LARGEST_SCAN_MM = 10_000
+# Scanners count from their isocenter; beyond this, float32 headers hold no fractions of a voxel.
+_FARTHEST_MM = 1e6
 _SHEAR_NOTE_DEGREES = 0.1
 _OBLIQUE_NOTE_DEGREES = 1.0
 # CT images have at most 16 bits.
@@ -47,6 +49,14 @@ def require_affine(affine: Affine | None, where: object) -> Affine:
             where=where,
             found=f"voxel axes of {', '.join(f'{v:g}' for v in lengths)} mm in one plane",
             expected="three independent axes",
+            hint=_REPAIR_HINT,
+        )
+    if np.abs(affine[:3, 3]).max() > _FARTHEST_MM:
+        raise InputError(
+            "position far from any patient",
+            where=where,
+            found=", ".join(f"{v:g}" for v in affine[:3, 3]) + " mm",
+            expected=f"at most {_FARTHEST_MM:g} mm",
             hint=_REPAIR_HINT,
         )
     return affine
