@@ -41,6 +41,14 @@ def require_affine(affine: Affine | None, where: object) -> Affine:
     affine = np.asarray(affine, np.float64)
     if not np.isfinite(affine).all():
         raise InputError("affine has NaN or infinite entries", where=where, hint=_REPAIR_HINT)
+    if np.abs(affine[:3]).max() > _FARTHEST_MM:
+        raise InputError(
+            "voxels far from any patient",
+            where=where,
+            found=f"{np.abs(affine[:3]).max():g} mm in the affine",
+            expected=f"at most {_FARTHEST_MM:g} mm",
+            hint=_REPAIR_HINT,
+        )
     lengths = geometry.spacing(affine)
     # Relative to the lengths, so that the bound is one on the angles between the axes.
     if lengths.min() <= 0 or abs(np.linalg.det(affine[:3, :3] / lengths)) < 1e-6:
@@ -49,14 +57,6 @@ def require_affine(affine: Affine | None, where: object) -> Affine:
             where=where,
             found=f"voxel axes of {', '.join(f'{v:g}' for v in lengths)} mm in one plane",
             expected="three independent axes",
-            hint=_REPAIR_HINT,
-        )
-    if np.abs(affine[:3, 3]).max() > _FARTHEST_MM:
-        raise InputError(
-            "position far from any patient",
-            where=where,
-            found=", ".join(f"{v:g}" for v in affine[:3, 3]) + " mm",
-            expected=f"at most {_FARTHEST_MM:g} mm",
             hint=_REPAIR_HINT,
         )
     return affine
