@@ -43,11 +43,11 @@ def require_affine(affine: Affine | None, where: object) -> Affine:
         raise InputError("affine has NaN or infinite entries", where=where, hint=_REPAIR_HINT)
     if np.abs(affine[:3]).max() > _FARTHEST_MM:
         raise InputError(
-            "voxels far from any patient",
+            "implausible size or position",
             where=where,
             found=f"{np.abs(affine[:3]).max():g} mm in the affine",
             expected=f"at most {_FARTHEST_MM:g} mm",
-            hint=_REPAIR_HINT,
+            hint="are the units of the file mm?",
         )
     lengths = geometry.spacing(affine)
     # Relative to the lengths, so that the bound is one on the angles between the axes.
