@@ -120,7 +120,8 @@ def _bare(image: Slice, gap_mm: float) -> Any:
         for keyword in _REFERENCES + _IMAGE:
             if keyword in known and keyword not in _PLACE:
                 setattr(bare, keyword, getattr(known, keyword))
-        for keyword, values in zip(_PLACE, (image.position, image.orientation, image.spacing), strict=True):
+        places = (image.position, image.orientation, np.array(image.spacing))
+        for keyword, values in zip(_PLACE, places, strict=True):
             # As written, unless that had to be repaired: the sixteen characters of a number lose digits.
             sound = not image.remark and b"," not in bytes(known.get_item(keyword).value)
             setattr(bare, keyword, getattr(known, keyword) if sound else [f"{v:.10g}" for v in values])

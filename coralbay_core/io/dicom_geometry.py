@@ -64,12 +64,12 @@ def _require_alike(slices: list[Slice], where: Path) -> None:
     rows, columns = first.shape
     # What counts is how far the pixels at the far edge are from where the first slice has them.
     allowed = 0.5 * min(first.spacing)
-    off = [np.abs(np.subtract(s.spacing, first.spacing)) @ (rows, columns) for s in slices]
     texts = [f"{s.spacing[0]:.4g} x {s.spacing[1]:.4g} mm" for s in slices]
+    off = [float(np.abs(np.subtract(s.spacing, first.spacing)) @ (rows, columns)) for s in slices]
     _require_all([mm <= allowed for mm in off], texts, "pixel spacing", where)
-    edges = np.repeat([columns * first.spacing[1], rows * first.spacing[0]], 3)
-    off = [np.linalg.norm((s.orientation - first.orientation) * edges) for s in slices]
     texts = [" ".join(f"{v:.3g}" for v in np.round(s.orientation, 4) + 0.0) for s in slices]
+    edges = np.repeat([columns * first.spacing[1], rows * first.spacing[0]], 3)
+    off = [float(np.linalg.norm((s.orientation - first.orientation) * edges)) for s in slices]
     _require_all([mm <= allowed for mm in off], texts, "orientation", where)
 
 

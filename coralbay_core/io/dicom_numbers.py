@@ -33,6 +33,14 @@ def numbers(header: Any, keyword: str, count: int, where: Path) -> NDArray[np.fl
     return values
 
 
+def required(header: Any, keyword: str, count: int, where: Path) -> NDArray[np.float64]:
+    """Read `count` numbers of an element that must be there."""
+    values = numbers(header, keyword, count, where)
+    if values is None:
+        raise _malformed(where, keyword, "", "numbers")
+    return values
+
+
 def number(header: Any, keyword: str, where: Path, default: float) -> float:
     """Read a number; `default` if the element is absent or empty."""
     values = numbers(header, keyword, 1, where)

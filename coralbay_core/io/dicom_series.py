@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..errors import CoralBayError, InputError, MissingExtraError
 from .dicom_deflated import require_bounded
 from .dicom_files import is_dicom, regular_files, unread
-from .dicom_numbers import numbers, whole
+from .dicom_numbers import numbers, required, whole
 
 INSTALL_HINT = 'pip install "coralbay[dicom]"'
 _HEADER_TAGS = [
@@ -192,11 +192,9 @@ def _not_a_slice(path: Path, header: Any) -> str:
 
 
 def _slice(path: Path, header: Any) -> Slice:
-    found = {keyword: numbers(header, keyword, n, path) for keyword, n in _PLACE}
-    found |= {keyword: numbers(header, keyword, 1, path) for keyword in ("RescaleSlope", "RescaleIntercept")}
-    position, orientation, spacing, *rescale = found.values()
+    position, orientation, spacing = (required(header, keyword, n, path) for keyword, n in _PLACE)
     lengths = np.linalg.norm(orientation.reshape(2, 3), axis=1)
-    if not (lengths > 0).all() or not (spacing > 0).all():
+    if min(*lengths, *spacing) <= 0:
         raise InputError(
             "unreadable DICOM header",
             where=path,
@@ -205,7 +203,7 @@ def _slice(path: Path, header: Any) -> Slice:
             hint="repair the header or export the series again",
         )
     off = float(np.abs(lengths - 1).max())
-    slope, intercept = (None if value is None else float(value[0]) for value in rescale)
+    slope, intercept = (numbers(header, keyword, 1, path) for keyword in ("RescaleSlope", "RescaleIntercept"))
     return Slice(
         path,
         _text(header, "SOPInstanceUID"),
@@ -213,7 +211,7 @@ def _slice(path: Path, header: Any) -> Slice:
         (orientation.reshape(2, 3) / lengths[:, None]).reshape(6),
         (float(spacing[0]), float(spacing[1])),
         (whole(header, "Rows", path, 0), whole(header, "Columns", path, 0)),
-        (slope, intercept),
+        (None if slope is None else float(slope[0]), None if intercept is None else float(intercept[0])),
         "image orientations are not of length 1: only their directions are used" if off > 0.01 else "",
     )
 
