@@ -16,7 +16,7 @@ VIRTUAL_DISPLAY := xvfb-run --auto-servernum --server-args="-screen 0 1400x900x2
 export QT_API := pyside6
 
 .DEFAULT_GOAL := help
-.PHONY: help setup libraries virtual-display browser notebooks screenshots demo test test-fast test-slow test-eva lint evaluate evaluate-reference wheel-smoke \
+.PHONY: help setup libraries virtual-display browser notebooks screenshots demo test test-fast test-slow test-eva fuzz lint evaluate evaluate-reference wheel-smoke \
   bench-encoder bench-dense bench-interactive bench-gui bench-notebook bench-probe bench-projection bench-search bench-pretrain clean
 
 help: ## List the targets
@@ -55,6 +55,10 @@ test-fast: $(STAMP) ## Run the tests without windows and encoders, under a minut
 
 test-slow: virtual-display browser ## Run the slow tests, those in a browser included
 	$(PYTHON_VENV) -m pytest -m slow $(ARGS)
+
+MINUTES := 10
+fuzz: $(STAMP) ## Damage files at random and read them, for MINUTES=10
+	CORALBAY_FUZZ_S=$$(( $(MINUTES) * 60 )) $(PYTHON_VENV) -m pytest -m slow tests/core/io/test_fuzz_readers.py $(ARGS)
 
 $(STAMP_EVA): pyproject.toml constraints.txt scripts/bootstrap.sh
 	@sh scripts/bootstrap.sh eva $(VENV_EVA)
