@@ -12,7 +12,7 @@ from ..models.encoder import Encoder, check_strides
 from ..spatial import Volume
 from ..util.memory import Budget, budget
 from .cache import Entry, EntryMetadata, FeatureStore, key_of, signature, unwritable
-from .extraction_input import ExtractionInput
+from .extraction_input import ExtractionInput, require_body
 from .sliding_window import DEFAULT_STRIDES, ExtractionCallbacks, Progress, channels_of, extract, run
 from .tiling import Box, Index, region_of
 
@@ -93,6 +93,7 @@ def features_for(
             _require_writable(store, writable)
             scene = ExtractionInput.of(volume, encoder)
             entry = _create(store, key, wanted, scene, encoder)
+        require_body(entry.body, volume)
         region = region_of(entry.grid, roi_mm)
         needed = entry.needed(region)
         absent = _absent(entry, strides, needed)

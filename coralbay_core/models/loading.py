@@ -176,6 +176,11 @@ def build(card: ModelCard, state: dict[str, Tensor]) -> Swin3D:
     _require_keys("weights hold what the encoder does not have", set(state) - set(ours), card)
     shapes = {key for key in ours if ours[key].shape != state[key].shape}
     _require_keys("weights have other shapes than the encoder", shapes, card)
+    broken = {key for key in ours if not torch.isfinite(state[key]).all()}
+    if broken:
+        raise WeightsError(
+            "damaged weights", where=card.name, found=f"NaN or infinity in {shortened(broken)}", hint="get them again"
+        )
     backbone.load_state_dict({key: tensor.float() for key, tensor in state.items()})
     return backbone
 

@@ -169,7 +169,8 @@ class Entry:
 
     def _sound(self, stride: int, chunk: Index) -> bool:
         try:
-            sound = files.read_chunk(self._array(stride), self._part(stride, chunk)) is not None
+            found = files.read_chunk(self._array(stride), self._part(stride, chunk))
+            sound = found is not None and files.all_finite(found)
         except UnusableEntryError:
             shutil.rmtree(self._stage_folder(stride))
             return False

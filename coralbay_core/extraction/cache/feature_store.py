@@ -1,7 +1,6 @@
 """The cache of features: entries by key, one lock per entry, and a limit of their total size."""
 
 import errno
-import math
 import os
 import shutil
 import time
@@ -21,6 +20,7 @@ from .files import UnusableEntryError
 from .keys import key_of
 
 DEFAULT_LIMIT_BYTES = 20_000_000_000
+_MOST_GB = 1_000_000
 _POLL_S = 0.2
 _LEFTOVERS = (".part", ".gone")
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -37,12 +37,13 @@ def default_limit() -> int:
     if not text:
         return DEFAULT_LIMIT_BYTES
     try:
-        limit = float(text) * 1e9
+        limit = float(text)
     except ValueError:
         limit = -1.0
-    if not 0 < limit < math.inf:
-        raise InputError("unusable limit", where="CORALBAY_CACHE_GB", found=text, expected="a number of GB above 0")
-    return int(limit)
+    if not 0 < limit <= _MOST_GB:
+        expected = f"a number of GB above 0, at most {_MOST_GB}"
+        raise InputError("unusable limit", where="CORALBAY_CACHE_GB", found=text, expected=expected)
+    return int(limit * 1e9)
 
 
 @dataclass(frozen=True)
