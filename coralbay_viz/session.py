@@ -94,6 +94,8 @@ class Session:
         self.controllers = c = Controllers.build(runner or InlineRunner(), model, device, store)
         self.library, self.training, self.scorecard = c.library, c.training, c.scorecard
         self.windows, self.exports = c.windows, c.exports
+        self.inputs = c.workspace.inputs
+        read = self.inputs.noting
 
         # Scans and jobs
         self.scan_added, self.scan_removed = c.workspace.scan_added, c.workspace.scan_removed
@@ -126,7 +128,7 @@ class Session:
         # Saved queries
         self.queries_changed = c.queries.queries_changed
         self.keep_query, self.use_queries = c.queries.keep_query, c.queries.use_queries
-        self.open_query, self.save_query = c.queries.open_query, c.queries.save_query
+        self.open_query, self.save_query = read(c.queries.open_query), c.queries.save_query
         self.rename_query, self.merge_queries = c.queries.rename_query, c.queries.merge_queries
         self.remove_query = c.queries.remove_query
 
@@ -147,15 +149,16 @@ class Session:
         self.suggestions_changed = c.segmentation.suggestions_changed
         self.statistics_changed = c.segmentation.statistics_changed
         self.protection_changed = c.segmentation.protection_changed
-        self.paint, self.segment, self.fit = c.segmentation.paint, c.segmentation.segment, c.segmentation.fit
+        self.paint, self.segment = read(c.segmentation.paint), read(c.segmentation.segment)
+        self.fit = read(c.segmentation.fit)
         self.prepare_probe, self.apply_probe = c.segmentation.prepare_probe, c.segmentation.apply_probe
         self.undo_strokes, self.redo_strokes = c.segmentation.undo_strokes, c.segmentation.redo_strokes
-        self.protect, self.protect_labels = c.segmentation.protect, c.segmentation.protect_labels
+        self.protect, self.protect_labels = c.segmentation.protect, read(c.segmentation.protect_labels)
         self.suggest, self.skip = c.segmentation.suggest, c.segmentation.skip
-        self.compute_statistics = c.segmentation.compute_statistics
+        self.compute_statistics = read(c.segmentation.compute_statistics)
         self.save_statistics = c.segmentation.save_statistics
         self.save_segmentation = c.segmentation.save_segmentation
-        self.save_probe, self.load_probe = c.segmentation.save_probe, c.segmentation.load_probe
+        self.save_probe, self.load_probe = c.segmentation.save_probe, read(c.segmentation.load_probe)
         self.scores_changed, self.save_probability = c.probability.scores_changed, c.probability.save_probability
         self.show_scores, self.hide_scores = c.probability.show_scores, c.probability.hide_scores
 
@@ -166,7 +169,7 @@ class Session:
         self.compute_pca, self.compute_umap = c.projections.compute_pca, c.projections.compute_umap
         self.compute_clusters, self.compute_scatter = c.projections.compute_clusters, c.projections.compute_scatter
         self.lock_basis, self.fit_basis = c.projections.lock_basis, c.projections.fit_basis
-        self.save_basis, self.load_basis = c.projections.save_basis, c.projections.load_basis
+        self.save_basis, self.load_basis = c.projections.save_basis, read(c.projections.load_basis)
         self.lasso, self.select = c.projections.lasso, c.projections.select
         self.point_at, self.place_of = c.projections.point_at, c.projections.place_of
         self.save_pca = c.projections.save_pca
