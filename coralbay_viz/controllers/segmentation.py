@@ -69,6 +69,10 @@ class SegmentationController:
     def paint(self, strokes: LabelVolume, scan: Scan | None = None) -> None:
         """Set the strokes of a scan (the active one) without fitting a probe; `undo_strokes` goes back."""
         scan = scan or self._workspace.require_scan()
+        if not isinstance(strokes, LabelVolume):
+            raise InputError("not strokes", found=type(strokes).__name__, expected="a LabelVolume")
+        if strokes.data.min() < 0:
+            raise InputError("strokes of a negative class", found=strokes.data.min(), expected="classes from 1 on")
         painted = PaintedVoxels.of(strokes)  # a copy: the user may paint on while a job runs
         scan.strokes.change(painted)
         self.strokes_changed.emit(scan)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from numbers import Real
 from pathlib import Path
 
 from psygnal import Signal
@@ -9,8 +10,9 @@ from psygnal import Signal
 from coralbay_core.errors import CoralBayError, InputError
 
 from ..jobs import Job, JobKey
-from ..model.clicks import Clicks, Point
+from ..model.clicks import Clicks
 from ..model.history import History
+from ..model.places import as_place
 from ..model.results import HeatResult, Results
 from ..model.scan import Scan
 from ..model.stage_weights import Mixer, checked_weights
@@ -63,7 +65,7 @@ class SimilarityController:
         """
         scan = self._workspace.require_scan()
         scan.volume.grid.require_inside(position_mm, where=scan.name)
-        return self._change_clicks(scan, scan.clicks.now.add(_point(position_mm), negative))
+        return self._change_clicks(scan, scan.clicks.now.add(as_place(position_mm), negative))
 
     def clear_clicks(self) -> Job | None:
         """Remove all clicks; `undo` restores them."""
@@ -100,10 +102,10 @@ class SimilarityController:
     ) -> Job | None:
         scan = self._workspace.require_scan()
         now = scan.clicks.now
-        click = now.near(_point(position_mm), within_mm)
+        click = now.near(as_place(position_mm), within_mm)
         if click is None:
             return None
-        return self._change_clicks(scan, now.replace(click, None if to_mm is None else _point(to_mm)))
+        return self._change_clicks(scan, now.replace(click, None if to_mm is None else as_place(to_mm)))
 
     def _step_clicks(self, step: Callable[[History[Clicks]], bool]) -> Job | None:
         scan = self._workspace.require_scan()
@@ -127,6 +129,11 @@ class SimilarityController:
     def weights(self, weights: Mixer) -> None:
         weights = checked_weights(weights)
         if weights != self._weights:
+            scan = self._workspace.scan
+            strides = scan.features.strides if scan is not None and scan.features is not None else None
+            if strides is not None and isinstance(weights, dict) and not set(weights) <= set(strides):
+                # Before it is kept: each later click would fail.
+                raise InputError("no such stride", found=sorted(weights), expected=f"some of {list(strides)}")
             self._weights = weights
             self.weights_changed.emit(weights)
             self._update_all()
@@ -148,7 +155,7 @@ class SimilarityController:
 
     @prior_mm.setter
     def prior_mm(self, width: float | None) -> None:
-        if width is not None and not 0 < width < float("inf"):
+        if width is not None and (not isinstance(width, Real) or not 0 < width < float("inf")):
             raise InputError("unusable distance prior", found=width, expected="a number of mm above 0, or None")
         if width != self._prior_mm:
             self._prior_mm = None if width is None else float(width)
@@ -162,7 +169,7 @@ class SimilarityController:
 
     @body_fraction.setter
     def body_fraction(self, fraction: float) -> None:
-        if not 0 < fraction <= 1:
+        if not isinstance(fraction, Real) or not 0 < fraction <= 1:
             raise InputError("fraction of the body out of range", found=fraction, expected="above 0 and up to 1")
         self._body_fraction = float(fraction)
         self.body_fraction_changed.emit(self._body_fraction)
@@ -278,8 +285,3 @@ class SimilarityController:
     def _results_replaced(self, scan: Scan, old: Results) -> None:
         self.heat_changed.emit(scan)
         self.update(scan)
-
-
-def _point(position_mm: Sequence[float]) -> Point:
-    r, a, s = (float(v) for v in position_mm)
-    return r, a, s
