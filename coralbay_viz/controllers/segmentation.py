@@ -97,6 +97,8 @@ class SegmentationController:
         """Set the strokes of a scan (the active one) without fitting a probe; `undo_strokes` goes back."""
         scan = scan or self._workspace.require_scan()
         _require_labels(strokes, "strokes")
+        if strokes.data.min(initial=0) < 0:
+            raise InputError("strokes of a negative class", found=strokes.data.min(), expected="classes from 1 on")
         painted = PaintedVoxels.of(strokes)  # a copy: the user may paint on while a job runs
         scan.strokes.change(painted)
         self.strokes_changed.emit(scan)

@@ -16,6 +16,7 @@ from coralbay_core.spatial import Grid
 from ..jobs import Job, JobKey
 from ..model.clicks import Clicks, Point
 from ..model.history import History
+from ..model.places import as_place
 from ..model.results import HeatResult, Results
 from ..model.scan import Scan
 from ..model.stage_weights import Mixer, checked_weights
@@ -75,7 +76,7 @@ class SimilarityController:
         """
         scan = self._workspace.require_scan()
         scan.volume.grid.require_inside(position_mm, where=scan.name)
-        return self._change_clicks(scan, scan.clicks.now.add(_point(position_mm), negative))
+        return self._change_clicks(scan, scan.clicks.now.add(as_place(position_mm), negative))
 
     def clear_clicks(self) -> Job | None:
         """Remove all clicks; `undo` restores them."""
@@ -112,10 +113,10 @@ class SimilarityController:
     ) -> Job | None:
         scan = self._workspace.require_scan()
         now = scan.clicks.now
-        click = now.near(_point(position_mm), within_mm)
+        click = now.near(as_place(position_mm), within_mm)
         if click is None:
             return None
-        return self._change_clicks(scan, now.replace(click, None if to_mm is None else _point(to_mm)))
+        return self._change_clicks(scan, now.replace(click, None if to_mm is None else as_place(to_mm)))
 
     def _step_clicks(self, step: Callable[[History[Clicks]], bool]) -> Job | None:
         scan = self._workspace.require_scan()
@@ -139,6 +140,11 @@ class SimilarityController:
     def weights(self, weights: Mixer) -> None:
         weights = checked_weights(weights)
         if weights != self._weights:
+            scan = self._workspace.scan
+            strides = scan.features.strides if scan is not None and scan.features is not None else None
+            if strides is not None and isinstance(weights, dict) and not set(weights) <= set(strides):
+                # Before it is kept: each later click would fail.
+                raise InputError("no such stride", found=sorted(weights), expected=f"some of {list(strides)}")
             self._weights = weights
             self.weights_changed.emit(weights)
             self._update_all()
@@ -345,8 +351,3 @@ def connected_to(mask: NDArray[np.bool_], grid: Grid, places: Sequence[Point]) -
     parts, _ = ndimage.label(mask)
     wanted = {int(parts[tuple(grid.nearest_index(place))]) for place in places} - {0}
     return np.isin(parts, list(wanted)) if wanted else mask
-
-
-def _point(position_mm: Sequence[float]) -> Point:
-    r, a, s = (float(v) for v in position_mm)
-    return r, a, s
