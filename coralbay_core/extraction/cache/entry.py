@@ -143,7 +143,9 @@ class Entry:
         found = files.read_metadata(folder)
         if found.get("zarr_format") != 3 or found.get("node_type") != "group":
             raise UnusableEntryError("not features of CoralBay", where=folder, found=found.get("node_type"))
-        return cls(folder, EntryMetadata.parse((found.get("attributes") or {}).get(_ATTRIBUTE), folder))
+        attributes = found.get("attributes")
+        about = attributes.get(_ATTRIBUTE) if isinstance(attributes, dict) else None
+        return cls(folder, EntryMetadata.parse(about, folder))
 
     @cached_property
     def body(self) -> NDArray[np.bool_]:

@@ -54,3 +54,13 @@ def test_a_body_mask_without_its_chunk_is_damaged(entry):
     (entry / "body" / "c" / "0" / "0" / "0").unlink()
     with pytest.raises(UnusableEntryError, match="damaged body mask"):
         _ = Entry.open(entry).body
+
+
+@pytest.mark.parametrize("value", [True, "x", 5, ["x"], None], ids=str)
+def test_attributes_and_codecs_of_another_type_are_one_error(entry, value):
+    for path, field in ((entry / "body" / "zarr.json", "codecs"), (entry / "zarr.json", "attributes")):
+        content = json.loads(path.read_text())
+        content[field] = value
+        path.write_text(json.dumps(content))
+        with pytest.raises(UnusableEntryError):
+            _ = Entry.open(entry).body
