@@ -202,7 +202,7 @@ def load_query(path: str | Path) -> Query:
     arrays, about = read_tensors(path, _KIND, _VERSION, hint="write one with `coralbay query ... --save NAME.query`")
     try:
         return query_from(arrays, about)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
         raise InputError("damaged query", where=path, found=str(error)[:120] or type(error).__name__) from error
 
 
@@ -211,7 +211,7 @@ def query_from(arrays: Mapping[str, NDArray], about: Mapping[str, Any]) -> Query
 
     Raises
     ------
-    ValueError, KeyError, TypeError, AttributeError
+    KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError
         If they are not those of a query.
     """
     weights = about["weights"]

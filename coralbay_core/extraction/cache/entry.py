@@ -12,6 +12,7 @@ A chunk is either complete or absent, so computing can stop anywhere and go on l
 name and renamed, hence it is never half made.
 """
 
+import math
 import os
 import shutil
 from collections.abc import Collection, Iterable
@@ -34,6 +35,7 @@ from .files import UnusableEntryError
 
 _ATTRIBUTE = "coralbay"
 _STAGE = "stride-"
+_MOST_VOXELS = 4_000_000_000  # memory is reserved by what metadata say, before a chunk is read
 
 
 @dataclass(frozen=True)
@@ -74,9 +76,9 @@ class EntryMetadata:
             texts = [str(found["model"]), str(found["notice"])]
             signature = dict(found["signature"])
             grid = Grid(shape, np.array(affine))  # type: ignore[arg-type]
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise UnusableEntryError("not features of CoralBay", where=where, found=repr(error)) from error
-        if len(shape) != 3 or not all(0 < n < 100_000 for n in grid.shape):
+        if len(shape) != 3 or not all(0 < n < 100_000 for n in grid.shape) or math.prod(grid.shape) > _MOST_VOXELS:
             raise UnusableEntryError("unusable grid", where=where, found=shape)
         if not channels or not all(stride in (1, 2, 4, 8, 16, 32) and count > 0 for stride, count in channels.items()):
             raise UnusableEntryError("unusable stages", where=where, found=channels)
@@ -141,14 +143,18 @@ class Entry:
         found = files.read_metadata(folder)
         if found.get("zarr_format") != 3 or found.get("node_type") != "group":
             raise UnusableEntryError("not features of CoralBay", where=folder, found=found.get("node_type"))
-        return cls(folder, EntryMetadata.parse((found.get("attributes") or {}).get(_ATTRIBUTE), folder))
+        attributes = found.get("attributes")
+        about = attributes.get(_ATTRIBUTE) if isinstance(attributes, dict) else None
+        return cls(folder, EntryMetadata.parse(about, folder))
 
     @cached_property
     def body(self) -> NDArray[np.bool_]:
         """Mask of the patient on the model grid."""
         array = files.open_array(self.folder / "body", self.grid.shape, self.grid.shape, "bool")
-        body = files.read_chunk(array, (slice(None),) * 3)
-        if body is None or not self.folder.joinpath("body", "c", "0", "0", "0").is_file():
+        # Looked for first: for a chunk that is not there, the whole array would be filled with zeros.
+        there = self.folder.joinpath("body", "c", "0", "0", "0").is_file()
+        body = files.read_chunk(array, (slice(None),) * 3) if there else None
+        if body is None:
             raise UnusableEntryError("damaged body mask", where=self.folder)
         return body
 

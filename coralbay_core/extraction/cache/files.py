@@ -61,7 +61,9 @@ def open_array(folder: Path, shape: tuple[int, ...], chunks: tuple[int, ...], dt
         "storage_transformers": [],
     }
     wrong = [key for key, value in expected.items() if found.get(key) != value]
-    names = [codec.get("name") if isinstance(codec, dict) else codec for codec in found.get("codecs") or ()]
+    codecs = found.get("codecs")
+    listed = codecs if isinstance(codecs, list) else []
+    names = [codec.get("name") if isinstance(codec, dict) else codec for codec in listed]
     if names != (["bytes", "crc32c"] if dtype == "float16" else ["bytes", "zstd", "crc32c"]):
         wrong.append("codecs")
     if wrong:
