@@ -78,7 +78,8 @@ class Manifest:
         found = [
             entry
             for entry in self.scans
-            if (wanted and wanted in (entry.name, entry.path, neutral_name(entry.scan))) or (len(wanted) >= 6 and entry.scan.startswith(wanted))
+            if (wanted and wanted in (entry.name, entry.path, neutral_name(entry.scan)))
+            or (len(wanted) >= 6 and entry.scan.startswith(wanted))
         ]
         if len(found) != 1:
             raise InputError(
