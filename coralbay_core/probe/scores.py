@@ -1,7 +1,7 @@
 """Scores of a probe on the finest grid of a scan, and segmentations from them on any grid.
 
-Only the scores of the classes are brought to the CT's grid, slab by slab, where the best class wins: memory and time
-are those of the label map, not of the features.
+Only the scores of the classes that compete at a place are brought to the CT's grid, tile by tile, where the best class
+wins: memory and time are those of the label map, not of the features or of the number of classes.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,10 +13,15 @@ from numpy.typing import NDArray
 from ..errors import Cancelled, InputError
 from ..features import FeatureMaps
 from ..spatial import Grid, LabelVolume, Volume
+from ..spatial.interpolation import Box
 from ..spatial.resampling import resample, resample_blocks
-from .refine import LocalIntensities
+from .refine import LARGEST_EVIDENCE, LocalIntensities
+from .tiles import Tiles
 
-_SLAB_VALUES = 4_000_000
+_ROWS = 4
+"""Rows of tiles along z for which local intensities are held at once."""
+_CERTAIN = 16.0
+"""Lead beyond which a class takes no part in probabilities: together such classes change them by less than 1e-5."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +83,7 @@ class ScoreMap:
         probability: bool = False,
         margin: bool = False,
         cancelled: Callable[[], bool] = lambda: False,
+        progress: Callable[[int, int], None] | None = None,
     ) -> Segmentation:
         """Labels on a grid.
 
@@ -92,15 +98,15 @@ class ScoreMap:
             Also make these maps.
         cancelled : callable
             Asked between slabs whether nobody wants the labels any more: `Cancelled` is raised then.
+        progress : callable, optional
+            Takes the numbers of slices that are done, and of all.
         """
         values = np.array(self.values, np.min_scalar_type(max(*self.values, self.outside, _largest(protected))))
         labels = np.full(grid.shape, self.outside, values.dtype)
         sure = np.zeros(grid.shape, np.float32) if probability else None
         ahead = np.zeros(grid.shape, np.float32) if margin else None
-        for part, inside, scores in self._slabs(grid, guide):
-            if cancelled():
-                raise Cancelled("segmentation was stopped")
-            labels[part] = np.where(inside, values[scores.argmax(0)], labels.dtype.type(self.outside))
+        for part, inside, classes, scores in self._tiles(grid, guide, probability or margin, cancelled, progress):
+            labels[part][inside] = values[classes[scores.argmax(0)]][inside]
             if sure is None and ahead is None:
                 continue
             first, second = _two_best(softmax(scores))
@@ -138,30 +144,47 @@ class ScoreMap:
             raise InputError("no such label", found=value, expected=f"one of {list(self.values)}")
         out = np.zeros(grid.shape, np.float32)
         number = self.values.index(value)
-        for part, inside, scores in self._slabs(grid, guide):
-            out[part] = np.where(inside, softmax(scores)[number], 0)
+        for part, inside, classes, scores in self._tiles(grid, guide, True):
+            own = np.flatnonzero(classes == number)
+            if len(own):
+                out[part] = np.where(inside, softmax(scores)[own[0]], 0)
         if protected is not None:
             fixed = _on(protected, grid)
             out[fixed != 0] = fixed[fixed != 0] == value
         return out
 
-    def _slabs(
-        self, grid: Grid, guide: Volume | None
-    ) -> Iterator[tuple[slice, NDArray[np.bool_], NDArray[np.float32]]]:
-        """Yield slabs of a grid with the body mask and the (classes, z, y, x) scores."""
-        voxels = max(grid.shape[1] * grid.shape[2], _SLAB_VALUES // len(self.values))
-        streams = [resample_blocks(channel, self.grid, grid, block_voxels=voxels) for channel in self.data]
-        likely = (
-            None
-            if guide is None
-            else LocalIntensities.of(self.data, self.grid, self.features, guide).slabs(grid, voxels)
-        )
+    def _tiles(
+        self,
+        grid: Grid,
+        guide: Volume | None,
+        certain: bool,
+        cancelled: Callable[[], bool] = lambda: False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Iterator[tuple[Box, NDArray[np.bool_], NDArray[np.intp], NDArray[np.float32]]]:
+        """Yield tiles with the body mask, the numbers of the classes that compete there, and their scores.
+
+        `certain` says that their probabilities are wanted, and not only the best of them.
+        """
+        slack = (0.0 if guide is None else LARGEST_EVIDENCE) + (_CERTAIN if certain else 0.0)
+        tiles = Tiles(self.data, self.grid, grid, slack)
+        likely = None if guide is None else LocalIntensities(self.data, self.grid, self.features, guide, grid)
+        voxels = _ROWS * tiles.depth * grid.shape[1] * grid.shape[2]
         body = resample_blocks(self.features.body, self.features.grid, grid, order=0, fill=0, block_voxels=voxels)
-        for part, inside in body:
-            scores = np.stack([next(stream)[1] for stream in streams])
+        for slab, inside in body:
+            if cancelled():
+                raise Cancelled("segmentation was stopped")
+            inside = inside.astype(bool, copy=False)
+            found = list(tiles.among(slab, inside))
             if likely is not None:
-                scores += next(likely)
-            yield part, inside, scores
+                likely.prepare(found)
+            for tile in found:
+                scores = tiles.scores(tile)
+                if likely is not None and len(tile.classes) > 1:
+                    likely.add_to(scores, tile)
+                z, y, x = tile.part
+                yield tile.part, inside[z.start - slab.start : z.stop - slab.start, y, x], tile.classes, scores
+            if progress is not None:
+                progress(slab.stop, grid.shape[0])
 
 
 def softmax(scores: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -171,6 +194,8 @@ def softmax(scores: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _two_best(probabilities: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    if len(probabilities) == 1:  # no other class comes near
+        return probabilities[0], np.zeros_like(probabilities[0])
     best = np.partition(probabilities, len(probabilities) - 2, axis=0)
     return best[-1], best[-2]
 

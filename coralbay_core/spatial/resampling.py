@@ -91,6 +91,15 @@ def resample_blocks(
         yield part, resampler(part)
 
 
+def separable_weights(source: Grid, target: Grid) -> tuple[NDArray, NDArray, NDArray] | None:
+    """(target, source) matrix per axis of linear resampling between parallel grids; None if they are not parallel."""
+    source_from_target = source.index_from_world @ target.affine
+    if not _is_parallel(source_from_target, target.shape):
+        return None
+    z, y, x = (axis.weights for axis in _axes(source_from_target, source.shape, target.shape))
+    return z, y, x
+
+
 def _is_parallel(source_from_target: Affine, shape: tuple[int, ...], within_voxels: float = 0.05) -> bool:
     """Whether the off-diagonal part moves nothing by more than a fraction of a source voxel."""
     linear = source_from_target[:3, :3]
