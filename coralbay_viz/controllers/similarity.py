@@ -155,7 +155,7 @@ class SimilarityController:
 
     @prior_mm.setter
     def prior_mm(self, width: float | None) -> None:
-        if width is not None and (not isinstance(width, Real) or not 0 < width < float("inf")):
+        if width is not None and (not _is_number(width) or not 0 < width < float("inf")):
             raise InputError("unusable distance prior", found=width, expected="a number of mm above 0, or None")
         if width != self._prior_mm:
             self._prior_mm = None if width is None else float(width)
@@ -169,7 +169,7 @@ class SimilarityController:
 
     @body_fraction.setter
     def body_fraction(self, fraction: float) -> None:
-        if not isinstance(fraction, Real) or not 0 < fraction <= 1:
+        if not _is_number(fraction) or not 0 < fraction <= 1:
             raise InputError("fraction of the body out of range", found=fraction, expected="above 0 and up to 1")
         self._body_fraction = float(fraction)
         self.body_fraction_changed.emit(self._body_fraction)
@@ -285,3 +285,7 @@ class SimilarityController:
     def _results_replaced(self, scan: Scan, old: Results) -> None:
         self.heat_changed.emit(scan)
         self.update(scan)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real)
