@@ -17,7 +17,7 @@ export QT_API := pyside6
 
 .DEFAULT_GOAL := help
 .PHONY: help setup libraries virtual-display browser notebooks screenshots demo test test-fast test-slow test-eva fuzz lint evaluate evaluate-reference wheel-smoke \
-  bench-encoder bench-dense bench-interactive bench-gui bench-notebook bench-probe bench-projection bench-search bench-pretrain clean
+  bench-encoder bench-dense bench-interactive bench-gui bench-notebook bench-probe bench-connectivity bench-projection bench-search bench-pretrain clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
@@ -113,6 +113,9 @@ bench-gui: virtual-display ## What a user of the window waits for, minutes (ARGS
 
 bench-probe: $(STAMP) ## How good and how fast probes are, half an hour (PART=speed for one table: kinds, refine, suggest, speed)
 	for part in $(PART); do $(PYTHON_VENV) benchmarks/probe.py $$part --data "$(DATA)" $(ARGS) || exit 1; done
+
+bench-connectivity: $(STAMP) ## Connections between cells: edges, pull of strokes, a region grower, times (ARGS="--cases 2")
+	$(PYTHON_VENV) benchmarks/connectivity.py --data "$(DATA)" $(ARGS)
 
 bench-projection: $(STAMP) ## UMAP's shortcuts against its own transform (ARGS="--ct CT")
 	$(PYTHON_VENV) benchmarks/projection.py $(ARGS)
