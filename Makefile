@@ -57,8 +57,9 @@ test-slow: virtual-display browser ## Run the slow tests, those in a browser inc
 	$(PYTHON_VENV) -m pytest -m slow $(ARGS)
 
 MINUTES := 10
-fuzz: $(STAMP) ## Damage files at random and read them, for MINUTES=10
+fuzz: $(STAMP) ## Damage scans, then probe, query, basis and cache files at random and read them, for MINUTES=10 each
 	CORALBAY_FUZZ_S=$$(( $(MINUTES) * 60 )) $(PYTHON_VENV) -m pytest -m slow tests/core/io/test_fuzz_readers.py $(ARGS)
+	$(PYTHON_VENV) -m benchmarks.fuzz_files --seconds $$(( $(MINUTES) * 60 ))
 
 $(STAMP_EVA): pyproject.toml constraints.txt scripts/bootstrap.sh
 	@sh scripts/bootstrap.sh eva $(VENV_EVA)

@@ -246,7 +246,7 @@ def _require_sound(query: Query) -> None:
         for stride, rows in vectors.items():
             if rows.ndim != 2 or rows.dtype != np.float32 or rows.shape[1] != query.positive[stride].shape[1]:
                 raise ValueError(f"stride {stride} has an unusable shape")
-            if len(rows) and abs(np.linalg.norm(rows, axis=1) - 1).max() > 1e-2:
+            if len(rows) and abs(np.linalg.norm(rows.astype(np.float64), axis=1) - 1).max() > 1e-2:
                 raise ValueError(f"stride {stride} has rows that are no unit vectors")
 
 

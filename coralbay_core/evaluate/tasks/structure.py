@@ -52,7 +52,7 @@ def chosen_structures(case: Case, seed: int) -> list[str]:
     largest = largest_structures(case)
     others = [name for name in case.structures if name not in largest]
     count = min(len(others), MOST_STRUCTURES - len(largest))
-    drawn = case.rng("structures", seed).choice(len(others), count, replace=False) if count else []
+    drawn = case.rng("structures", seed).choice(len(others), count, replace=False).tolist() if count else []
     return sorted([*largest, *(others[i] for i in drawn)])
 
 
