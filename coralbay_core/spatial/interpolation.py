@@ -45,7 +45,7 @@ class Interpolator:
         return z, y, x
 
     def __call__(self, channels: NDArray, box: Box, part: Box) -> NDArray[np.float32]:
-        """Interpolate (C, z, y, x) values of a box of the source, at least of `needed(part)`, to a box of the target."""
+        """Interpolate (C, z, y, x) values of a box of the source, `needed(part)` or more, to a box of the target."""
         if self._weights is None:
             source, target = box_grid(self.source, box), box_grid(self.target, part)
             return np.stack([resample(channel, source, target) for channel in channels])
