@@ -16,6 +16,7 @@ from ..spatial.segmentation_metrics import dice, surface_distance
 from ..util.atomic_file import atomic_path
 
 _SLAB_VOXELS = 8_000_000
+_PART = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -129,9 +130,12 @@ def _hu(values: NDArray) -> dict[str, float | None]:
     if not values.size:
         return {}
     low, middle, high = np.percentile(values, (5, 50, 95))
+    mean = float(values.mean(dtype=np.float64))
+    # In parts, as the deviations of a large structure would take gigabytes.
+    squares = sum(float(np.square(part - mean).sum()) for part in np.split(values, range(_PART, len(values), _PART)))
     return {
-        "mean_hu": float(values.mean(dtype=np.float64)),
-        "sd_hu": float(values.std(dtype=np.float64)),
+        "mean_hu": mean,
+        "sd_hu": float(np.sqrt(squares / len(values))),
         "p05_hu": float(low),
         "median_hu": float(middle),
         "p95_hu": float(high),
