@@ -99,11 +99,11 @@ def require_outputs(outputs: Iterable[Path | None], *inputs: Path | None, labels
 
     chosen = [path for path in outputs if path is not None]
     maps = [path for path in labels if path is not None]
-    read = [*inputs, *maps, *(path.with_name(stem(path) + ".json") for path in maps)]
+    read = [*inputs, *maps, *(path.parent / f"{stem(path)}.json" for path in maps)]
     require_apart(chosen, read)
-    require_no_input([beside(path) for path in chosen], read)
     for path in chosen:
         require_place(path)
+    require_no_input([beside(path) for path in chosen], read)
 
 
 def weights_files(model: str | None) -> tuple[Path, ...]:

@@ -12,7 +12,7 @@ from . import options
 from .common import features_of, open_ct, open_model, require_outputs, weights_files
 from .labels import examples_with_rest, note_background, only
 from .options import DEFAULT_STAGES, CtPath, Device, Json, Model, ProbeModel, Series, Stages
-from .output import emit, position, table
+from .output import Progress, emit, position, table
 from .scans import Batch, Source, scans_in
 
 if TYPE_CHECKING:
@@ -268,6 +268,7 @@ class _Job:
             protected=protected,
             probability=self.probability is not None,
             margin=self.margin is not None,
+            progress=Progress(f"slices of {self.source.name}"),
         )
         maps = {"seg": (self.seg, made.labels), "probability": (self.probability, made.probability)}
         maps |= {"margin": (self.margin, made.margin)}
@@ -407,7 +408,7 @@ def stats(
     volume = None if ct is None else open_ct(ct, series)
     found = load_labels(seg, like=volume) if volume is not None else load_labels(seg)
     wanted = None if reference is None else load_labels(reference, like=found)
-    rows = label_statistics(found, volume, wanted)
+    rows = label_statistics(found, volume, wanted, Progress("labels"))
     emit(
         "probe stats",
         as_json=as_json,

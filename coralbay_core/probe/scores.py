@@ -106,7 +106,7 @@ class ScoreMap:
         sure = np.zeros(grid.shape, np.float32) if probability else None
         ahead = np.zeros(grid.shape, np.float32) if margin else None
         for part, inside, classes, scores in self._tiles(grid, guide, probability or margin, cancelled, progress):
-            labels[part][inside] = values[classes[scores.argmax(0)]][inside]
+            labels[part][inside] = values[classes[_best(scores)]][inside]
             if sure is None and ahead is None:
                 continue
             first, second = _two_best(softmax(scores))
@@ -191,6 +191,16 @@ def softmax(scores: NDArray[np.float32]) -> NDArray[np.float32]:
     """Probabilities (classes, ...) of scores."""
     raised = np.exp(scores - scores.max(0))
     return np.asarray(raised / raised.sum(0), np.float32)
+
+
+def _best(scores: NDArray[np.float32]) -> NDArray[np.intp]:
+    """First of the highest classes: `argmax` over the first axis, several times faster."""
+    highest, winner = scores[0].copy(), np.zeros(scores.shape[1:], np.intp)
+    for number, own in enumerate(scores[1:], 1):
+        better = own > highest
+        np.copyto(highest, own, where=better)
+        np.copyto(winner, number, where=better)
+    return winner
 
 
 def _two_best(probabilities: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

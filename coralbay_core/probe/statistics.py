@@ -1,7 +1,7 @@
 """Statistics of a segmentation, and its comparison with a reference."""
 
 import csv
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,12 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..spatial import LabelVolume, Volume
+from ..spatial.interpolation import Box
 from ..spatial.segmentation_metrics import dice, surface_distance
 from ..util.atomic_file import atomic_path
+
+_SLAB_VOXELS = 8_000_000
+_PART = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,10 @@ class LabelStatistics:
 
 
 def label_statistics(
-    labels: LabelVolume, volume: Volume | None = None, reference: LabelVolume | None = None
+    labels: LabelVolume,
+    volume: Volume | None = None,
+    reference: LabelVolume | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> list[LabelStatistics]:
     """Compute statistics of each label in the segmentation or the reference, sorted by value.
 
@@ -66,34 +73,69 @@ def label_statistics(
     labels : LabelVolume
     volume, reference : optional
         CT for HU, segmentation to compare with; both on the grid of `labels`.
+    progress : callable, optional
+        Takes the numbers of labels that are done, and of all.
     """
     for other, what in ((volume, "CT"), (reference, "reference")):
         if other is not None and other.grid != labels.grid:
             raise InputError(f"segmentation and {what} have different grids", found=labels.shape, expected=other.shape)
-    return list(_statistics(labels, volume, reference))
+    return list(_statistics(labels, volume, reference, progress))
 
 
-def _statistics(labels: LabelVolume, volume: Volume | None, reference: LabelVolume | None) -> Iterator[LabelStatistics]:
-    values = set(np.unique(labels.data).tolist()) | (
-        set() if reference is None else set(np.unique(reference.data).tolist())
-    )
+def _statistics(
+    labels: LabelVolume,
+    volume: Volume | None,
+    reference: LabelVolume | None,
+    progress: Callable[[int, int], None] | None,
+) -> Iterator[LabelStatistics]:
+    maps = [labels.data] if reference is None else [labels.data, reference.data]
+    boxes = _boxes(maps)
     names = (reference.names if reference is not None else {}) | labels.names
-    for value in sorted(values - {0}):
-        found = labels.data == value
-        hu = {} if volume is None else _hu(volume.data[found])
-        against = {} if reference is None else _against(found, reference.data == value, labels)
+    for number, (value, box) in enumerate(sorted(boxes.items()), 1):
+        found = labels.data[box] == value
+        hu = {} if volume is None else _hu(volume.data[box][found])
+        against = {} if reference is None else _against(found, reference.data[box] == value, labels)
         yield LabelStatistics(
             int(value), names.get(value, ""), float(found.sum() * labels.grid.voxel_ml), **hu, **against
         )
+        if progress is not None:
+            progress(number, len(boxes))
+
+
+def _boxes(maps: list[NDArray[np.integer]]) -> dict[int, Box]:
+    """Smallest box of each value but 0 that holds it in all maps; the maps are read in slabs."""
+    from scipy import ndimage
+
+    ends: dict[int, NDArray[np.intp]] = {}
+    for data in maps:
+        depth = max(1, _SLAB_VOXELS // (data.shape[1] * data.shape[2]))
+        for start in range(0, data.shape[0], depth):
+            values, compact = np.unique(data[start : start + depth], return_inverse=True)
+            found = ndimage.find_objects(compact.reshape(-1, *data.shape[1:]) + 1)
+            for value, box in zip(values.tolist(), found, strict=True):
+                low, high = np.array([[part.start, part.stop] for part in box]).T
+                low[0], high[0] = low[0] + start, high[0] + start
+                known = ends.get(value)
+                ends[value] = np.array(
+                    [low, high] if known is None else [np.minimum(known[0], low), np.maximum(known[1], high)]
+                )
+    return {
+        value: tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))  # type: ignore[misc]
+        for value, (low, high) in ends.items()
+        if value
+    }
 
 
 def _hu(values: NDArray) -> dict[str, float | None]:
     if not values.size:
         return {}
     low, middle, high = np.percentile(values, (5, 50, 95))
+    mean = float(values.mean(dtype=np.float64))
+    # In parts, as the deviations of a large structure would take gigabytes.
+    squares = sum(float(np.square(part - mean).sum()) for part in np.split(values, range(_PART, len(values), _PART)))
     return {
-        "mean_hu": float(values.mean(dtype=np.float64)),
-        "sd_hu": float(values.std(dtype=np.float64)),
+        "mean_hu": mean,
+        "sd_hu": float(np.sqrt(squares / len(values))),
         "p05_hu": float(low),
         "median_hu": float(middle),
         "p95_hu": float(high),
