@@ -383,7 +383,8 @@ def test_moved_and_changed_scans(files, belly, tmp_path):
     session = Session(model=MODEL)
     session.open(files[0])
     session.compute()
-    path = session.save(tmp_path / "work.coralbay").result
+    (tmp_path / "saved").mkdir()  # scans beside the session are found
+    path = session.save(tmp_path / "saved" / "work.coralbay").result
     away = tmp_path / "away" / "a.nii.gz"
     away.parent.mkdir()
     files[0].rename(away)
