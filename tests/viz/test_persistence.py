@@ -390,7 +390,7 @@ def test_moved_and_changed_scans(files, belly, tmp_path):
     files[0].rename(away)
     again = Session()
     with pytest.raises(
-        MissingFileError, match=r"a scan of the session was not found - a - .*load\(path, scans=\[FOLDER\]\)"
+        MissingFileError, match=r"a scan of the session was not found - scan 1 - .*load\(path, scans=\[FOLDER\]\)"
     ):
         again.load(path)
     assert again.scans == []
