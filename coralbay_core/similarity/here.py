@@ -30,7 +30,7 @@ _AROUND_MM = 2.5
 _SPAN = 8.0
 """Scores are exp(-distance / _SPAN), so that they lie in (0, 1] and 1 is the click itself."""
 # The border is looked for between these distances from the click.
-_NEAREST_BORDER, _FARTHEST_BORDER = 3.0, 4.5
+_NEAREST_BORDER, _FARTHEST_BORDER = 3.0, 4.0
 _LEAST_CELLS = 4
 
 
