@@ -25,3 +25,10 @@ def cut(volume, center_mm, half_mm=45.0):
     affine[:3, 3] = volume.grid.to_world(low)
     extra = {"names": volume.names} if isinstance(volume, LabelVolume) else {}
     return type(volume)(np.ascontiguousarray(part), Grid(part.shape, affine), name="belly", **extra)
+
+
+def shift(r, a, s):
+    """Addition to an affine that moves a grid, mm."""
+    moved = np.zeros((4, 4))
+    moved[:3, 3] = r, a, s
+    return moved

@@ -39,3 +39,28 @@ def made(files, belly, **settings) -> Session:
     session.link_heat(second, first)
     session.propagate([Landmark("one", here)], second, prior_mm=None)
     return session
+
+
+def assert_same(found: Session, expected: Session) -> None:
+    """Compare what two sessions keep and show."""
+    assert [scan.name for scan in found.scans] == [scan.name for scan in expected.scans]
+    assert found.scans.index(found.scan) == expected.scans.index(expected.scan)
+    assert (found.model, found.body_fraction) == (expected.model, expected.body_fraction)
+    assert (found.weights, found.prior_mm) == (expected.weights, expected.prior_mm)
+    assert list(found.queries) == list(expected.queries)
+    for new, old in zip(found.scans, expected.scans, strict=True):
+        assert new.clicks.now == old.clicks.now
+        assert new.cursor_mm == old.cursor_mm
+        np.testing.assert_array_equal(new.heat.heat.data, old.heat.heat.data)
+        np.testing.assert_array_equal(new.segmentation.data, old.segmentation.data)
+    new, old = found.scans[0], expected.scans[0]
+    assert found.components == expected.components
+    np.testing.assert_array_equal(found.basis.mean, expected.basis.mean)
+    np.testing.assert_array_equal(new.strokes.now.labels.data, old.strokes.now.labels.data)
+    assert new.strokes.now.names == old.strokes.now.names
+    np.testing.assert_array_equal(new.pca.shown, old.pca.shown)
+    np.testing.assert_allclose(new.symmetry.counterpart_mm, old.symmetry.counterpart_mm)
+    assert found.scans[1].origin is found.scans[0]
+    assert found.linked is found.scans[1]
+    np.testing.assert_allclose(found.linked.matched.position_mm, expected.linked.matched.position_mm)
+    assert found.scans[1].follow_up_rows == expected.scans[1].follow_up_rows
