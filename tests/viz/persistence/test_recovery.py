@@ -23,7 +23,7 @@ CRASH = """
 import sys, time
 sys.path.insert(0, {root!r})
 from pathlib import Path
-from tests.support.sessions import made, assert_same
+from tests.support.sessions import made
 from coralbay_core.io import load_volume
 files = [Path(p) for p in sys.argv[1:]]
 session = made(files, load_volume(files[0]), autosave=True)
