@@ -17,7 +17,7 @@ export QT_API := pyside6
 
 .DEFAULT_GOAL := help
 .PHONY: help setup libraries virtual-display browser notebooks screenshots demo test test-fast test-slow test-eva lint evaluate evaluate-reference wheel-smoke \
-  bench-encoder bench-dense bench-interactive bench-gui bench-notebook bench-probe bench-projection bench-search bench-pretrain clean
+  fuzz bench-encoder bench-dense bench-interactive bench-gui bench-notebook bench-probe bench-projection bench-search bench-pretrain clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
@@ -90,6 +90,9 @@ evaluate-reference: $(STAMP) ## Renew what `make test` expects of the shipped we
 
 wheel-smoke: $(STAMP) ## Build the wheel and use it where the sources are not
 	@sh scripts/wheel_smoke.sh $(PYTHON_VENV)
+
+fuzz: $(STAMP) ## Damage probe, query, basis and cache files, ten minutes (ARGS="--seconds 60 --seed 2")
+	$(PYTHON_VENV) -m benchmarks.fuzz_files $(ARGS)
 
 bench-encoder: $(STAMP) ## Speed of the backbone against MONAI's, minutes (ARGS="--threads 1")
 	$(PYTHON_VENV) benchmarks/encoder.py $(ARGS)

@@ -23,7 +23,7 @@ from .controllers import Controllers
 from .controllers.projections import Components
 from .controllers.setting import Setting
 from .display.figures import Picture, limits_of, montage
-from .jobs import InlineRunner, Runner
+from .jobs import InlineRunner, Job, Runner
 from .model.clicks import Clicks, Point
 from .model.palette import DEFAULT_WINDOW
 from .model.results import HeatResult, PcaResult
@@ -64,11 +64,15 @@ class Session:
     asked_device: Setting[str] = Setting("features.asked_device", "Requested device, such as ``auto`` or ``cuda:1``.")
     weights: Setting[Mixer] = Setting("similarity.weights", "Weights per stride, ``auto``, or None for equal ones.")
     prior_mm: Setting[float | None] = Setting("similarity.prior_mm", "Width of the distance prior, or None.")
+    scope: Setting[Any] = Setting("similarity.scope", "What a click asks for: ``everywhere``, ``here`` or ``place``.")
+    here_weights: Setting[Any] = Setting("similarity.here_weights", "Weights of the parts of the scope ``here``.")
     body_fraction: Setting[float] = Setting("similarity.body_fraction", "Fraction of the body that is shown.")
     cursor_mm: "Setting[Point | None]" = Setting("cursor.cursor_mm", "Position of the crosshair, world mm.")
     queries: "Setting[dict[str, Query]]" = Setting("queries.queries", "Saved queries by name.")
     kind: Setting[str | None] = Setting("segmentation.kind", "Kind of probe; None for the default.")
     refine: Setting[bool] = Setting("segmentation.refine", "Whether borders of segmentations follow the HU.")
+    connectivity: Setting[float] = Setting("segmentation.connectivity", "How far strokes spread, from 0 to 1.")
+    keep_islands: Setting[bool] = Setting("segmentation.keep_islands", "Whether parts without a stroke keep a class.")
     train_on_all: Setting[bool] = Setting("segmentation.train_on_all", "Whether strokes of all open scans are used.")
     components: Setting[Components] = Setting("projections.components", "PCA components of red, green and blue.")
     umap_components: Setting[Components] = Setting("projections.umap_components", "Likewise of a UMAP.")
@@ -94,6 +98,8 @@ class Session:
         self.controllers = c = Controllers.build(runner or InlineRunner(), model, device, store)
         self.library, self.training, self.scorecard = c.library, c.training, c.scorecard
         self.windows, self.exports = c.windows, c.exports
+        self.inputs = c.workspace.inputs
+        read = self.inputs.noting
 
         # Scans and jobs
         self.scan_added, self.scan_removed = c.workspace.scan_added, c.workspace.scan_removed
@@ -126,7 +132,7 @@ class Session:
         # Saved queries
         self.queries_changed = c.queries.queries_changed
         self.keep_query, self.use_queries = c.queries.keep_query, c.queries.use_queries
-        self.open_query, self.save_query = c.queries.open_query, c.queries.save_query
+        self.open_query, self.save_query = read(c.queries.open_query), c.queries.save_query
         self.rename_query, self.merge_queries = c.queries.rename_query, c.queries.merge_queries
         self.remove_query = c.queries.remove_query
 
@@ -147,15 +153,17 @@ class Session:
         self.suggestions_changed = c.segmentation.suggestions_changed
         self.statistics_changed = c.segmentation.statistics_changed
         self.protection_changed = c.segmentation.protection_changed
-        self.paint, self.segment, self.fit = c.segmentation.paint, c.segmentation.segment, c.segmentation.fit
+        self.paint, self.segment = read(c.segmentation.paint), read(c.segmentation.segment)
+        self.fit = read(c.segmentation.fit)
         self.prepare_probe, self.apply_probe = c.segmentation.prepare_probe, c.segmentation.apply_probe
         self.undo_strokes, self.redo_strokes = c.segmentation.undo_strokes, c.segmentation.redo_strokes
-        self.protect, self.protect_labels = c.segmentation.protect, c.segmentation.protect_labels
+        self.protect, self.protect_labels = c.segmentation.protect, read(c.segmentation.protect_labels)
+        self.undo_accept = c.segmentation.undo_accept
         self.suggest, self.skip = c.segmentation.suggest, c.segmentation.skip
-        self.compute_statistics = c.segmentation.compute_statistics
+        self.compute_statistics = read(c.segmentation.compute_statistics)
         self.save_statistics = c.segmentation.save_statistics
         self.save_segmentation = c.segmentation.save_segmentation
-        self.save_probe, self.load_probe = c.segmentation.save_probe, c.segmentation.load_probe
+        self.save_probe, self.load_probe = c.segmentation.save_probe, read(c.segmentation.load_probe)
         self.scores_changed, self.save_probability = c.probability.scores_changed, c.probability.save_probability
         self.show_scores, self.hide_scores = c.probability.show_scores, c.probability.hide_scores
 
@@ -166,7 +174,7 @@ class Session:
         self.compute_pca, self.compute_umap = c.projections.compute_pca, c.projections.compute_umap
         self.compute_clusters, self.compute_scatter = c.projections.compute_clusters, c.projections.compute_scatter
         self.lock_basis, self.fit_basis = c.projections.lock_basis, c.projections.fit_basis
-        self.save_basis, self.load_basis = c.projections.save_basis, c.projections.load_basis
+        self.save_basis, self.load_basis = c.projections.save_basis, read(c.projections.load_basis)
         self.lasso, self.select = c.projections.lasso, c.projections.select
         self.point_at, self.place_of = c.projections.point_at, c.projections.place_of
         self.save_pca = c.projections.save_pca
@@ -220,6 +228,20 @@ class Session:
         if position_mm is not None:
             scan.volume.grid.require_inside(position_mm, where=scan.name)
         return montage(scan, position_mm, show, self.body_fraction, limits_of(window), title)
+
+    def accept_region(self, value: int, name: str = "") -> "Job | None":
+        """Add what the heat map of the active scan shows to its segmentation, as a protected label.
+
+        Parameters
+        ----------
+        value : int
+            Label, 1 or above; other protected labels stay as they are.
+        name : str
+            Of the label, if it is a new one.
+        """
+        scan = self.controllers.workspace.require_scan()
+        mask = self.controllers.similarity.structure_mask(scan, scan.label_grid)
+        return self.controllers.segmentation.accept(mask, value, name, scan)
 
     @property
     def scan(self) -> Scan | None:

@@ -89,13 +89,15 @@ def clear(
 def verify(as_json: Json = False) -> None:
     """Check cached features against their checksums.
 
-    Damaged parts are removed; they are computed again when needed.
+    Damaged parts are removed. They are computed again when needed, as are parts that are not there.
     """
     from ..extraction.cache import FeatureStore
 
     checks = FeatureStore().verify()
     lines = [
-        f"{check.key}  {check.chunks} chunks, " + (check.trouble or f"{check.damaged} of them damaged and removed")
+        f"{check.key}  {check.chunks} chunks, "
+        + (check.trouble or f"{check.damaged} of them damaged and removed")
+        + (f"; {check.absent} more are not there" if check.absent else "")
         for check in checks
     ]
     emit(

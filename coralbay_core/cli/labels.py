@@ -60,7 +60,7 @@ def _names_of(labels: LabelVolume) -> dict[int, str]:
 
     if labels.names or labels.path is None:
         return labels.names
-    return read_label_names(labels.path.with_name("labels.nii.gz"))
+    return read_label_names(labels.path.with_name("labels.nii.gz"))[0]
 
 
 def only(labels: LabelVolume, wanted: Sequence[str]) -> LabelVolume:

@@ -236,7 +236,7 @@ def _require_outputs(
             "no output file", expected="at least one of -o RGB.nii.gz, --png, --labels, --scatter, --save-basis"
         )
     require_output(out, ct)
-    require_output(labels, ct, out)
+    require_output(labels, ct)
     if (labels is None) != (clusters is None):
         raise InputError(
             "--clusters and --labels belong together", expected="both, e.g. --clusters 8 --labels CLUSTERS.nii.gz"

@@ -100,7 +100,8 @@ def _files(paths: list[Path]) -> Iterator[Path]:
     for path in paths:
         if not path.exists():
             raise MissingFileError("no such file or folder", where=path)
-        yield from sorted(path.glob("*.query")) if path.is_dir() else [path]
+        found = sorted(path.glob("*.query")) if path.is_dir() else [path]
+        yield from (file for file in found if file == path or not file.name.startswith("."))
 
 
 def _row(path: Path) -> dict[str, Any]:

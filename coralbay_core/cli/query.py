@@ -149,11 +149,19 @@ def query(
             help="Prefer regions within about this distance of the positions (in OTHER_CT: of the aligned positions).",
         ),
     ] = None,
+    scope: Annotated[
+        Literal["everywhere", "here", "place"],
+        typer.Option(
+            help="everywhere: what looks like the positions in the whole scan; here: the structure that they lie in; "
+            "place: what looks like them near them."
+        ),
+    ] = "everywhere",
     threshold: Annotated[
         str | None,
         typer.Option(
-            metavar="SCORE|5%",
-            help="Write a mask instead: all voxels with at least this score, or the best percentage of the body.",
+            metavar="SCORE|5%|auto",
+            help="Write a mask instead: all voxels with at least this score, the best percentage of the body, or, with "
+            "--scope here, `auto`: up to the border of the structure.",
         ),
     ] = None,
     out: Annotated[
@@ -183,6 +191,10 @@ def query(
     asked = Asked(options.points(at, "--at"), options.points(against, "--not"), strokes, region, label, use)
     asked.require_something()
     asked.require_places(mixer, prior_mm)
+    if scope == "here" and other is not None:
+        raise InputError("the structure lies in the first scan", where="--in", hint="use --scope place or everywhere")
+    if cut == ("auto", 0.0) and scope != "here":
+        raise InputError("no border to find", where="--threshold", hint="auto needs --scope here")
     require_output(out, ct, other)
     require_table_name(table)
     require_outputs((out, table, save), ct, other, use, *weights_files(model), labels=(strokes, asked.region_file))
@@ -196,11 +208,23 @@ def query(
     encoder = open_model(model or (saved.model if saved else None), device)
     features = features_of(volume, encoder, strides)
     target = features_of(searched, encoder, strides) if other else features
-    request = _request(asked, volume, features, target, saved, by=by, weights=mixer, prior_mm=prior_mm, top=top)
+    request = _request(
+        asked,
+        volume,
+        features,
+        target,
+        saved,
+        by=by,
+        weights=mixer,
+        prior_mm=prior_mm,
+        top=top,
+        scope=scope,
+        guide=searched,
+    )
     found = answer(request)
     heat, regions = found.heat, list(found.regions)
-    score = heat.score_of_share(cut[1]) if cut and cut[0] == "share" else cut[1] if cut else None
-    about = _provenance(volume, searched, encoder, asked, heat, by=by, prior_mm=prior_mm, threshold=score)
+    score = _score(heat, cut)
+    about = _provenance(volume, searched, encoder, asked, heat, by=by, prior_mm=prior_mm, scope=scope, threshold=score)
     outputs = {
         "mask" if cut else "heat": _save_map(out, heat, searched, score, about),
         "table": _save_table(table, regions, about),
@@ -213,10 +237,19 @@ def query(
     emit("query", as_json=as_json, inputs=inputs, outputs=outputs, results=results, lines=lines)
 
 
-def _threshold(text: str | None) -> tuple[Literal["score", "share"], float] | None:
-    """A score, or a share of the body such as ``5%``."""
+def _score(heat: "HeatMap", cut: tuple[str, float] | None) -> float | None:
+    """Score of a threshold."""
+    if cut is None or cut[0] == "score":
+        return None if cut is None else cut[1]
+    return heat.threshold if cut[0] == "auto" else heat.score_of_share(cut[1])
+
+
+def _threshold(text: str | None) -> tuple[Literal["score", "share", "auto"], float] | None:
+    """A score, a share of the body such as ``5%``, or ``auto``."""
     if text is None:
         return None
+    if text == "auto":
+        return "auto", 0.0
     try:
         share = text.endswith("%")
         value = float(text.removesuffix("%")) / (100 if share else 1)

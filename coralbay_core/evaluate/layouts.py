@@ -90,7 +90,7 @@ def _names(path: Path) -> dict[int, str]:
 def _totalsegmentator(root: Path) -> Iterator[CaseFiles]:
     """``s0001/ct.nii.gz`` and ``s0001/segmentations/STRUCTURE.nii.gz``."""
     for folder in _folders(root):
-        masks = sorted((folder / "segmentations").glob("*.nii.gz"))
+        masks = sorted(path for path in (folder / "segmentations").glob("*.nii.gz") if not path.name.startswith("."))
         if (folder / "ct.nii.gz").is_file() and masks:
             yield CaseFiles(folder.name, folder / "ct.nii.gz", {m: {1: _stem(m)} for m in masks})
 

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..errors import InputError
 from ..models.encoder import Encoder
 from ..spatial import Grid, Volume, geometry
 from ..spatial.body_mask import body_mask
@@ -48,6 +49,7 @@ class ExtractionInput:
         grid = model_grid(volume.grid, encoder.preprocessing.spacing_mm)
         hu = on_model_grid(volume, grid)
         body = body_mask(hu, encoder.preprocessing.spacing_mm)
+        require_body(body, volume)
         tile, step = encoder.tiling.tile, encoder.tiling.step
         scene = cls(
             grid,
@@ -78,6 +80,20 @@ class ExtractionInput:
             pads = [(0, n - have) for n, have in zip(size, crop.shape, strict=True)]
             crops.append(to_unit(np.pad(crop, pads, mode="edge"), self.window_hu))
         return torch.from_numpy(np.stack(crops)[:, None])
+
+
+def require_body(body: NDArray[np.bool_], volume: Volume) -> None:
+    """Raise if a scan holds nothing that features could be computed of."""
+    if body.any():
+        return
+    size_mm = " x ".join(f"{n:.3g}" for n in volume.grid.spacing_mm * volume.shape)
+    raise InputError(
+        "no body found",
+        where=volume.path or volume.name,
+        found=f"values {volume.data.min():g}..{volume.data.max():g} in {size_mm} mm",
+        expected="a patient in Hounsfield units",
+        hint="is it Hounsfield units, in mm?",
+    )
 
 
 def holds(body: NDArray[np.bool_], box: Box) -> bool:

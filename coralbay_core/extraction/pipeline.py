@@ -12,7 +12,7 @@ from ..models.encoder import Encoder, check_strides
 from ..spatial import Volume
 from ..util.memory import Budget, budget
 from .cache import Entry, EntryMetadata, FeatureStore, key_of, signature, unwritable
-from .extraction_input import ExtractionInput
+from .extraction_input import ExtractionInput, require_body
 from .sliding_window import DEFAULT_STRIDES, ExtractionCallbacks, Progress, channels_of, extract, run
 from .tiling import Box, Index, region_of
 
@@ -80,7 +80,7 @@ def features_for(
     limits = budget(encoder.device, memory_bytes)
     wanted = signature(volume, encoder)
     key = name or key_of(wanted)
-    with store.locked(key, watch.cancelled):
+    with store.locked(key, watch.cancelled) as writable:
         entry = store.open(key, wanted)
         if entry is None and name and store.folder(name).exists():
             raise InputError(
@@ -90,18 +90,34 @@ def features_for(
             )
         scene = None
         if entry is None:
+            _require_writable(store, writable)
             scene = ExtractionInput.of(volume, encoder)
             entry = _create(store, key, wanted, scene, encoder)
+        require_body(entry.body, volume)
         region = region_of(entry.grid, roi_mm)
         needed = entry.needed(region)
-        absent = {stride: entry.missing(stride, needed) for stride in strides}
+        absent = _absent(entry, strides, needed)
         if any(absent.values()):
+            _require_writable(store, writable)
             scene = scene or ExtractionInput.of(volume, encoder)
             chunks = sorted({chunk for part in absent.values() for chunk in part})
             targets = {chunk: scene.lattice.chunk_box(chunk) for chunk in chunks}
             _fill(entry, scene, encoder, absent, targets, limits, focus_mm, watch)
             store.prune(keep=key)
     return entry.maps(strides, region, needed)
+
+
+def _require_writable(store: FeatureStore, writable: bool) -> None:
+    if not writable:
+        raise unwritable(store.root, OSError("it is read-only, and lacks features of this scan"))
+
+
+def _absent(entry: Entry, strides: Collection[int], needed: list[Index]) -> dict[int, list[Index]]:
+    """List the chunks to compute, by stride."""
+    try:
+        return {stride: entry.missing(stride, needed) for stride in strides}
+    except OSError as error:
+        raise unwritable(entry.folder, error) from error
 
 
 def _create(

@@ -1,8 +1,9 @@
 """Running tiles through an encoder in batches that fit into the memory of its device."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,6 +17,7 @@ Say = Callable[[str], None]
 """Called with a message for the user."""
 
 _LARGEST_BATCH = 16
+_LARGEST_FEATURE = torch.finfo(torch.float16).max
 
 
 class TileRunner:
@@ -84,11 +86,28 @@ class TileRunner:
             return None
         if cuda:
             torch.cuda.synchronize(self.encoder.device)
+        self._require_finite(maps)
         self._passes += 1
         if self._passes == 1 and cuda:
             self.batch = self._fitting()
         self.tile_s = (time.perf_counter() - began) / len(starts)
         return maps
+
+    def _require_finite(self, maps: Mapping[int, Tensor]) -> None:
+        """Raise before a NaN, or what is too large for float16, is blended, stored or returned."""
+        for stride in self.strides:
+            low, high = torch.aminmax(maps[stride])  # NaN if any value is
+            if low >= -_LARGEST_FEATURE and high <= _LARGEST_FEATURE:
+                continue
+            hu = self.scene.hu
+            in_scan = not (np.isfinite(hu.min()) and np.isfinite(hu.max()))
+            raise InputError(
+                "features are not finite",
+                where=f"{self.encoder.name} at stride {stride}",
+                found="NaN or infinity in the scan" if in_scan else "NaN or infinity for a sound scan",
+                expected="finite numbers",
+                hint="replace such voxels by air" if in_scan else "are the weights damaged? Fetch them again",
+            )
 
     def _fitting(self) -> int:
         taken = torch.cuda.max_memory_allocated(self.encoder.device)

@@ -107,6 +107,16 @@ def descriptor_slabs(
         yield part, inside, torch.cat([values[:, kept] for values in maps]).T
 
 
+def unit_maps(features: FeatureMaps, stride: int, box: Box = WHOLE) -> NDArray[np.float32]:
+    """Interpolate the unit vectors of a stage to the finest grid or a part of it, (C, z, y, x), a new array.
+
+    Between cells the vectors are a little shorter than 1.
+    """
+    unit = torch.from_numpy(stage_descriptors(features, stride).unit)
+    made = _interpolated(unit, features.stages[stride].grid, features.finest.grid, box)
+    return np.array(made.numpy(), np.float32)
+
+
 def _interpolated(values: Tensor, source: Grid, target: Grid, box: Box) -> Tensor:
     """Interpolate (K, z, y, x) from the grid of a stage to a part of a finer, parallel grid of the same scan."""
     if source == target:

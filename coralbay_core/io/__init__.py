@@ -84,13 +84,18 @@ def load_labels(path: str | Path, like: Volume | LabelVolume | None = None) -> L
     """
     path = _existing(path)
     raw = nifti.read_labels(path)
-    source = SourceGrid.of(raw.data.shape, raw.affine, raw.header)
-    grid = source.grid
+    read = SourceGrid.of(raw.data.shape, raw.affine, raw.header)
+    source: SourceGrid | None = read
+    grid, data = read.grid, read.from_file(raw.data)
     if like is not None:
-        checks.require_same_grid(grid, like.grid, path)
-        grid = like.grid
-    data = checks.contiguous(source.from_file(raw.data))
-    return LabelVolume(data, grid, nifti.stem(path), path, source, names=nifti.read_label_names(path))
+        turned = like.grid.orientation
+        checks.require_same_grid(grid, turned.grid, path)
+        grid, data = like.grid, turned.to_file(data)
+        # What is drawn on a volume of other axes goes to a new file, as that volume does.
+        source = source if turned.is_trivial else None
+    names, notes = nifti.read_label_names(path)
+    data = checks.contiguous(data)
+    return LabelVolume(data, grid, nifti.stem(path), path, source, names=names, notes=raw.notes + notes)
 
 
 def save_map(path: str | Path, data: ArrayLike, volume: Volume | LabelVolume) -> Path:
@@ -121,11 +126,14 @@ def _existing(path: str | Path) -> Path:
     path = Path(path).expanduser()
     if not path.exists():
         raise MissingFileError("no such file or folder", where=path)
+    if not path.is_file() and not path.is_dir():
+        raise InputError("not a file", where=path, found="a pipe, socket or device", expected="a file or folder")
     return path
 
 
 def _to_volume(raw: RawVolume, path: Path, name: str) -> Volume:
     source = SourceGrid.of(raw.data.shape, raw.affine, raw.header)
+    checks.require_size(source.grid, path)
     data = checks.contiguous(source.from_file(raw.data))
     notes = raw.notes + checks.geometry_notes(raw.affine) + checks.value_notes(data, raw.modality)
     return Volume(data, source.grid, name, path, source, raw.modality, notes)

@@ -8,8 +8,11 @@ from ..spatial import Grid, geometry
 from ..spatial.geometry import Affine
 
 _PLAUSIBLE_SPACING_MM = (0.05, 20.0)
+_LARGEST_SCAN_MM = 10_000
 _SHEAR_NOTE_DEGREES = 0.1
 _OBLIQUE_NOTE_DEGREES = 1.0
+# CT images have at most 16 bits.
+_IMPLAUSIBLE_HU = 100_000
 _REPAIR_HINT = "repair the sform or qform of the header"
 
 
@@ -90,14 +93,14 @@ def require_map(data: ArrayLike, shape: tuple[int, int, int], where: object) -> 
     raise InputError("cannot be stored in NIfTI", where=where, found=data.dtype, expected="integers or floats")
 
 
-def smallest_integers(data: NDArray) -> NDArray:
+def smallest_integers(data: NDArray, where: object = None) -> NDArray:
     """Convert whole numbers to the smallest common integer type; values are unchanged."""
     low, high = int(data.min()), int(data.max())
     for dtype in (np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.int64):
         info = np.iinfo(dtype)
         if info.min <= low and high <= info.max:
             return data.astype(dtype)
-    raise InputError("label values out of range", found=f"{low}..{high}", expected="64-bit integers")
+    raise InputError("label values out of range", where=where, found=f"{low}..{high}", expected="64-bit integers")
 
 
 def contiguous(data: NDArray) -> NDArray:
@@ -117,23 +120,26 @@ def compact(data: NDArray) -> NDArray:
     return data.astype(np.float32, copy=False)
 
 
-def replace_non_finite(data: NDArray, where: object) -> tuple[NDArray, tuple[str, ...]]:
-    """Replace NaN and infinity by the lowest value of the volume, usually air; add a note with their number.
+def replace_implausible(data: NDArray, where: object) -> tuple[NDArray, tuple[str, ...]]:
+    """Replace NaN, infinity and values that cannot be HU by the lowest other value, usually air; note their number.
 
-    Files that mark "outside the field of view" by NaN are common and the rest of such a scan is sound, so this is no
-    error; but a NaN that reached the network would spread over the whole feature map.
+    Files that mark "outside the field of view" by NaN or by the end of a number's range are common and the rest of
+    such a scan is sound, so this is no error; but in the network such a value would spread over the whole feature map.
     """
-    if not np.issubdtype(data.dtype, np.floating):
+    low, high = data.min(), data.max()  # NaN if any value is
+    if low >= -_IMPLAUSIBLE_HU and high <= _IMPLAUSIBLE_HU:
         return data, ()
-    finite = np.isfinite(data)
-    if finite.all():
-        return data, ()
-    if not finite.any():
-        raise InputError("no voxel has a value", where=where, found="only NaN or infinity", expected="Hounsfield units")
-    lowest = data[finite].min()
-    count = int(finite.size - finite.sum())
-    note = f"{count} voxels ({count / finite.size:.2g} of all) were NaN or infinite and were set to {lowest:g} HU"
-    return np.where(finite, data, lowest), (note,)
+    plausible = (data >= -_IMPLAUSIBLE_HU) & (data <= _IMPLAUSIBLE_HU)
+    if not plausible.any():
+        found = f"only NaN, infinity or values beyond +-{_IMPLAUSIBLE_HU}"
+        raise InputError("no voxel has a value", where=where, found=found, expected="Hounsfield units")
+    lowest = data[plausible].min()
+    count = int(plausible.size - np.count_nonzero(plausible))
+    note = (
+        f"{count} voxels ({count / plausible.size:.2g} of all) were NaN, infinite or beyond +-{_IMPLAUSIBLE_HU} "
+        f"and were set to {lowest:g} HU"
+    )
+    return np.where(plausible, data, lowest), (note,)
 
 
 def shear_degrees(affine: Affine) -> float:
@@ -141,6 +147,25 @@ def shear_degrees(affine: Affine) -> float:
     directions = affine[:3, :3] / geometry.spacing(affine)
     cosines = np.abs(directions.T @ directions)[np.triu_indices(3, 1)]
     return float(np.degrees(np.arcsin(np.clip(cosines.max(), 0, 1))))
+
+
+def is_plausible_spacing(affine: Affine) -> bool:
+    """Whether all voxel axes have a length that CTs have."""
+    spacing = geometry.spacing(affine)
+    return bool(_PLAUSIBLE_SPACING_MM[0] <= spacing.min() and spacing.max() <= _PLAUSIBLE_SPACING_MM[1])
+
+
+def require_size(grid: Grid, where: object) -> None:
+    """Raise for a grid that no patient fills: its model grid would fill the memory."""
+    size_mm = grid.spacing_mm * grid.shape
+    if size_mm.max() > _LARGEST_SCAN_MM:
+        raise InputError(
+            "implausible size of a scan",
+            where=where,
+            found=" x ".join(f"{mm:.3g}" for mm in size_mm) + " mm",
+            expected=f"at most {_LARGEST_SCAN_MM} mm",
+            hint="are the units of the file mm?",
+        )
 
 
 def geometry_notes(affine: Affine) -> tuple[str, ...]:
@@ -151,7 +176,7 @@ def geometry_notes(affine: Affine) -> tuple[str, ...]:
         notes.append(f"slices are sheared by {shear:.1f} degrees (tilted gantry); the true sheared grid is kept")
     elif oblique > _OBLIQUE_NOTE_DEGREES:
         notes.append(f"axes are rotated by {oblique:.1f} degrees; the true oblique grid is kept")
-    if spacing.min() < _PLAUSIBLE_SPACING_MM[0] or spacing.max() > _PLAUSIBLE_SPACING_MM[1]:
+    if not is_plausible_spacing(affine):
         voxel = " x ".join(f"{v:.3g}" for v in spacing)
         notes.append(f"a voxel of {voxel} mm is unusual: are the units of the file mm?")
     return tuple(notes)

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from ..errors import InputError, MissingExtraError
 from . import checks, dicom_geometry
-from .dicom_series import INSTALL_HINT, Slice, ignored_notes, import_pydicom, one_line, scan_around
+from .dicom_numbers import number
+from .dicom_series import INSTALL_HINT, Slice, ignored_notes, import_pydicom, lenient, one_line, scan_around
 from .raw import RawVolume
 
 
@@ -17,7 +18,7 @@ def read(path: Path, series: str | None = None) -> RawVolume:
     scanned, info = scan_around(path, series)
     slices, notes = dicom_geometry.ordered(scanned.slices[info.uid], path)
     affine = dicom_geometry.affine(slices, path)
-    data, value_notes = checks.replace_non_finite(_stack(slices), path)
+    data, value_notes = checks.replace_implausible(_stack(slices), path)
     return RawVolume(data.transpose(2, 1, 0), affine, None, info.modality, notes + ignored_notes(scanned) + value_notes)
 
 
@@ -38,21 +39,22 @@ def _stack(slices: list[Slice]) -> NDArray:
 def _pixels(path: Path) -> NDArray:
     pydicom = import_pydicom()
     try:
-        dataset = pydicom.dcmread(path, force=True)
-        if "TransferSyntaxUID" not in dataset.file_meta:
-            dataset.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian
-        _require_decoder(dataset.file_meta.TransferSyntaxUID, path)
-        stored = dataset.pixel_array
+        with lenient():
+            dataset = pydicom.dcmread(path, force=True)
+            if "TransferSyntaxUID" not in dataset.file_meta:
+                dataset.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian
+            _require_decoder(dataset.file_meta.TransferSyntaxUID, path)
+            stored = dataset.pixel_array
     except MissingExtraError:
         raise
     except Exception as error:  # decoders raise many kinds for damaged data
         raise InputError("cannot decode slice", where=path, found=one_line(error), hint="copy it again") from error
-    return _rescaled(stored, dataset)
+    return _rescaled(stored, dataset, path)
 
 
-def _rescaled(stored: NDArray, dataset: Any) -> NDArray:
-    slope = float(dataset.get("RescaleSlope", 1) or 1)
-    intercept = float(dataset.get("RescaleIntercept", 0) or 0)
+def _rescaled(stored: NDArray, dataset: Any, path: Path) -> NDArray:
+    slope = number(dataset, "RescaleSlope", path, 1) or 1.0
+    intercept = number(dataset, "RescaleIntercept", path, 0)
     if slope.is_integer() and intercept.is_integer():
         return checks.compact(stored.astype(np.int64) * int(slope) + int(intercept))
     return (stored * slope + intercept).astype(np.float32)

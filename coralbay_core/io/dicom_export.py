@@ -17,10 +17,11 @@ from ..errors import InputError
 from ..spatial import LabelVolume, SourceGrid
 from ..util.atomic_file import atomic_path
 from . import checks, dicom_geometry
-from .dicom_series import import_pydicom, scan_around
+from .dicom_series import Slice, import_pydicom, lenient, scan_around
 
 MANUFACTURER = "CoralBay"
 SERIES_NUMBER = 900
+CHARACTER_SET = "ISO_IR 192"
 MOST_LABELS = 1000
 _REFERENCES = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
 _IMAGE = (
@@ -34,6 +35,7 @@ _IMAGE = (
     "InstanceNumber",
     "Modality",
 )
+_PLACE = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
 # Type 2 of the patient and study modules: they have to be there, and may be empty.
 _EMPTY = (
     "PatientName",
@@ -90,43 +92,76 @@ def labeled_series(labels: LabelVolume, folder: Path, series: str | None = None)
     slices, _ = dicom_geometry.ordered(scanned.slices[info.uid], folder)
     rows, columns = slices[0].shape
     source = SourceGrid.of((columns, rows, len(slices)), dicom_geometry.affine(slices, folder))
-    checks.require_same_grid(labels.grid, source.grid, labels.path or labels.name)
+    turned = labels.grid.orientation
+    checks.require_same_grid(turned.grid, source.grid, labels.path or labels.name)
     values = [int(v) for v in np.unique(labels.data) if v]
     if not values or min(values) < 0 or len(values) > MOST_LABELS:
         raise InputError(
             "nothing to export", where=labels.path, found=f"values {values[:10]}", expected="labels above 0"
         )
-    names = {value: labels.names.get(value) or f"label {value}" for value in values}
+    names = {value: _one_value(labels.names.get(value, "")) or f"label {value}" for value in values}
     gap = float(np.linalg.norm(slices[1].position - slices[0].position))
-    images = [_bare(image.path, gap) for image in slices]
-    return LabeledSeries(images, source.to_file(labels.data).transpose(2, 1, 0), source, names)
+    images = [_bare(image, gap) for image in slices]
+    if len({image.SOPInstanceUID for image in images}) < len(images):
+        raise _not_referable(folder, "one SOPInstanceUID for several images")
+    return LabeledSeries(images, source.to_file(turned.from_file(labels.data)).transpose(2, 1, 0), source, names)
 
 
-def _bare(path: Path, gap_mm: float) -> Any:
+def _bare(image: Slice, gap_mm: float) -> Any:
     """Header of an image with references and geometry alone; the thickness, if absent, is the slice distance."""
     pydicom = import_pydicom()
-    known = pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=[*_REFERENCES, *_IMAGE])
-    bare = pydicom.Dataset()
-    bare.file_meta = pydicom.dataset.FileMetaDataset()
-    for keyword in _REFERENCES + _IMAGE:
-        if keyword in known:
-            setattr(bare, keyword, getattr(known, keyword))
-    for keyword in _EMPTY:
-        setattr(bare, keyword, "")
+    with lenient():
+        known = pydicom.dcmread(image.path, stop_before_pixels=True, force=True, specific_tags=[*_REFERENCES, *_IMAGE])
+        bare = pydicom.Dataset()
+        bare.file_meta = pydicom.dataset.FileMetaDataset()
+        # Of all exported text; that of the source depends on a declaration of its own, or lacks one.
+        bare.SpecificCharacterSet = CHARACTER_SET
+        _restore_undeclared(known)
+        for keyword in _REFERENCES + _IMAGE:
+            if keyword in known and keyword not in _PLACE:
+                setattr(bare, keyword, getattr(known, keyword))
+        places = (image.position, image.orientation, np.array(image.spacing))
+        for keyword, values in zip(_PLACE, places, strict=True):
+            # As written, unless that had to be repaired: the sixteen characters of a number lose digits.
+            sound = not image.remark and b"," not in bytes(known.get_item(keyword).value)
+            setattr(bare, keyword, getattr(known, keyword) if sound else [f"{v:.10g}" for v in values])
+        for keyword in _EMPTY:
+            setattr(bare, keyword, "")
     lacking = [k for k in (*_REFERENCES[1:], "FrameOfReferenceUID") if not bare.get(k)]
     if lacking:
-        raise InputError(
-            "series cannot be referenced",
-            where=path,
-            found=f"no {', '.join(lacking)}",
-            expected="the identifiers that DICOM requires",
-            hint="were they stripped? export NIfTI instead",
-        )
+        raise _not_referable(image.path, f"no {', '.join(lacking)}")
     if not bare.get("SliceThickness"):
         bare.SliceThickness = gap_mm
     if "PatientID" not in bare:
         bare.PatientID = ""
     return bare
+
+
+def _not_referable(where: Path, found: str) -> InputError:
+    return InputError(
+        "series cannot be referenced",
+        where=where,
+        found=found,
+        expected="the identifiers that DICOM requires",
+        hint="were they stripped? export NIfTI instead",
+    )
+
+
+def _restore_undeclared(known: Any) -> None:
+    """Read an ID in UTF-8 that no character set was declared for; pydicom would read it as Latin-1."""
+    element = known.get_item("PatientID")
+    if known.get("SpecificCharacterSet") or element is None or not isinstance(element.value, bytes):
+        return
+    try:
+        text = element.value.decode("utf-8")
+    except UnicodeDecodeError:
+        return
+    known.PatientID = text.strip("\0 ")
+
+
+def _one_value(name: str) -> str:
+    """Name as a single value of an element: there a backslash separates values, and control characters are invalid."""
+    return " ".join("".join(c if c.isprintable() else " " for c in name.replace("\\", "/")).split())
 
 
 def software_version() -> str:

@@ -20,28 +20,84 @@ _RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 def ordered(slices: list[Slice], where: Path) -> tuple[list[Slice], tuple[str, ...]]:
     """Sort slices along their normal; raise unless they are unique, equal in geometry and evenly spaced."""
-    unique = list({s.uid: s for s in slices}.values())
+    unique = _without_copies(slices)
     copies = len(slices) - len(unique)
     _require_alike(unique, where)
     if len(unique) < 2:
         raise InputError("a single slice", where=where, found="1 DICOM slice", expected="at least 2 of one series")
     unique.sort(key=lambda s: float(s.normal @ s.position))
     _require_even(unique, where)
-    notes = (f"{copies} duplicate files ignored",) if copies else ()
-    return unique, notes
+    notes = [f"{copies} duplicate files ignored"] if copies else []
+    notes += sorted({s.remark for s in unique if s.remark})
+    return unique, (*notes, *_rescale_notes(unique, where))
+
+
+def _without_copies(slices: list[Slice]) -> list[Slice]:
+    """Slices without those of equal UID and position.
+
+    De-identified series may have one UID, or none, for all slices. A UID that slices at several positions share proves
+    nothing: there only files of equal content are copies.
+    """
+    by_place: dict[tuple[float, ...], list[Slice]] = {}
+    places: dict[str, set[tuple[float, ...]]] = {}
+    for image in slices:
+        place = tuple(np.round(image.position, 3) + 0.0)
+        places.setdefault(image.uid, set()).add(place)
+        there = by_place.setdefault(place, [])
+        if not any(_is_copy(image, other) for other in there if other.uid == image.uid):
+            there.append(image)
+    found = []
+    for there in by_place.values():
+        telling = {image.uid: image for image in reversed(there) if image.uid and len(places[image.uid]) == 1}
+        found += [image for image in there if telling.get(image.uid, image) is image]
+    return found
+
+
+def _is_copy(image: Slice, other: Slice) -> bool:
+    return image.path.stat().st_size == other.path.stat().st_size and image.path.read_bytes() == other.path.read_bytes()
 
 
 def _require_alike(slices: list[Slice], where: Path) -> None:
-    for word, kinds in (
-        ("size", Counter(f"{s.shape[0]} x {s.shape[1]}" for s in slices)),
-        ("pixel spacing", Counter(f"{s.spacing[0]:.4g} x {s.spacing[1]:.4g} mm" for s in slices)),
-        ("orientation", Counter(" ".join(f"{v + 0.0:.2f}" for v in np.round(s.orientation, 2)) for s in slices)),
-    ):
-        if len(kinds) > 1:
-            found = "; ".join(f"{kind} ({n} slices)" for kind, n in kinds.most_common(4))
+    first = slices[0]
+    texts = [f"{s.shape[0]} x {s.shape[1]}" for s in slices]
+    _require_all([s.shape == first.shape for s in slices], texts, "size", where)
+    rows, columns = first.shape
+    # What counts is how far the pixels at the far edge are from where the first slice has them.
+    allowed = 0.5 * min(first.spacing)
+    texts = [f"{s.spacing[0]:.4g} x {s.spacing[1]:.4g} mm" for s in slices]
+    off = [float(np.abs(np.subtract(s.spacing, first.spacing)) @ (rows, columns)) for s in slices]
+    _require_all([mm <= allowed for mm in off], texts, "pixel spacing", where)
+    texts = [" ".join(f"{v:.3g}" for v in np.round(s.orientation, 4) + 0.0) for s in slices]
+    edges = np.repeat([columns * first.spacing[1], rows * first.spacing[0]], 3)
+    off = [float(np.linalg.norm((s.orientation - first.orientation) * edges)) for s in slices]
+    _require_all([mm <= allowed for mm in off], texts, "orientation", where)
+
+
+def _require_all(alike: list[bool], texts: list[str], word: str, where: Path) -> None:
+    if all(alike):
+        return
+    found = "; ".join(f"{kind} ({n} slices)" for kind, n in Counter(texts).most_common(4))
+    raise InputError(
+        f"slices of one series differ in {word}", where=where, found=found, expected="the same in all slices"
+    )
+
+
+def _rescale_notes(slices: list[Slice], where: Path) -> tuple[str, ...]:
+    """Collect a note on intercepts that differ; raise if some slices have one and others none."""
+    for index, (word, default) in enumerate((("slope", 1.0), ("intercept", 0.0))):
+        known = [s.rescale[index] for s in slices if s.rescale[index] is not None]
+        if known and len(known) < len(slices) and set(known) != {default}:
             raise InputError(
-                f"slices of one series differ in {word}", where=where, found=found, expected="the same in all slices"
+                f"slices without rescale {word}",
+                where=where,
+                found=f"{len(slices) - len(known)} of {len(slices)} slices",
+                expected="one in each slice, or in none",
+                hint="HU would differ between slices: export the series again",
             )
+    intercepts = sorted({s.rescale[1] for s in slices if s.rescale[1] is not None})
+    if len(intercepts) > 1:
+        return (f"rescale intercepts differ between slices: {intercepts[0]:g} to {intercepts[-1]:g}",)
+    return ()
 
 
 def _require_even(slices: list[Slice], where: Path) -> None:

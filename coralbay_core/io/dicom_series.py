@@ -1,7 +1,8 @@
 """Search for the image series of a folder, which may hold other DICOM objects, too."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError, MissingExtraError
+from .dicom_files import is_dicom, regular_files, unread
+from .dicom_numbers import numbers, required, whole
 
 INSTALL_HINT = 'pip install "coralbay[dicom]"'
 _HEADER_TAGS = [
@@ -25,7 +28,14 @@ _HEADER_TAGS = [
     "Columns",
     "SamplesPerPixel",
     "NumberOfFrames",
+    "RescaleSlope",
+    "RescaleIntercept",
+    "StudyInstanceUID",
+    "SeriesNumber",
+    "FrameOfReferenceUID",
 ]
+DICOMDIR = "DICOMDIR"
+_PLACE = (("ImagePositionPatient", 3), ("ImageOrientationPatient", 6), ("PixelSpacing", 2))
 
 
 @dataclass(frozen=True)
@@ -55,7 +65,10 @@ class SeriesInfo:
 
 @dataclass(frozen=True, eq=False)
 class Slice:
-    """Header of one image; positions in DICOM's LPS mm."""
+    """Header of one image; positions in DICOM's LPS mm.
+
+    `orientation` is of unit vectors, `rescale` slope and intercept as far as stated, `remark` what was repaired.
+    """
 
     path: Path
     uid: str
@@ -63,6 +76,8 @@ class Slice:
     orientation: NDArray[np.float64]
     spacing: tuple[float, float]
     shape: tuple[int, int]
+    rescale: tuple[float | None, float | None] = (None, None)
+    remark: str = ""
 
     @property
     def normal(self) -> NDArray[np.float64]:
@@ -72,30 +87,23 @@ class Slice:
 
 @dataclass(frozen=True, eq=False)
 class Scan:
-    """Contents of a folder: image series with their slices, and the number of other files."""
+    """Contents of a folder: image series, their slices, the number of other objects, and notes on what is left out."""
 
     series: list[SeriesInfo]
     slices: dict[str, list[Slice]]
     ignored: Counter[str]
+    left_out: tuple[str, ...] = ()
 
 
 def scan(folder: Path) -> Scan:
     """Scan a folder and its subfolders; files that are not DICOM are ignored."""
-    return scan_files(sorted(p for p in folder.rglob("*") if p.is_file()) if folder.is_dir() else [folder])
-
-
-def is_dicom(path: Path) -> bool:
-    """Whether a file starts like DICOM, with the usual preamble or directly with a tag of group 8."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(132)
-    except OSError:
-        return False
-    return head[128:] == b"DICM" or (head[:2] == b"\x08\x00" and len(head) == 132)
+    return scan_files(regular_files(folder.rglob("*")) if folder.is_dir() else [folder])
 
 
 def scan_around(path: Path, wanted: str | None) -> tuple[Scan, SeriesInfo]:
     """Find the series of a folder or of one of its files, and the other contents of the folder."""
+    if path.name.upper() == DICOMDIR and path.is_file():  # the index of a disk: the files lie beside and below it
+        path = path.parent
     if path.is_dir():
         scanned = scan(path)
         return scanned, _choose(scanned, wanted, path)
@@ -114,64 +122,94 @@ def scan_around(path: Path, wanted: str | None) -> tuple[Scan, SeriesInfo]:
     uid = own.series[0].uid
     if wanted is not None and wanted not in uid:
         raise InputError("file belongs to another series", where=path, found=uid, expected=wanted)
-    scanned = scan_files(sorted(p for p in path.parent.iterdir() if p.is_file()))
+    scanned = scan_files(regular_files(path.parent.iterdir()))
+    uid = next(uid for uid, slices in scanned.slices.items() if path in [image.path for image in slices])
     return scanned, next(info for info in scanned.series if info.uid == uid)
 
 
 def scan_files(paths: Iterable[Path]) -> Scan:
     """`scan` of chosen files."""
+    paths = [path for path in paths if path.name.upper() != DICOMDIR and not path.name.startswith(".")]
     infos: dict[str, tuple[str, str]] = {}
     slices: dict[str, list[Slice]] = {}
     ignored: Counter[str] = Counter()
-    for path, header in _headers(paths):
-        other = _not_a_slice(header)
-        if other:
-            ignored[other] += 1
-            continue
-        uid = str(header.get("SeriesInstanceUID", "unknown"))
-        infos.setdefault(uid, (str(header.get("SeriesDescription", "")), str(header.get("Modality", "") or "unknown")))
-        slices.setdefault(uid, []).append(_slice(path, header))
+    unnamed: dict[tuple[str, ...], str] = {}
+    found = [path for path in paths if is_dicom(path)]
+    with lenient() if found else nullcontext():
+        for path in found:
+            header = _header(path)
+            other = _not_a_slice(path, header)
+            if other:
+                ignored[other] += 1
+                continue
+            uid = _text(header, "SeriesInstanceUID") or _uid_of_unnamed(path, header, unnamed)
+            infos.setdefault(uid, (_text(header, "SeriesDescription"), _text(header, "Modality") or "unknown"))
+            slices.setdefault(uid, []).append(_slice(path, header))
     series = [SeriesInfo(uid, *infos[uid], len(s), (len(s), *s[0].shape)) for uid, s in slices.items()]
-    return Scan(sorted(series, key=lambda info: (-info.n_slices, info.uid)), slices, ignored)
+    return Scan(sorted(series, key=lambda info: (-info.n_slices, info.uid)), slices, ignored, unread(paths))
 
 
-def _headers(paths: Iterable[Path]) -> Iterator[tuple[Path, Any]]:
-    for path in paths:
-        if path.name.upper() == "DICOMDIR" or path.name.startswith(".") or not is_dicom(path):
-            continue
-        pydicom = import_pydicom()
-        try:
-            header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_HEADER_TAGS, force=True)
-        except Exception as error:  # pydicom raises many kinds for a damaged file
-            raise _damaged(path, error) from error
-        yield path, header
+def _uid_of_unnamed(path: Path, header: Any, known: dict[tuple[str, ...], str]) -> str:
+    """Name a series whose UID was stripped, so that scans that merely adjoin are not taken for one."""
+    traits = ("StudyInstanceUID", "SeriesNumber", "FrameOfReferenceUID", "SeriesDescription", "Modality")
+    key = (str(path.parent), *(_text(header, trait) for trait in traits))
+    return known.setdefault(key, f"unknown {len(known) + 1}" if known else "unknown")
 
 
-def _not_a_slice(header: Any) -> str:
+def _text(header: Any, keyword: str) -> str:
+    try:
+        return str(header.get(keyword) or "").strip()
+    except Exception:  # pydicom raises many kinds for a damaged element
+        return ""
+
+
+def _header(path: Path) -> Any:
+    pydicom = import_pydicom()
+    try:
+        return pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_HEADER_TAGS, force=True)
+    except Exception as error:  # pydicom raises many kinds for a damaged file
+        raise _damaged(path, error) from error
+
+
+def _not_a_slice(path: Path, header: Any) -> str:
     """Kind of a DICOM object that is not a slice of a volume; empty for a slice."""
-    modality = str(header.get("Modality", "") or "unknown")
-    if not header.get("Rows"):
-        return modality
-    if "LOCALIZER" in (header.get("ImageType") or []):
+    modality = _text(header, "Modality")
+    if not whole(header, "Rows", path, 0):
+        return modality or "unknown (damaged?)"
+    if "LOCALIZER" in _text(header, "ImageType"):
         return "localizer"
-    if int(header.get("NumberOfFrames") or 1) > 1:
-        return f"multi-frame {modality}"
-    if int(header.get("SamplesPerPixel") or 1) != 1:
+    if whole(header, "NumberOfFrames", path, 1) > 1:
+        return f"multi-frame {modality or 'unknown'}"
+    if whole(header, "SamplesPerPixel", path, 1) != 1:
         return "color image"
-    if not all(header.get(tag) for tag in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")):
-        return f"{modality} image without position"
+    if any(numbers(header, keyword, n, path) is None for keyword, n in _PLACE):
+        return f"{modality or 'unknown'} image without position"
     return ""
 
 
 def _slice(path: Path, header: Any) -> Slice:
-    try:
-        row_mm, column_mm = (float(v) for v in header.PixelSpacing)
-        position = np.array(header.ImagePositionPatient, float).reshape(3)
-        orientation = np.array(header.ImageOrientationPatient, float).reshape(6)
-        shape = int(header.Rows), int(header.Columns)
-    except (ValueError, TypeError, AttributeError) as error:
-        raise _damaged(path, error) from error
-    return Slice(path, str(header.get("SOPInstanceUID", path)), position, orientation, (row_mm, column_mm), shape)
+    position, orientation, spacing = (required(header, keyword, n, path) for keyword, n in _PLACE)
+    lengths = np.linalg.norm(orientation.reshape(2, 3), axis=1)
+    if min(*lengths, *spacing) <= 0:
+        raise InputError(
+            "unreadable DICOM header",
+            where=path,
+            found=f"spacing {spacing.tolist()}, orientation {orientation.tolist()}",
+            expected="spacing above 0 and directions of length 1",
+            hint="repair the header or export the series again",
+        )
+    off = float(np.abs(lengths - 1).max())
+    slope, intercept = (numbers(header, keyword, 1, path) for keyword in ("RescaleSlope", "RescaleIntercept"))
+    return Slice(
+        path,
+        _text(header, "SOPInstanceUID"),
+        position,
+        (orientation.reshape(2, 3) / lengths[:, None]).reshape(6),
+        (float(spacing[0]), float(spacing[1])),
+        (whole(header, "Rows", path, 0), whole(header, "Columns", path, 0)),
+        (None if slope is None else float(slope[0]), None if intercept is None else float(intercept[0])),
+        "image orientations are not of length 1: only their directions are used" if off > 0.01 else "",
+    )
 
 
 def _damaged(path: Path, error: Exception) -> InputError:
@@ -220,7 +258,7 @@ def ignored_notes(scanned: Scan) -> tuple[str, ...]:
     others = len(scanned.series) - 1
     if others:
         notes.append(f"{others} other series in the folder were not read")
-    return tuple(notes)
+    return (*notes, *scanned.left_out)
 
 
 def import_pydicom() -> Any:
@@ -230,6 +268,11 @@ def import_pydicom() -> Any:
     except ImportError as error:
         raise MissingExtraError("DICOM needs pydicom", hint=INSTALL_HINT) from error
     return pydicom
+
+
+def lenient() -> AbstractContextManager[None]:
+    """Context in which pydicom does not warn of values that the standard forbids, such as a UID "anonymized"."""
+    return import_pydicom().config.disable_value_validation()
 
 
 def one_line(error: Exception) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError, MissingExtraError
-from . import checks
+from . import checks, itk_headers
 from .raw import RawVolume
 
 SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd")
@@ -33,12 +33,13 @@ def read(path: Path) -> RawVolume:
     affine = checks.require_affine(_affine(image), path)
     # SimpleITK's arrays begin with the slowest axis, its sizes with the fastest.
     data = _import_sitk().GetArrayFromImage(image).transpose().reshape(shape, order="F")
-    data, notes = checks.replace_non_finite(data, path)
+    data, notes = checks.replace_implausible(data, path)
     return RawVolume(checks.compact(data), affine, None, "CT", _place_notes(path, image) + notes)
 
 
 def _open(path: Path) -> Any:
     sitk = _import_sitk()
+    itk_headers.check(path)
     try:
         return sitk.ReadImage(str(path))
     except RuntimeError as error:
@@ -50,7 +51,8 @@ def _affine(image: Any) -> np.ndarray:
     dimensions = image.GetDimension()
     direction = np.array(image.GetDirection()).reshape(dimensions, dimensions)[:3, :3]
     affine = np.eye(4)
-    affine[:3, :3] = direction * np.array(image.GetSpacing())[:3]
+    # Directions only: in a MetaImage they need not be of length 1, which would change the spacing.
+    affine[:3, :3] = direction / np.linalg.norm(direction, axis=0) * np.array(image.GetSpacing())[:3]
     affine[:3, 3] = np.array(image.GetOrigin())[:3]
     return np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
 

@@ -1,8 +1,6 @@
 """NIfTI files."""
 
-import gzip
 import json
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..spatial import SourceGrid
+from ..spatial import SourceGrid, geometry
 from ..spatial.geometry import Affine
 from ..util.atomic_file import atomic_path
 from . import checks
+from .nifti_file import UNREADABLE, damaged, open_nifti, short
 from .raw import RawVolume
 
 SUFFIXES = (".nii.gz", ".nii")
 _RGB24 = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
-_UNREADABLE = (OSError, EOFError, zlib.error, ValueError, OverflowError, MemoryError)
+_MM_PER_UNIT = {"meter": 1000.0, "micron": 0.001}
+_NEARLY_WHOLE = 1e-3
 
 
 def looks_like(path: Path) -> bool:
@@ -43,34 +43,54 @@ def require_name(path: Path) -> None:
 
 def read(path: Path) -> RawVolume:
     """Read a CT."""
-    image = _open(path)
+    opened = open_nifti(path)
+    image = opened.image
     shape = checks.require_3d(image.shape, path)
-    affine = _affine(image, path)
-    data, nan_notes = checks.replace_non_finite(_scaled(image, path).reshape(shape, order="A"), path)
-    return RawVolume(checks.compact(data), affine, image.header.copy(), "CT", _header_notes(image) + nan_notes)
+    affine, unit_notes = _affine(image, path)
+    data, value_notes = checks.replace_implausible(_scaled(image, path).reshape(shape, order="A"), path)
+    notes = (*opened.notes, *_header_notes(image), *unit_notes, *value_notes)
+    return RawVolume(checks.compact(data), affine, _header(image), "CT", notes)
 
 
 def read_labels(path: Path) -> RawVolume:
-    """Read a label map; whole numbers stored as floats are accepted."""
-    image = _open(path)
+    """Read a label map; whole numbers stored as floats, or nearly whole ones after a scale factor, are accepted."""
+    opened = open_nifti(path)
+    image = opened.image
     shape = checks.require_3d(image.shape, path)
-    affine = _affine(image, path)
-    data = _scaled(image, path).reshape(shape, order="A")
-    if not np.issubdtype(data.dtype, np.integer):
-        if not np.isfinite(data).all() or not np.array_equal(data, np.rint(data)):
-            raise InputError("label map has non-integer values", where=path, found=data.dtype, expected="whole numbers")
-        data = checks.smallest_integers(data)
-    return RawVolume(data, affine, image.header.copy())
+    affine, unit_notes = _affine(image, path)
+    data, value_notes = _whole(_scaled(image, path, np.float64).reshape(shape, order="A"), path)
+    return RawVolume(data, affine, _header(image), notes=(*opened.notes, *unit_notes, *value_notes))
 
 
-def read_label_names(path: Path) -> dict[int, str]:
-    """Read the label names in ``<name>.json`` next to a label map, ``{"1": "liver", ...}``; empty without this file."""
+def _whole(data: NDArray, path: Path) -> tuple[NDArray, tuple[str, ...]]:
+    if np.issubdtype(data.dtype, np.integer):
+        return data, ()
+    rounded = np.rint(data)
+    with np.errstate(invalid="ignore"):
+        off = float(np.abs(data - rounded).max())
+    if not off <= _NEARLY_WHOLE:  # NaN and infinity, too
+        raise InputError("label map has non-integer values", where=path, found=data.dtype, expected="whole numbers")
+    notes = (f"values up to {off:.1g} from whole numbers were rounded",) if off else ()
+    return checks.smallest_integers(rounded, path), notes
+
+
+def read_label_names(path: Path) -> tuple[dict[int, str], tuple[str, ...]]:
+    """Read the label names in ``<name>.json`` next to a label map, ``{"1": "liver", ...}``; empty without this file.
+
+    A second tuple holds a note if the file is there and cannot be used.
+    """
     beside = path.with_name(stem(path) + ".json")
+    if not beside.is_file():
+        return {}, ()
     try:
-        content = json.loads(beside.read_text(encoding="utf-8"))
-        return {int(value): str(name) for value, name in content.items()}
-    except (OSError, ValueError, AttributeError):
-        return {}
+        content = beside.read_bytes()
+        try:
+            names = json.loads(content)  # UTF-8, -16 or -32, with or without a byte-order mark
+        except UnicodeDecodeError:
+            names = json.loads(content.decode("latin-1"))
+        return {int(value): str(name) for value, name in names.items()}, ()
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        return {}, (f"label names in {beside.name} were not read: {short(error, beside)}",)
 
 
 def write(path: Path, data: NDArray, source: SourceGrid) -> None:
@@ -81,47 +101,53 @@ def write(path: Path, data: NDArray, source: SourceGrid) -> None:
         image.to_filename(temporary)
 
 
-def _open(path: Path) -> Any:
-    import nibabel
-    from nibabel.filebasedimages import ImageFileError
-    from nibabel.spatialimages import HeaderDataError
+def _header(image: Any) -> Any:
+    """Header for results, without extensions and names of other files and databases: they may identify a patient."""
+    header = image.header.copy()
+    header.extensions.clear()
+    header["vox_offset"] = 0
+    for keyword in ("db_name", "aux_file"):
+        if keyword in header:  # NIfTI-2 has one of them
+            header[keyword] = b""
+    return header
 
+
+def _affine(image: Any, path: Path) -> tuple[Affine, tuple[str, ...]]:
+    """Index to mm: nibabel's choice, the sform, else the qform, else a guess from the voxel size.
+
+    A header may state another unit than mm. Some state one that they do not use, hence voxels decide.
+    """
+    affine = checks.require_affine(image.affine, path)
+    unit = _units(image)
+    if unit not in _MM_PER_UNIT:
+        return affine, ()
+    if checks.is_plausible_spacing(affine):
+        return affine, (f"the header says {unit}, but its numbers are those of a CT in mm: they are taken as mm",)
+    scaled = geometry.scale(_MM_PER_UNIT[unit]) @ affine
+    return scaled, (f"positions were converted from {unit} to mm",)
+
+
+def _units(image: Any) -> str:
     try:
-        image = nibabel.load(path, mmap=False)
-    except (ImageFileError, HeaderDataError, *_UNREADABLE) as error:
-        raise InputError("not a readable NIfTI file", where=path, found=_short(error, path)) from error
-    if not isinstance(image, nibabel.Nifti1Pair):
-        raise InputError("not a NIfTI file", where=path, found=type(image).__name__, hint="convert it to .nii.gz")
-    return _unzipped(image, path) if path.suffix.lower() == ".gz" else image
+        return str(image.header.get_xyzt_units()[0])
+    except (KeyError, ValueError):
+        return "unknown"
 
 
-def _unzipped(image: Any, path: Path) -> Any:
-    """Read the image from memory, to check the gzip checksum: nibabel stops at the last voxel, before the checksum."""
-    try:
-        with gzip.open(path) as file:
-            return type(image).from_bytes(file.read())
-    except _UNREADABLE as error:
-        raise _damaged(error, path) from error
-
-
-def _affine(image: Any, path: Path) -> Affine:
-    """Nibabel's choice: the sform, else the qform, else a guess from the voxel size."""
-    return checks.require_affine(image.affine, path)
-
-
-def _scaled(image: Any, path: Path) -> NDArray:
-    """Values after the header's slope and intercept: integers where those change nothing, else float32."""
+def _scaled(image: Any, path: Path, dtype_of_scaled: type[np.floating] = np.float32) -> NDArray:
+    """Values after the header's slope and intercept: integers where those change nothing, else floats."""
     dtype = image.header.get_data_dtype()
     if dtype.kind not in "iuf":
         raise InputError("not a scalar image", where=path, found=_type_name(dtype), expected="one number per voxel")
     try:
         data = np.asarray(image.dataobj.get_unscaled())
-    except _UNREADABLE as error:
-        raise _damaged(error, path) from error
+    except UNREADABLE as error:
+        raise damaged(error, path) from error
     slope, intercept = image.dataobj.slope, image.dataobj.inter
     if (slope, intercept) == (1, 0):
         return data if dtype.kind in "iu" else data.astype(np.result_type(data, np.float32), copy=False)
-    return data.astype(np.float32) * np.float32(slope) + np.float32(intercept)
+    with np.errstate(over="ignore", invalid="ignore"):  # what gets infinite is no HU
+        return data.astype(dtype_of_scaled) * dtype_of_scaled(slope) + dtype_of_scaled(intercept)
 
 
 def _header_notes(image: Any) -> tuple[str, ...]:
@@ -173,14 +199,5 @@ def _fresh_image(array: NDArray, affine: Affine) -> Any:
     return image
 
 
-def _damaged(error: Exception, path: Path) -> InputError:
-    return InputError("truncated or damaged file", where=path, found=_short(error, path), hint="copy it again")
-
-
 def _type_name(dtype: np.dtype) -> str:
     return "color (RGB)" if dtype.names else str(dtype)
-
-
-def _short(error: Exception, path: Path) -> str:
-    text = str(error).removeprefix(f"File {path} is ").replace(str(path), "the file") or type(error).__name__
-    return text.splitlines()[0][:120]

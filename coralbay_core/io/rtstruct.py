@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .dicom_export import MANUFACTURER, SERIES_NUMBER, LabeledSeries, save, software_version
+from .dicom_export import CHARACTER_SET, MANUFACTURER, SERIES_NUMBER, LabeledSeries, save, software_version
 from .dicom_series import import_pydicom
 
 _RTSTRUCT = "1.2.840.10008.5.1.4.1.1.481.3"
@@ -54,7 +54,7 @@ def _root(pydicom: Any, series: LabeledSeries, about: Mapping[str, Any]) -> Any:
     dataset.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian  # explicit lengths end at 64 kB
     dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = _RTSTRUCT
     dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
-    dataset.SpecificCharacterSet = "ISO_IR 192"
+    dataset.SpecificCharacterSet = CHARACTER_SET
     dataset.Modality = "RTSTRUCT"
     dataset.Manufacturer, dataset.SoftwareVersions = MANUFACTURER, software_version()
     dataset.SeriesInstanceUID, dataset.SeriesNumber, dataset.InstanceNumber = (

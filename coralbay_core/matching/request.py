@@ -1,11 +1,13 @@
 """Similarity requests: from clicks and saved queries to a heat map and its regions, within a scan or between two.
 
-Commands, sessions and library search all call `answer`. The module stands above `similarity` because a
-distance prior between two scans needs their alignment.
+A request has one of three scopes: what looks alike *everywhere* in a scan, the structure that was clicked (*here*), or
+the same *place*, in this scan or in another one. Commands, sessions and library search all call `answer`. The module
+stands above `similarity` because a distance prior between two scans needs their alignment.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,18 +17,27 @@ from ..features import FeatureMaps
 from ..similarity import (
     DistancePrior,
     HeatMap,
+    HereWeights,
     Query,
     Reduction,
     Region,
     Weights,
     auto_weights,
+    here_map,
     make_query,
     merge_queries,
     search,
     top_regions,
 )
+from ..spatial import Volume
 from ..util.cancellation import IsCancelled, check_cancelled
 from .alignment import align
+
+Scope = Literal["everywhere", "here", "place"]
+SCOPES: tuple[Scope, ...] = get_args(Scope)
+
+PLACE_MM = 30.0
+"""Width of the distance prior of the scope ``place``, where none is given."""
 
 PRIOR_PLACES = 50
 """Most places that a distance prior is centered on: a stroke has thousands, and neighbors change nothing."""
@@ -56,6 +67,13 @@ class SimilarityRequest:
         positive places.
     top : int
         Most regions to list.
+    scope : str
+        ``everywhere``: what looks like the places in the whole scan. ``here``: the structure that the places lie in.
+        ``place``: what looks like the places near them, or near where they align in `target`.
+    guide : Volume, optional
+        The CT of `target`; the scope ``here`` needs it.
+    here : HereWeights
+        Weights of the parts of the scope ``here``.
     """
 
     target: FeatureMaps
@@ -67,12 +85,30 @@ class SimilarityRequest:
     weights: Weights = None
     prior_mm: float | None = None
     top: int = 10
+    scope: Scope = "everywhere"
+    guide: Volume | None = None
+    here: HereWeights = field(default_factory=HereWeights)
 
     def __post_init__(self) -> None:
         for side in ("positive_mm", "negative_mm"):
             object.__setattr__(self, side, np.asarray(getattr(self, side), float).reshape(-1, 3))
         if not (len(self.positive) or self.queries):
             raise InputError("nothing to look for", expected="a positive place or a query")
+        if self.scope not in SCOPES:
+            raise InputError("unknown scope", found=self.scope, expected=f"one of {', '.join(SCOPES)}")
+        if self.scope == "here":
+            self._require_here()
+
+    def _require_here(self) -> None:
+        """Raise unless the clicked structure can be told from the request."""
+        if not len(self.positive):
+            raise InputError("no place of a structure", expected="a click; a saved query has none")
+        if self.origin is not self.target:
+            raise InputError(
+                "the clicked structure lies in another scan", hint="ask for the same place, or everywhere, in this scan"
+            )
+        if self.guide is None:
+            raise InputError("CT is missing", expected="`guide`, the CT of the features")
 
     @property
     def positive(self) -> NDArray[np.float64]:
@@ -140,11 +176,31 @@ def answer(request: SimilarityRequest, cancelled: IsCancelled | None = None) -> 
     if weights == "auto":
         weights = auto_weights(request.origin, request.positive, request.negative) if len(request.positive) else None
         check_cancelled(cancelled, "heat map")
-    prior = _prior(request)
-    check_cancelled(cancelled, "heat map")
-    heat = search(request.target, query, weights=weights, prior=prior, cancelled=cancelled)
+    if request.scope == "here":
+        heat = _clicked_structure(request, query, weights, cancelled)
+    else:
+        prior = _prior(request)
+        check_cancelled(cancelled, "heat map")
+        heat = search(request.target, query, weights=weights, prior=prior, cancelled=cancelled)
     check_cancelled(cancelled, "heat map")
     return Answer(heat, query, tuple(top_regions(heat, request.top)) if request.top else ())
+
+
+def _clicked_structure(
+    request: SimilarityRequest, query: Query, weights: Mapping[int, float] | None, cancelled: IsCancelled | None
+) -> HeatMap:
+    """Heat map of the structure that was clicked; similarity is computed only if it has a weight."""
+    assert request.guide is not None, "checked by the request"
+    look = search(request.target, query, weights=weights, cancelled=cancelled) if request.here.look else None
+    return here_map(
+        request.target,
+        request.positive,
+        request.negative,
+        guide=request.guide,
+        weights=request.here,
+        look=look,
+        cancelled=cancelled,
+    )
 
 
 def _query(request: SimilarityRequest) -> Query:
@@ -157,9 +213,10 @@ def _query(request: SimilarityRequest) -> Query:
 
 def _prior(request: SimilarityRequest) -> DistancePrior | None:
     places = request.positive
-    if request.prior_mm is None or not len(places):
+    width = PLACE_MM if request.prior_mm is None and request.scope == "place" else request.prior_mm
+    if width is None or not len(places):
         return None
-    prior = DistancePrior(places[:: max(1, -(-len(places) // PRIOR_PLACES))], float(request.prior_mm))
+    prior = DistancePrior(places[:: max(1, -(-len(places) // PRIOR_PLACES))], float(width))
     if request.origin is request.target:
         return prior
     alignment = align(request.origin, request.target)

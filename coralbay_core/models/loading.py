@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..errors import MissingFileError, WeightsError
 from ..util.atomic_file import atomic_path
+from ..util.tensor_file import system_errors
 from . import download, handcrafted
 from .cards import WITHOUT_WEIGHTS
 from .checkpoints import SUFFIXES, Mapped, infer_config, map_keys, read_tensors
@@ -175,6 +176,11 @@ def build(card: ModelCard, state: dict[str, Tensor]) -> Swin3D:
     _require_keys("weights hold what the encoder does not have", set(state) - set(ours), card)
     shapes = {key for key in ours if ours[key].shape != state[key].shape}
     _require_keys("weights have other shapes than the encoder", shapes, card)
+    broken = {key for key in ours if not torch.isfinite(state[key]).all()}
+    if broken:
+        raise WeightsError(
+            "damaged weights", where=card.name, found=f"NaN or infinity in {shortened(broken)}", hint="get them again"
+        )
     backbone.load_state_dict({key: tensor.float() for key, tensor in state.items()})
     return backbone
 
@@ -251,7 +257,7 @@ def save_weights(path: str | Path, backbone: Swin3D, card_text: str, dtype: torc
     parse_card(card_text, str(path))
     path = Path(path)
     tensors = {key: tensor.to(dtype).contiguous() for key, tensor in backbone.state_dict().items()}
-    with atomic_path(path) as temporary:
+    with atomic_path(path) as temporary, system_errors():
         save_file(tensors, temporary, {"card": card_text})
     return path
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from ..errors import MissingFileError, WeightsError
 from .cards import WITHOUT_WEIGHTS
@@ -15,6 +15,10 @@ from .swin3d import Swin3DConfig
 from .swin3d.config import Merging
 
 MERGINGS: tuple[str, ...] = get_args(Merging)
+
+# A model grid that is finer or coarser fits no memory or no body.
+_SMALLEST_MM, _LARGEST_MM = 0.1, 100.0
+_LARGEST_NUMBER = 1e9
 
 # Facts that no tensor's shape shows, with their table. A card states each of them or lists it under `unknown`.
 _TABLE_OF = {
@@ -125,6 +129,8 @@ class ModelCard:
 def _checked(key: str, value: Any) -> Any:
     """Convert a statement to the form that a card stores; raise if it is unusable."""
     if key == "axis_codes":
+        if not isinstance(value, str | list | tuple):
+            raise WeightsError("unusable axis codes", found=value, expected="three directions such as RAS or SPL")
         codes = tuple(str(code).upper() for code in value)
         pairs = [{"R", "L"}, {"A", "P"}, {"S", "I"}]
         if len(codes) != 3 or not all(sum(code in pair for code in codes) == 1 for pair in pairs):
@@ -134,12 +140,15 @@ def _checked(key: str, value: Any) -> Any:
         return codes
     if key == "merging" and value not in MERGINGS:
         raise WeightsError("unknown merging variant", found=value, expected=f"one of {', '.join(MERGINGS)}")
-    if key == "spacing_mm" and not value > 0:
-        raise WeightsError("unusable spacing", found=value, expected="a number of mm above 0")
+    if key == "spacing_mm" and not (_fits(value, float) and _SMALLEST_MM <= value <= _LARGEST_MM):
+        raise WeightsError(
+            "unusable spacing", found=repr(value), expected=f"a number of mm from {_SMALLEST_MM} to {_LARGEST_MM}"
+        )
     if key == "window_hu":
-        low, high = (float(hu) for hu in value)
-        if not low < high:
-            raise WeightsError("unusable window", found=(low, high), expected="two HU, the lower one first")
+        pair = tuple(value) if isinstance(value, list | tuple) else ()
+        if not _fits(pair, tuple[float, float]) or not pair[0] < pair[1]:
+            raise WeightsError("unusable window", found=value, expected="two HU, the lower one first")
+        low, high = map(float, pair)
         return low, high
     return value
 
@@ -159,32 +168,71 @@ def _toml(values: Mapping[str, Any], table: str = "") -> Iterator[str]:
 def _build(cls: type, values: dict[str, Any], where: str) -> Any:
     """Make a dataclass from a TOML table; lists become tuples, unknown and missing keys are errors."""
     known = {f.name for f in fields(cls)}
+    if not isinstance(values, dict):
+        raise WeightsError("malformed model card", where=where, found=repr(values)[:60], expected="a table")
     if unknown := set(values) - known:
         raise WeightsError("unknown keys in a model card", where=where, found=sorted(unknown), expected=sorted(known))
+    hints = get_type_hints(cls)
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    for key, value in values.items():
+        if not _fits(value, hints[key]):
+            raise WeightsError(
+                "malformed model card", where=where, found=f"{key} = {value!r}"[:80], expected=_words(hints[key])
+            )
     try:
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+        return cls(**values)
     except TypeError as error:
         raise WeightsError("incomplete model card", where=where, found=error) from error
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value of TOML is of the type of a field; numbers must be finite and not absurdly large."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin is tuple:
+        parts = inner[:1] * len(value) if isinstance(value, tuple) and inner[-1] is ... else inner
+        return isinstance(value, tuple) and len(value) == len(parts) and all(map(_fits, value, parts))
+    if origin is Literal:
+        return value in inner
+    if origin is dict:
+        return isinstance(value, dict)
+    if inner:
+        return any(_fits(value, part) for part in inner)
+    if hint in (int, float):
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        return (whole or (hint is float and isinstance(value, float))) and abs(value) <= _LARGEST_NUMBER
+    return isinstance(value, hint)
+
+
+def _words(hint: Any) -> str:
+    return hint.__name__ if isinstance(hint, type) and not get_args(hint) else str(hint).replace("typing.", "")
 
 
 def parse_card(text: str, where: str = "card") -> ModelCard:
     """Parse a card from TOML."""
     try:
         values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise WeightsError("model card is not TOML", where=where, found=error) from error
+    for table in ("architecture", "preprocessing"):
+        if not isinstance(values.get(table, {}), dict):
+            raise WeightsError("malformed model card", where=where, found=f"{table} is no table", expected="a table")
     _check_statements(values, where)
     tables = {"architecture": Swin3DConfig, "preprocessing": Preprocessing, "tiling": Tiling}
     for table, cls in tables.items():
         values[table] = _build(cls, values.get(table, {}), f"{where} [{table}]")
     if "source" in values:
         values["source"] = _build(Source, values["source"], f"{where} [source]")
-    return _build(ModelCard, values, where)
+    card: ModelCard = _build(ModelCard, values, where)
+    if min(card.tiling.tile, card.tiling.step) < 1:
+        raise WeightsError("unusable sizes", where=where, found=card.tiling, expected="sizes of 1 or more")
+    return card
 
 
 def _check_statements(values: dict[str, Any], where: str) -> None:
     """Raise unless each fact that shapes do not show is either stated or listed as unknown."""
     unknown = values.get("unknown", [])
+    if not isinstance(unknown, list) or not all(isinstance(key, str) for key in unknown):
+        raise WeightsError("unusable `unknown`", where=where, found=unknown, expected=sorted(_TABLE_OF))
     if extra := set(unknown) - set(_TABLE_OF):
         raise WeightsError("unusable `unknown`", where=where, found=sorted(extra), expected=sorted(_TABLE_OF))
     for key, table in _TABLE_OF.items():
@@ -220,4 +268,7 @@ def open_card(name_or_path: "str | Path | ModelCard") -> ModelCard:
     path = Path(name_or_path)
     if not path.is_file():
         raise MissingFileError("no such model card", where=path)
-    return parse_card(path.read_text("utf-8"), str(path))
+    try:
+        return parse_card(path.read_text("utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise WeightsError("model card is not TOML", where=path, found=error) from error

@@ -96,6 +96,11 @@ def write_durably(path: Path, write: Any) -> None:
     path : Path
     write : callable
         Called with the open file.
+
+    Raises
+    ------
+    InputError
+        If the system refuses, e.g. because the disk is full; a file that was there stays.
     """
     temporary = path.with_name(f".{path.name}.part")
     try:
@@ -104,5 +109,11 @@ def write_durably(path: Path, write: Any) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except (OSError, RuntimeError) as error:
+        # torch raises a RuntimeError of its own while it handles the OSError of the file.
+        refused = error if isinstance(error, OSError) else error.__context__
+        if not isinstance(refused, OSError):
+            raise
+        raise InputError("cannot write", where=path, found=refused.strerror or refused) from error
     finally:
         temporary.unlink(missing_ok=True)

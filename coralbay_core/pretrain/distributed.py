@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch import distributed as dist
 
+from ..errors import InputError
+
 # Others wait while the first process evaluates.
 _PATIENCE = timedelta(hours=2)
 
@@ -33,19 +35,33 @@ def is_first() -> bool:
     return rank() == 0
 
 
+def environment_number(name: str, default: int) -> int:
+    """Read a whole number of 0 or more from an environment variable of torchrun."""
+    text = os.environ.get(name)
+    if text is None:
+        return default
+    try:
+        number = int(text)
+    except ValueError:
+        number = -1
+    if number < 0:
+        raise InputError("not a number of processes", where=f"environment variable {name}", found=text)
+    return number
+
+
 def is_first_to_start() -> bool:
     """Whether this is the first process; also valid before the group is initialized."""
-    return int(os.environ.get("RANK", "0")) == 0
+    return environment_number("RANK", 0) == 0
 
 
 @contextmanager
 def group(device: torch.device) -> Iterator[torch.device]:
     """Join the group of torchrun, if any; yield the device of this process."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if environment_number("WORLD_SIZE", 1) == 1:
         yield device
         return
     if device.type == "cuda":
-        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        device = torch.device("cuda", environment_number("LOCAL_RANK", 0))
         torch.cuda.set_device(device)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
     try:

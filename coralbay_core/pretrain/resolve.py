@@ -234,7 +234,7 @@ def _workers(config: PretrainConfig, device: torch.device, world: int, reasons: 
     if config.loader.workers != "auto":
         return config.loader.workers
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    local = int(os.environ.get("LOCAL_WORLD_SIZE", world))
+    local = max(1, distributed.environment_number("LOCAL_WORLD_SIZE", world))
     workers = 0 if device.type == "cpu" else max(1, min(8, cores // local - 1))
     reasons["loader.workers"] = (
         f"{workers}: {'training on the CPU' if not workers else f'{cores} cores, {local} processes'}"
@@ -249,7 +249,7 @@ def _memory(config: PretrainConfig, reasons: dict[str, str]) -> float:
         total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     except (ValueError, OSError, AttributeError):
         total = 8.0
-    local = int(os.environ.get("LOCAL_WORLD_SIZE", distributed.world()))
+    local = max(1, distributed.environment_number("LOCAL_WORLD_SIZE", distributed.world()))
     share = round(total / 4 / local, 1)
     reasons["loader.memory_gb"] = f"{share}: a quarter of {total:.0f} GB, for {local} processes"
     return share

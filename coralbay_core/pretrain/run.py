@@ -1,7 +1,6 @@
 """A whole run, from a configuration to weights."""
 
 import json
-import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator
@@ -97,7 +96,7 @@ def pretrain(
     ConfigError
         Before the first batch, with all problems of the configuration.
     """
-    world = int(os.environ.get("WORLD_SIZE", "1"))
+    world = distributed.environment_number("WORLD_SIZE", 1)
     resolved = resolve(config, world)
     folder = Path(resolved.config.output).expanduser()
     checkpoints = Checkpoints(folder / "checkpoints", resolved.config.checkpoint.keep)

@@ -111,7 +111,8 @@ def read_folder(folder: Path, spacing_mm: float) -> ArraySource:
     """Read all NIfTI files of a folder into memory, for a few tens of volumes."""
     if not folder.is_dir():
         raise MissingFileError("no such folder", where=folder)
-    paths = sorted(folder.glob("*.nii")) + sorted(folder.glob("*.nii.gz"))
+    found = sorted(folder.glob("*.nii")) + sorted(folder.glob("*.nii.gz"))
+    paths = [path for path in found if path.is_file() and not path.name.startswith(".")]
     if not paths:
         raise InputError(
             "no training data",

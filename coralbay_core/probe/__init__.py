@@ -1,5 +1,6 @@
 """Few-shot segmentation: probes on frozen descriptors, fitted to strokes in milliseconds."""
 
+from .connect import DEFAULT_PULL, connected_scores
 from .examples import Examples, gather
 from .fit import DEFAULT_KIND, fit_examples, fit_probe, fit_probe_to_scans
 from .model import Probe, load_probe
@@ -10,6 +11,7 @@ from .suggest import Suggestion, suggest_next
 
 __all__ = [
     "DEFAULT_KIND",
+    "DEFAULT_PULL",
     "KINDS",
     "Examples",
     "Kind",
@@ -18,6 +20,7 @@ __all__ = [
     "ScoreMap",
     "Segmentation",
     "Suggestion",
+    "connected_scores",
     "fit_examples",
     "fit_probe",
     "fit_probe_to_scans",

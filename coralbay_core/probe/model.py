@@ -109,7 +109,7 @@ class Probe:
             key: getattr(self, key)
             for key in ("kind", "values", "outside", "sharpness", "model", "fingerprint", "names", "notice", "scans")
         }
-        return about | {"form": self.classifier.form}, self.classifier.arrays()
+        return about | {"form": self.classifier.form, "strides": self.strides}, self.classifier.arrays()
 
 
 def load_probe(path: str | Path) -> Probe:
@@ -142,6 +142,9 @@ def probe_from(arrays: Mapping[str, NDArray], about: Mapping[str, Any]) -> Probe
         int(about["scans"]),
     )
     _require_sound(probe)
+    # Files of earlier versions do not state the strides.
+    if tuple(about.get("strides", probe.strides)) != probe.strides:
+        raise ValueError(f"weights of strides {probe.strides} instead of {tuple(about['strides'])}")
     return probe
 
 
@@ -149,7 +152,9 @@ def _require_sound(probe: Probe) -> None:
     values = probe.values
     if len(values) != probe.classifier.classes or len(values) < 2 or list(values) != sorted(set(values)):
         raise ValueError(f"{len(values)} label values for {probe.classifier.classes} classes")
-    if min(values) < 0 or max(values) > np.iinfo(np.int32).max or not 0 <= probe.outside <= np.iinfo(np.int32).max:
+    # Only a probe of label maps in which 0 means background has a class 0, and it names it.
+    least = 0 if 0 in probe.names else 1
+    if min(values) < least or max(values) > np.iinfo(np.int32).max or not 0 <= probe.outside <= np.iinfo(np.int32).max:
         raise ValueError("label values out of range")
     if not 0 < probe.sharpness < 1e6:
         raise ValueError(f"sharpness {probe.sharpness}")

@@ -130,7 +130,7 @@ def load_basis(path: str | Path) -> Basis:
     arrays, about = read_tensors(path, "basis", VERSION, hint=HINT)
     try:
         return basis_from(arrays, about)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
         raise InputError("damaged basis", where=path, found=error, hint=HINT) from error
 
 
@@ -139,7 +139,7 @@ def basis_from(arrays: Mapping[str, NDArray], about: Mapping[str, Any]) -> Basis
 
     Raises
     ------
-    ValueError, KeyError, TypeError
+    KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError
         If they are not the contents of a file of a basis.
     """
     weights = {int(n.removeprefix("weights.")): rows for n, rows in arrays.items() if n.startswith("weights.")}

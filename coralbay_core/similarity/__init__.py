@@ -5,6 +5,7 @@ are mixed and not features, the weights of the stages can change at any time.
 """
 
 from .heat import HeatMap, heat_map, search
+from .here import HereWeights, here_map
 from .prior import DistancePrior
 from .query import Query, Reduction, load_query, make_query, merge_queries
 from .query_points import box_points, label_points, stroke_points
@@ -14,6 +15,7 @@ from .stage_weights import Weights, auto_weights
 __all__ = [
     "DistancePrior",
     "HeatMap",
+    "HereWeights",
     "Query",
     "Reduction",
     "Region",
@@ -21,6 +23,7 @@ __all__ = [
     "auto_weights",
     "box_points",
     "heat_map",
+    "here_map",
     "label_points",
     "load_query",
     "make_query",

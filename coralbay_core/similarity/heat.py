@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,6 +24,14 @@ TEMPERATURE = 0.05
 _MAPS_AT_A_TIME = 16
 
 
+class VoxelTerm(Protocol):
+    """Scores at voxels that know more than those of the cells, such as the HU of each voxel."""
+
+    def blocks(self, target: Grid) -> Iterator[NDArray[np.float32]]:
+        """Scores of one slab of the target along z at a time."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class HeatMap:
     """Similarity of each cell to a query; higher is more similar.
@@ -35,13 +44,19 @@ class HeatMap:
     features : FeatureMaps
         Of the scan that the map lies in.
     weights : dict of int to float
-        Share of each stride in the scores; they sum to 1.
+        Share of each stride in the scores; they sum to 1. Empty if the scores are not cosines.
+    threshold : float, optional
+        Score at which the searched structure ends, where this is known.
+    term : VoxelTerm, optional
+        Source of the scores on other grids; by default those of the cells are interpolated.
     """
 
     data: NDArray[np.float32]
     grid: Grid
     features: FeatureMaps
     weights: Mapping[int, float] = field(default_factory=dict)
+    threshold: float | None = None
+    term: VoxelTerm | None = None
 
     @property
     def inside(self) -> NDArray[np.bool_]:
@@ -57,16 +72,24 @@ class HeatMap:
         """Resample the scores to another grid; outside the body they are the minimum."""
         floor = self.minimum
         out = np.empty(grid.shape, np.float32)
-        for part, inside, block in body_blocks(self.data, self.grid, self.features, grid):
+        for part, inside, block in self._blocks(grid):
             out[part] = np.where(inside, np.maximum(block, floor), floor)
         return out
 
     def mask(self, grid: Grid, threshold: float) -> NDArray[np.bool_]:
         """Mask, on another grid, of the voxels of the body that score `threshold` or more."""
         out = np.empty(grid.shape, bool)
-        for part, inside, block in body_blocks(self.data, self.grid, self.features, grid):
+        for part, inside, block in self._blocks(grid):
             out[part] = inside & (block >= threshold)
         return out
+
+    def _blocks(self, grid: Grid) -> Iterator[tuple[slice, NDArray[np.bool_], NDArray[np.float32]]]:
+        if self.term is None:
+            yield from body_blocks(self.data, self.grid, self.features, grid)
+            return
+        slabs = resample_blocks(self.features.body, self.features.grid, grid, order=0, fill=0)
+        for (part, inside), block in zip(slabs, self.term.blocks(grid), strict=True):
+            yield part, inside > 0, block
 
     def score_of_share(self, share: float) -> float:
         """Score that the best `share` (0..1] of the body's cells reach."""

@@ -202,7 +202,7 @@ def load_query(path: str | Path) -> Query:
     arrays, about = read_tensors(path, _KIND, _VERSION, hint="write one with `coralbay query ... --save NAME.query`")
     try:
         return query_from(arrays, about)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
         raise InputError("damaged query", where=path, found=str(error)[:120] or type(error).__name__) from error
 
 
@@ -211,7 +211,7 @@ def query_from(arrays: Mapping[str, NDArray], about: Mapping[str, Any]) -> Query
 
     Raises
     ------
-    ValueError, KeyError, TypeError, AttributeError
+    KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError
         If they are not those of a query.
     """
     weights = about["weights"]
@@ -246,7 +246,7 @@ def _require_sound(query: Query) -> None:
         for stride, rows in vectors.items():
             if rows.ndim != 2 or rows.dtype != np.float32 or rows.shape[1] != query.positive[stride].shape[1]:
                 raise ValueError(f"stride {stride} has an unusable shape")
-            if len(rows) and abs(np.linalg.norm(rows, axis=1) - 1).max() > 1e-2:
+            if len(rows) and abs(np.linalg.norm(rows.astype(np.float64), axis=1) - 1).max() > 1e-2:
                 raise ValueError(f"stride {stride} has rows that are no unit vectors")
 
 

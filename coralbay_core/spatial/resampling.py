@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from . import geometry
 from .geometry import Affine
 from .volume import Grid
 
@@ -79,6 +80,10 @@ def resample_blocks(
     if order not in (0, 1):
         raise InputError("unknown interpolation", found=order, expected="0 (nearest) or 1 (linear)")
     source_from_target = source.index_from_world @ target.affine
+    # Axes of the source in the order of those of the target that they follow.
+    axes, _ = geometry.nearest_axes(source_from_target)
+    data = data.transpose(axes)
+    source_from_target = source_from_target[[*axes, 3]]
     parallel = _is_parallel(source_from_target, target.shape)
     make = _separable_block if parallel else _general_block
     resampler = make(data, source_from_target, target.shape, order, fill)

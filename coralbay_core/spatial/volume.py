@@ -60,6 +60,11 @@ class Grid:
         return float(abs(np.linalg.det(self.affine[:3, :3])) / 1000)
 
     @cached_property
+    def orientation(self) -> "SourceGrid":
+        """Same grid as that of a file: its `grid` and `from_file` turn an array on it to S, P, L without copying."""
+        return SourceGrid.of(self.shape, self.affine)
+
+    @cached_property
     def index_from_world(self) -> Affine:
         """RAS+ mm to index ``(z, y, x)``."""
         return np.asarray(np.linalg.inv(self.affine), np.float64)
@@ -172,6 +177,15 @@ class SourceGrid:
         order, flips = geometry.reorient(affine, AXIS_CODES)
         return cls(tuple(shape), np.asarray(affine, np.float64), order, flips, header)  # type: ignore[arg-type]
 
+    @classmethod
+    def for_array(cls, grid: Grid) -> "SourceGrid":
+        """Make the grid of a new file, with axes R, A, S, for an array whose axes have any order and direction."""
+        order, flips = geometry.reorient(grid.affine, ("R", "A", "S"))
+        shape = tuple(grid.shape[axis] for axis in order)
+        affine = geometry.reoriented_affine(grid.affine, grid.shape, order, flips)
+        back = tuple(int(axis) for axis in np.argsort(order))
+        return cls(shape, affine, back, tuple(flips[axis] for axis in back))  # type: ignore[arg-type]
+
     @property
     def grid(self) -> Grid:
         """The grid after reorientation."""
@@ -181,6 +195,11 @@ class SourceGrid:
     @property
     def _flipped(self) -> tuple[int, ...]:
         return tuple(i for i, flip in enumerate(self.flips) if flip)
+
+    @property
+    def is_trivial(self) -> bool:
+        """Whether arrays in file order are the same after reorientation."""
+        return self.order == (0, 1, 2) and not any(self.flips)
 
     def from_file(self, array: NDArray) -> NDArray:
         """Reorient an array in file order to ``(z, y, x)``: a view, no voxel is changed."""
@@ -219,9 +238,7 @@ class _OnGrid:
         """Grid of the file; without a file, this grid with its axes in the usual order of NIfTI: R, A, S."""
         if self.source is not None:
             return self.source
-        order, flips = geometry.reorient(self.affine, ("R", "A", "S"))
-        shape = tuple(self.shape[axis] for axis in order)
-        return SourceGrid.of(shape, geometry.reoriented_affine(self.affine, self.shape, order, flips))
+        return SourceGrid.for_array(self.grid)
 
 
 @dataclass(frozen=True, eq=False)
@@ -231,7 +248,8 @@ class Volume(_OnGrid):
     Parameters
     ----------
     data : (z, y, x) array
-        HU, int16 or float32; z grows to Superior, y to Posterior, x to Left.
+        HU, int16 or float32. The readers return axes S, P, L: z grows to Superior, y to Posterior, x to Left. Other
+        axes are allowed: encoders see the scan turned to S, P, L, and exports put every voxel where `grid` says.
     grid : Grid
     name : str
         Name for display.
@@ -257,9 +275,12 @@ class LabelVolume(_OnGrid):
     ----------
     names : dict of int to str
         Name of each value, if known.
+    notes : tuple of str
+        Notes for the user about how it was read.
     """
 
     names: dict[int, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()

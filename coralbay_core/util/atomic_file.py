@@ -1,6 +1,8 @@
 """Atomic writing of files: under a temporary name first, then moved into place."""
 
+import re
 import stat
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -8,20 +10,25 @@ from pathlib import Path
 
 from ..errors import InputError
 
+_PREFIX = ".coralbay-"
+_PART = re.compile(re.escape(_PREFIX) + r"[0-9a-f]{32}(\..*)?")
+_STALE_S = 3600.0
+
 
 @contextmanager
 def atomic_path(path: str | Path, suffix: str = ".part") -> Iterator[Path]:
     """Open a temporary name beside `path`; at the end the file there takes the place of `path`.
 
     If the block raises, the temporary file is removed and `path` is left as it was. Missing folders are made. The mode
-    follows the umask, also if a library creates its files for the user alone.
+    follows the umask, also if a library creates its files for the user alone. Temporary files in the same folder that
+    killed processes left behind over an hour ago are removed.
 
     Parameters
     ----------
     path : str or Path
     suffix : str
         Of the temporary name, for libraries that infer the format from it. Otherwise it should not look like a finished
-        file: a process that is killed leaves it behind.
+        file: a process that is killed leaves it behind, until something else is written there.
 
     Yields
     ------
@@ -34,9 +41,10 @@ def atomic_path(path: str | Path, suffix: str = ".part") -> Iterator[Path]:
         If the system refuses: no space, no permission, a folder in the way.
     """
     path = Path(path)
-    temporary = path.with_name(f".coralbay-{uuid.uuid4().hex}{suffix}")
+    temporary = path.with_name(f"{_PREFIX}{uuid.uuid4().hex}{suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        sweep(path.parent)
         temporary.touch()
         mode = stat.S_IMODE(temporary.stat().st_mode)
         yield temporary
@@ -48,6 +56,14 @@ def atomic_path(path: str | Path, suffix: str = ".part") -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def sweep(folder: Path) -> None:
+    """Remove the temporary files that processes killed over an hour ago left in a folder."""
+    with suppress(OSError):
+        for path in folder.glob(f"{_PREFIX}*"):
+            if _PART.fullmatch(path.name) and path.lstat().st_mtime < time.time() - _STALE_S:
+                path.unlink()
 
 
 def write_atomically(path: str | Path, content: str | bytes) -> Path:

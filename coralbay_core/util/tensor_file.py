@@ -6,7 +6,10 @@ large, its JSON is an object, and its numbers are finite.
 """
 
 import json
-from collections.abc import Mapping
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,7 @@ MAX_BYTES = 2_000_000_000
 MAX_HEADER_BYTES = 20_000_000
 _HEADER_LENGTH = 8
 _FORMAT = "format"
+_ARRAYS = "arrays"
 
 
 def write_tensors(
@@ -39,10 +43,24 @@ def write_tensors(
     """
     from safetensors.numpy import save_file
 
-    header = {_FORMAT: f"{kind} {version}", kind: json.dumps(about, allow_nan=False)}
-    with atomic_path(path) as temporary:
+    header = {_FORMAT: f"{kind} {version}", kind: json.dumps(about, allow_nan=False), _ARRAYS: _names(arrays)}
+    with atomic_path(path) as temporary, system_errors():
         save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, temporary, header)
     return Path(path)
+
+
+@contextmanager
+def system_errors() -> Iterator[None]:
+    """Raise what the system refuses to safetensors, such as a full disk, as the OSError that it is."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except SafetensorError as error:
+        number = re.search(r"os error (\d+)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
 
 
 def read_tensors(
@@ -69,24 +87,39 @@ def read_tensors(
     except OSError as error:
         raise InputError("cannot read", where=path, found=error.strerror or error, hint=hint) from error
     try:
-        about = _description(content, kind, version, path)
+        metadata = _metadata(content)
+        about = _description(metadata, kind, version, path)
         arrays = load(content)
-    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
+        # Files of earlier versions do not list their arrays.
+        if metadata.get(_ARRAYS, _names(arrays)) != _names(arrays):
+            raise ValueError(f"arrays {_names(arrays)} instead of {metadata[_ARRAYS]}")
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"not a {kind}, or damaged", where=path, found=_line(error), hint=hint) from error
     for name, array in arrays.items():
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
+        # Readers make them float32, in which larger values would be infinite.
+        if array.dtype.kind == "f" and not (np.abs(array) <= np.finfo(np.float32).max).all():
             raise InputError(f"damaged {kind}", where=path, found=f"NaN or infinity in {name}", hint=hint)
     return arrays, about
 
 
-def _description(content: bytes, kind: str, version: int, path: Path) -> dict[str, Any]:
+def _names(arrays: Mapping[str, NDArray]) -> str:
+    return " ".join(sorted(arrays))
+
+
+def _metadata(content: bytes) -> dict[str, Any]:
     length = int.from_bytes(content[:_HEADER_LENGTH], "little")
     if not 2 <= length <= min(MAX_HEADER_BYTES, len(content) - _HEADER_LENGTH):
         raise ValueError("it has no header of safetensors")
-    header = json.loads(content[_HEADER_LENGTH : _HEADER_LENGTH + length])
-    written, _, number = header.get("__metadata__", {}).get(_FORMAT, "").rpartition(" ")
+    metadata = json.loads(content[_HEADER_LENGTH : _HEADER_LENGTH + length]).get("__metadata__", {})
+    if not isinstance(metadata, dict):
+        raise ValueError("its metadata are no object")
+    return metadata
+
+
+def _description(metadata: dict[str, Any], kind: str, version: int, path: Path) -> dict[str, Any]:
+    written, _, number = metadata.get(_FORMAT, "").rpartition(" ")
     if written != kind:
         raise ValueError(f"its kind is {written or 'missing'}")
     if int(number) > version:
@@ -97,7 +130,7 @@ def _description(content: bytes, kind: str, version: int, path: Path) -> dict[st
             expected=f"{version} or older",
             hint="update CoralBay: pip install -U coralbay",
         )
-    about = json.loads(header["__metadata__"][kind])
+    about = json.loads(metadata[kind])
     if not isinstance(about, dict):
         raise ValueError("its description is no object")
     return about

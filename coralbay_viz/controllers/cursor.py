@@ -9,10 +9,10 @@ import numpy as np
 from psygnal import Signal
 
 from coralbay_core.errors import InputError
-from coralbay_core.spatial import Grid
 
 from ..jobs import Job, JobKey, exclusive, without_context
 from ..model.clicks import Point
+from ..model.places import as_place, nearest_inside
 from ..model.results import HeatResult, Results
 from ..model.scan import Scan
 from ..tasks.cursor import hover, match
@@ -119,6 +119,7 @@ class CursorController:
         """
         scan = self._workspace.require_scan()
         features = scan.features or scan.preview
+        position_mm = None if position_mm is None else as_place(position_mm)
         if position_mm is None or features is None or not features.grid.contains(position_mm):
             self._workspace.stop("hover", scan)
             self._set_hover(scan, None)
@@ -140,7 +141,8 @@ class CursorController:
         """Mark a region of the active scan's heat map, from 0, and move the cursor there; None marks none."""
         scan = self._workspace.require_scan()
         regions = () if scan.heat is None else scan.heat.regions
-        if index is not None and not 0 <= index < len(regions):
+        whole = isinstance(index, int | np.integer) and not isinstance(index, bool)
+        if index is not None and not (whole and 0 <= index < len(regions)):
             raise InputError("no such region", found=index, expected=f"0 to {len(regions) - 1}" if regions else "none")
         if index != scan.marked:
             scan.marked = index
@@ -170,16 +172,3 @@ class CursorController:
     def _forget(self, scan: Scan) -> None:
         if scan is self._linked:
             self._linked = None
-
-
-def nearest_inside(grid: Grid, position_mm: Sequence[float]) -> Point:
-    """Return the position of a volume that is nearest along its own axes, world mm."""
-    position = np.asarray(position_mm, float)
-    if position.shape != (3,) or not np.isfinite(position).all():
-        raise InputError("not a position", found=position_mm, expected="three numbers of mm")
-    if grid.contains(position):
-        r, a, s = position.tolist()
-    else:
-        index = np.clip(grid.to_index(position), -0.5, np.asarray(grid.shape) - 0.5)
-        r, a, s = grid.to_world(index).tolist()
-    return r, a, s

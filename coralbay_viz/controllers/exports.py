@@ -10,7 +10,7 @@ from coralbay_core.spatial import Grid, LabelVolume
 
 from ..jobs import Job, without_context
 from ..model.scan import Scan
-from ..tasks.dicom_export import clusters_on, heat_region_on, segmentation_on, write_dicom
+from ..tasks.dicom_export import clusters_on, heat_region_on, write_dicom
 from .segmentation import SegmentationController
 from .similarity import SimilarityController
 from .workspace import Workspace, require
@@ -73,9 +73,9 @@ class ExportsController:
     def _labels_to_export(self, scan: Scan, what: What) -> Callable[[Grid], LabelVolume]:
         """Function that makes the labels, on the grid of the scan, from the present results."""
         if what == "segmentation":
-            probe = require(scan.probe, "no segmentation to export", "paint strokes and segment first")
-            guide = self._segmentation.guide(scan)
-            return partial(segmentation_on, probe, scan.features, guide, scan.protected)
+            require(scan.segmentation, "no segmentation to export", "paint strokes and segment first")
+            _, features = self._workspace.require_features(scan)
+            return partial(self._segmentation.labeling(scan, features).labels, scan.probe)
         if what == "clusters":
             return partial(clusters_on, require(scan.clusters, "no clusters", "compute clusters first"))
         if what == "heat":

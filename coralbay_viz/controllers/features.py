@@ -71,6 +71,7 @@ class FeaturesController:
     def model(self, name: str) -> None:
         if name != self._model:
             self._model = name
+            self._workspace.inputs.note(name)
             self._forget_forecasts()
             self._jobs = {scan: job for scan, job in self._jobs.items() if job.running}
             self.model_changed.emit(name)

@@ -67,6 +67,7 @@ class LibraryController:
             library.manifest  # noqa: B018  # reading it raises if it is damaged
         self._workspace.stop("library search")
         self.current = library
+        self._workspace.inputs.note(path)
         self._set_hits(())
         self.changed.emit(library)
         return library

@@ -59,18 +59,17 @@ class ProbabilityController:
         """Write the probability of a label on the grid of the scan's file."""
         scan, features = self._workspace.require_features()
         probe = require(scan.probe, "no probe to map", _NO_PROBE)
-        guide, protected = self._segmentation.guide(scan), scan.protected
+        how = self._segmentation.labeling(scan, features)
 
         def make(grid: Grid) -> NDArray[np.float32]:
-            return probe.scores(features).probability_of(value, grid, guide=guide, protected=protected)
+            return how.scores(probe).probability_of(value, grid, guide=how.guide, protected=how.protected)
 
         parameters = {"probe": probe.kind, "probability_of": value, "refined": self._segmentation.refine}
         return self._workspace.write_map(path, scan, make, **parameters)
 
     def _compute(self, scan: Scan, features: "FeatureMaps", probe: "Probe", value: int | None) -> Job:
         scan.scored = (value,)
-        guide = self._segmentation.guide(scan)
-        work = partial(scores, probe, features, scan.overlay_grid, value, guide, scan.protected)
+        work = partial(scores, probe, self._segmentation.labeling(scan, features), scan.overlay_grid, value)
         done = partial(self._set, scan)
         return self._workspace.run(JobKey("scores", scan), without_context(work), done, torch=True)
 

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from psygnal import Signal
 
+from coralbay_core.errors import InputError
 from coralbay_core.spatial import LabelVolume
 
 from ..jobs import Job, JobKey, without_context
@@ -35,8 +36,6 @@ class ProjectionsController:
 
     Attributes
     ----------
-    components, umap_components : three ints
-        Coordinates that become red, green and blue, from 0.
     basis : Basis or None
         While it is set, it is used for all scans, so that colors mean the same everywhere.
     umap : UmapModel or None
@@ -51,11 +50,29 @@ class ProjectionsController:
 
     def __init__(self, workspace: Workspace, features: FeaturesController) -> None:
         self._workspace = workspace
-        self.components: Components = (0, 1, 2)
-        self.umap_components: Components = (0, 1, 2)
+        self._components: Components = (0, 1, 2)
+        self._umap_components: Components = (0, 1, 2)
         self.basis: Basis | None = None
         self.umap: UmapModel | None = None
         features.results_replaced.connect(self._results_replaced)
+
+    @property
+    def components(self) -> Components:
+        """PCA components that become red, green and blue."""
+        return self._components
+
+    @components.setter
+    def components(self, numbers: Components) -> None:
+        self._components = _three(numbers)
+
+    @property
+    def umap_components(self) -> Components:
+        """Likewise of a UMAP."""
+        return self._umap_components
+
+    @umap_components.setter
+    def umap_components(self, numbers: Components) -> None:
+        self._umap_components = _three(numbers)
 
     # Colors
 
@@ -167,6 +184,8 @@ class ProjectionsController:
 
     def compute_scatter(self, method: Method = "pca") -> Job:
         """Place the cells on a plane, inside the selection if there is one."""
+        if method not in get_args(Method):
+            raise InputError("unknown method", found=method, expected=" or ".join(get_args(Method)))
         scan, features = self._workspace.require_features()
         work = partial(scatter, features, method, self.basis, scan.selection)
         return self._workspace.run(JobKey("scatter", scan), work, partial(self._set_scatter, scan), torch=True)
@@ -212,3 +231,13 @@ class ProjectionsController:
     def _require_scatter(self) -> "tuple[Scan, Scatter]":
         scan = self._workspace.require_scan()
         return scan, require(scan.scatter, "no scatter plot", "compute one first")
+
+
+def _three(numbers: Components) -> Components:
+    """Return three component numbers, or raise."""
+    try:
+        red, green, blue = (int(number) for number in numbers if int(number) == number >= 0)
+    except (TypeError, ValueError):
+        expected = "three whole numbers from 0, for red, green and blue"
+        raise InputError("not three components", found=numbers, expected=expected) from None
+    return red, green, blue

@@ -58,7 +58,9 @@ class QueriesController:
 
     def save_query(self, name: str, path: str | Path) -> Path:
         """Write a query to a file."""
-        return self.get(name).save(path)
+        query = self.get(name)
+        self._workspace.inputs.require_free(path)
+        return query.save(path)
 
     def rename_query(self, name: str, new: str) -> "Query":
         """Rename a query."""

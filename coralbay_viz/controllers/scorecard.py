@@ -105,6 +105,8 @@ class ScorecardController:
         for path in (reference, other_reference):
             if isinstance(path, (str, Path)) and not Path(path).is_file():
                 raise MissingFileError("no such label map", where=path)
+        for labels in (reference, other_reference):
+            self._workspace.inputs.note(labels)
         asked = Scorecard(scan, chosen, reference, other or self._another(scan), other_reference)
         if not scan.clicks.now.positive and not scan.strokes.now:
             raise CoralBayError("nothing to compare", where=scan.name, hint="click on the scan or paint strokes first")
@@ -143,6 +145,8 @@ class ScorecardController:
             if row.column not in [known.column for known in mine]:
                 found[row.model] = (*mine, row)
         self._eva_paths, self._eva_rows = chosen, found
+        for path in chosen:
+            self._workspace.inputs.note(path)
         if self.card is not None:
             rows = tuple(replace(row, eva=found.get(model_of(row.model), ())) for row in self.card.rows)
             self._show_card(replace(self.card, rows=rows))

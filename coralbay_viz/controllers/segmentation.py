@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 from psygnal import Signal
 
 from coralbay_core.errors import InputError
@@ -18,7 +19,8 @@ from ..model.history import History
 from ..model.results import Results
 from ..model.scan import Scan
 from ..model.strokes import PaintedVoxels
-from ..tasks.segmentation import LabelRequest, apply, fit_and_apply, labels_of, prepare, statistics, suggest
+from ..tasks.labeling import Connections, Labeling, protected_on
+from ..tasks.segmentation import LabelRequest, apply, fit_and_apply, prepare, statistics, suggest
 from .features import FeaturesController
 from .workspace import Workspace, require
 
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from coralbay_core.probe import Kind as ProbeKind
     from coralbay_core.probe import LabelStatistics, Probe, Suggestion
 
+DEFAULT_CONNECTIVITY = 0.5
+MOST_LABELS = 65535
 _OF_THE_PROBE: tuple[Kind, ...] = ("suggestion", "statistics", "scores")
 _NO_PROBE = "paint strokes and segment first"
 
@@ -45,6 +49,10 @@ class SegmentationController:
         Kind of probe, one of `coralbay_core.probe.KINDS`; None for the default.
     refine : bool
         Whether borders follow the HU.
+    connectivity : float
+        How far strokes spread over connections between cells, from 0 (each cell is classified alone) to 1.
+    keep_islands : bool
+        Whether parts of a class without a stroke keep it.
     train_on_all : bool
         Whether strokes of all open scans are used.
     """
@@ -61,6 +69,8 @@ class SegmentationController:
         self._fit_lock = threading.Lock()
         self.kind: ProbeKind | None = None
         self.refine = False
+        self.connectivity = DEFAULT_CONNECTIVITY
+        self.keep_islands = False
         self.train_on_all = False
         features.results_replaced.connect(self._results_replaced)
 
@@ -156,7 +166,14 @@ class SegmentationController:
         return self._workspace.run(JobKey("segmentation", scan), work, done, torch=True)
 
     def _request(self, scan: Scan, features: "FeatureMaps") -> LabelRequest:
-        return LabelRequest(features, scan.label_grid, self.guide(scan), scan.protected)
+        return LabelRequest(self.labeling(scan, features), scan.label_grid)
+
+    def labeling(self, scan: Scan, features: "FeatureMaps") -> Labeling:
+        """Return the input of labels and scores of a scan, with the settings and strokes of now."""
+        strokes, connections = scan.strokes.now, None
+        if strokes and self.connectivity > 0:
+            connections = Connections(strokes.labels, scan.volume, pull_of(self.connectivity), self.keep_islands)
+        return Labeling(features, self.guide(scan), scan.protected, connections)
 
     def guide(self, scan: Scan) -> Volume | None:
         """Return the volume whose HU the borders follow, or None."""
@@ -170,7 +187,10 @@ class SegmentationController:
         self.segmentation_changed.emit(scan)
 
     def _results_replaced(self, scan: Scan, old: Results) -> None:
-        self.segmentation_changed.emit(scan)
+        if scan.protected is not None:
+            self.show_protected(scan)  # accepted regions do not depend on features
+        else:
+            self.segmentation_changed.emit(scan)
 
     # Protected labels
 
@@ -196,13 +216,69 @@ class SegmentationController:
         scan.protected = labels
         self.protection_changed.emit(scan)
 
+    # Accepted regions
+
+    def accept(self, mask: NDArray[np.bool_], value: int, name: str = "", scan: Scan | None = None) -> Job | None:
+        """Add a region to the segmentation as a protected label; other protected labels stay as they are.
+
+        Parameters
+        ----------
+        mask : (z, y, x) bool array
+            On the scan's label grid.
+        value : int
+            Label, 1 or above.
+        name : str
+            Of the label, if it is a new one.
+        scan : Scan, optional
+            By default the active one.
+        """
+        scan = scan or self._workspace.require_scan()
+        grid = scan.label_grid
+        if mask.shape != grid.shape:
+            raise InputError("region and scan differ in shape", where=scan.name, found=mask.shape, expected=grid.shape)
+        if not 1 <= value <= MOST_LABELS:
+            raise InputError("label out of range", found=value, expected=f"1 to {MOST_LABELS}")
+        before = scan.protected
+        data = np.zeros(grid.shape, np.uint16) if before is None else protected_on(before, grid).astype(np.uint16)
+        free = mask & (data == 0)
+        if not free.any():
+            raise InputError("nothing to add", where=scan.name, hint="the region is empty or already labeled")
+        data[free] = value
+        names = {} if before is None else dict(before.names)
+        if name:
+            names[value] = name
+        scan.before_accepting = (*scan.before_accepting, before)
+        return self._replace_protected(scan, LabelVolume(data, grid, name="protected", names=names))
+
+    def undo_accept(self) -> Job | None:
+        """Remove the region that was added last."""
+        scan = self._workspace.require_scan()
+        if not scan.before_accepting:
+            return None
+        *rest, before = scan.before_accepting
+        scan.before_accepting = tuple(rest)
+        return self._replace_protected(scan, before)
+
+    def _replace_protected(self, scan: Scan, labels: LabelVolume | None) -> Job | None:
+        self.protect_labels(labels, scan)
+        if scan.probe is not None and scan.features is not None:
+            return self._run_segmentation(scan, partial(apply, self._request(scan, scan.features), scan.probe))
+        self.show_protected(scan)
+        return None
+
+    def show_protected(self, scan: Scan) -> None:
+        """Show the protected labels as the segmentation, where no probe makes one."""
+        if scan.probe is None:
+            self._set_segmentation(scan, (None, scan.protected))
+
     # Suggestions
 
     def suggest(self, count: int = 1) -> Job:
         """Find the positions where the next stroke would help most."""
         scan, features = self._workspace.require_features()
         probe = require(scan.probe, "no probe to suggest for", _NO_PROBE)
-        work = without_context(partial(suggest, probe, features, scan.strokes.now, scan.skipped, count))
+        how = self.labeling(scan, features)
+        work = without_context(partial(suggest, probe, how, scan.strokes.now, scan.skipped, count))
         return self._workspace.run(JobKey("suggestion", scan), work, partial(self._set_suggestions, scan), torch=True)
 
     def skip(self, number: int = 0) -> Job:
@@ -222,8 +298,8 @@ class SegmentationController:
     def compute_statistics(self, reference: LabelVolume | None = None) -> Job:
         """Measure volume and HU of each label on the scan's own grid, and the overlap with a reference."""
         scan, features = self._workspace.require_features()
-        probe = require(scan.probe, "no segmentation to measure", _NO_PROBE)
-        work = partial(statistics, probe, features, scan.volume, self.guide(scan), scan.protected, reference)
+        require(scan.segmentation, "no segmentation to measure", _NO_PROBE)
+        work = partial(statistics, scan.probe, self.labeling(scan, features), scan.volume, reference)
         done = partial(self._set_statistics, scan)
         return self._workspace.run(JobKey("statistics", scan), without_context(work), done, torch=True)
 
@@ -243,12 +319,15 @@ class SegmentationController:
     def save_segmentation(self, path: str | Path) -> Job:
         """Write the segmentation on the grid of the scan's file, with the values that were painted."""
         scan, features = self._workspace.require_features()
-        probe = require(scan.probe, "no segmentation to save", _NO_PROBE)
-        guide, protected = self.guide(scan), scan.protected
-        parameters = {"probe": probe.kind, "refined": self.refine, "protected": True if protected else None}
-        return self._workspace.write_map(
-            path, scan, lambda grid: labels_of(probe, features, grid, guide, protected).data, **parameters
-        )
+        require(scan.segmentation, "no segmentation to save", _NO_PROBE)
+        probe, how = scan.probe, self.labeling(scan, features)
+        parameters = {
+            "probe": None if probe is None else probe.kind,
+            "refined": self.refine,
+            "connectivity": self.connectivity,
+            "protected": True if how.protected else None,
+        }
+        return self._workspace.write_map(path, scan, lambda grid: how.labels(probe, grid).data, **parameters)
 
     def save_probe(self, path: str | Path) -> Job:
         """Write the active scan's probe, for other scans and for the command line."""
@@ -261,6 +340,15 @@ class SegmentationController:
 
         scan, _ = self._workspace.require_features()
         return self.apply_to(scan, load_probe(path))
+
+
+def pull_of(connectivity: float) -> float:
+    """Weight of the probe against connections: the default at one half, ten times less at 1."""
+    from coralbay_core.probe import DEFAULT_PULL
+
+    if not 0 < connectivity <= 1:
+        raise InputError("connectivity out of range", found=connectivity, expected="0 to 1")
+    return float(DEFAULT_PULL * 10 ** (1 - 2 * connectivity))
 
 
 def known_kind(kind: str) -> "ProbeKind":

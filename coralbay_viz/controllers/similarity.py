@@ -3,10 +3,14 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
 from psygnal import Signal
 
 from coralbay_core.errors import CoralBayError, InputError
+from coralbay_core.spatial import Grid
 
 from ..jobs import Job, JobKey
 from ..model.clicks import Clicks, Point
@@ -18,6 +22,10 @@ from ..tasks.files import on_grid
 from ..tasks.similarity import TOP_REGIONS, HeatRequest, heat
 from .features import FeaturesController
 from .workspace import Workspace, require
+
+if TYPE_CHECKING:
+    from coralbay_core.matching import Scope
+    from coralbay_core.similarity import HereWeights
 
 DEFAULT_BODY_FRACTION = 0.03
 NEAR_MM = 5.0
@@ -43,6 +51,8 @@ class SimilarityController:
         self._body_fraction = DEFAULT_BODY_FRACTION
         self._weights: Mixer = None
         self._prior_mm: float | None = None
+        self._scope: Scope = "everywhere"
+        self._here: HereWeights | None = None
         self.clicks_changed.connect(self._update_linked)
         features.features_changed.connect(self._update_linked)
         features.preview_changed.connect(self._preview_changed)
@@ -156,6 +166,38 @@ class SimilarityController:
             self._update_all()
 
     @property
+    def scope(self) -> "Scope":
+        """What a click asks for: ``everywhere``, ``here`` (the clicked structure) or ``place``."""
+        return self._scope
+
+    @scope.setter
+    def scope(self, scope: "Scope") -> None:
+        from coralbay_core.matching import SCOPES
+
+        if scope not in SCOPES:
+            raise InputError("unknown scope", found=scope, expected=f"one of {', '.join(SCOPES)}")
+        if scope != self._scope:
+            self._scope = scope
+            if scope != "here":  # a threshold of one structure means nothing for the whole body
+                self.body_fraction = DEFAULT_BODY_FRACTION
+            self.weights_changed.emit(self._weights)
+            self._update_all()
+
+    @property
+    def here_weights(self) -> "HereWeights":
+        """Weights of the parts of a heat map of the clicked structure."""
+        from coralbay_core.similarity import HereWeights
+
+        return self._here or HereWeights()
+
+    @here_weights.setter
+    def here_weights(self, weights: "HereWeights") -> None:
+        if weights != self.here_weights:
+            self._here = weights
+            self.weights_changed.emit(self._weights)
+            self._update_all()
+
+    @property
     def body_fraction(self) -> float:
         """Fraction of the body, highest scores first, that the heat map shows."""
         return self._body_fraction
@@ -238,6 +280,10 @@ class SimilarityController:
             return None
         from coralbay_core.matching import SimilarityRequest
 
+        scope = self._scope
+        if scope == "here" and (origin is not target or not clicks.positive):
+            # The structure lies in another scan, or nothing was clicked.
+            scope = "place" if clicks.positive else "everywhere"
         search = SimilarityRequest(
             target=target,
             source=origin,
@@ -247,6 +293,9 @@ class SimilarityController:
             weights=self._weights,
             prior_mm=self._prior_mm,
             top=TOP_REGIONS,
+            scope=scope,
+            guide=scan.volume,
+            here=self.here_weights,
         )
         return HeatRequest(search, clicks, partial=scan.features is None or source.features is None)
 
@@ -260,11 +309,20 @@ class SimilarityController:
             "at_mm": result.clicks.positive,
             "not_mm": result.clicks.negative,
             "weights": result.heat.weights,
+            "scope": self._scope,
         }
         return self._workspace.write_map(path, scan, partial(on_grid, result.heat), **parameters)
 
+    def structure_mask(self, scan: Scan, grid: Grid) -> NDArray[np.bool_]:
+        """Mask of what the heat map of a scan shows now; of the clicked structure only what is connected to a click."""
+        result = require(scan.heat, "no heat map", "click on the scan first")
+        mask = result.heat.mask(grid, result.scale.score_of(self._body_fraction))
+        return connected_to(mask, grid, result.clicks.positive) if result.heat.term is not None else mask
+
     def _set_heat(self, scan: Scan, result: HeatResult | None) -> None:
         scan.update(heat=result)
+        if result is not None and result.heat.threshold is not None and scan is self._workspace.scan:
+            self.body_fraction = result.scale.fraction_of(result.heat.threshold)
         self.heat_changed.emit(scan)
 
     def _update_all(self) -> None:
@@ -278,6 +336,15 @@ class SimilarityController:
     def _results_replaced(self, scan: Scan, old: Results) -> None:
         self.heat_changed.emit(scan)
         self.update(scan)
+
+
+def connected_to(mask: NDArray[np.bool_], grid: Grid, places: Sequence[Point]) -> NDArray[np.bool_]:
+    """Connected parts of a mask that hold places; the whole mask if it holds none."""
+    from scipy import ndimage
+
+    parts, _ = ndimage.label(mask)
+    wanted = {int(parts[tuple(grid.nearest_index(place))]) for place in places} - {0}
+    return np.isin(parts, list(wanted)) if wanted else mask
 
 
 def _point(position_mm: Sequence[float]) -> Point:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from numpy.typing import NDArray
 from psygnal import Signal
 
-from coralbay_core.errors import CoralBayError
+from coralbay_core.errors import CoralBayError, InputError
 from coralbay_core.spatial import Grid, Volume
 
 from ..jobs import Job, JobKey, Kind, Runner, Task, Work, without_context
 from ..model.clicks import Clicks
+from ..model.inputs import Inputs
 from ..model.scan import Scan
 from ..tasks import files
 
@@ -44,6 +45,8 @@ class Workspace:
     scans : list of Scan
     scan : Scan or None
         The active one, which commands refer to.
+    inputs : Inputs
+        Files that were read, which `write` does not replace.
     """
 
     scan_added = Signal(Scan)
@@ -59,6 +62,7 @@ class Workspace:
         self.store = store
         self.scans: list[Scan] = []
         self.scan: Scan | None = None
+        self.inputs = Inputs()
 
     # Scans
 
@@ -70,6 +74,8 @@ class Workspace:
 
     def add(self, volume: Volume, series: str | None = None) -> Scan:
         """Add a volume and make it the active scan."""
+        _require_volume(volume)
+        self.inputs.note(volume)
         scan = Scan(volume, series=series)
         self.scans.append(scan)
         self.scan_added.emit(scan)
@@ -78,6 +84,8 @@ class Workspace:
 
     def activate(self, scan: Scan | None) -> None:
         """Make a scan the active one."""
+        if scan is not None:
+            self.require_open(scan)
         if scan is not self.scan:
             self.scan = scan
             self.scan_changed.emit(scan)
@@ -105,7 +113,8 @@ class Workspace:
         """Raise unless scans are open in this session."""
         for scan in scans:
             if scan not in self.scans:
-                raise CoralBayError("scan is not open in this session", where=scan.name)
+                where = getattr(scan, "name", repr(scan)[:60])
+                raise CoralBayError("scan is not open in this session", where=where)
 
     @property
     def clicks(self) -> Clicks:
@@ -161,5 +170,16 @@ class Workspace:
         return self.write(path, work, torch=True)
 
     def write(self, path: str | Path, work: Work, *, torch: bool = False) -> Job:
-        """Run work that writes a file and returns its path."""
-        return self.run(JobKey("save", Path(path)), work, self.saved.emit, torch=torch)
+        """Run work that writes a file and returns its path; raise if that file is one that was read."""
+        self.inputs.require_free(path)
+        return self.run(JobKey("save", Path(path)), work, self._wrote, torch=torch)
+
+    def _wrote(self, path: Path) -> None:
+        self.inputs.wrote(path)
+        self.saved.emit(path)
+
+
+def _require_volume(volume: object) -> None:
+    if not isinstance(volume, Volume):
+        hint = "Session.open reads files; an array of HU becomes a volume by Volume(array, Grid(array.shape, affine))"
+        raise InputError("not a volume", found=type(volume).__name__, expected="a Volume", hint=hint)

@@ -47,6 +47,8 @@ class App:
         self._courier = MainThreadDispatcher()
         self._own = session is None
         self.session = session or Session(ThreadRunner(self._courier.deliver), **settings)
+        if session is None:
+            self.session.scope = "here"  # who clicks in a view means what lies under the pointer
         self.status = StatusLine(self.session, self._courier)
         wires = (self.session, self._courier, self.status)
         self.views = ViewsControl(*wires)

@@ -10,6 +10,7 @@ from ..display import slices
 from ..display.layer_specs import LayerSpec
 from ..display.scan_layers import OVERLAYS, changes, initial_cursor, layer_of
 from ..display.view_state import ViewState
+from ..model.places import nearest_inside
 from .view import SliceView
 
 if TYPE_CHECKING:
@@ -64,15 +65,13 @@ class ScanBinding:
 
     def go_to(self, position_mm: ArrayLike) -> None:
         """Move the crosshair to a position, or to the nearest one inside the scan."""
-        place = self.inside(position_mm)
-        self.view.cursor = place.tolist()
+        self.view.cursor = self.inside(position_mm).tolist()
         self._later()
 
     def inside(self, position_mm: ArrayLike) -> NDArray[np.float64]:
-        """Return the nearest position on the view's grid."""
-        grid = self._specs["ct"].grid if "ct" in self._specs else self.scan.volume.grid
-        index = np.clip(grid.to_index(position_mm), 0, np.array(grid.shape) - 1)
-        return grid.to_world(index)
+        """Return the nearest position on the view's grid; one that is on it is returned as it is."""
+        grid = self._specs["ct"].domain if "ct" in self._specs else self.scan.volume.grid
+        return np.array(nearest_inside(grid, position_mm, margin=0))
 
     def refresh(self, *roles: str) -> None:
         """Create layers again from the scan, and send them."""

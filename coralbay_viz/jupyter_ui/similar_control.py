@@ -24,6 +24,8 @@ class SimilarControl(Control):
         self.on_request(panel.clear_wanted, session.clear_clicks)
         self.on_request(panel.body_fraction_chosen, lambda fraction: setattr(session, "body_fraction", fraction))
         self.on_request(panel.weights_chosen, lambda weights: setattr(session, "weights", weights))
+        self.on_request(panel.scope_chosen, lambda scope: setattr(session, "scope", scope))
+        self.on_request(panel.accept_wanted, self._accept)
         self.on_request(panel.region_chosen, self._go_to_region)
         self.on_request(panel.compare_chosen, self._compare)
         for signal in (session.scan_changed, session.clicks_changed, session.heat_changed, session.features_changed):
@@ -34,12 +36,14 @@ class SimilarControl(Control):
         self.on_event(session.heat_changed, self._say_answer)
         self.on_event(session.body_fraction_changed, panel.show_body_fraction)
         self.on_event(session.weights_changed, panel.show_weights)
+        self.on_event(session.weights_changed, lambda _: panel.show_scope(session.scope))
 
     def show(self, scan: "Scan | None" = None) -> None:
         """Update the panel."""
         session = self.session
         history = session.scan and session.scan.clicks
         self.panel.show_clicks(session.clicks, session.features is not None)
+        self.panel.show_scope(session.scope)
         self.panel.show_history(bool(history and history.can_undo), bool(history and history.can_redo))
         self.panel.show_regions(session.heat.regions if session.heat else ())
         self.show_others()
@@ -58,6 +62,13 @@ class SimilarControl(Control):
         job = self.session.click(place, negative)
         self.views.go_to(place)
         self.views.reveal_result(job, "heat")
+
+    def _accept(self, name: str) -> None:
+        session = self.session
+        known = {} if session.segmentation is None else dict(session.segmentation.names)
+        value = next((v for v, other in known.items() if other == name), max(known, default=1) + 1)
+        job = session.accept_region(value, name or f"structure {value}")
+        self.views.reveal_result(job, "segmentation")
 
     def _go_to_region(self, number: int | None) -> None:
         if number is not None:

@@ -1,5 +1,7 @@
 """Controller of the views of the active and the second scan: crosshair, gray scale, layers."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from coralbay_core.errors import InputError
 
+from ..display.scan_layers import initial_cursor
 from ..display.visibility import colored_results, hidden_by, with_marks
 from ..jobs import Job
 from ..model.palette import WINDOWS
@@ -37,6 +40,7 @@ class ViewsControl(Control):
         self.binding: ScanBinding | None = None
         self.second_binding: ScanBinding | None = None
         self._there: tuple[str, ...] = ()
+        self._moving = False
         self._connect()
 
     def _connect(self) -> None:
@@ -127,29 +131,57 @@ class ViewsControl(Control):
     def go_to(self, position_mm: ArrayLike) -> None:
         """Move the crosshair of the main view to a world position."""
         if self.binding is not None:
-            self.session.cursor_mm = self.binding.inside(position_mm)
-            self.binding.go_to(position_mm)
+            place = self.binding.inside(position_mm)
+            with self._one_move():
+                self.session.cursor_mm = place  # type: ignore[assignment]  # three floats
+                self.binding.go_to(place)
+
+    @contextmanager
+    def _one_move(self) -> Iterator[None]:
+        """Bring view and session to one place: what each says of it meanwhile is no new move."""
+        before, self._moving = self._moving, True
+        try:
+            yield
+        finally:
+            self._moving = before
 
     def _moved(self) -> None:
-        if self.binding is not None and self.view.cursor:
-            self.go_to(self.view.cursor)
-            self.view.tell("heard")
+        if self.binding is None or not self.view.cursor:
+            return
+        if not self._moving:
+            try:
+                self.go_to(self.view.cursor)
+            except InputError:  # no position: the view goes back to where it was
+                with self._one_move():
+                    self.binding.go_to(self.session.cursor_mm or initial_cursor(self.binding.scan))
+                raise
+        self.view.tell("heard")
 
     def _second_moved(self) -> None:
-        if self.second_binding is not None and self.second_view.cursor:
-            self.second_binding.go_to(self.second_view.cursor)
-            self.second_view.tell("heard")
+        if self.second_binding is None or not self.second_view.cursor:
+            return
+        if not self._moving:
+            with self._one_move():
+                try:
+                    self.second_binding.go_to(self.second_view.cursor)
+                except InputError:
+                    self.second_binding.go_to(initial_cursor(self.second_binding.scan))
+                    raise
+        self.second_view.tell("heard")
 
     def _cursor_set(self, position_mm: Any) -> None:
         """Follow a cursor that was set in code."""
         # The cursor of another scan may change before its view exists.
-        if self.binding is not None and self.binding.scan is self.session.scan and position_mm is not None:
-            self.binding.go_to(position_mm)
+        shows_it = self.binding is not None and self.binding.scan is self.session.scan
+        if self.binding is not None and shows_it and position_mm is not None and not self._moving:
+            with self._one_move():
+                self.binding.go_to(position_mm)
 
     def _match_found(self, scan: "Scan") -> None:
         """Move the crosshair of the second scan to the matching position."""
         if self.second_binding is not None and self.second_binding.scan is scan and scan.matched is not None:
-            self.second_binding.go_to(scan.matched.position_mm)
+            with self._one_move():
+                self.second_binding.go_to(scan.matched.position_mm)
 
     def choose_tool(self, tool: str) -> None:
         """Set the function of the left mouse button."""

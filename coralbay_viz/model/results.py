@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from coralbay_core.similarity.symmetry import Midplane, SideBySide
 
 
+STRICTEST_FRACTION = 1e-5
+"""Smallest fraction of the body that a threshold can select: less than a milliliter of an adult."""
+
+
 class ScoreScale:
     """Scores of a heat map inside the body, by rank, because ranks are comparable between models and scores are not.
 
@@ -30,13 +34,18 @@ class ScoreScale:
     """
 
     def __init__(self, scores: NDArray) -> None:
-        self._fractions = np.geomspace(1e-4, 1, 401)
+        self._fractions = np.geomspace(STRICTEST_FRACTION, 1, 401)
         self._scores = np.quantile(scores, 1 - self._fractions) if len(scores) else np.zeros(401)
         self.low, self.high = (float(scores.min()), float(scores.max())) if len(scores) else (0.0, 0.0)
 
     def score_of(self, fraction: float) -> float:
         """Return the score that the best `fraction` of the body reaches."""
         return float(np.interp(np.log(fraction), np.log(self._fractions), self._scores))
+
+    def fraction_of(self, score: float) -> float:
+        """Return the fraction of the body that scores so much or more: the inverse of `score_of`."""
+        fraction = np.exp(np.interp(-score, -self._scores, np.log(self._fractions)))
+        return float(np.clip(fraction, STRICTEST_FRACTION, 1))
 
 
 @dataclass(frozen=True, eq=False)

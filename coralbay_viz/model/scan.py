@@ -87,6 +87,7 @@ class Scan:
     origin: "Scan | None" = None
     strokes: "History[PaintedVoxels | None]" = field(default_factory=lambda: History(None))
     protected: LabelVolume | None = None
+    before_accepting: tuple[LabelVolume | None, ...] = ()
     skipped: tuple[Point, ...] = ()
     scored: tuple[int | None] | None = None
     given_probe: "Probe | None" = None

@@ -77,6 +77,11 @@ ACTIONS: dict[str, tuple[str, Callable[[Any], Any], str]] = {
     "coralbay:undo_click": ("Undo the last click", _action(lambda w: w.session.undo()), "U"),
     "coralbay:redo_click": ("Redo the last undone click", _action(lambda w: w.session.redo()), "Shift-U"),
     "coralbay:next_region": ("Go to the next similar region", _action(lambda w: w.similar_panel.next_region()), "G"),
+    "coralbay:add_region": (
+        "Add the shown region to the segmentation",
+        _action(lambda w: w.similar_panel.scope.add_to_segmentation()),
+        "Enter",
+    ),
     "coralbay:toggle_heat": ("Show or hide the heat map", _action(lambda w: w.binding.toggle("heat")), "H"),
     "coralbay:next_suggestion": (
         "Go to the next suggested place for a stroke", _action(lambda w: w.segment_panel.next_suggestion()), "N",

@@ -46,6 +46,8 @@ class Binding:
         Limits in HU of the gray scale of the active scan, in slices.
     visibility_changed : signal
         Role of a layer that was shown or hidden.
+    put_back : signal
+        A layer that was moved, and is where it was again.
     """
 
     def __init__(self, viewer: "napari.Viewer", session: "Session") -> None:
@@ -56,6 +58,7 @@ class Binding:
         self._gray = GrayScale(viewer, self._stack)
         self.layer, self.laid_out, self.layers_of = self._stack.layer, self._stack.laid_out, self._stack.layers_of
         self.recolor, self.visibility_changed = self._stack.recolor, self._stack.visibility_changed
+        self.put_back = self._stack.put_back
         self.set_window, self.window_changed = self._gray.set_window, self._gray.window_changed
         self._preview = SegmentationPreview(session, self._stack, lambda scan: self.refresh(scan, "segmentation"))
         self._adopted: Layer | None = None

@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QFileDialog
 from coralbay_core.errors import CoralBayError
 
 from .painting import Painting
+from .saving import require_free
 
 if TYPE_CHECKING:
     import napari
@@ -126,10 +127,15 @@ class Context:
         return Path(path) if path else None
 
     def save_as(self, title: str, name: str, kinds: str | Sequence[str], save: Callable[[Path], Any]) -> None:
-        """Ask for a file name, then save."""
+        """Ask for a file name, then save; a file that was read is not replaced."""
+
+        def save_beside_inputs(path: Path) -> None:
+            require_free(path, self.viewer, self.session.inputs)
+            save(path)
+
         path, _ = QFileDialog.getSaveFileName(None, title, name, kinds if isinstance(kinds, str) else ";;".join(kinds))
         if path:
-            self.notify_errors(save)(Path(path))
+            self.notify_errors(save_beside_inputs)(Path(path))
 
 
 NIFTI = "NIfTI (*.nii.gz *.nii)"

@@ -14,7 +14,10 @@ from psygnal import Signal
 
 from ..display import visibility
 from ..display.layer_specs import ROLES, LayerSpec
+from ..display.napari_world import napari_affine
+from ..model.grids import viewing_grid
 from .layer_data import empty, make_layer, update_points
+from .layer_lock import LayerLock, place_in_patient
 
 if TYPE_CHECKING:
     import napari
@@ -56,6 +59,8 @@ class LayerStack:
         self._was_visible: WeakKeyDictionary[Layer, bool] = WeakKeyDictionary()  # of scans that are not active
         self._restored: WeakKeyDictionary[Scan, set[str]] = WeakKeyDictionary()  # roles, from a session file
         self._busy = False
+        self._lock = LayerLock()
+        self.put_back = self._lock.put_back
         viewer.layers.events.removing.connect(_make_canvas_current)
 
     def close(self) -> None:
@@ -64,6 +69,7 @@ class LayerStack:
         for emitter, slot in [link for links in self._watched.values() for link in links]:
             emitter.disconnect(slot)
         self._watched.clear()
+        self._lock.release()
 
     # Look-up
 
@@ -94,7 +100,10 @@ class LayerStack:
     def adopt(self, scan: "Scan", layer: "Layer") -> None:
         """Take in a layer that the viewer has already as that of a scan itself."""
         self._layers.setdefault(scan, {})["ct"] = layer
+        moved = place_in_patient(layer, napari_affine(viewing_grid(scan.volume.grid)))
         self._watch("ct", layer)
+        if moved:
+            self.put_back.emit(layer)
 
     def show(self, scan: "Scan", spec: LayerSpec) -> "Layer":
         """Show something in its role, in place of what the role showed before."""
@@ -109,7 +118,7 @@ class LayerStack:
             if layer.data is not spec.data:
                 layer.data = spec.data
             if not np.array_equal(layer.affine.affine_matrix, spec.affine):
-                layer.affine = spec.affine  # each time it is set, napari computes all extents anew
+                self._lock.move(layer, spec.affine)  # each time it is set, napari computes all extents anew
         layer.metadata = {**layer.metadata, **spec.metadata}
         if spec.contrast_limits is not None:
             layer.contrast_limits = spec.contrast_limits
@@ -192,6 +201,7 @@ class LayerStack:
         links: list[Any] = [(layer.events.visible, lambda: self.visibility_changed.emit(role))]
         if role == "ct":
             links.append((layer.events.contrast_limits, lambda event: self.contrast_changed.emit(event.source)))
+        self._lock.hold(layer)
         for emitter, slot in links:
             emitter.connect(slot)
         self._watched.setdefault(layer, []).extend(links)

@@ -6,11 +6,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from coralbay_core.spatial import LabelVolume, Volume
-
 from ..display.layer_specs import MADE_ON, SERIES, ct_spec, labels_spec
+from ..model.label_maps import as_labels
 from .layer_data import layer_data
 
 if TYPE_CHECKING:
@@ -22,7 +19,6 @@ LayerData = tuple[Any, dict[str, Any], str] | tuple[None]
 
 # Accepted by name; other files that match the manifest must have a DICOM header.
 _FILES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm")
-_MOST_LABELS = 255
 _LOOK_AT = 64
 
 
@@ -55,25 +51,12 @@ def _specs(path: Path) -> list[Any]:
         if not go:
             return []
     volume = load_volume(path, series=series)
-    labels = _as_labels(volume)
+    labels = as_labels(volume)
     if labels is None:
         spec, more = ct_spec(volume), {SERIES: series}
     else:
         spec, more = labels_spec(labels, "reference"), {MADE_ON: labels}
     return [replace(spec, metadata={**spec.metadata, **more})]
-
-
-def _as_labels(volume: Volume) -> LabelVolume | None:
-    """Return the volume as labels if it holds small, non-negative integers only, unlike a CT."""
-    data = volume.data
-    name = volume.path.name.lower() if volume.path is not None else ""
-    if not name.endswith((".nii", ".nii.gz")) or not np.issubdtype(data.dtype, np.integer):
-        return None
-    if data.min() < 0 or data.max() > _MOST_LABELS:
-        return None
-    from coralbay_core.io import load_labels
-
-    return load_labels(volume.path)
 
 
 def _is_ours(path: Path) -> bool:

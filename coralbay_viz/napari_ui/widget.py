@@ -1,5 +1,8 @@
 """The CoralBay dock widget: creates the panels and connects them."""
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
     from ..model.scan import Scan
 
 _NEAR_MM = 0.01
+_SAY_AGAIN_S = 3.0
 _STYLE = """
 #coralbay_heading {font-size: 13px;}
 #coralbay_note {font-size: 11px;}
@@ -46,7 +50,9 @@ QHeaderView::section {background-color: transparent; border: 0; padding: 1px 4px
 def threaded_session(**settings: Any) -> Session:
     """Create a session that works on threads and emits signals on this thread, the GUI's."""
     courier = MainThreadDispatcher()
-    return Session(ThreadRunner(courier.deliver), **settings)
+    session = Session(ThreadRunner(courier.deliver), **settings)
+    session.scope = "here"  # who clicks in a window means what lies under the pointer
+    return session
 
 
 class CoralBayWidget(QWidget):
@@ -62,6 +68,8 @@ class CoralBayWidget(QWidget):
     def __init__(self, napari_viewer: "napari.Viewer", session: Session | None = None) -> None:
         super().__init__()
         self.viewer = napari_viewer
+        self._moving = False
+        self._said_at = -_SAY_AGAIN_S
         self.session = session or threaded_session(autosave=True)
         # First the layers, then the panels: those ask the binding which layers there are.
         self.binding = Binding(napari_viewer, self.session)
@@ -149,6 +157,7 @@ class CoralBayWidget(QWidget):
             (session.pca_changed, self.binding.lay_out_clicks),
             (session.saved, lambda path: self.context.notify(f"Saved {path}")),
             (session.failed, self.context.show_error),
+            (self.binding.put_back, self._put_back),
             (self.tools.hovered, self.readout.show),
             (self.tools.placed, self.binding.go_to),
             (session.cursor_changed, self._cursor_moved),
@@ -165,17 +174,37 @@ class CoralBayWidget(QWidget):
     def _point_moved(self, event: Any = None) -> None:
         """Set the session's cursor to the displayed slices."""
         place = views.place_of(self.viewer)
-        if self.session.scan is not None and len(place) == 3:
-            self.session.cursor_mm = world_from_napari(place)
+        if self.session.scan is not None and len(place) == 3 and not self._moving:
+            with self._one_move():
+                self.session.cursor_mm = world_from_napari(place)
 
     def _cursor_moved(self, position_mm: Any) -> None:
+        """Move the slices to a cursor that was set in code."""
         place = views.place_of(self.viewer)
-        if position_mm is None or len(place) < 3:
+        if self._moving or position_mm is None or len(place) < 3:
             return
-        shown = world_from_napari(place)
-        inside = self.session.volume.grid.contains(shown)
-        if inside and np.abs(shown - position_mm).max() > _NEAR_MM:
-            self.binding.go_to(position_mm)
+        if np.abs(world_from_napari(place) - position_mm).max() > _NEAR_MM:
+            with self._one_move():
+                self.binding.go_to(position_mm)
+
+    @contextmanager
+    def _one_move(self) -> Iterator[None]:
+        """Bring slices and cursor to one place: what each says of it meanwhile is no new move."""
+        before, self._moving = self._moving, True
+        try:
+            yield
+        finally:
+            self._moving = before
+
+    def _put_back(self, layer: Any) -> None:
+        """Say that a layer was put back: once for the many steps of a drag."""
+        now = time.monotonic()
+        if now - self._said_at > _SAY_AGAIN_S:
+            self.context.warn(
+                f"{layer.name} is back in its place: the layers of a scan stay where the patient is, as clicks, "
+                "results and files refer to it. To look from elsewhere, turn or pan the camera."
+            )
+        self._said_at = now
 
     def _warm_up(self, scan: "Scan") -> None:
         """Import slow modules while the first scan is viewed; imports at the first click would block the window."""

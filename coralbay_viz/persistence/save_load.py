@@ -17,6 +17,7 @@ from ..tasks.files import open_volume
 from . import session_file
 from .autosave import Autosave, RecoverableSession, lost_sessions
 from .locations import ScanLocations, candidates
+from .nearby import SIZE, nearby
 from .parts import saveable_scans
 from .session_file import ScanState, State
 from .snapshot import Snapshot, Validated, capture, restore_scan, restore_session, validate
@@ -71,10 +72,18 @@ class SessionFiles:
 
     # Saving
 
-    def save(self, path: str | Path) -> Job:
+    def save(self, path: str | Path, *, names: bool = False) -> Job:
         """Write everything that was opened, clicked, painted and set to one file.
 
         Results are not saved: `load` computes them again.
+
+        Parameters
+        ----------
+        path : str or Path
+        names : bool
+            Whether to write names and paths of scans, too. They often name a patient, and a session may be passed on;
+            without them `load` finds scans by their content: where they were on this machine, beside the session, or
+            in the folders that it is given.
         """
         path = session_file.require_name(Path(path))
         if left_out := self._left_out():
@@ -82,8 +91,13 @@ class SessionFiles:
                 "scan has no file", where=left_out[0], hint="save it as NIfTI and open that before you save the session"
             )
         work = partial(
-            _save, path, self._snapshot(), partial(_remember, self._locations, self._controllers.features.model)
+            _save,
+            path,
+            self._snapshot(),
+            partial(_remember, self._locations, self._controllers.features.model),
+            names,
         )
+        self._workspace.inputs.wrote(path)  # saving a session again is what its file is for
         return self._workspace.write(path, without_context(work))
 
     def _snapshot(self) -> Snapshot:
@@ -145,6 +159,7 @@ class SessionFiles:
         """
         path = Path(path)
         state = session_file.read(path)
+        self._workspace.inputs.note(path)
         chosen = _model(state, model, path, self._locations)
         wanted = [_found(scan, path, [Path(s) for s in scans], self._locations) for scan in state.scans]
         work = partial(_opened, state, wanted, self._controllers.features.encoders, chosen, path)
@@ -271,12 +286,16 @@ def _found(scan: ScanState, path: Path, extra: list[Path], locations: ScanLocati
     guesses += list(candidates(scan.file, extra))
     known = locations.find(scan.digest)
     here = [guess for guess in [*guesses, *([known] if known else [])] if guess.exists()]
+    if not scan.file and (known is None or not known.exists()):
+        size = scan.parts.get(SIZE, {}).get("bytes")
+        folders = [path.parent, *(folder for folder in extra if folder.is_dir())]
+        here = [*(place for folder in folders for place in nearby(folder, size)), *here]
     if not here:
         raise MissingFileError(
             "a scan of the session was not found",
             where=scan.name,
             found=f"nothing at {known or guesses[0]}" if known or guesses else "no place on this machine",
-            expected=f"{scan.file} with hash {scan.digest[:12]}",
+            expected=f"{scan.file or 'a scan'} with hash {scan.digest[:12]}",
             hint="put it beside the session, or load(path, scans=[FOLDER])",
         )
     return scan, list(dict.fromkeys(here))
@@ -327,8 +346,8 @@ def _same_scan(scan: ScanState, guesses: list[Path]) -> Volume:
     )
 
 
-def _save(path: Path, snapshot: Snapshot, remember: Callable[[Snapshot], None]) -> Path:
-    written = session_file.write(path, snapshot.state(path.parent))
+def _save(path: Path, snapshot: Snapshot, remember: Callable[[Snapshot], None], names: bool) -> Path:
+    written = session_file.write(path, snapshot.state(path.parent, names))
     remember(snapshot)
     return written
 

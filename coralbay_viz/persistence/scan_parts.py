@@ -124,6 +124,7 @@ class ProtectedPart(ScanPart):
 
     def restore(self, controllers: Controllers, scan: Scan, value: LabelVolume) -> None:
         controllers.segmentation.protect_labels(value, scan)
+        controllers.segmentation.show_protected(scan)
 
 
 class SkippedPart(ScanPart):

@@ -1,12 +1,13 @@
 """Parts of the session as a whole that are saved, one class per part."""
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..controllers import Controllers
-from ..controllers.segmentation import known_kind
+from ..controllers.segmentation import DEFAULT_CONNECTIVITY, known_kind
 from ..model.stage_weights import checked_weights
 from .parts import Captured, Content, SessionPart, saveable_scans
 from .session_file import Arrays
@@ -16,6 +17,14 @@ if TYPE_CHECKING:
     from coralbay_core.similarity import Query
 
 _MOST_COMPONENTS = 1024
+
+
+def _scope(name: str) -> str:
+    from coralbay_core.matching import SCOPES
+
+    if name not in SCOPES:
+        raise ValueError("unknown scope")
+    return name
 
 
 class SettingsPart(SessionPart):
@@ -33,9 +42,13 @@ class SettingsPart(SessionPart):
             "share": similarity.body_fraction,
             "weights": saved,
             "prior_mm": similarity.prior_mm,
+            "scope": similarity.scope,
+            "here": asdict(similarity.here_weights),
             "active": scans.index(active) if active in scans else None,
             "kind": segmentation.kind,
             "refine": segmentation.refine,
+            "connectivity": segmentation.connectivity,
+            "keep_islands": segmentation.keep_islands,
             "train_on_all": segmentation.train_on_all,
             "components": controllers.projections.components,
             "umap_components": controllers.projections.umap_components,
@@ -52,9 +65,13 @@ class SettingsPart(SessionPart):
             "share": fraction,
             "weights": checked_weights(content["weights"]),
             "prior_mm": prior,
+            "scope": _scope(content.get("scope", "everywhere")),
+            "here": {str(name): float(weight) for name, weight in content.get("here", {}).items()},
             "active": active,
             "kind": None if content["kind"] is None else known_kind(content["kind"]),
             "refine": content["refine"] is True,
+            "connectivity": min(1.0, max(0.0, float(content.get("connectivity", DEFAULT_CONNECTIVITY)))),
+            "keep_islands": content.get("keep_islands") is True,
             "train_on_all": content["train_on_all"] is True,
             "components": _components(content.get("components", (0, 1, 2))),
             "umap_components": _components(content.get("umap_components", (0, 1, 2))),
@@ -62,9 +79,13 @@ class SettingsPart(SessionPart):
 
     def restore(self, controllers: Controllers, value: Content) -> None:
         similarity, segmentation = controllers.similarity, controllers.segmentation
+        from coralbay_core.similarity import HereWeights
+
+        similarity.scope, similarity.here_weights = value["scope"], HereWeights(**value["here"])
         similarity.body_fraction, similarity.weights = value["share"], value["weights"]
         similarity.prior_mm = value["prior_mm"]
         segmentation.kind = value["kind"]
+        segmentation.connectivity, segmentation.keep_islands = value["connectivity"], value["keep_islands"]
         segmentation.refine, segmentation.train_on_all = value["refine"], value["train_on_all"]
         controllers.projections.components = value["components"]
         controllers.projections.umap_components = value["umap_components"]

@@ -12,6 +12,7 @@ from ..controllers import Controllers
 from ..model.pending_restore import PendingRestore
 from ..model.scan import Scan
 from . import session_file
+from .nearby import SIZE, is_single_file
 from .parts import Captured, Content, When, saveable_scans
 from .scan_parts import SCAN_PARTS
 from .session_file import Arrays, ScanState, State
@@ -26,9 +27,16 @@ class Snapshot:
     arrays: dict[str, Arrays]
     scans: tuple[tuple[Scan, dict[str, Content], dict[str, Arrays]], ...]
 
-    def state(self, folder: Path | None = None) -> State:
-        """Return the content of a file in a folder; scans below the folder get a relative path."""
-        return State(self.about, self.arrays, tuple(_scan_state(*entry, folder) for entry in self.scans))
+    def state(self, folder: Path | None = None, names: bool = True) -> State:
+        """Return the content of a file in a folder; scans below the folder get a relative path.
+
+        Without `names` scans are numbered, and named by nothing but their hash and size: files and folders are often
+        called after a patient.
+        """
+        scans = (_scan_state(*entry, folder) for entry in self.scans)
+        if not names:
+            scans = (_nameless(number, *entry) for number, entry in enumerate(self.scans, 1))
+        return State(self.about, self.arrays, tuple(scans))
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +84,13 @@ def _scan_state(scan: Scan, parts: dict[str, Content], arrays: dict[str, Arrays]
     if folder is not None and path.resolve().is_relative_to(folder.resolve()):
         relative = path.resolve().relative_to(folder.resolve()).as_posix()
     return ScanState(scan.digest, scan.name, path.resolve().name, relative, scan.series, parts, arrays)
+
+
+def _nameless(number: int, scan: Scan, parts: dict[str, Content], arrays: dict[str, Arrays]) -> ScanState:
+    path = scan.volume.path
+    assert path is not None  # of saveable scans alone
+    size = {SIZE: {"bytes": path.stat().st_size}} if is_single_file(path) else {}
+    return ScanState(scan.digest, f"scan {number}", "", None, scan.series, parts | size, arrays)
 
 
 def waiting(pending: PendingRestore, model: str) -> dict[str, Captured]:

@@ -9,12 +9,6 @@ import numpy as np
 from coralbay_core.spatial import Grid, LabelVolume
 
 from ..model.scan import Scan
-from .segmentation import labels_of
-
-
-def segmentation_on(probe: Any, features: Any, guide: Any, protected: LabelVolume | None, grid: Grid) -> LabelVolume:
-    """Segment a scan on a grid."""
-    return labels_of(probe, features, grid, guide, protected)
 
 
 def clusters_on(clusters: LabelVolume, grid: Grid) -> LabelVolume:

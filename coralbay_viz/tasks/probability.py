@@ -2,24 +2,23 @@
 
 from typing import TYPE_CHECKING
 
-from coralbay_core.spatial import Grid, LabelVolume, Volume
+from coralbay_core.spatial import Grid
+
+from ..model.results import ScoreResult
+from .labeling import Labeling
 
 if TYPE_CHECKING:
-    from coralbay_core.features import FeatureMaps
     from coralbay_core.probe import Probe
-from ..model.results import ScoreResult
 
 
 def scores(
     probe: "Probe",
-    features: "FeatureMaps",
+    labeling: Labeling,
     grid: Grid,
     value: int | None,
-    guide: Volume | None,
-    protected: LabelVolume | None,
 ) -> ScoreResult:
     """Compute the probability of one label, or of the segmented ones, and the margin."""
-    made = probe.scores(features)
+    made, guide, protected = labeling.scores(probe), labeling.guide, labeling.protected
     best = made.segment(grid, guide=guide, protected=protected, probability=value is None, margin=True)
     chance = best.probability
     if value is not None:

@@ -254,16 +254,17 @@ def meant_labels(ground: EvaluationGrid, strokes: PaintedVoxels) -> dict[int, in
     under = ground.labels[tuple(np.clip(index, 0, np.asarray(ground.grid.shape) - 1).T)]
     meant = {}
     for value in np.unique(strokes.values):
-        counts = np.bincount(under[strokes.values == value].astype(np.int64))
-        meant[int(value)] = int(counts.argmax()) if 2 * counts.max() > counts.sum() else 0
+        # Not by an array with an entry per label: labels of an atlas may have values in the billions.
+        labels, counts = np.unique(under[strokes.values == value], return_counts=True)
+        meant[int(value)] = int(labels[counts.argmax()]) if 2 * counts.max() > counts.sum() else 0
     return meant
 
 
 def _renumbered(found: NDArray[np.integer], meant: Mapping[int, int]) -> NDArray[np.integer]:
-    table = np.zeros(max(int(found.max()), *meant) + 1, np.int64)
+    renumbered = np.zeros(found.shape, np.int64)
     for value, label in meant.items():
-        table[value] = label
-    return table[found]
+        renumbered[found == value] = label
+    return renumbered
 
 
 def _painted(ground: EvaluationGrid, strokes: PaintedVoxels) -> NDArray[np.bool_]:

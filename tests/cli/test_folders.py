@@ -146,6 +146,7 @@ def test_a_folder_without_a_sound_scan_has_no_results(coralbay, tmp_path):
     assert "features of 2 of 2 scans could not be computed" in err.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_folders_of_patients_in_all_formats(succeed, coralbay, scan, click, probe, tmp_path):
     pytest.importorskip("lancedb")
     folder = tmp_path / "patients"
@@ -171,6 +172,7 @@ def test_folders_of_patients_in_all_formats(succeed, coralbay, scan, click, prob
     assert "RTSTRUCT" in err
 
 
+@pytest.mark.slow
 def test_a_folder_of_one_scan(succeed, coralbay, scan, click, probe, tmp_path):
     write_series(tmp_path / "one" / "deep", load_volume(scan / "ct.nii.gz").data)
     told = succeed("probe", "apply", probe, tmp_path / "one", "-o", tmp_path / "s.nii.gz")
@@ -211,6 +213,7 @@ def bytes_of(stream):
     return stream.buffer.getvalue()
 
 
+@pytest.mark.slow
 def test_a_process_in_a_terminal_that_is_not_utf8(scan, tmp_path):
     shutil.copy(scan / "ct.nii.gz", tmp_path / "肝臓.nii.gz")
     call = [sys.executable, "-c", "from coralbay_core.cli import main; main()", "info", str(tmp_path / "肝臓.nii.gz")]

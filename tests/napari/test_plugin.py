@@ -57,6 +57,19 @@ def test_a_label_map_opens_as_labels_with_its_names(viewer, belly, tmp_path):
     assert (layer.data == data).all()
 
 
+def test_labels_of_any_value_and_format_can_be_seen_and_saved(viewer, belly, tmp_path):
+    sitk = pytest.importorskip("SimpleITK")
+    data = np.where(belly.data > 100, 40_000, np.where(belly.data < -500, -1, 0)).astype(np.int32)
+    sitk.WriteImage(sitk.GetImageFromArray(data), str(tmp_path / "labels.mha"))
+    (layer,) = viewer.open(tmp_path / "labels.mha", plugin="coralbay")
+    assert layer._type_string == "labels"
+    assert sorted(np.unique(layer.data)) == [-1, 0, 40_000]
+    for value in (-1, 40_000):
+        assert layer.get_color(value)[3] > 0
+    layer.save(str(tmp_path / "again.nii.gz"), plugin="coralbay")
+    assert (load_labels(tmp_path / "again.nii.gz").data == layer.data).all()
+
+
 def test_two_series_are_a_question(tmp_path, monkeypatch, viewer):
     pytest.importorskip("pydicom")
     from tests.support.dicom import write_series

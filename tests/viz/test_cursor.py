@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from coralbay_core.errors import CoralBayError, InputError
 from coralbay_core.spatial import Volume
 from coralbay_viz import Session
-from coralbay_viz.controllers.cursor import nearest_inside
 from coralbay_viz.jobs import ThreadRunner
+from coralbay_viz.model.places import nearest_inside
 from coralbay_viz.tasks.cursor import HOVER_SPACING_MM
 from tests.support.scans import cut
 from tests.support.waiting import Mailbox

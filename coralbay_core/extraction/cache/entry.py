@@ -12,9 +12,11 @@ A chunk is either complete or absent, so computing can stop anywhere and go on l
 name and renamed, hence it is never half made.
 """
 
+import math
 import os
 import shutil
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import product
@@ -33,6 +35,7 @@ from .files import UnusableEntryError
 
 _ATTRIBUTE = "coralbay"
 _STAGE = "stride-"
+_MOST_VOXELS = 4_000_000_000  # memory is reserved by what metadata say, before a chunk is read
 
 
 @dataclass(frozen=True)
@@ -73,9 +76,9 @@ class EntryMetadata:
             texts = [str(found["model"]), str(found["notice"])]
             signature = dict(found["signature"])
             grid = Grid(shape, np.array(affine))  # type: ignore[arg-type]
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise UnusableEntryError("not features of CoralBay", where=where, found=repr(error)) from error
-        if len(shape) != 3 or not all(0 < n < 100_000 for n in grid.shape):
+        if len(shape) != 3 or not all(0 < n < 100_000 for n in grid.shape) or math.prod(grid.shape) > _MOST_VOXELS:
             raise UnusableEntryError("unusable grid", where=where, found=shape)
         if not channels or not all(stride in (1, 2, 4, 8, 16, 32) and count > 0 for stride, count in channels.items()):
             raise UnusableEntryError("unusable stages", where=where, found=channels)
@@ -140,14 +143,18 @@ class Entry:
         found = files.read_metadata(folder)
         if found.get("zarr_format") != 3 or found.get("node_type") != "group":
             raise UnusableEntryError("not features of CoralBay", where=folder, found=found.get("node_type"))
-        return cls(folder, EntryMetadata.parse((found.get("attributes") or {}).get(_ATTRIBUTE), folder))
+        attributes = found.get("attributes")
+        about = attributes.get(_ATTRIBUTE) if isinstance(attributes, dict) else None
+        return cls(folder, EntryMetadata.parse(about, folder))
 
     @cached_property
     def body(self) -> NDArray[np.bool_]:
         """Mask of the patient on the model grid."""
         array = files.open_array(self.folder / "body", self.grid.shape, self.grid.shape, "bool")
-        body = files.read_chunk(array, (slice(None),) * 3)
-        if body is None or not (self.folder / "body" / "c").is_dir():
+        # Looked for first: for a chunk that is not there, the whole array would be filled with zeros.
+        there = self.folder.joinpath("body", "c", "0", "0", "0").is_file()
+        body = files.read_chunk(array, (slice(None),) * 3) if there else None
+        if body is None:
             raise UnusableEntryError("damaged body mask", where=self.folder)
         return body
 
@@ -168,7 +175,8 @@ class Entry:
 
     def _sound(self, stride: int, chunk: Index) -> bool:
         try:
-            sound = files.read_chunk(self._array(stride), self._part(stride, chunk)) is not None
+            found = files.read_chunk(self._array(stride), self._part(stride, chunk))
+            sound = found is not None and files.all_finite(found)
         except UnusableEntryError:
             shutil.rmtree(self._stage_folder(stride))
             return False
@@ -216,11 +224,14 @@ class Entry:
 
     def read(self, stride: int, part: tuple[slice, ...]) -> NDArray[np.float16]:
         """Read a part (C, z, y, x) of a stage; absent chunks are zero."""
+        if not self._stage_folder(stride).exists():  # no chunk of the region holds body
+            return np.zeros(self._layout(stride)[0], np.float16)[part]
         return np.asarray(self._array(stride)[part])
 
     def touch(self) -> None:
         """Mark the entry as used; the entries unused for longest are removed first."""
-        os.utime(self.folder)
+        with suppress(PermissionError, FileNotFoundError):  # of a cache that is read-only, nothing is removed
+            os.utime(self.folder)
 
     # Paths and shapes
 
@@ -267,7 +278,14 @@ class _StoredPart:
         bounds = [p.indices(n) for p, n in zip(part[1:], self.shape[1:], strict=True)]
         cells = [(a + o, b + o) for (a, b, _), o in zip(bounds, self._origin, strict=True)]
         self._require(cells)
-        return self._entry.read(self._stride, (part[0], *(slice(a, b) for a, b in cells)))
+        try:
+            return self._entry.read(self._stride, (part[0], *(slice(a, b) for a, b in cells)))
+        except (UnusableEntryError, MemoryError):
+            raise
+        except Exception as error:  # as in `files.read_chunk`
+            raise UnusableEntryError(
+                "damaged features", where=self._entry.folder, hint="run coralbay cache verify, then compute them again"
+            ) from error
 
     def _require(self, cells: list[tuple[int, int]]) -> None:
         """Raise if another process has removed a chunk: zeros would be a wrong answer."""

@@ -1,5 +1,6 @@
 """The cache of features: entries by key, one lock per entry, and a limit of their total size."""
 
+import errno
 import os
 import shutil
 import time
@@ -19,8 +20,10 @@ from .files import UnusableEntryError
 from .keys import key_of
 
 DEFAULT_LIMIT_BYTES = 20_000_000_000
+_MOST_GB = 1_000_000
 _POLL_S = 0.2
 _LEFTOVERS = (".part", ".gone")
+_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def default_root() -> Path:
@@ -37,8 +40,9 @@ def default_limit() -> int:
         limit = float(text)
     except ValueError:
         limit = -1.0
-    if not 0 < limit < float("inf"):
-        raise InputError("unusable limit", where="CORALBAY_CACHE_GB", found=text, expected="a number of GB above 0")
+    if not 0 < limit <= _MOST_GB:
+        expected = f"a number of GB above 0, at most {_MOST_GB}"
+        raise InputError("unusable limit", where="CORALBAY_CACHE_GB", found=text, expected=expected)
     return int(limit * 1e9)
 
 
@@ -69,12 +73,26 @@ class EntryInfo:
 
 @dataclass(frozen=True)
 class Check:
-    """Result of a verification: number of chunks, of damaged chunks (now removed), and other trouble."""
+    """Result of a verification of an entry.
+
+    Parameters
+    ----------
+    key : str
+    chunks : int
+        Number of chunks that are there.
+    damaged : int
+        Number of those that were damaged, and are removed now.
+    trouble : str
+        What else is wrong.
+    absent : int
+        Number of chunks of the same stages that hold body and are not there: not computed yet, or lost.
+    """
 
     key: str
     chunks: int
     damaged: int
     trouble: str = ""
+    absent: int = 0
 
 
 class FeatureStore:
@@ -120,32 +138,42 @@ class FeatureStore:
             needed = entry.needed(entry.whole)
             if key_of(entry.about.signature) != key or any(entry.missing(stride, needed) for stride in strides):
                 return None
-        except (UnusableEntryError, KeyError):
+        except (UnusableEntryError, KeyError, PermissionError):
             return None
         entry.touch()
         return entry.maps(strides, entry.whole, needed)
 
     @contextmanager
-    def locked(self, key: str, cancelled: Callable[[], bool] | None = None) -> Iterator[None]:
-        """Hold the lock of an entry; the system frees it when a process dies."""
+    def locked(self, key: str, cancelled: Callable[[], bool] | None = None) -> Iterator[bool]:
+        """Hold the lock of an entry; the system frees it when a process dies.
+
+        Yields
+        ------
+        bool
+            Whether the entry may be changed. False in a cache that is read-only: there is no lock then, nor a need.
+        """
+        lock = None
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.folder(f"{key}.lock"))
-            while True:
-                try:
-                    lock.acquire(timeout=_POLL_S)
-                    break
-                except Timeout:
-                    if cancelled and cancelled():
-                        raise Cancelled(
-                            "waiting for features was cancelled", hint="another process makes them"
-                        ) from None
+            lock = self._acquired(key, cancelled)
         except OSError as error:
-            raise unwritable(self.root, error) from error
+            if error.errno not in _REFUSED or not self.root.is_dir():
+                raise unwritable(self.root, error) from error
         try:
-            yield
+            yield lock is not None
         finally:
-            lock.release()
+            if lock is not None:
+                lock.release()
+
+    def _acquired(self, key: str, cancelled: Callable[[], bool] | None) -> FileLock:
+        lock = FileLock(self.folder(f"{key}.lock"))
+        while True:
+            try:
+                lock.acquire(timeout=_POLL_S)
+                return lock
+            except Timeout:
+                if cancelled and cancelled():
+                    raise Cancelled("waiting for features was cancelled", hint="another process makes them") from None
 
     # The whole
 
@@ -195,8 +223,12 @@ class FeatureStore:
                 remove(folder)
                 return Check(folder.name, 0, 0, f"removed: {error}")
             there = [(s, chunk) for s in entry.strides for chunk in needed if entry.has(s, chunk)]
-            damaged = sum(len(entry.missing(s, [chunk])) for s, chunk in there)
-            return Check(folder.name, len(there), damaged)
+            absent = len(entry.strides) * len(needed) - len(there)
+            try:
+                damaged = sum(len(entry.missing(s, [chunk])) for s, chunk in there)
+            except OSError as error:
+                raise unwritable(folder, error) from error
+            return Check(folder.name, len(there), damaged, absent=absent)
 
     def _remove(self, folder: Path) -> bool:
         """Remove an entry unless another process is using it."""

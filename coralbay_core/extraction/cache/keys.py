@@ -18,12 +18,16 @@ SCHEMA = 2
 
 
 def content_digest(volume: Volume | LabelVolume) -> str:
-    """Hash of voxels and affine, slice by slice: a copy of the volume could be too much."""
+    """Hash of voxels and affine, slice by slice: a copy of the volume could be too much.
+
+    It does not depend on the order and direction of the axes: features do not, either.
+    """
     digest = hashlib.blake2b(digest_size=16)
-    for plane in volume.data:
+    turned = volume.grid.orientation
+    for plane in turned.from_file(volume.data):
         digest.update(np.ascontiguousarray(plane).data)
-    digest.update(f"{volume.data.dtype} {volume.shape}".encode())
-    digest.update(np.round(volume.affine, 4).tobytes())
+    digest.update(f"{volume.data.dtype} {turned.grid.shape}".encode())
+    digest.update(np.round(turned.grid.affine, 4).tobytes())
     return digest.hexdigest()
 
 

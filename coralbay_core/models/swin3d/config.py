@@ -49,6 +49,8 @@ class Swin3DConfig:
             raise InputError(
                 "depths and heads need one number per stage", found=(self.depths, self.heads), expected="4 each"
             )
+        if min(self.embed_dim, self.window, self.patch, self.in_channels, *self.heads) < 1 or min(self.depths) < 0:
+            raise InputError("unusable sizes of a network", found=self, expected="sizes of 1 or more")
         for stage, heads in enumerate(self.heads):
             if (self.embed_dim << stage) % heads:
                 raise InputError(

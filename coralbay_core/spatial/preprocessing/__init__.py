@@ -20,8 +20,9 @@ def model_grid(grid: Grid, spacing_mm: float | ArrayLike = 1.5) -> Grid:
     """Make the model grid of a volume, on which an encoder computes.
 
     It shares the low edges of the volume, not the centers of its first voxels, and covers all of it: the last cell of
-    an axis may reach beyond the volume. A volume that is rotated or sheared by more than 1 degree gets a grid along
-    the axes of the world instead (S, P, L) that covers it like a box.
+    an axis may reach beyond the volume. Its axes are S, P, L, whatever those of the volume are: an encoder must not see
+    a patient mirrored. A volume that is rotated or sheared by more than 1 degree gets a grid along the axes of the
+    world instead that covers it like a box.
 
     Parameters
     ----------
@@ -32,8 +33,9 @@ def model_grid(grid: Grid, spacing_mm: float | ArrayLike = 1.5) -> Grid:
     spacing = np.broadcast_to(np.asarray(spacing_mm, float), 3)
     if not geometry.is_axis_aligned(grid.affine, OBLIQUE_DEGREES):
         return _box_around(grid, spacing)
-    ratio = spacing / grid.spacing_mm
-    return Grid(_cells(np.asarray(grid.shape) / ratio), geometry.coarsen(grid.affine, ratio))
+    turned = grid.orientation.grid
+    ratio = spacing / turned.spacing_mm
+    return Grid(_cells(np.asarray(turned.shape) / ratio), geometry.coarsen(turned.affine, ratio))
 
 
 def to_unit(hu: NDArray, window_hu: tuple[float, float]) -> NDArray[np.float32]:

@@ -8,6 +8,7 @@ import numpy as np
 from psygnal import Signal
 
 from ...model.palette import NEGATIVE, POSITIVE
+from ...model.results import STRICTEST_FRACTION
 from .base import Panel, button, note, row
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from ...model.clicks import Clicks
 
-STRICTEST_SHARE = 1e-3
+_SCOPES = [("Here", "here"), ("Everywhere", "everywhere"), ("This place", "place")]
 _NONE = -1  # a menu shows nothing at all for an entry whose value is None
 _WEIGHTS = [("equal", "equal"), ("automatic", "auto")]
 
@@ -30,6 +31,8 @@ class SimilarPanel(Panel):
     region_chosen = Signal(int)
     weights_chosen = Signal(object)
     compare_chosen = Signal(object)
+    scope_chosen = Signal(str)
+    accept_wanted = Signal(str)
 
     def __init__(self, share: float) -> None:
         self.clicks = note()
@@ -38,7 +41,7 @@ class SimilarPanel(Panel):
         self.clear = button("Clear", "Remove all clicks")
         self.share = w.FloatLogSlider(
             share * 100,
-            min=np.log10(STRICTEST_SHARE * 100),
+            min=np.log10(STRICTEST_FRACTION * 100),
             max=2,
             step=0.01,
             description="Best %",
@@ -47,6 +50,10 @@ class SimilarPanel(Panel):
         self.share.tooltip = "Fraction of the body that is highlighted, most similar first"
         self.weights = w.Dropdown(description="Scales")
         self.show_weights(None)
+        self.scope = w.ToggleButtons(options=_SCOPES, style={"button_width": "95px"})
+        self.scope.tooltip = "What a click asks for: the clicked structure, or what looks alike"
+        self.name = w.Text(placeholder="name of a structure", layout=w.Layout(width="180px"))
+        self.accept = button("Add to segmentation", "Make what is shown a class of the segmentation")
         self.regions = w.Select(options=[], rows=6, layout=w.Layout(width="330px"))
         self.regions.tooltip = "Most similar regions; select one to go there"
         heading = note(
@@ -56,11 +63,15 @@ class SimilarPanel(Panel):
         self.other = w.Dropdown(options=[("no other scan", _NONE)], description="Second scan")
         self.other.layout.display = "none"
         self.other.tooltip = "Show another open scan with the heat map of the same clicks"
-        left = w.VBox([self.clicks, row(self.undo, self.redo, self.clear), self.share, self.weights, self.other])
+        history = row(self.undo, self.redo, self.clear)
+        adding = row(self.name, self.accept)
+        left = w.VBox([self.scope, self.clicks, history, self.share, self.weights, self.other, adding])
         super().__init__(w.HBox([left, w.VBox([heading, self.regions])], layout=w.Layout(flex_flow="row wrap")))
         self._press(self.undo, self.undo_wanted)
         self._press(self.redo, self.redo_wanted)
         self._press(self.clear, self.clear_wanted)
+        self.scope.observe(self._scope_chosen, "value")
+        self.accept.on_click(lambda _: self.accept_wanted.emit(self.name.value.strip()))
         self.share.observe(self._share_chosen, "value")
         self.weights.observe(self._weights_chosen, "value")
         self._wire(self.regions, self.region_chosen)
@@ -69,6 +80,15 @@ class SimilarPanel(Panel):
     def _other_chosen(self, change: dict[str, Any]) -> None:
         if not self._showing_state:
             self.compare_chosen.emit(None if change["new"] == _NONE else change["new"])
+
+    def _scope_chosen(self, change: dict[str, Any]) -> None:
+        if not self._showing_state:
+            self.scope_chosen.emit(change["new"])
+
+    def show_scope(self, scope: str) -> None:
+        """Show what a click asks for."""
+        with self.showing():
+            self.scope.value = scope
 
     def _share_chosen(self, change: dict[str, Any]) -> None:
         if not self._showing_state:

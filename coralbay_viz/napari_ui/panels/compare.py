@@ -128,7 +128,9 @@ class ComparePanel(PanelBase):
         from coralbay_core.matching import read_landmarks
 
         if self.target is not None:
-            self._context.session.propagate(read_landmarks(path), self.target)
+            landmarks = read_landmarks(path)
+            self._context.session.inputs.note(path)
+            self._context.session.propagate(landmarks, self.target)
 
     def _save_landmarks(self) -> None:
         from coralbay_core.matching import write_landmarks

@@ -4,8 +4,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from qtpy.QtCore import QSignalBlocker
-from qtpy.QtWidgets import QCheckBox, QInputDialog, QLabel
+from qtpy.QtCore import QSignalBlocker, Qt
+from qtpy.QtWidgets import QCheckBox, QInputDialog, QLabel, QSlider
 
 from ..context import NIFTI, Context
 from .base import JobStatusText, PanelBase, button, combo, menu_button, note, when_clicked
@@ -83,6 +83,14 @@ class SegmentPanel(PanelBase):
         self.all_scans = QCheckBox("Use strokes of all scans")
         self.all_scans.setToolTip("Fit the probe to the strokes of all open scans; equal values mean equal classes")
         self.row(self.refine, self.all_scans)
+        self.connectivity = QSlider(Qt.Orientation.Horizontal)
+        self.connectivity.setRange(0, 100)
+        self.connectivity.setToolTip("How far strokes spread to connected places; left: each place is classified alone")
+        self.islands = QCheckBox("Keep islands")
+        self.islands.setToolTip("Keep parts of a class in which you painted no stroke")
+        self.row(QLabel("Spread"), self.connectivity, self.islands)
+        self.connectivity.sliderReleased.connect(lambda: self._set("connectivity", self.connectivity.value() / 100))
+        when_clicked(self.islands, lambda on: self._set("keep_islands", on))
         self.kinds.activated.connect(lambda _: self._choose_kind())
         when_clicked(self.refine, lambda on: self._set("refine", on))
         when_clicked(self.all_scans, lambda on: self._set("train_on_all", on))
@@ -236,5 +244,7 @@ class SegmentPanel(PanelBase):
             self.kinds.setCurrentIndex(kinds.index(session.kind) if session.kind in kinds else 0)
             self.live.setChecked(painting.live)
         self.refine.setChecked(session.refine)
+        self.connectivity.setValue(round(100 * session.connectivity))
+        self.islands.setChecked(session.keep_islands)
         self.all_scans.setChecked(session.train_on_all)
         self.all_scans.setVisible(len(session.scans) > 1)

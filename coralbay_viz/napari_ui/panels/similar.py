@@ -9,9 +9,11 @@ from qtpy.QtWidgets import QCheckBox, QInputDialog, QLabel, QSlider
 
 from ...display import raycast
 from ...model.palette import NEGATIVE, POSITIVE
+from ...model.results import STRICTEST_FRACTION
 from ..context import NIFTI, Context
 from .base import CollapsibleBox, PanelBase, button, fill_table, menu_button, note, place_text, table
 from .mixer import Mixer
+from .scope import ScopeChooser
 from .windows import WindowsPanel
 
 if TYPE_CHECKING:
@@ -19,7 +21,11 @@ if TYPE_CHECKING:
 
     from ...model.scan import Scan
 
-_STRICTEST_FRACTION = 1e-3
+_HINTS = {
+    "here": "Click: mark a structure. Click again to add to it, shift-click to take away.",
+    "everywhere": "Click: find similar places. Shift-click: negative click.",
+    "place": "Click: find similar places near the click. Shift-click: negative click.",
+}
 _ABOUT_REGIONS = (
     "Most similar regions. Select a row to go there. The size does not depend on the threshold; gray regions are below "
     "the threshold."
@@ -61,6 +67,8 @@ class SimilarPanel(PanelBase):
         self.redo = button("Redo", "Redo the last undone click")
         self.clear = button("Clear", "Remove all clicks")
         self.row(self.pick, self.undo, self.redo, self.clear)
+        self.scope = ScopeChooser(self._context)
+        self.rows.addWidget(self.scope)
         self.hint = note()
         self.rows.addWidget(self.hint)
         self.slider = QSlider(Qt.Orientation.Horizontal)
@@ -219,7 +227,7 @@ class SimilarPanel(PanelBase):
         session = self._context.session
         clicks, used = session.clicks, session.scan.queries_in_use if session.scan else ()
         if not clicks and not used:
-            return "Click: find similar places. Shift-click: negative click."
+            return _HINTS[session.scope]
         text = (
             f'<span style="color:{POSITIVE}">●</span> {len(clicks.positive)} positive &nbsp; '
             f'<span style="color:{NEGATIVE}">●</span> {len(clicks.negative)} negative'
@@ -231,7 +239,7 @@ class SimilarPanel(PanelBase):
         with QSignalBlocker(self.slider):
             self.slider.setValue(slider_value(fraction))
         score = self._context.session.threshold
-        text = f"best {fraction:.1%} of the body" if fraction < 0.1 else f"best {fraction:.0%} of the body"
+        text = _fraction_text(fraction)
         self.threshold.setText(text + ("" if score is None else f", score ≥ {score:.3f}"))
         regions = self._context.session.heat.regions if score is not None else ()
         for number, region in enumerate(regions[: self.regions.topLevelItemCount()]):
@@ -241,14 +249,19 @@ class SimilarPanel(PanelBase):
                 self.regions.topLevelItem(number).setForeground(column, brush)
 
 
+def _fraction_text(fraction: float) -> str:
+    digits = 0 if fraction >= 0.1 else 1 if fraction >= 0.005 else 3
+    return f"best {100 * fraction:.{digits}f}% of the body"
+
+
 def fraction_at(value: int) -> float:
     """Convert a slider position to a fraction of the body, on a logarithmic scale."""
-    return float(_STRICTEST_FRACTION ** (value / 1000))
+    return float(STRICTEST_FRACTION ** (value / 1000))
 
 
 def slider_value(fraction: float) -> int:
     """Convert a fraction of the body to a slider position: the inverse of `fraction_at`."""
-    return round(1000 * np.log(max(fraction, _STRICTEST_FRACTION)) / np.log(_STRICTEST_FRACTION))
+    return round(1000 * np.log(max(fraction, STRICTEST_FRACTION)) / np.log(STRICTEST_FRACTION))
 
 
 def region_cells(number: int, region: "Region") -> list[str]:

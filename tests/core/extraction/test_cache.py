@@ -352,9 +352,10 @@ def test_list_clear_and_verify(volume, tmp_path):
 
 
 def test_unusable_settings(monkeypatch, volume, tmp_path):
-    monkeypatch.setenv("CORALBAY_CACHE_GB", "much")
-    with pytest.raises(InputError, match="CORALBAY_CACHE_GB"):
-        FeatureStore()
+    for limit in ("inf", "nan", "1e300", "-1", "much"):
+        monkeypatch.setenv("CORALBAY_CACHE_GB", limit)
+        with pytest.raises(InputError, match="CORALBAY_CACHE_GB"):
+            FeatureStore()
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="could not be written"):
         features_for(volume, PoolingEncoder(), store=FeatureStore(tmp_path / "file" / "cache", limit_bytes=1))

@@ -130,7 +130,7 @@ y, x = np.ogrid[:512, :512]
 data = np.full(shape, -1000, np.int16)
 data[:, ((y - 256) / 170) ** 2 + ((x - 256) / 230) ** 2 < 1] = 40
 volume = Volume(data, Grid(shape, SPL @ geometry.scale((1.0, 0.75, 0.75))))
-features_for(Volume(data[:70, :70, :70], Grid((70, 70, 70), volume.affine)), PoolingEncoder(), store=False)
+features_for(Volume(data[:70, 220:290, 220:290], Grid((70, 70, 70), volume.affine)), PoolingEncoder(), store=False)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 with tempfile.TemporaryDirectory() as folder:
     maps = features_for(volume, PoolingEncoder(128, 96), store=FeatureStore(folder), memory_bytes=10**9)

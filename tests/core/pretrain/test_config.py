@@ -210,3 +210,13 @@ def test_the_documentation_lists_the_settings_as_they_are():
     path = ROOT / "docs" / "reference" / "pretraining-settings.md"
     page = path.read_text("utf-8")
     assert renewed(page) == page, f"run: python -m coralbay_core.pretrain.settings_docs {path}"
+
+
+@pytest.mark.parametrize("text", ["two", "-1", "1.5", ""])
+def test_variables_of_torchrun_that_are_no_numbers(monkeypatch, text):
+    from coralbay_core.errors import InputError
+    from coralbay_core.pretrain.distributed import environment_number
+
+    monkeypatch.setenv("WORLD_SIZE", text)
+    with pytest.raises(InputError, match="environment variable WORLD_SIZE"):
+        environment_number("WORLD_SIZE", 1)

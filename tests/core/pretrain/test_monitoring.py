@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from coralbay_core.cli import run
+from coralbay_core.errors import InputError
 from coralbay_core.io import save_map
 from coralbay_core.pretrain import pretrain, read_config
 from coralbay_core.pretrain.checkpoint import Checkpoints, write_durably
@@ -20,6 +21,7 @@ from coralbay_core.pretrain.monitor import Monitor, effective_rank, spread
 from coralbay_core.pretrain.objective import LossOutput
 from coralbay_core.pretrain.progress import clock
 from coralbay_core.pretrain.trainer import StepOutput
+from tests.support.disks import full_disk
 from tests.support.pretraining import TINY, array_source, read_log
 from tests.support.scans import cut
 
@@ -267,3 +269,13 @@ def read_picture(path):
     from matplotlib.image import imread
 
     return np.asarray(imread(path))[..., :3]
+
+
+def test_a_checkpoint_on_a_full_disk_is_said_in_a_line(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(1, {"a": torch.zeros(10)}, {})
+    with full_disk(20_000), pytest.raises(InputError, match=r"cannot write - .*step-.*2\.pt - found File too large"):
+        checkpoints.save(2, {"a": torch.zeros(100_000)}, {})
+    assert checkpoints.steps() == [1]
+    assert torch.equal(checkpoints.load()["a"], torch.zeros(10))
+    assert not list(tmp_path.glob(".*"))

@@ -323,6 +323,8 @@ def test_hostile_probes_are_refused_in_one_line(kind, features, tmp_path):
         {"form": "os.system"},
         {"names": [1]},
         {"scans": "many"},
+        {"strides": [4]},
+        {"strides": 4},
     ],
 )
 def test_probes_whose_description_lies_are_refused(changed, probe, tmp_path):
@@ -333,6 +335,31 @@ def test_probes_whose_description_lies_are_refused(changed, probe, tmp_path):
     write_tensors(path, "probe", 1, arrays, about | changed)
     with pytest.raises(InputError, match="damaged probe"):
         load_probe(path)
+
+
+@pytest.mark.parametrize("kind", [DEFAULT_KIND, "knn", "mlp"])
+def test_a_probe_without_the_weights_of_a_stage_is_refused(kind, features, tmp_path):
+    from safetensors import safe_open
+    from safetensors.numpy import save_file
+
+    path = fit_probe(features, strokes((1, 2, 3)), kind=kind).save(tmp_path / "p.safetensors")
+    with safe_open(path, "np") as file:
+        arrays, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
+    removed = sorted(name for name in arrays if name.startswith("weights."))[-1]
+    del arrays[removed]
+    for known in (metadata, {key: metadata[key] for key in ("format", "probe")}):
+        save_file(arrays, path, known)
+        with pytest.raises(InputError, match=r"damaged.*weights.*instead of|damaged probe.*strides"):
+            load_probe(path)
+
+
+def test_a_probe_of_an_earlier_version_is_read(probe, tmp_path):
+    from coralbay_core.util.tensor_file import read_tensors, write_tensors
+
+    path = probe.save(tmp_path / "p.safetensors")
+    arrays, about = read_tensors(path, "probe", 1)
+    assert about.pop("strides") == list(probe.strides)
+    assert load_probe(write_tensors(path, "probe", 1, arrays, about)).strides == probe.strides
 
 
 def test_a_probe_reads_the_stages_that_it_was_fitted_on(probe, tmp_path):

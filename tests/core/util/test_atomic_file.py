@@ -8,7 +8,8 @@ import pytest
 
 from coralbay_core.errors import InputError
 from coralbay_core.util.atomic_file import atomic_path, write_atomically
-from coralbay_core.util.tensor_file import write_tensors
+from coralbay_core.util.tensor_file import read_tensors, write_tensors
+from tests.support.disks import full_disk
 
 
 def test_a_file_appears_whole_in_folders_that_were_not_there(tmp_path):
@@ -56,3 +57,43 @@ def test_colleagues_can_read_what_the_umask_lets_them(tmp_path):
 def test_a_name_may_be_as_long_as_the_file_system_lets_it(tmp_path):
     path = tmp_path / ("n" * 251 + ".csv")
     assert write_atomically(path, "x").read_text() == "x"
+
+
+@pytest.mark.parametrize("kind", ["text", "tensors"])
+def test_a_disk_that_fills_up_is_said_in_a_line(tmp_path, kind):
+    path = tmp_path / "a.query"
+    values = np.zeros(100_000)
+
+    def write():
+        if kind == "text":
+            write_atomically(path, values.tobytes())
+        else:
+            write_tensors(path, "query", 1, {"a": values}, {})
+
+    with full_disk(50_000), pytest.raises(InputError, match=r"cannot write - .*a\.query - found File too large"):
+        write()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_process_left_is_swept(tmp_path):
+    names = {
+        "stale": ".coralbay-0123456789abcdef0123456789abcdef.nii.gz",
+        "stale too": ".coralbay-0123456789abcdef0123456789abcde0.part",
+        "in work": ".coralbay-0123456789abcdef0123456789abcdee.part",
+        "the user's": ".coralbay-notes.part",
+    }
+    for what, name in names.items():
+        (tmp_path / name).write_text("half")
+        if what != "in work":
+            os.utime(tmp_path / name, (0, 0))
+    write_atomically(tmp_path / "table.csv", "a,b\n")
+    kept = {path.name for path in tmp_path.iterdir()}
+    assert kept == {"table.csv", names["in work"], names["the user's"]}
+
+
+@pytest.mark.parametrize("metadata", ["[]", "7", '{"format": 7}', '{"format": "query x"}', '{"format": "query 1"}'])
+def test_metadata_of_another_form_are_said_in_a_line(tmp_path, metadata):
+    header = f'{{"__metadata__": {metadata}}}'.encode()
+    (tmp_path / "a.query").write_bytes(len(header).to_bytes(8, "little") + header)
+    with pytest.raises(InputError, match=r"not a query, or damaged - .*a\.query"):
+        read_tensors(tmp_path / "a.query", "query", 1)

@@ -1,0 +1,223 @@
+"""The clicked structure: what a click is connected to, by features, HU and place together.
+
+A random walk starts at the clicks and is stopped by borders between organs (`features.cell_graph`); at voxels the HU of
+the clicked places count beside it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import InputError
+from ..features import FeatureMaps
+from ..features.cell_graph import GUIDE_HU, CellGraph, cell_graph
+from ..spatial import Grid, Volume
+from ..spatial.resampling import resample_blocks
+from ..util.cancellation import IsCancelled
+from .heat import HeatMap, VoxelTerm
+
+# Weight of the way out of the graph at each cell: how fast the walk fades. Chosen by benchmarks/connectivity.py.
+_FADE = 0.003
+_FAINTEST = 1e-14
+# So many HU away from the clicked places a score falls as much as where the walk is e times rarer.
+_HU = 100.0
+_PLACE_MM = 30.0
+_LOOK = 4.0
+# The HU of a click are the mean of the voxels this near.
+_AROUND_MM = 2.5
+_SPAN = 8.0
+"""Scores are exp(-distance / _SPAN), so that they lie in (0, 1] and 1 is the click itself."""
+# The border is looked for between these distances from the click.
+_NEAREST_BORDER, _FARTHEST_BORDER = 3.0, 4.5
+_LEAST_CELLS = 4
+
+
+@dataclass(frozen=True)
+class HereWeights:
+    """Weights of the parts of a heat map of the clicked structure.
+
+    Parameters
+    ----------
+    connectivity : float
+        Connection by features and HU from cell to cell.
+    intensity : float
+        Agreement with the HU of the clicked places.
+    look : float
+        Cosine to the clicked places, as in a search of the whole scan.
+    place : float
+        Distance from the nearest click.
+    """
+
+    connectivity: float = 1.0
+    intensity: float = 1.0
+    look: float = 0.0
+    place: float = 0.0
+
+    def __post_init__(self) -> None:
+        values = (self.connectivity, self.intensity, self.look, self.place)
+        if not all(0 <= value < float("inf") for value in values) or not any(values):
+            raise InputError(
+                "unusable weights of the clicked structure", found=values, expected="numbers >= 0, not all 0"
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class IntensityTerm(VoxelTerm):
+    """Scores of the clicked structure at voxels: those of its cells, and the HU of each voxel.
+
+    Parameters
+    ----------
+    distance : (z, y, x) float32 array
+        Distance of each cell from the clicks without HU, on `grid`; 0 at a click.
+    grid : Grid
+    guide : Volume
+    levels_hu : (N,) array
+        HU of the clicked places.
+    weight : float
+        Of the HU.
+    """
+
+    distance: NDArray[np.float32]
+    grid: Grid
+    guide: Volume
+    levels_hu: NDArray[np.float64]
+    weight: float
+
+    def blocks(self, target: Grid) -> Iterator[NDArray[np.float32]]:
+        """Scores of one slab of the target along z at a time."""
+        distances = resample_blocks(self.distance, self.grid, target)
+        levels = resample_blocks(self.guide.data, self.guide.grid, target)
+        for (_, distance), (_, hu) in zip(distances, levels, strict=True):
+            away = distance + self.weight * hu_distance(np.asarray(hu, np.float32), self.levels_hu)
+            yield _score(away)
+
+
+def here_map(
+    features: FeatureMaps,
+    positive: ArrayLike,
+    negative: ArrayLike = (),
+    *,
+    guide: Volume,
+    weights: HereWeights | None = None,
+    look: HeatMap | None = None,
+    cancelled: IsCancelled | None = None,
+) -> HeatMap:
+    """Compute a heat map of the structure that was clicked: 1 at the clicks, less with every border on the way.
+
+    Parameters
+    ----------
+    features : FeatureMaps
+    positive, negative : (N, 3) arrays
+        World mm; negative places stop the walk.
+    guide : Volume
+        The CT of the features.
+    weights : HereWeights, optional
+    look : HeatMap, optional
+        Similarity to the clicks; needed if it has a weight.
+    cancelled : callable, optional
+        When it returns true, `Cancelled` is raised.
+
+    Returns
+    -------
+    HeatMap
+        Its `threshold` is the score at which the structure ends: where the sweep over the scores crosses the weakest
+        edges for its size, as in local graph clustering (Andersen, Chung, Lang 2006).
+
+    Raises
+    ------
+    InputError
+        Without a positive place.
+    OutsideVolumeError
+        For a place outside the scan.
+    """
+    places = [np.asarray(p, float).reshape(-1, 3) for p in (positive, negative)]
+    if not len(places[0]):
+        raise InputError("no positive point", expected="at least one")
+    features.grid.require_inside(np.concatenate(places), where="query point")
+    weights = weights or HereWeights()
+    graph = cell_graph(features, guide)
+    levels = _levels(guide, places[0])
+    cells = weights.connectivity * _walk_distance(graph, places[0], places[1], cancelled)
+    if weights.place:
+        cells += weights.place / _PLACE_MM * _nearest(graph.grid.cell_positions(graph.index), places[0])
+    if weights.look:
+        if look is None:
+            raise InputError("similarity is missing", expected="`look`, as its weight is not 0")
+        cells += weights.look * _LOOK * (1 - look.data[look.inside])
+    assert graph.hu is not None, "made with a guide"
+    total = cells + weights.intensity * hu_distance(graph.hu, levels)
+    seeds = _seeds(graph, places[0])
+    cells, total = cells - cells[seeds].min(), total - total[seeds].min()
+    term = IntensityTerm(graph.scatter(cells, float(cells.max())), graph.grid, guide, levels, weights.intensity)
+    border = float(_score(np.array(_border(graph, total))))
+    return HeatMap(
+        _score(graph.scatter(total, float(total.max()))), graph.grid, features, {}, threshold=border, term=term
+    )
+
+
+def hu_distance(hu: NDArray[np.float32], levels_hu: NDArray) -> NDArray[np.float32]:
+    """Distance of HU from the nearest of several levels, in the unit of the walk's logarithm."""
+    clipped = np.clip(hu, *GUIDE_HU)
+    nearest = np.abs(clipped - np.float32(levels_hu[0]))
+    for level in levels_hu[1:]:
+        np.minimum(nearest, np.abs(clipped - np.float32(level)), out=nearest)
+    return np.asarray(nearest / _HU, np.float32)
+
+
+def _score(distance: NDArray) -> NDArray[np.float32]:
+    return np.exp(-np.maximum(distance, 0) / _SPAN).astype(np.float32)
+
+
+def _levels(guide: Volume, positive: NDArray) -> NDArray[np.float64]:
+    """HU around each click."""
+    found = []
+    for place in positive:
+        box, near = guide.grid.ball(place, max(_AROUND_MM, float(guide.grid.spacing_mm.max()) / 2))
+        voxels = guide.data[box][near]
+        if not len(voxels):
+            voxels = guide.data[tuple(guide.grid.nearest_index(place))].reshape(1)
+        found.append(np.clip(voxels, *GUIDE_HU).mean())
+    return np.array(found)
+
+
+def _seeds(graph: CellGraph, places: NDArray) -> NDArray[np.intp]:
+    return np.array([graph.nearest_cell(place) for place in places], np.intp)
+
+
+def _walk_distance(
+    graph: CellGraph, positive: NDArray, negative: NDArray, cancelled: IsCancelled | None
+) -> NDArray[np.float32]:
+    """Negative logarithm of the probability that a walk from a cell ends at a positive place."""
+    fixed = np.zeros(len(graph), bool)
+    value = np.zeros((len(graph), 1), np.float32)
+    fixed[_seeds(graph, negative)] = True
+    seeds = _seeds(graph, positive)
+    fixed[seeds], value[seeds] = True, 1
+    reached = graph.spread(fixed, value, pull=_FADE, cancelled=cancelled)[:, 0]
+    return -np.log(np.maximum(reached, _FAINTEST))
+
+
+def _nearest(cells: NDArray, places: NDArray) -> NDArray[np.float32]:
+    return np.min([np.linalg.norm(cells - place, axis=1) for place in places], axis=0).astype(np.float32)
+
+
+def _border(graph: CellGraph, distance: NDArray[np.float32]) -> float:
+    """Distance at which the cells nearest to the clicks have the weakest edges to the rest, for their surface."""
+    order = np.argsort(distance, kind="stable")
+    order = order[distance[order] <= _FARTHEST_BORDER]
+    count = len(order)
+    rank = np.full(len(graph), count, np.intp)
+    rank[order] = np.arange(count)
+    own = graph.edges[order].tocoo()
+    other = rank[own.col]
+    # An edge is cut from the moment its first cell is inside until its second one is.
+    starts = np.bincount(own.row[other > own.row], own.data[other > own.row], count)
+    ends = np.bincount(own.row[other < own.row], own.data[other < own.row], count)
+    cut = np.cumsum(starts - ends)
+    quality = cut / np.arange(1, count + 1) ** (2 / 3)
+    allowed = (distance[order] >= _NEAREST_BORDER) & (np.arange(1, count + 1) >= _LEAST_CELLS)
+    if not allowed.any():
+        return _FARTHEST_BORDER
+    return float(distance[order[int(np.where(allowed, quality, np.inf).argmin())]])
