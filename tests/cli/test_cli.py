@@ -310,7 +310,7 @@ def test_a_process_exits_2_without_a_traceback(tmp_path):
     done = subprocess.run(call, capture_output=True, text=True, timeout=120)
     assert done.returncode == 2
     assert done.stdout == ""
-    assert done.stderr.startswith("error: not a readable NIfTI file")
+    assert done.stderr.startswith("error: truncated or damaged file")
     assert done.stderr.count("\n") == 1
 
 
