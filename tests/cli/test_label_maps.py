@@ -67,13 +67,13 @@ def test_zero_as_background(coralbay, succeed, torsos, named, tmp_path):
     found = {}
     for way, more in {"strokes": ["--label", "spleen"], "rest": ["--background", "rest"]}.items():
         probe = tmp_path / f"{way}.safetensors"
-        code, _, err = coralbay("probe", "fit", named / "ct.nii.gz", *strokes, *more, "-o", probe)
+        code, _, err = coralbay("probe", "fit", named / "ct.nii.gz", *strokes, *more, "-o", probe, *MODEL)
         assert code == 0, err
         assert ("add --background rest" in err) == (way == "strokes")
         told = succeed("probe", "apply", probe, folder / "b.nii.gz", "-o", tmp_path / f"{way}.nii.gz")
         found[way] = load_labels(told["outputs"]["seg"]).data
     assert dice(found["strokes"] == value, labels.data == value) < 0.3
-    assert dice(found["rest"] == value, labels.data == value) > 0.6
+    assert dice(found["rest"] == value, labels.data == value) > 0.35  # .78 with the default model
     assert set(np.unique(found["rest"])) == {0, value}
 
 
