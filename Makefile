@@ -16,8 +16,8 @@ VIRTUAL_DISPLAY := xvfb-run --auto-servernum --server-args="-screen 0 1400x900x2
 export QT_API := pyside6
 
 .DEFAULT_GOAL := help
-.PHONY: help setup libraries virtual-display browser notebooks screenshots demo test test-fast test-slow test-eva lint evaluate evaluate-reference wheel-smoke \
-  fuzz bench-encoder bench-dense bench-interactive bench-gui bench-notebook bench-probe bench-projection bench-search bench-pretrain clean
+.PHONY: help setup libraries virtual-display browser notebooks screenshots demo test test-fast test-slow test-eva fuzz lint evaluate evaluate-reference wheel-smoke \
+  bench-encoder bench-dense bench-interactive bench-gui bench-notebook bench-probe bench-connectivity bench-projection bench-search bench-pretrain clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
@@ -56,6 +56,11 @@ test-fast: $(STAMP) ## Run the tests without windows and encoders, under a minut
 test-slow: virtual-display browser ## Run the slow tests, those in a browser included
 	$(PYTHON_VENV) -m pytest -m slow $(ARGS)
 
+MINUTES := 10
+fuzz: $(STAMP) ## Damage scans, then probe, query, basis and cache files at random and read them, for MINUTES=10 each
+	CORALBAY_FUZZ_S=$$(( $(MINUTES) * 60 )) $(PYTHON_VENV) -m pytest -m slow tests/core/io/test_fuzz_readers.py $(ARGS)
+	$(PYTHON_VENV) -m benchmarks.fuzz_files --seconds $$(( $(MINUTES) * 60 ))
+
 $(STAMP_EVA): pyproject.toml constraints.txt scripts/bootstrap.sh
 	@sh scripts/bootstrap.sh eva $(VENV_EVA)
 	@touch $@
@@ -91,9 +96,6 @@ evaluate-reference: $(STAMP) ## Renew what `make test` expects of the shipped we
 wheel-smoke: $(STAMP) ## Build the wheel and use it where the sources are not
 	@sh scripts/wheel_smoke.sh $(PYTHON_VENV)
 
-fuzz: $(STAMP) ## Damage probe, query, basis and cache files, ten minutes (ARGS="--seconds 60 --seed 2")
-	$(PYTHON_VENV) -m benchmarks.fuzz_files $(ARGS)
-
 bench-encoder: $(STAMP) ## Speed of the backbone against MONAI's, minutes (ARGS="--threads 1")
 	$(PYTHON_VENV) benchmarks/encoder.py $(ARGS)
 
@@ -112,6 +114,9 @@ bench-gui: virtual-display ## What a user of the window waits for, minutes (ARGS
 
 bench-probe: $(STAMP) ## How good and how fast probes are, half an hour (PART=speed for one table: kinds, refine, suggest, speed)
 	for part in $(PART); do $(PYTHON_VENV) benchmarks/probe.py $$part --data "$(DATA)" $(ARGS) || exit 1; done
+
+bench-connectivity: $(STAMP) ## Connections between cells: edges, pull of strokes, a region grower, times (ARGS="--cases 2")
+	$(PYTHON_VENV) benchmarks/connectivity.py --data "$(DATA)" $(ARGS)
 
 bench-projection: $(STAMP) ## UMAP's shortcuts against its own transform (ARGS="--ct CT")
 	$(PYTHON_VENV) benchmarks/projection.py $(ARGS)

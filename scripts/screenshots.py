@@ -46,8 +46,8 @@ class Photographer:
     def shoot(self, name: str) -> None:
         self.rest()
         picture = self.viewer.screenshot(canvas_only=False, flash=False)[..., :3]
-        # 256 colors are plenty for a window, and a third of the bytes.
-        Image.fromarray(picture).quantize(256).save(self.out / f"{name}.png", optimize=True)
+        # Full color: a palette of 256 would lose small patches, such as clicks and status lights.
+        Image.fromarray(picture).save(self.out / f"{name}.png", optimize=True)
 
     def scenes(self) -> Iterator[tuple[str, Callable[[], None]]]:
         yield "similar", self.similar

@@ -16,7 +16,8 @@ from .output import Progress, emit, position, table
 from .scans import Batch, Source, scans_in
 
 if TYPE_CHECKING:
-    from ..probe import LabelStatistics, Probe, Segmentation, Suggestion
+    from ..features import FeatureMaps
+    from ..probe import LabelStatistics, Probe, ScoreMap, Segmentation, Suggestion
 
 app = typer.Typer(help="Segment CTs from a few painted strokes.", rich_markup_mode=None)
 
@@ -162,6 +163,13 @@ def apply(
         Path | None,
         typer.Option(metavar="LABELS.nii.gz|DIR", help="Label map to copy into the result wherever it is above 0."),
     ] = None,
+    strokes: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="STROKES.nii.gz|DIR",
+            help="Strokes on this CT, e.g. those of `probe fit`: labels then spread from them to what is connected.",
+        ),
+    ] = None,
     model: ProbeModel = None,
     device: Device = "auto",
     series: Series = None,
@@ -176,11 +184,16 @@ def apply(
     fitted = load_probe(probe)
     found = scans_in(ct, series)
     several = found.is_folder and not (len(found.sources) == 1 and _is_map(out))
-    jobs = [_Job(source, several, out, probability, margin, protect) for source in found.sources]
+    jobs = [_Job(source, several, out, probability, margin, protect, strokes) for source in found.sources]
     inputs = (ct, probe, *found.files, *weights_files(model), *(job.protect for job in jobs))
+    inputs += tuple(job.strokes for job in jobs)
     for job in jobs:
         job.require_names()
-    require_outputs([path for job in jobs for path in job.outputs], *inputs, labels=[job.protect for job in jobs])
+    require_outputs(
+        [path for job in jobs for path in job.outputs],
+        *inputs,
+        labels=[*(j.protect for j in jobs), *(j.strokes for j in jobs)],
+    )
     encoder = open_model(model or fitted.model, device)
     batch = Batch("segmentations", len(jobs), several)
     done = []
@@ -196,7 +209,7 @@ def apply(
     emit(
         "probe apply",
         as_json=as_json,
-        inputs={"probe": probe, "ct": ct, "protect": protect},
+        inputs={"probe": probe, "ct": ct, "protect": protect, "strokes": strokes},
         outputs={"folder": out} if several else first["outputs"],
         results=results | ({"scans": done, "failed": batch.failed} if several else {}),
         lines=[line for entry in done for line in _lines(entry, several)],
@@ -224,6 +237,7 @@ class _Job:
         probability: Path | None,
         margin: Path | None,
         protect: Path | None,
+        strokes: Path | None,
     ):
         def place(path: Path | None) -> Path | None:
             return path / f"{source.name}.nii.gz" if several and path is not None else path
@@ -231,9 +245,11 @@ class _Job:
         self.source = source
         self.seg = out / f"{source.name}.nii.gz" if several else out
         self.probability, self.margin = place(probability), place(margin)
-        self.protect = place(protect)
-        if several and self.protect is not None and not self.protect.exists():
-            self.protect = None  # nothing is protected in this scan
+        self.protect, self.strokes = (
+            # Of a folder, some scans may have no such file.
+            None if several and path is not None and not path.exists() else path
+            for path in (place(protect), place(strokes))
+        )
 
     @property
     def outputs(self) -> tuple[Path | None, ...]:
@@ -252,7 +268,7 @@ class _Job:
         volume = open_ct(self.source.path, self.source.series)
         protected = None if self.protect is None else load_labels(self.protect, like=volume)
         features = features_of(volume, encoder, fitted.strides)
-        made: Segmentation = fitted.scores(features).segment(
+        made: Segmentation = self._scores(fitted, features, volume).segment(
             volume.grid,
             guide=volume if refine else None,
             protected=protected,
@@ -276,6 +292,7 @@ class _Job:
             stages=fitted.strides,
             refined=refine,
             protected=True if protected else None,
+            strokes=True if self.strokes else None,
         )
         for path in outputs.values():
             write_provenance(path, about)
@@ -286,6 +303,15 @@ class _Job:
             "classes": _sizes(made.labels, volume, names),
             "notes": volume.notes,
         }
+
+    def _scores(self, fitted: "Probe", features: "FeatureMaps", volume: Volume) -> "ScoreMap":
+        """Scores of the probe; from strokes on this scan they follow connections."""
+        from ..io import load_labels
+        from ..probe import connected_scores
+
+        if self.strokes is None:
+            return fitted.scores(features)
+        return connected_scores(fitted, features, load_labels(self.strokes, like=volume), volume)
 
 
 def _lines(entry: dict[str, Any], several: bool) -> list[str]:

@@ -125,6 +125,11 @@ def _measures() -> tuple[Measure, ...]:
     return (
         Measure("retrieval_ap", "mAP", "retrieval", "ap"),
         Measure("retrieval_precision", "precision at size", "retrieval", "precision_at_size"),
+        Measure("structure_ap", "mAP", "structure", "ap"),
+        Measure("structure_dice_1", "Dice after 1 click", "structure", "dice_1"),
+        Measure("structure_dice_3", "Dice after 3 clicks", "structure", "dice_3"),
+        Measure("structure_dice_5", "Dice after 5 clicks", "structure", "dice_5"),
+        Measure("structure_largest", "one-click Dice of the eight largest", "structure", "dice_largest"),
         *across,
         Measure("landmark_mm", "error at landmarks", "landmarks", "error_mm", np.median, "mm"),
         Measure("landmark_confirmed", "confirmed", "landmarks", "confirmed"),

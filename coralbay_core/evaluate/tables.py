@@ -59,6 +59,11 @@ HEADLINE = Section(
     "The measures that decide, each explained below. Best of each column in bold; arrows show which way is better.",
     (
         "retrieval_ap",
+        "structure_ap",
+        "structure_dice_1",
+        "structure_dice_3",
+        "structure_dice_5",
+        "structure_largest",
         "across_ap",
         "match_hit",
         "landmark_mm",
@@ -73,6 +78,11 @@ HEADLINE = Section(
 
 _TITLES = {
     "retrieval_ap": "click retrieval, mAP",
+    "structure_ap": "clicked structure, mAP",
+    "structure_dice_1": "clicked structure, Dice after 1 click",
+    "structure_dice_3": "Dice after 3 clicks",
+    "structure_dice_5": "Dice after 5 clicks",
+    "structure_largest": "one-click Dice of the eight largest structures",
     "across_ap": "the same across patients, mAP",
     "match_hit": "best match in the structure",
     "landmark_mm": "landmark error",
@@ -87,6 +97,11 @@ _TITLES = {
 _RETRIEVAL = """One click in a structure (its deepest point and four seeded ones from its deeper half); all body voxels
 of the same scan, every 3 mm, ranked by the heat map: average precision, and precision among as many voxels as the
 structure has."""
+
+_STRUCTURE = """The map of the clicked structure, by features, connections and HU: average precision of three single
+clicks, and Dice of its mask at its own threshold after 1, 3 and 5 clicks. The first click is the deepest point of the
+structure, each further one the deepest point of the largest error. At most 20 structures per scan: the eight largest,
+and others drawn with the seed."""
 
 _RETRIEVAL_ACROSS = """The same clicks, voxels of another patient. Pairs of one region share at least half of their
 structures; other pairs share few (such as the spinal cord), and are much harder."""
@@ -135,6 +150,15 @@ def sections() -> tuple[Section, ...]:
     return (
         HEADLINE,
         _section("Click retrieval", _RETRIEVAL, "retrieval_ap", "retrieval_precision"),
+        _section(
+            "Clicked structure",
+            _STRUCTURE,
+            "structure_ap",
+            "structure_dice_1",
+            "structure_dice_3",
+            "structure_dice_5",
+            "structure_largest",
+        ),
         _section("Click retrieval across patients", _RETRIEVAL_ACROSS, *ranking, *(f"{key}_partly" for key in ranking)),
         _section("Point matching across patients", _MATCHING, *match),
         _section("Point matching between other regions", "", *(f"{key}_partly" for key in match)),

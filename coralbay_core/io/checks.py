@@ -9,6 +9,8 @@ from ..spatial.geometry import Affine
 
 _PLAUSIBLE_SPACING_MM = (0.05, 20.0)
 _LARGEST_SCAN_MM = 10_000
+# Scanners count from their isocenter; beyond this, float32 headers hold no fractions of a voxel.
+_FARTHEST_MM = 1e6
 _SHEAR_NOTE_DEGREES = 0.1
 _OBLIQUE_NOTE_DEGREES = 1.0
 # CT images have at most 16 bits.
@@ -40,6 +42,14 @@ def require_affine(affine: Affine | None, where: object) -> Affine:
     affine = np.asarray(affine, np.float64)
     if not np.isfinite(affine).all():
         raise InputError("affine has NaN or infinite entries", where=where, hint=_REPAIR_HINT)
+    if np.abs(affine[:3]).max() > _FARTHEST_MM:
+        raise InputError(
+            "implausible size or position",
+            where=where,
+            found=f"{np.abs(affine[:3]).max():g} mm in the affine",
+            expected=f"at most {_FARTHEST_MM:g} mm",
+            hint="are the units of the file mm?",
+        )
     lengths = geometry.spacing(affine)
     # Relative to the lengths, so that the bound is one on the angles between the axes.
     if lengths.min() <= 0 or abs(np.linalg.det(affine[:3, :3] / lengths)) < 1e-6:

@@ -25,14 +25,17 @@ def read(path: Path, series: str | None = None) -> RawVolume:
 def _stack(slices: list[Slice]) -> NDArray:
     """HU as (slice, row, column): int16 until a slice needs float32."""
     rows, columns = slices[0].shape
-    stack = np.empty((len(slices), rows, columns), np.int16)
+    stack: NDArray | None = None
     for index, image in enumerate(slices):
         values = _pixels(image.path)
         if values.shape != (rows, columns):
             raise InputError("damaged slice", where=image.path, found=values.shape, expected=(rows, columns))
+        if stack is None:  # not before: the first slice has shown that rows and columns are no lie
+            stack = np.empty((len(slices), rows, columns), np.int16)
         if values.dtype != np.int16 and stack.dtype == np.int16:
             stack = stack.astype(np.float32)
         stack[index] = values
+    assert stack is not None  # a series has slices
     return stack
 
 

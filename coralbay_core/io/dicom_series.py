@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError, MissingExtraError
+from ..errors import CoralBayError, InputError, MissingExtraError
+from .dicom_deflated import require_bounded
 from .dicom_files import is_dicom, regular_files, unread
 from .dicom_numbers import numbers, required, whole
 
@@ -166,7 +167,10 @@ def _text(header: Any, keyword: str) -> str:
 def _header(path: Path) -> Any:
     pydicom = import_pydicom()
     try:
+        require_bounded(path)
         return pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_HEADER_TAGS, force=True)
+    except CoralBayError:
+        raise
     except Exception as error:  # pydicom raises many kinds for a damaged file
         raise _damaged(path, error) from error
 

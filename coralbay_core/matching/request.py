@@ -183,6 +183,8 @@ def answer(request: SimilarityRequest, cancelled: IsCancelled | None = None) -> 
         check_cancelled(cancelled, "heat map")
         heat = search(request.target, query, weights=weights, prior=prior, cancelled=cancelled)
     check_cancelled(cancelled, "heat map")
+    if request.scope == "here":
+        return Answer(heat, query, (_structure(heat, request.positive[0]),) if request.top else ())
     return Answer(heat, query, tuple(top_regions(heat, request.top)) if request.top else ())
 
 
@@ -201,6 +203,13 @@ def _clicked_structure(
         look=look,
         cancelled=cancelled,
     )
+
+
+def _structure(heat: HeatMap, place: NDArray[np.float64]) -> Region:
+    """The clicked structure up to its border, as a region at its first click."""
+    assert heat.threshold is not None, "known of a clicked structure"
+    size_ml = float((heat.data[heat.inside] >= heat.threshold).sum() * heat.grid.voxel_ml)
+    return Region(tuple(place.tolist()), float(heat.at(place)[0]), size_ml)
 
 
 def _query(request: SimilarityRequest) -> Query:

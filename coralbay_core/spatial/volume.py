@@ -126,7 +126,9 @@ class Grid:
     def require_inside(self, position_mm: ArrayLike, where: object = None) -> None:
         """Raise `OutsideVolumeError`, with the bounds in mm, for positions outside; `InputError` for invalid ones."""
         for point in _positions(position_mm, where):
-            if not self.contains(point):
+            with np.errstate(over="ignore", invalid="ignore"):  # infinity is outside, not a warning
+                inside = bool(self.contains(point))
+            if not inside:
                 low, high = self.bounds_mm
                 bounds = ", ".join(f"{axis} {a:.1f}..{b:.1f}" for axis, a, b in zip("RAS", low, high, strict=True))
                 raise OutsideVolumeError(

@@ -21,6 +21,7 @@ from ..model.scan import Scan
 from ..model.strokes import PaintedVoxels
 from ..tasks.labeling import Connections, Labeling, protected_on
 from ..tasks.segmentation import LabelRequest, apply, fit_and_apply, prepare, statistics, suggest
+from .checks import checked_number
 from .features import FeaturesController
 from .workspace import Workspace, require
 
@@ -45,12 +46,8 @@ class SegmentationController:
 
     Attributes
     ----------
-    kind : str or None
-        Kind of probe, one of `coralbay_core.probe.KINDS`; None for the default.
     refine : bool
         Whether borders follow the HU.
-    connectivity : float
-        How far strokes spread over connections between cells, from 0 (each cell is classified alone) to 1.
     keep_islands : bool
         Whether parts of a class without a stroke keep it.
     train_on_all : bool
@@ -67,18 +64,41 @@ class SegmentationController:
     def __init__(self, workspace: Workspace, features: FeaturesController) -> None:
         self._workspace = workspace
         self._fit_lock = threading.Lock()
-        self.kind: ProbeKind | None = None
+        self._kind: ProbeKind | None = None
         self.refine = False
-        self.connectivity = DEFAULT_CONNECTIVITY
+        self._connectivity = DEFAULT_CONNECTIVITY
         self.keep_islands = False
         self.train_on_all = False
         features.results_replaced.connect(self._results_replaced)
+
+    # Settings
+
+    @property
+    def kind(self) -> "ProbeKind | None":
+        """Kind of probe, one of `coralbay_core.probe.KINDS`; None for the default."""
+        return self._kind
+
+    @kind.setter
+    def kind(self, kind: str | None) -> None:
+        self._kind = None if kind is None else known_kind(kind)
+
+    @property
+    def connectivity(self) -> float:
+        """How far strokes spread over connections between cells, from 0 (each cell is classified alone) to 1."""
+        return self._connectivity
+
+    @connectivity.setter
+    def connectivity(self, share: float) -> None:
+        self._connectivity = checked_number(share, "connectivity", 0, 1, "0 to 1", from_low=True)
 
     # Strokes
 
     def paint(self, strokes: LabelVolume, scan: Scan | None = None) -> None:
         """Set the strokes of a scan (the active one) without fitting a probe; `undo_strokes` goes back."""
         scan = scan or self._workspace.require_scan()
+        _require_labels(strokes, "strokes")
+        if strokes.data.min(initial=0) < 0:
+            raise InputError("strokes of a negative class", found=strokes.data.min(), expected="classes from 1 on")
         painted = PaintedVoxels.of(strokes)  # a copy: the user may paint on while a job runs
         scan.strokes.change(painted)
         self.strokes_changed.emit(scan)
@@ -116,6 +136,8 @@ class SegmentationController:
     def segment(self, strokes: LabelVolume, first_mm: Sequence[float] | None = None) -> Job:
         """Fit a probe to painted voxels of the active scan and apply it; `undo_strokes` goes back."""
         scan, _ = self._workspace.require_features()
+        _require_labels(strokes, "strokes")
+        require(bool(np.any(strokes.data)) or None, "nothing is painted", "paint strokes of two classes first")
         self.paint(strokes, scan)
         return self.fit(first_mm=first_mm)
 
@@ -133,7 +155,7 @@ class SegmentationController:
         """
         scan, features = self._workspace.require_features(scan)
         if kind is not None:
-            self.kind = known_kind(kind)
+            self.kind = kind
         pairs = [
             (other.features, other.strokes.now)
             for other in (self._workspace.scans if self.train_on_all else [scan])
@@ -204,15 +226,21 @@ class SegmentationController:
         """
         scan = self._workspace.require_scan()
         protected = None
-        if values:
+        try:
+            wanted = [int(value) for value in values]
+        except (TypeError, ValueError):
+            raise InputError("not a list of labels", found=values, expected="values such as [2, 3]") from None
+        if wanted:
             shown = require(scan.segmentation, "no segmentation to protect", "segment first")
-            data = np.where(np.isin(shown.data, list(values)), shown.data, 0).astype(shown.data.dtype)
+            data = np.where(np.isin(shown.data, wanted), shown.data, 0).astype(shown.data.dtype)
             protected = LabelVolume(data, shown.grid, name="protected", names=dict(shown.names))
         self.protect_labels(protected)
 
     def protect_labels(self, labels: LabelVolume | None, scan: Scan | None = None) -> None:
         """Protect these labels wherever they are not 0, such as a segmentation that was corrected by hand."""
         scan = scan or self._workspace.require_scan()
+        if labels is not None:
+            _require_labels(labels, "protected labels")
         scan.protected = labels
         self.protection_changed.emit(scan)
 
@@ -340,6 +368,11 @@ class SegmentationController:
 
         scan, _ = self._workspace.require_features()
         return self.apply_to(scan, load_probe(path))
+
+
+def _require_labels(labels: object, what: str) -> None:
+    if not isinstance(labels, LabelVolume):
+        raise InputError(f"{what} of another type", found=type(labels).__name__, expected="a LabelVolume")
 
 
 def pull_of(connectivity: float) -> float:

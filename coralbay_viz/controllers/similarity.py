@@ -1,5 +1,6 @@
 """Heat maps: clicks, stage weights, distance prior, and scans that are linked to the clicks of another one."""
 
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -15,11 +16,13 @@ from coralbay_core.spatial import Grid
 from ..jobs import Job, JobKey
 from ..model.clicks import Clicks, Point
 from ..model.history import History
+from ..model.places import as_place
 from ..model.results import HeatResult, Results
 from ..model.scan import Scan
 from ..model.stage_weights import Mixer, checked_weights
 from ..tasks.files import on_grid
 from ..tasks.similarity import TOP_REGIONS, HeatRequest, heat
+from .checks import checked_number
 from .features import FeaturesController
 from .workspace import Workspace, require
 
@@ -73,7 +76,7 @@ class SimilarityController:
         """
         scan = self._workspace.require_scan()
         scan.volume.grid.require_inside(position_mm, where=scan.name)
-        return self._change_clicks(scan, scan.clicks.now.add(_point(position_mm), negative))
+        return self._change_clicks(scan, scan.clicks.now.add(as_place(position_mm), negative))
 
     def clear_clicks(self) -> Job | None:
         """Remove all clicks; `undo` restores them."""
@@ -110,10 +113,10 @@ class SimilarityController:
     ) -> Job | None:
         scan = self._workspace.require_scan()
         now = scan.clicks.now
-        click = now.near(_point(position_mm), within_mm)
+        click = now.near(as_place(position_mm), within_mm)
         if click is None:
             return None
-        return self._change_clicks(scan, now.replace(click, None if to_mm is None else _point(to_mm)))
+        return self._change_clicks(scan, now.replace(click, None if to_mm is None else as_place(to_mm)))
 
     def _step_clicks(self, step: Callable[[History[Clicks]], bool]) -> Job | None:
         scan = self._workspace.require_scan()
@@ -137,6 +140,11 @@ class SimilarityController:
     def weights(self, weights: Mixer) -> None:
         weights = checked_weights(weights)
         if weights != self._weights:
+            scan = self._workspace.scan
+            strides = scan.features.strides if scan is not None and scan.features is not None else None
+            if strides is not None and isinstance(weights, dict) and not set(weights) <= set(strides):
+                # Before it is kept: each later click would fail.
+                raise InputError("no such stride", found=sorted(weights), expected=f"some of {list(strides)}")
             self._weights = weights
             self.weights_changed.emit(weights)
             self._update_all()
@@ -158,10 +166,10 @@ class SimilarityController:
 
     @prior_mm.setter
     def prior_mm(self, width: float | None) -> None:
-        if width is not None and not 0 < width < float("inf"):
-            raise InputError("unusable distance prior", found=width, expected="a number of mm above 0, or None")
+        if width is not None:
+            width = checked_number(width, "distance prior", 0, sys.float_info.max, "a number of mm above 0, or None")
         if width != self._prior_mm:
-            self._prior_mm = None if width is None else float(width)
+            self._prior_mm = width
             self.weights_changed.emit(self._weights)
             self._update_all()
 
@@ -204,9 +212,7 @@ class SimilarityController:
 
     @body_fraction.setter
     def body_fraction(self, fraction: float) -> None:
-        if not 0 < fraction <= 1:
-            raise InputError("fraction of the body out of range", found=fraction, expected="above 0 and up to 1")
-        self._body_fraction = float(fraction)
+        self._body_fraction = checked_number(fraction, "fraction of the body", 0, 1, "above 0 and up to 1")
         self.body_fraction_changed.emit(self._body_fraction)
 
     @property
@@ -345,8 +351,3 @@ def connected_to(mask: NDArray[np.bool_], grid: Grid, places: Sequence[Point]) -
     parts, _ = ndimage.label(mask)
     wanted = {int(parts[tuple(grid.nearest_index(place))]) for place in places} - {0}
     return np.isin(parts, list(wanted)) if wanted else mask
-
-
-def _point(position_mm: Sequence[float]) -> Point:
-    r, a, s = (float(v) for v in position_mm)
-    return r, a, s

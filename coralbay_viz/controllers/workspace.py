@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from numpy.typing import NDArray
 from psygnal import Signal
 
-from coralbay_core.errors import CoralBayError, InputError
+from coralbay_core.errors import Cancelled, CoralBayError, InputError
 from coralbay_core.spatial import Grid, Volume
 
-from ..jobs import Job, JobKey, Kind, Runner, Task, Work, without_context
+from ..jobs import Job, JobContext, JobKey, Kind, Runner, Task, Work, without_context
 from ..model.clicks import Clicks
 from ..model.inputs import Inputs
 from ..model.scan import Scan
@@ -24,11 +24,44 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+def as_path(path: str | Path) -> Path:
+    """Return a path, or raise `InputError` for what cannot be one."""
+    if not isinstance(path, str | Path) or not str(path) or "\0" in str(path):
+        raise InputError("not a path", found=repr(path)[:60], expected="the name of a file or folder")
+    return Path(path)
+
+
 def require(value: T | None, what: str, hint: str) -> T:
     """Return a value, or raise an error with a hint if it is None."""
     if value is None:
         raise CoralBayError(what, hint=hint)
     return value
+
+
+def in_plain_words(work: Work) -> Work:
+    """Return work whose failures for lack of memory, space or permission are one line and no traceback."""
+
+    def run(context: JobContext) -> Any:
+        try:
+            return work(context)
+        except (CoralBayError, Cancelled):
+            raise
+        except Exception as error:
+            if (line := system_line(error)) is None:
+                raise
+            raise CoralBayError(line[0], found=str(error)[:200], hint=line[1]) from error
+
+    return run
+
+
+def system_line(error: Exception) -> tuple[str, str] | None:
+    """Return problem and remedy of an error of the system; None for any other error."""
+    text = str(error).lower()
+    if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text:
+        return "out of memory", "close other programs, cut the scan, or choose a smaller model or another device"
+    if isinstance(error, OSError) or "os error" in text:  # the second of safetensors
+        return "the system refused", "check space and permissions; scans, clicks and strokes are kept"
+    return None
 
 
 class Workspace:
@@ -68,7 +101,7 @@ class Workspace:
 
     def open(self, path: str | Path, series: str | None = None) -> Job:
         """Read a NIfTI file, a DICOM folder or a file of a series, and make it the active scan."""
-        path = Path(path)
+        path = as_path(path)
         work = without_context(partial(files.open_volume, path, series))
         return self.run(JobKey("open", path), work, partial(self.add, series=series))
 
@@ -85,6 +118,8 @@ class Workspace:
     def activate(self, scan: Scan | None) -> None:
         """Make a scan the active one."""
         if scan is not None:
+            self.require_open(scan)
+        if scan is not None and scan is not self.scan:
             self.require_open(scan)
         if scan is not self.scan:
             self.scan = scan
@@ -138,7 +173,7 @@ class Workspace:
             started(job)
             self.job_started.emit(job)
 
-        return self.runner.submit(Task(key, work, done, self.failed.emit, begin, torch))
+        return self.runner.submit(Task(key, in_plain_words(work), done, self.failed.emit, begin, torch))
 
     def stop(self, kind: Kind, owner: Scan | None = None) -> None:
         """Cancel one job."""
@@ -166,12 +201,12 @@ class Workspace:
 
     def write_map(self, path: str | Path, scan: Scan, make: Callable[[Grid], NDArray], **parameters: Any) -> Job:
         """Write a map on the grid of the scan's file, and its provenance beside it."""
-        work = without_context(partial(files.save, Path(path), scan.volume, make, scan.features, parameters))
+        work = without_context(partial(files.save, as_path(path), scan.volume, make, scan.features, parameters))
         return self.write(path, work, torch=True)
 
     def write(self, path: str | Path, work: Work, *, torch: bool = False) -> Job:
         """Run work that writes a file and returns its path; raise if that file is one that was read."""
-        self.inputs.require_free(path)
+        self.inputs.require_free(as_path(path))
         return self.run(JobKey("save", Path(path)), work, self._wrote, torch=torch)
 
     def _wrote(self, path: Path) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
 AXES = ("S", "P", "L")
-_UNITS = ("mm", "mm", "mm")
+UNITS = ("mm", "mm", "mm")
 
 # napari shows points that lie within half a data unit of the slice, and steps through slices by the smallest data unit
 # of all layers: points measured in their own diameter are seen as far as they reach, and leave the steps to the scan.
@@ -29,7 +29,7 @@ def layer_data(spec: LayerSpec) -> tuple[Any, dict[str, Any], str]:
         "opacity": spec.opacity,
         "blending": spec.blending,
         "metadata": dict(spec.metadata),
-        "units": _UNITS,
+        "units": UNITS,
         "axis_labels": AXES,
     }
     attributes |= {"image": _image, "labels": _labels, "points": _points}[spec.kind](spec)

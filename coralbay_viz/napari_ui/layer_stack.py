@@ -59,7 +59,7 @@ class LayerStack:
         self._was_visible: WeakKeyDictionary[Layer, bool] = WeakKeyDictionary()  # of scans that are not active
         self._restored: WeakKeyDictionary[Scan, set[str]] = WeakKeyDictionary()  # roles, from a session file
         self._busy = False
-        self._lock = LayerLock()
+        self._lock = LayerLock(viewer)
         self.put_back = self._lock.put_back
         viewer.layers.events.removing.connect(_make_canvas_current)
 

@@ -10,6 +10,7 @@ from coralbay_core.errors import CoralBayError, InputError, MissingFileError
 from coralbay_core.spatial import Volume
 
 from ..controllers import Controllers
+from ..controllers.workspace import as_path
 from ..jobs import Job, JobContext, JobKey, without_context
 from ..model.scan import Scan
 from ..tasks.encoders import Encoders, model_names, split_variant
@@ -52,6 +53,7 @@ class SessionFiles:
         self._end_rest: Callable[[], None] = lambda: None
         self._recovered: tuple[RecoverableSession, ...] = ()
         self._warned_left_out = False
+        self._autosave_fails = False
         for signal, part, result in (
             (controllers.segmentation.segmentation_changed, "probe", "probe"),
             (controllers.projections.pca_changed, "pca", "pca"),
@@ -85,7 +87,7 @@ class SessionFiles:
             without them `load` finds scans by their content: where they were on this machine, beside the session, or
             in the folders that it is given.
         """
-        path = session_file.require_name(Path(path))
+        path = session_file.require_name(as_path(path))
         if left_out := self._left_out():
             raise CoralBayError(
                 "scan has no file", where=left_out[0], hint="save it as NIfTI and open that before you save the session"
@@ -128,7 +130,21 @@ class SessionFiles:
         self._warn_left_out()
         self._changes += 1
         work = partial(_write_autosave, self._autosave, self._snapshot(), self._changes, self._remember())
-        self._workspace.run(AUTOSAVE, work, partial(self._forget_recovered, self._recovered))
+        self._workspace.run(AUTOSAVE, work, partial(self._autosaved, self._recovered))
+
+    def _autosaved(self, recovered: tuple[RecoverableSession, ...], problem: Exception | None) -> None:
+        """Say once, and not at each change, that states cannot be saved; the next change tries again."""
+        if problem is None:
+            self._autosave_fails = False
+            self._forget_recovered(recovered)
+        elif not self._autosave_fails:
+            self._autosave_fails = True
+            self._workspace.failed.emit(
+                CoralBayError(
+                    "work is not saved automatically now", found=str(problem)[:200],
+                    hint="nothing is lost yet: free some space, or save the session elsewhere",
+                )
+            )  # fmt: skip
 
     def _warn_left_out(self) -> None:
         left_out = self._left_out()
@@ -157,7 +173,7 @@ class SessionFiles:
         MissingFileError, InputError
             For a file that is no session, or names files that are missing; the session is unchanged then.
         """
-        path = Path(path)
+        path = as_path(path)
         state = session_file.read(path)
         self._workspace.inputs.note(path)
         chosen = _model(state, model, path, self._locations)
@@ -358,10 +374,16 @@ def _write_autosave(
     generation: int,
     remember: Callable[[Snapshot], None],
     context: JobContext,
-) -> None:
-    if not context.cancelled():  # a newer state is on its way
+) -> Exception | None:
+    """Write a state; return the error if the system refuses it."""
+    if context.cancelled():  # a newer state is on its way
+        return None
+    try:
         autosave.write(snapshot.state(), generation)
         remember(snapshot)
+    except (CoralBayError, OSError, MemoryError) as error:
+        return error
+    return None
 
 
 def _remember(locations: ScanLocations, model: str, snapshot: Snapshot) -> None:

@@ -102,6 +102,30 @@ def test_apply_with_maps_and_protected_labels(succeed, scan, fitted, tmp_path):
     assert rough["results"]["refined"] is False
 
 
+def test_labels_spread_from_strokes(succeed, scan, fitted, tmp_path):
+    ct = load_volume(scan / "ct.nii.gz")
+    drawn = load_labels(scan / "strokes.nii.gz", like=ct).data
+    arguments = ["probe", "apply", fitted, scan / "ct.nii.gz", "-o", tmp_path / "s.nii.gz", "--no-refine"]
+    told = succeed(*arguments, "--strokes", scan / "strokes.nii.gz")
+    assert told["inputs"]["strokes"] == str(scan / "strokes.nii.gz")
+    labels = load_labels(tmp_path / "s.nii.gz", like=ct).data
+    assert (labels[drawn > 0] == drawn[drawn > 0]).mean() > 0.7
+
+
+def test_the_clicked_structure_as_a_mask(coralbay, succeed, scan, tmp_path):
+    ct = load_volume(scan / "ct.nii.gz")
+    place = ",".join(f"{v:.1f}" for v in ct.grid.center_mm)
+    mask = tmp_path / "m.nii.gz"
+    told = succeed("query", scan / "ct.nii.gz", f"--at={place}", "--scope", "here", "--threshold", "auto", "-o", mask)
+    (structure,) = told["results"]["top"]
+    assert 0 < structure["size_ml"] < ct.grid.voxel_ml * ct.data.size
+    assert 0 < told["results"]["threshold"] < 1
+    found = load_labels(mask, like=ct).data
+    assert found[tuple(ct.grid.nearest_index(ct.grid.center_mm))] == 1
+    code, _, said = coralbay("query", scan / "ct.nii.gz", f"--at={place}", "--threshold", "auto", "-o", mask)
+    assert (code, "auto needs --scope here" in said) == (2, True)
+
+
 def test_apply_to_a_folder(coralbay, succeed, scan, fitted, tmp_path):
     (tmp_path / "in").mkdir()
     for name in ("a", "b"):

@@ -40,6 +40,7 @@ def test_a_share_is_sent_as_slices_of_the_heat_map(ready):
 def test_the_weights_of_the_scales_change_the_heat_map(ready):
     """Equal weights, weights from the clicks, and back; weights from code are shown as such."""
     session, control = ready.session, ready.similar.panel.weights
+    session.scope = "everywhere"
     session.click(middle(ready))
     settle(ready)
     equal, sent = session.heat, Sent(ready.view)

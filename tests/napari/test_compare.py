@@ -529,7 +529,7 @@ def test_a_checkpoint_that_fails_is_told_once(explored, hand, phantom, tmp_path,
     )
 
     def fail(*_):
-        raise RuntimeError("out of memory")
+        raise RuntimeError("no such layer")
 
     explored.show_tab("Train")
     with monkeypatch.context() as patch:
@@ -540,9 +540,9 @@ def test_a_checkpoint_that_fails_is_told_once(explored, hand, phantom, tmp_path,
             job = session.training.refresh()
             hand.wait_for(lambda job=job: not job.running)
     assert len(failures) == 1
-    assert "out of memory" in explored.training_panel.about.text()
+    assert "no such layer" in explored.training_panel.about.text()
     explored.training_panel.slider.setValue(0)  # another one is tried
     hand.wait_for(lambda: session.training.state.shown is not None)
     hand.press(explored.training_panel.newest)  # and this one again
     hand.wait_for(lambda: session.training.state.shown.step == 6)
-    assert "out of memory" not in explored.training_panel.about.text()
+    assert "no such layer" not in explored.training_panel.about.text()

@@ -54,6 +54,7 @@ MOVES = {
     "translate": lambda layer: setattr(layer, "translate", (0, 60, 0)),
     "rotate": lambda layer: setattr(layer, "rotate", (0, 0, 30)),
     "shear": lambda layer: setattr(layer, "shear", (0.2, 0, 0)),
+    "units": lambda layer: setattr(layer, "units", ("cm",) * 3),
 }
 
 
@@ -74,6 +75,7 @@ def test_layers_of_a_scan_that_are_moved_are_put_back(explored, viewer, hand, to
             move(layer)
             np.testing.assert_allclose(layer.extent.world, before[0], atol=1e-6)
             np.testing.assert_allclose(layer.affine.affine_matrix, before[1], atol=1e-9)
+            np.testing.assert_allclose(explored.session.cursor_mm, liver, atol=1.6)  # the slices stay, too
     assert sum("is back in its place" in line for line in told) == 1
 
     # As a user does it: napari's transform mode and a mouse
@@ -82,9 +84,11 @@ def test_layers_of_a_scan_that_are_moved_are_put_back(explored, viewer, hand, to
     ct = explored.binding.layer("ct")
     viewer.layers.selection.active = ct
     before = ct.extent.world.copy()
-    ct.mode = "transform"
+    controls = viewer.window._qt_viewer.controls.widgets[ct]
+    hand.press(controls.transform_button)
+    assert ct.mode == "pan_zoom"
+    assert controls.panzoom_button.isChecked()
     hand.drag(liver, liver + [25, 20, 0])
-    ct.mode = "pan_zoom"
     np.testing.assert_allclose(ct.extent.world, before, atol=1e-6)
     assert sum("is back in its place" in line for line in told) == 1
     assert_answers_where_it_shows(explored, viewer, hand, liver + [9, 6, 0])
@@ -106,3 +110,14 @@ def test_a_scan_moved_before_the_dock_opens_is_put_back(viewer, hand, belly, tol
     np.testing.assert_allclose(layer.extent.world, before, atol=1e-6)
     assert any("is back in its place" in line for line in told)
     widget.session.close()
+
+
+def test_layers_in_other_units_do_not_change_where_places_are(explored, viewer, hand, liver):
+    micrometers = {"scale": (1000,) * 3, "units": ("um",) * 3}
+    layer = viewer.add_image(np.zeros((8, 8, 8)), name="microscope", visible=False, **micrometers)
+    hand.settle()
+    np.testing.assert_allclose(layer.data_to_world((1, 2, 3)), (1, 2, 3))  # in mm
+    np.testing.assert_allclose(explored.session.cursor_mm, liver, atol=1.6)
+    viewer.layers.units = ("cm",) * 3
+    hand.settle()
+    assert_answers_where_it_shows(explored, viewer, hand, liver + [9, 6, 0])

@@ -15,6 +15,7 @@ def mixer(dock, hand, belly, liver):
     dock.session.compute()
     hand.wait_for(lambda: dock.session.pca is not None)
     dock.binding.go_to(liver)
+    dock.session.scope = "everywhere"
     dock.session.click(liver)
     hand.wait_for(lambda: dock.session.heat is not None)
     dock.show_tab("Similar")

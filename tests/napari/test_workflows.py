@@ -287,6 +287,7 @@ def test_regions_below_the_threshold_are_gray(explored, hand, liver):
 
 
 def test_a_chosen_region_is_shown(explored, viewer, hand, liver):
+    explored.session.scope = "everywhere"
     hand.click(liver)
     hand.click(liver - [40, 0, 0])  # two looks, so two regions
     hand.wait_for(lambda: explored.session.heat is not None and len(explored.session.heat.clicks.positive) == 2)

@@ -383,13 +383,14 @@ def test_moved_and_changed_scans(files, belly, tmp_path):
     session = Session(model=MODEL)
     session.open(files[0])
     session.compute()
-    path = session.save(tmp_path / "work.coralbay").result
+    (tmp_path / "saved").mkdir()  # scans beside the session are found
+    path = session.save(tmp_path / "saved" / "work.coralbay").result
     away = tmp_path / "away" / "a.nii.gz"
     away.parent.mkdir()
     files[0].rename(away)
     again = Session()
     with pytest.raises(
-        MissingFileError, match=r"a scan of the session was not found - a - .*load\(path, scans=\[FOLDER\]\)"
+        MissingFileError, match=r"a scan of the session was not found - scan 1 - .*load\(path, scans=\[FOLDER\]\)"
     ):
         again.load(path)
     assert again.scans == []

@@ -116,3 +116,16 @@ def test_a_fraction_and_its_score_are_inverse():
     scale = ScoreScale(np.random.default_rng(0).random(10_000))
     for fraction in (0.001, 0.03, 0.5):
         assert scale.fraction_of(scale.score_of(fraction)) == pytest.approx(fraction, rel=1e-3)
+
+
+def test_what_is_no_setting_is_refused_and_changes_nothing(session):
+    bad = [("kind", "zzz"), ("connectivity", 2), ("connectivity", "x"), ("prior_mm", "x"), ("body_fraction", "x")]
+    before = {name: getattr(session, name) for name, _ in bad}
+    for name, value in bad:
+        with pytest.raises(InputError):
+            setattr(session, name, value)
+    for call in (session.paint, session.segment, session.protect_labels, session.protect):
+        with pytest.raises(InputError):
+            call("x")
+    assert {name: getattr(session, name) for name in before} == before
+    assert session.scan.strokes.now is None

@@ -9,6 +9,7 @@ from .common import Setting
 from .fewshot import few_shot
 from .regions import region_votes
 from .retrieval import click_retrieval
+from .structure import clicked_structure
 
 __all__ = ["TASKS", "Setting", "Task"]
 
@@ -16,6 +17,7 @@ Task = Callable[[Setting], Iterator[Record]]
 
 TASKS: dict[str, Task] = {
     "retrieval": click_retrieval,
+    "structure": clicked_structure,
     "across": across_patients,
     "fewshot": few_shot,
     "changes": changed_copies,

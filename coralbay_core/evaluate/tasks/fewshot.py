@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...probe import DEFAULT_KIND, Kind, Probe, fit_probe
+from ...probe.connect import connected_scores
 from ...spatial import LabelVolume
 from ..cases import Case, interior
 from ..metrics import overlap_and_distance
@@ -25,7 +26,8 @@ def few_shot(setting: Setting, *, kind: Kind = DEFAULT_KIND, all_shots: Sequence
     """Evaluate Dice and surface distance, one record per structure and number of clicks.
 
     Structures are those that most other scans share, the largest of them; all the rest is background. The probe is
-    the default kind of the command line, unless another one is given.
+    the default kind of the command line, unless another one is given. In the same scan labels follow connections from
+    the strokes, as users get them; `dice_plain` is that of the probe alone.
     """
     for case in setting.cases:
         names = probed_structures(case, setting.cases)
@@ -35,7 +37,7 @@ def few_shot(setting: Setting, *, kind: Kind = DEFAULT_KIND, all_shots: Sequence
             drawn = _strokes(case, names) if shots == "strokes" else _clicks(case, names, int(shots), setting.seed)
             labels = LabelVolume(drawn, case.lattice, case.name)
             probe = fit_probe(setting.features(case), labels, kind=kind, seed=setting.seed)
-            yield from _same_scan(setting, probe, case, names, shots, drawn)
+            yield from _same_scan(setting, probe, case, names, shots, labels)
             for other in setting.cases:
                 yield from _other_scan(setting, probe, case, other, names, shots)
 
@@ -95,16 +97,19 @@ def _strokes(case: Case, names: list[str]) -> NDArray[np.uint8]:
 
 
 def _same_scan(
-    setting: Setting, probe: Probe, case: Case, names: list[str], shots: str, drawn: NDArray[np.uint8]
+    setting: Setting, probe: Probe, case: Case, names: list[str], shots: str, labels: LabelVolume
 ) -> Iterator[Record]:
     from scipy import ndimage
 
     truth = truth_of(case, names)
-    found = probe.segment(setting.features(case), case.lattice)
+    features = setting.features(case)
+    found = connected_scores(probe, features, labels, case.volume).segment(case.lattice).labels
     values = range(BACKGROUND + 1, BACKGROUND + 1 + len(names))
     spacing = case.lattice.spacing_mm
     measured = overlap_and_distance(found, truth, list(values), spacing, surfaces=shots == "strokes")
-    far = ndimage.distance_transform_edt(drawn == 0, sampling=spacing) >= GAP_MM
+    far = ndimage.distance_transform_edt(labels.data == 0, sampling=spacing) >= GAP_MM
+    # Without connections, as in another patient.
+    plain = overlap_and_distance(probe.segment(features, case.lattice), truth, list(values), spacing, surfaces=False)
     beyond = overlap_and_distance(
         np.where(far, found, 0), np.where(far, truth, 0), list(values), spacing, surfaces=False
     )
@@ -112,7 +117,7 @@ def _same_scan(
         dice, surface_mm = measured[value]
         # Nothing of a small structure is left beyond the gap.
         gap = beyond[value][0] if (far & (truth == value)).any() else None
-        content = {"dice": dice, "surface_mm": surface_mm, "dice_gap": gap}
+        content = {"dice": dice, "surface_mm": surface_mm, "dice_gap": gap, "dice_plain": plain[value][0]}
         yield setting.record("fewshot", case, content, structure=name, shots=shots)
 
 

@@ -56,6 +56,7 @@ class SimilarPanel(PanelBase):
             (session.clicks_changed, self.show_state),
             (session.heat_changed, self.show_state),
             (session.queries_changed, self.show_state),
+            (session.weights_changed, self.show_state),
             (session.body_fraction_changed, self._show_fraction),
             (context.tools.hovered, self._hovered),
         )
@@ -81,7 +82,8 @@ class SimilarPanel(PanelBase):
         self.hover.setToolTip("Approximate heat map of a click at the cursor, while Pick is on")
         self.rows.addWidget(self.hover)
         self.mixer = Mixer(self._context)
-        self.rows.addWidget(CollapsibleBox("Scales", "Weights of fine detail and wide context", self.mixer))
+        self.scales = CollapsibleBox("Scales", "Weights of fine detail and wide context", self.mixer)
+        self.rows.addWidget(self.scales)
         self.regions = table(_ABOUT_REGIONS, ["", "Score", "Size", "Place (mm)"], 150)
         self.rows.addWidget(self.regions)
         self.save = button("Save heat map…", "Save as NIfTI on the grid of the scan's file")
@@ -214,6 +216,8 @@ class SimilarPanel(PanelBase):
         self.undo.setEnabled(bool(scan and scan.clicks.can_undo))
         self.redo.setEnabled(bool(scan and scan.clicks.can_redo))
         self.clear.setEnabled(bool(session.clicks))
+        # The clicked structure has parts of its own.
+        self.scales.setVisible(session.scope != "here")
         self.hint.setText(self._described())
         regions = heat.regions if heat else ()
         fill_table(self.regions, [region_cells(number, region) for number, region in enumerate(regions, 1)])
