@@ -36,11 +36,11 @@ def export(
     from dataclasses import replace
 
     from ..io import load_labels, load_volume, save_dicom
-    from ..provenance import beside, in_few_words, provenance, write_provenance
+    from ..provenance import in_few_words, provenance, write_provenance
 
     if out.suffix.lower() not in (".dcm", ""):
         raise InputError("not a DICOM name", where=out, expected="a name that ends in .dcm")
-    require_outputs([out], dicom, names, beside(labels), labels=[labels])
+    require_outputs([out], dicom, names, labels=[labels])
     volume = load_volume(dicom, series=series)
     label_map = load_labels(labels, like=volume)
     if names is not None:

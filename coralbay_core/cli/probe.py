@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Segment CTs from a few painted strokes.", rich_markup_mode=None)
 
 ProbePath = Annotated[Path, typer.Argument(metavar="PROBE", help="Probe file written by `coralbay probe fit`.")]
+_LARGE_VOXELS = 20_000_000
 # The names in `probe.KINDS`, written out so that `--help` need not import torch; a test compares them.
 ProbeKind = Literal["discriminant", "prototype", "ridge", "logistic", "knn", "mlp"]
 
@@ -216,6 +217,11 @@ def apply(
     batch.finish()
 
 
+def _progress(title: str, scan: Volume | LabelVolume) -> Progress | None:
+    """Progress of work on voxels; None where it takes seconds only."""
+    return Progress(title) if scan.data.size > _LARGE_VOXELS else None
+
+
 def _is_map(path: Path) -> bool:
     return path.name.lower().endswith((".nii", ".nii.gz"))
 
@@ -268,7 +274,7 @@ class _Job:
             protected=protected,
             probability=self.probability is not None,
             margin=self.margin is not None,
-            progress=Progress(f"slices of {self.source.name}"),
+            progress=_progress(f"slices of {self.source.name}", volume),
         )
         maps = {"seg": (self.seg, made.labels), "probability": (self.probability, made.probability)}
         maps |= {"margin": (self.margin, made.margin)}
@@ -408,7 +414,7 @@ def stats(
     volume = None if ct is None else open_ct(ct, series)
     found = load_labels(seg, like=volume) if volume is not None else load_labels(seg)
     wanted = None if reference is None else load_labels(reference, like=found)
-    rows = label_statistics(found, volume, wanted, Progress("labels"))
+    rows = label_statistics(found, volume, wanted, _progress("labels", found))
     emit(
         "probe stats",
         as_json=as_json,

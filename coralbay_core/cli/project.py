@@ -14,7 +14,7 @@ from ..util.atomic_file import atomic_path
 from . import options
 from .common import features_of, open_ct, open_model, require_outputs, weights_files
 from .options import DEFAULT_STAGES, CtPath, Device, Json, Model, Series, Stages
-from .output import emit
+from .output import emit, note
 
 if TYPE_CHECKING:
     from ..features import FeatureMaps
@@ -168,6 +168,7 @@ class Shown:
         from ..projection import fit_umap
 
         if dimensions not in self._embeddings:
+            note(f"UMAP in {dimensions} dimensions: takes a minute or more")
             fitted = fit_umap(self.features, dimensions, inside=self.selected, basis=self.basis, seed=self.seed)
             self._embeddings[dimensions] = fitted.apply(self.features, self.cells)
         return self._embeddings[dimensions]

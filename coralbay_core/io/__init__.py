@@ -73,7 +73,7 @@ def list_series(folder: str | Path) -> list[SeriesInfo]:
 
 
 def load_labels(path: str | Path, like: Volume | LabelVolume | None = None) -> LabelVolume:
-    """Read an integer label map from NIfTI, and its names from a JSON file of the same name next to it.
+    """Read an integer label map from NIfTI, NRRD or MetaImage, and its names from a JSON file of this name next to it.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def load_labels(path: str | Path, like: Volume | LabelVolume | None = None) -> L
         direction of the axes is accepted, because turning those is lossless.
     """
     path = _existing(path)
-    raw = nifti.read_labels(path)
+    raw = itk.read_labels(path) if itk.looks_like(path) else nifti.read_labels(path)
     read = SourceGrid.of(raw.data.shape, raw.affine, raw.header)
     source: SourceGrid | None = read
     grid, data = read.grid, read.from_file(raw.data)

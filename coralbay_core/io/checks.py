@@ -15,6 +15,7 @@ _SHEAR_NOTE_DEGREES = 0.1
 _OBLIQUE_NOTE_DEGREES = 1.0
 # CT images have at most 16 bits.
 _IMPLAUSIBLE_HU = 100_000
+_NEARLY_WHOLE = 1e-3
 _REPAIR_HINT = "repair the sform or qform of the header"
 
 
@@ -111,6 +112,19 @@ def smallest_integers(data: NDArray, where: object = None) -> NDArray:
         if info.min <= low and high <= info.max:
             return data.astype(dtype)
     raise InputError("label values out of range", where=where, found=f"{low}..{high}", expected="64-bit integers")
+
+
+def whole(data: NDArray, where: object) -> tuple[NDArray, tuple[str, ...]]:
+    """Convert nearly whole numbers to integers, with a note if they were rounded; raise for others."""
+    if np.issubdtype(data.dtype, np.integer):
+        return data, ()
+    rounded = np.rint(data)
+    with np.errstate(invalid="ignore"):
+        off = float(np.abs(data - rounded).max())
+    if not off <= _NEARLY_WHOLE:  # NaN and infinity, too
+        raise InputError("label map has non-integer values", where=where, found=data.dtype, expected="whole numbers")
+    notes = (f"values up to {off:.1g} from whole numbers were rounded",) if off else ()
+    return smallest_integers(rounded, where), notes
 
 
 def contiguous(data: NDArray) -> NDArray:

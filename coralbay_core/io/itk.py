@@ -4,8 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import InputError, MissingExtraError
+from ..spatial.geometry import Affine
 from . import checks, itk_headers
 from .raw import RawVolume
 
@@ -20,6 +22,20 @@ def looks_like(path: Path) -> bool:
 
 def read(path: Path) -> RawVolume:
     """Read a CT; results of it are written as NIfTI."""
+    data, affine, place_notes = _read(path)
+    data, notes = checks.replace_implausible(data, path)
+    return RawVolume(checks.compact(data), affine, None, "CT", place_notes + notes)
+
+
+def read_labels(path: Path) -> RawVolume:
+    """Read a label map; whole numbers stored as floats are accepted."""
+    data, affine, place_notes = _read(path)
+    data, notes = checks.whole(data, path)
+    return RawVolume(data, affine, notes=place_notes + notes)
+
+
+def _read(path: Path) -> tuple[NDArray, Affine, tuple[str, ...]]:
+    """Values as in the file, their affine to RAS+ mm, and notes on the position."""
     image = _open(path)
     size = image.GetSize()
     if image.GetNumberOfComponentsPerPixel() != 1:
@@ -33,8 +49,7 @@ def read(path: Path) -> RawVolume:
     affine = checks.require_affine(_affine(image), path)
     # SimpleITK's arrays begin with the slowest axis, its sizes with the fastest.
     data = _import_sitk().GetArrayFromImage(image).transpose().reshape(shape, order="F")
-    data, notes = checks.replace_implausible(data, path)
-    return RawVolume(checks.compact(data), affine, None, "CT", _place_notes(path, image) + notes)
+    return data, affine, _place_notes(path, image)
 
 
 def _open(path: Path) -> Any:

@@ -16,9 +16,9 @@ from .nifti_file import UNREADABLE, damaged, open_nifti, short
 from .raw import RawVolume
 
 SUFFIXES = (".nii.gz", ".nii")
+_OTHER_IMAGES = (".nrrd", ".nhdr", ".mha", ".mhd")  # label maps of these formats have names beside them, too
 _RGB24 = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
 _MM_PER_UNIT = {"meter": 1000.0, "micron": 0.001}
-_NEARLY_WHOLE = 1e-3
 
 
 def looks_like(path: Path) -> bool:
@@ -27,9 +27,9 @@ def looks_like(path: Path) -> bool:
 
 
 def stem(path: Path) -> str:
-    """File name without ``.nii`` or ``.nii.gz``, or name of a folder."""
+    """File name without the suffix of an image, or name of a folder."""
     name = path.resolve().name
-    for suffix in SUFFIXES:
+    for suffix in (*SUFFIXES, *_OTHER_IMAGES):
         if name.lower().endswith(suffix):
             return name[: -len(suffix)]
     return name
@@ -58,20 +58,8 @@ def read_labels(path: Path) -> RawVolume:
     image = opened.image
     shape = checks.require_3d(image.shape, path)
     affine, unit_notes = _affine(image, path)
-    data, value_notes = _whole(_scaled(image, path, np.float64).reshape(shape, order="A"), path)
+    data, value_notes = checks.whole(_scaled(image, path, np.float64).reshape(shape, order="A"), path)
     return RawVolume(data, affine, _header(image), notes=(*opened.notes, *unit_notes, *value_notes))
-
-
-def _whole(data: NDArray, path: Path) -> tuple[NDArray, tuple[str, ...]]:
-    if np.issubdtype(data.dtype, np.integer):
-        return data, ()
-    rounded = np.rint(data)
-    with np.errstate(invalid="ignore"):
-        off = float(np.abs(data - rounded).max())
-    if not off <= _NEARLY_WHOLE:  # NaN and infinity, too
-        raise InputError("label map has non-integer values", where=path, found=data.dtype, expected="whole numbers")
-    notes = (f"values up to {off:.1g} from whole numbers were rounded",) if off else ()
-    return checks.smallest_integers(rounded, path), notes
 
 
 def read_label_names(path: Path) -> tuple[dict[int, str], tuple[str, ...]]:

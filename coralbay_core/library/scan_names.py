@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..errors import InputError
 from ..util.atomic_file import write_atomically
 from ..util.state import state_root
 
@@ -32,7 +33,15 @@ def neutral(entry: "LibraryEntry") -> "LibraryEntry":
 def remember(library: str, entries: Iterable["LibraryEntry"]) -> Path:
     """Store names and paths of the scans of a library; copies of a library share them, so none are dropped."""
     own = {entry.scan: {"name": entry.name, "path": entry.path} for entry in entries if entry.path}
-    path = write_atomically(_file(library), json.dumps(_known(library) | own, indent=0) + "\n")
+    try:
+        path = write_atomically(_file(library), json.dumps(_known(library) | own, indent=0) + "\n")
+    except InputError as error:
+        raise InputError(
+            "names of the scans could not be stored",
+            where=_file(library),
+            found=error.__cause__ or error,
+            hint="set CORALBAY_STATE to a folder that can be written, or use --names",
+        ) from error
     path.chmod(_PRIVATE)
     return path
 

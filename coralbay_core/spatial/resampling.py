@@ -16,6 +16,7 @@ from .geometry import Affine
 from .volume import Grid
 
 _BLOCK_VOXELS = 8_000_000
+_SOURCE_BLOCKS = 4
 
 Block = Callable[[slice], NDArray]
 
@@ -51,7 +52,8 @@ def resample(
     """
     if out is None:
         out = np.empty(target.shape, data.dtype if order == 0 else np.float32)
-    for part, block in resample_blocks(data, source, target, order=order, fill=fill):
+    voxels = _block_voxels(source, target)
+    for part, block in resample_blocks(data, source, target, order=order, fill=fill, block_voxels=voxels):
         out[part] = block
     return out
 
@@ -89,6 +91,13 @@ def resample_blocks(
     for start in range(0, target.shape[0], depth):
         part = slice(start, min(start + depth, target.shape[0]))
         yield part, resampler(part)
+
+
+def _block_voxels(source: Grid, target: Grid) -> int:
+    """Voxels of a block of the target; fewer of a much coarser one, since slices of the source become float32."""
+    step = max(1e-6, abs(float((source.index_from_world @ target.affine)[0, 0])))
+    depth = _SOURCE_BLOCKS * _BLOCK_VOXELS / (source.shape[1] * source.shape[2] * step)
+    return int(min(_BLOCK_VOXELS, max(1, depth) * target.shape[1] * target.shape[2]))
 
 
 def separable_weights(source: Grid, target: Grid) -> tuple[NDArray, NDArray, NDArray] | None:
