@@ -229,18 +229,19 @@ class Session:
             scan.volume.grid.require_inside(position_mm, where=scan.name)
         return montage(scan, position_mm, show, self.body_fraction, limits_of(window), title)
 
-    def accept_region(self, value: int, name: str = "") -> "Job | None":
+    def accept_region(self, value: int | None = None, name: str = "") -> "Job | None":
         """Add what the heat map of the active scan shows to its segmentation, as a protected label.
 
         Parameters
         ----------
-        value : int
-            Label, 1 or above; other protected labels stay as they are.
+        value : int, optional
+            Label, 1 or above; by default that of the class with this name, else a new one. Other protected labels stay
+            as they are.
         name : str
-            Of the label, if it is a new one.
+            Of the label.
         """
         scan = self.controllers.workspace.require_scan()
-        mask = self.controllers.similarity.structure_mask(scan, scan.label_grid)
+        mask = self.controllers.similarity.shown_mask(scan, scan.label_grid)
         return self.controllers.segmentation.accept(mask, value, name, scan)
 
     @property

@@ -228,7 +228,9 @@ def query(
     outputs = {
         "mask" if cut else "heat": _save_map(out, heat, searched, score, about),
         "table": _save_table(table, regions, about),
-        "query": None if save is None else replace(found.query, about=about, weights=dict(heat.weights)).save(save),
+        "query": None
+        if save is None
+        else replace(found.query, about=about, weights=dict(heat.weights) or None).save(save),
     }
     results = _results(found, None if other else asked.positive)
     results |= {"threshold": score, "notes": searched.notes}
@@ -386,6 +388,6 @@ def _region_lines(regions: "list[Region]") -> list[str]:
 
 
 def _weight_lines(heat: "HeatMap", mixer: Any) -> list[str]:
-    if mixer is None:
+    if mixer is None or not heat.weights:
         return []
     return ["weights:       " + ", ".join(f"stride {s}: {w:.2f}" for s, w in sorted(heat.weights.items()))]

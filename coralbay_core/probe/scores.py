@@ -14,7 +14,7 @@ from ..errors import Cancelled, InputError
 from ..features import FeatureMaps
 from ..spatial import Grid, LabelVolume, Volume
 from ..spatial.interpolation import Box
-from ..spatial.resampling import resample, resample_blocks
+from ..spatial.resampling import labels_on, resample_blocks
 from .refine import LARGEST_EVIDENCE, LocalIntensities
 from .tiles import Tiles
 
@@ -115,7 +115,7 @@ class ScoreMap:
             if ahead is not None:
                 ahead[part] = np.where(inside, first - second, 0)
         if protected is not None:
-            fixed = _on(protected, grid)
+            fixed = labels_on(protected, grid)
             labels[fixed != 0] = fixed[fixed != 0]
             for certain in (sure, ahead):
                 if certain is not None:
@@ -149,7 +149,7 @@ class ScoreMap:
             if len(own):
                 out[part] = np.where(inside, softmax(scores)[own[0]], 0)
         if protected is not None:
-            fixed = _on(protected, grid)
+            fixed = labels_on(protected, grid)
             out[fixed != 0] = fixed[fixed != 0] == value
         return out
 
@@ -212,7 +212,3 @@ def _two_best(probabilities: NDArray[np.float32]) -> tuple[NDArray[np.float32], 
 
 def _largest(labels: LabelVolume | None) -> int:
     return 0 if labels is None else int(labels.data.max(initial=0))
-
-
-def _on(labels: LabelVolume, grid: Grid) -> NDArray[np.integer]:
-    return labels.data if labels.grid == grid else resample(labels.data, labels.grid, grid, order=0, fill=0)

@@ -31,6 +31,10 @@ class VoxelTerm(Protocol):
         """Scores of one slab of the target along z at a time."""
         ...
 
+    def select(self, mask: NDArray[np.bool_], grid: Grid) -> NDArray[np.bool_]:
+        """Part of a mask of high scores that belongs to the answer."""
+        ...
+
 
 @dataclass(frozen=True, eq=False)
 class HeatMap:
@@ -77,11 +81,14 @@ class HeatMap:
         return out
 
     def mask(self, grid: Grid, threshold: float) -> NDArray[np.bool_]:
-        """Mask, on another grid, of the voxels of the body that score `threshold` or more."""
+        """Mask, on another grid, of the voxels of the body that score `threshold` or more.
+
+        Of a clicked structure only what is connected to a click.
+        """
         out = np.empty(grid.shape, bool)
         for part, inside, block in self._blocks(grid):
             out[part] = inside & (block >= threshold)
-        return out
+        return out if self.term is None else self.term.select(out, grid)
 
     def _blocks(self, grid: Grid) -> Iterator[tuple[slice, NDArray[np.bool_], NDArray[np.float32]]]:
         if self.term is None:

@@ -32,6 +32,7 @@ _SPAN = 8.0
 # The border is looked for between these distances from the click.
 _NEAREST_BORDER, _FARTHEST_BORDER = 3.0, 4.0
 _LEAST_CELLS = 4
+_FEW = 20
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,8 @@ class IntensityTerm(VoxelTerm):
         HU of the clicked places.
     weight : float
         Of the HU.
+    places_mm : (N, 3) array
+        The clicked places.
     """
 
     distance: NDArray[np.float32]
@@ -84,6 +87,7 @@ class IntensityTerm(VoxelTerm):
     guide: Volume
     levels_hu: NDArray[np.float64]
     weight: float
+    places_mm: NDArray[np.float64]
 
     def blocks(self, target: Grid) -> Iterator[NDArray[np.float32]]:
         """Scores of one slab of the target along z at a time."""
@@ -92,6 +96,21 @@ class IntensityTerm(VoxelTerm):
         for (_, distance), (_, hu) in zip(distances, levels, strict=True):
             away = distance + self.weight * hu_distance(np.asarray(hu, np.float32), self.levels_hu)
             yield _score(away)
+
+    def select(self, mask: NDArray[np.bool_], grid: Grid) -> NDArray[np.bool_]:
+        """Connected parts of a mask that hold clicks; the whole mask if it holds none."""
+        from scipy import ndimage
+
+        box = ndimage.find_objects(mask.view(np.uint8))
+        inside = grid.nearest_index(self.places_mm[grid.contains(self.places_mm)])
+        inside = inside[mask[tuple(inside.T)]]
+        if not box or not len(inside):
+            return mask
+        parts, _ = ndimage.label(mask[box[0]])
+        wanted = parts[tuple((inside - [cut.start for cut in box[0]]).T)]
+        found = np.zeros_like(mask)
+        found[box[0]] = np.isin(parts, wanted)
+        return found
 
 
 def here_map(
@@ -139,7 +158,8 @@ def here_map(
     weights = weights or HereWeights()
     graph = cell_graph(features, guide)
     levels = _levels(guide, places[0])
-    cells = weights.connectivity * _walk_distance(graph, places[0], places[1], cancelled)
+    seeds, stops = (_cells_of(graph, p) for p in places)
+    cells = weights.connectivity * _walk_distance(graph, seeds, stops, cancelled)
     if weights.place:
         cells += weights.place / _PLACE_MM * _nearest(graph.grid.cell_positions(graph.index), places[0])
     if weights.look:
@@ -148,9 +168,10 @@ def here_map(
         cells += weights.look * _LOOK * (1 - look.data[look.inside])
     assert graph.hu is not None, "made with a guide"
     total = cells + weights.intensity * hu_distance(graph.hu, levels)
-    seeds = _seeds(graph, places[0])
     cells, total = cells - cells[seeds].min(), total - total[seeds].min()
-    term = IntensityTerm(graph.scatter(cells, float(cells.max())), graph.grid, guide, levels, weights.intensity)
+    term = IntensityTerm(
+        graph.scatter(cells, float(cells.max())), graph.grid, guide, levels, weights.intensity, places[0]
+    )
     border = float(_score(np.array(_border(graph, total))))
     return HeatMap(
         _score(graph.scatter(total, float(total.max()))), graph.grid, features, {}, threshold=border, term=term
@@ -179,28 +200,36 @@ def _levels(guide: Volume, positive: NDArray) -> NDArray[np.float64]:
         if not len(voxels):
             voxels = guide.data[tuple(guide.grid.nearest_index(place))].reshape(1)
         found.append(np.clip(voxels, *GUIDE_HU).mean())
-    return np.array(found)
+    # A stroke has thousands of places; nearly equal levels change nothing.
+    return np.array(found) if len(found) <= _FEW else np.unique(np.round(found, -1))
 
 
-def _seeds(graph: CellGraph, places: NDArray) -> NDArray[np.intp]:
-    return np.array([graph.nearest_cell(place) for place in places], np.intp)
+def _cells_of(graph: CellGraph, places: NDArray) -> NDArray[np.intp]:
+    """Cells of the body at places; for one outside the body the nearest."""
+    if not len(places):
+        return np.zeros(0, np.intp)
+    cells = graph.cells_at(places)
+    for number in np.flatnonzero(cells < 0):
+        cells[number] = graph.nearest_cell(places[number])
+    return cells
 
 
 def _walk_distance(
-    graph: CellGraph, positive: NDArray, negative: NDArray, cancelled: IsCancelled | None
+    graph: CellGraph, seeds: NDArray[np.intp], stops: NDArray[np.intp], cancelled: IsCancelled | None
 ) -> NDArray[np.float32]:
     """Negative logarithm of the probability that a walk from a cell ends at a positive place."""
     fixed = np.zeros(len(graph), bool)
     value = np.zeros((len(graph), 1), np.float32)
-    fixed[_seeds(graph, negative)] = True
-    seeds = _seeds(graph, positive)
+    fixed[stops] = True
     fixed[seeds], value[seeds] = True, 1
     reached = graph.spread(fixed, value, pull=_FADE, cancelled=cancelled)[:, 0]
     return -np.log(np.maximum(reached, _FAINTEST))
 
 
 def _nearest(cells: NDArray, places: NDArray) -> NDArray[np.float32]:
-    return np.min([np.linalg.norm(cells - place, axis=1) for place in places], axis=0).astype(np.float32)
+    from scipy.spatial import KDTree
+
+    return np.asarray(KDTree(places).query(cells)[0], np.float32)
 
 
 def _border(graph: CellGraph, distance: NDArray[np.float32]) -> float:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from . import geometry
 from .geometry import Affine
-from .volume import Grid
+from .volume import Grid, LabelVolume
 
 _BLOCK_VOXELS = 8_000_000
 _SOURCE_BLOCKS = 4
@@ -56,6 +56,11 @@ def resample(
     for part, block in resample_blocks(data, source, target, order=order, fill=fill, block_voxels=voxels):
         out[part] = block
     return out
+
+
+def labels_on(labels: LabelVolume, grid: Grid) -> NDArray[np.integer]:
+    """Return the labels on another grid, 0 outside theirs; on the same grid the array itself."""
+    return labels.data if labels.grid == grid else resample(labels.data, labels.grid, grid, order=0, fill=0)
 
 
 def resample_blocks(

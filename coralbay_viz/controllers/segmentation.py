@@ -12,6 +12,7 @@ from psygnal import Signal
 
 from coralbay_core.errors import InputError
 from coralbay_core.spatial import LabelVolume, Volume
+from coralbay_core.spatial.resampling import labels_on
 
 from ..jobs import Job, JobKey, Kind, Work, exclusive, without_context
 from ..model.grids import planes_at
@@ -19,7 +20,7 @@ from ..model.history import History
 from ..model.results import Results
 from ..model.scan import Scan
 from ..model.strokes import PaintedVoxels
-from ..tasks.labeling import Connections, Labeling, protected_on
+from ..tasks.labeling import Connections, Labeling
 from ..tasks.segmentation import LabelRequest, apply, fit_and_apply, prepare, statistics, suggest
 from .checks import checked_number
 from .features import FeaturesController
@@ -246,28 +247,43 @@ class SegmentationController:
 
     # Accepted regions
 
-    def accept(self, mask: NDArray[np.bool_], value: int, name: str = "", scan: Scan | None = None) -> Job | None:
+    def class_names(self, scan: Scan) -> dict[int, str]:
+        """Names of the labels of a scan: of its strokes, its segmentation and its protected labels."""
+        strokes = scan.strokes.now
+        known: dict[int, str] = {} if strokes is None else dict.fromkeys(strokes.classes, "") | dict(strokes.names)
+        for labels in (scan.segmentation, scan.protected):
+            known |= {} if labels is None else dict(labels.names)
+        return known
+
+    def accept(
+        self, mask: NDArray[np.bool_], value: int | None = None, name: str = "", scan: Scan | None = None
+    ) -> Job | None:
         """Add a region to the segmentation as a protected label; other protected labels stay as they are.
 
         Parameters
         ----------
         mask : (z, y, x) bool array
             On the scan's label grid.
-        value : int
-            Label, 1 or above.
+        value : int, optional
+            Label, 1 or above; by default that of the class with this name, else a new one.
         name : str
-            Of the label, if it is a new one.
+            Of the label; a new one without a name is called by its number.
         scan : Scan, optional
             By default the active one.
         """
         scan = scan or self._workspace.require_scan()
         grid = scan.label_grid
+        if value is None:
+            known = self.class_names(scan)
+            new = max(known, default=1) + 1
+            value = next((number for number, other in known.items() if name and other == name), new)
+            name = name or f"structure {value}"
         if mask.shape != grid.shape:
             raise InputError("region and scan differ in shape", where=scan.name, found=mask.shape, expected=grid.shape)
         if not 1 <= value <= MOST_LABELS:
             raise InputError("label out of range", found=value, expected=f"1 to {MOST_LABELS}")
         before = scan.protected
-        data = np.zeros(grid.shape, np.uint16) if before is None else protected_on(before, grid).astype(np.uint16)
+        data = np.zeros(grid.shape, np.uint16) if before is None else labels_on(before, grid).astype(np.uint16)
         free = mask & (data == 0)
         if not free.any():
             raise InputError("nothing to add", where=scan.name, hint="the region is empty or already labeled")

@@ -14,7 +14,7 @@ from coralbay_core.errors import CoralBayError, InputError
 from coralbay_core.spatial import Grid
 
 from ..jobs import Job, JobKey
-from ..model.clicks import Clicks, Point
+from ..model.clicks import Clicks
 from ..model.history import History
 from ..model.places import as_place
 from ..model.results import HeatResult, Results
@@ -200,6 +200,10 @@ class SimilarityController:
 
     @here_weights.setter
     def here_weights(self, weights: "HereWeights") -> None:
+        from coralbay_core.similarity import HereWeights
+
+        if not isinstance(weights, HereWeights):
+            raise InputError("weights of another type", found=type(weights).__name__, expected="HereWeights")
         if weights != self.here_weights:
             self._here = weights
             self.weights_changed.emit(self._weights)
@@ -319,11 +323,10 @@ class SimilarityController:
         }
         return self._workspace.write_map(path, scan, partial(on_grid, result.heat), **parameters)
 
-    def structure_mask(self, scan: Scan, grid: Grid) -> NDArray[np.bool_]:
-        """Mask of what the heat map of a scan shows now; of the clicked structure only what is connected to a click."""
+    def shown_mask(self, scan: Scan, grid: Grid) -> NDArray[np.bool_]:
+        """Mask of what the heat map of a scan shows now, on a grid."""
         result = require(scan.heat, "no heat map", "click on the scan first")
-        mask = result.heat.mask(grid, result.scale.score_of(self._body_fraction))
-        return connected_to(mask, grid, result.clicks.positive) if result.heat.term is not None else mask
+        return result.heat.mask(grid, result.scale.score_of(self._body_fraction))
 
     def _set_heat(self, scan: Scan, result: HeatResult | None) -> None:
         scan.update(heat=result)
@@ -342,12 +345,3 @@ class SimilarityController:
     def _results_replaced(self, scan: Scan, old: Results) -> None:
         self.heat_changed.emit(scan)
         self.update(scan)
-
-
-def connected_to(mask: NDArray[np.bool_], grid: Grid, places: Sequence[Point]) -> NDArray[np.bool_]:
-    """Connected parts of a mask that hold places; the whole mask if it holds none."""
-    from scipy import ndimage
-
-    parts, _ = ndimage.label(mask)
-    wanted = {int(parts[tuple(grid.nearest_index(place))]) for place in places} - {0}
-    return np.isin(parts, list(wanted)) if wanted else mask

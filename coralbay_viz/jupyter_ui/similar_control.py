@@ -64,11 +64,7 @@ class SimilarControl(Control):
         self.views.reveal_result(job, "heat")
 
     def _accept(self, name: str) -> None:
-        session = self.session
-        known = {} if session.segmentation is None else dict(session.segmentation.names)
-        value = next((v for v, other in known.items() if other == name), max(known, default=1) + 1)
-        job = session.accept_region(value, name or f"structure {value}")
-        self.views.reveal_result(job, "segmentation")
+        self.views.reveal_result(self.session.accept_region(name=name), "segmentation")
 
     def _go_to_region(self, number: int | None) -> None:
         if number is not None:

@@ -1,7 +1,5 @@
 """Controller of the views of the active and the second scan: crosshair, gray scale, layers."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +11,7 @@ from coralbay_core.errors import InputError
 from ..display.scan_layers import initial_cursor
 from ..display.visibility import colored_results, hidden_by, with_marks
 from ..jobs import Job
+from ..model.one_move import OneMove
 from ..model.palette import WINDOWS
 from ..model.scan import unique_names
 from .binding import SHOWN, ScanBinding
@@ -40,7 +39,7 @@ class ViewsControl(Control):
         self.binding: ScanBinding | None = None
         self.second_binding: ScanBinding | None = None
         self._there: tuple[str, ...] = ()
-        self._moving = False
+        self._moving = OneMove()
         self._connect()
 
     def _connect(self) -> None:
@@ -132,18 +131,9 @@ class ViewsControl(Control):
         """Move the crosshair of the main view to a world position."""
         if self.binding is not None:
             place = self.binding.inside(position_mm)
-            with self._one_move():
+            with self._moving:
                 self.session.cursor_mm = place  # type: ignore[assignment]  # three floats
                 self.binding.go_to(place)
-
-    @contextmanager
-    def _one_move(self) -> Iterator[None]:
-        """Bring view and session to one place: what each says of it meanwhile is no new move."""
-        before, self._moving = self._moving, True
-        try:
-            yield
-        finally:
-            self._moving = before
 
     def _moved(self) -> None:
         if self.binding is None or not self.view.cursor:
@@ -152,7 +142,7 @@ class ViewsControl(Control):
             try:
                 self.go_to(self.view.cursor)
             except InputError:  # no position: the view goes back to where it was
-                with self._one_move():
+                with self._moving:
                     self.binding.go_to(self.session.cursor_mm or initial_cursor(self.binding.scan))
                 raise
         self.view.tell("heard")
@@ -161,7 +151,7 @@ class ViewsControl(Control):
         if self.second_binding is None or not self.second_view.cursor:
             return
         if not self._moving:
-            with self._one_move():
+            with self._moving:
                 try:
                     self.second_binding.go_to(self.second_view.cursor)
                 except InputError:
@@ -174,13 +164,13 @@ class ViewsControl(Control):
         # The cursor of another scan may change before its view exists.
         shows_it = self.binding is not None and self.binding.scan is self.session.scan
         if self.binding is not None and shows_it and position_mm is not None and not self._moving:
-            with self._one_move():
+            with self._moving:
                 self.binding.go_to(position_mm)
 
     def _match_found(self, scan: "Scan") -> None:
         """Move the crosshair of the second scan to the matching position."""
         if self.second_binding is not None and self.second_binding.scan is scan and scan.matched is not None:
-            with self._one_move():
+            with self._moving:
                 self.second_binding.go_to(scan.matched.position_mm)
 
     def choose_tool(self, tool: str) -> None:

@@ -5,7 +5,6 @@ below 0, a label map may have values below 0 or in the thousands. What differs i
 structure have the same label, while noise makes neighbors within an organ differ.
 """
 
-import json
 import re
 from pathlib import Path
 
@@ -92,11 +91,6 @@ def _named_as_labels(path: Path | None) -> bool | None:
 
 def _names_beside(path: Path | None) -> dict[int, str]:
     """Names of labels in the JSON file of the same name next to a map."""
-    if path is None:
-        return {}
-    stem = re.sub(r"\.(nii\.gz|nii|nrrd|nhdr|mha|mhd)$", "", path.name, flags=re.IGNORECASE)
-    try:
-        content = json.loads(path.with_name(f"{stem}.json").read_text(encoding="utf-8-sig"))
-        return {int(value): str(name) for value, name in content.items()}
-    except (OSError, ValueError, AttributeError):
-        return {}
+    from coralbay_core.io.nifti import read_label_names
+
+    return {} if path is None else read_label_names(path)[0]

@@ -1,13 +1,13 @@
 """The two other planes below the main canvas, all three at the same position."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QHBoxLayout
 
 from ..display.napari_world import world_from_napari
+from ..model.one_move import OneMove
 from . import views
 from .docks import Docked
 from .linked_layers import TwinView, mark
@@ -28,7 +28,7 @@ class OrthogonalViews(Docked):
 
     def __init__(self, context: "Context") -> None:
         super().__init__(context)
-        self._moving = False
+        self._moving = OneMove()
         self._cross: Any = None
         # The layer list must not be changed while it emits a change.
         self._settled = QTimer(self)
@@ -60,18 +60,18 @@ class OrthogonalViews(Docked):
         return [view for view in _SLICES if view != shown][:2]
 
     def _show_layers(self, event: Any = None) -> None:
-        with self._quietly():
+        with self._moving:
             for plane in self.planes:
                 plane.show_layers(layer for layer in self._context.viewer.layers if layer is not self._cross)
         self._follow_main()
 
     def _fit(self, scan: Any) -> None:
-        with self._quietly():
+        with self._moving:
             for plane in self.planes:
                 plane.fit()
 
     def _turn(self, event: Any = None) -> None:
-        with self._quietly():
+        with self._moving:
             for plane, view in zip(self.planes, self._others(), strict=True):
                 if plane.view != view:
                     plane.view = view
@@ -81,7 +81,7 @@ class OrthogonalViews(Docked):
         place = views.place_of(self._context.viewer)
         if self._moving or len(place) != 3:
             return
-        with self._quietly():
+        with self._moving:
             self._mark_main(place)
             for plane in self.planes:
                 plane.go_to(world_from_napari(place))
@@ -101,7 +101,7 @@ class OrthogonalViews(Docked):
         if not self.planes:  # released
             return
         viewer = self._context.viewer
-        with self._quietly():
+        with self._moving:
             if not self._has_layers():
                 if self._cross in viewer.layers:
                     viewer.layers.remove(self._cross)
@@ -120,15 +120,6 @@ class OrthogonalViews(Docked):
                 views.go_to(self._context.viewer, place)
 
         return follow
-
-    @contextmanager
-    def _quietly(self) -> Iterator[None]:
-        """Change slices of the planes without moving the main canvas."""
-        moving, self._moving = self._moving, True
-        try:
-            yield
-        finally:
-            self._moving = moving
 
     def release(self) -> None:
         """Disconnect from the main canvas."""

@@ -1,8 +1,6 @@
 """The CoralBay dock widget: creates the panels and connects them."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +11,7 @@ from qtpy.QtWidgets import QFrame, QScrollArea, QTabWidget, QVBoxLayout, QWidget
 
 from ..display.napari_world import world_from_napari
 from ..jobs import ThreadRunner
+from ..model.one_move import OneMove
 from ..session import Session
 from . import actions, views
 from .binding import Binding
@@ -68,7 +67,7 @@ class CoralBayWidget(QWidget):
     def __init__(self, napari_viewer: "napari.Viewer", session: Session | None = None) -> None:
         super().__init__()
         self.viewer = napari_viewer
-        self._moving = False
+        self._moving = OneMove()
         self._said_at = -_SAY_AGAIN_S
         self.session = session or threaded_session(autosave=True)
         # First the layers, then the panels: those ask the binding which layers there are.
@@ -175,7 +174,7 @@ class CoralBayWidget(QWidget):
         """Set the session's cursor to the displayed slices."""
         place = views.place_of(self.viewer)
         if self.session.scan is not None and len(place) == 3 and not self._moving:
-            with self._one_move():
+            with self._moving:
                 self.session.cursor_mm = world_from_napari(place)
 
     def _cursor_moved(self, position_mm: Any) -> None:
@@ -184,17 +183,8 @@ class CoralBayWidget(QWidget):
         if self._moving or position_mm is None or len(place) < 3:
             return
         if np.abs(world_from_napari(place) - position_mm).max() > _NEAR_MM:
-            with self._one_move():
+            with self._moving:
                 self.binding.go_to(position_mm)
-
-    @contextmanager
-    def _one_move(self) -> Iterator[None]:
-        """Bring slices and cursor to one place: what each says of it meanwhile is no new move."""
-        before, self._moving = self._moving, True
-        try:
-            yield
-        finally:
-            self._moving = before
 
     def _put_back(self, layer: Any) -> None:
         """Say that a layer was put back: once for the many steps of a drag."""

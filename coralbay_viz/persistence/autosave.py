@@ -13,9 +13,9 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from coralbay_core.errors import InputError
+from coralbay_core.util.state import state_root
 
 from . import session_file
-from .locations import state_root
 from .session_file import State
 
 _FILE, _LOCK = f"autosave{session_file.SUFFIX}", "alive.lock"

@@ -5,22 +5,15 @@ machine, so they are stored here and never in the file.
 """
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from platformdirs import user_state_path
-
 from coralbay_core.errors import InputError
 from coralbay_core.util.atomic_file import write_atomically
+from coralbay_core.util.state import state_root
 
 MOST = 2000
-
-
-def state_root() -> Path:
-    """Return the folder for state: environment variable ``CORALBAY_STATE``, else the user's state folder."""
-    return Path(os.environ.get("CORALBAY_STATE") or user_state_path("coralbay"))
 
 
 class ScanLocations:

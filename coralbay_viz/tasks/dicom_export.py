@@ -13,10 +13,9 @@ from ..model.scan import Scan
 
 def clusters_on(clusters: LabelVolume, grid: Grid) -> LabelVolume:
     """Resample clusters to a grid."""
-    from coralbay_core.spatial.resampling import resample
+    from coralbay_core.spatial.resampling import labels_on
 
-    data = clusters.data if clusters.grid == grid else resample(clusters.data, clusters.grid, grid, order=0, fill=0)
-    return LabelVolume(data, grid, "clusters", names=dict(clusters.names))
+    return LabelVolume(labels_on(clusters, grid), grid, "clusters", names=dict(clusters.names))
 
 
 def heat_region_on(heat: Any, threshold: float, grid: Grid) -> LabelVolume:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from coralbay_core.spatial import Grid, LabelVolume, Volume
+from coralbay_core.spatial.resampling import labels_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,14 +81,7 @@ class Labeling:
         protected = self.protected
         names = ({} if probe is None else probe.names) | ({} if protected is None else dict(protected.names))
         if probe is None:
-            data = np.zeros(grid.shape, np.uint8) if protected is None else protected_on(protected, grid)
+            data = np.zeros(grid.shape, np.uint8) if protected is None else labels_on(protected, grid)
         else:
             data = self.scores(probe).segment(grid, guide=self.guide, protected=protected).labels
         return LabelVolume(data, grid, name="segmentation", names=names)
-
-
-def protected_on(labels: LabelVolume, grid: Grid) -> "np.typing.NDArray[np.integer]":
-    """Resample labels to a grid, 0 outside theirs."""
-    from coralbay_core.spatial.resampling import resample
-
-    return labels.data if labels.grid == grid else resample(labels.data, labels.grid, grid, order=0, fill=0)

@@ -70,6 +70,19 @@ def test_one_click_becomes_a_label(session, place, liver, tmp_path):
     assert session.undo_accept() is None
 
 
+def test_a_name_finds_its_class_or_makes_one(session, place):
+    session.scope = "here"
+    session.click(place)
+    session.accept_region(name="liver")
+    value = {name: number for number, name in session.segmentation.names.items()}["liver"]
+    session.body_fraction = min(1.0, 2 * session.body_fraction)
+    session.accept_region(name="liver")
+    assert list(session.segmentation.names.values()) == ["liver"]
+    session.body_fraction = 1.0
+    session.accept_region()
+    assert session.segmentation.names == {value: "liver", value + 1: f"structure {value + 1}"}
+
+
 def test_labels_that_are_there_are_protected(session, place):
     session.scope = "here"
     session.click(place)

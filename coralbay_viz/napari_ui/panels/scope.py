@@ -88,14 +88,11 @@ class ScopeChooser(PanelBase):
         if session.heat is None:
             self._context.notify("There is no region yet: click in the scan first.")
             return
-        known = {} if session.segmentation is None else dict(session.segmentation.names)
-        known |= {painted.value: painted.name for painted in self._context.painting.classes() if painted.name}
-        number = max(known, default=1) + 1
-        names = [f"structure {number}", *known.values()]
+        known = session.controllers.segmentation.class_names(session.scan) if session.scan else {}
+        names = [f"structure {max(known, default=1) + 1}", *filter(None, known.values())]
         name, go = QInputDialog.getItem(self, "Add to the segmentation", "Class:", names, 0, True)
         if go and name.strip():
-            value = next((value for value, other in known.items() if other == name.strip()), number)
-            self._context.notify_errors(session.accept_region)(value, name.strip())
+            self._context.notify_errors(session.accept_region)(name=name.strip())
             self._context.binding.reveal("segmentation")
 
     def show_state(self, _: Any = None) -> None:

@@ -9,31 +9,9 @@ import SimpleITK as sitk
 
 from coralbay_core.errors import CoralBayError, InputError
 from coralbay_core.io import load_volume
+from tests.support.malformed_files import META, NRRD
 
 SHAPE = (6, 7, 8)
-META = {
-    "ObjectType": "Image",
-    "NDims": "3",
-    "BinaryData": "True",
-    "BinaryDataByteOrderMSB": "False",
-    "CompressedData": "False",
-    "TransformMatrix": "1 0 0 0 1 0 0 0 1",
-    "Offset": "0 0 0",
-    "ElementSpacing": "1 2 3",
-    "DimSize": "8 7 6",
-    "ElementType": "MET_SHORT",
-    "ElementDataFile": "LOCAL",
-}
-NRRD = {
-    "type": "short",
-    "dimension": "3",
-    "space": "left-posterior-superior",
-    "sizes": "8 7 6",
-    "space directions": "(1,0,0) (0,2,0) (0,0,3)",
-    "endian": "little",
-    "encoding": "raw",
-    "space origin": "(0,0,0)",
-}
 
 
 def hu():

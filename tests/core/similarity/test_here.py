@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from coralbay_core.errors import InputError, OutsideVolumeError
 from coralbay_core.matching import SimilarityRequest, answer
 from coralbay_core.similarity import HereWeights, here_map
-from coralbay_core.spatial import Volume
+from coralbay_core.spatial import Grid, Volume
 from tests.support.made_features import GRID, TISSUES, made_features, tissue_map, world
 
 
@@ -89,3 +90,23 @@ def test_what_cannot_be_asked(features, volume):
         here_map(features, (), guide=volume)
     with pytest.raises(OutsideVolumeError):
         here_map(features, (900, 0, 0), guide=volume)
+
+
+def test_a_mask_is_what_is_connected_to_a_click(features, volume):
+    heat = here_map(features, [world("left"), world("top")], guide=volume)
+    mask = heat.mask(GRID, heat.threshold)
+    parts, count = ndimage.label(mask)
+    clicked = {int(parts[tuple(GRID.nearest_index(world(name)))]) for name in ("left", "top")}
+    assert clicked == set(range(1, count + 1))
+    assert not heat.mask(GRID, 1.1).any()
+    moved = Grid(GRID.shape, GRID.affine.copy())
+    np.testing.assert_array_equal(heat.mask(moved, heat.threshold), mask)
+
+
+def test_the_places_of_a_stroke_are_many_clicks(features, volume):
+    """Thousands of places must not take thousands of times as long: each is one cell, and levels of HU are few."""
+    z, y, x = np.indices((20, 20, 20)).reshape(3, -1)
+    places = GRID.to_world(np.stack([z, y, x], 1) + np.array(TISSUES["left"]) - 10)
+    heat = here_map(features, places, guide=volume, weights=HereWeights(place=1))
+    assert len(heat.term.levels_hu) < 20
+    assert dice(heat.mask(GRID, heat.threshold), tissue_map() == 1) > 0.7
