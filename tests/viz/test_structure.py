@@ -73,12 +73,13 @@ def test_one_click_becomes_a_label(session, place, liver, tmp_path):
 def test_a_name_finds_its_class_or_makes_one(session, place):
     session.scope = "here"
     session.click(place)
+    session.body_fraction = 0.2
     session.accept_region(name="liver")
     value = {name: number for number, name in session.segmentation.names.items()}["liver"]
-    session.body_fraction = min(1.0, 2 * session.body_fraction)
+    session.body_fraction = 0.4
     session.accept_region(name="liver")
     assert list(session.segmentation.names.values()) == ["liver"]
-    session.body_fraction = 1.0
+    session.body_fraction = 0.8
     session.accept_region()
     assert session.segmentation.names == {value: "liver", value + 1: f"structure {value + 1}"}
 
