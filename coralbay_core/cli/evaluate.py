@@ -31,7 +31,9 @@ def evaluate(
     ] = False,
     tasks: Annotated[
         str | None,
-        typer.Option(metavar="A,B", help="Tasks out of retrieval, across, fewshot, changes, regions.  [default: all]"),
+        typer.Option(
+            metavar="A,B", help="Tasks out of retrieval, structure, across, fewshot, changes, regions.  [default: all]"
+        ),
     ] = None,
     layout: Annotated[
         str,
@@ -50,7 +52,8 @@ def evaluate(
 ) -> None:
     """Measure models and baselines on labeled CTs.
 
-    The tasks are retrieval, matching across scans, few-shot segmentation, robustness and k-NN region classification.
+    The tasks are retrieval, segmentation of a clicked structure, matching across scans, few-shot segmentation,
+    robustness and k-NN region classification.
     """
     if out.exists() and not out.is_dir():
         raise InputError("output is not a folder", where=out, hint="choose another folder with -o")
