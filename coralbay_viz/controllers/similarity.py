@@ -61,6 +61,7 @@ class SimilarityController:
         features.preview_changed.connect(self._preview_changed)
         features.results_replaced.connect(self._results_replaced)
         workspace.scan_removed.connect(self._unlink)
+        workspace.scan_changed.connect(self._follow_border)
 
     # Clicks
 
@@ -330,9 +331,15 @@ class SimilarityController:
 
     def _set_heat(self, scan: Scan, result: HeatResult | None) -> None:
         scan.update(heat=result)
-        if result is not None and result.heat.threshold is not None and scan is self._workspace.scan:
-            self.body_fraction = result.scale.fraction_of(result.heat.threshold)
+        self._follow_border(scan)
         self.heat_changed.emit(scan)
+
+    def _follow_border(self, scan: Scan | None) -> None:
+        """Set the threshold to the border of the active scan's clicked structure, where it has one."""
+        if scan is None or scan is not self._workspace.scan or scan.heat is None:
+            return
+        if scan.heat.heat.threshold is not None:
+            self.body_fraction = scan.heat.scale.fraction_of(scan.heat.heat.threshold)
 
     def _update_all(self) -> None:
         for scan in self._workspace.scans:

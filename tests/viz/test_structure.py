@@ -143,3 +143,16 @@ def test_what_is_no_setting_is_refused_and_changes_nothing(session):
             call("x")
     assert {name: getattr(session, name) for name in before} == before
     assert session.scan.strokes.now is None
+
+
+def test_each_scan_has_the_border_of_its_own_structure(session, belly, place):
+    session.scope = "here"
+    first = session.scan
+    session.click(place)
+    near = session.body_fraction
+    session.add(belly)
+    session.compute()
+    session.click(tuple(belly.grid.center_mm))
+    assert session.body_fraction != near
+    session.activate(first)
+    assert session.body_fraction == pytest.approx(near)

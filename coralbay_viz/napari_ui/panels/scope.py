@@ -45,7 +45,7 @@ class ScopeChooser(PanelBase):
         self.box = CollapsibleBox("Parts of the answer", "Weights of what is shown here", self._sliders())
         self.rows.addWidget(self.box)
         self.accept = button("Add to segmentation…", "Make what is shown a class of the segmentation (Enter)")
-        self.undo_accept = button("Undo", "Remove the region that was added last")
+        self.undo_accept = button("Take back", "Remove the region that was added last")
         self.row(self.accept, self.undo_accept)
         self.accept.clicked.connect(lambda *_: self.add_to_segmentation())
         self.undo_accept.clicked.connect(context.notify_errors(lambda *_: context.session.undo_accept()))
