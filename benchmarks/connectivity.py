@@ -23,7 +23,7 @@ from coralbay_core.evaluate.methods import Method
 from coralbay_core.evaluate.metrics import average_precision
 from coralbay_core.evaluate.run import open_methods
 from coralbay_core.evaluate.tasks import Setting
-from coralbay_core.evaluate.tasks.fewshot import BACKGROUND, _clicks, _strokes, probed_structures, truth_of
+from coralbay_core.evaluate.tasks.fewshot import BACKGROUND, draw_clicks, draw_strokes, probed_structures, truth_of
 from coralbay_core.features import cell_graph
 from coralbay_core.probe import fit_probe
 from coralbay_core.probe.connect import DEFAULT_PULL, connected_scores
@@ -81,7 +81,7 @@ def pull(setting: Setting) -> None:
     table: dict[tuple[str, str], list[float]] = {}
     for case in setting.cases:
         names = probed_structures(case, setting.cases)
-        for shots, drawn in (("5 clicks", _clicks(case, names, 5, 0)), ("strokes", _strokes(case, names))):
+        for shots, drawn in (("5 clicks", draw_clicks(case, names, 5, 0)), ("strokes", draw_strokes(case, names))):
             labels = LabelVolume(drawn, case.lattice, case.name)
             features = setting.features(case)
             probe = fit_probe(features, labels, seed=0)
@@ -134,7 +134,7 @@ def speed(setting: Setting) -> None:
     """Print medians of five repeats on the first scan."""
     case = setting.cases[0]
     features, names = setting.features(case), probed_structures(case, setting.cases)
-    labels = LabelVolume(_strokes(case, names), case.lattice, case.name)
+    labels = LabelVolume(draw_strokes(case, names), case.lattice, case.name)
     probe, click = fit_probe(features, labels, seed=0), case.clicks(names[0], 1)
 
     def graph() -> None:

@@ -32,8 +32,8 @@ from coralbay_core.evaluate.tasks.common import body_points
 from coralbay_core.evaluate.tasks.fewshot import (
     BACKGROUND,
     SHOTS,
-    _clicks,
-    _strokes,
+    draw_clicks,
+    draw_strokes,
     few_shot,
     probed_structures,
     truth_of,
@@ -127,7 +127,7 @@ def refine(arguments: argparse.Namespace) -> None:
         features = method.describe(case.volume, keep=True)
         names = probed_structures(case, [case])
         truth = whole_truth(files, case, names)
-        drawn = {"strokes": _strokes(case, names), "20": _clicks(case, names, 20, 0)}
+        drawn = {"strokes": draw_strokes(case, names), "20": draw_clicks(case, names, 20, 0)}
         maps = [fit_probe(features, LabelVolume(d, case.lattice)).scores(features) for d in drawn.values()]
         maps.append(true_cells(truth, case, features, len(names)))
         gathered.append([d for scores in maps for d in _with_and_without(scores, case, truth, len(names))])
@@ -185,7 +185,7 @@ Place = Callable[[Probe, Case, FeatureMaps, NDArray, np.random.Generator], NDArr
 
 
 def _annotated(case: Case, features: FeatureMaps, names: list[str], place: Place) -> Iterator[float]:
-    truth, drawn = truth_of(case, names), _clicks(case, names, 1, 0)
+    truth, drawn = truth_of(case, names), draw_clicks(case, names, 1, 0)
     rng = case.rng("annotator")
     for number in range(ROUNDS + 1):
         probe = fit_probe(features, LabelVolume(drawn, case.lattice))
@@ -216,8 +216,8 @@ def speed(arguments: argparse.Namespace) -> None:
     case = max(cases, key=lambda c: c.volume.data.size)
     features = method.describe(case.volume, keep=True)
     names = probed_structures(case, cases)
-    strokes = LabelVolume(_strokes(case, names), case.lattice)
-    clicks = LabelVolume(_clicks(case, names, 5, 0), case.lattice)
+    strokes = LabelVolume(draw_strokes(case, names), case.lattice)
+    clicks = LabelVolume(draw_clicks(case, names, 5, 0), case.lattice)
     slices = middle_slices(case.volume.grid)
     times: dict[tuple[str, str], list[float]] = defaultdict(list)
     for _ in range(REPEATS):

@@ -34,7 +34,9 @@ def few_shot(setting: Setting, *, kind: Kind = DEFAULT_KIND, all_shots: Sequence
         if not names:
             continue
         for shots in all_shots:
-            drawn = _strokes(case, names) if shots == "strokes" else _clicks(case, names, int(shots), setting.seed)
+            drawn = (
+                draw_strokes(case, names) if shots == "strokes" else draw_clicks(case, names, int(shots), setting.seed)
+            )
             labels = LabelVolume(drawn, case.lattice, case.name)
             probe = fit_probe(setting.features(case), labels, kind=kind, seed=setting.seed)
             yield from _same_scan(setting, probe, case, names, shots, labels)
@@ -58,7 +60,7 @@ def truth_of(case: Case, names: list[str]) -> NDArray[np.uint8]:
     return truth
 
 
-def _clicks(case: Case, names: list[str], count: int, seed: int) -> NDArray[np.uint8]:
+def draw_clicks(case: Case, names: list[str], count: int, seed: int) -> NDArray[np.uint8]:
     """Draw clicks in each structure, and the same total number in the background."""
     drawn = np.zeros(case.lattice.shape, np.uint8)
     truth = truth_of(case, names)
@@ -75,7 +77,7 @@ def _paint(drawn: NDArray[np.uint8], case: Case, position_mm: NDArray, value: in
     drawn[tuple(case.lattice.nearest_index(position_mm).T)] = value
 
 
-def _strokes(case: Case, names: list[str]) -> NDArray[np.uint8]:
+def draw_strokes(case: Case, names: list[str]) -> NDArray[np.uint8]:
     """Draw strokes: the inner part of each structure on three axial slices, and background lines across them."""
     drawn = np.zeros(case.lattice.shape, np.uint8)
     truth = truth_of(case, names)

@@ -32,7 +32,7 @@ from coralbay_core.evaluate.summary import Estimate, Measure, chance, compare, e
 from coralbay_core.evaluate.tables import HEADLINE, make_table, markdown, reading, sections
 from coralbay_core.evaluate.tasks import TASKS, Setting
 from coralbay_core.evaluate.tasks.changes import CHANGES, TOGETHER
-from coralbay_core.evaluate.tasks.fewshot import BACKGROUND, _clicks, _strokes, probed_structures, truth_of
+from coralbay_core.evaluate.tasks.fewshot import BACKGROUND, draw_clicks, draw_strokes, probed_structures, truth_of
 from coralbay_core.io import save_map
 from coralbay_core.spatial import Grid, Volume, geometry
 
@@ -227,12 +227,12 @@ def test_strokes_and_clicks_are_painted_where_they_belong(case):
     names = probed_structures(case, [case])
     assert names[0] == "organ"  # the largest
     truth = truth_of(case, names)
-    for drawn in (_strokes(case, names), _clicks(case, names, 5, 0)):
+    for drawn in (draw_strokes(case, names), draw_clicks(case, names, 5, 0)):
         painted = drawn > 0
         assert set(np.unique(drawn)) == {0, BACKGROUND, 2, 3, 4}
         np.testing.assert_array_equal(drawn[painted], truth[painted])
         assert case.body[painted].all()
-    assert len(np.unique(np.argwhere(_strokes(case, names) == 2)[:, 0])) == 3
+    assert len(np.unique(np.argwhere(draw_strokes(case, names) == 2)[:, 0])) == 3
 
 
 def test_position_is_near_where_it_is_near(case):
