@@ -316,16 +316,21 @@ def test_a_failure_elsewhere_leaves_the_choices_alone(plotted, hand, told, monke
     assert panel.method.currentText() == "UMAP"
 
 
+def used_once(dock, hand):
+    """Use the plot. Only a weak reference to it is left: a debugger's copy of a frame's variables may outlive a `del`."""
+    plot = plot_of(dock)
+    lasso_right_half(hand, plot)
+    plot.canvas.hovered.emit(3)
+    return weakref.ref(plot)
+
+
 def test_the_plot_closes_and_opens_again(plotted, viewer, hand):
-    panel, first = plotted.colors_panel, plot_of(plotted)
-    lasso_right_half(hand, first)
-    first.canvas.hovered.emit(3)
+    panel, known = plotted.colors_panel, used_once(plotted, hand)
     assert plotted.binding.layer("mark") is not None
-    links, known = len(plotted.context._links), weakref.ref(first)
+    links = len(plotted.context._links)
     hand.press(panel.scatter)
     hand.wait_for(lambda: plot_of(plotted) is None)
     hand.settle()
-    del first
     gc.collect()
     assert known() is None  # nor are its points kept
     assert len(plotted.context._links) < links
