@@ -317,7 +317,7 @@ def test_a_failure_elsewhere_leaves_the_choices_alone(plotted, hand, told, monke
 
 
 def used_once(dock, hand):
-    """Use the plot. Only a weak reference to it is left: a debugger's copy of a frame's variables may outlive a `del`."""
+    """Use the plot; only a weak reference is left, as a copy of a frame's variables may outlive a `del` in it."""
     plot = plot_of(dock)
     lasso_right_half(hand, plot)
     plot.canvas.hovered.emit(3)
