@@ -58,7 +58,9 @@ def assert_same(found: Session, expected: Session) -> None:
     np.testing.assert_array_equal(found.basis.mean, expected.basis.mean)
     np.testing.assert_array_equal(new.strokes.now.labels.data, old.strokes.now.labels.data)
     assert new.strokes.now.names == old.strokes.now.names
-    np.testing.assert_array_equal(new.pca.shown, old.pca.shown)
+    # Two processes may round a color differently: sums over threads have no fixed order.
+    assert new.pca.shown.dtype == np.uint8
+    np.testing.assert_allclose(new.pca.shown.astype(int), old.pca.shown.astype(int), rtol=0, atol=1)
     np.testing.assert_allclose(new.symmetry.counterpart_mm, old.symmetry.counterpart_mm)
     assert found.scans[1].origin is found.scans[0]
     assert found.linked is found.scans[1]
