@@ -59,6 +59,7 @@ app.command("leaderboard")(leaderboard.leaderboard)
 app.command("eva")(leaderboard.eva)
 app.command("pretrain")(pretrain.pretrain)
 app.command("prepare-data")(pretrain.prepare_data)
+app.command("prepare-distillation")(pretrain.prepare_distillation)
 
 
 def _print_version(wanted: bool) -> None:

@@ -24,7 +24,8 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a model from 
 @app.command("list")
 def list_models(as_json: Json = False) -> None:
     """List all known models and whether their weights are downloaded."""
-    from ..models.cards import WITHOUT_WEIGHTS
+    from ..models.cards import INSTALLABLE, WITHOUT_WEIGHTS
+    from ..models.i3resnet_encoder import LICENSE, is_installed
     from ..models.loading import is_here
     from ..models.model_card import list_cards, load_card
     from ..models.names import DEFAULT_MODEL
@@ -45,8 +46,13 @@ def list_models(as_json: Json = False) -> None:
         {"name": name, "summary": summary, "license": "", "noncommercial": False, "here": True}
         for name, summary in WITHOUT_WEIGHTS.items()
     ]
+    models += [
+        {"name": name, "summary": summary, "license": LICENSE, "noncommercial": False, "here": is_installed(name)}
+        for name, summary in INSTALLABLE.items()
+    ]
     state = {name: "default" if name == DEFAULT_MODEL else "local" if here[name] else "to fetch" for name in cards}
-    lines = [f"{m['name']:<14} {state.get(m['name'], 'built in'):<9} {m['summary']}" for m in models]
+    state |= {name: "local" if is_installed(name) else "to install" for name in INSTALLABLE}
+    lines = [f"{m['name']:<14} {state.get(m['name'], 'built in'):<10} {m['summary']}" for m in models]
     emit("models list", as_json=as_json, inputs={}, results={"default": DEFAULT_MODEL, "models": models}, lines=lines)
 
 
@@ -56,27 +62,27 @@ def show(model: Name, as_json: Json = False) -> None:
 
     It states license, architecture, preprocessing, training data and measured quality.
     """
-    from ..models.cards import WITHOUT_WEIGHTS
+    from ..models.cards import INSTALLABLE, WITHOUT_WEIGHTS
     from ..models.model_card import load_card
     from ..models.names import split_variant
 
-    if model in WITHOUT_WEIGHTS:
-        _show_built_in(model, as_json)
+    if model in WITHOUT_WEIGHTS or model in INSTALLABLE:
+        _show_without_card(model, as_json)
         return
     card = load_card(split_variant(model)[0])  # variants share the weights
     emit("models show", as_json=as_json, inputs={"model": model}, results=card.to_dict(), lines=_card_lines(card))
 
 
-def _show_built_in(model: str, as_json: bool) -> None:
+def _show_without_card(model: str, as_json: bool) -> None:
     from dataclasses import asdict
 
-    from ..models.cards import WITHOUT_WEIGHTS
+    from ..models.cards import INSTALLABLE, WITHOUT_WEIGHTS
     from ..models.loading import load_encoder
 
     encoder = load_encoder(model, device="cpu")
     results: dict[str, Any] = {
         "name": model,
-        "summary": WITHOUT_WEIGHTS[model],
+        "summary": (WITHOUT_WEIGHTS | INSTALLABLE)[model],
         "stages": encoder.channels,
         "preprocessing": asdict(encoder.preprocessing),
         "fingerprint": encoder.fingerprint,

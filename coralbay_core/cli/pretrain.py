@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..errors import InputError
 from ..util.atomic_file import write_atomically
 from .common import require_outputs
-from .options import Json
+from .options import Device, Json
 from .output import Progress, emit, note
 
 if TYPE_CHECKING:
@@ -115,6 +116,43 @@ def prepare_data(
             "known": done.known,
             "volumes": done.volumes,
         },
+        lines=lines,
+    )
+
+
+def prepare_distillation(
+    store: Annotated[Path, typer.Argument(metavar="STORE", help="Training store, made by prepare-data.")],
+    model: Annotated[str, typer.Option(metavar="M", help="Model whose features are distilled: a name or a path.")],
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Name of the features in the store.  [default: the model's]")
+    ] = None,
+    cells: Annotated[int, typer.Option(min=2, help="Number of cells per volume.")] = 16_000,
+    components: Annotated[int, typer.Option(min=2, help="Numbers per cell after the reduction.")] = 160,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Store another model's features of all training volumes, to distill them.
+
+    The setting `objective.relations.distill=NAME` of `coralbay pretrain` uses them. Run the command again to continue
+    after an interruption or after volumes were added.
+    """
+    from ..models.loading import load_encoder
+    from ..pretrain.prepare_distillation import prepare_distillation
+
+    encoder = load_encoder(model, device=device)
+    chosen = name or encoder.name
+    if not chosen.isidentifier() and not chosen.replace("-", "_").isidentifier():
+        raise InputError("unusable name", where="--name", found=chosen, expected="letters, digits, - and _")
+    progress = Progress("distilling")
+    done = prepare_distillation(store, encoder, chosen, cells=cells, components=components, report=progress)
+    lines = [f"added:    {done.added}", f"known:    {done.known}"]
+    lines += [f"kept:     {done.kept:.0%} of the squared lengths"] * (done.kept == done.kept)
+    emit(
+        "prepare-distillation",
+        as_json=as_json,
+        inputs={"store": store, "model": model, "name": chosen, "cells": cells, "components": components},
+        outputs={"store": store},
+        results={"added": done.added, "known": done.known, "kept": done.kept if done.kept == done.kept else None},
         lines=lines,
     )
 

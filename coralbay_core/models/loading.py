@@ -14,11 +14,12 @@ from ..errors import MissingFileError, WeightsError
 from ..util.atomic_file import atomic_path
 from ..util.tensor_file import system_errors
 from . import download, handcrafted
-from .cards import WITHOUT_WEIGHTS
+from .cards import INSTALLABLE, WITHOUT_WEIGHTS
 from .checkpoints import SUFFIXES, Mapped, infer_config, map_keys, read_tensors
 from .checkpoints.keys import shortened
 from .compact import CompactBasis, CompactEncoder
 from .encoder import Encoder, Preprocessing, Tiling
+from .i3resnet_encoder import i3resnet_state, installed_weights, load_i3resnet
 from .model_card import MERGINGS, ModelCard, list_cards, load_card, open_card, parse_card
 from .names import COMPACT_SUFFIX, DEFAULT_MODEL, WHOLE_SUFFIX, split_variant
 from .swin3d import Swin3D
@@ -43,7 +44,8 @@ def load_encoder(
     body in one pass instead of in windows.
 
     Three names have no weights and need none: ``hu-patch`` and ``hu-context`` (see `handcrafted`), and ``random``, the
-    network of the default model with random weights.
+    network of the default model with random weights. The weights of ``astra`` come with Python packages (see
+    `i3resnet_encoder`).
 
     Parameters
     ----------
@@ -83,6 +85,8 @@ def load_encoder(
     if str(name_or_path) in WITHOUT_WEIGHTS:
         _require_no_statements(str(name_or_path), statements | {"card": card, "part": part})
         return _without_weights(str(name_or_path), device, precision)
+    if (other := _other_family(name_or_path, device, precision, statements | {"card": card, "part": part})) is not None:
+        return other
     complete, weights = open_weights(name_or_path, card=card, part=part, **statements)
     encoder = SwinEncoder(
         build(complete, weights.state), complete.name, complete.preprocessing, complete.tiling, device, precision
@@ -125,10 +129,33 @@ def _without_weights(name: str, device: str, precision: torch.dtype | None) -> E
     return handcrafted.handcrafted_encoder(name, device)
 
 
+def _other_family(
+    name_or_path: str | Path, device: str, precision: torch.dtype | None, statements: dict[str, Any]
+) -> Encoder | None:
+    """Load a model that is not of the SwinUNETR family; None for one that may be."""
+    name = str(name_or_path)
+    if name in INSTALLABLE:
+        path = installed_weights(name)
+    elif is_path(name_or_path) and Path(name_or_path).suffix != ".safetensors":
+        path, name = Path(name_or_path), Path(name_or_path).stem
+    else:
+        return None
+    state = i3resnet_state(read_tensors(path)[0])
+    if state is None:
+        return None
+    _require_no_statements(str(name_or_path), statements)
+    return load_i3resnet(state, name, where=path, device=device, precision=precision)
+
+
 def _require_no_statements(name: str, statements: dict[str, Any]) -> None:
     options = [key for key, value in statements.items() if value is not None]
     if options:
-        raise WeightsError("has no weights to describe", where=name, found=", ".join(options), hint="leave them out")
+        raise WeightsError(
+            "these options describe weights of the SwinUNETR family only",
+            where=name,
+            found=", ".join(options),
+            hint="leave them out",
+        )
 
 
 def open_weights(

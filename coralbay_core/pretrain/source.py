@@ -16,6 +16,7 @@ from ..spatial.preprocessing import model_grid
 from ..spatial.resampling import resample
 from ..spatial.volume import AIR_HU
 from .blocks import LabelBlock, coarse, label_block, read_block
+from .distillation import DistilledVectors
 
 
 class VolumeSource(Protocol):
@@ -55,6 +56,16 @@ class VolumeSource(Protocol):
         """Attach a label volume whose cells are `stride` voxels wide, from the volume's first voxel on."""
         ...
 
+    def distilled(self, name: str, volume: int) -> DistilledVectors:
+        """Read a volume's features of another encoder.
+
+        Raises
+        ------
+        InputError
+            If the volume has none of this name.
+        """
+        ...
+
 
 @dataclass(eq=False)
 class ArraySource:
@@ -67,12 +78,15 @@ class ArraySource:
     spacing_mm : float
     masks : list of (z, y, x) bool array, optional
         Cells of the body, as by `coarse`; by default computed from the volumes.
+    vectors : dict of (str, int) to DistilledVectors, optional
+        Features of other encoders, by their name and the number of the volume.
     """
 
     names: Sequence[str]
     volumes: list[NDArray[np.int16]]
     spacing_mm: float = 1.5
     masks: list[NDArray[np.bool_]] = field(default_factory=list)
+    vectors: dict[tuple[str, int], DistilledVectors] = field(default_factory=dict)
     _labels: dict[tuple[str, int], tuple[NDArray, int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -99,6 +113,14 @@ class ArraySource:
         if (name, volume) not in self._labels:
             raise InputError("no such labels", where=self.names[volume], expected=name)
         return label_block(*self._labels[name, volume], low, high)
+
+    def distilled(self, name: str, volume: int) -> DistilledVectors:
+        if (name, volume) not in self.vectors:
+            raise InputError(
+                "no features to distill", where=self.names[volume], expected=name,
+                hint="make a store with coralbay prepare-data, then coralbay prepare-distillation",
+            )  # fmt: skip
+        return self.vectors[name, volume]
 
 
 def on_training_grid(volume: Volume, spacing_mm: float) -> NDArray[np.int16]:

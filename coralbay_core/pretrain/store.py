@@ -6,6 +6,8 @@
     STORE/<key>/hu                 int16 (z, y, x), chunks of 64 voxels in shards, Zstandard after Blosc's bit shuffle
     STORE/<key>/body               bool (z, y, x)
     STORE/<key>/labels/<name>      int32 (z, y, x), attribute `stride`; written by loss terms that need them
+    STORE/<key>/distilled/<name>.safetensors
+                                   features of another encoder at a sample of cells (`distillation`)
     STORE/index.jsonl              one line per processed source: its hash, its key or the reason for its refusal
 
 Axes are S, P, L. Keys are hashes of voxels; no name, path, date or header of a file enters the store.
@@ -26,6 +28,7 @@ from ..errors import InputError
 from ..spatial.volume import AIR_HU
 from .blocks import LabelBlock, coarse, label_block, read_block
 from .config import PretrainConfig
+from .distillation import DistilledVectors
 from .source import VolumeSource, read_folder
 
 FORMAT = "coralbay-store-1"
@@ -110,6 +113,11 @@ def write_labels(folder: Path, key: str, name: str, labels: NDArray[np.integer],
     _write_array(group, name, labels.astype(np.int32), stride=stride)
 
 
+def distilled_path(folder: Path, key: str, name: str) -> Path:
+    """File of a volume's features of another encoder."""
+    return folder / key / "distilled" / f"{name}.safetensors"
+
+
 class StoreSource:
     """Source that reads a store from disk on demand.
 
@@ -166,6 +174,13 @@ class StoreSource:
     def set_labels(self, name: str, volume: int, labels: NDArray, stride: int) -> None:
         """Attach a label volume; see `write_labels`."""
         write_labels(self.folder, self.names[volume], name, labels, stride)
+
+    def distilled(self, name: str, volume: int) -> DistilledVectors:
+        return DistilledVectors.load(distilled_path(self.folder, self.names[volume], name))
+
+    def body(self, volume: int) -> NDArray[np.bool_]:
+        """Mask of the patient's body, voxel by voxel."""
+        return np.asarray(self._array(volume, "body")[:])
 
 
 class MemorySource(StoreSource):

@@ -10,13 +10,17 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .. import distributed
-from ..label_free_descriptors import KINDS, Descriptions, describe_volume
+from ..distillation import DistilledVectors
+from ..label_free_descriptors import KINDS, STRIDE, Descriptions, describe_volume
 from .base import BranchOutput, StepInfo, Term, TermOutput, sample
 from .settings import TermSettings, unknown_strides
 
 if TYPE_CHECKING:
     from ..batch import Batch
     from ..source import VolumeSource
+
+DISTILLED = "distilled"
+"""Kind of the vectors of another encoder, beside those of `KINDS`."""
 
 _SALT = 41
 _MARGIN = 1.0  # voxels that a cell keeps to the edge of a view
@@ -39,6 +43,8 @@ class RelationsSettings(TermSettings):
     ----------
     strides : tuple of int
         Stages whose mean cosine is the heat map of a click.
+    other_strides : tuple of int
+        Stages beyond these that are trained on their own, with the target of the nearest one.
     points : int
         Number of cells per global view.
     temperature : float
@@ -52,21 +58,33 @@ class RelationsSettings(TermSettings):
         The same for cells of two patients; by default without position, which is not comparable between scans.
     cells : int
         Maximum number of cells per volume that are held in memory, 0.9 kB each.
+    distill : str
+        Name under which ``coralbay prepare-distillation`` stored another encoder's features; empty: none. The cells
+        are then those of its features.
+    distill_share : float
+        Share of that encoder's similarity in every target; the rest is that of the label-free descriptors.
     """
 
     strides: tuple[int, ...] = (4, 8, 16)
+    other_strides: tuple[int, ...] = ()
     points: int = 256
     temperature: float = 0.1
     stage_weight: float = 0.3
     within: tuple[float, float, float] = (1.0, 1.0, 1.0)
     across: tuple[float, float, float] = (1.0, 2.0, 0.0)
     cells: int = 30_000
+    distill: str = ""
+    distill_share: float = 0.5
     least_views: ClassVar[int] = 1
 
     def problems(self, channels: dict[int, int], views: Any) -> list[str]:
-        found = unknown_strides(self.strides, channels)
+        found = unknown_strides((*self.strides, *self.other_strides), channels)
+        if both := sorted({*self.strides} & {*self.other_strides}):
+            found.append(f"other_strides repeats {both} of strides")
         if not self.strides or self.points < 2 or self.cells < 2:
             found.append("needs strides, and at least two points and cells")
+        if not 0 <= self.distill_share <= 1:
+            found.append(f"distill_share is {self.distill_share:g}, expected 0 to 1")
         for name, parts in (("within", self.within), ("across", self.across)):
             if len(parts) != len(KINDS) or min(parts) < 0 or not sum(parts) > 0:
                 found.append(f"{name} is {list(parts)}, expected parts of {', '.join(KINDS)}, not all 0")
@@ -99,7 +117,7 @@ class Relations(Term):
         self.volumes: list[Descriptions] = []
 
     def strides(self) -> tuple[int, ...]:
-        return tuple(sorted(self.settings.strides))
+        return tuple(sorted((*self.settings.strides, *self.settings.other_strides)))
 
     def prepare(self, source: "VolumeSource") -> None:
         """Describe all volumes, in every process: any of them may get any crop location."""
@@ -107,14 +125,16 @@ class Relations(Term):
         for volume in range(len(source.names)):
             hu = source.read(volume, np.zeros(3, int), np.array(source.shape(volume)))
             described = describe_volume(hu, source.spacing_mm)
+            if self.settings.distill:
+                described = _with_distilled(described, source.distilled(self.settings.distill, volume))
             self.volumes.append(described.some(np.random.default_rng(volume), self.settings.cells))
 
     def forward(self, student: BranchOutput, teacher: BranchOutput, batch: "Batch", info: StepInfo) -> TermOutput:
         points, vectors, patients = self._cells(batch)
-        target = TargetRelations(vectors, patients)
+        target = TargetRelations(vectors, patients, self.settings.distill_share)
         temperature = self.settings.temperature
         cosines = {s: _cosines(sample(student.globals[s], points, batch.globals.side)) for s in self.strides()}
-        heat = torch.stack(list(cosines.values())).mean(0)
+        heat = torch.stack([cosines[s] for s in sorted(self.settings.strides)]).mean(0)
         wanted = target(self.settings.within, self.settings.across)
         loss = target.divergence(heat, wanted, temperature)
         own = {s: target.divergence(c, target(*self._own(s)), temperature) for s, c in cosines.items()}
@@ -124,22 +144,23 @@ class Relations(Term):
 
     def _own(self, stride: int) -> tuple[Parts, Parts]:
         """Weights of the descriptor kinds in the target of a single stage."""
-        strides = self.strides()
-        return _FINEST if stride == strides[0] else _COARSEST if stride == strides[-1] else _BETWEEN
+        finest, coarsest = min(self.settings.strides), max(self.settings.strides)
+        return _FINEST if stride <= finest else _COARSEST if stride >= coarsest else _BETWEEN
 
     def _cells(self, batch: "Batch") -> tuple[Tensor, dict[str, Tensor], Tensor]:
         """Voxels of views (V, N, 3), descriptors (V * N, C) by kind, and the number of each cell's volume (V * N,)."""
         views = len(batch.globals.affines) // batch.size
         affines = batch.globals.affines.cpu().double().numpy().reshape(batch.size, views, 3, 4)
         device = batch.globals.images.device
-        points, rows, patients = [], {kind: [] for kind in KINDS}, []  # type: ignore[var-annotated]
+        kinds = (*KINDS, DISTILLED) if self.settings.distill else KINDS
+        points, rows, patients = [], {kind: [] for kind in kinds}, []  # type: ignore[var-annotated]
         for item, rng in enumerate(batch.rngs(_SALT)):
             described = self.volumes[batch.volumes[item]]
             for affine in affines[item]:
                 at, chosen = cells_in_view(described.centers, affine, batch.globals.side, self.settings.points, rng)
                 points.append(at)
                 patients += [batch.volumes[item]] * self.settings.points
-                for kind in KINDS:
+                for kind in kinds:
                     rows[kind].append(described.vectors[kind][chosen])
         vectors = {k: torch.from_numpy(np.concatenate(v)).to(device, torch.float32) for k, v in rows.items()}
         stacked = torch.from_numpy(np.stack(points)).to(device, torch.float32)
@@ -153,6 +174,18 @@ def _cosines(tokens: Tensor) -> Tensor:
     # statistics instead let a constant part of the maps grow (docs/measurements/pretraining.md).
     units = F.normalize((rows - rows.mean(0)) / (rows.std(0) + 1e-4), dim=-1)
     return distributed.own_rows(units) @ units.T
+
+
+def _with_distilled(described: Descriptions, distilled: DistilledVectors) -> Descriptions:
+    """Descriptors of the cells that have features of another encoder, with these as a further kind."""
+    cells = np.rint((described.centers - (STRIDE - 1) / 2) / STRIDE).astype(int)
+    shape = np.maximum(cells.max(0), distilled.cells.max(0)) + 1
+    number = np.full(shape, -1)
+    number[tuple(cells.T)] = np.arange(len(cells))
+    found = number[tuple(distilled.cells.T)]
+    both = found >= 0
+    vectors = {kind: rows[found[both]] for kind, rows in described.vectors.items()}
+    return Descriptions(described.centers[found[both]], vectors | {DISTILLED: distilled.vectors[both]})
 
 
 def cells_in_view(
@@ -192,11 +225,16 @@ class TargetRelations:
     vectors : mapping of str to (N, C) Tensor
         Unit vectors by kind, of the cells of this process.
     patients : (N,) int Tensor
+    share : float
+        Share of the kind `DISTILLED`, where there is one.
     """
 
-    def __init__(self, vectors: Mapping[str, Tensor], patients: Tensor):
+    def __init__(self, vectors: Mapping[str, Tensor], patients: Tensor, share: float = 0.0):
         self.same = patients[:, None] == distributed.gather_rows(patients)
         self.inner = [vectors[kind] @ distributed.gather_rows(vectors[kind]).T for kind in KINDS]
+        rows = vectors.get(DISTILLED)
+        self.distilled = None if rows is None else rows @ distributed.gather_rows(rows).T
+        self.share = share
         own = torch.arange(len(patients), device=patients.device)
         self.itself = torch.zeros_like(self.same)
         self.itself[own, own + distributed.rank() * len(patients)] = True
@@ -205,7 +243,8 @@ class TargetRelations:
         """Similarities (N, cells) with these weights of the kinds, for cells of one patient and of two."""
         inner = torch.stack(self.inner)
         one, two = (torch.tensordot(inner.new_tensor(parts) / sum(parts), inner, 1) for parts in (within, across))
-        return torch.where(self.same, one, two)
+        handcrafted = torch.where(self.same, one, two)
+        return handcrafted if self.distilled is None else torch.lerp(handcrafted, self.distilled, self.share)
 
     def divergence(self, given: Tensor, wanted: Tensor, temperature: float) -> Tensor:
         """Mean KL divergence of rankings (N, cells) from the target rankings."""

@@ -97,7 +97,7 @@ class FeaturePanel(PanelBase):
     def _choose(self, _: str) -> None:
         name = self.models.currentText()
         quality = QUALITIES[self.quality.currentText()]
-        self._context.session.model = name + ("" if name in encoders_tasks.WITHOUT_WEIGHTS else quality)
+        self._context.session.model = name + (quality if encoders_tasks.has_variants(name) else "")
 
     def _browse(self) -> None:
         path = self._context.ask_open("Choose a weights file", WEIGHTS)
@@ -113,7 +113,7 @@ class FeaturePanel(PanelBase):
                 self.models.addItem(name)
             self.models.setCurrentText(name)
             self.quality.setCurrentIndex(list(QUALITIES.values()).index(variant))
-        self.quality.setEnabled(name not in encoders_tasks.WITHOUT_WEIGHTS)
+        self.quality.setEnabled(encoders_tasks.has_variants(name))
         summary, license = encoders_tasks.about_model(name)
         self.models.setToolTip("\n".join(filter(None, (summary, license))))
         # Restrictions are always visible; other details are in the tooltip.

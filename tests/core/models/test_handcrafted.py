@@ -89,5 +89,5 @@ def test_a_click_is_answered_without_weights():
 
 
 def test_what_has_no_weights_says_so():
-    with pytest.raises(WeightsError, match="no weights to describe - hu-patch - found merging"):
+    with pytest.raises(WeightsError, match="SwinUNETR family only - hu-patch - found merging"):
         load_encoder("hu-patch", merging="v2")
