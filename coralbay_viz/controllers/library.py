@@ -101,13 +101,20 @@ class LibraryController:
         work = partial(search, library, query, encoder, exclude, settings, self._set_hits)
         return self._workspace.run(JobKey("library search"), work, self._set_hits, torch=True)
 
-    def add(self, scan: Scan | None = None) -> Job:
-        """Add a scan, by default the active one; its features come from the cache or are computed."""
+    def add(self, scan: Scan | None = None, *, names: bool = False) -> Job:
+        """Add a scan, by default the active one; its features come from the cache or are computed.
+
+        Parameters
+        ----------
+        scan : Scan, optional
+        names : bool
+            Whether to store names and paths of its scans in the library, which may leave this machine.
+        """
         library = require(self.current, "no library is open", "open one first")
         scan = scan or self._workspace.require_scan()
         path = require(scan.volume.path, "scan has no file", "save it as NIfTI and open that first")
         model = scan.model or self._features.model
-        work = partial(add, library, path, scan.series, self._features.encoders, model)
+        work = partial(add, library, path, scan.series, self._features.encoders, model, names)
         done = partial(self._added, library)
         return self._workspace.run(JobKey("library"), work, done, torch=True)
 
