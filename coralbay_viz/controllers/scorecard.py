@@ -10,6 +10,7 @@ from psygnal import Signal
 
 from coralbay_core.errors import CoralBayError, InputError, MissingFileError
 from coralbay_core.models.cards import WITHOUT_WEIGHTS
+from coralbay_core.util.arguments import checked
 
 from ..jobs import Job, JobKey
 from ..model.scan import Scan
@@ -66,6 +67,7 @@ class ScorecardController:
         similarity.weights_changed.connect(self._weights_changed)
         workspace.scan_removed.connect(self._forget)
 
+    @checked
     def measure(
         self,
         models: Sequence[str] | None = None,
