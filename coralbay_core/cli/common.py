@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from ..spatial import Volume
+from ..spatial import LabelVolume, Volume
 from . import options
 from .output import Progress, note
 
@@ -22,9 +22,22 @@ def open_ct(path: Path, series: str | None = None) -> Volume:
     from ..io import load_volume
 
     volume = load_volume(path, series=series)
-    for text in volume.notes:
-        note(f"{path}: {text}")
+    _print_notes(path, volume.notes)
     return volume
+
+
+def open_labels(path: Path, like: Volume | LabelVolume | None = None) -> LabelVolume:
+    """Read a label map, on the grid of `like` if it is given, and print its notes."""
+    from ..io import load_labels
+
+    labels = load_labels(path, like=like)
+    _print_notes(path, labels.notes)
+    return labels
+
+
+def _print_notes(path: Path, notes: Iterable[str]) -> None:
+    for text in notes:
+        note(f"{path}: {text}")
 
 
 def open_model(model: str | None, device: str) -> "Encoder":

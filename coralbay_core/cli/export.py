@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from ..errors import InputError
-from .common import require_outputs
+from .common import open_labels, require_outputs
 from .options import Json, Series
 from .output import emit
 
@@ -35,14 +35,14 @@ def export(
     """
     from dataclasses import replace
 
-    from ..io import load_labels, load_volume, save_dicom
+    from ..io import load_volume, save_dicom
     from ..provenance import in_few_words, provenance, write_provenance
 
     if out.suffix.lower() not in (".dcm", ""):
         raise InputError("not a DICOM name", where=out, expected="a name that ends in .dcm")
     require_outputs([out], dicom, names, labels=[labels])
     volume = load_volume(dicom, series=series)
-    label_map = load_labels(labels, like=volume)
+    label_map = open_labels(labels, like=volume)
     if names is not None:
         label_map = replace(label_map, names=_names(names))
     earlier = _earlier_provenance(labels)

@@ -9,7 +9,7 @@ import typer
 from ..errors import InputError
 from ..spatial import LabelVolume, Volume
 from . import options
-from .common import features_of, open_ct, open_model, require_outputs, weights_files
+from .common import features_of, open_ct, open_labels, open_model, require_outputs, weights_files
 from .labels import examples_with_rest, note_background, only
 from .options import DEFAULT_STAGES, CtPath, Device, Json, Model, ProbeModel, Series, Stages
 from .output import Progress, emit, position, table
@@ -70,7 +70,6 @@ def fit(
 
     A probe is a small classifier on the features of one model.
     """
-    from ..io import load_labels
     from ..probe import fit_examples, gather
 
     strides = options.strides(stages)
@@ -83,7 +82,7 @@ def fit(
         )
     require_outputs([out], *cts, *weights_files(model), labels=labels)
     volumes = [open_ct(path, series if len(cts) == 1 else None) for path in cts]
-    strokes = [load_labels(path, like=volume) for path, volume in zip(labels, volumes, strict=True)]
+    strokes = [open_labels(path, like=volume) for path, volume in zip(labels, volumes, strict=True)]
     if label:
         strokes = [only(drawn, label) for drawn in strokes]
     _require_classes(strokes, labels, background)
@@ -262,11 +261,11 @@ class _Job:
             require_output(path)
 
     def run(self, fitted: "Probe", encoder: Any, refine: bool) -> dict[str, Any]:
-        from ..io import load_labels, save_map
+        from ..io import save_map
         from ..provenance import provenance, write_provenance
 
         volume = open_ct(self.source.path, self.source.series)
-        protected = None if self.protect is None else load_labels(self.protect, like=volume)
+        protected = None if self.protect is None else open_labels(self.protect, like=volume)
         features = features_of(volume, encoder, fitted.strides)
         made: Segmentation = self._scores(fitted, features, volume).segment(
             volume.grid,
@@ -306,12 +305,11 @@ class _Job:
 
     def _scores(self, fitted: "Probe", features: "FeatureMaps", volume: Volume) -> "ScoreMap":
         """Scores of the probe; from strokes on this scan they follow connections."""
-        from ..io import load_labels
         from ..probe import connected_scores
 
         if self.strokes is None:
             return fitted.scores(features)
-        return connected_scores(fitted, features, load_labels(self.strokes, like=volume), volume)
+        return connected_scores(fitted, features, open_labels(self.strokes, like=volume), volume)
 
 
 def _lines(entry: dict[str, Any], several: bool) -> list[str]:
@@ -351,7 +349,6 @@ def suggest(
     as_json: Json = False,
 ) -> None:
     """Suggest positions where the next stroke would help a probe most."""
-    from ..io import load_labels
     from ..probe import load_probe, suggest_next
 
     skipped = options.points(skip, "--skip")
@@ -359,7 +356,7 @@ def suggest(
     volume = open_ct(ct, series)
     painted = np.zeros((0, 3))
     if labels is not None:
-        drawn = load_labels(labels, like=volume)
+        drawn = open_labels(labels, like=volume)
         painted = _thinned(drawn)
     features = features_of(volume, open_model(model or fitted.model, device), fitted.strides)
     found = suggest_next(fitted.scores(features), painted, skipped, count=count)
@@ -405,15 +402,14 @@ def stats(
 
     Reports volume, mean HU, and Dice and surface distance to a reference.
     """
-    from ..io import load_labels
     from ..probe import label_statistics, require_table_name, save_statistics
 
     if table_path is not None:
         require_table_name(table_path)
     require_outputs([table_path], ct, labels=[seg, reference])
     volume = None if ct is None else open_ct(ct, series)
-    found = load_labels(seg, like=volume) if volume is not None else load_labels(seg)
-    wanted = None if reference is None else load_labels(reference, like=found)
+    found = open_labels(seg, like=volume) if volume is not None else open_labels(seg)
+    wanted = None if reference is None else open_labels(reference, like=found)
     rows = label_statistics(found, volume, wanted, _progress("labels", found))
     emit(
         "probe stats",

@@ -12,7 +12,7 @@ from ..errors import InputError
 from ..spatial import LabelVolume, Volume
 from ..util.atomic_file import atomic_path
 from . import options
-from .common import features_of, open_ct, open_model, require_outputs, weights_files
+from .common import features_of, open_ct, open_labels, open_model, require_outputs, weights_files
 from .options import DEFAULT_STAGES, CtPath, Device, Json, Model, Series, Stages
 from .output import emit, note
 
@@ -95,12 +95,11 @@ def project(
         )
     if inside is not None and fit_with:
         raise InputError("a mask applies to one scan only", where="--inside", hint="leave out --fit-with")
-    from ..io import load_labels
     from ..projection import cells_inside, load_basis
 
     known = None if basis is None else load_basis(basis)
     volume = open_ct(ct, series)
-    mask = None if inside is None else load_labels(inside, like=volume)
+    mask = None if inside is None else open_labels(inside, like=volume)
     encoder = open_model(model, device)
     features = features_of(volume, encoder, known.strides if known else strides)
     selected = None if mask is None else cells_inside(features, mask.data, mask.grid)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..spatial import Volume
 from . import options
-from .common import features_of, open_ct, open_model, require_outputs, weights_files
+from .common import features_of, open_ct, open_labels, open_model, require_outputs, weights_files
 from .labels import value_of
 from .options import DEFAULT_STAGES, CtPath, Device, Json, Model, Series, Stages, Weights
 from .output import emit, note, position
@@ -78,18 +78,17 @@ class Asked:
 
     def points(self, volume: Volume, features: "FeatureMaps") -> tuple[NDArray, NDArray]:
         """All places, like and unlike, world mm."""
-        from ..io import load_labels
         from ..similarity import box_points, label_points, stroke_points
 
         like, unlike = [self.positive], [self.negative]
         if self.strokes:
-            painted = stroke_points(load_labels(self.strokes, like=volume))
+            painted = stroke_points(open_labels(self.strokes, like=volume))
             like.append(painted[0])
             unlike.append(painted[1])
         if self.region and _is_box(self.region):
             like.append(box_points(features, options.numbers(self.region, 6, "--region").reshape(2, 3)))
         elif self.region:
-            labels = load_labels(Path(self.region), like=volume)
+            labels = open_labels(Path(self.region), like=volume)
             like.append(label_points(labels, None if self.label is None else value_of(labels, self.label)))
         return np.concatenate(like), np.concatenate(unlike)
 

@@ -10,6 +10,7 @@ from ..errors import InputError
 from ..features import FeatureMaps
 from ..models.encoder import Encoder, check_strides
 from ..spatial import Volume
+from ..util.arguments import checked
 from ..util.memory import Budget, budget
 from .cache import Entry, EntryMetadata, FeatureStore, key_of, signature, unwritable
 from .extraction_input import ExtractionInput, require_body
@@ -17,6 +18,7 @@ from .sliding_window import DEFAULT_STRIDES, ExtractionCallbacks, Progress, chan
 from .tiling import Box, Index, region_of
 
 
+@checked
 def features_for(
     volume: Volume,
     encoder: Encoder,

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from ..errors import InputError, MissingFileError
 from ..spatial import LabelVolume, SourceGrid, Volume
+from ..util.arguments import checked
 from . import checks, dicom, itk, nifti
 from .dicom_series import SeriesInfo, scan
 from .discover import FoundScan, find_scans
@@ -36,6 +37,7 @@ __all__ = [
 ]
 
 
+@checked
 def load_volume(path: str | Path, *, series: str | None = None) -> Volume:
     """Read a CT in Hounsfield units.
 
@@ -67,11 +69,13 @@ def load_volume(path: str | Path, *, series: str | None = None) -> Volume:
     return _to_volume(raw, path, (path if path.is_dir() else path.parent).resolve().name)
 
 
+@checked
 def list_series(folder: str | Path) -> list[SeriesInfo]:
     """List the image series of a DICOM folder and its subfolders, the one with most slices first."""
     return scan(_existing(folder)).series
 
 
+@checked
 def load_labels(path: str | Path, like: Volume | LabelVolume | None = None) -> LabelVolume:
     """Read an integer label map from NIfTI, NRRD or MetaImage, and its names from a JSON file of this name next to it.
 
@@ -98,6 +102,7 @@ def load_labels(path: str | Path, like: Volume | LabelVolume | None = None) -> L
     return LabelVolume(data, grid, nifti.stem(path), path, source, names=names, notes=raw.notes + notes)
 
 
+@checked
 def save_map(path: str | Path, data: ArrayLike, volume: Volume | LabelVolume) -> Path:
     """Write a map that lies on ``volume.grid`` as NIfTI, on the grid and with the header of the volume's file.
 
@@ -139,6 +144,7 @@ def _to_volume(raw: RawVolume, path: Path, name: str) -> Volume:
     return Volume(data, source.grid, name, path, source, raw.modality, notes)
 
 
+@checked
 def save_dicom(
     path: str | Path,
     labels: LabelVolume,

@@ -13,8 +13,11 @@ _LARGEST_SCAN_MM = 10_000
 _FARTHEST_MM = 1e6
 _SHEAR_NOTE_DEGREES = 0.1
 _OBLIQUE_NOTE_DEGREES = 1.0
-# CT images have at most 16 bits.
-_IMPLAUSIBLE_HU = 100_000
+# CT images have at most 16 bits; counts of PET in Bq/ml reach some hundred millions, and what marks the outside of a
+# field of view (1e20, the end of a float's range) lies beyond them.
+_LARGEST_HU, _LARGEST_OTHER = 100_000, 1e9
+# Without a modality they are taken for HU.
+_IN_HU = ("CT", "unknown")
 _NEARLY_WHOLE = 1e-3
 _REPAIR_HINT = "repair the sform or qform of the header"
 
@@ -144,24 +147,30 @@ def compact(data: NDArray) -> NDArray:
     return data.astype(np.float32, copy=False)
 
 
-def replace_implausible(data: NDArray, where: object) -> tuple[NDArray, tuple[str, ...]]:
-    """Replace NaN, infinity and values that cannot be HU by the lowest other value, usually air; note their number.
+def replace_implausible(data: NDArray, where: object, modality: str = "CT") -> tuple[NDArray, tuple[str, ...]]:
+    """Replace NaN, infinity and implausible values by the lowest other value, usually air; note their number.
 
     Files that mark "outside the field of view" by NaN or by the end of a number's range are common and the rest of
     such a scan is sound, so this is no error; but in the network such a value would spread over the whole feature map.
+    Other modalities than CT have larger values, which are kept.
     """
+    largest = _LARGEST_HU if modality in _IN_HU else _LARGEST_OTHER
     low, high = data.min(), data.max()  # NaN if any value is
-    if low >= -_IMPLAUSIBLE_HU and high <= _IMPLAUSIBLE_HU:
+    if low >= -largest and high <= largest:
         return data, ()
-    plausible = (data >= -_IMPLAUSIBLE_HU) & (data <= _IMPLAUSIBLE_HU)
+    plausible = (data >= -largest) & (data <= largest)
+    beyond = f"beyond +-{largest:.0f}"
     if not plausible.any():
-        found = f"only NaN, infinity or values beyond +-{_IMPLAUSIBLE_HU}"
-        raise InputError("no voxel has a value", where=where, found=found, expected="Hounsfield units")
+        expected = "Hounsfield units" if modality in _IN_HU else f"values of {modality}"
+        raise InputError(
+            "no voxel has a value", where=where, found=f"only NaN, infinity or values {beyond}", expected=expected
+        )
     lowest = data[plausible].min()
     count = int(plausible.size - np.count_nonzero(plausible))
+    unit = " HU" if modality in _IN_HU else ""
     note = (
-        f"{count} voxels ({count / plausible.size:.2g} of all) were NaN, infinite or beyond +-{_IMPLAUSIBLE_HU} "
-        f"and were set to {lowest:g} HU"
+        f"{count} voxels ({count / plausible.size:.2g} of all) were NaN, infinite or {beyond} "
+        f"and were set to {lowest:g}{unit}"
     )
     return np.where(plausible, data, lowest), (note,)
 

@@ -18,7 +18,7 @@ def read(path: Path, series: str | None = None) -> RawVolume:
     scanned, info = scan_around(path, series)
     slices, notes = dicom_geometry.ordered(scanned.slices[info.uid], path)
     affine = dicom_geometry.affine(slices, path)
-    data, value_notes = checks.replace_implausible(_stack(slices), path)
+    data, value_notes = checks.replace_implausible(_stack(slices), path, info.modality)
     return RawVolume(data.transpose(2, 1, 0), affine, None, info.modality, notes + ignored_notes(scanned) + value_notes)
 
 

@@ -18,6 +18,7 @@ from .raw import RawVolume
 SUFFIXES = (".nii.gz", ".nii")
 _OTHER_IMAGES = (".nrrd", ".nhdr", ".mha", ".mhd")  # label maps of these formats have names beside them, too
 _RGB24 = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
+_FREE_TEXT = ("descrip", "aux_file", "intent_name", "db_name", "data_type", "unused_str")
 _MM_PER_UNIT = {"meter": 1000.0, "micron": 0.001}
 
 
@@ -90,12 +91,12 @@ def write(path: Path, data: NDArray, source: SourceGrid) -> None:
 
 
 def _header(image: Any) -> Any:
-    """Header for results, without extensions and names of other files and databases: they may identify a patient."""
+    """Header for results, without extensions and free text: converters write names, IDs and dates there."""
     header = image.header.copy()
     header.extensions.clear()
     header["vox_offset"] = 0
-    for keyword in ("db_name", "aux_file"):
-        if keyword in header:  # NIfTI-2 has one of them
+    for keyword in _FREE_TEXT:
+        if keyword in header:  # versions 1 and 2 differ
             header[keyword] = b""
     return header
 

@@ -19,6 +19,7 @@ from ..io import load_volume
 from ..models.encoder import Encoder
 from ..similarity.cell_table import body_tokens
 from ..spatial import Volume
+from ..util.arguments import checked
 from . import manifest as manifests
 from .manifest import LibraryEntry, Manifest
 from .reduction import DIMENSIONS, Compact, channels_of, fit_compact, load_compact
@@ -47,6 +48,7 @@ class Library:
         Store of the features; by default the user's cache.
     """
 
+    @checked
     def __init__(self, folder: str | Path, store: FeatureStore | None = None):
         self.folder = Path(folder)
         self.store = store or FeatureStore()
@@ -86,6 +88,7 @@ class Library:
                 hint=f"use --model {known.model}, or make another library",
             )
 
+    @checked
     def add(
         self,
         path: str | Path,
@@ -152,6 +155,7 @@ class Library:
         """Bring the index of the vectors up to date."""
         self.vectors.settle()
 
+    @checked
     def remove(self, wanted: str) -> LibraryEntry:
         """Remove a scan by its name, path or the beginning of its hash; the CT file is not deleted."""
         known = self.manifest

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError, MissingFileError
+from ..util.arguments import checked
 from ..util.atomic_file import atomic_path, write_atomically
 
 MOST = 100_000
@@ -36,6 +37,13 @@ class Landmark:
     more: Mapping[str, str] = field(default_factory=dict)
 
 
+@checked
+def as_landmarks(landmarks: Iterable[Landmark]) -> tuple[Landmark, ...]:
+    """Return landmarks, or raise `InputError` for anything else."""
+    return tuple(landmarks)
+
+
+@checked
 def read_landmarks(path: str | Path) -> list[Landmark]:
     """Read named positions from a CSV with a header, or from a JSON object or list.
 
@@ -50,7 +58,7 @@ def read_landmarks(path: str | Path) -> list[Landmark]:
         raise MissingFileError("no such landmark file", where=path)
     try:
         rows = _from_json(path) if path.suffix.lower() == ".json" else _from_csv(path)
-    except (ValueError, KeyError, TypeError, csv.Error, RecursionError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, csv.Error, RecursionError) as error:
         raise InputError("unreadable landmarks", where=path, found=_line(error), expected=_EXPECTED) from error
     if not rows or len(rows) > MOST:
         raise InputError("no landmarks" if not rows else "too many landmarks", where=path, found=len(rows))
@@ -92,6 +100,7 @@ def _triple(values: Sequence[Any]) -> tuple[float, float, float]:
     return x, y, z
 
 
+@checked
 def write_landmarks(path: str | Path, rows: Iterable[Mapping[str, Any]]) -> Path:
     """Write rows as CSV or JSON, depending on the suffix; atomically.
 

@@ -172,10 +172,17 @@ def resolve_device(device: str) -> torch.device:
         return torch.device(next(name for name, present in _AVAILABLE.items() if present()))
     kind = device.split(":")[0]
     if kind not in _AVAILABLE:
-        raise InputError("unknown device", where="--device", found=device, expected="auto, cpu, cuda or mps")
+        raise _unknown_device(device)
     if not _AVAILABLE[kind]():
         raise InputError("device is not available", where="--device", found=device, hint="use --device cpu")
-    return torch.device(device)
+    try:
+        return torch.device(device)
+    except RuntimeError as error:  # cpu:x
+        raise _unknown_device(device) from error
+
+
+def _unknown_device(device: str) -> InputError:
+    return InputError("unknown device", where="--device", found=device, expected="auto, cpu, cuda, cuda:1 or mps")
 
 
 def resolve_precision(device: torch.device) -> torch.dtype:

@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..errors import MissingFileError, WeightsError
+from ..util.arguments import checked
 from ..util.atomic_file import atomic_path
 from ..util.tensor_file import system_errors
 from . import download, handcrafted
@@ -26,6 +27,7 @@ from .swin3d import Swin3D
 from .swin_encoder import SwinEncoder, as_single_pass
 
 
+@checked
 def load_encoder(
     name_or_path: str | Path = DEFAULT_MODEL,
     *,
@@ -289,6 +291,7 @@ def save_weights(path: str | Path, backbone: Swin3D, card_text: str, dtype: torc
     return path
 
 
+@checked
 def verify_weights(name_or_path: str | Path, *, card: str | Path | ModelCard | None = None) -> download.Verified:
     """Compare the checksum of weights with the card of their model, or of the card that has the same one."""
     if str(name_or_path) in WITHOUT_WEIGHTS:

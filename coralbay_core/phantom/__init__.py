@@ -13,6 +13,7 @@ from scipy.ndimage import gaussian_filter
 from ..errors import InputError
 from ..spatial import Grid, LabelVolume, Volume
 from ..spatial.geometry import translate
+from ..util.arguments import checked
 from .abdomen import paint_abdomen
 from .anatomy import LABELS, landmarks
 from .canvas import Canvas
@@ -66,6 +67,7 @@ class Phantom:
         return self.labels.data == LABELS[name]
 
 
+@checked
 def make_phantom(
     seed: int = 0, spacing_mm: ArrayLike = 2.0, *, noise_hu: float | None = None, table: bool = True
 ) -> Phantom:
@@ -115,7 +117,10 @@ def _paint(canvas: Canvas, subject: Subject, table: bool) -> NDArray[np.float32]
 def _checked(seed: int, spacing_mm: ArrayLike) -> NDArray[np.float64]:
     if int(seed) != seed or seed < 0:
         raise InputError("seed of a phantom", found=seed, expected="an integer, 0 or greater")
-    spacing = np.broadcast_to(np.asarray(spacing_mm, float), 3)
+    try:
+        spacing = np.broadcast_to(np.asarray(spacing_mm, float), 3)
+    except (TypeError, ValueError):
+        spacing = np.full(3, np.nan)
     if not np.all((spacing >= 0.5) & (spacing <= 10)):
         raise InputError("spacing of a phantom", found=spacing_mm, expected="0.5 to 10 mm")
     return spacing

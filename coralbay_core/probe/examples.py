@@ -13,6 +13,7 @@ from ..features import FeatureMaps
 from ..features.descriptors import joint_descriptors
 from ..spatial import LabelVolume
 from ..spatial.volume import labeled_voxels
+from ..util.arguments import checked
 
 MAX_VOXELS_PER_CLASS = 1000
 FLOOR = 0.1
@@ -87,6 +88,7 @@ class Examples:
         return dict(zip(self.channels, parts, strict=True))
 
 
+@checked
 def gather(features: FeatureMaps, labels: LabelVolume, *, seed: int = 0) -> Examples:
     """Collect examples from the painted voxels of a scan, a bounded number per class.
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..features import FeatureMaps
 from ..spatial import LabelVolume
+from ..util.arguments import checked
 from .classifiers import Classifier, Linear
 from .examples import Examples, gather, together
 from .model import Probe
@@ -19,6 +20,7 @@ DEFAULT_KIND: Kind = "discriminant"
 _FOLDS = 3  # one of so many parts of the labels is left out to see how sure scores are
 
 
+@checked
 def fit_probe(features: FeatureMaps, labels: LabelVolume, *, kind: Kind = DEFAULT_KIND, seed: int = 0) -> Probe:
     """Fit a probe to the labeled voxels of one scan.
 

@@ -13,6 +13,7 @@ from ..extraction.tiling import region_grid
 from ..features import FeatureMaps
 from ..features.linear_maps import box_around
 from ..spatial import Grid, LabelVolume, Volume
+from ..util.arguments import checked
 from ..util.tensor_file import read_tensors, write_tensors
 from .classifiers import FORMS, Classifier
 from .scores import ScoreMap
@@ -112,6 +113,7 @@ class Probe:
         return about | {"form": self.classifier.form, "strides": self.strides}, self.classifier.arrays()
 
 
+@checked
 def load_probe(path: str | Path) -> Probe:
     """Load a probe written by `Probe.save`. Nothing in the file is executed."""
     arrays, about = read_tensors(path, "probe", VERSION, hint=HINT)

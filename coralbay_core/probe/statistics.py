@@ -13,6 +13,7 @@ from ..errors import InputError
 from ..spatial import LabelVolume, Volume
 from ..spatial.interpolation import Box
 from ..spatial.segmentation_metrics import dice, surface_distance
+from ..util.arguments import checked
 from ..util.atomic_file import atomic_path
 
 _SLAB_VOXELS = 8_000_000
@@ -60,6 +61,7 @@ class LabelStatistics:
         return [field.name for field in fields(cls)]
 
 
+@checked
 def label_statistics(
     labels: LabelVolume,
     volume: Volume | None = None,
@@ -157,6 +159,7 @@ def require_table_name(path: Path) -> None:
         raise InputError("not a table name", where=path, expected="a name that ends in .csv")
 
 
+@checked
 def save_statistics(path: str | Path, rows: Iterable[LabelStatistics]) -> Path:
     """Write a CSV file with one row per label, atomically.
 

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
+from ..util.arguments import checked
 from .scores import ScoreMap
 
 # Doubt is averaged over this distance: a thin seam of it between two organs is not worth a click, a region is.
@@ -35,6 +36,7 @@ class Suggestion:
     slice_mm: float
 
 
+@checked
 def suggest_next(
     scores: ScoreMap,
     labelled_mm: ArrayLike = (),

@@ -16,6 +16,7 @@ from ..errors import InputError
 from ..features import FeatureMaps
 from ..features.descriptors import joint_descriptors, split_by_stage
 from ..features.linear_maps import linear_maps
+from ..util.arguments import checked
 from ..util.tensor_file import read_tensors, write_tensors
 from .colors import RgbMap, color_range, scaled
 from .selection import cells_inside, sample_cells
@@ -125,6 +126,7 @@ class Basis:
         return {name: getattr(self, name) for name in ("model", "fingerprint", "scans", "notice")}, arrays
 
 
+@checked
 def load_basis(path: str | Path) -> Basis:
     """Load a basis written by `Basis.save`."""
     arrays, about = read_tensors(path, "basis", VERSION, hint=HINT)
@@ -161,6 +163,7 @@ def basis_from(arrays: Mapping[str, NDArray], about: Mapping[str, Any]) -> Basis
     return basis
 
 
+@checked
 def fit_basis(
     features: FeatureMaps | Sequence[FeatureMaps],
     components: int = COMPONENTS,
@@ -237,6 +240,7 @@ def _require_alike(scans: list[FeatureMaps], inside: NDArray | None) -> None:
         raise InputError("selection too small", found=f"{int(inside.sum())} cells", expected="4 or more")
 
 
+@checked
 def pca_rgb(
     features: FeatureMaps,
     *,

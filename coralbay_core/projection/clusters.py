@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from ..errors import Cancelled, InputError
 from ..spatial import Grid, LabelVolume
 from ..spatial.resampling import resample
+from ..util.arguments import checked
 from .embedding import interpolate_nearest
 
 ClusterMethod = Literal["kmeans", "hdbscan"]
@@ -17,6 +18,7 @@ FIT_CELLS = 10_000
 _MOST = 255
 
 
+@checked
 def cluster_cells(
     coordinates: NDArray[np.float32],
     inside: NDArray[np.bool_],

@@ -19,6 +19,7 @@ from torch import Tensor
 from ..errors import Cancelled, InputError, MissingExtraError
 from ..features import FeatureMaps
 from ..spatial import Grid
+from ..util.arguments import checked
 from .basis import Basis, fit_basis
 from .colors import RgbMap, color_range, continued, scaled
 from .selection import cells_inside, sample_cells
@@ -117,6 +118,7 @@ class UmapModel:
         return Embedding(out, inside, features.finest.grid, self, features)
 
 
+@checked
 def fit_umap(
     features: FeatureMaps,
     dimensions: int = 3,

@@ -7,8 +7,10 @@ from ..errors import InputError
 from ..features import FeatureMaps
 from ..spatial import Grid
 from ..spatial.resampling import resample
+from ..util.arguments import checked
 
 
+@checked
 def cells_inside(features: FeatureMaps, mask: NDArray | None = None, grid: Grid | None = None) -> NDArray[np.bool_]:
     """Cells of the finest stage that belong to the body, and to a selection if there is one.
 

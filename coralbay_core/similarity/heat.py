@@ -13,6 +13,7 @@ from ..features.feature_maps import sample_trilinear
 from ..features.linear_maps import linear_maps
 from ..spatial import Grid
 from ..spatial.resampling import resample_blocks
+from ..util.arguments import checked
 from ..util.cancellation import IsCancelled
 from .prior import DistancePrior
 from .query import Query, make_query
@@ -143,6 +144,7 @@ def body_blocks(
         yield part, inside > 0, block
 
 
+@checked
 def heat_map(
     features: FeatureMaps,
     positive: ArrayLike,
@@ -183,6 +185,7 @@ def heat_map(
     return search(features, make_query(query, positive, negative), weights=shares, prior=prior)
 
 
+@checked
 def search(
     features: FeatureMaps,
     query: Query,

@@ -15,6 +15,7 @@ from ..features import FeatureMaps
 from ..features.cell_graph import GUIDE_HU, CellGraph, cell_graph
 from ..spatial import Grid, Volume
 from ..spatial.resampling import resample_blocks
+from ..util.arguments import checked
 from ..util.cancellation import IsCancelled
 from .heat import HeatMap, VoxelTerm
 
@@ -113,6 +114,7 @@ class IntensityTerm(VoxelTerm):
         return found
 
 
+@checked
 def here_map(
     features: FeatureMaps,
     positive: ArrayLike,

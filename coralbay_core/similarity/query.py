@@ -11,6 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import InputError
 from ..features import FeatureMaps
 from ..features.descriptors import describe_points
+from ..spatial.volume import as_positions
+from ..util.arguments import checked
 from ..util.tensor_file import read_tensors, write_tensors
 
 Reduction = Literal["max", "mean", "medoid", "kmeans"]
@@ -87,6 +89,7 @@ class Query:
         )
 
 
+@checked
 def make_query(
     features: FeatureMaps,
     positive: ArrayLike,
@@ -117,7 +120,7 @@ def make_query(
     """
     if reduction not in REDUCTIONS:
         raise InputError("unknown reduction", found=reduction, expected=f"one of {', '.join(REDUCTIONS)}")
-    places = {side: np.asarray(p, float).reshape(-1, 3) for side, p in zip(_SIDES, (positive, negative), strict=True)}
+    places = {side: _places(p) for side, p in zip(_SIDES, (positive, negative), strict=True)}
     if not len(places["positive"]):
         raise InputError("no positive point", expected="at least one")
     features.grid.require_inside(np.concatenate(list(places.values())), where="query point")
@@ -126,6 +129,10 @@ def make_query(
     if len(places["negative"]) <= prototypes:
         kept["negative"] = sides["negative"]
     return Query(kept["positive"], kept["negative"], features.model, features.fingerprint, name, notice=features.notice)
+
+
+def _places(position_mm: ArrayLike) -> NDArray[np.float64]:
+    return np.zeros((0, 3)) if np.size(position_mm) == 0 else as_positions(position_mm, "query point")
 
 
 Vectors = dict[int, NDArray[np.float32]]
@@ -158,6 +165,7 @@ def _means(vectors: Vectors, members: NDArray[np.intp]) -> Vectors:
     return {s: m / np.maximum(np.linalg.norm(m, axis=1, keepdims=True), 1e-6) for s, m in means.items()}
 
 
+@checked
 def merge_queries(queries: Sequence[Query], name: str = "") -> Query:
     """Merge queries of one encoder to one that matches whatever matches any of them.
 
@@ -197,6 +205,7 @@ def require_name(path: Path) -> Path:
     return path
 
 
+@checked
 def load_query(path: str | Path) -> Query:
     """Load a query that `Query.save` wrote; raise for anything else."""
     arrays, about = read_tensors(path, _KIND, _VERSION, hint="write one with `coralbay query ... --save NAME.query`")
@@ -250,6 +259,7 @@ def _require_sound(query: Query) -> None:
                 raise ValueError(f"stride {stride} has rows that are no unit vectors")
 
 
+@checked
 def renamed(query: Query, name: str) -> Query:
     """Copy a query under another name."""
     if not name.strip():

@@ -6,11 +6,13 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import InputError
 from ..features import FeatureMaps
 from ..spatial import LabelVolume
+from ..util.arguments import checked
 
 MAX_POINTS = 2000
 LIKE, UNLIKE = 1, 2
 
 
+@checked
 def stroke_points(labels: LabelVolume, *, seed: int = 0) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Places painted with 1 (positive) and with 2 (negative), world mm of shapes (N, 3) and (M, 3).
 
@@ -28,6 +30,7 @@ def stroke_points(labels: LabelVolume, *, seed: int = 0) -> tuple[NDArray[np.flo
     return _places(labels.data == LIKE, labels, seed), _places(labels.data == UNLIKE, labels, seed)
 
 
+@checked
 def label_points(labels: LabelVolume, value: int | None = None, *, seed: int = 0) -> NDArray[np.float64]:
     """Places in a label map, world mm (N, 3): of one value, or of all values but 0."""
     mask = labels.data != 0 if value is None else labels.data == value
@@ -37,6 +40,7 @@ def label_points(labels: LabelVolume, value: int | None = None, *, seed: int = 0
     return _places(mask, labels, seed)
 
 
+@checked
 def box_points(features: FeatureMaps, corners_mm: ArrayLike) -> NDArray[np.float64]:
     """Centers of the finest cells of the body between two corners (2, 3), world mm (N, 3)."""
     low, high = np.sort(np.asarray(corners_mm, float).reshape(2, 3), 0)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..util.arguments import checked
 from .heat import HeatMap
 
 
@@ -25,6 +26,7 @@ class Region:
     size_ml: float
 
 
+@checked
 def top_regions(
     heat: HeatMap, k: int = 10, *, distance_mm: float = 15.0, level: float = 0.7, least: float = 0.5
 ) -> list[Region]:

@@ -33,14 +33,20 @@ class Grid:
     affine: Affine
 
     def __post_init__(self) -> None:
-        affine = np.array(self.affine, np.float64)
+        try:
+            affine = np.array(self.affine, np.float64)
+            shape = tuple(int(n) for n in self.shape)
+        except (TypeError, ValueError) as error:
+            raise _no_grid(self.shape, self.affine) from error
+        if len(shape) != 3 or min(shape) < 1 or shape != tuple(self.shape):
+            raise _no_grid(self.shape, affine)
         if affine.shape != (4, 4) or not np.isfinite(affine).all() or abs(np.linalg.det(affine)) < 1e-12:
             raise InputError(
                 "unusable affine", found=np.array2string(affine), expected="an invertible, finite 4x4 matrix"
             )
         affine.setflags(write=False)
         object.__setattr__(self, "affine", affine)
-        object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
+        object.__setattr__(self, "shape", shape)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Grid):
@@ -125,7 +131,7 @@ class Grid:
 
     def require_inside(self, position_mm: ArrayLike, where: object = None) -> None:
         """Raise `OutsideVolumeError`, with the bounds in mm, for positions outside; `InputError` for invalid ones."""
-        for point in _positions(position_mm, where):
+        for point in as_positions(position_mm, where):
             with np.errstate(over="ignore", invalid="ignore"):  # infinity is outside, not a warning
                 inside = bool(self.contains(point))
             if not inside:
@@ -223,6 +229,9 @@ class _OnGrid:
     source: SourceGrid | None = None
 
     def __post_init__(self) -> None:
+        for value, kind, example in ((self.data, np.ndarray, "an array"), (self.grid, Grid, "a Grid")):
+            if not isinstance(value, kind):
+                raise InputError("wrong kind of content", where=self.name, found=_shown(value), expected=example)
         if self.data.shape != self.grid.shape:
             raise InputError("array and grid differ", where=self.name, found=self.data.shape, expected=self.grid.shape)
 
@@ -292,8 +301,17 @@ class LabelVolume(_OnGrid):
             )
 
 
-def _positions(position_mm: ArrayLike, where: object) -> NDArray[np.float64]:
-    """Convert world positions to an array (n, 3)."""
+def _no_grid(shape: object, affine: object) -> InputError:
+    found = f"shape {_shown(shape)} and affine {_shown(affine)}"
+    return InputError("not a grid", found=found, expected="three whole numbers above 0, and a 4x4 matrix")
+
+
+def _shown(value: object) -> str:
+    return "an array" if isinstance(value, np.ndarray) else repr(value)[:60]
+
+
+def as_positions(position_mm: ArrayLike, where: object = None) -> NDArray[np.float64]:
+    """Convert world positions to an array (n, 3), or raise `InputError` for what cannot be positions."""
     try:
         points = np.atleast_2d(np.asarray(position_mm, float))
     except (TypeError, ValueError):

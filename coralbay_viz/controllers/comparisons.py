@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
+from coralbay_core.util.arguments import checked
+
 from ..jobs import Job, JobKey
 from ..model.scan import Scan
 from ..tasks.similarity import mirror, propagate
@@ -32,6 +34,7 @@ class ComparisonsController:
         self._workspace = workspace
         self._similarity = similarity
 
+    @checked
     def propagate(
         self,
         landmarks: "Sequence[Landmark]",
@@ -51,13 +54,16 @@ class ComparisonsController:
             Width of the distance prior around the rough alignment of the two scans; None for none.
         source : Scan, optional
         """
+        from coralbay_core.matching.landmarks import as_landmarks
+
+        landmarks = as_landmarks(landmarks)
         source = source or self._workspace.require_scan()
         self._workspace.require_open(target, source)
         (_, before), (_, after) = (self._workspace.require_features(scan) for scan in (source, target))
         before.require_same_encoder(after)
         for landmark in landmarks:
             source.volume.grid.require_inside(landmark.position_mm, where=landmark.name)
-        work = partial(propagate, tuple(landmarks), before, after, self._similarity.fixed_weights, prior_mm)
+        work = partial(propagate, landmarks, before, after, self._similarity.fixed_weights, prior_mm)
         done = partial(self._set_follow_up, target)
         return self._workspace.run(JobKey("follow-up", target), work, done, torch=True)
 
@@ -70,6 +76,7 @@ class ComparisonsController:
         scan.update(follow_up=result, follow_up_rows=tuple(result.rows()))
         self.follow_up_changed.emit(scan)
 
+    @checked
     def mirror(self, position_mm: Sequence[float], scan: Scan | None = None) -> Job:
         """Compare a position of a scan (the active one) with the other side of the body, as `scan.symmetry`."""
         scan, features = self._workspace.require_features(scan)

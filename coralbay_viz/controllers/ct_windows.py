@@ -7,6 +7,7 @@ from typing import Any
 from psygnal import Signal
 
 from coralbay_core.errors import CoralBayError, InputError
+from coralbay_core.util.arguments import checked
 
 from ..jobs import Job, JobKey
 from ..model.clicks import Clicks
@@ -40,6 +41,7 @@ class WindowsController:
         self._similarity = similarity
         features.results_replaced.connect(self._results_replaced)
 
+    @checked
     def compare(
         self,
         position_mm: Sequence[float] | None = None,

@@ -7,6 +7,7 @@ from typing import Literal
 
 from coralbay_core.errors import InputError
 from coralbay_core.spatial import Grid, LabelVolume
+from coralbay_core.util.arguments import checked
 
 from ..jobs import Job, without_context
 from ..model.scan import Scan
@@ -35,6 +36,7 @@ class ExportsController:
         self._similarity = similarity
         self._segmentation = segmentation
 
+    @checked
     def dicom(
         self,
         path: str | Path,

@@ -1,12 +1,15 @@
 """Features of the session's scans: model, device, computation and status."""
 
+import re
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from psygnal import Signal
 
 from coralbay_core.errors import InputError
+from coralbay_core.util.arguments import checked
 
 from ..jobs import Job, JobKey, Kind, without_context
 from ..model.results import Results, WindowResult
@@ -68,7 +71,9 @@ class FeaturesController:
         return self._model
 
     @model.setter
-    def model(self, name: str) -> None:
+    @checked
+    def model(self, name: str | Path) -> None:
+        name = str(name)
         if name != self._model:
             self._model = name
             self._workspace.inputs.note(name)
@@ -92,8 +97,9 @@ class FeaturesController:
         return self.encoders.asked
 
     @asked_device.setter
+    @checked
     def asked_device(self, name: str) -> None:
-        if name.split(":")[0] not in DEVICE_KINDS:
+        if not re.fullmatch(rf"({'|'.join(DEVICE_KINDS)})(:\d+)?", name):
             raise InputError("unknown device", found=name, expected=f"one of {', '.join(DEVICE_KINDS)}")
         if name != self.encoders.asked:
             self.encoders.asked = name
@@ -121,6 +127,7 @@ class FeaturesController:
             return "no features"
         return "ready" if scan.model == self._model else "other model"
 
+    @checked
     def compute(self, focus_mm: Sequence[float] | None = None, scan: Scan | None = None) -> Job:
         """Compute the features of a scan, or read them from the cache.
 
@@ -148,6 +155,7 @@ class FeaturesController:
         done, started = partial(self._set_features, scan, model), partial(self._started, scan)
         return self._workspace.run(JobKey("features", scan), work, done, torch=True, started=started)
 
+    @checked
     def look_ahead(self, scan: Scan | None = None) -> Job:
         """Estimate the cost of `compute` for a scan, by default the active one; the result is `scan.forecast`.
 

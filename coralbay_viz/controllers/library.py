@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from psygnal import Signal
 
 from coralbay_core.errors import CoralBayError
+from coralbay_core.util.arguments import checked
 
 from ..jobs import Job, JobKey
 from ..model.library_hit import LibraryHit
@@ -56,6 +57,7 @@ class LibraryController:
         self.current: Library | None = None
         self.hits: tuple[LibraryHit, ...] = ()
 
+    @checked
     def open(self, path: str | Path) -> "Library":
         """Use the library in a folder from now on; `add` creates it if it does not exist."""
         from coralbay_core.extraction.cache import FeatureStore
@@ -72,6 +74,7 @@ class LibraryController:
         self.changed.emit(library)
         return library
 
+    @checked
     def search(self, *names: str, top: int = 10, regions: int = 3, shortlist: int = 10, own: bool = False) -> Job:
         """Search the library for the clicks on the active scan, or for saved queries; the result is `hits`.
 
@@ -101,13 +104,21 @@ class LibraryController:
         work = partial(search, library, query, encoder, exclude, settings, self._set_hits)
         return self._workspace.run(JobKey("library search"), work, self._set_hits, torch=True)
 
-    def add(self, scan: Scan | None = None) -> Job:
-        """Add a scan, by default the active one; its features come from the cache or are computed."""
+    @checked
+    def add(self, scan: Scan | None = None, *, names: bool = False) -> Job:
+        """Add a scan, by default the active one; its features come from the cache or are computed.
+
+        Parameters
+        ----------
+        scan : Scan, optional
+        names : bool
+            Whether to store names and paths of its scans in the library, which may leave this machine.
+        """
         library = require(self.current, "no library is open", "open one first")
         scan = scan or self._workspace.require_scan()
         path = require(scan.volume.path, "scan has no file", "save it as NIfTI and open that first")
         model = scan.model or self._features.model
-        work = partial(add, library, path, scan.series, self._features.encoders, model)
+        work = partial(add, library, path, scan.series, self._features.encoders, model, names)
         done = partial(self._added, library)
         return self._workspace.run(JobKey("library"), work, done, torch=True)
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from psygnal import Signal
 
 from coralbay_core.spatial import Grid
+from coralbay_core.util.arguments import checked
 
 from ..jobs import Job, JobKey, without_context
 from ..model.results import ScoreResult
@@ -55,6 +56,7 @@ class ProbabilityController:
         """Remove the probability map of the active scan."""
         self._end(self._workspace.require_scan())
 
+    @checked
     def save_probability(self, path: str | Path, value: int) -> Job:
         """Write the probability of a label on the grid of the scan's file."""
         scan, features = self._workspace.require_features()

@@ -11,6 +11,7 @@ from psygnal import Signal
 
 from coralbay_core.errors import InputError
 from coralbay_core.spatial import LabelVolume
+from coralbay_core.util.arguments import checked
 
 from ..jobs import Job, JobKey, without_context
 from ..model.results import Method, PcaResult, Results
@@ -76,6 +77,7 @@ class ProjectionsController:
 
     # Colors
 
+    @checked
     def compute_pca(self, components: Components | None = None, scan: Scan | None = None) -> Job:
         """Color a scan by its first principal components, inside the selection if there is one.
 
@@ -90,6 +92,7 @@ class ProjectionsController:
             self.components = components
         return self._compute_colors("pca", scan)
 
+    @checked
     def compute_umap(self, components: Components | None = None, scan: Scan | None = None) -> Job:
         """Color a scan by a UMAP of its features, inside the selection if there is one.
 
@@ -121,6 +124,7 @@ class ProjectionsController:
     def _results_replaced(self, scan: Scan, old: Results) -> None:
         self.pca_changed.emit(scan)
 
+    @checked
     def save_pca(self, path: str | Path) -> Job:
         """Write the PCA or UMAP colors on the grid of the scan's file, as RGB24."""
         scan = self._workspace.require_scan()
@@ -146,6 +150,7 @@ class ProjectionsController:
         alike = [maps for maps in features if maps.fingerprint == own.fingerprint]
         return self._workspace.run(JobKey("basis"), partial(fit_basis, alike), self.set_basis, torch=True)
 
+    @checked
     def save_basis(self, path: str | Path) -> Job:
         """Write the locked basis, or the active scan's own."""
         scan = self._workspace.scan
@@ -153,6 +158,7 @@ class ProjectionsController:
         basis = require(self.basis or own, "no basis to save", "switch the PCA overlay on first")
         return self._workspace.write(path, without_context(partial(basis.save, path)))
 
+    @checked
     def load_basis(self, path: str | Path) -> None:
         """Read a basis and use it from now on; the next `compute_pca` shows it."""
         from coralbay_core.projection import load_basis
@@ -170,6 +176,7 @@ class ProjectionsController:
 
     # Clusters
 
+    @checked
     def compute_clusters(self, count: int = 8, how: "ClusterMethod" = "kmeans") -> Job:
         """Group the cells of the active scan, inside the selection if there is one: ``kmeans`` or ``hdbscan``."""
         scan, features = self._workspace.require_features()
@@ -194,6 +201,7 @@ class ProjectionsController:
         scan.update(scatter=result)
         self.scatter_changed.emit(scan)
 
+    @checked
     def lasso(self, polygon: Sequence[Sequence[float]]) -> LabelVolume:
         """Select the cells whose points lie inside a polygon of the scatter plot, and return them as a mask.
 
@@ -205,6 +213,7 @@ class ProjectionsController:
         mask = points.mask(chosen, scan.label_grid).astype(np.uint8)
         return LabelVolume(mask, scan.label_grid, name="lasso", names={1: "lasso"})
 
+    @checked
     def select(self, mask: LabelVolume | None) -> None:
         """Restrict projections to the part of the active scan where a mask is not 0; None for all of it."""
         scan, features = self._workspace.require_features()
@@ -219,10 +228,12 @@ class ProjectionsController:
         scan.update(selection=selection)
         self.selection_changed.emit(scan)
 
+    @checked
     def point_at(self, position_mm: Sequence[float]) -> int | None:
         """Return the index of the scatter point of a position, world mm; None where the plot has none."""
         return self._require_scatter()[1].point_at(position_mm)
 
+    @checked
     def place_of(self, point: Sequence[float]) -> NDArray[np.float64]:
         """Return the position, world mm, of the scatter point nearest to a point of the plane."""
         points = self._require_scatter()[1]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from psygnal import Signal
 
 from coralbay_core.errors import InputError
+from coralbay_core.util.arguments import checked
 
 from ..jobs import Job
 from ..model.scan import Scan
@@ -40,6 +41,7 @@ class QueriesController:
         self.queries: dict[str, Query] = {}
         features.features_changed.connect(self._drop_queries_of_other_models)
 
+    @checked
     def keep_query(self, name: str) -> "Query":
         """Keep the clicks of the active scan as a query of this name."""
         from coralbay_core.similarity import make_query
@@ -50,18 +52,21 @@ class QueriesController:
         require(clicks.positive or None, "no clicks to keep", "click on the scan first")
         return self._set(renamed(make_query(features, clicks.positive, clicks.negative), name))
 
+    @checked
     def open_query(self, path: str | Path) -> "Query":
         """Read a query from a file."""
         from coralbay_core.similarity import load_query
 
         return self._set(load_query(path))
 
+    @checked
     def save_query(self, name: str, path: str | Path) -> Path:
         """Write a query to a file."""
         query = self.get(name)
         self._workspace.inputs.require_free(path)
         return query.save(path)
 
+    @checked
     def rename_query(self, name: str, new: str) -> "Query":
         """Rename a query."""
         from coralbay_core.similarity.query import renamed
@@ -73,16 +78,19 @@ class QueriesController:
         self._replace(old, query)
         return query
 
+    @checked
     def merge_queries(self, names: Sequence[str], new: str) -> "Query":
         """Merge several queries into a new one; they stay."""
         from coralbay_core.similarity import merge_queries
 
         return self._set(merge_queries([self.get(name) for name in names], new))
 
+    @checked
     def remove_query(self, name: str) -> None:
         """Remove a query, also from the scans that use it."""
         self._replace(self.get(name), None)
 
+    @checked
     def use_queries(self, *names: str) -> Job | None:
         """Use saved queries on the active scan, besides its clicks; without names, its clicks alone."""
         scan = self._workspace.require_scan()

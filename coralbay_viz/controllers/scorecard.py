@@ -10,8 +10,9 @@ from psygnal import Signal
 
 from coralbay_core.errors import CoralBayError, InputError, MissingFileError
 from coralbay_core.models.cards import WITHOUT_WEIGHTS
+from coralbay_core.util.arguments import checked
 
-from ..jobs import Job, JobKey, without_context
+from ..jobs import Job, JobKey
 from ..model.scan import Scan
 from ..model.scorecard import Reference, Scorecard, ScoreRow
 from ..tasks.scorecard import EvaluationGrids, FeatureCache, ScorecardInputs, prepare, score
@@ -66,6 +67,7 @@ class ScorecardController:
         similarity.weights_changed.connect(self._weights_changed)
         workspace.scan_removed.connect(self._forget)
 
+    @checked
     def measure(
         self,
         models: Sequence[str] | None = None,
@@ -177,7 +179,7 @@ class ScorecardController:
             kind=self._segmentation.kind,
             other=None if other is None else other.volume,
         )
-        work = without_context(partial(prepare, card, self._grids, asked))
+        work = partial(prepare, card, self._grids, asked, self._workspace.message.emit)
         return self._workspace.run(JobKey("scorecard", scan), work, self._score_next, torch=True)
 
     def _score_next(self, question: ScorecardInputs) -> None:

@@ -13,6 +13,7 @@ from psygnal import Signal
 from coralbay_core.errors import InputError
 from coralbay_core.spatial import LabelVolume, Volume
 from coralbay_core.spatial.resampling import labels_on
+from coralbay_core.util.arguments import checked
 
 from ..jobs import Job, JobKey, Kind, Work, exclusive, without_context
 from ..model.grids import planes_at
@@ -94,6 +95,7 @@ class SegmentationController:
 
     # Strokes
 
+    @checked
     def paint(self, strokes: LabelVolume, scan: Scan | None = None) -> None:
         """Set the strokes of a scan (the active one) without fitting a probe; `undo_strokes` goes back."""
         scan = scan or self._workspace.require_scan()
@@ -134,6 +136,7 @@ class SegmentationController:
         work = without_context(partial(prepare, features))
         return self._workspace.run(JobKey("preparation", scan), work, lambda result: None, torch=True)
 
+    @checked
     def segment(self, strokes: LabelVolume, first_mm: Sequence[float] | None = None) -> Job:
         """Fit a probe to painted voxels of the active scan and apply it; `undo_strokes` goes back."""
         scan, _ = self._workspace.require_features()
@@ -142,6 +145,7 @@ class SegmentationController:
         self.paint(strokes, scan)
         return self.fit(first_mm=first_mm)
 
+    @checked
     def fit(self, kind: str | None = None, first_mm: Sequence[float] | None = None, scan: Scan | None = None) -> Job:
         """Fit a probe to the strokes again and apply it to a scan.
 
@@ -168,6 +172,7 @@ class SegmentationController:
         work = partial(fit_and_apply, pairs, self.kind, self._request(scan, features), planes, show)
         return self._run_segmentation(scan, exclusive(self._fit_lock, work))
 
+    @checked
     def apply_probe(self, scans: Sequence[Scan] | None = None) -> list[Job]:
         """Apply the active scan's probe to other open scans; by default to all that have features of its model."""
         scan, _ = self._workspace.require_features()
@@ -237,6 +242,7 @@ class SegmentationController:
             protected = LabelVolume(data, shown.grid, name="protected", names=dict(shown.names))
         self.protect_labels(protected)
 
+    @checked
     def protect_labels(self, labels: LabelVolume | None, scan: Scan | None = None) -> None:
         """Protect these labels wherever they are not 0, such as a segmentation that was corrected by hand."""
         scan = scan or self._workspace.require_scan()
@@ -317,6 +323,7 @@ class SegmentationController:
 
     # Suggestions
 
+    @checked
     def suggest(self, count: int = 1) -> Job:
         """Find the positions where the next stroke would help most."""
         scan, features = self._workspace.require_features()
@@ -325,6 +332,7 @@ class SegmentationController:
         work = without_context(partial(suggest, probe, how, scan.strokes.now, scan.skipped, count))
         return self._workspace.run(JobKey("suggestion", scan), work, partial(self._set_suggestions, scan), torch=True)
 
+    @checked
     def skip(self, number: int = 0) -> Job:
         """Decline a suggestion, by default the first, and find others."""
         scan, _ = self._workspace.require_features()
@@ -339,6 +347,7 @@ class SegmentationController:
 
     # Statistics and files
 
+    @checked
     def compute_statistics(self, reference: LabelVolume | None = None) -> Job:
         """Measure volume and HU of each label on the scan's own grid, and the overlap with a reference."""
         scan, features = self._workspace.require_features()
@@ -351,6 +360,7 @@ class SegmentationController:
         scan.update(statistics=tuple(rows))
         self.statistics_changed.emit(scan)
 
+    @checked
     def save_statistics(self, path: str | Path) -> Job:
         """Write the statistics that were computed last as a CSV file with one row per label."""
         from coralbay_core.probe import require_table_name, save_statistics
@@ -360,6 +370,7 @@ class SegmentationController:
         rows = require(scan.statistics or None, "no statistics to save", "compute them first")
         return self._workspace.write(path, without_context(partial(save_statistics, path, rows)))
 
+    @checked
     def save_segmentation(self, path: str | Path) -> Job:
         """Write the segmentation on the grid of the scan's file, with the values that were painted."""
         scan, features = self._workspace.require_features()
@@ -373,11 +384,13 @@ class SegmentationController:
         }
         return self._workspace.write_map(path, scan, lambda grid: how.labels(probe, grid).data, **parameters)
 
+    @checked
     def save_probe(self, path: str | Path) -> Job:
         """Write the active scan's probe, for other scans and for the command line."""
         probe = require(self._workspace.require_scan().probe, "no probe to save", _NO_PROBE)
         return self._workspace.write(path, without_context(partial(probe.save, path)))
 
+    @checked
     def load_probe(self, path: str | Path) -> Job:
         """Read a probe and apply it to the active scan."""
         from coralbay_core.probe import load_probe

@@ -12,6 +12,7 @@ from psygnal import Signal
 
 from coralbay_core.errors import CoralBayError, InputError
 from coralbay_core.spatial import Grid
+from coralbay_core.util.arguments import checked
 
 from ..jobs import Job, JobKey
 from ..model.clicks import Clicks
@@ -65,6 +66,7 @@ class SimilarityController:
 
     # Clicks
 
+    @checked
     def click(self, position_mm: Sequence[float], negative: bool = False) -> Job | None:
         """Add a click and update the heat map; None while there are no features yet.
 
@@ -84,10 +86,12 @@ class SimilarityController:
         scan = self._workspace.require_scan()
         return self._change_clicks(scan, Clicks()) if scan.clicks.now else None
 
+    @checked
     def remove_click(self, position_mm: Sequence[float], within_mm: float = NEAR_MM) -> Job | None:
         """Remove the click nearest to a position; nothing where none is near."""
         return self._replace_click(position_mm, None, within_mm)
 
+    @checked
     def move_click(
         self, position_mm: Sequence[float], to_mm: Sequence[float], within_mm: float = NEAR_MM
     ) -> Job | None:
@@ -228,6 +232,7 @@ class SimilarityController:
 
     # Linked scans
 
+    @checked
     def link_heat(self, target: Scan, source: Scan | None = None) -> Job | None:
         """Let the heat map of a scan follow the clicks on another one; None while features are missing.
 
@@ -244,6 +249,7 @@ class SimilarityController:
         target.origin = source
         return self.update(target)
 
+    @checked
     def unlink_heat(self, target: Scan) -> Job | None:
         """Let the heat map of a scan follow its own clicks again."""
         self._workspace.require_open(target)
@@ -310,6 +316,7 @@ class SimilarityController:
         )
         return HeatRequest(search, clicks, partial=scan.features is None or source.features is None)
 
+    @checked
     def save_heat(self, path: str | Path) -> Job:
         """Write the heat map on the grid of the scan's file."""
         scan = self._workspace.require_scan()

@@ -12,6 +12,7 @@ import numpy as np
 from psygnal import Signal
 
 from coralbay_core.errors import MissingFileError
+from coralbay_core.util.arguments import checked
 
 from ..jobs import Job, JobKey, Kind, without_context
 from ..model.scan import Scan
@@ -77,6 +78,7 @@ class TrainingController:
         """The checkpoint that is shown."""
         return self.state.shown if self.state else None
 
+    @checked
     def watch(self, folder: str | Path, step: int | None = None) -> Job:
         """Watch the run in a folder on the active scan; without a scan, its curves alone.
 

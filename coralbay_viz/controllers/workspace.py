@@ -10,6 +10,7 @@ from psygnal import Signal
 
 from coralbay_core.errors import Cancelled, CoralBayError, InputError
 from coralbay_core.spatial import Grid, Volume
+from coralbay_core.util.arguments import as_path, checked
 
 from ..jobs import Job, JobContext, JobKey, Kind, Runner, Task, Work, without_context
 from ..model.clicks import Clicks
@@ -22,13 +23,6 @@ if TYPE_CHECKING:
     from coralbay_core.features import FeatureMaps
 
 T = TypeVar("T")
-
-
-def as_path(path: str | Path) -> Path:
-    """Return a path, or raise `InputError` for what cannot be one."""
-    if not isinstance(path, str | Path) or not str(path) or "\0" in str(path):
-        raise InputError("not a path", found=repr(path)[:60], expected="the name of a file or folder")
-    return Path(path)
 
 
 def require(value: T | None, what: str, hint: str) -> T:
@@ -99,12 +93,14 @@ class Workspace:
 
     # Scans
 
+    @checked
     def open(self, path: str | Path, series: str | None = None) -> Job:
         """Read a NIfTI file, a DICOM folder or a file of a series, and make it the active scan."""
         path = as_path(path)
         work = without_context(partial(files.open_volume, path, series))
         return self.run(JobKey("open", path), work, partial(self.add, series=series))
 
+    @checked
     def add(self, volume: Volume, series: str | None = None) -> Scan:
         """Add a volume and make it the active scan."""
         _require_volume(volume)
@@ -115,6 +111,7 @@ class Workspace:
         self.activate(scan)
         return scan
 
+    @checked
     def activate(self, scan: Scan | None) -> None:
         """Make a scan the active one."""
         if scan is not None:
@@ -125,6 +122,7 @@ class Workspace:
             self.scan = scan
             self.scan_changed.emit(scan)
 
+    @checked
     def remove(self, scan: Scan) -> None:
         """Remove a scan and stop its jobs."""
         if scan not in self.scans:

@@ -1,5 +1,6 @@
 """Panel Files: results and sessions as files on the kernel's machine."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,14 @@ class FilesControl(Control):
         self.on_request(self.panel.save_wanted, self._save)
         self.on_request(self.panel.load_wanted, self.session.load)
 
-    def _save(self, kind: str, path: str) -> None:
+    def _save(self, kind: str, path: str, names: bool) -> None:
         session = self.session
         saves = {
             "heat": session.save_heat,
             "pca": session.save_pca,
             "seg": session.save_segmentation,
             "statistics": session.save_statistics,
-            "session": session.save,
+            "session": partial(session.save, names=names),
         }
         target = _named(path)
         there = target.exists()

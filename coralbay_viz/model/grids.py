@@ -52,8 +52,10 @@ def viewing_volume(volume: Volume) -> Volume:
         return volume
     from coralbay_core.spatial.resampling import resample
 
-    data = resample(volume.data, volume.grid, grid, order=1, fill=float(palette.RANGE_HU[0]))
-    return Volume(np.rint(data).astype(np.int16), grid, name=volume.name, path=volume.path, modality=volume.modality)
+    data = np.rint(resample(volume.data, volume.grid, grid, order=1, fill=float(palette.RANGE_HU[0])))
+    # Metal and other modalities may have values that 16 bits do not hold.
+    data = data.astype(np.int16 if np.abs(data).max() <= np.iinfo(np.int16).max else np.float32, copy=False)
+    return Volume(data, grid, name=volume.name, path=volume.path, modality=volume.modality)
 
 
 def overlay_grid(grid: Grid, spacing_mm: float = OVERLAY_SPACING_MM) -> Grid:

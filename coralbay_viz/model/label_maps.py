@@ -22,6 +22,7 @@ _AIR_HU = -200
 # Distance from whole numbers, absolute and relative, of some that went through a scale factor.
 _WHOLE, _WHOLE_RELATIVE, _WHOLE_MOST = 1e-3, 2e-5, 0.1
 
+_FILES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 _LABEL_WORDS = re.compile(
     r"(?<![a-z])(labels?(t[rs])?|segs?|segmentations?|masks?|d?seg|aseg|aparc|parcellation|atlas|rois?|strokes"
     r"|annotations?)(?![a-z])"
@@ -34,11 +35,11 @@ def as_labels(volume: Volume) -> LabelVolume | None:
     if volume.modality != "CT" or not _is_label_map(volume):
         return None
     path = volume.path
-    if path is not None and path.name.lower().endswith((".nii", ".nii.gz")):
+    if path is not None and path.name.lower().endswith(_FILES):
         from coralbay_core.io import load_labels
 
         try:
-            return load_labels(path)  # large values exactly
+            return load_labels(path)  # large values exactly, with the notes of labels instead of those of scans
         except InputError:
             pass  # not quite whole numbers
     data = np.rint(volume.data).astype(np.int64)

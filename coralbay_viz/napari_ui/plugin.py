@@ -56,7 +56,16 @@ def _specs(path: Path) -> list[Any]:
         spec, more = ct_spec(volume), {SERIES: series}
     else:
         spec, more = labels_spec(labels, "reference"), {MADE_ON: labels}
+        _show_notes(path, labels.notes)
     return [replace(spec, metadata={**spec.metadata, **more})]
+
+
+def _show_notes(path: Path, notes: Sequence[str]) -> None:
+    """Show notes about a label map; those about a scan stand in the panel Scan."""
+    from napari.utils.notifications import show_info
+
+    if notes:
+        show_info(f"{path.name}: {'; '.join(notes)}")
 
 
 def _is_ours(path: Path) -> bool:

@@ -8,9 +8,9 @@ from psygnal import SignalInstance
 
 from coralbay_core.errors import CoralBayError, InputError, MissingFileError
 from coralbay_core.spatial import Volume
+from coralbay_core.util.arguments import as_path, checked
 
 from ..controllers import Controllers
-from ..controllers.workspace import as_path
 from ..jobs import Job, JobContext, JobKey, without_context
 from ..model.scan import Scan
 from ..tasks.encoders import Encoders, model_names, split_variant
@@ -74,6 +74,7 @@ class SessionFiles:
 
     # Saving
 
+    @checked
     def save(self, path: str | Path, *, names: bool = False) -> Job:
         """Write everything that was opened, clicked, painted and set to one file.
 
@@ -157,6 +158,7 @@ class SessionFiles:
 
     # Loading
 
+    @checked
     def load(self, path: str | Path, *, scans: Sequence[str | Path] = (), model: str | Path | None = None) -> Job:
         """Replace the open scans by those of a session file, and compute the results again.
 

@@ -39,10 +39,11 @@ def add(
     series: str | None,
     encoders: Encoders,
     model: str,
+    names: bool,
     context: JobContext,
 ) -> Any:
-    """Add a scan to a library."""
-    return library.add(path, encoders.get(model), series=series, progress=context.progress)
+    """Add a scan to a library, with names and paths of its scans if the user wants that."""
+    return library.add(path, encoders.get(model), series=series, progress=context.progress, store_names=names)
 
 
 def search(

@@ -5,6 +5,7 @@ They equal those of ``coralbay evaluate``, with the user's clicks and strokes in
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -291,14 +292,24 @@ EvaluationGrids = dict[Scan, tuple[Any, EvaluationGrid]]
 """By scan: a key of the reference, and the grid. Only the last one, since each is as large as a scan."""
 
 
-def prepare(card: Scorecard, grids: EvaluationGrids, inputs: Callable[..., ScorecardInputs]) -> ScorecardInputs:
-    """Resample scans and references to the grids on which encoders are measured; once for the same ones."""
-    ground = _grid_of(card.scan, card.reference, grids)
-    other = None if card.other is None else _grid_of(card.other, card.other_reference, grids)
+def prepare(
+    card: Scorecard,
+    grids: EvaluationGrids,
+    inputs: Callable[..., ScorecardInputs],
+    say: Callable[[str], Any],
+    context: JobContext,
+) -> ScorecardInputs:
+    """Resample scans and references to the grids on which encoders are measured; once for the same ones.
+
+    Notes about references that are read from files go to `say`.
+    """
+    tell = partial(context.post, say)
+    ground = _grid_of(card.scan, card.reference, grids, tell)
+    other = None if card.other is None else _grid_of(card.other, card.other_reference, grids, tell)
     return inputs(volume=card.scan.volume, ground=ground, other_ground=other)
 
 
-def _grid_of(scan: Scan, reference: Reference, grids: EvaluationGrids) -> EvaluationGrid:
+def _grid_of(scan: Scan, reference: Reference, grids: EvaluationGrids, tell: Callable[[str], Any]) -> EvaluationGrid:
     from coralbay_core.extraction.cache import content_digest
     from coralbay_core.io import load_labels
 
@@ -311,6 +322,10 @@ def _grid_of(scan: Scan, reference: Reference, grids: EvaluationGrids) -> Evalua
         key = content_digest(labels)  # views give a copy of a layer each time, which may have been painted on
     known, grid = grids.get(scan, (None, None))
     if grid is None or known != key:
-        grid = EvaluationGrid.of(scan.volume, labels if path is None else load_labels(path, like=scan.volume))
+        if path is not None:
+            labels = load_labels(path, like=scan.volume)
+            for text in labels.notes:
+                tell(f"{path.name}: {text}")
+        grid = EvaluationGrid.of(scan.volume, labels)
         grids[scan] = key, grid
     return grid

@@ -156,3 +156,15 @@ def test_an_empty_path_is_one_line(coralbay, scan, click, tmp_path, monkeypatch,
     assert (code, out) == (2, "")
     assert err.splitlines()[-1].startswith("error: ")
     assert err.count("error: ") == 1
+
+
+def test_notes_about_label_maps_are_printed(coralbay, named, tmp_path):
+    for name in ("ct.nii.gz", "labels.nii.gz"):
+        shutil.copy(named / name, tmp_path)
+    (tmp_path / "labels.json").write_text("{")
+    paths = [tmp_path / "labels.nii.gz", "--ct", tmp_path / "ct.nii.gz"]
+    code, _, err = coralbay("probe", "stats", *paths)
+    assert code == 0
+    (line,) = [line for line in err.splitlines() if "were not read" in line]
+    assert line.startswith("note: ")
+    assert str(tmp_path / "labels.nii.gz") in line

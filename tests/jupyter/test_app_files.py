@@ -7,6 +7,7 @@ from tests.support.notebook_app import middle, settle
 pytest.importorskip("anywidget")
 
 from coralbay_core.errors import InputError
+from coralbay_core.io import save_map
 from coralbay_viz import Session, show
 
 pytestmark = pytest.mark.forward
@@ -78,3 +79,21 @@ def test_a_session_of_ones_own_is_shown_and_left_alone(belly):
     session.click(middle(app))  # still at work
     with pytest.raises(InputError, match="shown alone"):
         show(session, "scan.nii.gz")
+
+
+def test_names_of_scans_are_a_choice(ready, tmp_path, belly):
+    folder = tmp_path / "DOE_JANE"
+    ready.session.open(save_map(folder / "DOE.nii.gz", belly.data, belly))
+    settle(ready)
+    ready.session.remove(ready.session.scans[0])  # it has no file
+    panel = ready.files.panel
+    assert panel.names.layout.display == "none"
+    panel.kind.value = "session"
+    assert panel.names.layout.display == ""
+    found = []
+    for names in (False, True):
+        panel.names.value, panel.path.value = names, str(tmp_path / f"{names}.coralbay")
+        panel.save.click()
+        settle(ready)
+        found.append(b"DOE" in (tmp_path / f"{names}.coralbay").read_bytes())
+    assert found == [False, True]

@@ -339,3 +339,11 @@ def test_menus_find_the_widget_of_the_command_line(make_napari_viewer, hand, mon
     assert len(viewer.layers) == 1
     session.close()
     hand.settle()
+
+
+def test_notes_about_a_label_map_are_shown(viewer, belly, told, tmp_path):
+    save_map(tmp_path / "labels.nii.gz", (belly.data > 100).astype(np.uint8), belly)
+    (tmp_path / "labels.json").write_text("{")
+    viewer.open(tmp_path / "labels.nii.gz", plugin="coralbay")
+    (line,) = told
+    assert line.startswith("labels.nii.gz: label names in labels.json were not read")

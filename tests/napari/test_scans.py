@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 
+from coralbay_core.io import save_map
 from coralbay_viz.display import napari_world
+from coralbay_viz.napari_ui import context
 from tests.support.dicom import write_series
 
 
 def test_reader_brings_a_scan_that_the_widget_knows(dock, viewer, belly, tmp_path):
-    from coralbay_core.io import save_map
 
     path = save_map(tmp_path / "scan.nii.gz", belly.data, belly)
     (layer,) = viewer.open(path, plugin="coralbay")
@@ -87,3 +88,25 @@ def test_an_oblique_scan_is_shown_straight_and_clicked_right(dock, viewer, hand)
     hand.settle()
     hand.click(place)
     assert np.linalg.norm(np.array(dock.session.clicks.positive[0]) - place) < 1.6
+
+
+def test_a_session_is_saved_without_names_unless_they_are_wanted(dock, hand, belly, tmp_path, monkeypatch):
+    folder = tmp_path / "DOE_JANE"
+    save_map(folder / "DOE.nii.gz", belly.data, belly)
+    dock.open(folder / "DOE.nii.gz")
+    hand.wait_for(lambda: dock.session.scan is not None)
+    offered = []
+    monkeypatch.setattr(
+        context.QFileDialog,
+        "getSaveFileName",
+        lambda parent, title, name, kinds: (offered.append(name), (str(tmp_path / name), ""))[1],
+    )
+    panel = dock.scan_panel
+    save = panel.session_menu.menu().actions()[0]
+    for wanted in (False, True):
+        if wanted:
+            hand.press(panel.names)
+        save.trigger()
+        hand.settle()
+    assert offered == ["session.coralbay", "DOE.coralbay"]
+    assert [b"DOE" in (tmp_path / name).read_bytes() for name in offered] == [False, True]

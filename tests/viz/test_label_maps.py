@@ -91,3 +91,11 @@ def test_whole_numbers_that_went_through_a_scale_are_labels(stored, coarse, tmp_
     assert labels is not None
     assert set(np.unique(labels.data)) == set(np.unique(coarse.labels.data))
     save_map(tmp_path / "again.nii.gz", labels.data, labels)
+
+
+@pytest.mark.parametrize("name", ["organs.nii.gz", "organs.mha"])
+def test_notes_about_labels_are_kept(stored, coarse, tmp_path, name):
+    (tmp_path / "organs.json").write_text("{")
+    labels = stored(name, coarse.labels.data)[1]
+    (line,) = labels.notes
+    assert "organs.json were not read" in line

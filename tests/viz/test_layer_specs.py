@@ -156,3 +156,11 @@ def test_projection_limits_follow_the_densest_bone():
     assert palette.projection_limits_hu(body)[1] == 1000
     assert palette.projection_limits_hu(skull)[1] == 2000
     assert palette.projection_limits_hu(np.full((3, 3, 3), -1000, np.int16))[1] == 1000
+
+
+@pytest.mark.parametrize(("value", "dtype"), [(1000, np.int16), (40_000, np.float32), (2e6, np.float32)])
+def test_large_values_of_an_oblique_scan_are_shown_as_they_are(value, dtype):
+    grid = grid_of((20, 20, 20), (2.0, 2.0, 2.0), 20)
+    shown = grids.viewing_volume(Volume(np.full(grid.shape, value, np.float32), grid))
+    assert shown.data.dtype == dtype
+    assert shown.data.max() == value

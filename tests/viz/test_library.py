@@ -102,3 +102,13 @@ def test_a_library_that_is_none_is_refused(paths):
     with pytest.raises(InputError, match="not a folder"):
         session.library.open(paths[0])
     assert session.library.current is None
+
+
+@pytest.mark.parametrize("names", [False, True])
+def test_names_are_stored_in_a_library_where_the_user_wants_them(paths, tmp_path, names):
+    pytest.importorskip("lancedb")
+    session = Session(model=MODEL)
+    session.open(paths[0])
+    session.library.open(tmp_path / "lib")
+    session.library.add(names=names)
+    assert (str(paths[0]) in (tmp_path / "lib" / "library.json").read_text()) == names

@@ -360,3 +360,15 @@ def test_a_click_in_the_liver_of_a_real_scan(ct_pack):
     session.scorecard.measure(["hu-context", "coralbay-mini"], folder / "labels.nii.gz")
     context, mini = session.scorecard.card.rows
     assert mini.retrieval > context.retrieval > (labels.data == liver).mean()
+
+
+def test_notes_about_a_reference_are_told(session, reference, liver, tmp_path):
+    path = save_map(tmp_path / "organs.nii.gz", reference.data, reference)
+    (tmp_path / "organs.json").write_text("{")
+    said = []
+    session.message.connect(said.append)
+    session.click(liver)
+    for _ in range(2):  # the second time the labels are known
+        session.scorecard.measure(["hu-patch"], path)
+    (line,) = said
+    assert line.startswith("organs.nii.gz: label names in organs.json were not read")

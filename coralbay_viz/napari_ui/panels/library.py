@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QSize
 from qtpy.QtGui import QIcon, QImage, QPixmap
+from qtpy.QtWidgets import QCheckBox
 
 from ..context import Context
 from .base import JobStatusText, PanelBase, button, fill_table, note, place_text, table
@@ -31,7 +32,12 @@ class LibraryPanel(PanelBase):
         self._wanted: LibraryHit | None = None
         self.open = button("Open library…", "Open a folder; an empty one becomes a library when a scan is added")
         self.add = button("Add this scan", "Add compressed features of this scan to the library")
-        self.row(self.open, self.add)
+        self.names = QCheckBox("With its name")
+        self.names.setToolTip(
+            "Store name and path of the scan in the library. They often name a patient; without them only this "
+            "machine has them."
+        )
+        self.row(self.open, self.add, self.names)
         self.about = note("Search many scans for places similar to your clicks.")
         self.rows.addWidget(self.about)
         self.search = button(
@@ -43,7 +49,7 @@ class LibraryPanel(PanelBase):
         self.rows.addWidget(self.found)
         self._job_status = JobStatusText(context, self._show_library)
         self.open.clicked.connect(self._choose)
-        self.add.clicked.connect(context.notify_errors(lambda *_: context.session.library.add()))
+        self.add.clicked.connect(context.notify_errors(self._add))
         self.search.clicked.connect(context.notify_errors(self._search))
         self.found.itemActivated.connect(lambda *_: context.notify_errors(self._go)())
         self.found.itemClicked.connect(lambda *_: context.notify_errors(self._go)())
@@ -61,6 +67,9 @@ class LibraryPanel(PanelBase):
         folder = self._context.ask_folder("Open a library, or choose an empty folder")
         if folder:
             self._context.notify_errors(self._context.session.library.open)(folder)
+
+    def _add(self, *_: Any) -> None:
+        self._context.session.library.add(names=self.names.isChecked())
 
     def _search(self, *_: Any) -> None:
         self._job_status.show(self._context.session.library.search(), "Searching…")

@@ -1,10 +1,11 @@
 """Panel Scan: open scans and sessions, choose view and window."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import QButtonGroup, QInputDialog, QLabel
+from qtpy.QtWidgets import QButtonGroup, QCheckBox, QInputDialog, QLabel
 
 from ...model import palette
 from ...model.scan import unique_names
@@ -50,6 +51,12 @@ class ScanPanel(PanelBase):
             ],
         )
         self.row(self.open_file, self.open_folder, self.session_menu)
+        self.names = QCheckBox("Names of scans in saved sessions")
+        self.names.setToolTip(
+            "Names and paths of scans often name a patient. Without them a session can be passed on; it finds its "
+            "scans by their content."
+        )
+        self.rows.addWidget(self.names)
         self.scans = combo("Active scan")
         self.rows.addWidget(self.scans)
         self.about = note(_EMPTY)
@@ -124,8 +131,9 @@ class ScanPanel(PanelBase):
             self._context.binding.set_window(palette.adjust_window(limits, level, width))
 
     def _save_session(self) -> None:
-        name = self._context.session.scan.name if self._context.session.scan else "session"
-        self._context.save_as("Save the session", name + SUFFIX, _SESSIONS, self._context.session.save)
+        session, names = self._context.session, self.names.isChecked()
+        name = session.scan.name if session.scan and names else "session"
+        self._context.save_as("Save the session", name + SUFFIX, _SESSIONS, partial(session.save, names=names))
 
     def _open_session(self) -> None:
         path = self._context.ask_open("Open a session", _SESSIONS)

@@ -7,7 +7,7 @@ import pytest
 import SimpleITK as sitk
 
 from coralbay_core.errors import InputError
-from coralbay_core.io import load_volume
+from coralbay_core.io import checks, load_volume
 from tests.support.dicom import write_series
 
 LARGEST = {np.dtype(np.float32): np.finfo(np.float32).max, np.dtype(np.float64): np.finfo(np.float64).max}
@@ -84,3 +84,40 @@ def test_a_slice_with_a_wild_slope_is_noted(tmp_path):
     volume = load_volume(tmp_path / "s")
     assert any("voxels" in note and "set to" in note for note in volume.notes)
     assert np.array_equal(np.delete(volume.data, 2, 0), np.delete(data, 2, 0))
+
+
+def write_pet(folder, slope, **changes):
+    data = np.arange(60).reshape(3, 4, 5) + 1
+    write_series(folder, data - 1024, RescaleSlope=slope, RescaleIntercept="0", **changes)
+    return data
+
+
+@pytest.mark.parametrize("slope", ["5000", "1000000"])
+def test_large_values_of_another_modality_are_kept(tmp_path, slope):
+    data = write_pet(tmp_path / "s", slope, Modality="PT")
+    volume = load_volume(tmp_path / "s")
+    assert (volume.data.max(), volume.data.dtype) == (60 * int(slope), np.float32)
+    assert np.array_equal(volume.data, data * float(slope))
+    assert not any("set to" in note for note in volume.notes)
+    assert any("modality is PT" in note for note in volume.notes)
+
+
+@pytest.mark.parametrize("modality", ["CT", ""])
+def test_large_values_of_ct_and_of_no_modality_are_not(tmp_path, modality):
+    write_pet(tmp_path / "s", "5000", Modality=modality)
+    volume = load_volume(tmp_path / "s")
+    assert volume.data.max() <= 100_000
+    assert any("40 voxels" in note and "set to 5000 HU" in note for note in volume.notes)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, 1e20, -np.finfo(np.float32).max])
+def test_no_modality_has_what_marks_the_outside(wrong):
+    data = np.full((3, 3, 3), 2e6, np.float32)
+    data[0, 0, 0], data[1, 1, 1] = wrong, 5
+    found, (note,) = checks.replace_implausible(data, "here", "PT")
+    assert found[0, 0, 0] == 5
+    assert found.max() == np.float32(2e6)
+    assert note.startswith("1 voxels")
+    assert "HU" not in note
+    with pytest.raises(InputError, match="no voxel has a value"):
+        checks.replace_implausible(np.full((3, 3, 3), wrong), "here", "PT")

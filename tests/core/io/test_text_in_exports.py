@@ -113,12 +113,17 @@ def test_names_that_cannot_be_read_are_noted(tmp_path, content):
 # --- what a header may hold
 
 
+@pytest.mark.parametrize("image_class", [nib.Nifti1Image, nib.Nifti2Image])
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
-def test_extensions_and_names_of_databases_are_not_copied(tmp_path, suffix):
-    image = nib.Nifti1Image(np.arange(24, dtype=np.int16).reshape(2, 3, 4), np.eye(4))
+def test_extensions_and_texts_of_a_header_are_not_copied(tmp_path, suffix, image_class):
+    image = image_class(np.arange(24, dtype=np.int16).reshape(2, 3, 4), np.eye(4))
     image.header.extensions.append(nib.nifti1.Nifti1Extension("comment", b"Secret^Person"))
-    image.header["db_name"], image.header["aux_file"] = b"Secret^Person", b"Secret^Person"
+    texts = [name for name, (kind, *_) in image.header.structarr.dtype.fields.items() if kind.char == "S"]
+    assert len(texts) > 4
+    for name in set(texts) - {"magic"}:
+        image.header[name] = b"Secret^Person"
     nib.save(image, tmp_path / f"ct{suffix}")
+    assert b"Secret" in nib.load(tmp_path / f"ct{suffix}").header.structarr["descrip"].tobytes()
     volume = load_volume(tmp_path / f"ct{suffix}")
     written = nib.load(save_map(tmp_path / f"map{suffix}", volume.data, volume))
     assert not written.header.extensions

@@ -84,7 +84,6 @@ def test_maps_keep_the_header_of_the_file(tmp_path):
     image.set_sform(LPS_AFFINE, code=2)
     image.set_qform(LPS_AFFINE, code=1)
     image.header.set_xyzt_units("mm", "sec")
-    image.header["descrip"] = b"kept"
     image.header["cal_max"] = 500
     image.header.set_slope_inter(1, -1024)
     nib.save(image, path)
