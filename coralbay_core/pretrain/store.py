@@ -48,8 +48,11 @@ def create_store(folder: Path, spacing_mm: float) -> None:
         if abs(found - spacing_mm) > 1e-6:
             raise InputError("store has another spacing", where=folder, found=found, expected=spacing_mm)
         return
-    if folder.exists() and any(folder.iterdir()):
-        raise InputError("folder is not empty", where=folder, hint="choose another folder for the store")
+    if folder.is_dir():
+        for path in folder.glob("zarr.*.partial"):  # left by a call that was killed before it had made the store
+            path.unlink()
+        if any(folder.iterdir()):
+            raise InputError("folder is not empty", where=folder, hint="choose another folder for the store")
     zarr.create_group(folder, attributes={"format": FORMAT, "spacing_mm": spacing_mm}, zarr_format=3)
 
 
