@@ -61,7 +61,7 @@ class Checkpoints:
         return path
 
     def _sweep(self) -> None:
-        """Remove files without a checkpoint: of those that are gone, and of processes that were killed while writing."""
+        """Remove files without a checkpoint, and files that a killed process left half written."""
         for path in self.folder.glob("step-*.json"):
             if not path.with_suffix(".pt").exists():
                 path.unlink()

@@ -13,7 +13,8 @@ _OTHERS = (
 )  # fmt: skip
 _NOT_NEEDED = (
     "coralbay_core.evaluate", "coralbay_core.integrations",
-    "coralbay_viz.cli", "coralbay_viz.demo", "coralbay_viz.jupyter_ui", "coralbay_viz.napari_ui", "coralbay_viz.notebook",
+    "coralbay_viz.cli", "coralbay_viz.demo", "coralbay_viz.jupyter_ui", "coralbay_viz.napari_ui",
+    "coralbay_viz.notebook",
 )  # fmt: skip
 
 for _package in (coralbay_core, coralbay_viz):

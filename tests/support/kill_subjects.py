@@ -1,4 +1,4 @@
-"""What is killed in the tests and in `make torture`: commands and sessions, on inputs so small that a run takes seconds."""
+"""What is killed in the tests and in `make torture`: commands and sessions, on inputs of seconds per run."""
 
 import json
 import os
@@ -297,7 +297,7 @@ class PrepareData(Subject):
             for number in range(len(names)):
                 assert source.cells(number).any()
         lines = (store / "index.jsonl").read_text().split("\n")[:-1] if (store / "index.jsonl").is_file() else []
-        volumes = {name: {p: d for p, d in tree_digests(store / name).items()} for name in names}
+        volumes = {name: tree_digests(store / name) for name in names}
         times = {name: (store / name).stat().st_mtime_ns for name in names}
         return {name: (volumes[name], times[name]) for name in names} | {line: json.loads(line) for line in lines}
 
