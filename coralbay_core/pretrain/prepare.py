@@ -27,7 +27,7 @@ from ..spatial import Volume
 from ..spatial.body_mask import body_mask
 from ..util.leftovers import is_stale
 from .source import on_training_grid
-from .store import content_key, create_store, is_store, write_volume
+from .store import content_key, create_store, is_store, write_volume, writing
 
 _INDEX = "index.jsonl"
 _MARGIN_MM = 15.0  # of air around the body
@@ -214,7 +214,7 @@ class _Index:
         self.sources.add(outcome.source)
         if outcome.key:
             self.keys.add(outcome.key)
-        with self.path.open("a", encoding="utf-8") as file:
+        with writing(self.path.parent), self.path.open("a", encoding="utf-8") as file:
             file.write(outcome.as_line() + "\n")
         return outcome
 
