@@ -7,11 +7,13 @@ import time
 
 import numpy as np
 import pytest
+import torch
 
 from coralbay_core.errors import InputError
 from coralbay_core.extraction.cache import FeatureStore
 from coralbay_core.extraction.pipeline import features_for
-from tests.support.encoders import PoolingEncoder, SlowEncoder
+from coralbay_core.extraction.sliding_window import ExtractionCallbacks
+from tests.support.encoders import PoolingEncoder, SlowEncoder, SmallDevice
 from tests.support.scans import ramp_volume
 from tests.support.waiting import wait_until
 
@@ -121,6 +123,18 @@ def test_a_folder_of_features_that_is_deleted_while_they_are_computed(volume, tm
     with pytest.raises(InputError, match="compute them again"):
         features_for(volume, encoder, strides=(4, 8), store=store, name="scan")
     assert_right(features_for(volume, PoolingEncoder(), strides=(4, 8), store=store, name="scan"), volume)
+
+
+def test_a_device_that_is_too_small_gives_way_and_the_features_are_kept(volume, tmp_path):
+    encoder, said, store = SmallDevice(0), [], FeatureStore(tmp_path)
+    encoder.device = torch.device("mps")
+    assert_right(
+        features_for(volume, encoder, strides=(4,), store=store, watch=ExtractionCallbacks(say=said.append)), volume
+    )
+    assert said == ["mps is too small for one tile: going on with the CPU"]
+    again = PoolingEncoder(64, 32)
+    assert_right(features_for(volume, again, strides=(4,), store=store), volume)
+    assert again.calls == 0
 
 
 def _compute_slowly(root, shape) -> None:
