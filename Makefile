@@ -16,7 +16,7 @@ VIRTUAL_DISPLAY := xvfb-run --auto-servernum --server-args="-screen 0 1400x900x2
 export QT_API := pyside6
 
 .DEFAULT_GOAL := help
-.PHONY: help setup libraries virtual-display browser notebooks screenshots demo test test-fast test-slow test-eva fuzz lint evaluate evaluate-reference wheel-smoke \
+.PHONY: help setup libraries virtual-display browser notebooks screenshots demo test test-fast test-slow test-eva fuzz torture lint evaluate evaluate-reference wheel-smoke \
   bench-encoder bench-dense bench-interactive bench-gui bench-notebook bench-probe bench-connectivity bench-projection bench-search bench-pretrain clean
 
 help: ## List the targets
@@ -60,6 +60,9 @@ MINUTES := 10
 fuzz: $(STAMP) ## Damage scans, then probe, query, basis and cache files at random and read them, for MINUTES=10 each
 	CORALBAY_FUZZ_S=$$(( $(MINUTES) * 60 )) $(PYTHON_VENV) -m pytest -m slow tests/core/io/test_fuzz_readers.py $(ARGS)
 	$(PYTHON_VENV) -m benchmarks.fuzz_files --seconds $$(( $(MINUTES) * 60 ))
+
+torture: $(STAMP) ## Long sessions, a volume of 3 GB and kills at random moments, two hours (ARGS="--scans 20 --kills 5 --no-volume")
+	$(PYTHON_VENV) -m benchmarks.torture $(ARGS)
 
 $(STAMP_EVA): pyproject.toml constraints.txt scripts/bootstrap.sh
 	@sh scripts/bootstrap.sh eva $(VENV_EVA)

@@ -105,6 +105,7 @@ def features_for(
             chunks = sorted({chunk for part in absent.values() for chunk in part})
             targets = {chunk: scene.lattice.chunk_box(chunk) for chunk in chunks}
             _fill(entry, scene, encoder, absent, targets, limits, focus_mm, watch)
+            _require_kept(entry, absent)
             store.prune(keep=key)
     return entry.maps(strides, region, needed)
 
@@ -154,9 +155,20 @@ def _fill(
     strides = [stride for stride, chunks in absent.items() if chunks]
     _require_space(entry.folder, targets, channels_of(encoder, strides))
     try:
+        entry.sweep()
         run(scene, encoder, strides, targets, entry, limits=limits, focus_mm=focus_mm, watch=watch)
     except OSError as error:
+        entry.remove_rest()
         raise unwritable(entry.folder, error) from error
+
+
+def _require_kept(entry: Entry, written: dict[int, list[Index]]) -> None:
+    """Raise if chunks were removed while others were computed: the scan would seem to end where they were."""
+    there = all(entry.has(stride, chunk) for stride, chunks in written.items() for chunk in chunks)
+    if entry.remove_rest() or not there:
+        raise InputError(
+            "features were removed while they were computed", where=entry.folder, hint="compute them again"
+        )
 
 
 def _require_space(folder: Path, targets: dict[Index, Box], channels: dict[int, int]) -> None:

@@ -57,8 +57,16 @@ class Checkpoints:
         retained = {*self.steps()[-max(self.keep, 1) :], *([] if best is None else [best])}
         for old in set(self.steps()) - retained:
             self.path(old).unlink()
-            self.path(old).with_suffix(".json").unlink(missing_ok=True)
+        self._sweep()
         return path
+
+    def _sweep(self) -> None:
+        """Remove files without a checkpoint, and files that a killed process left half written."""
+        for path in self.folder.glob("step-*.json"):
+            if not path.with_suffix(".pt").exists():
+                path.unlink()
+        for path in self.folder.glob(".step-*.part"):
+            path.unlink()
 
     def load(self, step: int | None = None) -> dict[str, Any] | None:
         """Load the checkpoint of a step, by default the newest one; None if there is none."""

@@ -7,13 +7,15 @@ reveal whose scans it holds. The `PreparationReport` lists refused files with th
 
 import hashlib
 import json
+import os
 import shutil
-import time
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
@@ -23,12 +25,12 @@ from ..errors import CoralBayError, InputError, MissingFileError
 from ..io import FoundScan, find_scans, load_volume
 from ..spatial import Volume
 from ..spatial.body_mask import body_mask
+from ..util.leftovers import is_stale
 from .source import on_training_grid
-from .store import content_key, create_store, is_store, write_volume
+from .store import content_key, create_store, is_store, write_volume, writing
 
 _INDEX = "index.jsonl"
 _MARGIN_MM = 15.0  # of air around the body
-_STALE_S = 3600.0
 _AHEAD = 2  # tasks per worker; a small number limits the memory
 
 
@@ -178,7 +180,7 @@ def _search(sources: Iterable[Path], store: Path) -> Iterator[FoundScan]:
 def _sweep(folder: Path) -> None:
     """Remove partial volumes of killed calls, but not recent ones, which another call may be writing."""
     for path in folder.glob(".part-*"):
-        if time.time() - path.stat().st_mtime > _STALE_S:
+        if is_stale(path):
             shutil.rmtree(path, ignore_errors=True)
 
 
@@ -202,7 +204,7 @@ class _Index:
         self.sources = {line["source"] for line in lines}
         self.keys = {line["key"] for line in lines if line["key"]}
         if text and not text.endswith("\n"):
-            path.write_text(text[: text.rfind("\n") + 1], "utf-8")
+            os.truncate(path, len(text[: text.rfind("\n") + 1].encode()))
 
     def add(self, outcome: Outcome) -> Outcome:
         """Record an outcome; a volume that the store holds already is refused as a duplicate."""
@@ -212,7 +214,7 @@ class _Index:
         self.sources.add(outcome.source)
         if outcome.key:
             self.keys.add(outcome.key)
-        with self.path.open("a", encoding="utf-8") as file:
+        with writing(self.path.parent), self.path.open("a", encoding="utf-8") as file:
             file.write(outcome.as_line() + "\n")
         return outcome
 
@@ -224,7 +226,7 @@ def _outcomes(tasks: list[tuple[FoundScan, str]], folder: Path, limits: Limits, 
         yield from (work(*task) for task in tasks)
         return
     # Not forked: torch's threads would not survive it.
-    with ProcessPoolExecutor(workers, get_context("spawn"), _one_thread) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), _begin_worker) as pool:
         remaining = iter(tasks)
         running: set[Future[Outcome]] = set()
         try:
@@ -242,10 +244,19 @@ def _outcomes(tasks: list[tuple[FoundScan, str]], folder: Path, limits: Limits, 
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _one_thread() -> None:
+def _begin_worker() -> None:
+    """Use one thread, and end with the parent: one that is killed cannot end its workers, which would wait forever."""
     import torch
 
     torch.set_num_threads(1)
+    parent = parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: BaseProcess) -> None:
+    parent.join()
+    os._exit(1)
 
 
 def add_scan(scan: FoundScan, source: str, *, folder: Path, limits: Limits) -> Outcome:

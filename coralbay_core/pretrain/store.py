@@ -16,7 +16,8 @@ Axes are S, P, L. Keys are hashes of voxels; no name, path, date or header of a 
 import hashlib
 import shutil
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -51,9 +52,25 @@ def create_store(folder: Path, spacing_mm: float) -> None:
         if abs(found - spacing_mm) > 1e-6:
             raise InputError("store has another spacing", where=folder, found=found, expected=spacing_mm)
         return
-    if folder.exists() and any(folder.iterdir()):
-        raise InputError("folder is not empty", where=folder, hint="choose another folder for the store")
-    zarr.create_group(folder, attributes={"format": FORMAT, "spacing_mm": spacing_mm}, zarr_format=3)
+    if folder.is_dir():
+        for path in folder.glob("zarr.*.partial"):  # left by a call that was killed before it had made the store
+            path.unlink()
+        if any(folder.iterdir()):
+            raise InputError("folder is not empty", where=folder, hint="choose another folder for the store")
+    with writing(folder):
+        zarr.create_group(folder, attributes={"format": FORMAT, "spacing_mm": spacing_mm}, zarr_format=3)
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Raise what the system refuses, such as a full disk, as an error that names the store."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            "store cannot be written", where=folder, found=error.strerror or error,
+            hint="run the command again once it can: finished volumes stay",
+        ) from error  # fmt: skip
 
 
 def _root(folder: Path) -> Any:
@@ -78,9 +95,10 @@ def write_volume(folder: Path, key: str, hu: NDArray[np.int16], body: NDArray[np
 
     temporary = folder / f".part-{uuid.uuid4().hex}"
     try:
-        group = zarr.create_group(temporary, zarr_format=3, attributes={"body_voxels": int(body.sum())})
-        for name, array in (("hu", hu), ("body", body)):
-            _write_array(group, name, array)
+        with writing(folder):
+            group = zarr.create_group(temporary, zarr_format=3, attributes={"body_voxels": int(body.sum())})
+            for name, array in (("hu", hu), ("body", body)):
+                _write_array(group, name, array)
         try:
             temporary.rename(folder / key)
         except OSError:

@@ -2,17 +2,16 @@
 
 import re
 import stat
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..errors import InputError
+from .leftovers import is_stale
 
 _PREFIX = ".coralbay-"
 _PART = re.compile(re.escape(_PREFIX) + r"[0-9a-f]{32}(\..*)?")
-_STALE_S = 3600.0
 
 
 @contextmanager
@@ -62,7 +61,7 @@ def sweep(folder: Path) -> None:
     """Remove the temporary files that processes killed over an hour ago left in a folder."""
     with suppress(OSError):
         for path in folder.glob(f"{_PREFIX}*"):
-            if _PART.fullmatch(path.name) and path.lstat().st_mtime < time.time() - _STALE_S:
+            if _PART.fullmatch(path.name) and is_stale(path):
                 path.unlink()
 
 

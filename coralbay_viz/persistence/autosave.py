@@ -6,6 +6,7 @@ A lock shows whether the writing process is alive: the system releases it when t
 import shutil
 import threading
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from coralbay_core.errors import InputError
+from coralbay_core.util.leftovers import is_stale
 from coralbay_core.util.state import state_root
 
 from . import session_file
@@ -41,6 +43,7 @@ class Autosave:
         try:
             self.folder.mkdir(parents=True)
             self._alive.acquire(timeout=0)
+            _sweep()
         except OSError as error:
             raise InputError(
                 "the state cannot be saved automatically", where=root(), found=error.strerror or error,
@@ -70,6 +73,14 @@ class Autosave:
             self._closed = True
             self._alive.release()
             shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _sweep() -> None:
+    """Remove the folders of sessions that were killed over an hour ago, before their first state was written."""
+    for lock in root().glob(f"*/{_LOCK}"):
+        if not (lock.parent / _FILE).exists() and is_stale(lock):
+            with suppress(Timeout, OSError), FileLock(lock).acquire(timeout=0):
+                shutil.rmtree(lock.parent, ignore_errors=True)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Collection
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -29,3 +30,22 @@ class SlowEncoder(PoolingEncoder):
     def __call__(self, x, strides):
         time.sleep(0.3)
         return super().__call__(x, strides)
+
+
+class SmallDevice(PoolingEncoder):
+    """Fails as a device does that holds no more than `most` tiles."""
+
+    def __init__(self, most: int):
+        super().__init__(64, 32)
+        self.most = most
+        self.seen: list[int] = []
+
+    def __call__(self, x, strides):
+        self.seen.append(len(x))
+        if len(x) > self.most:
+            raise torch.OutOfMemoryError("out of memory")
+        return super().__call__(x, strides)
+
+    def to(self, device):
+        assert device == "cpu"
+        return PoolingEncoder(64, 32)

@@ -198,6 +198,19 @@ class Entry:
         zs, ys, xs = (range(low // CHUNK, -(-high // CHUNK)) for low, high in region)
         return [(z, y, x) for z, y, x in product(zs, ys, xs) if self.body[self._inside((z, y, x), self.whole)].any()]
 
+    def sweep(self) -> None:
+        """Remove chunks that killed processes left half written; only the holder of the lock may call this."""
+        for path in self.folder.rglob("*"):
+            if files.HALF_WRITTEN.fullmatch(path.name):
+                path.unlink(missing_ok=True)
+
+    def remove_rest(self) -> bool:
+        """Remove what is left of an entry whose metadata were removed; return whether it was one."""
+        if (self.folder / files.METADATA).exists():
+            return False
+        remove(self.folder)
+        return True
+
     # Reading
 
     def maps(self, strides: Collection[int], region: Box, expected: Collection[Index]) -> FeatureMaps:
@@ -248,7 +261,7 @@ class Entry:
     def _array(self, stride: int, *, create: bool = False) -> Any:
         if stride not in self._arrays:
             folder = self._stage_folder(stride)
-            if create and not folder.exists():
+            if create and not (folder / files.METADATA).exists():  # the folder alone is what a killed process left
                 files.create_array(folder, *self._layout(stride))
             self._arrays[stride] = files.open_array(folder, *self._layout(stride))
         return self._arrays[stride]

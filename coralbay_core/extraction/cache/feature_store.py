@@ -2,10 +2,10 @@
 
 import errno
 import os
+import re
 import shutil
-import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from platformdirs import user_cache_path
 
 from ...errors import Cancelled, InputError
 from ...features import FeatureMaps
+from ...util.leftovers import is_stale, last_used_s
 from .entry import Entry, remove
 from .files import UnusableEntryError
 from .keys import key_of
@@ -22,7 +23,7 @@ from .keys import key_of
 DEFAULT_LIMIT_BYTES = 20_000_000_000
 _MOST_GB = 1_000_000
 _POLL_S = 0.2
-_LEFTOVERS = (".part", ".gone")
+_LEFTOVER = re.compile(r".+\.\d+\.(part|gone)", re.DOTALL)  # of `Entry.create` and `remove`
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
@@ -166,11 +167,14 @@ class FeatureStore:
                 lock.release()
 
     def _acquired(self, key: str, cancelled: Callable[[], bool] | None) -> FileLock:
-        lock = FileLock(self.folder(f"{key}.lock"))
+        path = self.folder(f"{key}.lock")
+        lock = FileLock(path)
         while True:
             try:
                 lock.acquire(timeout=_POLL_S)
-                return lock
+                if path.exists():
+                    return lock
+                lock.release()  # the entry was removed meanwhile, its lock included: others would lock a new file
             except Timeout:
                 if cancelled and cancelled():
                     raise Cancelled("waiting for features was cancelled", hint="another process makes them") from None
@@ -181,8 +185,9 @@ class FeatureStore:
         """List the folders of entries, those used last first."""
         if not self.root.is_dir():
             return []
-        folders = [f for f in self.root.iterdir() if f.is_dir() and not f.is_symlink() and f.suffix not in _LEFTOVERS]
-        return sorted(folders, key=_used, reverse=True)
+        inside = (path for path in self.root.iterdir() if not _LEFTOVER.fullmatch(path.name))
+        folders = [path for path in inside if path.is_dir() and not path.is_symlink()]
+        return sorted(folders, key=last_used_s, reverse=True)
 
     def infos(self) -> list[EntryInfo]:
         """List summaries of all entries, those used last first."""
@@ -236,16 +241,17 @@ class FeatureStore:
         try:
             with lock.acquire(timeout=0):
                 remove(folder)
+                with suppress(PermissionError):  # on Windows, where a file in use stays
+                    Path(lock.lock_file).unlink(missing_ok=True)
         except Timeout:
             return False
-        Path(lock.lock_file).unlink(missing_ok=True)
         return True
 
     def _sweep(self) -> None:
         """Remove leftovers of processes that were killed."""
         if self.root.is_dir():
             for path in self.root.iterdir():
-                if path.suffix in _LEFTOVERS and _used(path) < time.time() - 3600:
+                if _LEFTOVER.fullmatch(path.name) and is_stale(path):
                     shutil.rmtree(path, ignore_errors=True)
 
 
@@ -259,13 +265,6 @@ def unwritable(folder: Path, error: OSError) -> InputError:
     )
 
 
-def _used(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except FileNotFoundError:
-        return 0.0
-
-
 def _size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
@@ -274,7 +273,7 @@ def _info(folder: Path) -> EntryInfo:
     try:
         entry = Entry.open(folder)
     except UnusableEntryError:
-        return EntryInfo(folder.name, "", (), (), _size(folder), _used(folder))
+        return EntryInfo(folder.name, "", (), (), _size(folder), last_used_s(folder))
     size = entry.grid.spacing_mm * entry.grid.shape
     size_mm = tuple(round(float(n)) for n in size)
-    return EntryInfo(folder.name, entry.about.model, entry.strides, size_mm, _size(folder), _used(folder))
+    return EntryInfo(folder.name, entry.about.model, entry.strides, size_mm, _size(folder), last_used_s(folder))

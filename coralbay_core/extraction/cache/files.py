@@ -6,6 +6,7 @@ a checksum.
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ from numpy.typing import NDArray
 from ...errors import InputError
 
 METADATA = "zarr.json"
+HALF_WRITTEN = re.compile(r".+\.[0-9a-f]{32}\.partial")
+"""Names under which zarr writes a file before it gives it its own."""
+
 _LARGEST_METADATA_BYTES = 100_000
 
 

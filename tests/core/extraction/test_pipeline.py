@@ -25,7 +25,7 @@ from coralbay_core.models.encoder import Stage
 from coralbay_core.spatial import Volume
 from coralbay_core.util import memory
 from tests.support import ROOT
-from tests.support.encoders import PoolingEncoder
+from tests.support.encoders import PoolingEncoder, SmallDevice
 from tests.support.made_features import GRID, made_features
 from tests.support.scans import ramp_volume
 
@@ -38,25 +38,6 @@ def noise(shape=(200, 70, 70), seed=0) -> Volume:
 
 
 # --- memory
-
-
-class SmallDevice(PoolingEncoder):
-    """Fails as a device does that holds no more than `most` tiles."""
-
-    def __init__(self, most: int):
-        super().__init__(64, 32)
-        self.most = most
-        self.seen: list[int] = []
-
-    def __call__(self, x, strides):
-        self.seen.append(len(x))
-        if len(x) > self.most:
-            raise torch.OutOfMemoryError("out of memory")
-        return super().__call__(x, strides)
-
-    def to(self, device):
-        assert device == "cpu"
-        return PoolingEncoder(64, 32)
 
 
 def maps_of(runner: TileRunner, starts) -> dict:

@@ -12,6 +12,7 @@ from coralbay_core.io import save_map
 from coralbay_core.models.checkpoints import read_tensors
 from coralbay_core.models.model_card import parse_card
 from coralbay_core.pretrain import pretrain, read_config
+from coralbay_core.pretrain.checkpoint import Checkpoints
 from coralbay_core.pretrain.export import ship
 from tests.support.pretraining import ALL_TERMS, TINY, finish, read_log, start, wait_for_step
 
@@ -99,6 +100,15 @@ def test_a_killed_run_resumes_as_if_nothing_had_happened(scans, whole, tmp_path)
     assert mine == theirs
     left = {path.name for path in (tmp_path / "run" / "checkpoints").glob("*.pt")}
     assert left == {"step-0000006.pt", "step-0000008.pt"}
+
+
+def test_what_a_killed_run_left_half_written_is_swept(tmp_path):
+    known = Checkpoints(tmp_path, keep=1)
+    known.save(3, {}, {})
+    (tmp_path / "step-0000005.json").write_text("{}")  # killed before its checkpoint was there
+    (tmp_path / ".step-0000005.pt.part").write_bytes(b"half")
+    known.save(6, {}, {})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-0000006.json", "step-0000006.pt"]
 
 
 @pytest.mark.slow

@@ -2,9 +2,11 @@
 
 import json
 import shutil
+import sys
 
 import nibabel as nib
 import numpy as np
+import psutil
 import pytest
 import SimpleITK as sitk
 
@@ -14,7 +16,9 @@ from coralbay_core.io import save_map
 from coralbay_core.pretrain.blocks import read_block
 from coralbay_core.pretrain.prepare import Limits, prepare_data
 from coralbay_core.pretrain.store import MemorySource, StoreSource, open_store, write_volume
+from tests.support import ROOT
 from tests.support.dicom import write_rtstruct, write_series
+from tests.support.waiting import wait_until
 
 SPACING = 3.0
 NAME = "Doe_John_1950"
@@ -147,6 +151,29 @@ def test_an_interrupted_call_is_gone_on_with(tree, prepared, tmp_path):
         json.loads(line)["source"] for line in lines
     }
     assert len(StoreSource(store).names) == 4
+
+
+def test_a_call_that_was_killed_while_it_made_the_store(tree, tmp_path):
+    store = tmp_path / "store"
+    store.mkdir()
+    (store / f"zarr.{'0' * 32}.partial").write_text("{")
+    assert prepare_data([tree / "a"], store, limits=Limits(SPACING)).volumes == 1
+    assert not list(store.glob("*.partial"))
+    with pytest.raises(InputError, match="folder is not empty"):
+        prepare_data([tree / "a"], tree / "b")
+
+
+@pytest.mark.slow
+def test_workers_end_with_a_call_that_is_killed(tree, tmp_path):
+    work = "from pathlib import Path; from coralbay_core.pretrain.prepare import prepare_data; prepare_data"
+    code = f"if __name__ == '__main__': {work}([Path({str(tree)!r})], {str(tmp_path / 'store')!r}, workers=2)"
+    call = psutil.Popen([sys.executable, "-c", code], cwd=ROOT)
+    wait_until(lambda: (tmp_path / "store" / "index.jsonl").exists() or call.poll() is not None, 240)
+    workers = [child for child in call.children() if "spawn_main" in " ".join(child.cmdline())]
+    call.kill()
+    call.wait()
+    assert workers
+    wait_until(lambda: not any(worker.is_running() for worker in workers), 240)
 
 
 @pytest.mark.slow

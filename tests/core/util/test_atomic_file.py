@@ -2,6 +2,7 @@
 
 import os
 import stat
+import time
 
 import numpy as np
 import pytest
@@ -89,6 +90,18 @@ def test_what_a_killed_process_left_is_swept(tmp_path):
     write_atomically(tmp_path / "table.csv", "a,b\n")
     kept = {path.name for path in tmp_path.iterdir()}
     assert kept == {"table.csv", names["in work"], names["the user's"]}
+
+
+def test_a_part_from_the_future_is_swept_an_hour_later(tmp_path):
+    """It is left from before the clock was set back."""
+    part = tmp_path / ".coralbay-0123456789abcdef0123456789abcdef.part"
+    part.write_text("half")
+    os.utime(part, (time.time() + 86_400,) * 2)
+    write_atomically(tmp_path / "table.csv", "a,b\n")
+    assert part.stat().st_mtime <= time.time()
+    os.utime(part, (part.stat().st_mtime - 7200,) * 2)
+    write_atomically(tmp_path / "table.csv", "a,b\n")
+    assert not part.exists()
 
 
 @pytest.mark.parametrize("metadata", ["[]", "7", '{"format": 7}', '{"format": "query x"}', '{"format": "query 1"}'])

@@ -11,7 +11,7 @@ from coralbay_core.io import load_volume
 from coralbay_viz import Session
 from coralbay_viz.jobs import InlineRunner, ThreadRunner
 from coralbay_viz.persistence import session_file
-from coralbay_viz.persistence.autosave import lost_sessions
+from coralbay_viz.persistence.autosave import Autosave, lost_sessions
 from tests.support import ROOT
 from tests.support.sessions import MODEL, assert_same, made, places
 from tests.support.waiting import Mailbox
@@ -158,6 +158,19 @@ def test_a_session_that_is_closed_saves_nothing_more(files, tmp_path):
     session.close()
     assert runner.waits == ()
     assert lost_sessions() == []
+
+
+def test_a_session_that_was_killed_before_its_first_copy_leaves_nothing(files):
+    dead, living = Autosave(), Autosave()
+    for autosave in (dead, living):
+        os.utime(autosave.folder / "alive.lock", (0, 0))
+    dead._alive.release()  # as the system does when a process is gone
+    session = Session(model=MODEL, autosave=True)
+    session.open(files[0])
+    assert not dead.folder.exists()
+    assert living.folder.exists()
+    session.close()
+    living.close()
 
 
 def test_no_place_for_copies_is_said_once(files, tmp_path, monkeypatch):
