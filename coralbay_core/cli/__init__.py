@@ -29,6 +29,7 @@ from . import (
     queries,
     query,
     symmetry,
+    transfer,
 )
 from .plugins import PluginGroup
 
@@ -48,6 +49,7 @@ app.command("embed")(embed.embed)
 app.command("query")(query.query)
 app.add_typer(queries.app, name="queries")
 app.command("match")(match.match)
+app.command("transfer")(transfer.transfer)
 app.command("symmetry")(symmetry.symmetry)
 app.add_typer(library.app, name="library")
 app.command("project")(project.project)

@@ -1,10 +1,12 @@
-"""Matching between scans: best matches with forward-backward confidence, alignment, follow-up of landmarks."""
+"""Matching between scans: best matches with forward-backward confidence, alignment, transfer of labels, follow-up."""
 
 from .alignment import Alignment, align
+from .deformation import Deformation, deform
 from .follow_up import FollowUp, propagate
 from .landmarks import Landmark, read_landmarks, write_landmarks
 from .match import RETURN_MM, Match, SearchSpace, best_match, best_matches
 from .request import PLACE_MM, PRIOR_PLACES, SCOPES, Answer, Scope, SimilarityRequest, answer
+from .transfer import LabelSource, TransferredLabels, transfer_labels, warp_labels
 
 __all__ = [
     "PLACE_MM",
@@ -13,17 +15,23 @@ __all__ = [
     "SCOPES",
     "Alignment",
     "Answer",
+    "Deformation",
     "FollowUp",
+    "LabelSource",
     "Landmark",
     "Match",
     "Scope",
     "SearchSpace",
     "SimilarityRequest",
+    "TransferredLabels",
     "align",
     "answer",
     "best_match",
     "best_matches",
+    "deform",
     "propagate",
     "read_landmarks",
+    "transfer_labels",
+    "warp_labels",
     "write_landmarks",
 ]

@@ -49,19 +49,19 @@ def body_tokens(features: FeatureMaps, weights: Mapping[int, float] | None = Non
     stride = token_stride(features)
     grid = features.stages[stride].grid
     position_mm = grid.cell_positions(features.body_at(stride))
-    shares = resolve_weights(weights, features, features)
-    return Tokens(joint_descriptors(features, position_mm) * _roots(features, shares), position_mm, grid.voxel_ml)
+    return Tokens(joint_descriptors(features, position_mm) * stage_roots(features, weights), position_mm, grid.voxel_ml)
 
 
 def point_tokens(
     features: FeatureMaps, position_mm: ArrayLike, weights: Mapping[int, float] | None = None
 ) -> NDArray[np.float32]:
     """Compute rows (N, D) of clicked positions (N, 3)."""
-    shares = resolve_weights(weights, features, features)
     rows = [describe_points(features, position_mm, stride) for stride in features.strides]
-    return np.concatenate(rows, 1) * _roots(features, shares)
+    return np.concatenate(rows, 1) * stage_roots(features, weights)
 
 
-def _roots(features: FeatureMaps, shares: Mapping[int, float]) -> NDArray[np.float32]:
+def stage_roots(features: FeatureMaps, weights: Mapping[int, float] | None = None) -> NDArray[np.float32]:
+    """Compute the root of the weight of each column of a row, (D,)."""
+    shares = resolve_weights(weights, features, features)
     repeats = list(features.channels.values())
     return np.sqrt(np.repeat([shares.get(stride, 0.0) for stride in features.strides], repeats)).astype(np.float32)

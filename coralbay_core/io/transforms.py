@@ -1,0 +1,129 @@
+"""Transforms between scans as other programs store them: ITK transform files and NIfTI displacement fields.
+
+ITK's convention holds for what is read and what is written: a transform that brings scan A to the grid of scan B maps
+positions of B to those of A, and its world is LPS.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import InputError, MissingFileError
+from ..spatial import Grid, SourceGrid
+from ..util.atomic_file import atomic_path
+from . import itk, nifti
+
+SUFFIXES = (".tfm", ".txt", ".h5", ".hdf5", ".xfm", ".mat")
+_LPS = np.array([-1.0, -1.0, 1.0])
+
+PointMap = Callable[[ArrayLike], NDArray[np.float64]]
+"""Maps world positions (..., 3), RAS+ mm."""
+
+
+def save_displacement(path: str | Path, displacement_mm: NDArray, grid: Grid) -> Path:
+    """Write displacements as NIfTI that ITK, ANTs and Slicer read as a displacement field.
+
+    Parameters
+    ----------
+    path : str or Path
+        Ends in ``.nii`` or ``.nii.gz``.
+    displacement_mm : (3, z, y, x) array
+        RAS+ mm, from each cell's position to that in the other scan; the file holds LPS, five dimensions and the
+        intent *vector*.
+    grid : Grid
+    """
+    import nibabel
+
+    path = Path(path)
+    nifti.require_name(path)
+    source = SourceGrid.for_array(grid)
+    parts = [source.to_file(part) * sign for part, sign in zip(displacement_mm, _LPS, strict=True)]
+    data = np.stack(parts, -1).astype(np.float32)[:, :, :, None, :]
+    image = nibabel.Nifti1Image(data, source.affine)
+    image.header.set_xyzt_units("mm")
+    image.header.set_intent("vector")
+    image.set_sform(source.affine, code="scanner")
+    image.set_qform(source.affine, code="scanner")
+    with atomic_path(path, ".nii.gz" if path.suffix.lower() == ".gz" else ".nii") as temporary:
+        image.to_filename(temporary)
+    return path
+
+
+def read_transform(path: str | Path) -> PointMap:
+    """Read a transform that brings scan A to the grid of scan B; the result maps positions of A to those of B.
+
+    Parameters
+    ----------
+    path : str or Path
+        An ITK transform (``.tfm``, ``.txt``, ``.h5``, ``.mat``), as Slicer, ANTs and elastix write, or a displacement
+        field in NIfTI.
+
+    Raises
+    ------
+    MissingFileError, InputError
+        Where there is no transform that can be inverted.
+    MissingExtraError
+        Without SimpleITK.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise MissingFileError("no such transform", where=path)
+    transform = _read(path)
+    if transform.IsLinear():
+        matrix = _matrix(transform)
+        if not np.isfinite(matrix).all() or abs(np.linalg.det(matrix[:3, :3])) < 1e-6:
+            raise InputError("transform cannot be inverted", where=path)
+        inverse = np.linalg.inv(matrix)
+        return lambda position_mm: np.asarray(position_mm, float) @ inverse[:3, :3].T + inverse[:3, 3]
+    return lambda position_mm: _inverted(transform, np.asarray(position_mm, float))
+
+
+def _read(path: Path) -> Any:
+    sitk = itk._import_sitk()
+    is_field = path.name.lower().endswith((".nii", ".nii.gz", *itk.SUFFIXES))
+    if not is_field and not path.name.lower().endswith(SUFFIXES):
+        raise InputError(
+            "not the name of a transform",
+            where=path,
+            expected=f"a name that ends in {', '.join(SUFFIXES)}, or a displacement field in .nii.gz",
+        )
+    try:
+        if not is_field:
+            return sitk.ReadTransform(str(path))
+        image = sitk.ReadImage(str(path))
+        if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 3:
+            raise InputError("not a displacement field", where=path, expected="three numbers per voxel")
+        return sitk.DisplacementFieldTransform(sitk.Cast(image, sitk.sitkVectorFloat64))
+    except RuntimeError as error:
+        raise InputError("not a readable transform", where=path, found=itk._short(error)) from error
+
+
+def _points(transform: Any, position_mm: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Map positions (N, 3), RAS+."""
+    return np.array([transform.TransformPoint(tuple(map(float, p))) for p in position_mm * _LPS]) * _LPS
+
+
+def _matrix(transform: Any) -> NDArray[np.float64]:
+    corners = _points(transform, np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]))
+    matrix = np.eye(4)
+    matrix[:3, :3] = (corners[1:] - corners[0]).T
+    matrix[:3, 3] = corners[0]
+    return matrix
+
+
+def _inverted(transform: Any, position_mm: NDArray[np.float64], rounds: int = 12) -> NDArray[np.float64]:
+    """Positions that a smooth transform maps to these, by fixed-point iteration from its nearest affine."""
+    wanted = position_mm.reshape(-1, 3)
+    low, high = wanted.min(0), wanted.max(0)
+    drawn = np.random.default_rng(0).uniform(low - 1, high + 1, (200, 3))
+    rows = np.linalg.lstsq(np.c_[_points(transform, drawn), np.ones(len(drawn))], drawn, rcond=None)[0]
+    found = np.c_[wanted, np.ones(len(wanted))] @ rows
+    for _ in range(rounds):
+        missing = wanted - _points(transform, found)
+        found = found + missing @ rows[:3]
+        if np.abs(missing).max() < 0.1:
+            break
+    return found.reshape(position_mm.shape)
