@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from .extraction.cache import FeatureStore
     from .extraction.pipeline import features_for
     from .features import FeatureMaps
-    from .io import list_series, load_labels, load_volume, save_map
+    from .io import as_object, list_series, load_labels, load_volume, save_map
     from .library import Library
     from .models.loading import load_encoder
     from .phantom import make_phantom
@@ -28,6 +28,7 @@ _HOME = {
     "LabelVolume": "spatial",
     "Library": "library",
     "Volume": "spatial",
+    "as_object": "io",
     "features_for": "extraction.pipeline",
     "list_series": "io",
     "load_encoder": "models.loading",
@@ -45,6 +46,7 @@ __all__ = [
     "LabelVolume",
     "Library",
     "Volume",
+    "as_object",
     "features_for",
     "list_series",
     "load_encoder",

@@ -3,11 +3,10 @@
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from coralbay_core.errors import CoralBayError, InputError, MissingExtraError
 from coralbay_core.models.names import DEFAULT_MODEL
-from coralbay_core.spatial import Volume
 
 from .persistence.session_file import SUFFIX
 from .session import Session
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def show(
-    *what: "str | Path | Volume | Session",
+    *what: Any,
     model: str | Path = DEFAULT_MODEL,
     device: str = "auto",
     series: str | None = None,
@@ -29,8 +28,8 @@ def show(
     Parameters
     ----------
     what
-        NIfTI files, DICOM folders, volumes, one ``.coralbay`` session file, or one `Session`. A `Session` keeps its
-        runner: by default it works in the calling thread, so a click blocks the kernel.
+        NIfTI files, DICOM folders, volumes and images of other libraries (as for `load_volume`), one ``.coralbay``
+        session file, or one `Session`. A `Session` keeps its runner: by default it works in the calling thread, so a click blocks the kernel.
     model, device
         As for `Session`.
     series : str, optional
@@ -55,13 +54,6 @@ def show(
         raise MissingExtraError(f"{missing[0]} is not installed", hint="pip install 'coralbay[jupyter]'")
     from .jupyter_ui.app import App
 
-    if strange := [item for item in what if not isinstance(item, (str, Path, Volume, Session))]:
-        raise InputError(
-            "cannot be shown",
-            found=type(strange[0]).__name__,
-            expected="a NIfTI file, a DICOM folder, a session file, a Volume or a Session",
-            hint="for an array of HU, pass Volume(array, Grid(array.shape, affine))",
-        )
     given = [item for item in what if isinstance(item, Session)]
     if given and len(what) > 1:
         raise InputError(
@@ -82,8 +74,8 @@ def show(
     return app
 
 
-def _open(session: Session, item: "str | Path | Volume", series: str | None) -> "Job | None":
-    if isinstance(item, Volume):
+def _open(session: Session, item: Any, series: str | None) -> "Job | None":
+    if not isinstance(item, str | Path):
         session.add(item)
         return None
     if Path(item).suffix == SUFFIX:

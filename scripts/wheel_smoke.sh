@@ -28,11 +28,13 @@ from importlib.metadata import entry_points
 from importlib.resources import files
 from pathlib import Path
 
+import coralbay
 import coralbay_core
 import coralbay_viz
 from npe2 import PluginManifest
 
-for module in (coralbay_core, coralbay_viz):
+assert coralbay.load_volume is coralbay_core.load_volume
+for module in (coralbay, coralbay_core, coralbay_viz):
     assert Path(module.__file__).is_relative_to(Path(sys.argv[1]).resolve()), module.__file__
 assert PluginManifest.from_distribution("coralbay").name == "coralbay"
 for name in ("canvas.js", "canvas.css"):

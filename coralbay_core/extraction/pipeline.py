@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 
 from ..errors import InputError
 from ..features import FeatureMaps
+from ..io import VolumeLike, load_volume
 from ..models.encoder import Encoder, check_strides
 from ..spatial import Volume
 from ..util.arguments import checked
@@ -20,7 +21,7 @@ from .tiling import Box, Index, region_of
 
 @checked
 def features_for(
-    volume: Volume,
+    volume: VolumeLike,
     encoder: Encoder,
     *,
     strides: Collection[int] = DEFAULT_STRIDES,
@@ -40,7 +41,8 @@ def features_for(
 
     Parameters
     ----------
-    volume : Volume
+    volume : Volume, path or object
+        Anything that `load_volume` accepts.
     encoder : Encoder
     strides : collection of int
         Stages to return.
@@ -71,6 +73,7 @@ def features_for(
     InputError
         For unknown strides, a region outside the volume, a full disk, or an entry `name` of another scan or model.
     """
+    volume = load_volume(volume)
     strides = check_strides(encoder, strides)
     watch = watch or ExtractionCallbacks(progress, cancelled)
     if store is True:

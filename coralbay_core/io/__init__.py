@@ -6,6 +6,7 @@ back to exactly the grid and header of the file. Nothing is resampled on either 
 """
 
 from collections.abc import Mapping
+from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,15 +15,18 @@ from numpy.typing import ArrayLike
 from ..errors import InputError, MissingFileError
 from ..spatial import LabelVolume, SourceGrid, Volume
 from ..util.arguments import checked
-from . import checks, dicom, itk, nifti
+from . import checks, dicom, itk, nifti, objects
 from .dicom_series import SeriesInfo, scan
 from .discover import FoundScan, find_scans
+from .objects import as_object
 from .outputs import require_apart, require_folder, require_no_input, require_output, require_place
 from .raw import RawVolume
 
 __all__ = [
     "FoundScan",
     "SeriesInfo",
+    "VolumeLike",
+    "as_object",
     "find_scans",
     "list_series",
     "load_labels",
@@ -36,16 +40,20 @@ __all__ = [
     "save_map",
 ]
 
+VolumeLike = Any
+"""A path, a `Volume`, an image of nibabel, SimpleITK, MONAI, torchio or xarray, or a pair ``(array, affine)``."""
+
 
 @checked
-def load_volume(path: str | Path, *, series: str | None = None) -> Volume:
-    """Read a CT in Hounsfield units.
+def load_volume(path: VolumeLike, *, series: str | None = None) -> Volume:
+    """Read a CT in Hounsfield units, or take it from another library.
 
     Parameters
     ----------
-    path : str or Path
+    path : str, Path or object
         A ``.nii``, ``.nii.gz``, ``.nrrd``, ``.nhdr``, ``.mha`` or ``.mhd`` file, a folder that holds a DICOM series,
-        or any file of that series.
+        or any file of that series. Or an image of nibabel, SimpleITK, MONAI, torchio or xarray, or a pair ``(array,
+        affine)`` with the affine from indices to RAS+ mm. A `Volume` is returned as it is.
     series : str, optional
         DICOM series instance UID, or a part of it that fits one series only; needed where a folder holds several.
 
@@ -58,6 +66,11 @@ def load_volume(path: str | Path, *, series: str | None = None) -> Volume:
     ------
     MissingFileError, InputError, MissingExtraError
     """
+    if isinstance(path, Volume):
+        return path
+    if not isinstance(path, str | PathLike):
+        raw, name = objects.read_object(path)
+        return _to_volume(raw, None, name)
     path = _existing(path)
     reader = next((known for known in (nifti, itk) if known.looks_like(path)), None)
     if reader is not None:
@@ -76,30 +89,40 @@ def list_series(folder: str | Path) -> list[SeriesInfo]:
 
 
 @checked
-def load_labels(path: str | Path, like: Volume | LabelVolume | None = None) -> LabelVolume:
+def load_labels(path: VolumeLike, like: Volume | LabelVolume | None = None) -> LabelVolume:
     """Read an integer label map from NIfTI, NRRD or MetaImage, and its names from a JSON file of this name next to it.
 
     Parameters
     ----------
-    path : str or Path
+    path : str, Path or object
+        An object of another library is accepted as by `load_volume`. A `LabelVolume` is returned as it is.
     like : Volume or LabelVolume, optional
         What the labels belong to, such as their CT. They must lie on the grid of its file; a different order or
         direction of the axes is accepted, because turning those is lossless.
     """
-    path = _existing(path)
-    raw = itk.read_labels(path) if itk.looks_like(path) else nifti.read_labels(path)
+    if isinstance(path, LabelVolume):
+        if like is not None:
+            checks.require_same_grid(path.grid, like.grid, path.name)
+        return path
+    if isinstance(path, str | PathLike):
+        file: Path | None = _existing(path)
+        raw = itk.read_labels(file) if itk.looks_like(file) else nifti.read_labels(file)
+        name = nifti.stem(file)
+        names, notes = nifti.read_label_names(file)
+    else:
+        file, names, notes = None, {}, ()
+        raw, name = objects.read_labels_object(path)
     read = SourceGrid.of(raw.data.shape, raw.affine, raw.header)
     source: SourceGrid | None = read
     grid, data = read.grid, read.from_file(raw.data)
     if like is not None:
         turned = like.grid.orientation
-        checks.require_same_grid(grid, turned.grid, path)
+        checks.require_same_grid(grid, turned.grid, file or name)
         grid, data = like.grid, turned.to_file(data)
         # What is drawn on a volume of other axes goes to a new file, as that volume does.
         source = source if turned.is_trivial else None
-    names, notes = nifti.read_label_names(path)
     data = checks.contiguous(data)
-    return LabelVolume(data, grid, nifti.stem(path), path, source, names=names, notes=raw.notes + notes)
+    return LabelVolume(data, grid, name, file, source, names=names, notes=raw.notes + notes)
 
 
 @checked
@@ -125,7 +148,7 @@ def save_map(path: str | Path, data: ArrayLike, volume: Volume | LabelVolume) ->
     return path
 
 
-def _existing(path: str | Path) -> Path:
+def _existing(path: str | PathLike) -> Path:
     if not str(path):
         raise MissingFileError("no path", expected="the path of a file or folder")
     path = Path(path).expanduser()
@@ -136,9 +159,9 @@ def _existing(path: str | Path) -> Path:
     return path
 
 
-def _to_volume(raw: RawVolume, path: Path, name: str) -> Volume:
+def _to_volume(raw: RawVolume, path: Path | None, name: str) -> Volume:
     source = SourceGrid.of(raw.data.shape, raw.affine, raw.header)
-    checks.require_size(source.grid, path)
+    checks.require_size(source.grid, path or name)
     data = checks.contiguous(source.from_file(raw.data))
     notes = raw.notes + checks.geometry_notes(raw.affine) + checks.value_notes(data, raw.modality)
     return Volume(data, source.grid, name, path, source, raw.modality, notes)

@@ -37,23 +37,27 @@ def read_labels(path: Path) -> RawVolume:
 def _read(path: Path) -> tuple[NDArray, Affine, tuple[str, ...]]:
     """Values as in the file, their affine to RAS+ mm, and notes on the position."""
     image = _open(path)
-    size = image.GetSize()
-    if image.GetNumberOfComponentsPerPixel() != 1:
-        raise InputError(
-            "not a scalar image",
-            where=path,
-            found=f"{image.GetNumberOfComponentsPerPixel()} numbers per voxel",
-            expected="one number per voxel",
-        )
-    shape = checks.require_3d(size, path)
-    affine = checks.require_affine(_affine(image), path)
-    # SimpleITK's arrays begin with the slowest axis, its sizes with the fastest.
-    data = _import_sitk().GetArrayFromImage(image).transpose().reshape(shape, order="F")
+    data, affine = of_image(image, path)
     return data, affine, _place_notes(path, image)
 
 
+def of_image(image: Any, where: Path | str) -> tuple[NDArray, Affine]:
+    """Take the values of a SimpleITK image, first index first, and their affine to RAS+ mm."""
+    if image.GetNumberOfComponentsPerPixel() != 1:
+        raise InputError(
+            "not a scalar image",
+            where=where,
+            found=f"{image.GetNumberOfComponentsPerPixel()} numbers per voxel",
+            expected="one number per voxel",
+        )
+    shape = checks.require_3d(image.GetSize(), where)
+    affine = checks.require_affine(_affine(image), where)
+    # SimpleITK's arrays begin with the slowest axis, its sizes with the fastest.
+    return import_sitk().GetArrayFromImage(image).transpose().reshape(shape, order="F"), affine
+
+
 def _open(path: Path) -> Any:
-    sitk = _import_sitk()
+    sitk = import_sitk()
     itk_headers.check(path)
     try:
         return sitk.ReadImage(str(path))
@@ -79,7 +83,7 @@ def _place_notes(path: Path, image: Any) -> tuple[str, ...]:
     return ()
 
 
-def _import_sitk() -> Any:
+def import_sitk() -> Any:
     try:
         import SimpleITK
     except ImportError as error:

@@ -45,22 +45,30 @@ def require_name(path: Path) -> None:
 def read(path: Path) -> RawVolume:
     """Read a CT."""
     opened = open_nifti(path)
-    image = opened.image
-    shape = checks.require_3d(image.shape, path)
-    affine, unit_notes = _affine(image, path)
-    data, value_notes = checks.replace_implausible(_scaled(image, path).reshape(shape, order="A"), path)
-    notes = (*opened.notes, *_header_notes(image), *unit_notes, *value_notes)
+    return of_image(opened.image, path, opened.notes)
+
+
+def of_image(image: Any, where: Path | str, notes: tuple[str, ...] = ()) -> RawVolume:
+    """Take a CT from an image of nibabel."""
+    shape = checks.require_3d(image.shape, where)
+    affine, unit_notes = _affine(image, where)
+    data, value_notes = checks.replace_implausible(_scaled(image, where).reshape(shape, order="A"), where)
+    notes = (*notes, *_header_notes(image), *unit_notes, *value_notes)
     return RawVolume(checks.compact(data), affine, _header(image), "CT", notes)
 
 
 def read_labels(path: Path) -> RawVolume:
     """Read a label map; whole numbers stored as floats, or nearly whole ones after a scale factor, are accepted."""
     opened = open_nifti(path)
-    image = opened.image
-    shape = checks.require_3d(image.shape, path)
-    affine, unit_notes = _affine(image, path)
-    data, value_notes = checks.whole(_scaled(image, path, np.float64).reshape(shape, order="A"), path)
-    return RawVolume(data, affine, _header(image), notes=(*opened.notes, *unit_notes, *value_notes))
+    return labels_of_image(opened.image, path, opened.notes)
+
+
+def labels_of_image(image: Any, where: Path | str, notes: tuple[str, ...] = ()) -> RawVolume:
+    """Take a label map from an image of nibabel."""
+    shape = checks.require_3d(image.shape, where)
+    affine, unit_notes = _affine(image, where)
+    data, value_notes = checks.whole(_scaled(image, where, np.float64).reshape(shape, order="A"), where)
+    return RawVolume(data, affine, _header(image), notes=(*notes, *unit_notes, *value_notes))
 
 
 def read_label_names(path: Path) -> tuple[dict[int, str], tuple[str, ...]]:
@@ -90,8 +98,17 @@ def write(path: Path, data: NDArray, source: SourceGrid) -> None:
         image.to_filename(temporary)
 
 
+def to_image(data: NDArray, source: SourceGrid) -> Any:
+    """Make an image of nibabel from ``(z, y, x)`` or ``(z, y, x, 3)`` data on the grid of a file."""
+    image = _image(source.to_file(data), source)
+    # In memory, an image that was made without an affine has none; the header's own leaves the header as it is.
+    return type(image)(image.dataobj, image.header.get_best_affine(), image.header)
+
+
 def _header(image: Any) -> Any:
     """Header for results, without extensions and free text: converters write names, IDs and dates there."""
+    if not hasattr(image.header, "extensions"):  # of another format than NIfTI
+        return None
     header = image.header.copy()
     header.extensions.clear()
     header["vox_offset"] = 0
@@ -101,7 +118,7 @@ def _header(image: Any) -> Any:
     return header
 
 
-def _affine(image: Any, path: Path) -> tuple[Affine, tuple[str, ...]]:
+def _affine(image: Any, path: Path | str) -> tuple[Affine, tuple[str, ...]]:
     """Index to mm: nibabel's choice, the sform, else the qform, else a guess from the voxel size.
 
     A header may state another unit than mm. Some state one that they do not use, hence voxels decide.
@@ -123,15 +140,17 @@ def _units(image: Any) -> str:
         return "unknown"
 
 
-def _scaled(image: Any, path: Path, dtype_of_scaled: type[np.floating] = np.float32) -> NDArray:
+def _scaled(image: Any, path: Path | str, dtype_of_scaled: type[np.floating] = np.float32) -> NDArray:
     """Values after the header's slope and intercept: integers where those change nothing, else floats."""
     dtype = image.header.get_data_dtype()
     if dtype.kind not in "iuf":
         raise InputError("not a scalar image", where=path, found=_type_name(dtype), expected="one number per voxel")
+    if not hasattr(image.dataobj, "get_unscaled"):  # an image that was made in memory holds final values
+        return np.asarray(image.dataobj)
     try:
         data = np.asarray(image.dataobj.get_unscaled())
     except UNREADABLE as error:
-        raise damaged(error, path) from error
+        raise damaged(error, Path(path)) from error
     slope, intercept = image.dataobj.slope, image.dataobj.inter
     if (slope, intercept) == (1, 0):
         return data if dtype.kind in "iu" else data.astype(np.result_type(data, np.float32), copy=False)
@@ -142,6 +161,8 @@ def _scaled(image: Any, path: Path, dtype_of_scaled: type[np.floating] = np.floa
 def _header_notes(image: Any) -> tuple[str, ...]:
     notes = []
     header = image.header
+    if "sform_code" not in header:
+        return ()
     has_sform, has_qform = int(header["sform_code"]) > 0, int(header["qform_code"]) > 0
     if len(image.shape) > 3:
         notes.append(f"trailing axes of length 1 dropped (shape in the file: {' x '.join(map(str, image.shape))})")

@@ -82,7 +82,7 @@ def read_transform(path: str | Path) -> PointMap:
 
 
 def _read(path: Path) -> Any:
-    sitk = itk._import_sitk()
+    sitk = itk.import_sitk()
     is_field = path.name.lower().endswith((".nii", ".nii.gz", *itk.SUFFIXES))
     if not is_field and not path.name.lower().endswith(SUFFIXES):
         raise InputError(

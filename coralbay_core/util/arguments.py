@@ -137,7 +137,13 @@ def _fits(value: Any, hint: Any) -> bool:
         return isinstance(value, Integral if hint is int else Real) and not isinstance(value, bool | np.bool_)
     if _is_collection(hint):
         return _fits_collection(value, get_origin(hint), get_args(hint))
-    if not isinstance(hint, type) or hint is bool or get_args(hint) or getattr(hint, "_is_protocol", False):
+    if (
+        hint is Any
+        or not isinstance(hint, type)
+        or hint is bool
+        or get_args(hint)
+        or getattr(hint, "_is_protocol", False)
+    ):
         return True
     return isinstance(value, hint)
 

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,10 +96,10 @@ class SegmentationController:
     # Strokes
 
     @checked
-    def paint(self, strokes: LabelVolume, scan: Scan | None = None) -> None:
+    def paint(self, strokes: Any, scan: Scan | None = None) -> None:
         """Set the strokes of a scan (the active one) without fitting a probe; `undo_strokes` goes back."""
         scan = scan or self._workspace.require_scan()
-        _require_labels(strokes, "strokes")
+        strokes = _as_labels(strokes, scan)
         if strokes.data.min(initial=0) < 0:
             raise InputError("strokes of a negative class", found=strokes.data.min(), expected="classes from 1 on")
         painted = PaintedVoxels.of(strokes)  # a copy: the user may paint on while a job runs
@@ -137,10 +137,10 @@ class SegmentationController:
         return self._workspace.run(JobKey("preparation", scan), work, lambda result: None, torch=True)
 
     @checked
-    def segment(self, strokes: LabelVolume, first_mm: Sequence[float] | None = None) -> Job:
+    def segment(self, strokes: Any, first_mm: Sequence[float] | None = None) -> Job:
         """Fit a probe to painted voxels of the active scan and apply it; `undo_strokes` goes back."""
         scan, _ = self._workspace.require_features()
-        _require_labels(strokes, "strokes")
+        strokes = _as_labels(strokes, scan)
         require(bool(np.any(strokes.data)) or None, "nothing is painted", "paint strokes of two classes first")
         self.paint(strokes, scan)
         return self.fit(first_mm=first_mm)
@@ -243,12 +243,10 @@ class SegmentationController:
         self.protect_labels(protected)
 
     @checked
-    def protect_labels(self, labels: LabelVolume | None, scan: Scan | None = None) -> None:
+    def protect_labels(self, labels: Any, scan: Scan | None = None) -> None:
         """Protect these labels wherever they are not 0, such as a segmentation that was corrected by hand."""
         scan = scan or self._workspace.require_scan()
-        if labels is not None:
-            _require_labels(labels, "protected labels")
-        scan.protected = labels
+        scan.protected = None if labels is None else _as_labels(labels, scan)
         self.protection_changed.emit(scan)
 
     # Accepted regions
@@ -399,9 +397,14 @@ class SegmentationController:
         return self.apply_to(scan, load_probe(path))
 
 
-def _require_labels(labels: object, what: str) -> None:
-    if not isinstance(labels, LabelVolume):
-        raise InputError(f"{what} of another type", found=type(labels).__name__, expected="a LabelVolume")
+def _as_labels(labels: Any, scan: Scan) -> LabelVolume:
+    """Return labels; those that another library holds are turned to the axes of the scan."""
+    from coralbay_core.io import load_labels
+
+    if isinstance(labels, LabelVolume):
+        return labels
+    nothing = np.broadcast_to(np.uint8(0), scan.label_grid.shape)
+    return load_labels(labels, like=LabelVolume(nothing, scan.label_grid, scan.name))
 
 
 def pull_of(connectivity: float) -> float:

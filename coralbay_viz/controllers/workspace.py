@@ -21,6 +21,7 @@ from ..tasks import files
 if TYPE_CHECKING:
     from coralbay_core.extraction.cache import FeatureStore
     from coralbay_core.features import FeatureMaps
+    from coralbay_core.io import VolumeLike
 
 T = TypeVar("T")
 
@@ -101,9 +102,9 @@ class Workspace:
         return self.run(JobKey("open", path), work, partial(self.add, series=series))
 
     @checked
-    def add(self, volume: Volume, series: str | None = None) -> Scan:
-        """Add a volume and make it the active scan."""
-        _require_volume(volume)
+    def add(self, volume: "VolumeLike", series: str | None = None) -> Scan:
+        """Add a volume, or an image that another library holds, and make it the active scan."""
+        volume = _as_volume(volume)
         self.inputs.note(volume)
         scan = Scan(volume, series=series)
         self.scans.append(scan)
@@ -212,7 +213,9 @@ class Workspace:
         self.saved.emit(path)
 
 
-def _require_volume(volume: object) -> None:
-    if not isinstance(volume, Volume):
-        hint = "Session.open reads files; an array of HU becomes a volume by Volume(array, Grid(array.shape, affine))"
-        raise InputError("not a volume", found=type(volume).__name__, expected="a Volume", hint=hint)
+def _as_volume(volume: "VolumeLike") -> Volume:
+    from coralbay_core.io import load_volume
+
+    if isinstance(volume, str | Path):
+        raise InputError("not a volume", found=str(volume)[:60], expected="a volume", hint="Session.open reads files")
+    return load_volume(volume)
