@@ -29,7 +29,8 @@ def show(
     ----------
     what
         NIfTI files, DICOM folders, volumes and images of other libraries (as for `load_volume`), one ``.coralbay``
-        session file, or one `Session`. A `Session` keeps its runner: by default it works in the calling thread, so a click blocks the kernel.
+        session file, or one `Session`. A `Session` keeps its runner: by default it works in the calling thread, so a
+        click blocks the kernel.
     model, device
         As for `Session`.
     series : str, optional

@@ -10,7 +10,6 @@ from ..errors import InputError
 from ..features import FeatureMaps
 from ..io import VolumeLike, load_volume
 from ..models.encoder import Encoder, check_strides
-from ..spatial import Volume
 from ..util.arguments import checked
 from ..util.memory import Budget, budget
 from .cache import Entry, EntryMetadata, FeatureStore, key_of, signature, unwritable
