@@ -84,6 +84,7 @@ def _place_notes(path: Path, image: Any) -> tuple[str, ...]:
 
 
 def import_sitk() -> Any:
+    """Import SimpleITK, or raise with the line that installs it."""
     try:
         import SimpleITK
     except ImportError as error:
