@@ -57,9 +57,11 @@ test-slow: virtual-display browser ## Run the slow tests, those in a browser inc
 	$(PYTHON_VENV) -m pytest -m slow $(ARGS)
 
 MINUTES := 10
-fuzz: $(STAMP) ## Damage scans, then probe, query, basis and cache files at random and read them, for MINUTES=10 each
+# "atheris" follows the code that reads instead of drawing at random: pip install atheris.
+ENGINE := files
+fuzz: $(STAMP) ## Damage scans, then all other files that are read, for MINUTES=10 each (ENGINE=atheris follows the code)
 	CORALBAY_FUZZ_S=$$(( $(MINUTES) * 60 )) $(PYTHON_VENV) -m pytest -m slow tests/core/io/test_fuzz_readers.py $(ARGS)
-	$(PYTHON_VENV) -m benchmarks.fuzz_files --seconds $$(( $(MINUTES) * 60 ))
+	$(PYTHON_VENV) -m benchmarks.fuzz_$(ENGINE) --seconds $$(( $(MINUTES) * 60 ))
 
 $(STAMP_EVA): pyproject.toml constraints.txt scripts/bootstrap.sh
 	@sh scripts/bootstrap.sh eva $(VENV_EVA)
