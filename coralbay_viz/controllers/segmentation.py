@@ -99,7 +99,6 @@ class SegmentationController:
     def paint(self, strokes: LabelVolume, scan: Scan | None = None) -> None:
         """Set the strokes of a scan (the active one) without fitting a probe; `undo_strokes` goes back."""
         scan = scan or self._workspace.require_scan()
-        _require_labels(strokes, "strokes")
         if strokes.data.min(initial=0) < 0:
             raise InputError("strokes of a negative class", found=strokes.data.min(), expected="classes from 1 on")
         painted = PaintedVoxels.of(strokes)  # a copy: the user may paint on while a job runs
@@ -140,7 +139,6 @@ class SegmentationController:
     def segment(self, strokes: LabelVolume, first_mm: Sequence[float] | None = None) -> Job:
         """Fit a probe to painted voxels of the active scan and apply it; `undo_strokes` goes back."""
         scan, _ = self._workspace.require_features()
-        _require_labels(strokes, "strokes")
         require(bool(np.any(strokes.data)) or None, "nothing is painted", "paint strokes of two classes first")
         self.paint(strokes, scan)
         return self.fit(first_mm=first_mm)
@@ -246,8 +244,6 @@ class SegmentationController:
     def protect_labels(self, labels: LabelVolume | None, scan: Scan | None = None) -> None:
         """Protect these labels wherever they are not 0, such as a segmentation that was corrected by hand."""
         scan = scan or self._workspace.require_scan()
-        if labels is not None:
-            _require_labels(labels, "protected labels")
         scan.protected = labels
         self.protection_changed.emit(scan)
 
@@ -397,11 +393,6 @@ class SegmentationController:
 
         scan, _ = self._workspace.require_features()
         return self.apply_to(scan, load_probe(path))
-
-
-def _require_labels(labels: object, what: str) -> None:
-    if not isinstance(labels, LabelVolume):
-        raise InputError(f"{what} of another type", found=type(labels).__name__, expected="a LabelVolume")
 
 
 def pull_of(connectivity: float) -> float:

@@ -100,7 +100,6 @@ class Workspace:
         work = without_context(partial(files.open_volume, path, series))
         return self.run(JobKey("open", path), work, partial(self.add, series=series))
 
-    @checked
     def add(self, volume: Volume, series: str | None = None) -> Scan:
         """Add a volume and make it the active scan."""
         _require_volume(volume)

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.forward
 FOLDER = "Mustermann_Erika"
 ID = "PID-7741"
 HEADER = {
-    "PatientName": "Musterfrau^Erna",
+    "PatientName": "Musterfrau^Ernestine",
     "PatientID": ID,
     "PatientBirthDate": "19640229",
     "PatientAddress": "Heidestrasse 17",
@@ -29,9 +29,8 @@ HEADER = {
     "StudyDescription": "Thorax Musterfrau",
     "SeriesDescription": "Venous Musterfrau",
     "InstitutionName": "Klinikum Muster",
-    "ReferringPhysicianName": "Doktor^Who",
+    "ReferringPhysicianName": "Doktor^Whittaker",
     "PatientComments": "fell off a horse",
-    "SourceApplicationEntityTitle": "SCANNER-HALL-3",
 }
 UIDS = {"StudyInstanceUID": "1.2.826.0.1.3680043.8.498.1", "FrameOfReferenceUID": "1.2.826.0.1.3680043.8.498.2"}
 RESULTS = ("segmentation", "clusters", "heat")
