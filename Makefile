@@ -6,6 +6,9 @@ STAMP := $(VENV)/.coralbay-installed
 # eva pins packages that CoralBay leaves free, so it gets an environment of its own.
 VENV_EVA := .venv-eva
 STAMP_EVA := $(VENV_EVA)/.coralbay-installed
+# The oldest versions that pyproject.toml allows.
+VENV_OLDEST := .venv-oldest
+STAMP_OLDEST := $(VENV_OLDEST)/.coralbay-installed
 DEMO_OUT := demo-output
 # Options for pytest, e.g. make test ARGS="-k geometry -x"
 ARGS :=
@@ -16,7 +19,7 @@ VIRTUAL_DISPLAY := xvfb-run --auto-servernum --server-args="-screen 0 1400x900x2
 export QT_API := pyside6
 
 .DEFAULT_GOAL := help
-.PHONY: help setup libraries virtual-display browser notebooks screenshots demo test test-fast test-slow test-eva fuzz torture lint evaluate evaluate-reference wheel-smoke \
+.PHONY: help setup libraries virtual-display browser notebooks screenshots demo test test-fast test-slow test-oldest test-eva fuzz torture lint evaluate evaluate-reference wheel-smoke \
   bench-encoder bench-dense bench-interactive bench-gui bench-notebook bench-probe bench-connectivity bench-projection bench-search bench-pretrain clean
 
 help: ## List the targets
@@ -56,10 +59,20 @@ test-fast: $(STAMP) ## Run the tests without windows and encoders, under a minut
 test-slow: virtual-display browser ## Run the slow tests, those in a browser included
 	$(PYTHON_VENV) -m pytest -m slow $(ARGS)
 
+$(STAMP_OLDEST): pyproject.toml constraints-oldest.txt scripts/bootstrap.sh
+	@sh scripts/bootstrap.sh oldest $(VENV_OLDEST)
+	@touch $@
+
+test-oldest: $(STAMP_OLDEST) ## Run the fast and the golden tests with the oldest versions that pyproject.toml allows
+	$(VENV_OLDEST)/bin/python -m pytest -m "not slow and not gui and not forward" --ignore=tests/napari --numprocesses logical --maxprocesses 4 --dist worksteal $(ARGS)
+	$(VENV_OLDEST)/bin/python -m pytest tests/core/test_golden.py $(ARGS)
+
 MINUTES := 10
-fuzz: $(STAMP) ## Damage scans, then probe, query, basis and cache files at random and read them, for MINUTES=10 each
+# "atheris" follows the code that reads instead of drawing at random: pip install atheris.
+ENGINE := files
+fuzz: $(STAMP) ## Damage scans, then all other files that are read, for MINUTES=10 each (ENGINE=atheris follows the code)
 	CORALBAY_FUZZ_S=$$(( $(MINUTES) * 60 )) $(PYTHON_VENV) -m pytest -m slow tests/core/io/test_fuzz_readers.py $(ARGS)
-	$(PYTHON_VENV) -m benchmarks.fuzz_files --seconds $$(( $(MINUTES) * 60 ))
+	$(PYTHON_VENV) -m benchmarks.fuzz_$(ENGINE) --seconds $$(( $(MINUTES) * 60 ))
 
 torture: $(STAMP) ## Long sessions, a volume of 3 GB and kills at random moments, two hours (ARGS="--scans 20 --kills 5 --no-volume")
 	$(PYTHON_VENV) -m benchmarks.torture $(ARGS)
@@ -133,4 +146,4 @@ bench-pretrain: $(STAMP) ## Steps of pretraining, part by part, a minute (ARGS="
 	$(PYTHON_VENV) benchmarks/pretrain.py $(ARGS)
 
 clean: ## Remove what the other targets made, the environment included
-	rm -rf $(VENV) $(VENV_EVA) $(DEMO_OUT) $(EVALUATION_OUT) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV_OLDEST) $(VENV_EVA) $(DEMO_OUT) $(EVALUATION_OUT) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

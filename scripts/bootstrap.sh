@@ -1,6 +1,7 @@
 #!/bin/sh
 # What `make` does before anything else.
 #   bootstrap.sh packages VENV                       a virtual environment with CoralBay, at the versions of constraints.txt
+#   bootstrap.sh oldest VENV                         another one, with the oldest versions that pyproject.toml allows
 #   bootstrap.sh eva VENV                            another one, with kaiko's eva and the headless part of CoralBay
 #   bootstrap.sh browser                             Chromium, for tests of notebooks
 #   bootstrap.sh libraries VENV [--virtual-display]  the system libraries of Qt and OpenGL, and Xvfb if it is needed
@@ -62,14 +63,14 @@ make_venv() {
 
 # Install requirements into an environment, which is made if it is not there.
 packages() {
-  venv=$1
-  shift
+  venv=$1 constraints=$2
+  shift 2
   # An environment that works is kept, whoever made it: only what is missing is added.
   is_usable_venv "$venv" || make_venv "$venv"
   echo "Installing CoralBay and its packages into $venv (some GB, once; minutes) ..."
   quiet=
   [ -t 1 ] || quiet=--quiet
-  "$venv/bin/python" -m pip install $quiet --disable-pip-version-check -c constraints.txt "$@"
+  "$venv/bin/python" -m pip install $quiet --disable-pip-version-check -c "$constraints" "$@"
 }
 
 # Names of libraries that the dynamic linker does not find and, with a second argument, of tools that are not there.
@@ -108,10 +109,11 @@ libraries() {
 
 cd "$(dirname "$0")/.."
 case ${1:-} in
-  packages) packages "$2" -e ".[all,dev]" ;;
+  packages) packages "$2" constraints.txt -e ".[all,dev]" ;;
+  oldest) packages "$2" constraints-oldest.txt -e ".[all,dev]" ;;
   # torch by name: with torchvision to please, pip would otherwise look for another one.
-  eva) packages "$2" -e ".[eva]" torch pytest ;;
+  eva) packages "$2" constraints.txt -e ".[eva]" torch pytest ;;
   libraries) libraries "$2" "${3:-}" ;;
   browser) browser ;;
-  *) fail "unknown part - found '${1:-}' - expected packages, eva, libraries or browser" ;;
+  *) fail "unknown part - found '${1:-}' - expected packages, oldest, eva, libraries or browser" ;;
 esac

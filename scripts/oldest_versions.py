@@ -1,6 +1,7 @@
 """Constraints that pin each requirement of pyproject.toml to its lower bound, on standard output.
 
-`make test-oldest` installs with them. Packages that only others require stay free: pip takes what fits.
+Packages that only others require stay free. What pip makes of it is kept in constraints-oldest.txt, which `make
+test-oldest` installs: to find out takes pip many minutes.
 """
 
 import re

@@ -118,7 +118,7 @@ def read(folder: Path) -> Manifest:
         if content["version"] > VERSION:
             raise InputError("library was written by a newer version of CoralBay", where=path, hint="update CoralBay")
         return _parsed(content)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError("damaged library", where=path, found=f"{type(error).__name__}: {error}"[:120]) from error
@@ -127,6 +127,9 @@ def read(folder: Path) -> Manifest:
 def _parsed(content: Mapping[str, Any]) -> Manifest:
     scans = tuple(LibraryEntry(**entry) for entry in content["scans"])
     for entry in scans:
+        texts = (entry.scan, entry.name, entry.path, entry.key, entry.series or "", entry.added)
+        if not all(isinstance(text, str) for text in texts) or not isinstance(entry.tokens, int):
+            raise TypeError("values of other types")
         # They become folder names and filters.
         if not (entry.scan.isalnum() and entry.key.isalnum()):
             raise ValueError("not a hash")

@@ -76,10 +76,10 @@ def fit_compact(tokens: Sequence[NDArray[np.float32]], dimensions: int = DIMENSI
 def load_compact(path: Path) -> Compact:
     """Load a basis written by `Compact.save`."""
     arrays, about = read_tensors(path, _KIND, _VERSION)
-    axes = arrays.get("axes")
-    if axes is None or axes.ndim != 2 or axes.dtype != np.float32:
+    axes, kept = arrays.get("axes"), about.get("kept", 0.0)
+    if axes is None or axes.ndim != 2 or axes.dtype != np.float32 or not isinstance(kept, float):
         raise InputError("damaged basis", where=path, hint="create the library again")
-    return Compact(axes, float(about.get("kept", 0)))
+    return Compact(axes, kept)
 
 
 def channels_of(features: FeatureMaps) -> dict[int, int]:

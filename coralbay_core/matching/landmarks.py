@@ -16,6 +16,9 @@ from ..util.atomic_file import atomic_path, write_atomically
 MOST = 100_000
 _NAMES = ("name", "label", "id")
 _AXES = (("x_mm", "y_mm", "z_mm"), ("x", "y", "z"), ("r", "a", "s"))
+_UNREADABLE = (
+    OSError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError, csv.Error,
+)  # fmt: skip
 _EXPECTED = "columns name,x_mm,y_mm,z_mm in a .csv, or {name: [x, y, z]} in a .json; RAS+ mm"
 
 
@@ -58,7 +61,7 @@ def read_landmarks(path: str | Path) -> list[Landmark]:
         raise MissingFileError("no such landmark file", where=path)
     try:
         rows = _from_json(path) if path.suffix.lower() == ".json" else _from_csv(path)
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, csv.Error, RecursionError) as error:
+    except _UNREADABLE as error:
         raise InputError("unreadable landmarks", where=path, found=_line(error), expected=_EXPECTED) from error
     if not rows or len(rows) > MOST:
         raise InputError("no landmarks" if not rows else "too many landmarks", where=path, found=len(rows))

@@ -101,7 +101,6 @@ class Workspace:
         work = without_context(partial(files.open_volume, path, series))
         return self.run(JobKey("open", path), work, partial(self.add, series=series))
 
-    @checked
     def add(self, volume: "VolumeLike", series: str | None = None) -> Scan:
         """Add a volume, or an image that another library holds, and make it the active scan."""
         volume = _as_volume(volume)

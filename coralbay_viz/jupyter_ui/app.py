@@ -151,7 +151,8 @@ class App:
     def _repr_mimebundle_(self, **settings: Any) -> Any:
         """Return the app with a still picture, for places without widgets (GitHub, nbconvert)."""
         data = dict(self.widget._repr_mimebundle_(**settings))
-        data["text/plain"] = f"CoralBay: {self.session.volume.name if self.session.volume else 'no scan is open'}"
+        # Without its name, which often is a patient's: notebooks are saved with their output, and passed on.
+        data["text/plain"] = f"CoralBay: {'a scan' if self.session.volume else 'no scan'} is open"
         if self.session.scan is not None:
             data["image/png"] = self.plot()._repr_png_()
         return data

@@ -6,6 +6,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from coralbay_core.errors import CoralBayError
+
 from ..display.layer_specs import MADE_ON, SERIES, ct_spec, labels_spec
 from ..model.label_maps import as_labels
 from .layer_data import layer_data
@@ -36,8 +38,23 @@ def read(path: str | Sequence[str]) -> list[LayerData]:
     paths = [Path(path)] if isinstance(path, str) else [Path(p) for p in path]
     if len(paths) > 1 and all(p.suffix.lower() == ".dcm" or _is_dicom(p) for p in paths):
         paths = paths[:1]
-    # napari's word for "nothing, and that is all right": the user did not choose a series.
-    return [layer_data(spec) for p in paths for spec in _specs(p)] or [(None,)]
+    # napari's word for "nothing, and that is all right": the user did not choose a series, or knows what is wrong.
+    return [layer_data(spec) for p in paths for spec in _specs_or_line(p)] or [(None,)]
+
+
+def _specs_or_line(path: Path) -> list[Any]:
+    """Layers of a file; in a window one line says why there are none, where napari would show a traceback."""
+    from napari import current_viewer
+    from napari.utils.notifications import show_error
+    from qtpy.QtWidgets import QApplication
+
+    try:
+        return _specs(path)
+    except CoralBayError as error:
+        if current_viewer() is None or QApplication.instance() is None:
+            raise
+        show_error(error.brief)
+        return []
 
 
 def _specs(path: Path) -> list[Any]:

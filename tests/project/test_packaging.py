@@ -1,5 +1,6 @@
 """What is installed, and what the plugin manager finds of it."""
 
+import runpy
 import sys
 import tomllib
 from importlib.metadata import distribution, distributions, entry_points, version
@@ -54,6 +55,21 @@ def test_constraints_pin_versions_and_no_addresses():
     lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
     assert "torch==2.13.0" in lines
     assert all(line.count("==") == 1 and not set(line) & set("+@/: ") for line in lines)
+
+
+def test_the_oldest_versions_are_the_lower_bounds():
+    """Those that `make test-oldest` installs; the rest of that set is what fits them."""
+    from packaging.utils import canonicalize_name
+    from packaging.version import Version
+
+    script = runpy.run_path(str(ROOT / "scripts" / "oldest_versions.py"))
+    lines = [line for line in (ROOT / "constraints-oldest.txt").read_text().splitlines() if not line.startswith("#")]
+    assert all(line.count("==") == 1 and not set(line) & set("+@/: ") for line in lines)
+    pinned = {canonicalize_name(name): Version(text) for name, text in (line.split("==") for line in lines)}
+    bounds = [line.partition(";")[0].strip().split("==") for line in script["oldest"]()]
+    assert len(bounds) > 40
+    for name, text in bounds:
+        assert pinned[canonicalize_name(name)] == Version(text), name
 
 
 def test_installed_files_are_named_by_the_distribution():
