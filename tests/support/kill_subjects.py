@@ -259,7 +259,7 @@ class SessionSaves(Subject):
         )
 
     def _number(self, path: Path) -> int:
-        """Number of the last change that a session file holds, with the strokes of that change or the one before."""
+        """Number of the last change that a session file holds."""
         state = session_file.read(path)
         return round(state.about["settings"]["share"] * 1000)
 

@@ -10,6 +10,7 @@ import random
 import shutil
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import blake2b
 from multiprocessing.process import BaseProcess
@@ -38,7 +39,7 @@ class Subject:
         self.inputs = inputs
 
     def make_inputs(self) -> None:
-        """Write the inputs, once."""
+        """Write the inputs, once, in a child process."""
 
     def begin(self, place: Path) -> None:
         """Fill the folder of a run before its first start."""
@@ -86,7 +87,7 @@ def kill_often(subject: Subject, folder: Path, kills: int, seed: int = 0) -> Tal
     """
     started, rng, tally = time.perf_counter(), random.Random(seed), Tally(subject.name)
     subject.inputs.mkdir(parents=True, exist_ok=True)
-    subject.make_inputs()
+    _finish(_start(subject.make_inputs, folder / "inputs.log"), folder / "inputs.log")
     duration = _run_through(subject, _begun(subject, folder / "whole"))
     expected = subject.result(folder / "whole")
     for number in range(kills):
@@ -142,7 +143,8 @@ def _begun(subject: Subject, place: Path) -> Path:
 def _kill(subject: Subject, place: Path, rng: random.Random, duration: float) -> float:
     """Kill a fresh run somewhere in the middle; return the duration, shorter if a run ended before it was killed."""
     while True:
-        child, began = _start(subject, _begun(subject, place)), time.perf_counter()
+        child = _start(subject.run, place.with_suffix(".log"), _begun(subject, place))
+        began = time.perf_counter()
         child.join(rng.uniform(0, duration))
         if child.is_alive():
             child.kill()
@@ -153,21 +155,24 @@ def _kill(subject: Subject, place: Path, rng: random.Random, duration: float) ->
 
 def _run_through(subject: Subject, place: Path) -> float:
     """Let a run end; return its duration."""
-    began = time.perf_counter()
-    child = _start(subject, place)
-    child.join()
-    said = place.with_suffix(".log").read_text("utf-8")
-    assert child.exitcode == 0, f"{subject.name} failed:\n{said}"
+    began, log = time.perf_counter(), place.with_suffix(".log")
+    _finish(_start(subject.run, log, place), log)
     return time.perf_counter() - began
 
 
-def _start(subject: Subject, place: Path) -> BaseProcess:
+def _finish(child: BaseProcess, log: Path) -> None:
+    child.join()
+    assert child.exitcode == 0, f"a run failed:\n{log.read_text('utf-8')}"
+
+
+def _start(work: Callable[..., None], log: Path, *arguments: Path) -> BaseProcess:
+    """Start work in a child process, what it prints in a file."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_PRELOADED)
     path = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *([path] if path else [])])  # for the server's imports
     try:
-        child = context.Process(target=_in_child, args=(subject, place), daemon=True)
+        child = context.Process(target=_in_child, args=(work, log, arguments), daemon=True)
         child.start()
     finally:
         if path is None:
@@ -177,9 +182,9 @@ def _start(subject: Subject, place: Path) -> BaseProcess:
     return child
 
 
-def _in_child(subject: Subject, place: Path) -> None:
-    with place.with_suffix(".log").open("w", encoding="utf-8") as log:
-        os.dup2(log.fileno(), 1)
-        os.dup2(log.fileno(), 2)
-        sys.stdout = sys.stderr = log
-        subject.run(place)
+def _in_child(work: Callable[..., None], log: Path, arguments: tuple[Path, ...]) -> None:
+    with log.open("w", encoding="utf-8") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+        sys.stdout = sys.stderr = file
+        work(*arguments)
