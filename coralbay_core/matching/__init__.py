@@ -3,6 +3,7 @@
 from .alignment import Alignment, align
 from .deformation import Deformation, deform
 from .follow_up import FollowUp, propagate
+from .known_alignments import alignment_of, known_alignment
 from .landmarks import Landmark, read_landmarks, write_landmarks
 from .match import RETURN_MM, Match, SearchSpace, best_match, best_matches
 from .request import PLACE_MM, PRIOR_PLACES, SCOPES, Answer, Scope, SimilarityRequest, answer
@@ -25,10 +26,12 @@ __all__ = [
     "SimilarityRequest",
     "TransferredLabels",
     "align",
+    "alignment_of",
     "answer",
     "best_match",
     "best_matches",
     "deform",
+    "known_alignment",
     "propagate",
     "read_landmarks",
     "transfer_labels",

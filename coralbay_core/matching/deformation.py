@@ -5,7 +5,7 @@ directions, and each direction is made to undo the other one (`inverse_consisten
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -56,8 +56,8 @@ class Deformation:
         Of the places of the source and of the target, on the grids' cells: from 0, where nothing is known, to 1.
     common : (z, y, x) bool array
         Cells of the source's body that lie in the volume of the target.
-    body_share : float
-        Part of the source's body that this is.
+    body_share, target_share : float
+        Part of the source's body that this is, and likewise of the target's.
     folding : float
         Share of the cells of both bodies at which one of the maps folds.
     rough : Alignment, optional
@@ -69,6 +69,7 @@ class Deformation:
     confidence: tuple[NDArray[np.float32], NDArray[np.float32]]
     common: NDArray[np.bool_]
     body_share: float
+    target_share: float
     folding: float
     rough: Alignment | None = None
 
@@ -86,6 +87,21 @@ class Deformation:
         found = sample_trilinear(values[None], direction.grid.to_index(between.reshape(-1, 3)))[:, 0]
         inside = direction.grid.contains(between.reshape(-1, 3))
         return np.asarray(np.where(inside, found, 0), np.float32).reshape(between.shape[:-1])
+
+    @property
+    def reversed(self) -> "Deformation":
+        """The same maps, from the target to the source."""
+        body = self.confidence[1] > 0
+        return replace(
+            self,
+            forward=self.backward,
+            backward=self.forward,
+            confidence=self.confidence[::-1],
+            common=body,
+            body_share=self.target_share,
+            target_share=self.body_share,
+            rough=None,
+        )
 
     @property
     def mean_confidence(self) -> float:
@@ -106,7 +122,11 @@ class Deformation:
     @property
     def common_mm(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Lowest and highest world coordinates of the common part in the source, each (3,)."""
-        return _bounds(self.forward.grid, self.common)
+        low, high = _bounds(self.forward.grid, self.common)
+        corners = geometry.apply(
+            np.linalg.inv(self.forward.before), geometry.box_corners([*zip(low, high, strict=True)])
+        )
+        return corners.min(0), corners.max(0)
 
 
 def deform(
@@ -166,6 +186,7 @@ def deform(
         confidence,
         resample(common, _lattice(source, levels[0]), grid, order=0, fill=0) & bodies[0],
         share,
+        _share_in(target, source, np.linalg.inv(affine)),
         float(folds[bodies[0] | bodies[1]].mean()),
         rough if isinstance(rough, Alignment) else None,
     )
@@ -193,6 +214,13 @@ def _common_part(source: FeatureMaps, target: FeatureMaps, affine: Affine) -> tu
             hint="choose scans that show the same part, or give a better --transform",
         )
     return common, float(common.sum() / max(1, body.sum()))
+
+
+def _share_in(features: FeatureMaps, other: FeatureMaps, affine: Affine) -> float:
+    """Share of a body that lies in the volume of another scan."""
+    stride = LEVELS[0].stride
+    position_mm = features.grid.coarsen(stride).cell_positions(features.body_at(stride))
+    return float(other.grid.contains(geometry.apply(affine, position_mm)).mean())
 
 
 def _bounds(grid: Grid, mask: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
