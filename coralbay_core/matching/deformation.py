@@ -54,6 +54,9 @@ class Deformation:
         World mm of the source to those of the target, and back.
     confidence : tuple of two (z, y, x) float32 arrays
         Of the places of the source and of the target, on the grids' cells: from 0, where nothing is known, to 1.
+    return_mm : tuple of two (z, y, x) float32 arrays
+        How far each place is from its way back by the searches of both directions, before they were made to undo each
+        other.
     common : (z, y, x) bool array
         Cells of the source's body that lie in the volume of the target.
     body_share, target_share : float
@@ -67,6 +70,7 @@ class Deformation:
     forward: DisplacementMap
     backward: DisplacementMap
     confidence: tuple[NDArray[np.float32], NDArray[np.float32]]
+    return_mm: tuple[NDArray[np.float32], NDArray[np.float32]]
     common: NDArray[np.bool_]
     body_share: float
     target_share: float
@@ -97,6 +101,7 @@ class Deformation:
             forward=self.backward,
             backward=self.forward,
             confidence=self.confidence[::-1],
+            return_mm=self.return_mm[::-1],
             common=body,
             body_share=self.target_share,
             target_share=self.body_share,
@@ -184,6 +189,7 @@ def deform(
         forward,
         backward,
         confidence,
+        (errors[0].astype(np.float32), errors[1].astype(np.float32)),
         resample(common, _lattice(source, levels[0]), grid, order=0, fill=0) & bodies[0],
         share,
         _share_in(target, source, np.linalg.inv(affine)),

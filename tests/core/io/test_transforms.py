@@ -58,6 +58,19 @@ def test_a_field_is_read_as_the_map_of_the_first_scan_to_the_second(field):
     np.testing.assert_allclose(read_transform(field)(places + bump(places)), places, atol=0.5)
 
 
+def test_scans_that_lie_far_apart_are_no_problem(tmp_path):
+    """Tables of scanners begin anywhere: a displacement may be much larger than the scan."""
+    position_mm = GRID.cell_positions(np.ones(GRID.shape, bool))
+    away = bump(position_mm) + (0, 20, -700)
+    path = save_displacement(tmp_path / "far.nii.gz", away.T.reshape(3, *GRID.shape), GRID)
+    places = inner_places()
+    mapped = places + bump(places) + (0, 20, -700)
+    outside = mapped + (0, 0, 500)
+    found = read_transform(path)(np.concatenate([mapped, outside]))
+    np.testing.assert_allclose(found[:50], places, atol=0.5)
+    assert np.abs(found[50:] - places - (0, 0, 500)).max() < 200
+
+
 @settings(max_examples=10)
 @given(st.integers(0, 1000))
 def test_linear_transforms_are_read_in_our_world(tmp_path_factory, seed):
