@@ -85,7 +85,7 @@ Bounds = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 def _read(path: Path) -> tuple[Any, Bounds | None]:
-    """Transform of ITK, and the lowest and highest coordinates, RAS+ mm, between which it is known; None: everywhere."""
+    """Transform of ITK, and the lowest and highest coordinates (RAS+ mm) at which it is known; None: everywhere."""
     sitk = itk._import_sitk()
     is_field = path.name.lower().endswith((".nii", ".nii.gz", *itk.SUFFIXES))
     if not is_field and not path.name.lower().endswith(SUFFIXES):

@@ -7,7 +7,7 @@ from .known_alignments import alignment_of, known_alignment
 from .landmarks import Landmark, read_landmarks, write_landmarks
 from .match import RETURN_MM, Match, SearchSpace, aligned_match, best_match, best_matches
 from .request import PLACE_MM, PRIOR_PLACES, SCOPES, Answer, Scope, SimilarityRequest, answer
-from .transfer import LabelSource, TransferredLabels, transfer_labels, warp_labels
+from .transfer import LabelSource, TransferredLabels, transfer_labels, warp_labels, warp_volume
 
 __all__ = [
     "PLACE_MM",
@@ -37,5 +37,6 @@ __all__ = [
     "read_landmarks",
     "transfer_labels",
     "warp_labels",
+    "warp_volume",
     "write_landmarks",
 ]

@@ -78,7 +78,7 @@ A, B = ("--from", "a.nii.gz"), ("--to", "b.nii.gz")
         (("--at", "0,0,0", *A, *B, "--table", "x.doc"), "not a table name"),
         (("--at", "0,0,9999", *A, *B), "point outside the volume"),
         (("--at", "0,0", *A, *B), "not a position"),
-        (("--at", "0,0,0", *A, *A, *B), "positions of several scans"),
+        (("--at", "0,0,0", *A, *A, *B), "positions or maps of several scans"),
         (("--at", "0,0,0", *A, *B, "--weights", "auto"), "auto weights are not available"),
         (("--at", "0,0,0", *A, *B, "--transform", "none.tfm"), "no such transform"),
         (("--at", "0,0,0", *A, *B, "--transform", "t.tfm", "--transform", "t.tfm"), "numbers of transforms"),

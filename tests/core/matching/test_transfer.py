@@ -16,12 +16,13 @@ from coralbay_core.matching import (
     deform,
     transfer_labels,
     warp_labels,
+    warp_volume,
 )
 from coralbay_core.matching import known_alignments as known
 from coralbay_core.matching.displacement import DisplacementMap
 from coralbay_core.matching.label_refinement import _not_lost, refined, strokes_of
 from coralbay_core.matching.transfer import _majority
-from coralbay_core.spatial import LabelVolume, Volume, geometry
+from coralbay_core.spatial import Grid, LabelVolume, Volume, geometry
 from coralbay_core.spatial.segmentation_metrics import dice
 from tests.support.made_features import CT_GRID, GRID, TISSUES, made_features, tissue_map
 from tests.support.warped_features import shown_twice
@@ -61,6 +62,17 @@ def test_labels_on_another_grid_travel_as_well():
     np.testing.assert_allclose(after.mean(0) - before.mean(0), SHIFT_MM, atol=1)
     volume = made.labels.data.astype(bool).sum() * CT_GRID.voxel_ml
     assert volume == pytest.approx(labels.data.sum() * GRID.voxel_ml, rel=0.05)
+
+
+def test_a_ct_travels_like_its_labels():
+    labels = block(1, (30, 30, 20), (60, 50, 40))
+    ct = Volume((1000 * labels.data.astype(np.int16) - 1000).astype(np.int16), GRID)
+    made = warp_volume(ct, shifted(), CT_GRID)
+    there = warp_labels([LabelSource(labels, shifted())], CT_GRID).labels.data
+    assert dice(made > -500, there == 1) > 0.9
+    assert (made.min(), made.max()) == (-1000, 0)
+    beyond = Grid((4, 4, 4), geometry.translate((900, 0, 0)) @ CT_GRID.affine)
+    assert (warp_volume(ct, shifted(), beyond) == -1000).all()
 
 
 def test_the_surer_scan_wins_and_agreement_counts():
