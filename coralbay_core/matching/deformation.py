@@ -129,7 +129,7 @@ class Deformation:
         """Lowest and highest world coordinates of the common part in the source, each (3,)."""
         low, high = _bounds(self.forward.grid, self.common)
         corners = geometry.apply(
-            np.linalg.inv(self.forward.before), geometry.box_corners([*zip(low, high, strict=True)])
+            geometry.inverse(self.forward.before), geometry.box_corners([*zip(low, high, strict=True)])
         )
         return corners.min(0), corners.max(0)
 
@@ -192,7 +192,7 @@ def deform(
         (errors[0].astype(np.float32), errors[1].astype(np.float32)),
         resample(common, _lattice(source, levels[0]), grid, order=0, fill=0) & bodies[0],
         share,
-        _share_in(target, source, np.linalg.inv(affine)),
+        _share_in(target, source, geometry.inverse(affine)),
         float(folds[bodies[0] | bodies[1]].mean()),
         rough if isinstance(rough, Alignment) else None,
     )
@@ -254,7 +254,7 @@ def _affine_of(rough: "Alignment | Prior", source: FeatureMaps) -> tuple[Affine,
 def _fields_of(rough: Prior, affine: Affine, grid: Grid) -> tuple[Field, Field]:
     """What a prior does beyond its affine, as fields of both directions."""
     here = grid.cell_positions(np.ones(grid.shape, bool))
-    moved = geometry.apply(np.linalg.inv(affine), rough(here)) - here
+    moved = geometry.apply(geometry.inverse(affine), rough(here)) - here
     cells = np.linalg.solve(grid.affine[:3, :3], moved.T).astype(np.float32).reshape(3, *grid.shape)
     return cells, inverse(cells)
 
@@ -317,7 +317,7 @@ def _on_lattice(field: Field, coarse: Grid, fine: Grid) -> Field:
 def _maps(grid: Grid, fields: tuple[Field, Field], affine: Affine) -> tuple[DisplacementMap, DisplacementMap]:
     there, back = (np.einsum("ij,jzyx->izyx", grid.affine[:3, :3], field).astype(np.float32) for field in fields)
     same = np.eye(4)
-    return DisplacementMap(same, grid, there, affine), DisplacementMap(np.linalg.inv(affine), grid, back, same)
+    return DisplacementMap(same, grid, there, affine), DisplacementMap(geometry.inverse(affine), grid, back, same)
 
 
 def _confidence(
