@@ -138,7 +138,7 @@ def _costs(
     there, inside = target.at(_positions(cells.grid, moved.reshape(3, -1).T))
     others, known = np.ascontiguousarray(there.T.numpy()), inside.numpy()
     squares = np.einsum("nc,nc->n", others, others)
-    flat = np.ravel_multi_index(tuple((index + radius).T), tuple(padded))
+    flat = np.asarray(np.ravel_multi_index(tuple((index + radius).T), tuple(padded)), np.intp)
     moves = (steps * np.array([padded[1] * padded[2], padded[2], 1])).sum(1)
     cost = np.empty((len(index), len(steps)), np.float32)
     for start in range(0, len(index), _ROWS):

@@ -52,8 +52,12 @@ def known_alignment(
     """Look up the alignment of two scans, or the error that it ended with; None if it was not computed."""
     key = tuple(sorted((weights or {}).items()))
     with _lock:
-        there = _known.get(source, {}).get(target, {}).get(key)
-        back = _known.get(target, {}).get(source, {}).get(key)
+        there, back = _of_pair(source, target).get(key), _of_pair(target, source).get(key)
     if there is None and isinstance(back, Deformation):
         return back.reversed
     return there if there is not None else back
+
+
+def _of_pair(source: FeatureMaps, target: FeatureMaps) -> dict[Weights, Found]:
+    found = _known.get(source)
+    return {} if found is None else found.get(target, {})
