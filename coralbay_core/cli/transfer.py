@@ -84,7 +84,7 @@ def transfer(
     assert target is not None
     _require_asked(maps, places, out=out, confidence=confidence, table=table, others=(field, warped), mixer=mixer)
     inputs = (*scans, target, landmarks, *starts, *weights_files(model))
-    require_outputs([out, confidence, table, field, warped], *inputs, labels=maps)
+    require_outputs([out, _names_file(out), confidence, table, field, warped], *inputs, labels=maps)
     priors = [_prior(path) for path in starts] or [None] * len(scans)
     volumes = [open_ct(path) for path in scans]
     drawn = _read_labels(maps, volumes)
@@ -232,20 +232,27 @@ def _provenance(there: "Volume", volumes: "list[Volume]", encoder: Any, **parame
     return provenance(there, *volumes, model=encoder.name, fingerprint=encoder.fingerprint, **parameters)
 
 
+def _names_file(path: Path | None) -> Path | None:
+    """File of the names of a label map."""
+    from ..io.nifti import stem
+
+    return None if path is None else path.parent / f"{stem(path)}.json"
+
+
 def _save_labels(
     path: Path | None, made: "TransferredLabels | None", there: "Volume", about: dict[str, Any]
 ) -> Path | None:
     import json
 
-    from ..io.nifti import stem
     from ..util.atomic_file import write_atomically
 
-    if made is None or path is None:
+    beside = _names_file(path)
+    if made is None or path is None or beside is None:
         return None
     written = _save(path, made.labels.data, there, about)
     if made.labels.names:
         names = {str(value): name for value, name in sorted(made.labels.names.items())}
-        write_atomically(path.parent / f"{stem(path)}.json", json.dumps(names, indent=1, ensure_ascii=False) + "\n")
+        write_atomically(beside, json.dumps(names, indent=1, ensure_ascii=False) + "\n")
     return written
 
 

@@ -76,6 +76,10 @@ A, B = ("--from", "a.nii.gz"), ("--to", "b.nii.gz")
         (("labels.nii.gz", *A, *B, "-o", "x.nii.gz", "--table", "x.csv"), "no positions for this table"),
         (("--at", "0,0,0", *A, *B, "--confidence", "x.nii.gz"), "no label map for this output"),
         (("--at", "0,0,0", *A, *B, "--table", "x.doc"), "not a table name"),
+        (
+            ("labels.nii.gz", *A, *B, "--at", "0,0,0", "-o", "x.nii.gz", "--table", "x.json"),
+            "two outputs have the same",
+        ),
         (("--at", "0,0,9999", *A, *B), "point outside the volume"),
         (("--at", "0,0", *A, *B), "not a position"),
         (("--at", "0,0,0", *A, *A, *B), "positions or maps of several scans"),
