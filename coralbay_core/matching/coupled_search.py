@@ -2,7 +2,7 @@
 
 Each cell has the cost of a few hundred displacements. Choosing the best of each and smoothing the choice take turns,
 with a growing price for leaving the smooth field (coupled convex optimization: Steinbruecker, Pock, Cremers 2009;
-Heinrich, Papiez, Schnabel, Handels 2014; ConvexAdam: Siebert, Hansen, Heinrich 2021).
+Heinrich and others 2014; ConvexAdam: Siebert, Hansen, Heinrich 2021).
 """
 
 from dataclasses import dataclass
