@@ -20,7 +20,7 @@ export QT_API := pyside6
 
 .DEFAULT_GOAL := help
 .PHONY: help setup libraries virtual-display browser notebooks screenshots demo test test-fast test-slow test-oldest test-eva fuzz torture lint evaluate evaluate-reference wheel-smoke \
-  bench-encoder bench-dense bench-interactive bench-gui bench-notebook bench-probe bench-connectivity bench-projection bench-search bench-pretrain clean
+  bench-encoder bench-dense bench-interactive bench-gui bench-notebook bench-probe bench-connectivity bench-projection bench-search bench-alignment bench-pretrain clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
@@ -141,6 +141,9 @@ bench-search: $(STAMP) ## Ways to ask, matching across scans, engines of librari
 	$(PYTHON_VENV) benchmarks/similarity.py --data "$(DATA)"
 	$(PYTHON_VENV) benchmarks/across.py --data "$(DATA)"
 	$(PYTHON_VENV) benchmarks/library.py --data "$(DATA)" --engine exact --engine Lance --engine FAISS
+
+bench-alignment: $(STAMP) ## Deformable alignment of patients beside affine and B-spline, minutes (ARGS="--phantoms 2")
+	$(PYTHON_VENV) benchmarks/alignment.py --data "$(DATA)" --bspline $(ARGS)
 
 bench-pretrain: $(STAMP) ## Steps of pretraining, part by part, a minute (ARGS="mini --data STORE", "base --plan batch_size=1 accumulate=1")
 	$(PYTHON_VENV) benchmarks/pretrain.py $(ARGS)

@@ -141,6 +141,9 @@ class Session:
         self.symmetry_changed = c.comparisons.symmetry_changed
         self.propagate, self.mirror = c.comparisons.propagate, c.comparisons.mirror
 
+        # Labels of another scan
+        self.transfer, self.transferred = c.transfers.transfer, c.transfers.transferred
+
         # Cursor
         self.cursor_changed, self.match_changed = c.cursor.cursor_changed, c.cursor.match_changed
         self.hover_changed, self.marked_changed = c.cursor.hover_changed, c.cursor.marked_changed

@@ -32,7 +32,8 @@ def evaluate(
     tasks: Annotated[
         str | None,
         typer.Option(
-            metavar="A,B", help="Tasks out of retrieval, structure, across, fewshot, changes, regions.  [default: all]"
+            metavar="A,B",
+            help="Tasks out of retrieval, structure, across, transfer, fewshot, changes, regions.  [default: all]",
         ),
     ] = None,
     layout: Annotated[

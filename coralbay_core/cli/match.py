@@ -14,10 +14,10 @@ from .output import Progress, emit, note, position
 from .scans import Batch, Source, one_scan, scans_in
 
 if TYPE_CHECKING:
-    from ..matching import Alignment, FollowUp, Landmark
+    from ..matching import Alignment, Deformation, FollowUp, Landmark
     from ..spatial import Volume
 
-DEFAULT_PRIOR_MM = 40.0
+DEFAULT_PRIOR_MM = 30.0
 
 
 def match(
@@ -48,8 +48,7 @@ def match(
         float | None,
         typer.Option(
             metavar="MM",
-            help="Prefer matches within about this distance of the rough alignment of A and B; 0: no preference."
-            "  [default: 40]",
+            help="Prefer matches within about this distance of where A and B align; 0: no preference.  [default: 30]",
         ),
     ] = None,
     weights: FixedWeights = None,
@@ -179,19 +178,21 @@ def _places(landmarks: Path | None, at: list[str] | None) -> "list[Landmark]":
     return [*(read_landmarks(landmarks) if landmarks else []), *x]
 
 
-def _usable_prior(wanted: float | None, source: Any, target: Any) -> "tuple[float | None, Alignment | None]":
+def _usable_prior(wanted: float | None, source: Any, target: Any) -> "tuple[float | None, Deformation | None]":
     """Width of the prior; if the scans cannot be aligned, the default width is dropped with a note."""
-    from ..matching import align
+    from ..matching import alignment_of
 
     if wanted == 0:
         return None, None
     try:
-        return DEFAULT_PRIOR_MM if wanted is None else wanted, align(source, target)
+        found = alignment_of(source, target)
     except CoralBayError as error:
         if wanted is not None:
             raise
         note(f"{error}; matches are searched without a distance prior")
         return None, None
+    note(found.in_words)
+    return DEFAULT_PRIOR_MM if wanted is None else wanted, found
 
 
 def _written(out: Path | None, rows: list[dict[str, Any]], first: Any, second: Any, encoder: Any, **more: Any) -> Any:
@@ -206,14 +207,19 @@ def _written(out: Path | None, rows: list[dict[str, Any]], first: Any, second: A
     return written
 
 
-def _about(alignment: "Alignment | None") -> dict[str, Any] | None:
-    if alignment is None:
+def _about(alignment: "Alignment | Deformation | None") -> dict[str, Any] | None:
+    from ..matching import Deformation
+
+    if not isinstance(alignment, Deformation):
         return None
+    rough = alignment.rough
+    counts = {} if rough is None else {key: getattr(rough, key) for key in ("inliers", "candidates", "spread_mm")}
     return {
-        "affine": alignment.affine,
-        "inliers": alignment.inliers,
-        "candidates": alignment.candidates,
-        "spread_mm": alignment.spread_mm,
+        "affine": alignment.forward.after,
+        **counts,
+        "confidence": alignment.mean_confidence,
+        "common_share": alignment.body_share,
+        "in_words": alignment.in_words,
     }
 
 

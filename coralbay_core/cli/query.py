@@ -149,12 +149,13 @@ def query(
         ),
     ] = None,
     scope: Annotated[
-        Literal["everywhere", "here", "place"],
+        Literal["everywhere", "here", "place"] | None,
         typer.Option(
             help="everywhere: what looks like the positions in the whole scan; here: the structure that they lie in; "
-            "place: what looks like them near them."
+            "place: what looks like them near them, or near where they align in OTHER_CT.  [default: everywhere; with "
+            "--in, place]"
         ),
-    ] = "everywhere",
+    ] = None,
     threshold: Annotated[
         str | None,
         typer.Option(
@@ -190,6 +191,7 @@ def query(
     asked = Asked(options.points(at, "--at"), options.points(against, "--not"), strokes, region, label, use)
     asked.require_something()
     asked.require_places(mixer, prior_mm)
+    scope = scope or ("place" if other is not None and asked.has_places else "everywhere")
     if scope == "here" and other is not None:
         raise InputError("the structure lies in the first scan", where="--in", hint="use --scope place or everywhere")
     if cut == ("auto", 0.0) and scope != "here":
@@ -221,6 +223,8 @@ def query(
         guide=searched,
     )
     found = answer(request)
+    if found.note:
+        note(found.note)
     heat, regions = found.heat, list(found.regions)
     score = _score(heat, cut)
     about = _provenance(volume, searched, encoder, asked, heat, by=by, prior_mm=prior_mm, scope=scope, threshold=score)
@@ -232,7 +236,7 @@ def query(
         else replace(found.query, about=about, weights=dict(heat.weights) or None).save(save),
     }
     results = _results(found, None if other else asked.positive)
-    results |= {"threshold": score, "notes": searched.notes}
+    results |= {"threshold": score, "notes": searched.notes, "scope": scope, "alignment": found.note or None}
     inputs = {"ct": ct, "at_mm": asked.positive, "not_mm": asked.negative, "in": other, "stages": strides}
     lines = [*_region_lines(regions), *_weight_lines(heat, mixer)]
     emit("query", as_json=as_json, inputs=inputs, outputs=outputs, results=results, lines=lines)

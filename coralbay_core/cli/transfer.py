@@ -51,6 +51,9 @@ def transfer(
             help="File for the displacements in mm that bring A to the grid of B, as ITK and Slicer read them.",
         ),
     ] = None,
+    warped: Annotated[
+        Path | None, typer.Option(metavar="A_ON_B.nii.gz", help="File for A itself on the grid of B, to overlay both.")
+    ] = None,
     transform: Annotated[
         list[Path] | None,
         typer.Option(
@@ -77,11 +80,11 @@ def transfer(
     strides, mixer = options.strides(stages), options.weights(weights)
     maps, scans, starts = list(labels or ()), list(source or ()), list(transform or ())
     places = _places(landmarks, at)
-    _require_inputs(maps, scans, target, starts, places)
+    _require_inputs(maps, scans, target, starts, places, field or warped)
     assert target is not None
-    _require_asked(maps, places, out=out, confidence=confidence, table=table, field=field, mixer=mixer)
+    _require_asked(maps, places, out=out, confidence=confidence, table=table, others=(field, warped), mixer=mixer)
     inputs = (*scans, target, landmarks, *starts, *weights_files(model))
-    require_outputs([out, confidence, table, field], *inputs, labels=maps)
+    require_outputs([out, _names_file(out), confidence, table, field, warped], *inputs, labels=maps)
     priors = [_prior(path) for path in starts] or [None] * len(scans)
     volumes = [open_ct(path) for path in scans]
     drawn = _read_labels(maps, volumes)
@@ -106,6 +109,7 @@ def transfer(
         "confidence": _save(confidence, None if made is None else made.confidence, there, about),
         "table": _save_table(table, rows, about),
         "field": _save_field(field, deformations[0], there, about),
+        "warped": _save_warped(warped, volumes[0], deformations[0], there, about),
     }
     emit(
         "transfer",
@@ -124,20 +128,25 @@ def transfer(
 
 
 def _require_inputs(
-    maps: list[Path], scans: list[Path], target: Path | None, starts: list[Path], places: "list[Landmark]"
+    maps: list[Path],
+    scans: list[Path],
+    target: Path | None,
+    starts: list[Path],
+    places: "list[Landmark]",
+    map_out: Path | None,
 ) -> None:
     if target is None or not scans:
         raise InputError("two scans are needed", expected="--from A.nii.gz and --to B.nii.gz")
-    if not maps and not places:
-        raise InputError("nothing to transfer", expected="a label map, --landmarks or --at")
+    if not maps and not places and map_out is None:
+        raise InputError("nothing to transfer", expected="a label map, --landmarks, --at, --field or --warped")
     if maps and len(maps) != len(scans):
         raise InputError(
             "numbers of label maps and scans differ",
             found=f"{len(maps)} label maps for {len(scans)} scans",
             expected="one label map per --from",
         )
-    if places and len(scans) > 1:
-        raise InputError("positions of several scans", where="--from", found=len(scans), expected="one scan")
+    if (places or map_out is not None) and len(scans) > 1:
+        raise InputError("positions or maps of several scans", where="--from", found=len(scans), expected="one scan")
     if starts and len(starts) != len(scans):
         raise InputError(
             "numbers of transforms and scans differ",
@@ -154,7 +163,7 @@ def _require_asked(
     out: Path | None,
     confidence: Path | None,
     table: Path | None,
-    field: Path | None,
+    others: tuple[Path | None, ...],
     mixer: Any,
 ) -> None:
     from ..io.nifti import require_name
@@ -164,7 +173,7 @@ def _require_asked(
         raise InputError(
             "auto weights are not available here", where="--weights", hint="give numbers such as 4=1,8=1,16=1"
         )
-    for path in (out, confidence, field):
+    for path in (out, confidence, *others):
         if path is not None:
             require_name(path)
     require_table_name(table)
@@ -223,20 +232,27 @@ def _provenance(there: "Volume", volumes: "list[Volume]", encoder: Any, **parame
     return provenance(there, *volumes, model=encoder.name, fingerprint=encoder.fingerprint, **parameters)
 
 
+def _names_file(path: Path | None) -> Path | None:
+    """File of the names of a label map."""
+    from ..io.nifti import stem
+
+    return None if path is None else path.parent / f"{stem(path)}.json"
+
+
 def _save_labels(
     path: Path | None, made: "TransferredLabels | None", there: "Volume", about: dict[str, Any]
 ) -> Path | None:
     import json
 
-    from ..io.nifti import stem
     from ..util.atomic_file import write_atomically
 
-    if made is None or path is None:
+    beside = _names_file(path)
+    if made is None or path is None or beside is None:
         return None
     written = _save(path, made.labels.data, there, about)
     if made.labels.names:
         names = {str(value): name for value, name in sorted(made.labels.names.items())}
-        write_atomically(path.parent / f"{stem(path)}.json", json.dumps(names, indent=1, ensure_ascii=False) + "\n")
+        write_atomically(beside, json.dumps(names, indent=1, ensure_ascii=False) + "\n")
     return written
 
 
@@ -276,6 +292,17 @@ def _save_field(path: Path | None, way: "Deformation", there: "Volume", about: d
     written = save_displacement(path, way.backward.on(grid), grid)
     write_provenance(written, about)
     return written
+
+
+def _save_warped(
+    path: Path | None, volume: "Volume", way: "Deformation", there: "Volume", about: dict[str, Any]
+) -> Path | None:
+    from ..matching import warp_volume
+
+    if path is None:
+        return None
+    hu = np.rint(warp_volume(volume, way, there.grid)).astype(np.int16)
+    return _save(path, hu, there, about)
 
 
 def _about(way: "Deformation") -> dict[str, Any]:

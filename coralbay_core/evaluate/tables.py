@@ -67,6 +67,7 @@ HEADLINE = Section(
         "across_ap",
         "match_hit",
         "landmark_mm",
+        "transfer_dice",
         "fewshot_dice_5",
         "fewshot_dice_gap_strokes",
         "fewshot_across_dice_strokes",
@@ -86,6 +87,7 @@ _TITLES = {
     "across_ap": "the same across patients, mAP",
     "match_hit": "best match in the structure",
     "landmark_mm": "landmark error",
+    "transfer_dice": "labels of another patient, Dice",
     "fewshot_dice_5": "probe, 5 clicks, Dice",
     "fewshot_dice_gap_strokes": "probe, strokes, Dice beyond 24 mm",
     "fewshot_across_dice_strokes": "probe on another patient, Dice",
@@ -112,6 +114,11 @@ confirmed if, looked for in the first scan again, it is found within 24 mm of th
 _LANDMARKS = (
     "Median distance in mm of the best match from the corresponding point, which is known for the phantom only."
 )
+
+_TRANSFER = """All labels of one patient carried to another one of the same region, mean Dice over structures in both
+directions: over the deformable alignment with borders drawn by a probe, as users get them; without the probe; over the
+affine alignment; with the centers of the scans on each other; and a probe fitted to the labels, without alignment. Mean
+distance of aligned landmarks in mm, which are known for the phantom only."""
 
 _PROBE = """Dice of the default probe, mean over structures, on all voxels every 3 mm. Beyond the gap only voxels count
 that are 24 mm or more from any stroke."""
@@ -163,6 +170,17 @@ def sections() -> tuple[Section, ...]:
         _section("Point matching across patients", _MATCHING, *match),
         _section("Point matching between other regions", "", *(f"{key}_partly" for key in match)),
         _section("Landmarks", _LANDMARKS, "landmark_mm", "landmark_confirmed", "landmark_confirmed_mm"),
+        _section(
+            "Transfer of labels",
+            _TRANSFER,
+            "transfer_dice",
+            "transfer_warp",
+            "transfer_affine",
+            "transfer_identity",
+            "transfer_probe",
+            "transfer_mm",
+            "transfer_affine_mm",
+        ),
         _section("Few-shot probe, same scan", _PROBE, *probe, "fewshot_dice_gap_strokes", "fewshot_surface"),
         _section("Few-shot probe, another patient", _PROBE_ACROSS, *probe_across, "fewshot_across_surface"),
         _section("Same voxel in a changed copy", _COPY, "copy_mm", "copy_near", "copies_mm", "copies_near"),

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError, MissingFileError
-from ..spatial import Grid, SourceGrid
+from ..spatial import Grid, SourceGrid, geometry
 from ..util.atomic_file import atomic_path
 from . import itk, nifti
 
@@ -71,17 +71,21 @@ def read_transform(path: str | Path) -> PointMap:
     path = Path(path)
     if not path.is_file():
         raise MissingFileError("no such transform", where=path)
-    transform = _read(path)
+    transform, bounds_mm = _read(path)
     if transform.IsLinear():
         matrix = _matrix(transform)
         if not np.isfinite(matrix).all() or abs(np.linalg.det(matrix[:3, :3])) < 1e-6:
             raise InputError("transform cannot be inverted", where=path)
         inverse = np.linalg.inv(matrix)
         return lambda position_mm: np.asarray(position_mm, float) @ inverse[:3, :3].T + inverse[:3, 3]
-    return lambda position_mm: _inverted(transform, np.asarray(position_mm, float))
+    return lambda position_mm: _inverted(transform, np.asarray(position_mm, float), bounds_mm)
 
 
-def _read(path: Path) -> Any:
+Bounds = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+
+def _read(path: Path) -> tuple[Any, Bounds | None]:
+    """Transform of ITK, and the lowest and highest coordinates (RAS+ mm) at which it is known; None: everywhere."""
     sitk = itk.import_sitk()
     is_field = path.name.lower().endswith((".nii", ".nii.gz", *itk.SUFFIXES))
     if not is_field and not path.name.lower().endswith(SUFFIXES):
@@ -92,11 +96,16 @@ def _read(path: Path) -> Any:
         )
     try:
         if not is_field:
-            return sitk.ReadTransform(str(path))
+            return sitk.ReadTransform(str(path)), None
         image = sitk.ReadImage(str(path))
         if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 3:
             raise InputError("not a displacement field", where=path, expected="three numbers per voxel")
-        return sitk.DisplacementFieldTransform(sitk.Cast(image, sitk.sitkVectorFloat64))
+        ends = [(0.0, size - 1.0) for size in image.GetSize()]
+        corners = np.array(
+            [image.TransformContinuousIndexToPhysicalPoint(tuple(map(float, c))) for c in geometry.box_corners(ends)]
+        )
+        bounds_mm = (corners * _LPS).min(0), (corners * _LPS).max(0)
+        return sitk.DisplacementFieldTransform(sitk.Cast(image, sitk.sitkVectorFloat64)), bounds_mm
     except RuntimeError as error:
         raise InputError("not a readable transform", where=path, found=itk._short(error)) from error
 
@@ -114,16 +123,24 @@ def _matrix(transform: Any) -> NDArray[np.float64]:
     return matrix
 
 
-def _inverted(transform: Any, position_mm: NDArray[np.float64], rounds: int = 12) -> NDArray[np.float64]:
-    """Positions that a smooth transform maps to these, by fixed-point iteration from its nearest affine."""
+def _inverted(
+    transform: Any, position_mm: NDArray[np.float64], bounds_mm: Bounds | None, rounds: int = 12
+) -> NDArray[np.float64]:
+    """Positions that a smooth transform maps to these, by fixed-point iteration from its nearest affine.
+
+    Where they lie beyond the bounds of the transform, the affine alone counts.
+    """
     wanted = position_mm.reshape(-1, 3)
-    low, high = wanted.min(0), wanted.max(0)
-    drawn = np.random.default_rng(0).uniform(low - 1, high + 1, (200, 3))
+    low, high = bounds_mm or (wanted.min(0) - 1, wanted.max(0) + 1)
+    drawn = np.random.default_rng(0).uniform(low, high, (300, 3))
     rows = np.linalg.lstsq(np.c_[_points(transform, drawn), np.ones(len(drawn))], drawn, rcond=None)[0]
     found = np.c_[wanted, np.ones(len(wanted))] @ rows
     for _ in range(rounds):
-        missing = wanted - _points(transform, found)
-        found = found + missing @ rows[:3]
+        known = np.ones(len(found), bool) if bounds_mm is None else ((found >= low) & (found <= high)).all(1)
+        if not known.any():
+            break
+        missing = wanted[known] - _points(transform, found[known])
+        found[known] += missing @ rows[:3]
         if np.abs(missing).max() < 0.1:
             break
     return found.reshape(position_mm.shape)

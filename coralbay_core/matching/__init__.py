@@ -3,10 +3,11 @@
 from .alignment import Alignment, align
 from .deformation import Deformation, deform
 from .follow_up import FollowUp, propagate
+from .known_alignments import alignment_of, known_alignment
 from .landmarks import Landmark, read_landmarks, write_landmarks
-from .match import RETURN_MM, Match, SearchSpace, best_match, best_matches
+from .match import RETURN_MM, Match, SearchSpace, aligned_match, best_match, best_matches
 from .request import PLACE_MM, PRIOR_PLACES, SCOPES, Answer, Scope, SimilarityRequest, answer
-from .transfer import LabelSource, TransferredLabels, transfer_labels, warp_labels
+from .transfer import LabelSource, TransferredLabels, transfer_labels, warp_labels, warp_volume
 
 __all__ = [
     "PLACE_MM",
@@ -25,13 +26,17 @@ __all__ = [
     "SimilarityRequest",
     "TransferredLabels",
     "align",
+    "aligned_match",
+    "alignment_of",
     "answer",
     "best_match",
     "best_matches",
     "deform",
+    "known_alignment",
     "propagate",
     "read_landmarks",
     "transfer_labels",
     "warp_labels",
+    "warp_volume",
     "write_landmarks",
 ]

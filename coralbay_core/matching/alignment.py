@@ -73,7 +73,7 @@ def align(
             "scans cannot be aligned",
             found=f"{int(inside.sum())} of {len(here)} matches agree",
             expected=f"at least {fewest}",
-            hint="check that both show the same part of the body, or match without a distance prior",
+            hint="check that both show the same part of the body, search without a prior, or give a transform",
         )
     fit = _affine if inside.sum() >= FEWEST_FOR_AFFINE else _similarity
     affine = fit(here[inside], there[inside])

@@ -2,7 +2,7 @@
 
 Each cell has the cost of a few hundred displacements. Choosing the best of each and smoothing the choice take turns,
 with a growing price for leaving the smooth field (coupled convex optimization: Steinbruecker, Pock, Cremers 2009;
-Heinrich, Papiez, Schnabel, Handels 2014; ConvexAdam: Siebert, Hansen, Heinrich 2021).
+Heinrich and others 2014; ConvexAdam: Siebert, Hansen, Heinrich 2021).
 """
 
 from dataclasses import dataclass
@@ -138,8 +138,8 @@ def _costs(
     there, inside = target.at(_positions(cells.grid, moved.reshape(3, -1).T))
     others, known = np.ascontiguousarray(there.T.numpy()), inside.numpy()
     squares = np.einsum("nc,nc->n", others, others)
-    flat = np.ravel_multi_index(tuple((index + radius).T), tuple(padded))
-    moves = steps @ np.array([padded[1] * padded[2], padded[2], 1])
+    flat = np.asarray(np.ravel_multi_index(tuple((index + radius).T), tuple(padded)), np.intp)
+    moves = (steps * np.array([padded[1] * padded[2], padded[2], 1])).sum(1)
     cost = np.empty((len(index), len(steps)), np.float32)
     for start in range(0, len(index), _ROWS):
         rows = slice(start, start + _ROWS)

@@ -5,7 +5,7 @@ directions, and each direction is made to undo the other one (`inverse_consisten
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -54,10 +54,13 @@ class Deformation:
         World mm of the source to those of the target, and back.
     confidence : tuple of two (z, y, x) float32 arrays
         Of the places of the source and of the target, on the grids' cells: from 0, where nothing is known, to 1.
+    return_mm : tuple of two (z, y, x) float32 arrays
+        How far each place is from its way back by the searches of both directions, before they were made to undo each
+        other.
     common : (z, y, x) bool array
         Cells of the source's body that lie in the volume of the target.
-    body_share : float
-        Part of the source's body that this is.
+    body_share, target_share : float
+        Part of the source's body that this is, and likewise of the target's.
     folding : float
         Share of the cells of both bodies at which one of the maps folds.
     rough : Alignment, optional
@@ -67,8 +70,10 @@ class Deformation:
     forward: DisplacementMap
     backward: DisplacementMap
     confidence: tuple[NDArray[np.float32], NDArray[np.float32]]
+    return_mm: tuple[NDArray[np.float32], NDArray[np.float32]]
     common: NDArray[np.bool_]
     body_share: float
+    target_share: float
     folding: float
     rough: Alignment | None = None
 
@@ -86,6 +91,22 @@ class Deformation:
         found = sample_trilinear(values[None], direction.grid.to_index(between.reshape(-1, 3)))[:, 0]
         inside = direction.grid.contains(between.reshape(-1, 3))
         return np.asarray(np.where(inside, found, 0), np.float32).reshape(between.shape[:-1])
+
+    @property
+    def reversed(self) -> "Deformation":
+        """The same maps, from the target to the source."""
+        body = self.confidence[1] > 0
+        return replace(
+            self,
+            forward=self.backward,
+            backward=self.forward,
+            confidence=self.confidence[::-1],
+            return_mm=self.return_mm[::-1],
+            common=body,
+            body_share=self.target_share,
+            target_share=self.body_share,
+            rough=None,
+        )
 
     @property
     def mean_confidence(self) -> float:
@@ -106,7 +127,11 @@ class Deformation:
     @property
     def common_mm(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Lowest and highest world coordinates of the common part in the source, each (3,)."""
-        return _bounds(self.forward.grid, self.common)
+        low, high = _bounds(self.forward.grid, self.common)
+        corners = geometry.apply(
+            geometry.inverse(self.forward.before), geometry.box_corners([*zip(low, high, strict=True)])
+        )
+        return corners.min(0), corners.max(0)
 
 
 def deform(
@@ -164,8 +189,10 @@ def deform(
         forward,
         backward,
         confidence,
+        (errors[0].astype(np.float32), errors[1].astype(np.float32)),
         resample(common, _lattice(source, levels[0]), grid, order=0, fill=0) & bodies[0],
         share,
+        _share_in(target, source, geometry.inverse(affine)),
         float(folds[bodies[0] | bodies[1]].mean()),
         rough if isinstance(rough, Alignment) else None,
     )
@@ -195,6 +222,13 @@ def _common_part(source: FeatureMaps, target: FeatureMaps, affine: Affine) -> tu
     return common, float(common.sum() / max(1, body.sum()))
 
 
+def _share_in(features: FeatureMaps, other: FeatureMaps, affine: Affine) -> float:
+    """Share of a body that lies in the volume of another scan."""
+    stride = LEVELS[0].stride
+    position_mm = features.grid.coarsen(stride).cell_positions(features.body_at(stride))
+    return float(other.grid.contains(geometry.apply(affine, position_mm)).mean())
+
+
 def _bounds(grid: Grid, mask: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     position_mm = grid.cell_positions(mask)
     return position_mm.min(0), position_mm.max(0)
@@ -220,7 +254,7 @@ def _affine_of(rough: "Alignment | Prior", source: FeatureMaps) -> tuple[Affine,
 def _fields_of(rough: Prior, affine: Affine, grid: Grid) -> tuple[Field, Field]:
     """What a prior does beyond its affine, as fields of both directions."""
     here = grid.cell_positions(np.ones(grid.shape, bool))
-    moved = geometry.apply(np.linalg.inv(affine), rough(here)) - here
+    moved = geometry.apply(geometry.inverse(affine), rough(here)) - here
     cells = np.linalg.solve(grid.affine[:3, :3], moved.T).astype(np.float32).reshape(3, *grid.shape)
     return cells, inverse(cells)
 
@@ -283,7 +317,7 @@ def _on_lattice(field: Field, coarse: Grid, fine: Grid) -> Field:
 def _maps(grid: Grid, fields: tuple[Field, Field], affine: Affine) -> tuple[DisplacementMap, DisplacementMap]:
     there, back = (np.einsum("ij,jzyx->izyx", grid.affine[:3, :3], field).astype(np.float32) for field in fields)
     same = np.eye(4)
-    return DisplacementMap(same, grid, there, affine), DisplacementMap(np.linalg.inv(affine), grid, back, same)
+    return DisplacementMap(same, grid, there, affine), DisplacementMap(geometry.inverse(affine), grid, back, same)
 
 
 def _confidence(

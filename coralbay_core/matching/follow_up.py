@@ -7,7 +7,9 @@ from typing import Any
 from ..errors import Cancelled
 from ..features import FeatureMaps
 from ..similarity.prior import prior_around
-from .alignment import Alignment, align
+from .alignment import Alignment
+from .deformation import Deformation
+from .known_alignments import alignment_of
 from .landmarks import Landmark
 from .match import Match, best_match
 
@@ -22,13 +24,13 @@ class FollowUp:
     ----------
     landmarks : tuple of Landmark
     matches : tuple of Match
-    alignment : Alignment, optional
+    alignment : Deformation or Alignment, optional
         Alignment that centered the distance prior.
     """
 
     landmarks: tuple[Landmark, ...]
     matches: tuple[Match, ...]
-    alignment: Alignment | None = None
+    alignment: Deformation | Alignment | None = None
 
     @property
     def confirmed(self) -> int:
@@ -58,7 +60,7 @@ def propagate(
     *,
     weights: Mapping[int, float] | None = None,
     prior_mm: float | None = None,
-    alignment: Alignment | None = None,
+    alignment: Deformation | Alignment | None = None,
     progress: Progress | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> FollowUp:
@@ -73,9 +75,9 @@ def propagate(
     weights : mapping of int to float, optional
         Weights of the strides.
     prior_mm : float, optional
-        Width of a distance prior around where a rough alignment of the two scans expects each.
-    alignment : Alignment, optional
-        Alignment of the baseline with the follow-up; by default that of `align`.
+        Width of a distance prior around where an alignment of the two scans expects each.
+    alignment : Deformation or Alignment, optional
+        Alignment of the baseline with the follow-up; by default that of `deform`.
     progress, cancelled : callable, optional
         Called between landmarks; when `cancelled()` is true, `Cancelled` is raised.
     """
@@ -84,7 +86,7 @@ def propagate(
     if prior_mm is None:
         alignment = None
     elif alignment is None:
-        alignment = align(baseline, follow_up, weights=weights)
+        alignment = alignment_of(baseline, follow_up, weights=weights, cancelled=cancelled)
     matches = []
     for number, landmark in enumerate(landmarks):
         if progress:

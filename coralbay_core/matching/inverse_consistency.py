@@ -18,9 +18,10 @@ def undoing(there: Field, back: Field, rounds: int = ROUNDS) -> tuple[Field, Fie
     The fixed-point iteration of ConvexAdam (Siebert, Hansen, Heinrich 2021).
     """
     for _ in range(rounds):
-        first = (there - after(there, back)) / 2
-        back = (back - after(back, there)) / 2
-        there = first
+        there, back = (
+            np.float32(0.5) * (there - after(there, back)),
+            np.float32(0.5) * (back - after(back, there)),
+        )
     return there, back
 
 

@@ -6,14 +6,19 @@ truth, and is small if the match is unambiguous (Kalal, Mikolajczyk, Matas: Forw
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..features import FeatureMaps
+from ..features.feature_maps import sample_trilinear
 from ..similarity import DistancePrior, HeatMap, heat_map, top_regions
-from ..spatial import Grid
+from ..spatial import Grid, geometry
 from ..spatial.resampling import resample
+
+if TYPE_CHECKING:
+    from .deformation import Deformation
 
 RETURN_MM = 24.0
 """A match counts as confirmed if, looked for in the first scan again, it is found within this distance of the click."""
@@ -145,3 +150,17 @@ def _way_back(
     back = back or SearchSpace.of(source)
     _, returned = back.best(back.scores(heat_map(source, position, weights=weights, query_features=target)))
     return float(np.linalg.norm(returned - click))
+
+
+def aligned_match(alignment: "Deformation", position_mm: ArrayLike) -> Match:
+    """Place to which an alignment takes a click, without a search: milliseconds.
+
+    Its score is the confidence of the alignment, its `scores` those of the alignment's cells in the target, and its
+    forward-backward error that of the searches that the alignment comes from.
+    """
+    click = np.asarray(position_mm, float).reshape(3)
+    position, grid = alignment(click), alignment.forward.grid
+    away = sample_trilinear(alignment.return_mm[0][None], grid.to_index(click[None]))
+    index = tuple(int(i) for i in grid.nearest_index(geometry.apply(alignment.backward.before, position)))
+    score = float(alignment.confidence_at(click))
+    return Match(click, position, score, float(away[0, 0]), alignment.confidence[1], index)

@@ -12,7 +12,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import InputError
+from ..errors import Cancelled, CoralBayError, InputError
 from ..features import FeatureMaps
 from ..similarity import (
     DistancePrior,
@@ -31,7 +31,7 @@ from ..similarity import (
 )
 from ..spatial import Volume
 from ..util.cancellation import IsCancelled, check_cancelled
-from .alignment import align
+from .known_alignments import alignment_of
 
 Scope = Literal["everywhere", "here", "place"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
@@ -69,7 +69,8 @@ class SimilarityRequest:
         Most regions to list.
     scope : str
         ``everywhere``: what looks like the places in the whole scan. ``here``: the structure that the places lie in.
-        ``place``: what looks like the places near them, or near where they align in `target`.
+        ``place``: what looks like the places near them, or near where they align in `target`; in the whole scan, with a
+        note, if the scans cannot be aligned and no `prior_mm` was given.
     guide : Volume, optional
         The CT of `target`; the scope ``here`` needs it.
     here : HereWeights
@@ -138,11 +139,14 @@ class Answer:
         Places and saved queries in one.
     regions : tuple of Region
         Best first.
+    note : str
+        Between two scans: how sure their alignment is, or why there is none; one line for users.
     """
 
     heat: HeatMap
     query: Query
     regions: tuple[Region, ...] = ()
+    note: str = ""
 
     @property
     def weights(self) -> Mapping[int, float]:
@@ -166,26 +170,26 @@ def answer(request: SimilarityRequest, cancelled: IsCancelled | None = None) -> 
     OutsideVolumeError
         For a place outside the scan that it lies in.
     CoralBayError
-        Where a prior is wanted and the two scans cannot be aligned.
+        Where `prior_mm` is given and the two scans cannot be aligned.
     Cancelled
         When `cancelled` returns true.
     """
     query = _query(request)
     check_cancelled(cancelled, "heat map")
-    weights = request.weights
+    weights, note = request.weights, ""
     if weights == "auto":
         weights = auto_weights(request.origin, request.positive, request.negative) if len(request.positive) else None
         check_cancelled(cancelled, "heat map")
     if request.scope == "here":
         heat = _clicked_structure(request, query, weights, cancelled)
     else:
-        prior = _prior(request)
+        prior, note = _prior(request, cancelled)
         check_cancelled(cancelled, "heat map")
         heat = search(request.target, query, weights=weights, prior=prior, cancelled=cancelled)
     check_cancelled(cancelled, "heat map")
     if request.scope == "here":
         return Answer(heat, query, (_structure(heat, request.positive[0]),) if request.top else ())
-    return Answer(heat, query, tuple(top_regions(heat, request.top)) if request.top else ())
+    return Answer(heat, query, tuple(top_regions(heat, request.top)) if request.top else (), note)
 
 
 def _clicked_structure(
@@ -220,13 +224,23 @@ def _query(request: SimilarityRequest) -> Query:
     return parts[0] if len(parts) == 1 else merge_queries(parts)
 
 
-def _prior(request: SimilarityRequest) -> DistancePrior | None:
+def _prior(request: SimilarityRequest, cancelled: IsCancelled | None) -> tuple[DistancePrior | None, str]:
+    """Prior around the places, or around where they align; and what there is to say about the alignment."""
     places = request.positive
     width = PLACE_MM if request.prior_mm is None and request.scope == "place" else request.prior_mm
     if width is None or not len(places):
-        return None
+        return None, ""
     prior = DistancePrior(places[:: max(1, -(-len(places) // PRIOR_PLACES))], float(width))
     if request.origin is request.target:
-        return prior
-    alignment = align(request.origin, request.target)
-    return replace(prior, centers_mm=alignment(prior.centers_mm))
+        return prior, ""
+    try:
+        alignment = alignment_of(request.origin, request.target, cancelled=cancelled)
+    except Cancelled:
+        raise
+    except CoralBayError as error:
+        if request.prior_mm is not None:
+            raise
+        return None, f"{error}; the whole scan was searched"
+    sure = float(np.median(alignment.confidence_at(prior.centers_mm)))
+    note = f"{alignment.in_words}; confidence of the aligned place {sure:.2f}"
+    return replace(prior, centers_mm=alignment(prior.centers_mm)), note

@@ -1,6 +1,6 @@
 """Labels of scans that travel to another scan over deformations, and are joined there."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,6 +10,7 @@ from ..errors import InputError
 from ..features import FeatureMaps
 from ..spatial import Grid, LabelVolume, Volume
 from ..spatial.interpolation import box_grid
+from ..spatial.volume import AIR_HU
 from ..util.cancellation import IsCancelled, check_cancelled
 from .deformation import Deformation
 from .displacement import loosely
@@ -97,22 +98,63 @@ def warp_labels(
     """Carry labels over the deformations alone, to the voxels of a grid in the target."""
     kind = np.result_type(*(np.min_scalar_type(int(s.labels.data.max(initial=0))) for s in sources))
     labels, sure = np.zeros(grid.shape, kind), np.zeros(grid.shape, np.float32)
-    depth = max(1, _SLAB_VOXELS // (grid.shape[1] * grid.shape[2]))
-    for start in range(0, grid.shape[0], depth):
+    for part, slab in _slabs(grid):
         check_cancelled(cancelled, "transfer")
-        part = slice(start, min(start + depth, grid.shape[0]))
-        slab = box_grid(grid, (part, slice(0, grid.shape[1]), slice(0, grid.shape[2])))
         votes = [_vote(source, slab) for source in sources]
         labels[part], sure[part] = _majority([v[0] for v in votes], [v[1] for v in votes])
     names = {value: name for source in reversed(sources) for value, name in source.labels.names.items()}
     return TransferredLabels(LabelVolume(labels, grid, sources[0].labels.name, names=names), sure)
 
 
+def warp_volume(
+    volume: Volume, deformation: Deformation, grid: Grid, *, cancelled: IsCancelled | None = None
+) -> NDArray[np.float32]:
+    """Carry a CT over a deformation to the voxels of a grid in the target, HU, to lay it over the other CT.
+
+    Parameters
+    ----------
+    volume : Volume
+        The source of the deformation.
+    deformation : Deformation
+    grid : Grid
+    cancelled : callable, optional
+        When it returns true, `Cancelled` is raised.
+
+    Returns
+    -------
+    (z, y, x) float32 array
+        Air where the source ends.
+    """
+    from scipy import ndimage
+
+    out = np.empty(grid.shape, np.float32)
+    for part, slab in _slabs(grid):
+        check_cancelled(cancelled, "transfer")
+        index = volume.grid.to_index(_there(deformation, slab)).T
+        found = ndimage.map_coordinates(
+            volume.data, index, output=np.float32, order=1, mode="grid-constant", cval=AIR_HU
+        )
+        out[part] = found.reshape(slab.shape)
+    return out
+
+
+def _slabs(grid: Grid) -> Iterator[tuple[slice, Grid]]:
+    """Parts of a grid along z, each of a few million voxels."""
+    depth = max(1, _SLAB_VOXELS // (grid.shape[1] * grid.shape[2]))
+    for start in range(0, grid.shape[0], depth):
+        part = slice(start, min(start + depth, grid.shape[0]))
+        yield part, box_grid(grid, (part, slice(0, grid.shape[1]), slice(0, grid.shape[2])))
+
+
+def _there(deformation: Deformation, grid: Grid) -> NDArray[np.float64]:
+    """Places of the source that the cells of a grid in the target come from, (N, 3)."""
+    position_mm = grid.cell_positions(np.ones(grid.shape, bool))
+    return position_mm + deformation.backward.on(grid).reshape(3, -1).T
+
+
 def _vote(source: LabelSource, grid: Grid) -> tuple[NDArray[np.integer], NDArray[np.float32]]:
     """Labels of one scan at the cells of a grid, and their confidence."""
-    position_mm = grid.cell_positions(np.ones(grid.shape, bool))
-    away = source.deformation.backward.on(grid).reshape(3, -1).T
-    there = position_mm + away
+    there = _there(source.deformation, grid)
     own = source.labels.grid
     value = source.labels.data[tuple(own.nearest_index(there).T)]
     value[~own.contains(there)] = 0

@@ -46,6 +46,11 @@ def apply(affine: Affine, points: ArrayLike) -> NDArray[np.float64]:
     return points @ affine[:3, :3].T + affine[:3, 3]
 
 
+def inverse(affine: Affine) -> Affine:
+    """Invert an affine."""
+    return np.asarray(np.linalg.inv(affine), np.float64)
+
+
 def box_corners(ends: Sequence[Sequence[float]]) -> NDArray[np.float64]:
     """Make the eight corners (8, 3) of a box from its two ends along each of three axes."""
     return np.stack(np.meshgrid(*ends, indexing="ij"), -1).reshape(-1, 3).astype(float)

@@ -16,6 +16,7 @@ from .scorecard import ScorecardController
 from .segmentation import SegmentationController
 from .similarity import SimilarityController
 from .training import TrainingController
+from .transfers import TransfersController
 from .workspace import Workspace
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class Controllers:
     scorecard: ScorecardController
     training: TrainingController
     exports: ExportsController
+    transfers: TransfersController
 
     @classmethod
     def build(cls, runner: "Runner", model: str, device: str, store: "FeatureStore | bool") -> "Controllers":
@@ -66,6 +68,7 @@ class Controllers:
             scorecard=ScorecardController(workspace, features, similarity, segmentation),
             training=TrainingController(workspace, features, similarity),
             exports=ExportsController(workspace, similarity, segmentation),
+            transfers=TransfersController(workspace, segmentation),
         )
 
 

@@ -298,6 +298,16 @@ class SegmentationController:
         scan.before_accepting = (*scan.before_accepting, before)
         return self._replace_protected(scan, LabelVolume(data, grid, name="protected", names=names))
 
+    def accept_labels(self, labels: LabelVolume, scan: Scan) -> Job | None:
+        """Protect labels on a scan's label grid; those that were protected before win where both are."""
+        before = scan.protected
+        data, names = labels.data.astype(np.uint16), dict(labels.names)
+        if before is not None:
+            fixed = labels_on(before, labels.grid)
+            data, names = np.where(fixed != 0, fixed, data).astype(np.uint16), names | dict(before.names)
+        scan.before_accepting = (*scan.before_accepting, before)
+        return self._replace_protected(scan, LabelVolume(data, labels.grid, name="protected", names=names))
+
     def undo_accept(self) -> Job | None:
         """Remove the region that was added last."""
         scan = self._workspace.require_scan()

@@ -337,7 +337,10 @@ class SimilarityController:
         return result.heat.mask(grid, result.scale.score_of(self._body_fraction))
 
     def _set_heat(self, scan: Scan, result: HeatResult | None) -> None:
+        before = scan.heat
         scan.update(heat=result)
+        if result is not None and result.note and not (before is not None and before.note):
+            self._workspace.message.emit(f"{scan.name}: {result.note}")  # once, not at every click
         self._follow_border(scan)
         self.heat_changed.emit(scan)
 

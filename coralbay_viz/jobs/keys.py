@@ -32,6 +32,7 @@ Kind = Literal[
     "symmetry",
     "training",
     "training log",
+    "transfer",
     "windows",
 ]
 

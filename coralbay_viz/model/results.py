@@ -66,6 +66,8 @@ class HeatResult:
         Clicks of the heat map.
     partial : bool
         Whether it comes from the first features alone; elsewhere `shown` has its minimum.
+    note : str
+        Between two scans: how sure their alignment is, or why there is none.
     """
 
     heat: "HeatMap"
@@ -75,13 +77,14 @@ class HeatResult:
     regions: "tuple[Region, ...]"
     clicks: Clicks
     partial: bool = False
+    note: str = ""
 
     @classmethod
     def of(cls, answer: "Answer", grid: Grid, clicks: Clicks, partial: bool) -> "HeatResult":
         """Resample an answer to a display grid and rank its scores."""
         heat = answer.heat
         scale = ScoreScale(heat.data[heat.inside])
-        return cls(heat, heat.resample_to(grid), grid, scale, answer.regions, clicks, partial)
+        return cls(heat, heat.resample_to(grid), grid, scale, answer.regions, clicks, partial, answer.note)
 
 
 Method = Literal["pca", "umap"]

@@ -19,9 +19,12 @@ HOVER_SPACING_MM = 6.0
 
 
 def match(source: "FeatureMaps", target: "FeatureMaps", position_mm: Point, weights: Any) -> "Match":
-    """Find the position of another scan that corresponds to a position."""
-    from coralbay_core.matching import best_match
+    """Find the position of another scan that corresponds to a position; at once if the scans were aligned before."""
+    from coralbay_core.matching import Deformation, aligned_match, best_match, known_alignment
 
+    known = known_alignment(source, target)
+    if isinstance(known, Deformation) and known.confidence_at(position_mm) > 0:
+        return aligned_match(known, position_mm)
     return best_match(source, target, position_mm, weights=weights)
 
 

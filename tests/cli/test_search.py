@@ -106,7 +106,7 @@ def test_landmarks_are_propagated(succeed, coralbay, refused, torsos, tmp_path):
     folder, (first, second) = torsos
     scans = (folder / "a.nii.gz", folder / "b.nii.gz")
     told = succeed("match", *scans, "--landmarks", folder / "landmarks.json", "-o", tmp_path / "m.csv", *MODEL)
-    assert told["results"]["prior_mm"] == 40
+    assert told["results"]["prior_mm"] == 30
     assert told["results"]["alignment"]["inliers"] > 50
     for row in told["results"]["matches"]:
         assert np.linalg.norm(np.array(row["position_mm"]) - second.landmarks[row["name"]]) < 40

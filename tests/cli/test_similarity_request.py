@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
-from coralbay_core.errors import Cancelled, InputError
+from coralbay_core.errors import Cancelled, CoralBayError, InputError
 from coralbay_core.io import load_volume
-from coralbay_core.matching import PRIOR_PLACES, SimilarityRequest, align, answer
+from coralbay_core.matching import PRIOR_PLACES, Alignment, SimilarityRequest, align, answer, deform, known_alignments
 from coralbay_core.similarity import DistancePrior, auto_weights, make_query, merge_queries, search, top_regions
 from coralbay_viz import Session
 from tests.support.made_features import made_features, world
+from tests.support.warped_features import ripple, shown_twice
 
 pytestmark = pytest.mark.forward
 
@@ -69,7 +70,7 @@ def test_the_places_of_a_prior_are_thinned(features, monkeypatch):
 
 
 def test_an_unusable_prior_is_refused_before_scans_are_aligned(features, monkeypatch):
-    monkeypatch.setattr("coralbay_core.matching.request.align", lambda *_: pytest.fail("aligned"))
+    monkeypatch.setattr("coralbay_core.matching.request.alignment_of", lambda *_, **__: pytest.fail("aligned"))
     other = made_features(1)
     request = SimilarityRequest(target=other, source=features, positive_mm=[world("left")], prior_mm=-3.0)
     with pytest.raises(InputError, match="unusable distance prior"):
@@ -130,3 +131,29 @@ def test_a_command_refuses_options_that_need_places(coralbay, torsos, tmp_path):
         code, _, err = coralbay("query", folder / "a.nii.gz", "--use", kept, *option)
         assert code == 2
         assert word in err
+
+
+def test_places_in_another_scan_fall_back_openly(features):
+    """Scans that cannot be aligned are searched as a whole, with the reason; a prior that was asked for is an error."""
+    rng = np.random.default_rng(0)
+    other = made_features(2)
+    for stage in other.stages.values():
+        stage.data[:] = rng.normal(size=stage.data.shape)
+    asked = {"target": other, "source": features, "positive_mm": [world("left")]}
+    found = answer(SimilarityRequest(**asked, scope="place", top=0))
+    assert "cannot be aligned" in found.note
+    assert found.note.endswith("the whole scan was searched")
+    np.testing.assert_allclose(found.heat.data, answer(SimilarityRequest(**asked, top=0)).heat.data)
+    with pytest.raises(CoralBayError, match="cannot be aligned"):
+        answer(SimilarityRequest(**asked, prior_mm=30.0, top=0))
+
+
+def test_places_in_another_scan_are_aligned_and_the_answer_tells_how_surely(monkeypatch):
+    same = Alignment(np.eye(4), 100, 100, 1.0)
+    monkeypatch.setattr(known_alignments, "deform", lambda a, b, **more: deform(a, b, prior=same, **more))
+    first, second = shown_twice()
+    place = np.array([5.0, 10, -20])
+    found = answer(SimilarityRequest(target=second, source=first, positive_mm=[ripple(place)], scope="place"))
+    assert found.note.startswith("alignment is reliable")
+    assert "confidence of the aligned place" in found.note
+    assert np.linalg.norm(found.regions[0].position_mm - place) < 15

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from coralbay_core.spatial import LabelVolume
 from coralbay_viz.display import napari_world
 from coralbay_viz.napari_ui import context
 from tests.support.scans import shift
@@ -154,3 +155,17 @@ def test_each_scan_shows_again_what_it_showed(two, explored, hand, liver):
     assert explored.binding.layer("heat", first).visible
     assert explored.binding.layer("clicks", first).visible
     assert not explored.binding.layer("pca", first).visible
+
+
+def test_labels_are_copied_to_the_second_scan_once_there_are_some(two, explored, hand, monkeypatch):
+    first, second = two
+    asked = []
+    monkeypatch.setattr(explored.session, "transfer", asked.append)
+    panel = side_by_side(explored, hand)
+    assert not panel.copy_labels.isEnabled()
+    data = np.zeros(first.label_grid.shape, np.uint8)
+    data[2:6, 2:6, 2:6] = 4
+    explored.session.controllers.segmentation.accept_labels(LabelVolume(data, first.label_grid), first)
+    hand.wait_for(panel.copy_labels.isEnabled)
+    hand.press(panel.copy_labels)
+    assert asked == [second]

@@ -10,6 +10,7 @@ from .fewshot import few_shot
 from .regions import region_votes
 from .retrieval import click_retrieval
 from .structure import clicked_structure
+from .transfer import transferred_labels
 
 __all__ = ["TASKS", "Setting", "Task"]
 
@@ -19,6 +20,7 @@ TASKS: dict[str, Task] = {
     "retrieval": click_retrieval,
     "structure": clicked_structure,
     "across": across_patients,
+    "transfer": transferred_labels,
     "fewshot": few_shot,
     "changes": changed_copies,
     "regions": region_votes,

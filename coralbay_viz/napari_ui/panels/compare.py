@@ -42,6 +42,7 @@ class ComparePanel(PanelBase):
             (session.features_changed, self.show_state),
             (session.heat_changed, self.show_state),
             (session.match_changed, self._matched),
+            (session.segmentation_changed, self.show_state),
             (session.follow_up_changed, self._followed),
             (session.symmetry_changed, self._mirrored),
         )
@@ -62,10 +63,16 @@ class ComparePanel(PanelBase):
         self.rows.addWidget(self.link)
         self.match = note()
         self.rows.addWidget(self.match)
+        self.copy_labels = button(
+            "Copy labels to the second scan",
+            "Align both scans and make the labels of this one labels of the second one",
+        )
+        self.rows.addWidget(self.copy_labels)
         self.targets.activated.connect(lambda _: self._target_chosen())
         when_clicked(self.side_by_side, guarded(self.show_beside))
         when_clicked(self.search, guarded(self._search))
         when_clicked(self.link, guarded(self._link))
+        self.copy_labels.clicked.connect(guarded(self._copy_labels))
 
     def _lay_out_follow_up(self) -> None:
         self.heading("Follow-up")
@@ -118,6 +125,10 @@ class ComparePanel(PanelBase):
 
     def _link(self, on: bool) -> None:
         self._context.session.link_cursor(self.target if on else None)
+
+    def _copy_labels(self, *_: Any) -> None:
+        if self.target is not None:
+            self._context.session.transfer(self.target)
 
     def _choose_landmarks(self) -> None:
         path = self._context.ask_open("Landmarks", _LANDMARKS)
@@ -181,6 +192,7 @@ class ComparePanel(PanelBase):
         self.side_by_side.setEnabled(target is not None)
         for widget in (self.search, self.link, self.landmarks):
             widget.setEnabled(ready)
+        self.copy_labels.setEnabled(ready and session.segmentation is not None)
         self.search.setChecked(bool(target and target.origin is session.scan))
         self.link.setChecked(session.linked is not None and session.linked is target)
         self.mirror.setEnabled(session.features is not None)
