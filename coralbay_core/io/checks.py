@@ -131,8 +131,24 @@ def whole(data: NDArray, where: object) -> tuple[NDArray, tuple[str, ...]]:
 
 
 def contiguous(data: NDArray) -> NDArray:
-    """C-contiguous array in native byte order, as torch requires."""
-    return np.ascontiguousarray(data, dtype=data.dtype.newbyteorder("="))
+    """C-contiguous array in native byte order, as torch requires.
+
+    An array of a reader that only has to be flipped is flipped in place: a copy of a large scan would need its memory
+    twice. `data` must not be used afterwards.
+    """
+    forward = data[tuple(slice(None, None, -1 if step < 0 else 1) for step in data.strides)]
+    in_place = forward.flags.c_contiguous and forward.flags.writeable and data.dtype.isnative
+    if not in_place or data.flags.c_contiguous or data.ndim != 3:
+        return np.ascontiguousarray(data, dtype=data.dtype.newbyteorder("="))
+    inner = tuple(slice(None, None, -1 if step < 0 else 1) for step in data.strides[1:])
+    for plane in forward:
+        plane[...] = plane[inner].copy()
+    if data.strides[0] < 0:
+        for number in range(len(forward) // 2):
+            last = forward[-1 - number].copy()
+            forward[-1 - number] = forward[number]
+            forward[number] = last
+    return forward
 
 
 def compact(data: NDArray) -> NDArray:

@@ -2,6 +2,7 @@
 
 import base64
 import gzip
+import itertools
 import json
 import shutil
 import sys
@@ -18,6 +19,7 @@ from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless, generate_
 
 from coralbay_core.errors import CoralBayError, InputError, MissingExtraError, MissingFileError
 from coralbay_core.io import list_series, load_labels, load_volume, save_map
+from coralbay_core.io.checks import contiguous
 from coralbay_core.spatial import Grid, LabelVolume, geometry
 from coralbay_core.spatial.volume import AXIS_CODES
 from tests.support.dicom import write_rtstruct, write_series
@@ -761,3 +763,24 @@ def test_gzip_is_read_whatever_made_it(tmp_path):
     path = write_nifti(tmp_path / "ct.nii", hu((6, 5, 4)))
     (tmp_path / "again.nii.gz").write_bytes(gzip.compress(path.read_bytes(), 9))
     assert np.array_equal(load_volume(tmp_path / "again.nii.gz").data, load_volume(path).data)
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+@pytest.mark.parametrize("flips", list(itertools.product((1, -1), repeat=3)))
+@pytest.mark.parametrize("dtype", ["<i2", ">i2", "<f4"])
+def test_turning_a_scan_changes_no_voxel(order, flips, dtype):
+    made = np.arange(3 * 4 * 5).reshape(3, 4, 5).astype(dtype)
+    turned = made.transpose(order)[tuple(slice(None, None, step) for step in flips)]
+    expected = turned.copy()
+    found = contiguous(turned)
+    assert found.flags.c_contiguous
+    assert found.dtype.isnative
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_a_scan_that_is_only_flipped_is_not_copied():
+    """A copy of a scan of 3 GB needs 3 GB."""
+    made = np.arange(3 * 4 * 5, dtype=np.int16).reshape(3, 4, 5)
+    assert np.shares_memory(contiguous(made[::-1, :, ::-1]), made)
+    made.flags.writeable = False
+    assert not np.shares_memory(contiguous(made[::-1, :, ::-1]), made)
