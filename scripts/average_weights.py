@@ -2,8 +2,8 @@
 
     python scripts/average_weights.py FIRST SECOND SHARE OUT
 
-OUT holds ``(1 - SHARE) * FIRST + SHARE * SECOND`` and the card of SECOND. If the second run began with the weights of the
-first, the mean is often better than both (arXiv 2109.01903, arXiv 2203.05482).
+OUT holds ``(1 - SHARE) * FIRST + SHARE * SECOND`` and the card of SECOND. If the second run began with the weights of
+the first, the mean is often better than both (arXiv 2109.01903, arXiv 2203.05482).
 """
 
 import sys
