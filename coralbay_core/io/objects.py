@@ -4,6 +4,7 @@ Known are images of nibabel, SimpleITK, MONAI (``MetaTensor``), torchio and xarr
 object is known by the class that it is of, so no library is imported for it that the caller does not use already.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -54,21 +55,21 @@ def read_object(source: Any) -> tuple[RawVolume, str]:
     """
     kind = _known(source)
     if kind == "nibabel":
-        return nifti.of_image(source, _name(source, kind)), _name(source, kind)
+        return _own(nifti.of_image(source, _name(source, kind))), _name(source, kind)
     data, affine = _array_and_affine(source, kind)
     data, notes = checks.replace_implausible(data, kind)
-    return RawVolume(checks.compact(data), affine, notes=notes), _name(source, kind)
+    return _own(RawVolume(checks.compact(data), affine, notes=notes)), _name(source, kind)
 
 
 def read_labels_object(source: Any) -> tuple[RawVolume, str]:
     """Read a label map from an object of another library; see `read_object`."""
     kind = _known(source)
     if kind == "nibabel":
-        return nifti.labels_of_image(source, _name(source, kind)), _name(source, kind)
+        return _own(nifti.labels_of_image(source, _name(source, kind))), _name(source, kind)
     data, affine = _array_and_affine(source, kind)
     data = data.astype(np.uint8) if data.dtype == bool else data
     data, notes = checks.whole(data, kind)
-    return RawVolume(data, affine, notes=notes), _name(source, kind)
+    return _own(RawVolume(data, affine, notes=notes)), _name(source, kind)
 
 
 def as_object(data: ArrayLike, volume: Volume | LabelVolume, kind: Kind) -> Any:
@@ -106,6 +107,11 @@ def as_object(data: ArrayLike, volume: Volume | LabelVolume, kind: Kind) -> Any:
     if kind == "xarray":
         return _to_xarray(array, source)
     return _to_tensor(array, source, kind)
+
+
+def _own(raw: RawVolume) -> RawVolume:
+    """Copy the values: the caller's array must not be turned in place, nor change what was read from it."""
+    return replace(raw, data=raw.data.copy(order="K"))
 
 
 def _known(source: object) -> Kind:

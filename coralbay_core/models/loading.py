@@ -36,7 +36,7 @@ def load_encoder(
     card: str | Path | ModelCard | None = None,
     part: str | None = None,
     merging: str | None = None,
-    axis_codes: Sequence[str] | None = None,
+    axis_codes: str | Sequence[str] | None = None,
     spacing_mm: float | None = None,
     window_hu: tuple[float, float] | None = None,
 ) -> Encoder:

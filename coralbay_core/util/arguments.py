@@ -21,6 +21,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _MOST_SHOWN = 60
+_POSITIONS = ("position_mm", "points_mm")
 _WORDS = {
     int: "a whole number",
     float: "a number",
@@ -70,7 +71,8 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
         except NameError:  # imported for type checkers alone
             continue
     found.pop("return", None)
-    return found
+    # What becomes of a position is checked where it is used, in words about positions.
+    return {name: hint for name, hint in found.items() if name not in _POSITIONS}
 
 
 def _wrong(function: Callable[..., Any], name: str, value: Any, hint: Any) -> InputError:

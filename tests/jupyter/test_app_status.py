@@ -64,7 +64,7 @@ def test_the_line_says_what_comes_next(app):
 
 
 def test_what_is_no_scan_is_refused_in_one_line(app):
-    with pytest.raises(InputError, match=r"ndarray.*a Volume or a Session") as refused:
+    with pytest.raises(InputError, match=r"ndarray.*a pair \(array, affine\)") as refused:
         show(np.zeros((4, 4, 4)))
     assert refused.value._render_traceback_() == [f"InputError: {refused.value}"]
     with pytest.raises(InputError, match=r"'liver'.*in mm"):

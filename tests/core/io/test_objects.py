@@ -122,6 +122,17 @@ def test_masks_and_whole_floats_are_labels():
         load_labels((mask * 0.5, affine))
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_array_of_the_caller_is_left_as_it_is(kind):
+    for order, signs in ORDERS[::5]:
+        data = hu()
+        volume = load_volume(held(kind, data, affine_of(order, signs)))
+        labels = load_labels(held(kind, data, affine_of(order, signs)))
+        np.testing.assert_array_equal(data, hu())
+        data[:] = 0
+        assert volume.data.max() == labels.data.max() == 1234
+
+
 def test_a_volume_is_returned_as_it_is():
     volume = Volume(hu(), Grid(SHAPE, affine_of((2, 1, 0), (1, -1, -1))))
     assert load_volume(volume) is volume
