@@ -104,13 +104,15 @@ def load_labels(path: VolumeLike, like: Volume | LabelVolume | None = None) -> L
         if like is not None:
             checks.require_same_grid(path.grid, like.grid, path.name)
         return path
+    file: Path | None = None
+    names: dict[int, str] = {}
+    notes: tuple[str, ...] = ()
     if isinstance(path, str | PathLike):
-        file: Path | None = _existing(path)
-        raw = itk.read_labels(file) if itk.looks_like(file) else nifti.read_labels(file)
-        name = nifti.stem(file)
-        names, notes = nifti.read_label_names(file)
+        file = existing = _existing(path)
+        raw = itk.read_labels(existing) if itk.looks_like(existing) else nifti.read_labels(existing)
+        name = nifti.stem(existing)
+        names, notes = nifti.read_label_names(existing)
     else:
-        file, names, notes = None, {}, ()
         raw, name = objects.read_labels_object(path)
     read = SourceGrid.of(raw.data.shape, raw.affine, raw.header)
     source: SourceGrid | None = read

@@ -115,4 +115,4 @@ def test_the_argument_is_named(args, kwargs, where):
 
 def test_a_call_with_other_parameters_is_a_mistake_of_the_caller():
     with pytest.raises(TypeError, match="unexpected keyword"):
-        measured("a", colour="red")
+        measured("a", shade="red")
