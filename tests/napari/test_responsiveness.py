@@ -314,6 +314,8 @@ def test_what_is_opened_from_the_command_line_is_saved(monkeypatch, hand, torso,
         viewer, widget = opened[0]
         session = widget.session
         hand.wait_for(lambda: session.files._autosave is not None and session.files._autosave.path.exists())
+        # The first state may be that of the window, before the scan was read.
+        hand.wait_for(lambda: session_file.read(session.files._autosave.path).scans)
         assert [scan.name for scan in session_file.read(session.files._autosave.path).scans] == ["scan"]
         viewer.close()
 
