@@ -97,7 +97,8 @@ def kill_often(subject: Subject, folder: Path, kills: int, seed: int = 0) -> Tal
         if number % 2:
             make_old(parts)
         _run_through(subject, place)
-        assert subject.result(place) == expected, f"{place}: another result"
+        result = subject.result(place)
+        assert result == expected, f"{place}: another result: {_differences(result, expected)}"
         after = subject.finished(place)
         redone = [key for key, value in finished.items() if after.get(key) != value]
         assert not redone, f"{place}: finished work was lost or done again: {redone}"
@@ -109,6 +110,13 @@ def kill_often(subject: Subject, folder: Path, kills: int, seed: int = 0) -> Tal
         shutil.rmtree(place)
     tally.seconds = time.perf_counter() - started
     return tally
+
+
+def _differences(found: Any, expected: Any) -> Any:
+    """Part of two results that differs."""
+    if not isinstance(found, dict) or not isinstance(expected, dict):
+        return found, expected
+    return sorted(key for key in found.keys() | expected.keys() if found.get(key) != expected.get(key))
 
 
 def leftovers(folder: Path) -> list[Path]:
