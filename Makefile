@@ -64,8 +64,8 @@ $(STAMP_OLDEST): pyproject.toml constraints-oldest.txt scripts/bootstrap.sh
 	@touch $@
 
 test-oldest: $(STAMP_OLDEST) ## Run the fast and the golden tests with the oldest versions that pyproject.toml allows
-	$(VENV_OLDEST)/bin/python -m pytest -m "not slow and not gui and not forward" --ignore=tests/napari --numprocesses logical --maxprocesses 4 --dist worksteal $(ARGS)
-	$(VENV_OLDEST)/bin/python -m pytest tests/core/test_golden.py $(ARGS)
+	$(VENV_OLDEST)/bin/python -m pytest -W ignore::DeprecationWarning -m "not slow and not gui and not forward" --ignore=tests/napari --numprocesses logical --maxprocesses 4 --dist worksteal $(ARGS)
+	$(VENV_OLDEST)/bin/python -m pytest -W ignore::DeprecationWarning tests/core/test_golden.py $(ARGS)
 
 MINUTES := 10
 # "atheris" follows the code that reads instead of drawing at random: pip install atheris.
