@@ -14,7 +14,7 @@ from .output import Progress, emit, note, position
 from .scans import Batch, Source, one_scan, scans_in
 
 if TYPE_CHECKING:
-    from ..matching import Alignment, Deformation, FollowUp, Landmark
+    from ..matching import Deformation, FollowUp, Landmark
     from ..spatial import Volume
 
 DEFAULT_PRIOR_MM = 30.0
@@ -143,7 +143,7 @@ class _Matcher:
             "name": target.name,
             "table": _written(out, rows, self.first, second, self.encoder, weights=self.weights, prior_mm=prior),
             "prior_mm": prior,
-            "alignment": _about(found.alignment),
+            "alignment": _about(alignment),
             "confirmed": found.confirmed,
             "matches": [_entry(row) for row in rows],
         }
@@ -207,10 +207,8 @@ def _written(out: Path | None, rows: list[dict[str, Any]], first: Any, second: A
     return written
 
 
-def _about(alignment: "Alignment | Deformation | None") -> dict[str, Any] | None:
-    from ..matching import Deformation
-
-    if not isinstance(alignment, Deformation):
+def _about(alignment: "Deformation | None") -> dict[str, Any] | None:
+    if alignment is None:
         return None
     rough = alignment.rough
     counts = {} if rough is None else {key: getattr(rough, key) for key in ("inliers", "candidates", "spread_mm")}

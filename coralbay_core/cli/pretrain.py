@@ -141,18 +141,18 @@ def prepare_distillation(
 
     encoder = load_encoder(model, device=device)
     chosen = name or encoder.name
-    if not chosen.isidentifier() and not chosen.replace("-", "_").isidentifier():
+    if not chosen.replace("-", "_").isidentifier():
         raise InputError("unusable name", where="--name", found=chosen, expected="letters, digits, - and _")
     progress = Progress("distilling")
     done = prepare_distillation(store, encoder, chosen, cells=cells, components=components, report=progress)
     lines = [f"added:    {done.added}", f"known:    {done.known}"]
-    lines += [f"kept:     {done.kept:.0%} of the squared lengths"] * (done.kept == done.kept)
+    lines += [f"kept:     {done.kept:.0%} of the squared lengths"] if done.kept is not None else []
     emit(
         "prepare-distillation",
         as_json=as_json,
         inputs={"store": store, "model": model, "name": chosen, "cells": cells, "components": components},
         outputs={"store": store},
-        results={"added": done.added, "known": done.known, "kept": done.kept if done.kept == done.kept else None},
+        results={"added": done.added, "known": done.known, "kept": done.kept},
         lines=lines,
     )
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..io import load_labels, load_volume
 from ..phantom import make_phantom
-from ..spatial import Grid, Volume, geometry
+from ..spatial import Grid, Volume
 from ..spatial.body_mask import body_mask
 from .layouts import CaseFiles
 from .names import WHOLES, canonical, is_lesion, shared
@@ -116,9 +116,7 @@ def interior(mask: NDArray[np.bool_], spacing_mm: NDArray) -> tuple[NDArray[np.i
 
 def lattice_of(grid: Grid) -> tuple[Grid, tuple[slice, ...]]:
     """Subsample a grid to about 3 mm: the lattice, and the slices that select it from an array."""
-    steps = np.maximum(1, np.round(LATTICE_MM / grid.spacing_mm)).astype(int)
-    shape = tuple(int(-(-n // step)) for n, step in zip(grid.shape, steps, strict=True))
-    return Grid(shape, grid.affine @ geometry.scale(steps)), tuple(slice(None, None, int(s)) for s in steps)  # type: ignore[arg-type]
+    return grid.subsample(LATTICE_MM)
 
 
 def make_case(

@@ -133,14 +133,14 @@ def _inverted(
     wanted = position_mm.reshape(-1, 3)
     low, high = bounds_mm or (wanted.min(0) - 1, wanted.max(0) + 1)
     drawn = np.random.default_rng(0).uniform(low, high, (300, 3))
-    rows = np.linalg.lstsq(np.c_[_points(transform, drawn), np.ones(len(drawn))], drawn, rcond=None)[0]
-    found = np.c_[wanted, np.ones(len(wanted))] @ rows
+    nearest = geometry.fit_affine(_points(transform, drawn), drawn)
+    found = geometry.apply(nearest, wanted)
     for _ in range(rounds):
         known = np.ones(len(found), bool) if bounds_mm is None else ((found >= low) & (found <= high)).all(1)
         if not known.any():
             break
         missing = wanted[known] - _points(transform, found[known])
-        found[known] += missing @ rows[:3]
+        found[known] += missing @ nearest[:3, :3].T
         if np.abs(missing).max() < 0.1:
             break
     return found.reshape(position_mm.shape)

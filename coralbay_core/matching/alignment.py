@@ -75,7 +75,7 @@ def align(
             expected=f"at least {fewest}",
             hint="check that both show the same part of the body, search without a prior, or give a transform",
         )
-    fit = _affine if inside.sum() >= FEWEST_FOR_AFFINE else _similarity
+    fit = geometry.fit_affine if inside.sum() >= FEWEST_FOR_AFFINE else _similarity
     affine = fit(here[inside], there[inside])
     residual = np.linalg.norm(geometry.apply(affine, here[inside]) - there[inside], axis=1)
     return Alignment(affine, int(inside.sum()), len(here), float(np.median(residual)))
@@ -129,11 +129,4 @@ def _similarity(here: NDArray, there: NDArray) -> Affine:
     affine = np.eye(4)
     affine[:3, :3] = size * rotation
     affine[:3, 3] = b - affine[:3, :3] @ a
-    return affine
-
-
-def _affine(here: NDArray, there: NDArray) -> Affine:
-    rows = np.linalg.lstsq(np.c_[here, np.ones(len(here))], there, rcond=None)[0]
-    affine = np.eye(4)
-    affine[:3] = rows.T
     return affine

@@ -241,9 +241,7 @@ def _affine_of(rough: "Alignment | Prior", source: FeatureMaps) -> tuple[Affine,
     stride = LEVELS[0].stride
     here = source.grid.coarsen(stride).cell_positions(source.body_at(stride))
     there = rough(here)
-    rows = np.linalg.lstsq(np.c_[here, np.ones(len(here))], there, rcond=None)[0]
-    affine = np.eye(4)
-    affine[:3] = rows.T
+    affine = geometry.fit_affine(here, there)
     if not np.isfinite(affine).all() or np.linalg.det(affine[:3, :3]) <= 0:
         raise CoralBayError(
             "transform mirrors or flattens the body", hint="check that it maps the first scan to the second"

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..features import FeatureMaps
 from ..probe import connected_scores, fit_probe
-from ..spatial import Grid, LabelVolume, Volume, geometry
+from ..spatial import LabelVolume, Volume
 from ..spatial.resampling import resample
 from ..util.cancellation import IsCancelled, check_cancelled
 
@@ -74,7 +74,7 @@ def strokes_of(labels: LabelVolume, confidence: NDArray[np.float32], features: F
     """
     from scipy import ndimage
 
-    lattice, taken = _lattice(labels.grid)
+    lattice, taken = labels.grid.subsample(WORKING_MM)
     data = np.ascontiguousarray(labels.data[taken]).astype(np.int32)
     sure = confidence[taken]
     background = int(data.max()) + 1
@@ -91,12 +91,6 @@ def strokes_of(labels: LabelVolume, confidence: NDArray[np.float32], features: F
         inner &= sure[box] >= np.quantile(sure[box][inner], SURE_QUANTILE)
         strokes[box][inner] = value
     return LabelVolume(strokes, lattice, labels.name, names=dict(labels.names)), background
-
-
-def _lattice(grid: Grid) -> tuple[Grid, tuple[slice, ...]]:
-    steps = np.maximum(1, np.round(WORKING_MM / grid.spacing_mm)).astype(int)
-    shape = tuple(int(-(-n // step)) for n, step in zip(grid.shape, steps, strict=True))
-    return Grid(shape, grid.affine @ geometry.scale(steps)), tuple(slice(None, None, int(s)) for s in steps)  # type: ignore[arg-type]
 
 
 def _not_lost(before: NDArray[np.integer], found: NDArray[np.integer]) -> NDArray[np.integer]:

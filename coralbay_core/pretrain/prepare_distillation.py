@@ -40,13 +40,13 @@ class Prepared:
     ----------
     added, known : int
         Numbers of volumes that were computed now, and before.
-    kept : float
-        Share of the squared lengths that the reduction keeps; nan if the basis was fitted before.
+    kept : float or None
+        Share of the squared lengths that the reduction keeps; None if the basis was fitted before.
     """
 
     added: int
     known: int
-    kept: float
+    kept: float | None
 
 
 def prepare_distillation(
@@ -95,7 +95,7 @@ def prepare_distillation(
             full.save(raw / f"{key}.safetensors")
         else:
             _reduced(full, directions).save(distilled_path(folder, key, name))
-    kept = float("nan")
+    kept = None
     if directions is None and missing:
         directions, kept = _fit(sorted(raw.glob("*.safetensors")), components)
         about = {"fingerprint": encoder.fingerprint, "model": encoder.name, "weights": _keys_as_text(weights)}

@@ -51,6 +51,14 @@ def inverse(affine: Affine) -> Affine:
     return np.asarray(np.linalg.inv(affine), np.float64)
 
 
+def fit_affine(source: ArrayLike, target: ArrayLike) -> Affine:
+    """Affine that maps points (N, 3) nearest to others (N, 3), by least squares."""
+    points = np.asarray(source, float)
+    affine = np.eye(4)
+    affine[:3] = np.linalg.lstsq(np.c_[points, np.ones(len(points))], np.asarray(target, float), rcond=None)[0].T
+    return affine
+
+
 def box_corners(ends: Sequence[Sequence[float]]) -> NDArray[np.float64]:
     """Make the eight corners (8, 3) of a box from its two ends along each of three axes."""
     return np.stack(np.meshgrid(*ends, indexing="ij"), -1).reshape(-1, 3).astype(float)

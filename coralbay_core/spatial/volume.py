@@ -151,6 +151,20 @@ class Grid:
         corners = self.to_world(geometry.box_corners(ends))
         return corners.min(0), corners.max(0)
 
+    def subsample(self, spacing_mm: float) -> "tuple[Grid, tuple[slice, ...]]":
+        """Take every so many samples of each axis that they are about `spacing_mm` apart.
+
+        Returns
+        -------
+        grid : Grid
+        taken : tuple of slice
+            Select the samples from an array on this grid.
+        """
+        steps = np.maximum(1, np.round(spacing_mm / self.spacing_mm)).astype(int)
+        z, y, x = (int(-(-n // step)) for n, step in zip(self.shape, steps, strict=True))
+        taken = tuple(slice(None, None, int(step)) for step in steps)
+        return Grid((z, y, x), self.affine @ geometry.scale(steps)), taken
+
     def coarsen(self, stride: int) -> "Grid":
         """Make the grid of an encoder stage with this stride; the last cell may reach beyond this grid."""
         shape = tuple(-(-n // stride) for n in self.shape)

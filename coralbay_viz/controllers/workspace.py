@@ -116,8 +116,6 @@ class Workspace:
         """Make a scan the active one."""
         if scan is not None:
             self.require_open(scan)
-        if scan is not None and scan is not self.scan:
-            self.require_open(scan)
         if scan is not self.scan:
             self.scan = scan
             self.scan_changed.emit(scan)
