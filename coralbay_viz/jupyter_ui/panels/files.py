@@ -26,7 +26,7 @@ class FilesPanel(Panel):
         self.kind = w.Dropdown(options=[(text, kind) for kind, text in self._KINDS], description="Save")
         self.path = w.Text("heat.nii.gz", layout=w.Layout(width="340px"))
         self.save = button("Save", "Save on the grid of the scan's file")
-        self.names = check(False, "With names of scans")
+        self.names = check(False, "With scan names")
         self.names.tooltip = "Names and paths of scans often name a patient: leave them out of a session to pass on"
         self.names.layout.display = "none"
         self.session = w.Text(placeholder="work.coralbay", layout=w.Layout(width="340px"))

@@ -32,7 +32,7 @@ class LibraryPanel(PanelBase):
         self._wanted: LibraryHit | None = None
         self.open = button("Open library…", "Open a folder; an empty one becomes a library when a scan is added")
         self.add = button("Add this scan", "Add compressed features of this scan to the library")
-        self.names = QCheckBox("With its name")
+        self.names = QCheckBox("Store its name")
         self.names.setToolTip(
             "Store name and path of the scan in the library. They often name a patient; without them only this "
             "machine has them."

@@ -51,7 +51,7 @@ class ScanPanel(PanelBase):
             ],
         )
         self.row(self.open_file, self.open_folder, self.session_menu)
-        self.names = QCheckBox("Names of scans in saved sessions")
+        self.names = QCheckBox("Save sessions with scan names")
         self.names.setToolTip(
             "Names and paths of scans often name a patient. Without them a session can be passed on; it finds its "
             "scans by their content."
