@@ -48,8 +48,9 @@ class HandcraftedEncoder(EncoderBase):
     def __call__(self, x: Tensor, strides: Collection[int]) -> dict[int, Tensor]:
         """Compute the maps of a batch, as in `Encoder`."""
         x = x.to(self.device, torch.float32)
-        finest = min(strides)
-        # Every stage is a mean of cells of the finest one: the volume itself is read once.
+        finest = STRIDES[0]
+        # Every stage is a mean of cells of the finest one, wanted or not: the volume itself is read once, and a map is
+        # the same to the last bit whatever other stages are computed with it.
         mean, square = F.avg_pool3d(x, finest), F.avg_pool3d(x * x, finest)
         maps = {}
         for stride in sorted(strides):

@@ -230,11 +230,13 @@ def _umap(
             min_dist=min_dist,
             random_state=seed,
             n_jobs=1,
-            tqdm_kwds=None
-            if cancelled is None
-            else {"disable": False, "mininterval": 0, "file": _EpochWatch(cancelled)},
+            tqdm_kwds=None if cancelled is None else _progress_bar(cancelled),
         )
-        embedded = reducer.fit_transform(sample)
+        threads = torch.get_num_threads()
+        try:
+            embedded = reducer.fit_transform(sample)
+        finally:
+            torch.set_num_threads(threads)  # numba, which shares OpenMP with torch, sets its own number
     return reducer, np.asarray(embedded, np.float32)
 
 

@@ -39,6 +39,16 @@ def test_is_an_encoder_like_any_other(name):
         torch.testing.assert_close(tensor, one_by_one, atol=1e-4, rtol=1e-3)
 
 
+@pytest.mark.parametrize("name", HANDMADE)
+def test_a_map_does_not_depend_on_the_stages_beside_it(name):
+    """A run that was killed may lack one stage of a chunk; what it computes later must fit what is stored."""
+    encoder = load_encoder(name, device="cpu")
+    x = torch.randn(1, 1, 48, 64, 64) * 300
+    together = encoder(x, (4, 8, 16))
+    for stride, expected in together.items():
+        assert torch.equal(encoder(x, (stride,))[stride], expected)
+
+
 def test_fingerprints_differ():
     assert len({load_encoder(name, device="cpu").fingerprint for name in (*WITHOUT_WEIGHTS, "coralbay-mini")}) == 4
 

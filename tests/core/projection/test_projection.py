@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+import torch
 
 from coralbay_core.errors import InputError, MissingFileError
 from coralbay_core.projection import (
@@ -197,8 +198,6 @@ def test_interpolation_between_nearest_samples():
     wanted = np.stack([points[:, 0], points[:, 1] - points[:, 2]], 1)
     assert np.abs(interpolate_nearest(sample, values, points) - wanted).mean() < 0.2
     learned = train_regressor(sample, values, steps=300)
-    import torch
-
     with torch.inference_mode():
         assert np.abs(learned(torch.from_numpy(points)).numpy() - wanted).mean() < 0.1
 
@@ -215,14 +214,18 @@ def test_the_nearest_are_the_nearest(samples, nearest):
     np.testing.assert_allclose(interpolate_nearest(sample, number, points, nearest)[:, 0], wanted, rtol=1e-3)
 
 
+# More cells of each tissue than neighbors: otherwise tissues touch in the embedding.
+FIT = {"fit_cells": 1500, "neighbors": 8}
+
+
 @pytest.mark.slow
 def test_umap_separates_tissues_and_applies_to_another_scan():
     pytest.importorskip("umap")
     features, other = made_features(noise=0.2), made_features(seed=3, noise=0.2)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        model = fit_umap(features, 2, fit_cells=600)
-    for spread in (model, fit_umap(features, 2, fit_cells=600, spread="network")):
+        model = fit_umap(features, 2, **FIT)
+    for spread in (model, fit_umap(features, 2, **FIT, spread="network")):
         places = [spread.apply(scan).coordinates for scan in (features, other)]
         center = {name: places[0][(slice(None), *cell_of(name))] for name in TISSUES}
         for name, place in center.items():
@@ -233,7 +236,9 @@ def test_umap_separates_tissues_and_applies_to_another_scan():
     assert points.points.shape == (cells_inside(features).sum(), 2)
     with pytest.raises(InputError, match="colors need another embedding"):
         model.apply(features).rgb()
-    rgb = fit_umap(features, 3, fit_cells=600).apply(features).rgb()
+    rgb = fit_umap(features, 3, **FIT).apply(features).rgb()
     assert np.isfinite(rgb.components).all()
-    again = fit_umap(features, 2, fit_cells=600)
+    threads = torch.get_num_threads()
+    again = fit_umap(features, 2, **FIT)
+    assert torch.get_num_threads() == threads
     np.testing.assert_array_equal(again.embedded, model.embedded)
