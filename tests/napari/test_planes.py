@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
@@ -78,6 +79,7 @@ def test_a_pick_in_another_plane_counts(explored, hand, liver):
     np.testing.assert_array_equal(twin.size, points.size)  # as small there as here
 
 
+@pytest.mark.slow
 def test_deleting_the_scan_takes_the_planes_along(explored, viewer, hand, liver, belly):
     hand.press(explored.scan_panel.orthogonal)
     hand.settle()
@@ -93,6 +95,7 @@ def test_deleting_the_scan_takes_the_planes_along(explored, viewer, hand, liver,
     assert all("belly" in [layer.name for layer in plane.model.layers] for plane in explored.planes.widget.planes)
 
 
+@pytest.mark.slow
 def test_a_scan_that_lies_elsewhere_is_gone_to(explored, viewer, hand, belly):
     hand.press(explored.scan_panel.orthogonal)
     hand.settle()
