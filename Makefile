@@ -103,7 +103,7 @@ DATA := ../shared/ct/labelled
 EVALUATION_OUT := evaluation
 
 evaluate: $(STAMP) ## Measure the shipped weights beside baselines; renews docs/measurements/evaluation.md and the model card
-	$(VENV)/bin/coralbay evaluate --data "$(DATA)" -o $(EVALUATION_OUT)
+	$(VENV)/bin/coralbay evaluate --data "$(DATA)" --names -o $(EVALUATION_OUT)
 	$(PYTHON_VENV) scripts/publish_evaluation.py $(EVALUATION_OUT)
 
 evaluate-reference: $(STAMP) ## Renew what `make test` expects of the shipped weights, after they were replaced
