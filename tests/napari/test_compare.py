@@ -186,7 +186,7 @@ def test_labels_are_copied_to_the_second_scan_once_there_are_some(two, explored,
 
 
 def test_the_second_scan_is_laid_over_the_first_one_in_squares(two, explored, hand):
-    first, second = two
+    first, _ = two
     panel = side_by_side(explored, hand)
     hand.press(panel.overlay)
     hand.wait_for(lambda: first.warped is not None)
