@@ -18,6 +18,7 @@ from . import (
     embed,
     evaluate,
     export,
+    follow_up,
     inspect,
     leaderboard,
     library,
@@ -50,6 +51,7 @@ app.command("query")(query.query)
 app.add_typer(queries.app, name="queries")
 app.command("match")(match.match)
 app.command("transfer")(transfer.transfer)
+app.command("follow-up")(follow_up.follow_up)
 app.command("symmetry")(symmetry.symmetry)
 app.add_typer(library.app, name="library")
 app.command("project")(project.project)
