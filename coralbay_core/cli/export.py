@@ -17,7 +17,8 @@ def export(
     dicom: Annotated[Path, typer.Option(metavar="DIR", help="DICOM series that the label map was made on.")],
     out: Annotated[Path, typer.Option("-o", "--out", metavar="OUT.dcm", help="DICOM file to write.")],
     kind: Annotated[
-        Literal["seg", "rtstruct"], typer.Option("--as", help="Type of object: DICOM-SEG or RTSTRUCT.")
+        Literal["seg", "rtstruct"],
+        typer.Option("--as", metavar="seg|rtstruct", help="Type of object: DICOM-SEG or RTSTRUCT."),
     ] = "seg",
     names: Annotated[
         Path | None,

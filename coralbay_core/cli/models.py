@@ -7,8 +7,9 @@ import typer
 
 from ..errors import InputError
 from . import options
+from .command_line import CommandLine
 from .common import require_outputs
-from .options import DEFAULT_STAGES, Device, Json, Stages, strides
+from .options import DEFAULT_STAGES, Device, Json, Stages, model_names, strides
 from .output import Progress, emit, note, table
 from .scans import scans_in
 
@@ -16,9 +17,11 @@ if TYPE_CHECKING:
     from ..models.download import Verified
     from ..models.model_card import ModelCard
 
-app = typer.Typer(help="List, download, verify and convert models.", rich_markup_mode=None)
+app = CommandLine(help="List, download, verify and convert models.")
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a model from `coralbay models list`.")]
+Name = Annotated[
+    str, typer.Argument(metavar="NAME", autocompletion=model_names, help="Name of a model from `coralbay models list`.")
+]
 
 
 @app.command("list")
@@ -216,7 +219,7 @@ def convert(
 @app.command("compact")
 def compact(
     model: Annotated[str, typer.Argument(metavar="NAME|PATH", help="Model name or path of a weights file.")],
-    cts: Annotated[list[Path], typer.Argument(metavar="CT...", help="CT scans to fit on, or folders of scans.")],
+    cts: Annotated[list[Path], typer.Argument(metavar="CT|FOLDER", help="CT scans to fit on, or folders of scans.")],
     dimensions: Annotated[
         int, typer.Option(metavar="N", help="Feature numbers per cell, summed over all stages.")
     ] = 128,
