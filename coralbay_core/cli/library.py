@@ -53,7 +53,9 @@ def add(
     Scans that cannot be read are skipped and reported at the end (exit code 1).
     """
     from ..library import Library
+    from ..library.vectors import require_library
 
+    require_library()
     opened = Library(folder)
     encoder = open_model(model or (opened.manifest.model if opened.exists else None), device)
     added: list[LibraryEntry] = []
@@ -202,8 +204,10 @@ def search(
     from functools import cache
 
     from ..library import Library, search_library
+    from ..library.vectors import require_library
     from ..matching.landmarks import require_table_name
 
+    require_library()
     opened = Library(folder)
     known = opened.manifest
     require_table_name(out)

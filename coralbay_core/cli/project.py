@@ -102,7 +102,10 @@ def project(
     if inside is not None and fit_with:
         raise InputError("a mask applies to one scan only", where="--inside", hint="leave out --fit-with")
     from ..projection import cells_inside, load_basis
+    from ..projection.embedding import require_umap
 
+    if method == "umap":
+        require_umap()
     known = None if basis is None else load_basis(basis)
     volume = open_ct(ct, series)
     mask = None if inside is None else open_labels(inside, like=volume)
