@@ -266,6 +266,43 @@ def compact(
     )
 
 
+@app.command("export")
+def export(
+    model: Annotated[
+        str,
+        typer.Argument(metavar="NAME|PATH", autocompletion=model_names, help="Model name or path of a weights file."),
+    ],
+    onnx: Annotated[Path, typer.Option(metavar="OUT.onnx", help="File to write.")],
+    tile: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Edge length of a tile in voxels, a multiple of 32.  [default: the model's]"),
+    ] = None,
+    stages: Stages = DEFAULT_STAGES,
+    as_json: Json = False,
+) -> None:
+    """Write a model as ONNX, for tiles of one size.
+
+    The maps of ONNX Runtime are compared with those of the model. Needs the extra `onnx`.
+    """
+    import torch
+
+    from ..models.exporting import export_onnx, require_onnx
+    from ..models.loading import load_encoder
+
+    require_onnx()
+    require_outputs([onnx], Path(model))
+    encoder = load_encoder(model, device="cpu", precision=torch.float32)
+    difference = export_onnx(encoder, onnx, tile=tile, strides=strides(stages))
+    emit(
+        "models export",
+        as_json=as_json,
+        inputs={"model": model, "tile": tile, "stages": strides(stages)},
+        outputs={"onnx": onnx},
+        results={"difference": difference},
+        lines=[f"maps differ by at most {difference:.1g} of their largest value"],
+    )
+
+
 def _window(text: str) -> tuple[float, float]:
     try:
         low, high = (float(part) for part in text.split(","))

@@ -96,6 +96,7 @@ def load_encoder(
     encoder = SwinEncoder(
         build(complete, weights.state), complete.name, complete.preprocessing, complete.tiling, device, precision
     )
+    encoder.card = complete
     encoder.notice = complete.notice
     encoder.ignored = tuple(sorted(weights.ignored))
     _log.debug("%s on %s in %s, fingerprint %s", encoder.name, encoder.device, encoder.precision, encoder.fingerprint)

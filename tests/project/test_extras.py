@@ -35,7 +35,9 @@ def outcomes(phantom, tmp_path_factory):
     return json.loads(ended.stdout.splitlines()[-1])
 
 
-@pytest.mark.parametrize("name", ["napari", "umap", "cluster", "itk", "dicom", "library", "library search", "jupyter"])
+@pytest.mark.parametrize(
+    "name", ["napari", "umap", "cluster", "itk", "dicom", "library", "library search", "onnx", "jupyter"]
+)
 def test_an_absent_extra_is_one_line_before_the_work(outcomes, name):
     extra = name.split()[0]
     found = outcomes[name]
