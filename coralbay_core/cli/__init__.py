@@ -20,6 +20,7 @@ from . import (
     embed,
     evaluate,
     export,
+    follow_up,
     inspect,
     leaderboard,
     library,
@@ -57,6 +58,7 @@ app.command("query", rich_help_panel=_SEARCH)(query.query)
 app.add_typer(queries.app, name="queries", rich_help_panel=_SEARCH)
 app.add_typer(library.app, name="library", rich_help_panel=_SEARCH)
 app.command("match", rich_help_panel=_SEARCH)(match.match)
+app.command("follow-up", rich_help_panel=_SEARCH)(follow_up.follow_up)
 app.command("symmetry", rich_help_panel=_SEARCH)(symmetry.symmetry)
 app.add_typer(probe.app, name="probe", rich_help_panel=_SEGMENTATION)
 app.command("transfer", rich_help_panel=_SEGMENTATION)(transfer.transfer)

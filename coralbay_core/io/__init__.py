@@ -58,7 +58,8 @@ def load_volume(path: VolumeLike, *, series: str | None = None) -> Volume:
         or any file of that series. Or an image of nibabel, SimpleITK, MONAI, torchio or xarray, or a pair ``(array,
         affine)`` with the affine from indices to RAS+ mm. A `Volume` is returned as it is.
     series : str, optional
-        DICOM series instance UID, or a part of it that fits one series only; needed where a folder holds several.
+        DICOM series instance UID, a part of it that fits one series only, or `Volume.series`; needed where a folder
+        holds several.
 
     Returns
     -------
@@ -170,7 +171,7 @@ def _to_volume(raw: RawVolume, path: Path | None, name: str) -> Volume:
     data = checks.contiguous(source.from_file(raw.data))
     notes = raw.notes + checks.geometry_notes(raw.affine) + checks.value_notes(data, raw.modality)
     _log.debug("%s: %s voxels, affine %s", path or name, data.shape, source.grid.affine.round(3).tolist())
-    return Volume(data, source.grid, name, path, source, raw.modality, notes)
+    return Volume(data, source.grid, name, path, source, raw.modality, notes, raw.series)
 
 
 @checked
@@ -198,7 +199,7 @@ def save_dicom(
     kind : str
         ``seg``, a binary DICOM-SEG, or ``rtstruct``, outlines slice by slice.
     series : str, optional
-        UID, where the folder holds several.
+        As in `load_volume`.
     about : mapping, optional
         Provenance to keep in the object, in a few words.
 

@@ -19,7 +19,9 @@ def read(path: Path, series: str | None = None) -> RawVolume:
     slices, notes = dicom_geometry.ordered(scanned.slices[info.uid], path)
     affine = dicom_geometry.affine(slices, path)
     data, value_notes = checks.replace_implausible(_stack(slices), path, info.modality)
-    return RawVolume(data.transpose(2, 1, 0), affine, None, info.modality, notes + ignored_notes(scanned) + value_notes)
+    notes += ignored_notes(scanned) + value_notes
+    chosen = info.key if len(scanned.series) > 1 else None
+    return RawVolume(data.transpose(2, 1, 0), affine, None, info.modality, notes, chosen)
 
 
 def _stack(slices: list[Slice]) -> NDArray:

@@ -86,7 +86,7 @@ def labeled_series(labels: LabelVolume, folder: Path, series: str | None = None)
     folder : Path
         Folder of the series, or a file of it.
     series : str, optional
-        UID, where the folder holds several.
+        As in `load_volume`.
     """
     scanned, info = scan_around(folder, series)
     slices, _ = dicom_geometry.ordered(scanned.slices[info.uid], folder)

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,11 @@ DICOMDIR = "DICOMDIR"
 _PLACE = (("ImagePositionPatient", 3), ("ImageOrientationPatient", 6), ("PixelSpacing", 2))
 
 
+def series_key(uid: str) -> str:
+    """Hash of a UID, for files that are handed on: the UID leads to its patient, and may contain a date."""
+    return blake2b(uid.encode(), digest_size=8).hexdigest()
+
+
 @dataclass(frozen=True)
 class SeriesInfo:
     """One image series of a folder.
@@ -57,6 +63,11 @@ class SeriesInfo:
     modality: str
     n_slices: int
     shape: tuple[int, int, int]
+
+    @property
+    def key(self) -> str:
+        """`series_key` of the UID."""
+        return series_key(self.uid)
 
     def __str__(self) -> str:
         words = [self.modality, f"'{self.description}'" if self.description else "", " x ".join(map(str, self.shape))]
@@ -119,12 +130,12 @@ def scan_around(path: Path, wanted: str | None) -> tuple[Scan, SeriesInfo]:
         raise InputError(
             "not a CT slice", where=path, found=_inventory(own), hint="give a CT slice, or the folder of the series"
         )
-    uid = own.series[0].uid
-    if wanted is not None and wanted not in uid:
-        raise InputError("file belongs to another series", where=path, found=uid, expected=wanted)
     scanned = scan_files(regular_files(path.parent.iterdir()))
     uid = next(uid for uid, slices in scanned.slices.items() if path in [image.path for image in slices])
-    return scanned, next(info for info in scanned.series if info.uid == uid)
+    info = next(info for info in scanned.series if info.uid == uid)
+    if wanted is not None and wanted != info.key and wanted not in uid:
+        raise InputError("file belongs to another series", where=path, found=uid, expected=wanted)
+    return scanned, info
 
 
 def scan_files(paths: Iterable[Path]) -> Scan:
@@ -224,7 +235,8 @@ def _choose(scanned: Scan, wanted: str | None, where: Path) -> SeriesInfo:
     if not scanned.series:
         raise InputError("no CT series in the folder", where=where, found=_inventory(scanned), hint=_advice(scanned))
     if wanted is not None:
-        found = [s for s in scanned.series if s.uid == wanted] or [s for s in scanned.series if wanted in s.uid]
+        named = [s for s in scanned.series if wanted in (s.uid, s.key)]
+        found = named or [s for s in scanned.series if wanted in s.uid]
         if len(found) != 1:
             raise _several(f"--series {wanted} fits {len(found)} series", scanned.series, where)
         return found[0]

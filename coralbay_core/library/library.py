@@ -146,7 +146,7 @@ class Library:
         name = next(choice for choice in (*choices, scan) if choice not in taken)
         today = datetime.now(UTC).date().isoformat()
         key = key_of(signature(volume, encoder))
-        entry = LibraryEntry(scan, name, str(path), key, len(tokens), series, today)
+        entry = LibraryEntry(scan, name, str(path), key, len(tokens), volume.series, today)
         manifests.write(self.folder, self.manifest.with_entry(entry))
         if settle:
             self.settle()

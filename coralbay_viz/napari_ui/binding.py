@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _PAINTED = ("strokes",)
 _TRAINING = ("training_pca", "training_heat")
 # Roles that settings of `ViewState` are about.
-_SET_BY = {"window_shown": ("windows",), "margin": ("scores",), "mark_mm": ("mark",)}
+_SET_BY = {"window_shown": ("windows",), "margin": ("scores",), "mark_mm": ("mark",), "square_mm": ("warped",)}
 
 
 class Binding:
@@ -171,6 +171,8 @@ class Binding:
                 self._stack.clear(scan, role)
             else:
                 self._stack.show(scan, spec)
+        if "warped" in roles:
+            self._gray.match(scan)
 
     def set_view(self, **settings: Any) -> None:
         """Change settings of `ViewState`, and the layers of the active scan that they are about."""
@@ -235,7 +237,7 @@ class Binding:
         if isinstance(volume, Volume) and not any(scan.volume is volume for scan in self.session.scans):
             self._adopted = layer
             try:
-                self.session.add(volume, layer.metadata.get(layer_specs.SERIES))
+                self.session.add(volume)
             finally:
                 self._adopted = None
 
