@@ -16,6 +16,8 @@ from .output import set_verbosity
 GENERAL = "General options"
 """Section of options that all commands have."""
 
+_GENERAL = {"--help", "--install-completion", "--show-completion"}  # options that typer makes
+
 FORMER_NAMES = {"--weights": "--stage-weights"}
 """Options under their former names, which still work and are in no help."""
 
@@ -52,9 +54,10 @@ class _CompleteHelp:
                 continue
             is_argument = param.param_type_name == "argument"
             title = getattr(param, "rich_help_panel", None) or ("Arguments" if is_argument else "Options")
-            if param.name in ("help", "install_completion", "show_completion"):
+            if not _GENERAL.isdisjoint(param.opts):
                 title = GENERAL
-            sections.setdefault(title, []).append((_name(param), record[1]) if is_argument else record)
+            text = record[1].replace("\\[", "[")  # older versions of typer escape it for rich
+            sections.setdefault(title, []).append((_name(param) if is_argument else record[0], text))
         general = sections.pop(GENERAL, [])
         for title, rows in [*sections.items(), (GENERAL, general)]:
             if rows:

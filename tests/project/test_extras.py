@@ -35,6 +35,7 @@ def outcomes(phantom, tmp_path_factory):
     return json.loads(ended.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["napari", "umap", "cluster", "itk", "dicom", "library", "library search", "onnx", "jupyter"]
 )
@@ -48,6 +49,7 @@ def test_an_absent_extra_is_one_line_before_the_work(outcomes, name):
     assert any(module in line for module in HIDDEN[extra])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["none: DICOM", "none: colors", "none: help"])
 def test_the_base_installation_does_the_rest(outcomes, name):
     assert outcomes[name]["code"] == 0, outcomes[name]["err"]

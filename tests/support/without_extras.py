@@ -19,6 +19,7 @@ HIDDEN = {
     "itk": ["SimpleITK"],
     "dicom": ["highdicom"],
     "library": ["lancedb", "pyarrow"],
+    "monai": ["einops"],
     "onnx": ["onnx", "onnxruntime", "onnxscript"],
     "eva": ["eva", "jsonargparse"],  # zarr brings PyYAML
 }
@@ -42,6 +43,7 @@ def commands(folder: Path) -> dict[str, list[str]]:
         "itk": ["info", str(folder / "ct.nrrd")],
         "dicom": ["export", str(folder / "seg.nii.gz"), "--dicom", str(folder / "series"), "-o", str(folder / "s.dcm")],
         "library": ["library", "add", str(folder / "library"), ct, "--model", "hu-patch"],
+        "monai": ["einops"],
         "onnx": ["models", "export", "coralbay-mini", "--onnx", str(folder / "m.onnx")],
         "library search": ["library", "search", str(folder / "library"), "--ct", ct, "--at", "0,0,0"],
         "none: DICOM": ["info", str(folder / "series")],
