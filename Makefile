@@ -57,7 +57,7 @@ test-fast: $(STAMP) ## Run the tests without windows and encoders, under a minut
 	$(PYTHON_VENV) -m pytest -m "not slow and not gui and not forward" --ignore=tests/napari --numprocesses logical --maxprocesses 4 --dist worksteal $(ARGS)
 
 test-slow: virtual-display browser ## Run the slow tests, those in a browser included
-	$(PYTHON_VENV) -m pytest -m slow $(ARGS)
+	$(PYTHON_VENV) -m pytest -m slow --numprocesses logical --maxprocesses 2 --dist loadfile $(ARGS)
 
 $(STAMP_OLDEST): pyproject.toml constraints-oldest.txt scripts/bootstrap.sh
 	@sh scripts/bootstrap.sh oldest $(VENV_OLDEST)

@@ -44,7 +44,7 @@ class Session:
     """One exploration of one or several scans.
 
     The commands belong to controllers, one per subject; here they are at hand under one name. Subjects of their own
-    are objects: `library`, `training`, `scorecard`, `windows` and `exports`.
+    are objects: `library`, `training`, `scorecard`, `windows`, `alignments` and `exports`.
 
     Parameters
     ----------
@@ -68,6 +68,7 @@ class Session:
     here_weights: Setting[Any] = Setting("similarity.here_weights", "Weights of the parts of the scope ``here``.")
     body_fraction: Setting[float] = Setting("similarity.body_fraction", "Fraction of the body that is shown.")
     cursor_mm: "Setting[Point | None]" = Setting("cursor.cursor_mm", "Position of the crosshair, world mm.")
+    linked_cursor_mm: "Setting[Point | None]" = Setting("cursor.linked_cursor_mm", "Its counterpart in `linked`.")
     queries: "Setting[dict[str, Query]]" = Setting("queries.queries", "Saved queries by name.")
     kind: Setting[str | None] = Setting("segmentation.kind", "Kind of probe; None for the default.")
     refine: Setting[bool] = Setting("segmentation.refine", "Whether borders of segmentations follow the HU.")
@@ -97,7 +98,7 @@ class Session:
     ) -> None:
         self.controllers = c = Controllers.build(runner or InlineRunner(), model, device, store)
         self.library, self.training, self.scorecard = c.library, c.training, c.scorecard
-        self.windows, self.exports = c.windows, c.exports
+        self.windows, self.exports, self.alignments = c.windows, c.exports, c.alignments
         self.inputs = c.workspace.inputs
         read = self.inputs.noting
 
@@ -141,8 +142,10 @@ class Session:
         self.symmetry_changed = c.comparisons.symmetry_changed
         self.propagate, self.mirror = c.comparisons.propagate, c.comparisons.mirror
 
-        # Labels of another scan
+        # Labels of another scan, and that scan over this one
         self.transfer, self.transferred = c.transfers.transfer, c.transfers.transferred
+        self.warp, self.unwarp = c.transfers.warp, c.transfers.unwarp
+        self.warped_changed = c.transfers.warped_changed
 
         # Cursor
         self.cursor_changed, self.match_changed = c.cursor.cursor_changed, c.cursor.match_changed
@@ -213,9 +216,9 @@ class Session:
         position_mm : (3,) array, optional
             World mm; by default the last click, the best region, or the middle.
         show : sequence of str, optional
-            Overlays, of ``pca``, ``clusters``, ``heat``, ``windows``, ``segmentation``, ``lasso``, ``strokes``,
-            ``regions``, ``found`` and ``clicks``; by default a segmentation, else a heat map, else colors, whichever is
-            there first.
+            Overlays, of ``warped``, ``pca``, ``clusters``, ``heat``, ``windows``, ``segmentation``, ``lasso``,
+            ``strokes``, ``regions``, ``found`` and ``clicks``; by default a segmentation, else a heat map, else colors,
+            whichever is there first.
         scan : Scan, optional
             Another open one.
         window : str or (level, width)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ..errors import InputError
-from .options import Device, Json
+from .options import Device, Json, model_names
 from .output import Progress, emit, note
 
 
@@ -21,7 +21,11 @@ def evaluate(
     ] = None,
     model: Annotated[
         list[str] | None,
-        typer.Option(metavar="M", help="Model name or path; may be repeated.  [default: coralbay-mini]"),
+        typer.Option(
+            metavar="MODEL",
+            autocompletion=model_names,
+            help="Model name or path; may be repeated.  [default: coralbay-mini]",
+        ),
     ] = None,
     published: Annotated[
         bool,
@@ -42,7 +46,7 @@ def evaluate(
             metavar="NAME", help="Layout of the data folders: folders, totalsegmentator, btcv, amos, msd, or auto."
         ),
     ] = "auto",
-    limit: Annotated[int | None, typer.Option(min=1, help="Maximum number of scans per folder.")] = None,
+    limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="Maximum number of scans per folder.")] = None,
     phantom: Annotated[bool, typer.Option(help="Also measure on the synthetic phantom, in separate columns.")] = True,
     baselines: Annotated[bool, typer.Option(help="Also measure baselines that need no training.")] = True,
     names: Annotated[
@@ -54,7 +58,7 @@ def evaluate(
         ),
     ] = False,
     seed: Annotated[
-        int, typer.Option(min=0, help="Random seed of clicks, image changes and confidence intervals.")
+        int, typer.Option(metavar="N", min=0, help="Random seed of clicks, image changes and confidence intervals.")
     ] = 0,
     device: Device = "auto",
     as_json: Json = False,

@@ -5,6 +5,7 @@ array indexed ``(z, y, x)`` with axis codes S, P, L and an affine to RAS+ mm; `s
 back to exactly the grid and header of the file. Nothing is resampled on either way.
 """
 
+import logging
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
@@ -39,6 +40,8 @@ __all__ = [
     "save_dicom",
     "save_map",
 ]
+
+_log = logging.getLogger(__name__)
 
 VolumeLike = Any
 """A path, a `Volume`, an image of nibabel, SimpleITK, MONAI, torchio or xarray, or a pair ``(array, affine)``."""
@@ -167,6 +170,7 @@ def _to_volume(raw: RawVolume, path: Path | None, name: str) -> Volume:
     checks.require_size(source.grid, path or name)
     data = checks.contiguous(source.from_file(raw.data))
     notes = raw.notes + checks.geometry_notes(raw.affine) + checks.value_notes(data, raw.modality)
+    _log.debug("%s: %s voxels, affine %s", path or name, data.shape, source.grid.affine.round(3).tolist())
     return Volume(data, source.grid, name, path, source, raw.modality, notes, raw.series)
 
 
@@ -206,9 +210,11 @@ def save_dicom(
     MissingExtraError
     """
     from .dicom_export import labeled_series
-    from .dicom_seg import write_seg
+    from .dicom_seg import require_highdicom, write_seg
     from .rtstruct import write_rtstruct
 
+    if kind == "seg":
+        require_highdicom()
     require_apart([Path(path)], [Path(folder), labels.path])
     found = labeled_series(labels, _existing(folder), series)
     return {"seg": write_seg, "rtstruct": write_rtstruct}[kind](Path(path), found, about or {})

@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import CoralBayError, InputError, MissingExtraError
+from ..errors import CoralBayError, InputError
 from .dicom_deflated import require_bounded
 from .dicom_files import is_dicom, regular_files, unread
 from .dicom_numbers import numbers, required, whole
 
-INSTALL_HINT = 'pip install "coralbay[dicom]"'
 _HEADER_TAGS = [
     "SOPInstanceUID",
     "SeriesInstanceUID",
@@ -176,7 +175,8 @@ def _text(header: Any, keyword: str) -> str:
 
 
 def _header(path: Path) -> Any:
-    pydicom = import_pydicom()
+    import pydicom
+
     try:
         require_bounded(path)
         return pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_HEADER_TAGS, force=True)
@@ -277,18 +277,11 @@ def ignored_notes(scanned: Scan) -> tuple[str, ...]:
     return (*notes, *scanned.left_out)
 
 
-def import_pydicom() -> Any:
-    """Import pydicom; raise an error that names its extra if it is missing."""
-    try:
-        import pydicom
-    except ImportError as error:
-        raise MissingExtraError("DICOM needs pydicom", hint=INSTALL_HINT) from error
-    return pydicom
-
-
 def lenient() -> AbstractContextManager[None]:
     """Context in which pydicom does not warn of values that the standard forbids, such as a UID "anonymized"."""
-    return import_pydicom().config.disable_value_validation()
+    from pydicom import config
+
+    return config.disable_value_validation()
 
 
 def one_line(error: Exception) -> str:

@@ -5,6 +5,7 @@ from .deformation import Deformation, deform
 from .follow_up import FollowUp, propagate
 from .known_alignments import alignment_of, known_alignment
 from .landmarks import Landmark, read_landmarks, write_landmarks
+from .lesions import Lesion, LesionChange, follow_lesions, measure_lesions
 from .match import RETURN_MM, Match, SearchSpace, aligned_match, best_match, best_matches
 from .request import PLACE_MM, PRIOR_PLACES, SCOPES, Answer, Scope, SimilarityRequest, answer
 from .transfer import LabelSource, TransferredLabels, transfer_labels, warp_labels, warp_volume
@@ -20,6 +21,8 @@ __all__ = [
     "FollowUp",
     "LabelSource",
     "Landmark",
+    "Lesion",
+    "LesionChange",
     "Match",
     "Scope",
     "SearchSpace",
@@ -32,7 +35,9 @@ __all__ = [
     "best_match",
     "best_matches",
     "deform",
+    "follow_lesions",
     "known_alignment",
+    "measure_lesions",
     "propagate",
     "read_landmarks",
     "transfer_labels",

@@ -130,12 +130,12 @@ def _costs(
     Places outside the other volume cost as much as the mean of the others: nothing is known about them.
     """
     index = np.argwhere(cells.inside)
-    own = source.at(_positions(cells.grid, index))[0].T.numpy()
+    own = source.at(cells.grid, torch.from_numpy(np.ascontiguousarray(index.T, np.float32)))[0].T.contiguous().numpy()
     padded = np.asarray(cells.grid.shape) + 2 * radius
     moved = np.indices(tuple(padded), np.float32) - radius
     if field is not None:
         moved += np.pad(field, [(0, 0), *[(radius, radius)] * 3], mode="edge")
-    there, inside = target.at(_positions(cells.grid, moved.reshape(3, -1).T))
+    there, inside = target.at(cells.grid, torch.from_numpy(moved.reshape(3, -1)))
     others, known = np.ascontiguousarray(there.T.numpy()), inside.numpy()
     squares = np.einsum("nc,nc->n", others, others)
     flat = np.asarray(np.ravel_multi_index(tuple((index + radius).T), tuple(padded)), np.intp)
@@ -152,7 +152,3 @@ def _costs(
         mean = (block * valid).sum(1) / np.maximum(valid.sum(1), 1)
         cost[rows] = np.where(valid, block, mean[:, None])
     return cost
-
-
-def _positions(grid: Grid, index: NDArray) -> torch.Tensor:
-    return torch.from_numpy(grid.to_world(index).astype(np.float32))

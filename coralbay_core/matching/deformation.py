@@ -170,18 +170,18 @@ def deform(
     both = shared_features(source, target, affine, weights)
     common, share = _common_part(source, target, affine)
     fields = None if is_affine else _fields_of(rough, affine, _lattice(source, levels[0]))
-    grid, errors = None, (np.zeros(1), np.zeros(1))
+    grid, bodies, errors = None, [], (np.zeros(1), np.zeros(1))
     for level in levels:
         finer = _lattice(source, level)
         if grid is not None and fields is not None:
             fields = _on_lattice(fields[0], grid, finer), _on_lattice(fields[1], grid, finer)
             errors = resample(errors[0], grid, finer), resample(errors[1], grid, finer)
         grid = finer
-        fields, away = _searched(level, grid, both, fields, cancelled)
+        bodies = _bodies(grid, both)
+        fields, away = _searched(level, grid, both, bodies, fields, cancelled)
         errors = np.hypot(errors[0], away[0]), np.hypot(errors[1], away[1])
     assert grid is not None
     assert fields is not None
-    bodies = _bodies(grid, both)
     forward, backward = _maps(grid, fields, affine)
     confidence = _confidence(grid, both, fields, bodies, errors)
     folds = (forward.jacobian <= 0) | (backward.jacobian <= 0)
@@ -261,13 +261,14 @@ def _searched(
     level: Level,
     grid: Grid,
     both: tuple[SampledFeatures, SampledFeatures],
+    bodies: list[NDArray[np.bool_]],
     fields: tuple[Field, Field] | None,
     cancelled: IsCancelled | None,
 ) -> tuple[tuple[Field, Field], tuple[NDArray, NDArray]]:
     """Search both directions on a lattice; the fields, and how far each place is from its way back, in mm."""
     used = (both[0].smoothed(), both[1].smoothed()) if level.stride == LEVELS[0].stride else both
     found = []
-    for number, mask in enumerate(_bodies(grid, both)):
+    for number, mask in enumerate(bodies):
         check_cancelled(cancelled, "alignment")
         start = None if fields is None else fields[number]
         cells = SearchCells.of(grid, mask)
@@ -281,16 +282,12 @@ def _searched(
 
 def _bodies(grid: Grid, both: tuple[SampledFeatures, SampledFeatures]) -> list[NDArray[np.bool_]]:
     """Cells of a lattice in the body of each scan."""
-    position_mm = _positions(grid, np.indices(grid.shape).reshape(3, -1))
+    index = torch.from_numpy(np.indices(grid.shape, np.float32).reshape(3, -1))
     masks = []
     for features in both:
-        values, known = features.body_at(position_mm)
+        values, known = features.body_at(grid, index)
         masks.append(((values > 0.5) & known).numpy().reshape(grid.shape))
     return masks
-
-
-def _positions(grid: Grid, index: NDArray) -> torch.Tensor:
-    return torch.from_numpy(grid.to_world(index.T).astype(np.float32))
 
 
 def _spread_out(cells: SearchCells, values: NDArray[np.float32]) -> Field:
@@ -328,10 +325,11 @@ def _confidence(
     """Confidence of both directions: places return, their features agree, and both volumes show them."""
     made = []
     for number, (field, body, away) in enumerate(zip(fields, bodies, errors, strict=True)):
-        index = np.indices(grid.shape, np.float32)
-        own, _ = both[number].at(_positions(grid, index.reshape(3, -1)))
-        found, known = both[1 - number].at(_positions(grid, (index + field).reshape(3, -1)))
+        index = np.ascontiguousarray(np.argwhere(body).T, np.float32)
+        own, _ = both[number].at(grid, torch.from_numpy(index))
+        found, known = both[1 - number].at(grid, torch.from_numpy(index + field[:, body]))
         agreement = torch.nn.functional.cosine_similarity(own[:-1], found[:-1], dim=0).clamp(0, 1) * known
-        value = np.exp(-0.5 * (away / TRUSTED_MM) ** 2) * np.sqrt(agreement.numpy().reshape(grid.shape))
-        made.append(np.where(body, value, 0).astype(np.float32))
+        value = np.zeros(grid.shape, np.float32)
+        value[body] = np.exp(-0.5 * (away[body] / TRUSTED_MM) ** 2) * np.sqrt(agreement.numpy())
+        made.append(value)
     return made[0], made[1]

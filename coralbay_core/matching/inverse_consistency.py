@@ -28,8 +28,7 @@ def undoing(there: Field, back: Field, rounds: int = ROUNDS) -> tuple[Field, Fie
 def after(first: Field, second: Field) -> Field:
     """Return the second field at the places to which the first one moves the cells."""
     moved = np.indices(first.shape[1:], np.float32) + first
-    index = torch.from_numpy(np.ascontiguousarray(moved.reshape(3, -1).T))
-    return sample_at(torch.from_numpy(second), index).numpy().reshape(first.shape)
+    return sample_at(torch.from_numpy(second), torch.from_numpy(moved.reshape(3, -1))).numpy().reshape(first.shape)
 
 
 def composed(first: Field, second: Field) -> Field:

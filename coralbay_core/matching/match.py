@@ -5,7 +5,7 @@ truth, and is small if the match is unambiguous (Kalal, Mikolajczyk, Matas: Forw
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -82,6 +82,10 @@ class Match:
     def confirmed(self) -> bool:
         """Whether the search back ends near the click."""
         return self.return_mm <= RETURN_MM
+
+    def turned(self, source_mm: ArrayLike) -> "Match":
+        """The same match with its ends exchanged: from the place that was found, moved to `source_mm`, to the click."""
+        return replace(self, source_mm=np.asarray(source_mm, float).reshape(3), position_mm=self.source_mm)
 
 
 def best_match(

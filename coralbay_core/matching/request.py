@@ -31,13 +31,16 @@ from ..similarity import (
 )
 from ..spatial import Volume
 from ..util.cancellation import IsCancelled, check_cancelled
-from .known_alignments import alignment_of
+from .known_alignments import alignment_of, known_alignment
 
 Scope = Literal["everywhere", "here", "place"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 
 PLACE_MM = 30.0
 """Width of the distance prior of the scope ``place``, where none is given."""
+
+NOT_ALIGNED = "the scans are not aligned yet; the whole scan was searched"
+"""Note of a provisional answer."""
 
 PRIOR_PLACES = 50
 """Most places that a distance prior is centered on: a stroke has thousands, and neighbors change nothing."""
@@ -75,6 +78,9 @@ class SimilarityRequest:
         The CT of `target`; the scope ``here`` needs it.
     here : HereWeights
         Weights of the parts of the scope ``here``.
+    align : bool
+        Whether two scans that were not aligned before are aligned, which takes seconds. Otherwise the whole `target` is
+        searched, and the answer is provisional.
     """
 
     target: FeatureMaps
@@ -89,6 +95,7 @@ class SimilarityRequest:
     scope: Scope = "everywhere"
     guide: Volume | None = None
     here: HereWeights = field(default_factory=HereWeights)
+    align: bool = True
 
     def __post_init__(self) -> None:
         for side in ("positive_mm", "negative_mm"):
@@ -141,12 +148,15 @@ class Answer:
         Best first.
     note : str
         Between two scans: how sure their alignment is, or why there is none; one line for users.
+    provisional : bool
+        Whether an alignment of the two scans, which was not computed yet, can change it.
     """
 
     heat: HeatMap
     query: Query
     regions: tuple[Region, ...] = ()
     note: str = ""
+    provisional: bool = False
 
     @property
     def weights(self) -> Mapping[int, float]:
@@ -189,7 +199,8 @@ def answer(request: SimilarityRequest, cancelled: IsCancelled | None = None) -> 
     check_cancelled(cancelled, "heat map")
     if request.scope == "here":
         return Answer(heat, query, (_structure(heat, request.positive[0]),) if request.top else ())
-    return Answer(heat, query, tuple(top_regions(heat, request.top)) if request.top else (), note)
+    regions = tuple(top_regions(heat, request.top)) if request.top else ()
+    return Answer(heat, query, regions, note, provisional=note == NOT_ALIGNED)
 
 
 def _clicked_structure(
@@ -233,6 +244,8 @@ def _prior(request: SimilarityRequest, cancelled: IsCancelled | None) -> tuple[D
     prior = DistancePrior(places[:: max(1, -(-len(places) // PRIOR_PLACES))], float(width))
     if request.origin is request.target:
         return prior, ""
+    if not request.align and known_alignment(request.origin, request.target) is None:
+        return None, NOT_ALIGNED
     try:
         alignment = alignment_of(request.origin, request.target, cancelled=cancelled)
     except Cancelled:

@@ -12,6 +12,7 @@ from ..features import FeatureMaps
 from ..features.descriptors import split_by_stage
 from ..features.linear_maps import linear_maps
 from ..similarity.cell_table import body_tokens, stage_roots
+from ..spatial import Grid
 from ..spatial.geometry import Affine
 
 CHANNELS = 24
@@ -22,7 +23,7 @@ BODY_WEIGHT = 0.5
 
 @dataclass(frozen=True, eq=False)
 class SampledFeatures:
-    """A feature map to sample at world positions of a common space.
+    """A feature map to sample at the cells of a lattice in a common space, or between them.
 
     Parameters
     ----------
@@ -35,21 +36,23 @@ class SampledFeatures:
     values: Tensor
     index_from_common: Affine
 
-    def at(self, position_mm: Tensor) -> tuple[Tensor, Tensor]:
-        """Values (K + 1, N) at positions (N, 3), linear, and whether each lies in the volume, (N,)."""
-        index, inside = self._places(position_mm)
-        return sample_at(self.values, index), inside
+    def at(self, lattice: Grid, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Values (K + 1, N) at indices (3, N) of a lattice, linear, and whether each lies in the volume, (N,)."""
+        place, inside = self._places(lattice, index)
+        return sample_at(self.values, place), inside
 
-    def body_at(self, position_mm: Tensor) -> tuple[Tensor, Tensor]:
-        """Share of the body (N,) at positions (N, 3), and whether each lies in the volume, (N,)."""
-        index, inside = self._places(position_mm)
-        return sample_at(self.values[-1:], index)[0] / BODY_WEIGHT, inside
+    def body_at(self, lattice: Grid, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Share of the body (N,) at indices (3, N) of a lattice, and whether each lies in the volume, (N,)."""
+        place, inside = self._places(lattice, index)
+        return sample_at(self.values[-1:], place)[0] / BODY_WEIGHT, inside
 
-    def _places(self, position_mm: Tensor) -> tuple[Tensor, Tensor]:
-        matrix = torch.from_numpy(self.index_from_common.astype(np.float32))
-        index = position_mm @ matrix[:3, :3].T + matrix[:3, 3]
-        shape = torch.tensor(self.values.shape[1:], dtype=torch.float32)
-        return index, ((index >= -0.5) & (index <= shape - 0.5)).all(-1)
+    def _places(self, lattice: Grid, index: Tensor) -> tuple[Tensor, Tensor]:
+        matrix = torch.from_numpy((self.index_from_common @ lattice.affine).astype(np.float32))
+        place = torch.addmm(matrix[:3, 3:], matrix[:3, :3], index)
+        inside = torch.ones(place.shape[1], dtype=torch.bool)
+        for along, size in zip(place, self.values.shape[1:], strict=True):
+            inside &= (along >= -0.5) & (along <= size - 0.5)
+        return place, inside
 
     def smoothed(self) -> "SampledFeatures":
         """The same, averaged over blocks of three cells along each axis, for a lattice that is coarser."""
@@ -58,9 +61,10 @@ class SampledFeatures:
 
 
 def sample_at(values: Tensor, index: Tensor) -> Tensor:
-    """Sample (C, z, y, x) at fractional indices (N, 3), trilinear and clamped to the array; (C, N)."""
-    last = torch.tensor([max(n - 1, 1) for n in values.shape[1:]], dtype=torch.float32)
-    place = (index / last * 2 - 1).flip(-1)[None, :, None, None]
+    """Sample (C, z, y, x) at fractional indices (3, N), trilinear and clamped to the array; (C, N)."""
+    place = torch.empty((1, index.shape[1], 1, 1, 3))
+    for axis, size in enumerate(values.shape[1:]):
+        place[0, :, 0, 0, 2 - axis] = index[axis] * (2 / max(size - 1, 1)) - 1
     found = torch.nn.functional.grid_sample(values[None], place, padding_mode="border", align_corners=True)
     return found[0, :, :, 0, 0]
 
@@ -98,6 +102,7 @@ def _components(
     parts = [body_tokens(features, weights).vectors for features in (source, target)]
     drawn = np.concatenate([part[rng.permutation(len(part))[:SAMPLE]] for part in parts])
     mean = drawn.mean(0)
-    _, axes = np.linalg.eigh(np.cov(drawn.T))
-    axes = np.ascontiguousarray(axes[:, ::-1][:, :CHANNELS], np.float32)
+    # In torch: numpy's took a third of an alignment where other programs kept the cores busy.
+    _, vectors = torch.linalg.eigh(torch.from_numpy(np.cov(drawn.T)))
+    axes = np.ascontiguousarray(vectors.numpy()[:, ::-1][:, :CHANNELS], np.float32)
     return axes, np.asarray(mean @ axes, np.float32)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .alignments import AlignmentsController
 from .comparisons import ComparisonsController
 from .ct_windows import WindowsController
 from .cursor import CursorController
@@ -31,6 +32,7 @@ class Controllers:
 
     workspace: Workspace
     features: FeaturesController
+    alignments: AlignmentsController
     similarity: SimilarityController
     queries: QueriesController
     comparisons: ComparisonsController
@@ -50,16 +52,18 @@ class Controllers:
         """Make the controllers in the order of their dependencies; signals reach them in this order, too."""
         workspace = Workspace(runner, store)
         features = FeaturesController(workspace, model, device)
-        similarity = SimilarityController(workspace, features)
+        alignments = AlignmentsController(workspace)
+        similarity = SimilarityController(workspace, features, alignments)
         queries = QueriesController(workspace, features, similarity)
         segmentation = SegmentationController(workspace, features)
         return cls(
             workspace=workspace,
             features=features,
+            alignments=alignments,
             similarity=similarity,
             queries=queries,
             comparisons=ComparisonsController(workspace, similarity),
-            cursor=CursorController(workspace, features, similarity),
+            cursor=CursorController(workspace, features, similarity, alignments),
             segmentation=segmentation,
             probability=ProbabilityController(workspace, segmentation),
             projections=ProjectionsController(workspace, features),
@@ -68,7 +72,7 @@ class Controllers:
             scorecard=ScorecardController(workspace, features, similarity, segmentation),
             training=TrainingController(workspace, features, similarity),
             exports=ExportsController(workspace, similarity, segmentation),
-            transfers=TransfersController(workspace, segmentation),
+            transfers=TransfersController(workspace, features, segmentation),
         )
 
 

@@ -16,12 +16,16 @@ from ..model.places import as_place, nearest_inside
 from ..model.results import HeatResult, Results
 from ..model.scan import Scan
 from ..tasks.cursor import hover, match
+from .alignments import AlignmentsController
 from .features import FeaturesController
 from .similarity import SimilarityController
-from .workspace import Workspace
+from .workspace import Workspace, require
 
 if TYPE_CHECKING:
     from coralbay_core.matching import Match
+
+# Far below what anybody sees, far above what a view rounds.
+_SAME_MM = 1e-3
 
 
 class CursorController:
@@ -32,6 +36,7 @@ class CursorController:
     workspace : Workspace
     features : FeaturesController
     similarity : SimilarityController
+    alignments : AlignmentsController
     """
 
     cursor_changed = Signal(object)  # world mm of the active scan, or None
@@ -39,9 +44,16 @@ class CursorController:
     hover_changed = Signal(Scan)
     marked_changed = Signal(Scan)
 
-    def __init__(self, workspace: Workspace, features: FeaturesController, similarity: SimilarityController) -> None:
+    def __init__(
+        self,
+        workspace: Workspace,
+        features: FeaturesController,
+        similarity: SimilarityController,
+        alignments: AlignmentsController,
+    ) -> None:
         self._workspace = workspace
         self._similarity = similarity
+        self._alignments = alignments
         self._linked: Scan | None = None
         self._hover_lock, self._match_lock = threading.Lock(), threading.Lock()
         workspace.scan_changed.connect(self._scan_changed)
@@ -49,6 +61,7 @@ class CursorController:
         features.features_changed.connect(self._features_changed)
         features.results_replaced.connect(self._results_replaced)
         similarity.heat_changed.connect(self._unmark)
+        alignments.aligned.connect(self._pair_aligned)
 
     # Cursor
 
@@ -62,10 +75,17 @@ class CursorController:
     def cursor_mm(self, position_mm: Sequence[float] | None) -> None:
         scan = self._workspace.require_scan()
         position = None if position_mm is None else nearest_inside(scan.volume.grid, position_mm)
-        if position != scan.cursor_mm:
-            scan.cursor_mm = position
-            self.cursor_changed.emit(position)
+        if self._place(scan, position):
             self._match()
+
+    def _place(self, scan: Scan, position: Point | None) -> bool:
+        """Move the crosshair of a scan; return whether it was elsewhere."""
+        if position == scan.cursor_mm:
+            return False
+        scan.cursor_mm = position
+        if scan is self._workspace.scan:
+            self.cursor_changed.emit(position)
+        return True
 
     def _scan_changed(self, scan: Scan | None) -> None:
         self.cursor_changed.emit(self.cursor_mm)
@@ -79,10 +99,12 @@ class CursorController:
         return self._linked
 
     def link_cursor(self, target: Scan | None) -> Job | None:
-        """Search the position under the cursor in another scan whenever the cursor moves; None ends that.
+        """Keep the cursors of the active and another scan at the same anatomy; None ends that.
 
         The result is `target.matched`, a `coralbay_core.matching.Match` with `position_mm`, `score` and `return_mm`:
-        the distance between the cursor and the match of the match, a measure of confidence.
+        the distance between the cursor and the match of the match, a measure of confidence. It is searched for until
+        the two scans are aligned, which begins now in a job of its own, and read from the alignment afterwards. Setting
+        `linked_cursor_mm` moves the cursor of the active scan in turn.
         """
         if target is not None:
             self._workspace.require_open(target)
@@ -101,9 +123,49 @@ class CursorController:
             self._workspace.stop("match", target)
             self._set_match(target, None)
             return None
+        self._workspace.stop("match", source)
         work = without_context(partial(match, here, there, source.cursor_mm, self._similarity.fixed_weights))
         done = partial(self._set_match, target)
-        return self._workspace.run(JobKey("match", target), exclusive(self._match_lock, work), done, torch=True)
+        job = self._workspace.run(JobKey("match", target), exclusive(self._match_lock, work), done, torch=True)
+        self._alignments.ensure(source, target)
+        return job
+
+    @property
+    def linked_cursor_mm(self) -> Point | None:
+        """Position in the linked scan that corresponds to the cursor; setting it moves the cursor to the same anatomy.
+
+        Setting it to where it is does nothing, so that views may report a position that they were moved to.
+        """
+        found = None if self._linked is None else self._linked.matched
+        return None if found is None else as_place(found.position_mm)
+
+    @linked_cursor_mm.setter
+    def linked_cursor_mm(self, position_mm: Sequence[float]) -> None:
+        source, target = self._workspace.require_scan(), require(self._linked, "no scan is linked", "link a scan first")
+        position = nearest_inside(target.volume.grid, position_mm)
+        here, there = source.features, target.features
+        now = self.linked_cursor_mm
+        if source is target or (now is not None and np.allclose(position, now, rtol=0, atol=_SAME_MM)):
+            return
+        if here is None or there is None or here.fingerprint != there.fingerprint:
+            return
+        self._workspace.stop("match", target)
+        work = without_context(partial(match, there, here, position, self._similarity.fixed_weights))
+        done = partial(self._follow, source, target)
+        self._workspace.run(JobKey("match", source), exclusive(self._match_lock, work), done, torch=True)
+        self._alignments.ensure(source, target)
+
+    def _follow(self, source: Scan, target: Scan, found: "Match") -> None:
+        """Move the cursor of the first scan to the match of a position in the linked one."""
+        place = nearest_inside(source.volume.grid, found.position_mm)
+        if target is self._linked and source is self._workspace.scan:
+            self._set_match(target, found.turned(place))
+            self._place(source, place)
+
+    def _pair_aligned(self, *pair: Scan) -> None:
+        """Match again what was searched for without the alignment."""
+        if self._linked in pair and self._workspace.scan in pair:
+            self._match()
 
     def _set_match(self, target: Scan, found: "Match | None") -> None:
         if found is not target.matched:

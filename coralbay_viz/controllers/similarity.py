@@ -23,6 +23,7 @@ from ..model.scan import Scan
 from ..model.stage_weights import Mixer, checked_weights
 from ..tasks.files import on_grid
 from ..tasks.similarity import TOP_REGIONS, HeatRequest, heat
+from .alignments import AlignmentsController
 from .checks import checked_number
 from .features import FeaturesController
 from .workspace import Workspace, require
@@ -43,6 +44,7 @@ class SimilarityController:
     ----------
     workspace : Workspace
     features : FeaturesController
+    alignments : AlignmentsController
     """
 
     clicks_changed = Signal(Scan)
@@ -50,8 +52,9 @@ class SimilarityController:
     body_fraction_changed = Signal(float)
     weights_changed = Signal(object)
 
-    def __init__(self, workspace: Workspace, features: FeaturesController) -> None:
+    def __init__(self, workspace: Workspace, features: FeaturesController, alignments: AlignmentsController) -> None:
         self._workspace = workspace
+        self._alignments = alignments
         self._body_fraction = DEFAULT_BODY_FRACTION
         self._weights: Mixer = None
         self._prior_mm: float | None = None
@@ -63,6 +66,7 @@ class SimilarityController:
         features.results_replaced.connect(self._results_replaced)
         workspace.scan_removed.connect(self._unlink)
         workspace.scan_changed.connect(self._follow_border)
+        alignments.aligned.connect(self._pair_aligned)
 
     # Clicks
 
@@ -281,7 +285,19 @@ class SimilarityController:
                 self._set_heat(scan, None)
             return None
         work = partial(heat, request, scan.overlay_grid)
-        return self._workspace.run(JobKey("heat", scan), work, partial(self._set_heat, scan), torch=True)
+        done = partial(self._show_answer, scan, scan.origin)
+        return self._workspace.run(JobKey("heat", scan), work, done, torch=True)
+
+    def _show_answer(self, scan: Scan, origin: Scan | None, result: HeatResult) -> None:
+        """Show a heat map; one that an alignment of both scans can change is computed again after that."""
+        self._set_heat(scan, result)
+        if result.provisional and not result.partial and origin is not None and origin is scan.origin:
+            self._alignments.ensure(origin, scan)
+
+    def _pair_aligned(self, *pair: Scan) -> None:
+        for scan in pair:
+            if scan.heat is not None and scan.heat.provisional and scan.origin in pair:
+                self.update(scan)
 
     def request(self, scan: Scan) -> HeatRequest | None:
         """Return the input of a scan's heat map, or None without clicks, queries or features.
@@ -313,6 +329,7 @@ class SimilarityController:
             scope=scope,
             guide=scan.volume,
             here=self.here_weights,
+            align=False,
         )
         return HeatRequest(search, clicks, partial=scan.features is None or source.features is None)
 
@@ -328,6 +345,7 @@ class SimilarityController:
             "not_mm": result.clicks.negative,
             "weights": result.heat.weights,
             "scope": self._scope,
+            "alignment": result.note or None,
         }
         return self._workspace.write_map(path, scan, partial(on_grid, result.heat), **parameters)
 
@@ -339,7 +357,8 @@ class SimilarityController:
     def _set_heat(self, scan: Scan, result: HeatResult | None) -> None:
         before = scan.heat
         scan.update(heat=result)
-        if result is not None and result.note and not (before is not None and before.note):
+        told = before is not None and before.note and not before.provisional
+        if result is not None and result.note and not result.provisional and not told:
             self._workspace.message.emit(f"{scan.name}: {result.note}")  # once, not at every click
         self._follow_border(scan)
         self.heat_changed.emit(scan)

@@ -25,9 +25,13 @@ IS_SCAN, MADE_ON = "coralbay", "coralbay_scan"
 
 # From the bottom of a stack of layers to its top.
 ROLES = (
-    "ct", "pca", "clusters", "training_pca", "heat", "training_heat", "windows", "symmetry", "hover", "segmentation",
-    "scores", "lasso", "strokes", "regions", "found", "suggestions", "mark", "clicks",
+    "ct", "warped", "pca", "clusters", "training_pca", "heat", "training_heat", "windows", "symmetry", "hover",
+    "segmentation", "scores", "lasso", "strokes", "regions", "found", "suggestions", "mark", "clicks",
 )  # fmt: skip
+
+
+HU_ROLES = ("ct", "warped")
+"""Roles of images in HU, drawn in the gray scale of the scan."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +109,11 @@ def ct_spec(volume: Volume, window: str = palette.DEFAULT_WINDOW) -> LayerSpec:
         blending="opaque",
         metadata={IS_SCAN: volume},
     )
+
+
+def warped_spec(data: NDArray, grid: Grid, name: str) -> LayerSpec:
+    """Return the layer of HU that cover a scan: gray, under the window of that scan."""
+    return LayerSpec("image", "warped", data, name, grid, colormap="gray", blending="opaque")
 
 
 def heat_spec(data: NDArray, grid: Grid, limits: tuple[float, float], name: str, role: str = "heat") -> LayerSpec:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coralbay_core.spatial import LabelVolume
+from coralbay_core.spatial.checkerboard import checkerboard
 
 from . import layer_specs
 from .layer_specs import ROLES, LayerSpec
@@ -57,6 +58,7 @@ def changes(session: Any) -> tuple[tuple[Any, tuple[str, ...]], ...]:
         (session.scores_changed, ("scores",)),
         (session.symmetry_changed, ("symmetry", "found")),
         (session.match_changed, ("found",)),
+        (session.warped_changed, ("warped",)),
     )
 
 
@@ -66,6 +68,15 @@ THRESHOLDED = ("heat", "training_heat", "hover")
 
 def _ct(scan: "Scan", view: ViewState) -> LayerSpec:
     return layer_specs.ct_spec(scan.volume, view.window)
+
+
+def _warped(scan: "Scan", view: ViewState) -> LayerSpec | None:
+    """The scan and a second one in turns, in squares."""
+    warped = scan.warped
+    if warped is None:
+        return None
+    data = checkerboard(warped.own, warped.other, warped.grid, view.square_mm)
+    return layer_specs.warped_spec(data, warped.grid, f"{warped.name} over {scan.name}")
 
 
 def _pca(scan: "Scan", view: ViewState) -> LayerSpec | None:
@@ -192,6 +203,7 @@ def _clicks(scan: "Scan", view: ViewState) -> LayerSpec | None:
 
 _MAKERS: "dict[str, Callable[[Scan, ViewState], LayerSpec | None]]" = {
     "ct": _ct,
+    "warped": _warped,
     "pca": _pca,
     "clusters": _clusters,
     "training_pca": _training_pca,

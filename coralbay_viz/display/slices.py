@@ -15,7 +15,7 @@ from coralbay_core.spatial import Grid
 
 from ..model import palette as _palette
 from ..model.grids import shown_affine
-from .layer_specs import LayerSpec
+from .layer_specs import HU_ROLES, LayerSpec
 
 View = Literal["axial", "coronal", "sagittal"]
 VIEWS: tuple[View, ...] = ("axial", "coronal", "sagittal")
@@ -109,7 +109,7 @@ def encoded(spec: LayerSpec, plane: Plane) -> NDArray:
     if spec.kind == "labels":
         values = label_values(spec)
         return np.searchsorted(values, cut).clip(0, len(values) - 1).astype(np.min_scalar_type(len(values) - 1))
-    if spec.role == "ct":
+    if spec.role in HU_ROLES:
         return np.clip(np.rint(cut), *_HU_RANGE).astype(np.int16)
     if spec.contrast_limits is None:
         raise ValueError(f"{spec.role}: an image of one channel needs contrast limits")
@@ -124,7 +124,7 @@ def palette(spec: LayerSpec) -> NDArray[np.uint8]:
     if spec.kind == "labels":
         shown = [spec.colors.get(int(value), "#00000000") for value in label_values(spec)]
         return np.array([_rgba(color) for color in shown], np.uint8).reshape(-1, 4)
-    if spec.is_rgb or spec.role == "ct":
+    if spec.is_rgb or spec.role in HU_ROLES:
         return np.zeros((0, 4), np.uint8)
     chosen = _palette.heat_colors(_PALETTE_STEPS) if isinstance(spec.colormap, str) else np.asarray(spec.colormap)
     return np.rint(chosen * 255).astype(np.uint8)
@@ -142,7 +142,7 @@ def painted(spec: LayerSpec, plane: Plane, window_hu: tuple[float, float]) -> ND
         Lower and upper end of the gray scale of a scan.
     """
     cut = encoded(spec, plane)
-    if spec.role == "ct":
+    if spec.role in HU_ROLES:
         low, high = window_hu
         gray = np.clip((cut - low) / (high - low) * 255, 0, 255).astype(np.uint8)
         return np.stack([gray, gray, gray, np.full_like(gray, 255)], -1)

@@ -28,6 +28,8 @@ class ViewState:
         Whether the margin of the probe is shown instead of the probability.
     mark_mm : point, optional
         Position of the point that is marked in the scatter plot, world mm.
+    square_mm : float
+        Size of the squares in which a second scan takes turns with this one.
     """
 
     body_fraction: float
@@ -36,3 +38,4 @@ class ViewState:
     window_shown: str | None = AGREEMENT
     margin: bool = False
     mark_mm: Point | None = None
+    square_mm: float = 40.0

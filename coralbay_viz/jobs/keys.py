@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Kind = Literal[
+    "alignment",
     "autosave",
     "basis",
     "clusters",
@@ -33,6 +34,7 @@ Kind = Literal[
     "training",
     "training log",
     "transfer",
+    "warp",
     "windows",
 ]
 

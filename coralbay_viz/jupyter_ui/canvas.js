@@ -456,7 +456,7 @@ function slices({ model, el }) {
   app.pick = (mm, negative) => talk.ask({ kind: "pick", mm, negative });
   app.setWindow = (window) => {
     chosen = window;
-    repaint("ct");
+    gray.forEach(repaint);
   };
   app.keepWindow = () => {
     if (chosen) talk.set("window", chosen);
@@ -479,6 +479,7 @@ function slices({ model, el }) {
   };
 
   const panes = VIEWS.map((view) => new Pane(view, app));
+  const gray = ["ct", "warped"]; // roles in HU
   const repaint = (role) => {
     for (const pane of panes) pane.slices.get(role)?.paint(app.layers.get(role), app.window());
     app.redraw();
@@ -524,7 +525,7 @@ function slices({ model, el }) {
     "change:hidden": app.redraw,
     "change:tool": () => ((views.dataset.tool = model.get("tool")), app.redraw()),
     "change:brush_mm": app.redraw,
-    "change:window": () => repaint("ct"),
+    "change:window": () => gray.forEach(repaint),
   }, views, app.redraw);
 }
 

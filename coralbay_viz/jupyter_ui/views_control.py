@@ -13,7 +13,7 @@ from ..display.visibility import colored_results, hidden_by, with_marks
 from ..jobs import Job
 from ..model.one_move import OneMove
 from ..model.palette import WINDOWS
-from ..model.scan import unique_names
+from ..model.scan import title_beside
 from .binding import SHOWN, ScanBinding
 from .control import Control, when_done
 from .panels.tool_bar import ToolBar
@@ -55,6 +55,7 @@ class ViewsControl(Control):
             session.pca_changed,
         ):
             self.on_event(signal, self._result_changed)
+        self.on_event(session.heat_changed, self._show_titles)
         self.on_event(self.session.cursor_changed, self._cursor_set)
         self.on_event(self.session.match_changed, self._match_found)
         # A copy of the page wants nothing of the session.
@@ -119,7 +120,7 @@ class ViewsControl(Control):
         scans = self.session.scans
         for binding in (self.binding, self.second_binding):
             if binding is not None and binding.scan in scans:
-                binding.view.title = unique_names(scans)[scans.index(binding.scan)]
+                binding.view.title = title_beside(scans, binding.scan)
 
     def _scan_gone(self, scan: "Scan") -> None:
         if self.second_binding is not None and self.second_binding.scan is scan:
@@ -157,6 +158,8 @@ class ViewsControl(Control):
                 except InputError:
                     self.second_binding.go_to(initial_cursor(self.second_binding.scan))
                     raise
+            if self.session.linked is self.second_binding.scan:
+                self.session.linked_cursor_mm = self.second_view.cursor  # type: ignore[assignment]  # three floats
         self.second_view.tell("heard")
 
     def _cursor_set(self, position_mm: Any) -> None:

@@ -68,6 +68,8 @@ class HeatResult:
         Whether it comes from the first features alone; elsewhere `shown` has its minimum.
     note : str
         Between two scans: how sure their alignment is, or why there is none.
+    provisional : bool
+        Whether the two scans are not aligned yet, and the heat map will be computed again after that.
     """
 
     heat: "HeatMap"
@@ -78,13 +80,15 @@ class HeatResult:
     clicks: Clicks
     partial: bool = False
     note: str = ""
+    provisional: bool = False
 
     @classmethod
     def of(cls, answer: "Answer", grid: Grid, clicks: Clicks, partial: bool) -> "HeatResult":
         """Resample an answer to a display grid and rank its scores."""
         heat = answer.heat
         scale = ScoreScale(heat.data[heat.inside])
-        return cls(heat, heat.resample_to(grid), grid, scale, answer.regions, clicks, partial, answer.note)
+        shown = heat.resample_to(grid)
+        return cls(heat, shown, grid, scale, answer.regions, clicks, partial, answer.note, answer.provisional)
 
 
 Method = Literal["pca", "umap"]
@@ -165,6 +169,25 @@ class WindowResult:
 
 
 @dataclass(frozen=True, eq=False)
+class WarpedResult:
+    """Another scan, brought to this one by an alignment.
+
+    Parameters
+    ----------
+    own, other : (z, y, x) arrays
+        HU of this scan and of the other one, on `grid`.
+    grid : Grid
+    name : str
+        Of the other scan.
+    """
+
+    own: NDArray
+    other: NDArray
+    grid: Grid
+    name: str
+
+
+@dataclass(frozen=True, eq=False)
 class Results:
     """Everything that was computed from the features of one scan. A change of model replaces it as a whole.
 
@@ -203,6 +226,8 @@ class Results:
     matched : Match, optional
         Position here that corresponds to the cursor of another scan.
     windows : WindowResult, optional
+    warped : WarpedResult, optional
+        Second scan over this one.
     """
 
     features: "FeatureMaps | None" = None
@@ -225,3 +250,4 @@ class Results:
     follow_up_rows: tuple[dict[str, Any], ...] = ()
     matched: "Match | None" = None
     windows: "WindowResult | None" = None
+    warped: WarpedResult | None = None

@@ -14,7 +14,7 @@ from coralbay_core.spatial import Grid, LabelVolume, Volume
 from .clicks import Clicks, Point
 from .grids import LABEL_SPACING_MM, overlay_grid, viewing_grid
 from .history import History
-from .results import HeatResult, PcaResult, Results, ScoreResult, WindowResult
+from .results import HeatResult, PcaResult, Results, ScoreResult, WarpedResult, WindowResult
 from .strokes import PaintedVoxels
 
 if TYPE_CHECKING:
@@ -39,6 +39,13 @@ def unique_names(scans: "Sequence[Scan]") -> list[str]:
             names[number] = f"{path.parent.name}/{scan.name}"
     taken = Counter(names)
     return [f"{name} ({names[:n].count(name) + 1})" if taken[name] > 1 else name for n, name in enumerate(names)]
+
+
+def title_beside(scans: "Sequence[Scan]", scan: "Scan") -> str:
+    """Title of a scan that is shown beside another one: its unique name, and what its heat map still waits for."""
+    name = unique_names(scans)[scans.index(scan)]
+    waits = scan.heat is not None and scan.heat.provisional
+    return f"{name}: not aligned yet, similar places of the whole scan" if waits else name
 
 
 @dataclass(eq=False)
@@ -224,6 +231,11 @@ class Scan:
     def windows(self) -> WindowResult | None:
         """`Results.windows`."""
         return self.results.windows
+
+    @property
+    def warped(self) -> WarpedResult | None:
+        """`Results.warped`."""
+        return self.results.warped
 
     @property
     def probing(self) -> "Scan":

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _PAINTED = ("strokes",)
 _TRAINING = ("training_pca", "training_heat")
 # Roles that settings of `ViewState` are about.
-_SET_BY = {"window_shown": ("windows",), "margin": ("scores",), "mark_mm": ("mark",)}
+_SET_BY = {"window_shown": ("windows",), "margin": ("scores",), "mark_mm": ("mark",), "square_mm": ("warped",)}
 
 
 class Binding:
@@ -171,6 +171,8 @@ class Binding:
                 self._stack.clear(scan, role)
             else:
                 self._stack.show(scan, spec)
+        if "warped" in roles:
+            self._gray.match(scan)
 
     def set_view(self, **settings: Any) -> None:
         """Change settings of `ViewState`, and the layers of the active scan that they are about."""

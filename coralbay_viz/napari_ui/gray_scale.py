@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import napari
     from napari.layers import Layer
 
+    from ..model.scan import Scan
     from .layer_stack import LayerStack
 
 
@@ -59,6 +60,14 @@ class GrayScale:
                 self._of_slices[ct] = ct.contrast_limits
                 ct.contrast_limits = projection_limits_hu(ct.data)
 
+    def match(self, scan: "Scan | None" = None) -> None:
+        """Give what covers a scan (the active one) in HU the gray scale of that scan."""
+        ct, warped = self._stack.layer("ct", scan), self._stack.layer("warped", scan)
+        if ct is not None and warped is not None:
+            warped.contrast_limits = ct.contrast_limits
+
     def _contrast_changed(self, layer: "Layer") -> None:
+        if layer is self._stack.layer("ct"):
+            self.match()
         if layer is self._stack.layer("ct") and layer not in self._of_slices and self._viewer.dims.ndisplay == 2:
             self.window_changed.emit(self.window)

@@ -4,7 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout
 
-from ..model.scan import unique_names
+from ..display.napari_world import world_from_napari
+from ..model.one_move import OneMove
+from ..model.scan import title_beside
 from . import views
 from .docks import Docked
 from .linked_layers import TwinView
@@ -18,6 +20,9 @@ _SHOWN = ("ct", "heat", "segmentation", "regions", "clicks")
 
 class ScanBeside(Docked):
     """Layers of a second open scan, in the plane of the main canvas.
+
+    Its crosshair follows that of the main canvas and, by a click or by turning through slices, leads it, while both are
+    linked.
 
     Parameters
     ----------
@@ -37,6 +42,7 @@ class ScanBeside(Docked):
         row.addWidget(self.view)
         column.addLayout(row)
         self.setMinimumHeight(260)
+        self._moving = OneMove()
         session = context.session
         self._links = [
             (session.heat_changed, self._changed),
@@ -45,6 +51,8 @@ class ScanBeside(Docked):
             (session.match_changed, self._matched),
             (context.viewer.dims.events.order, self._turn),
             (context.viewer.dims.events.ndisplay, self._turn),
+            (self.view.tools.placed, context.notify_errors(self._placed)),
+            (self.view.model.dims.events.point, context.notify_errors(self._turned_through)),
         ]
         context.connect(*self._links)
         self.show_scan(scan)
@@ -52,29 +60,47 @@ class ScanBeside(Docked):
     def show_scan(self, scan: "Scan") -> None:
         """Show a scan."""
         self.scan = scan
-        scans = self._context.session.scans
-        self.title.setText(unique_names(scans)[scans.index(scan)])
         self._changed()
-        self.view.go_to(scan.volume.grid.to_world([n // 2 for n in scan.volume.shape]))
+        self.go_to(scan.volume.grid.to_world([n // 2 for n in scan.volume.shape]))
         self._matched(scan)
 
     def _changed(self, scan: "Scan | None" = None) -> None:
         if scan is None or scan is self.scan:
             layers = [self._context.binding.laid_out(role, self.scan) for role in _SHOWN]
-            self.view.show_layers(layer for layer in layers if layer is not None)
+            with self._moving:
+                self.view.show_layers(layer for layer in layers if layer is not None)
+            scans = self._context.session.scans
+            if self.scan in scans:
+                self.title.setText(title_beside(scans, self.scan))
 
     def _matched(self, scan: "Scan") -> None:
         if scan is self.scan and scan.matched is not None:
-            self.view.go_to(scan.matched.position_mm)
+            self.go_to(scan.matched.position_mm)
 
     def _turn(self, event: Any = None) -> None:
         view = views.current_view(self._context.viewer)
         if view is not None and view != self.view.view:
-            self.view.view = view
+            with self._moving:
+                self.view.view = view
+
+    def _placed(self, position_mm: Any) -> None:
+        self.go_to(position_mm)
+        self._lead(position_mm)
+
+    def _turned_through(self, event: Any = None) -> None:
+        place = views.place_of(self.view.model)
+        if not self._moving and len(place) == 3:
+            self._lead(world_from_napari(place))
+
+    def _lead(self, position_mm: Any) -> None:
+        """Take the linked crosshair of the main canvas along."""
+        if self._context.session.linked is self.scan:
+            self._context.session.linked_cursor_mm = position_mm
 
     def go_to(self, position_mm: Any) -> None:
         """Show a place of the second scan."""
-        self.view.go_to(position_mm)
+        with self._moving:
+            self.view.go_to(position_mm)
 
     def release(self) -> None:
         """Disconnect from session and viewer."""

@@ -32,6 +32,14 @@ def test_another_scan_stands_beside_and_answers(ready, belly):
     assert first.heat is not None
     assert ("heat", "axial") in sent.cuts()
     np.testing.assert_allclose(ready.views.second_view.cursor, ready.view.cursor, atol=10)  # the same scan twice
+    assert not first.heat.provisional
+    assert ready.views.second_view.title == f"{belly.name} (1)"
+    # Either crosshair leads, and none leads on.
+    place = belly.grid.to_world(np.array(belly.shape) // 3).tolist()
+    ready.views.second_view.cursor = place
+    settle(ready)
+    np.testing.assert_allclose(ready.view.cursor, place, atol=10)
+    np.testing.assert_allclose(ready.views.second_view.cursor, place, atol=1e-6)
     with pytest.raises(InputError, match="active one"):
         ready.compare(ready.session.scan)
     ready.similar.panel.other.value = ready.similar.panel.other.options[0][1]

@@ -55,6 +55,20 @@ def test_what_is_clicked_here_is_searched_there(two, explored, viewer, hand, liv
     np.testing.assert_allclose(
         napari_world.world_from_napari(view.model.dims.point), second.matched.position_mm, atol=2
     )
+    hand.wait_for(lambda: not second.heat.provisional and panel.alignment.text())
+    assert "lignment is" in panel.alignment.text()
+    assert panel._dock.widget.title.text() == "other"
+    # Either crosshair leads.
+    view.tools.placed.emit(expected + 10)
+    hand.wait_for(lambda: np.linalg.norm(explored.session.cursor_mm - (liver + 10)) < 8)
+    hand.idle()
+    assert explored.session.linked_cursor_mm == tuple(expected + 10)
+    np.testing.assert_allclose(
+        explored.binding.viewer.dims.point, napari_world.napari_from_world(explored.session.cursor_mm), atol=3
+    )
+    below = napari_world.napari_from_world(expected + (10, 10, -20))
+    view.model.dims.set_point(0, below[0])
+    hand.wait_for(lambda: abs(explored.session.cursor_mm[2] - (liver[2] - 20)) < 8)
     # The main canvas shows the active scan alone.
     assert not explored.binding.layer("heat", second).visible
     hand.press(panel.link)
@@ -169,3 +183,22 @@ def test_labels_are_copied_to_the_second_scan_once_there_are_some(two, explored,
     hand.wait_for(panel.copy_labels.isEnabled)
     hand.press(panel.copy_labels)
     assert asked == [second]
+
+
+def test_the_second_scan_is_laid_over_the_first_one_in_squares(two, explored, hand):
+    first, _ = two
+    panel = side_by_side(explored, hand)
+    hand.press(panel.overlay)
+    hand.wait_for(lambda: first.warped is not None)
+    layer, ct = explored.binding.layer("warped"), explored.binding.layer("ct")
+    assert panel.overlay.isChecked()
+    assert layer.visible
+    assert tuple(layer.contrast_limits) == tuple(ct.contrast_limits)
+    ct.contrast_limits = (-100, 300)
+    assert tuple(layer.contrast_limits) == (-100, 300)
+    coarse = layer.data
+    panel.square.setValue(10)
+    assert (explored.binding.layer("warped").data != coarse).any()
+    hand.press(panel.overlay)
+    assert explored.binding.layer("warped") is None
+    assert first.warped is None

@@ -12,6 +12,7 @@ from coralbay_viz.display import visibility
 from coralbay_viz.display.layer_specs import ROLES
 from coralbay_viz.display.scan_layers import OVERLAYS, changes, layer_of
 from coralbay_viz.display.view_state import ViewState
+from coralbay_viz.model.results import WarpedResult
 from coralbay_viz.model.training import CheckpointView
 from tests.support.scans import cut
 
@@ -44,6 +45,8 @@ def session(phantom, tmp_path_factory):
     points = session.scan.scatter.points
     low, high = points.min(0), points.mean(0)
     session.lasso([low, (high[0], low[1]), high, (low[0], high[1])])
+    volume = session.scan.volume
+    session.scan.update(warped=WarpedResult(volume.data, volume.data + 100, volume.grid, "other"))
     return session
 
 

@@ -2,7 +2,6 @@
 
 import gc
 import weakref
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +10,7 @@ from coralbay_core.io import save_map
 from coralbay_core.spatial import LabelVolume
 from coralbay_viz import Session
 from coralbay_viz.jobs import InlineRunner, Task
+from tests.support.runners import HoldingRunner
 from tests.support.scans import cut
 
 pytestmark = pytest.mark.forward
@@ -26,30 +26,6 @@ RESULTS = {
     "suggestion": (lambda s: s.suggest(3), lambda scan: scan.suggestions, True),
     "scores": (lambda s: s.show_scores(), lambda scan: scan.scores, True),
 }
-
-
-class HoldingRunner(InlineRunner):
-    """A runner that works at once, but holds jobs of some kind until `let_go`."""
-
-    def __init__(self):
-        super().__init__()
-        self.held, self._waiting = "", []
-
-    def submit(self, task):
-        if not self.held or task.key.kind != self.held:
-            return super().submit(task)
-        job = self._jobs.start(task.key)
-        task.started(job)
-        self._waiting.append((job, task))
-        return job
-
-    def let_go(self):
-        """Finish what waits, if it is still wanted, as its result arrives."""
-        self.held = ""
-        for job, task in self._waiting:
-            if self._jobs.finish(job):
-                super().submit(replace(task, started=lambda _: None))
-        self._waiting.clear()
 
 
 @pytest.fixture(scope="module")

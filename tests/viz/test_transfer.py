@@ -6,24 +6,14 @@ import numpy as np
 import pytest
 
 from coralbay_core.errors import CoralBayError, InputError
-from coralbay_core.matching import Alignment, known_alignments
-from coralbay_core.matching.deformation import deform
-from coralbay_core.spatial import LabelVolume, Volume
-from coralbay_viz import Session
-from tests.support.warped_features import GRID, ripple, shown_twice
+from coralbay_core.spatial import LabelVolume
+from tests.support.linked_scans import linked_session
+from tests.support.warped_features import ripple
 
 
 @pytest.fixture
 def session(monkeypatch):
-    """Two scans whose features and correspondence are known; `deform` needs no search for a rough alignment."""
-    same = Alignment(np.eye(4), 100, 100, 1.0)
-    monkeypatch.setattr(known_alignments, "deform", lambda a, b, **more: deform(a, b, prior=same, **more))
-    session = Session()
-    for number, features in enumerate(shown_twice()):
-        scan = session.add(Volume(np.zeros(GRID.shape, np.int16), GRID, f"scan {number}"))
-        scan.update(features=features)
-    session.activate(session.scans[0])
-    return session
+    return linked_session(monkeypatch)
 
 
 def test_labels_are_copied_and_taken_back_and_the_cursor_follows_at_once(session):

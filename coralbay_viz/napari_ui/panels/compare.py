@@ -4,7 +4,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import QCheckBox
+from qtpy.QtWidgets import QCheckBox, QSpinBox
 
 from ...model.scan import unique_names
 from ..context import Context
@@ -15,6 +15,7 @@ from .base import PanelBase, button, combo, fill, fill_table, note, place_text, 
 if TYPE_CHECKING:
     from ...model.scan import Scan
 
+_SQUARES_MM = (5, 200)
 _LANDMARKS = "Landmarks (*.csv *.json)"
 
 
@@ -42,6 +43,8 @@ class ComparePanel(PanelBase):
             (session.features_changed, self.show_state),
             (session.heat_changed, self.show_state),
             (session.match_changed, self._matched),
+            (session.alignments.changed, self._show_alignment),
+            (session.warped_changed, self.show_state),
             (session.segmentation_changed, self.show_state),
             (session.follow_up_changed, self._followed),
             (session.symmetry_changed, self._mirrored),
@@ -57,10 +60,12 @@ class ComparePanel(PanelBase):
         self.rows.addWidget(self.side_by_side)
         self.search = QCheckBox("Apply the clicks to the second scan")
         self.search.setToolTip("Show the heat map of these clicks in the second scan")
-        self.link = QCheckBox("Follow the crosshair")
-        self.link.setToolTip("Show the position in the second scan that matches the crosshair")
+        self.link = QCheckBox("Link the crosshairs")
+        self.link.setToolTip("Keep the crosshairs of both scans at the same anatomy; either of them leads")
         self.rows.addWidget(self.search)
         self.rows.addWidget(self.link)
+        self.alignment = note()
+        self.rows.addWidget(self.alignment)
         self.match = note()
         self.rows.addWidget(self.match)
         self.copy_labels = button(
@@ -68,11 +73,22 @@ class ComparePanel(PanelBase):
             "Align both scans and make the labels of this one labels of the second one",
         )
         self.rows.addWidget(self.copy_labels)
+        self.overlay = QCheckBox("Second scan over this one, in squares")
+        self.overlay.setToolTip("Bring the second scan to this one and show both in turns, like a checkerboard")
+        self.square = QSpinBox()
+        self.square.setRange(*_SQUARES_MM)
+        self.square.setSingleStep(5)
+        self.square.setSuffix(" mm")
+        self.square.setValue(round(self._context.binding.view.square_mm))
+        self.square.setToolTip("Size of the squares")
+        self.row(self.overlay, self.square, stretch=0)
         self.targets.activated.connect(lambda _: self._target_chosen())
         when_clicked(self.side_by_side, guarded(self.show_beside))
         when_clicked(self.search, guarded(self._search))
         when_clicked(self.link, guarded(self._link))
         self.copy_labels.clicked.connect(guarded(self._copy_labels))
+        when_clicked(self.overlay, guarded(self._overlay))
+        self.square.valueChanged.connect(lambda size: self._context.binding.set_view(square_mm=float(size)))
 
     def _lay_out_follow_up(self) -> None:
         self.heading("Follow-up")
@@ -129,6 +145,13 @@ class ComparePanel(PanelBase):
     def _copy_labels(self, *_: Any) -> None:
         if self.target is not None:
             self._context.session.transfer(self.target)
+
+    def _overlay(self, on: bool) -> None:
+        session = self._context.session
+        if on and self.target is not None:
+            session.warp(self.target)
+        elif session.scan is not None:
+            session.unwarp()
 
     def _choose_landmarks(self) -> None:
         path = self._context.ask_open("Landmarks", _LANDMARKS)
@@ -193,6 +216,8 @@ class ComparePanel(PanelBase):
         for widget in (self.search, self.link, self.landmarks):
             widget.setEnabled(ready)
         self.copy_labels.setEnabled(ready and session.segmentation is not None)
+        self.overlay.setEnabled(ready or bool(session.scan and session.scan.warped))
+        self.overlay.setChecked(bool(session.scan and session.scan.warped))
         self.search.setChecked(bool(target and target.origin is session.scan))
         self.link.setChecked(session.linked is not None and session.linked is target)
         self.mirror.setEnabled(session.features is not None)
@@ -201,8 +226,17 @@ class ComparePanel(PanelBase):
         else:
             self._matched(target)
         self._followed(target)
+        self._show_alignment()
         self._follow_target()
         self._show_sides(session.scan)
+
+    def _show_alignment(self, *_: Any) -> None:
+        """Say how sure the alignment of both scans is, if one was asked for, or that it is under way."""
+        scan, target = self._context.session.scan, self.target
+        known = scan is not None and target is not None
+        text = self._context.session.alignments.in_words(scan, target) if known else ""
+        self.alignment.setText(text[:1].upper() + text[1:])
+        self.alignment.setVisible(bool(text))
 
     def _follow_target(self) -> None:
         """Show the selected scan in the second canvas, never the active one."""
