@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..util.extras import import_extra, require_extra
-from .dicom_export import MANUFACTURER, SERIES_NUMBER, LabeledSeries, save, software_version
+from .dicom_export import CHARACTER_SET, MANUFACTURER, SERIES_NUMBER, LabeledSeries, save, software_version
 
 _LONG = 64
 _NEED = "DICOM-SEG needs"
@@ -49,6 +49,7 @@ def write_seg(path: Path, series: LabeledSeries, about: Mapping[str, Any]) -> Pa
             content_label="CORALBAY",
             omit_empty_frames=True,
         )
+        segmentation.SpecificCharacterSet = CHARACTER_SET  # highdicom 0.24 leaves it out
         return save(segmentation, path)
 
 

@@ -57,7 +57,7 @@ def system_errors() -> Iterator[None]:
     try:
         yield
     except SafetensorError as error:
-        number = re.search(r"os error (\d+)", str(error))
+        number = re.search(r"(?:os error |Os \{ code: )(\d+)", str(error))  # safetensors 0.5 says the latter
         if number is None:
             raise
         raise OSError(int(number[1]), os.strerror(int(number[1]))) from error

@@ -86,7 +86,7 @@ def test_scans_without_anything_in_common_are_not_aligned():
 def test_the_closed_form_finds_a_similarity(seed):
     rng = np.random.default_rng(seed)
     points = rng.normal(size=(5, 3)) * 50
-    size, turn, shift = rng.uniform(0.7, 1.4), Rotation.random(rng=rng).as_matrix(), rng.normal(size=3) * 100
+    size, turn, shift = rng.uniform(0.7, 1.4), Rotation.random(None, rng).as_matrix(), rng.normal(size=3) * 100
     found = _similarity(points, size * points @ turn.T + shift)
     np.testing.assert_allclose(found[:3, :3], size * turn, atol=1e-6)
     np.testing.assert_allclose(found[:3, 3], shift, atol=1e-4)
