@@ -259,7 +259,7 @@ def test_fetch_checks_the_checksum(coralbay, tmp_path):
 
 def test_fetch_without_a_network(coralbay):
     offline = coralbay("models", "fetch", "suprem-swin", HF_HUB_OFFLINE="1")
-    assert offline.returncode == 2
+    assert offline.returncode == 1
     assert "error: offline mode is on - suprem-swin - unset HF_HUB_OFFLINE" in offline.stderr
     ships = coralbay("models", "fetch", "coralbay-mini")
     assert ships.returncode == 2
