@@ -8,8 +8,7 @@ from coralbay_core.matching import Alignment, deform, known_alignments
 from coralbay_core.spatial import Volume
 from coralbay_viz import Session
 from coralbay_viz.jobs import Runner
-
-from .warped_features import GRID, ripple, shown_twice
+from tests.support.warped_features import GRID, ripple, shown_twice
 
 
 def linked_session(monkeypatch: Any, runner: Runner | None = None, counted: list | None = None) -> Session:
