@@ -57,7 +57,7 @@ test-fast: $(STAMP) ## Run the tests without windows and encoders, under a minut
 	$(PYTHON_VENV) -m pytest -m "not slow and not gui and not forward" --ignore=tests/napari --numprocesses logical --maxprocesses 4 --dist worksteal $(ARGS)
 
 test-slow: virtual-display browser ## Run the slow tests, those in a browser included
-	$(PYTHON_VENV) -m pytest -m slow $(ARGS)
+	$(PYTHON_VENV) -m pytest -m slow --numprocesses logical --maxprocesses 2 --dist loadfile $(ARGS)
 
 $(STAMP_OLDEST): pyproject.toml constraints-oldest.txt scripts/bootstrap.sh
 	@sh scripts/bootstrap.sh oldest $(VENV_OLDEST)
@@ -103,7 +103,7 @@ DATA := ../shared/ct/labelled
 EVALUATION_OUT := evaluation
 
 evaluate: $(STAMP) ## Measure the shipped weights beside baselines; renews docs/measurements/evaluation.md and the model card
-	$(VENV)/bin/coralbay evaluate --data "$(DATA)" -o $(EVALUATION_OUT)
+	$(VENV)/bin/coralbay evaluate --data "$(DATA)" --names -o $(EVALUATION_OUT)
 	$(PYTHON_VENV) scripts/publish_evaluation.py $(EVALUATION_OUT)
 
 evaluate-reference: $(STAMP) ## Renew what `make test` expects of the shipped weights, after they were replaced

@@ -143,7 +143,7 @@ def main() -> None:
     arguments = parser.parse_args()
     encoder = load_encoder(arguments.model)
     cases = [phantom_case(seed) for seed in range(arguments.phantoms)]
-    cases += open_cases([arguments.data], phantom=False) if arguments.data else []
+    cases += open_cases([arguments.data], phantom=False, names=True) if arguments.data else []
     methods: dict[str, Method] = {
         "centers": lambda one, two, *_: iter([by_affine(np.linalg.inv(centered(one, two)))]),
         "affine": lambda one, two, first, second, rough: iter([by_affine(rough.affine)]),

@@ -123,7 +123,7 @@ def main() -> None:
     arguments = parser.parse_args()
     encoder = load_encoder(arguments.model)
     cases = [phantom_case(seed) for seed in range(arguments.phantoms)]
-    cases += open_cases([arguments.data], phantom=False) if arguments.data else []
+    cases += open_cases([arguments.data], phantom=False, names=True) if arguments.data else []
     found: list[Place] = []
     times: tuple[list[float], list[float]] = ([], [])
 

@@ -168,7 +168,7 @@ def true_cells(truth: NDArray, case: Case, features: FeatureMaps, structures: in
 def suggest(arguments: argparse.Namespace) -> None:
     """Dice after rounds of one more label, where a suggestion says or anywhere in the body."""
     (method,) = methods_named(arguments.method)[:1]
-    cases = open_cases([arguments.data], phantom=False)
+    cases = open_cases([arguments.data], phantom=False, names=True)
     curves: dict[str, list[list[float]]] = {"suggested": [], "by chance": []}
     for case in cases:
         features = method.describe(case.volume, keep=True)
@@ -212,7 +212,8 @@ def _by_chance(probe: Probe, case: Case, features: FeatureMaps, drawn: NDArray, 
 def speed(arguments: argparse.Namespace) -> None:
     """Milliseconds of a refit from strokes, of three slices and of the whole scan."""
     (method,) = methods_named(arguments.method)[:1]
-    cases = open_cases([arguments.data] if arguments.data.is_dir() else [], phantom=not arguments.data.is_dir())
+    real = arguments.data.is_dir()
+    cases = open_cases([arguments.data] if real else [], phantom=not real, names=True)
     case = max(cases, key=lambda c: c.volume.data.size)
     features = method.describe(case.volume, keep=True)
     names = probed_structures(case, cases)

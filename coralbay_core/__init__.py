@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .io import as_object, list_series, load_labels, load_volume, save_map
     from .library import Library
     from .models.loading import load_encoder
+    from .models.swin_encoder import SwinEncoder
     from .phantom import make_phantom
     from .spatial import Grid, LabelVolume, Volume
 
@@ -27,6 +28,7 @@ _HOME = {
     "InputError": "errors",
     "LabelVolume": "spatial",
     "Library": "library",
+    "SwinEncoder": "models.swin_encoder",
     "Volume": "spatial",
     "as_object": "io",
     "features_for": "extraction.pipeline",
@@ -45,6 +47,7 @@ __all__ = [
     "InputError",
     "LabelVolume",
     "Library",
+    "SwinEncoder",
     "Volume",
     "as_object",
     "features_for",

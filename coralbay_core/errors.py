@@ -1,10 +1,11 @@
 """Hierarchy of errors, each of which is also a builtin exception.
 
 A message reads ``what - where - found vs expected - what to do``: the same line serves a Python user, the command line
-(exit code 2) and a napari notification.
+and a napari notification.
 """
 
 from pathlib import Path
+from typing import ClassVar
 
 
 class CoralBayError(Exception):
@@ -27,7 +28,11 @@ class CoralBayError(Exception):
         The complete message in one line.
     brief : str
         The same with the name instead of the path of a file or folder, for narrow displays.
+    exit_code : int
+        Of the command line: 1 for a failure at run time, 2 for input that cannot be used.
     """
+
+    exit_code: ClassVar[int] = 1
 
     def __init__(
         self, what: str, *, where: object = None, found: object = None, expected: object = None, hint: str = ""
@@ -55,17 +60,40 @@ class CoralBayError(Exception):
 class InputError(CoralBayError, ValueError):
     """A value, option or file content that cannot be used."""
 
+    exit_code = 2
+
+
+class StorageError(InputError):
+    """A file that cannot be written: no space, no permission, a folder in the way.
+
+    It is an `InputError` because another output path usually helps.
+    """
+
+    exit_code = 1
+
 
 class MissingFileError(CoralBayError, FileNotFoundError):
     """A path that does not exist."""
+
+    exit_code = 2
 
 
 class OutsideVolumeError(CoralBayError, IndexError):
     """A position in mm that lies outside the volume."""
 
+    exit_code = 2
+
 
 class WeightsError(CoralBayError, ValueError):
     """Weights that are absent, damaged or do not fit the model."""
+
+    exit_code = 2
+
+
+class DownloadError(WeightsError):
+    """Weights that could not be fetched: no network, or none that answers."""
+
+    exit_code = 1
 
 
 class MissingExtraError(CoralBayError, ImportError):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from coralbay_core.cli.options import Device, Json, Model, Series, numbers
-from coralbay_core.cli.output import emit
+from coralbay_core.cli.output import emit, say
 from coralbay_core.errors import InputError, MissingFileError
 from coralbay_core.models.names import DEFAULT_MODEL
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 def register_view(app: typer.Typer) -> None:
     """Add ``view``."""
-    app.command("view")(view)
+    app.command("view", rich_help_panel="Scans")(view)
 
 
 def register_demo(app: typer.Typer) -> None:
     """Add ``demo``."""
-    app.command("demo")(demo)
+    app.command("demo", rich_help_panel="Scans")(demo)
 
 
 def view(
     cts: Annotated[
-        list[Path] | None, typer.Argument(metavar="[CT ...]", help="NIfTI files or DICOM folders.", show_default=False)
+        list[Path] | None, typer.Argument(metavar="CT", help="NIfTI files or DICOM folders.", show_default=False)
     ] = None,
     model: Model = None,
     device: Device = "auto",
@@ -46,7 +46,7 @@ def view(
 
 
 def demo(
-    ct: Annotated[Path | None, typer.Argument(metavar="[CT]", help="CT scan; by default a synthetic torso.")] = None,
+    ct: Annotated[Path | None, typer.Argument(metavar="CT", help="CT scan; by default a synthetic torso.")] = None,
     headless: Annotated[
         Path | None, typer.Option(metavar="OUT", help="Write pictures and maps into this folder and exit.")
     ] = None,
@@ -74,7 +74,7 @@ def demo(
     def make_tour(session: "Session") -> Tour:
         return Tour(session, ct, series, at_mm, labels, out)
 
-    tour, pictures = launch.run_tour(make_tour, model or DEFAULT_MODEL, device, _tell, out)
+    tour, pictures = launch.run_tour(make_tour, model or DEFAULT_MODEL, device, say, out)
     peak = peak_memory_bytes()
     lines = list(tour.report)
     if peak is not None:
@@ -102,7 +102,3 @@ def _folder(path: Path) -> Path:
         raise InputError("not a folder", where=path, expected="a folder to write into", hint="choose another name")
     path.mkdir(parents=True, exist_ok=True)
     return path
-
-
-def _tell(text: str) -> None:
-    typer.echo(text, err=True)

@@ -1,12 +1,12 @@
 """`show`: a scan or a session in a notebook cell."""
 
 from contextlib import suppress
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from coralbay_core.errors import CoralBayError, InputError, MissingExtraError
+from coralbay_core.errors import CoralBayError, InputError
 from coralbay_core.models.names import DEFAULT_MODEL
+from coralbay_core.util.extras import require_extra
 
 from .persistence.session_file import SUFFIX
 from .session import Session
@@ -51,8 +51,7 @@ def show(
     MissingExtraError
         If anywidget or ipywidgets are not installed.
     """
-    if missing := [name for name in ("anywidget", "ipywidgets") if find_spec(name) is None]:
-        raise MissingExtraError(f"{missing[0]} is not installed", hint="pip install 'coralbay[jupyter]'")
+    require_extra("jupyter", "anywidget", "ipywidgets", need="notebooks need")
     from .jupyter_ui.app import App
 
     given = [item for item in what if isinstance(item, Session)]

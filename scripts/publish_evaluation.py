@@ -19,7 +19,7 @@ from coralbay_core.util.atomic_file import write_atomically
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs" / "measurements" / "evaluation.md"
 CARD = ROOT / "coralbay_core" / "models" / "cards" / f"{DEFAULT_MODEL}.toml"
-COMMAND = "coralbay evaluate --data ../shared/ct/labelled -o evaluation"
+COMMAND = "coralbay evaluate --data ../shared/ct/labelled --names -o evaluation"
 BEGIN, END = "<!-- numbers: written by scripts/publish_evaluation.py -->", "<!-- end of numbers -->"
 
 

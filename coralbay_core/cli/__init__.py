@@ -1,10 +1,12 @@
 """The command line, ``coralbay``.
 
 Commands only parse options, call the core and print. Every mistake a user can make ends in one line ``error: ...`` on
-stderr and exit code 2. Other packages add commands through the entry-point group ``coralbay.commands``.
+stderr and exit code 2, every failure at run time in such a line and exit code 1. Other packages add commands through
+the entry-point group ``coralbay.commands``.
 """
 
 import io
+import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated, NoReturn
@@ -12,7 +14,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from .. import __version__
-from ..errors import CoralBayError
+from ..errors import Cancelled, CoralBayError
 from . import (
     cache,
     embed,
@@ -32,38 +34,42 @@ from . import (
     symmetry,
     transfer,
 )
+from .command_line import CommandLine, with_verbosity
+from .output import close_bars, fail, start_logging
 from .plugins import PluginGroup
 
 # The common base of what typer raises for wrong usage; newer versions of typer bring their own copy of click.
 _UsageError: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
-app = typer.Typer(
-    cls=PluginGroup,
-    add_completion=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command("info")(inspect.info)
-app.command("phantom")(inspect.phantom)
-app.add_typer(models.app, name="models")
-app.command("embed")(embed.embed)
-app.command("query")(query.query)
-app.add_typer(queries.app, name="queries")
-app.command("match")(match.match)
-app.command("transfer")(transfer.transfer)
-app.command("follow-up")(follow_up.follow_up)
-app.command("symmetry")(symmetry.symmetry)
-app.add_typer(library.app, name="library")
-app.command("project")(project.project)
-app.add_typer(probe.app, name="probe")
-app.command("export")(export.export)
-app.add_typer(cache.app, name="cache")
-app.command("evaluate")(evaluate.evaluate)
-app.command("leaderboard")(leaderboard.leaderboard)
-app.command("eva")(leaderboard.eva)
-app.command("pretrain")(pretrain.pretrain)
-app.command("prepare-data")(pretrain.prepare_data)
-app.command("prepare-distillation")(pretrain.prepare_distillation)
+_COMPLETION = "_CORALBAY_COMPLETE"
+"""Variable in which a shell asks for completions; the script of ``--install-completion`` sets it."""
+
+app = CommandLine(cls=PluginGroup, add_completion=True)
+
+_SCANS, _FEATURES, _SEARCH = "Scans", "Features", "Search and comparison"
+_SEGMENTATION, _MODELS, _TRAINING = "Segmentation", "Models", "Training"
+
+app.command("info", rich_help_panel=_SCANS)(inspect.info)
+app.command("phantom", rich_help_panel=_SCANS)(inspect.phantom)
+app.command("embed", rich_help_panel=_FEATURES)(embed.embed)
+app.command("project", rich_help_panel=_FEATURES)(project.project)
+app.add_typer(cache.app, name="cache", rich_help_panel=_FEATURES)
+app.command("query", rich_help_panel=_SEARCH)(query.query)
+app.add_typer(queries.app, name="queries", rich_help_panel=_SEARCH)
+app.add_typer(library.app, name="library", rich_help_panel=_SEARCH)
+app.command("match", rich_help_panel=_SEARCH)(match.match)
+app.command("follow-up", rich_help_panel=_SEARCH)(follow_up.follow_up)
+app.command("symmetry", rich_help_panel=_SEARCH)(symmetry.symmetry)
+app.add_typer(probe.app, name="probe", rich_help_panel=_SEGMENTATION)
+app.command("transfer", rich_help_panel=_SEGMENTATION)(transfer.transfer)
+app.command("export", rich_help_panel=_SEGMENTATION)(export.export)
+app.add_typer(models.app, name="models", rich_help_panel=_MODELS)
+app.command("evaluate", rich_help_panel=_MODELS)(evaluate.evaluate)
+app.command("leaderboard", rich_help_panel=_MODELS)(leaderboard.leaderboard)
+app.command("eva", rich_help_panel=_MODELS)(leaderboard.eva)
+app.command("prepare-data", rich_help_panel=_TRAINING)(pretrain.prepare_data)
+app.command("prepare-distillation", rich_help_panel=_TRAINING)(pretrain.prepare_distillation)
+app.command("pretrain", rich_help_panel=_TRAINING)(pretrain.pretrain)
 
 
 def _print_version(wanted: bool) -> None:
@@ -73,6 +79,7 @@ def _print_version(wanted: bool) -> None:
 
 
 @app.callback()
+@with_verbosity
 def coralbay(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
@@ -86,29 +93,36 @@ def coralbay(
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line and exit: 0 for success, 2 for bad input, 130 for Ctrl-C."""
+    """Run the command line and exit: 0 for success, 1 for a failure, 2 for bad input, 130 for Ctrl-C."""
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return the exit code."""
     _print_everything()
+    start_logging()
     try:
         command = typer.main.get_command(app)
+        if _COMPLETION in os.environ:
+            command.main([], prog_name="coralbay")  # prints the completions and exits
         with command.make_context("coralbay", list(arguments) or ["--help"]) as context:
             command.invoke(context)
     except typer.Exit as stop:
         return stop.exit_code
     except _UsageError as error:
-        return _fail(_usage_line(error))
+        return _fail(_usage_line(error), 2)
+    except Cancelled as error:
+        return _fail(str(error), 130)
     except CoralBayError as error:
-        return _fail(str(error))
+        return _fail(str(error), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         return _fail("interrupted", 130)
     except BrokenPipeError:
         return _closed_pipe()
     except (OSError, MemoryError) as error:
-        return _fail(_system_line(error))
+        return _fail(_system_line(error), 1)
+    finally:
+        close_bars()
     return 0
 
 
@@ -119,8 +133,8 @@ def _print_everything() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def _fail(line: str, code: int = 2) -> int:
-    typer.echo(f"error: {' '.join(line.split())}", err=True)
+def _fail(line: str, code: int) -> int:
+    fail(" ".join(line.split()))
     return code
 
 

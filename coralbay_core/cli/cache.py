@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import InputError
-from .options import Json
+from .command_line import CommandLine
+from .options import Json, model_names
 from .output import emit, table
 
 if TYPE_CHECKING:
     from ..extraction.cache import EntryInfo
 
-app = typer.Typer(help="Manage the features cached on disk.", rich_markup_mode=None)
+app = CommandLine(help="Manage the features cached on disk.")
 
 
 @app.command("list")
@@ -57,7 +58,10 @@ def info(as_json: Json = False) -> None:
 
 @app.command("clear")
 def clear(
-    model: Annotated[str | None, typer.Option(metavar="M", help="Remove only features of this model.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", autocompletion=model_names, help="Remove only features of this model."),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     as_json: Json = False,
 ) -> None:

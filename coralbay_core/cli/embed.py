@@ -50,7 +50,7 @@ def embed(
     """Compute the features of a CT or of a folder of CTs.
 
     The features are saved for the other commands. Features that exist already are not computed again; an interrupted
-    command continues where it stopped. Scans of a folder that cannot be read are reported at the end (exit code 2).
+    command continues where it stopped. Scans of a folder that cannot be read are reported at the end (exit code 1).
     """
     from ..io import require_folder
 

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError, MissingExtraError
+from ..errors import InputError
+from ..util.extras import import_extra
 from . import options
 from .output import Progress
 from .scans import Batch, Source
@@ -78,20 +79,15 @@ def embed_with_dask(
 
 
 def _client(jobs: int | None, address: str | None) -> Any:
-    try:
-        from distributed import Client, LocalCluster
-    except ImportError as error:
-        raise MissingExtraError(
-            "--jobs and --cluster need Dask", where="embed", hint='pip install "coralbay[cluster]"'
-        ) from error
+    dask = import_extra("cluster", "distributed", need="--jobs and --cluster need")
     if address:
         try:
-            return Client(address, timeout=10)
+            return dask.Client(address, timeout=10)
         except (OSError, ValueError) as error:
             raise InputError("no Dask scheduler at this address", where=address, found=error) from error
     # No dashboard: nothing listens on the network but the workers, on this machine.
-    cluster = LocalCluster(n_workers=jobs, threads_per_worker=1, dashboard_address=None, host="127.0.0.1")
-    return Client(cluster)
+    cluster = dask.LocalCluster(n_workers=jobs, threads_per_worker=1, dashboard_address=None, host="127.0.0.1")
+    return dask.Client(cluster)
 
 
 def _threads(jobs: int | None) -> int | None:

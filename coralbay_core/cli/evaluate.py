@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ..errors import InputError
-from .options import Device, Json
+from .options import Device, Json, model_names
 from .output import Progress, emit, note
 
 
@@ -21,7 +21,11 @@ def evaluate(
     ] = None,
     model: Annotated[
         list[str] | None,
-        typer.Option(metavar="M", help="Model name or path; may be repeated.  [default: coralbay-mini]"),
+        typer.Option(
+            metavar="MODEL",
+            autocompletion=model_names,
+            help="Model name or path; may be repeated.  [default: coralbay-mini]",
+        ),
     ] = None,
     published: Annotated[
         bool,
@@ -42,11 +46,19 @@ def evaluate(
             metavar="NAME", help="Layout of the data folders: folders, totalsegmentator, btcv, amos, msd, or auto."
         ),
     ] = "auto",
-    limit: Annotated[int | None, typer.Option(min=1, help="Maximum number of scans per folder.")] = None,
+    limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="Maximum number of scans per folder.")] = None,
     phantom: Annotated[bool, typer.Option(help="Also measure on the synthetic phantom, in separate columns.")] = True,
     baselines: Annotated[bool, typer.Option(help="Also measure baselines that need no training.")] = True,
+    names: Annotated[
+        bool,
+        typer.Option(
+            "--names",
+            help="Name scans as their files and folders in the report, instead of case-01, case-02, ... in that order."
+            "  [default: numbers, since names often contain that of a patient]",
+        ),
+    ] = False,
     seed: Annotated[
-        int, typer.Option(min=0, help="Random seed of clicks, image changes and confidence intervals.")
+        int, typer.Option(metavar="N", min=0, help="Random seed of clicks, image changes and confidence intervals.")
     ] = 0,
     device: Device = "auto",
     as_json: Json = False,
@@ -73,7 +85,7 @@ def evaluate(
     for method in methods:
         if method.notice:
             note(method.notice)
-    cases = open_cases(data or [], layout=layout, phantom=phantom, limit=limit, report=_progress())
+    cases = open_cases(data or [], layout=layout, phantom=phantom, limit=limit, names=names, report=_progress())
     evaluation = measure(methods, cases, tasks=chosen, seed=seed, report=_progress())
     findings = find(evaluation)
     written = write_report(evaluation, out, findings)

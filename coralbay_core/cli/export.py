@@ -17,7 +17,8 @@ def export(
     dicom: Annotated[Path, typer.Option(metavar="DIR", help="DICOM series that the label map was made on.")],
     out: Annotated[Path, typer.Option("-o", "--out", metavar="OUT.dcm", help="DICOM file to write.")],
     kind: Annotated[
-        Literal["seg", "rtstruct"], typer.Option("--as", help="Type of object: DICOM-SEG or RTSTRUCT.")
+        Literal["seg", "rtstruct"],
+        typer.Option("--as", metavar="seg|rtstruct", help="Type of object: DICOM-SEG or RTSTRUCT."),
     ] = "seg",
     names: Annotated[
         Path | None,
@@ -36,11 +37,14 @@ def export(
     from dataclasses import replace
 
     from ..io import load_volume, save_dicom
+    from ..io.dicom_seg import require_highdicom
     from ..provenance import in_few_words, provenance, write_provenance
 
     if out.suffix.lower() not in (".dcm", ""):
         raise InputError("not a DICOM name", where=out, expected="a name that ends in .dcm")
     require_outputs([out], dicom, names, labels=[labels])
+    if kind == "seg":
+        require_highdicom()
     volume = load_volume(dicom, series=series)
     label_map = open_labels(labels, like=volume)
     if names is not None:

@@ -70,9 +70,12 @@ def _times(values: Any) -> str:
 def phantom(
     out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Folder to write.")],
     seed: Annotated[
-        int, typer.Option(min=0, help="Number of the synthetic subject; the same number gives the same subject.")
+        int,
+        typer.Option(
+            metavar="N", min=0, help="Number of the synthetic subject; the same number gives the same subject."
+        ),
     ] = 0,
-    spacing: Annotated[float, typer.Option(min=0.5, max=10, help="Voxel size in mm.")] = 1.5,
+    spacing: Annotated[float, typer.Option(metavar="MM", min=0.5, max=10, help="Voxel size in mm.")] = 1.5,
     as_json: Json = False,
 ) -> None:
     """Write a synthetic torso CT with labels and landmarks."""

@@ -17,7 +17,7 @@ def leaderboard(
     results: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="RESULTS...", help="Files results.json of eva or folders with them, or eva's radiology.csv."
+            metavar="RESULTS", help="Files results.json of eva or folders with them, or eva's radiology.csv."
         ),
     ] = None,
     ours: Annotated[
@@ -58,7 +58,7 @@ def leaderboard(
 def eva(
     task: Annotated[
         str | None,
-        typer.Argument(metavar="[TASK]", help="Task whose configuration path to print.  [default: list all tasks]"),
+        typer.Argument(metavar="TASK", help="Task whose configuration path to print.  [default: list all tasks]"),
     ] = None,
     as_json: Json = False,
 ) -> None:

@@ -8,8 +8,9 @@ import typer
 
 from ..errors import CoralBayError, InputError
 from . import options
+from .command_line import CommandLine
 from .common import open_ct, open_model, require_outputs
-from .options import Device, Json, LibraryModel, Series, Weights
+from .options import Device, Json, LibraryModel, Series, StageWeights
 from .output import Progress, emit, note, position, table
 from .scans import Batch, scans_in
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from ..library import Library, LibraryEntry, Places, SearchReport
     from ..similarity import Query
 
-app = typer.Typer(help="Build a library of scans and search all of them at once.", rich_markup_mode=None)
+app = CommandLine(help="Build a library of scans and search all of them at once.")
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the library.")]
 
 
@@ -25,7 +26,7 @@ Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the libra
 def add(
     folder: Folder,
     paths: Annotated[
-        list[Path], typer.Argument(metavar="CT|FOLDER ...", help="CT scans, or folders of scans of any format.")
+        list[Path], typer.Argument(metavar="CT|FOLDER", help="CT scans, or folders of scans of any format.")
     ],
     model: LibraryModel = None,
     device: Device = "auto",
@@ -49,10 +50,12 @@ def add(
 ) -> None:
     """Add scans to a library, which is created if it does not exist.
 
-    Scans that cannot be read are skipped and reported at the end (exit code 2).
+    Scans that cannot be read are skipped and reported at the end (exit code 1).
     """
     from ..library import Library
+    from ..library.vectors import require_library
 
+    require_library()
     opened = Library(folder)
     encoder = open_model(model or (opened.manifest.model if opened.exists else None), device)
     added: list[LibraryEntry] = []
@@ -180,9 +183,9 @@ def search(
     use: Annotated[
         Path | None, typer.Option(metavar="FILE.query", help="Saved query to search with, instead of --ct and --at.")
     ] = None,
-    top: Annotated[int, typer.Option(min=1, help="Number of regions to list.")] = 10,
-    regions: Annotated[int, typer.Option(min=1, help="Maximum number of regions per scan.")] = 3,
-    deep: Annotated[int, typer.Option(min=1, help="Number of scans to search at full resolution.")] = 10,
+    top: Annotated[int, typer.Option(metavar="N", min=1, help="Number of regions to list.")] = 10,
+    regions: Annotated[int, typer.Option(metavar="N", min=1, help="Maximum number of regions per scan.")] = 3,
+    deep: Annotated[int, typer.Option(metavar="N", min=1, help="Number of scans to search at full resolution.")] = 10,
     own: Annotated[
         bool, typer.Option("--own/--no-own", help="Whether to include the scan of --ct in the results.")
     ] = False,
@@ -196,7 +199,7 @@ def search(
             "they align with CT, which takes seconds per scan."
         ),
     ] = "everywhere",
-    weights: Weights = None,
+    stage_weights: StageWeights = None,
     device: Device = "auto",
     series: Series = None,
     as_json: Json = False,
@@ -208,8 +211,10 @@ def search(
     from functools import cache
 
     from ..library import Library, search_library
+    from ..library.vectors import require_library
     from ..matching.landmarks import require_table_name
 
+    require_library()
     opened = Library(folder)
     known = opened.manifest
     require_table_name(out)
@@ -219,7 +224,7 @@ def search(
         raise InputError("nothing to search for", expected="either --ct CT --at X,Y,Z or --use FILE.query")
     if scope == "place" and ct is None:
         raise InputError("a saved query has no place", where="--scope", hint="give --ct CT --at X,Y,Z")
-    mixer = options.weights(weights)
+    mixer = options.stage_weights(stage_weights)
     encoder = cache(lambda: open_model(known.model, device))
     asked = _asked(opened, use, ct, series, clicked, options.points(against, "--not"), mixer, encoder)
     report = search_library(
@@ -281,7 +286,9 @@ def _asked(
     if use is not None:
         if mixer == "auto":
             raise InputError(
-                "auto weights need positions", where="--weights", hint="leave out --weights: a saved query has its own"
+                "auto weights need positions",
+                where="--stage-weights",
+                hint="leave the option out: a saved query has its own",
             )
         return _Asked(load_query(use), mixer)
     assert ct is not None, "either of them is given"

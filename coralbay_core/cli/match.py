@@ -9,7 +9,7 @@ import typer
 from ..errors import CoralBayError, InputError
 from . import options
 from .common import features_of, open_ct, open_model, require_outputs, weights_files
-from .options import DEFAULT_STAGES, Device, FixedWeights, Json, Model, Series, Stages
+from .options import DEFAULT_STAGES, Device, FixedStageWeights, Json, Model, Series, Stages
 from .output import Progress, emit, note, position
 from .scans import Batch, Source, one_scan, scans_in
 
@@ -51,7 +51,7 @@ def match(
             help="Prefer matches within about this distance of where A and B align; 0: no preference.  [default: 30]",
         ),
     ] = None,
-    weights: FixedWeights = None,
+    stage_weights: FixedStageWeights = None,
     stages: Stages = DEFAULT_STAGES,
     model: Model = None,
     device: Device = "auto",
@@ -64,12 +64,8 @@ def match(
     """
     strides = options.strides(stages)
     places = _places(landmarks, at)
-    mixer = options.weights(weights)
+    mixer = options.fixed_stage_weights(stage_weights)
     options.require_positive(prior_mm, "--prior-mm", or_zero=True)
-    if mixer == "auto":
-        raise InputError(
-            "auto weights are not available here", where="--weights", hint="give numbers such as 4=1,8=1,16=1"
-        )
     start, targets = one_scan(baseline, series), scans_in(follow_up)
     several = targets.is_folder and not (len(targets.sources) == 1 and out is not None and _is_table(out))
     tables = _tables(out, targets.sources, several)

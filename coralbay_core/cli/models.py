@@ -7,8 +7,9 @@ import typer
 
 from ..errors import InputError
 from . import options
+from .command_line import CommandLine
 from .common import require_outputs
-from .options import DEFAULT_STAGES, Device, Json, Stages, strides
+from .options import DEFAULT_STAGES, Device, Json, Stages, model_names, strides
 from .output import Progress, emit, note, table
 from .scans import scans_in
 
@@ -16,9 +17,11 @@ if TYPE_CHECKING:
     from ..models.download import Verified
     from ..models.model_card import ModelCard
 
-app = typer.Typer(help="List, download, verify and convert models.", rich_markup_mode=None)
+app = CommandLine(help="List, download, verify and convert models.")
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a model from `coralbay models list`.")]
+Name = Annotated[
+    str, typer.Argument(metavar="NAME", autocompletion=model_names, help="Name of a model from `coralbay models list`.")
+]
 
 
 @app.command("list")
@@ -216,7 +219,7 @@ def convert(
 @app.command("compact")
 def compact(
     model: Annotated[str, typer.Argument(metavar="NAME|PATH", help="Model name or path of a weights file.")],
-    cts: Annotated[list[Path], typer.Argument(metavar="CT...", help="CT scans to fit on, or folders of scans.")],
+    cts: Annotated[list[Path], typer.Argument(metavar="CT|FOLDER", help="CT scans to fit on, or folders of scans.")],
     dimensions: Annotated[
         int, typer.Option(metavar="N", help="Feature numbers per cell, summed over all stages.")
     ] = 128,
@@ -260,6 +263,43 @@ def compact(
             f"stride {stride:<2}  {count:>3} numbers per cell, {basis.explained[stride]:.1%} of the variance"
             for stride, count in channels.items()
         ],
+    )
+
+
+@app.command("export")
+def export(
+    model: Annotated[
+        str,
+        typer.Argument(metavar="NAME|PATH", autocompletion=model_names, help="Model name or path of a weights file."),
+    ],
+    onnx: Annotated[Path, typer.Option(metavar="OUT.onnx", help="File to write.")],
+    tile: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Edge length of a tile in voxels, a multiple of 32.  [default: the model's]"),
+    ] = None,
+    stages: Stages = DEFAULT_STAGES,
+    as_json: Json = False,
+) -> None:
+    """Write a model as ONNX, for tiles of one size.
+
+    The maps of ONNX Runtime are compared with those of the model. Needs the extra `onnx`.
+    """
+    import torch
+
+    from ..models.exporting import export_onnx, require_onnx
+    from ..models.loading import load_encoder
+
+    require_onnx()
+    require_outputs([onnx], Path(model))
+    encoder = load_encoder(model, device="cpu", precision=torch.float32)
+    difference = export_onnx(encoder, onnx, tile=tile, strides=strides(stages))
+    emit(
+        "models export",
+        as_json=as_json,
+        inputs={"model": model, "tile": tile, "stages": strides(stages)},
+        outputs={"onnx": onnx},
+        results={"difference": difference},
+        lines=[f"maps differ by at most {difference:.1g} of their largest value"],
     )
 
 

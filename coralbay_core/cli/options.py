@@ -8,6 +8,25 @@ import typer
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from .command_line import GENERAL
+
+MODEL_OPTIONS = "Model options"
+
+
+def model_names(incomplete: str) -> list[str]:
+    """Names of models that begin with what was typed, for completion in a shell."""
+    from importlib.resources import files
+
+    from ..models import cards
+
+    known = [path.name.removesuffix(".toml") for path in files(cards).iterdir() if path.name.endswith(".toml")]
+    return sorted(n for n in [*known, *cards.WITHOUT_WEIGHTS, *cards.INSTALLABLE] if n.startswith(incomplete))
+
+
+def device_names(incomplete: str) -> list[str]:
+    """Names of devices that begin with what was typed, for completion in a shell."""
+    return [name for name in ("auto", "cpu", "gpu", "cuda", "mps") if name.startswith(incomplete)]
+
 
 CtPath = Annotated[
     Path,
@@ -19,40 +38,75 @@ Series = Annotated[str | None, typer.Option(metavar="UID", help="DICOM series to
 Model = Annotated[
     str | None,
     typer.Option(
-        metavar="M",
+        metavar="MODEL",
+        autocompletion=model_names,
+        rich_help_panel=MODEL_OPTIONS,
         help="Model: a name from `coralbay models list`, or the path of a weights file.  [default: coralbay-mini]",
     ),
 ]
 ProbeModel = Annotated[
     str | None,
-    typer.Option(metavar="M", help="Model: a name, or the path of a weights file.  [default: the model of the probe]"),
+    typer.Option(
+        metavar="MODEL",
+        autocompletion=model_names,
+        rich_help_panel=MODEL_OPTIONS,
+        help="Model: a name, or the path of a weights file.  [default: the model of the probe]",
+    ),
 ]
 LibraryModel = Annotated[
     str | None,
     typer.Option(
-        metavar="M",
+        metavar="MODEL",
+        autocompletion=model_names,
+        rich_help_panel=MODEL_OPTIONS,
         help="Model: a name from `coralbay models list`, or the path of a weights file."
         "  [default: the model of the library; for a new one coralbay-mini]",
     ),
 ]
-Device = Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Device that the model runs on.")]
+Device = Annotated[
+    str,
+    typer.Option(
+        metavar="DEVICE",
+        autocompletion=device_names,
+        rich_help_panel=MODEL_OPTIONS,
+        help="Device that the model runs on: auto, cpu, gpu, cuda, cuda:1 or mps.",
+    ),
+]
 Stages = Annotated[
-    str, typer.Option(metavar="4,8,16", help="Model stages to use, given by their strides and separated by commas.")
+    str,
+    typer.Option(
+        metavar="4,8,16",
+        rich_help_panel=MODEL_OPTIONS,
+        help="Model stages to use, given by their strides and separated by commas.",
+    ),
 ]
 Memory = Annotated[
     float | None,
-    typer.Option(metavar="GB", help="Memory limit in GB, not counting the scan itself.  [default: the free memory]"),
-]
-Weights = Annotated[
-    str | None,
     typer.Option(
-        metavar="4=1,8=.5|auto", help="Weight of each stage; auto: chosen from the clicks.  [default: equal weights]"
+        metavar="GB",
+        rich_help_panel=MODEL_OPTIONS,
+        help="Memory limit in GB, not counting the scan itself.  [default: the free memory]",
     ),
 ]
-FixedWeights = Annotated[
-    str | None, typer.Option("--weights", metavar="4=1,8=.5", help="Weight of each stage.  [default: equal weights]")
+StageWeights = Annotated[
+    str | None,
+    typer.Option(
+        "--stage-weights",
+        metavar="4=1,8=.5|auto",
+        rich_help_panel=MODEL_OPTIONS,
+        help="Weight of each stage; auto: chosen from the clicks.  [default: equal weights]",
+    ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print the results as one JSON object.")]
+FixedStageWeights = Annotated[
+    str | None,
+    typer.Option(
+        "--stage-weights",
+        metavar="4=1,8=.5",
+        rich_help_panel=MODEL_OPTIONS,
+        help="Weight of each stage.  [default: equal weights]",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", rich_help_panel=GENERAL, help="Print the results as one JSON object.")]
 
 DEFAULT_STAGES = "4,8,16"
 
@@ -84,8 +138,8 @@ def strides(text: str) -> tuple[int, ...]:
         ) from None
 
 
-def weights(text: str | None) -> "dict[int, float] | Literal['auto'] | None":
-    """Parse weights per stride such as ``4=1,8=.5``, or ``auto``."""
+def stage_weights(text: str | None) -> "dict[int, float] | Literal['auto'] | None":
+    """Parse weights of stages such as ``4=1,8=.5``, or ``auto``."""
     if text is None or text == "auto":
         return text  # type: ignore[return-value]
     try:
@@ -95,9 +149,24 @@ def weights(text: str | None) -> "dict[int, float] | Literal['auto'] | None":
         chosen = {}
     if not chosen or not all(np.isfinite(w) and w >= 0 for w in chosen.values()) or not any(chosen.values()):
         raise InputError(
-            "not valid weights", where="--weights", found=text, expected="STRIDE=WEIGHT pairs, e.g. 4=1,8=0.5, or auto"
+            "not valid stage weights",
+            where="--stage-weights",
+            found=text,
+            expected="STRIDE=WEIGHT pairs, e.g. 4=1,8=0.5, or auto",
         )
     return chosen
+
+
+def fixed_stage_weights(text: str | None) -> dict[int, float] | None:
+    """Parse weights of stages where nothing is there to choose them from."""
+    chosen = stage_weights(text)
+    if chosen == "auto":
+        raise InputError(
+            "auto weights are not available here",
+            where="--stage-weights",
+            hint="give numbers such as 4=1,8=1,16=1",
+        )
+    return chosen  # type: ignore[return-value]
 
 
 def require_positive(value: float | None, where: str, *, or_zero: bool = False) -> None:

@@ -9,14 +9,14 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
 
-from ..errors import CoralBayError
+from ..errors import MissingExtraError
+from .command_line import CommandLine, Group
 
 GROUP = "coralbay.commands"
 
 
-class PluginGroup(TyperGroup):
+class PluginGroup(Group):
     """Command group extended by plug-ins; built-in commands come first."""
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -47,7 +47,7 @@ def _unavailable(name: str, error: Exception) -> Any:
 
     @host.command(name, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
     def unavailable() -> None:
-        raise CoralBayError(
+        raise MissingExtraError(
             "command is not available", where=name, found=reason, hint='try: pip install "coralbay[napari]"'
         )
 
@@ -56,8 +56,8 @@ def _unavailable(name: str, error: Exception) -> Any:
     return unavailable_command
 
 
-def _host() -> typer.Typer:
-    host = typer.Typer(add_completion=False, rich_markup_mode=None)
+def _host() -> CommandLine:
+    host = CommandLine()
     # With a callback typer makes a group even of a single command.
     host.callback()(lambda: None)
     return host

@@ -9,8 +9,8 @@ import typer
 from ..errors import InputError
 from ..util.atomic_file import write_atomically
 from .common import require_outputs
-from .options import Device, Json
-from .output import Progress, emit, note
+from .options import Device, Json, model_names
+from .output import Progress, emit, fail, note, say, warn
 
 if TYPE_CHECKING:
     from ..pretrain.prepare import Outcome
@@ -40,11 +40,11 @@ def pretrain(
     is_first = distributed.is_first_to_start()
     memory.keep_memory()
     try:
-        chosen = read_config(config, settings or [], warn=_warning if is_first else lambda text: None)
-        result = run(chosen, resume=resume, say=lambda text: typer.echo(f"auto: {text}", err=True))
+        chosen = read_config(config, settings or [], warn=warn if is_first else lambda text: None)
+        result = run(chosen, resume=resume, say=lambda text: say(f"auto: {text}"))
     except ConfigError as error:
         for problem in error.problems if is_first else ():
-            typer.echo(f"error: {problem}", err=True)
+            fail(problem)
         raise typer.Exit(2) from error
     if not is_first:
         return
@@ -60,20 +60,18 @@ def pretrain(
     )
 
 
-def _warning(text: str) -> None:
-    typer.echo(f"warning: {text}", err=True)
-
-
 def prepare_data(
     sources: Annotated[
-        list[Path], typer.Argument(metavar="SRC...", help="CT files and folders (NIfTI, NRRD, MetaImage, DICOM).")
+        list[Path], typer.Argument(metavar="SOURCE", help="CT files and folders (NIfTI, NRRD, MetaImage, DICOM).")
     ],
     out: Annotated[Path, typer.Option("-o", "--out", metavar="STORE", help="Training store to create or extend.")],
     spacing: Annotated[float, typer.Option(metavar="MM", min=0.1, help="Voxel size of the store.")] = 1.5,
-    min_slices: Annotated[int, typer.Option(min=2, help="Skip scans with fewer slices.")] = 16,
-    min_mm: Annotated[float, typer.Option(min=1, help="Skip scans smaller than this along any axis, in mm.")] = 48.0,
+    min_slices: Annotated[int, typer.Option(metavar="N", min=2, help="Skip scans with fewer slices.")] = 16,
+    min_mm: Annotated[
+        float, typer.Option(metavar="MM", min=1, help="Skip scans smaller than this along any axis, in mm.")
+    ] = 48.0,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Number of processes.  [default: one per CPU core]")
+        int | None, typer.Option(metavar="N", min=1, help="Number of processes.  [default: one per CPU core]")
     ] = None,
     refused: Annotated[
         Path | None, typer.Option(metavar="FILE.tsv", help="File for the list of refused scans and the reasons.")
@@ -122,12 +120,17 @@ def prepare_data(
 
 def prepare_distillation(
     store: Annotated[Path, typer.Argument(metavar="STORE", help="Training store, made by prepare-data.")],
-    model: Annotated[str, typer.Option(metavar="M", help="Model whose features are distilled: a name or a path.")],
+    model: Annotated[
+        str,
+        typer.Option(
+            metavar="MODEL", autocompletion=model_names, help="Model whose features are distilled: a name or a path."
+        ),
+    ],
     name: Annotated[
         str | None, typer.Option(metavar="NAME", help="Name of the features in the store.  [default: the model's]")
     ] = None,
-    cells: Annotated[int, typer.Option(min=2, help="Number of cells per volume.")] = 16_000,
-    components: Annotated[int, typer.Option(min=2, help="Numbers per cell after the reduction.")] = 160,
+    cells: Annotated[int, typer.Option(metavar="N", min=2, help="Number of cells per volume.")] = 16_000,
+    components: Annotated[int, typer.Option(metavar="N", min=2, help="Numbers per cell after the reduction.")] = 160,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:

@@ -9,6 +9,7 @@ import typer
 from ..errors import InputError
 from ..spatial import LabelVolume, Volume
 from . import options
+from .command_line import CommandLine
 from .common import features_of, open_ct, open_labels, open_model, require_outputs, weights_files
 from .labels import examples_with_rest, note_background, only
 from .options import DEFAULT_STAGES, CtPath, Device, Json, Model, ProbeModel, Series, Stages
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from ..features import FeatureMaps
     from ..probe import LabelStatistics, Probe, ScoreMap, Segmentation, Suggestion
 
-app = typer.Typer(help="Segment CTs from a few painted strokes.", rich_markup_mode=None)
+app = CommandLine(help="Segment CTs from a few painted strokes.")
 
 ProbePath = Annotated[Path, typer.Argument(metavar="PROBE", help="Probe file written by `coralbay probe fit`.")]
 _LARGE_VOXELS = 20_000_000
@@ -34,9 +35,7 @@ ProbeKind = Literal["discriminant", "prototype", "ridge", "logistic", "knn", "ml
 def fit(
     cts: Annotated[
         list[Path],
-        typer.Argument(
-            metavar="CT [CT ...]", help="CT scans: NIfTI files, DICOM folders or any file of a DICOM series."
-        ),
+        typer.Argument(metavar="CT", help="CT scans: NIfTI files, DICOM folders or any file of a DICOM series."),
     ],
     labels: Annotated[
         list[Path],
@@ -52,18 +51,23 @@ def fit(
     background: Annotated[
         Literal["unlabeled", "rest"],
         typer.Option(
+            metavar="unlabeled|rest",
             help="Meaning of 0: unlabeled, as in strokes, or the rest of the body, as in segmentations; "
-            "rest is learned as a class of its own, with the value 0."
+            "rest is learned as a class of its own, with the value 0.",
         ),
     ] = "unlabeled",
     kind: Annotated[
-        ProbeKind, typer.Option(help="Type of classifier; discriminant is best for few strokes.")
+        ProbeKind,
+        typer.Option(
+            metavar="discriminant|prototype|ridge|logistic|knn|mlp",
+            help="Type of classifier; discriminant is best for few strokes.",
+        ),
     ] = "discriminant",
     stages: Stages = DEFAULT_STAGES,
     model: Model = None,
     device: Device = "auto",
     series: Series = None,
-    seed: Annotated[int, typer.Option(min=0, help="Random seed of sampling and fitting.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Random seed of sampling and fitting.")] = 0,
     as_json: Json = False,
 ) -> None:
     """Fit a probe to strokes, points or label maps on CTs.
@@ -176,7 +180,7 @@ def apply(
 ) -> None:
     """Segment a CT, or every CT in a folder, with a probe.
 
-    Label values are those of the strokes. Scans of a folder that cannot be read are reported at the end (exit code 2).
+    Label values are those of the strokes. Scans of a folder that cannot be read are reported at the end (exit code 1).
     """
     from ..probe import load_probe
 
@@ -342,7 +346,7 @@ def suggest(
     skip: Annotated[
         list[str] | None, typer.Option(metavar="X,Y,Z", help="Earlier suggestion to skip, in mm; may be repeated.")
     ] = None,
-    count: Annotated[int, typer.Option(min=1, help="Number of positions to suggest.")] = 5,
+    count: Annotated[int, typer.Option(metavar="N", min=1, help="Number of positions to suggest.")] = 5,
     model: ProbeModel = None,
     device: Device = "auto",
     series: Series = None,

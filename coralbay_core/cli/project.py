@@ -25,7 +25,9 @@ OVERVIEW_WINDOW_HU = (-160.0, 240.0)
 
 def project(
     ct: CtPath,
-    method: Annotated[Literal["pca", "umap"], typer.Option(help="Method that turns features into colors.")] = "pca",
+    method: Annotated[
+        Literal["pca", "umap"], typer.Option(metavar="pca|umap", help="Method that turns features into colors.")
+    ] = "pca",
     out: Annotated[
         Path | None, typer.Option("-o", "--out", metavar="RGB.nii.gz", help="File for the color volume.")
     ] = None,
@@ -54,13 +56,17 @@ def project(
     clusters: Annotated[
         int | None,
         typer.Option(
-            min=2, max=255, help="Also group the cells into clusters: their number (k-means) or resolution (hdbscan)."
+            metavar="N",
+            min=2,
+            max=255,
+            help="Also group the cells into clusters: their number (k-means) or resolution (hdbscan).",
         ),
     ] = None,
     cluster_method: Annotated[
         Literal["kmeans", "hdbscan"],
         typer.Option(
-            help="Clustering method. hdbscan chooses the number itself; a larger --clusters allows smaller clusters."
+            metavar="kmeans|hdbscan",
+            help="Clustering method. hdbscan chooses the number itself; a larger --clusters allows smaller clusters.",
         ),
     ] = "kmeans",
     labels: Annotated[
@@ -76,7 +82,7 @@ def project(
     model: Model = None,
     device: Device = "auto",
     series: Series = None,
-    seed: Annotated[int, typer.Option(min=0, help="Random seed of sampling, UMAP and clustering.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Random seed of sampling, UMAP and clustering.")] = 0,
     as_json: Json = False,
 ) -> None:
     """Show features as colors, clusters or a scatter plot.
@@ -96,7 +102,10 @@ def project(
     if inside is not None and fit_with:
         raise InputError("a mask applies to one scan only", where="--inside", hint="leave out --fit-with")
     from ..projection import cells_inside, load_basis
+    from ..projection.embedding import require_umap
 
+    if method == "umap":
+        require_umap()
     known = None if basis is None else load_basis(basis)
     volume = open_ct(ct, series)
     mask = None if inside is None else open_labels(inside, like=volume)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import InputError, MissingFileError
+from .command_line import CommandLine
 from .common import require_outputs
 from .options import Json
 from .output import emit
@@ -14,14 +15,14 @@ from .output import emit
 if TYPE_CHECKING:
     from ..similarity import Query
 
-app = typer.Typer(help="List, merge and rename saved queries.", rich_markup_mode=None)
+app = CommandLine(help="List, merge and rename saved queries.")
 
 
 @app.command("list")
 def list_queries(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[DIR|FILE ...]", help="Folders or query files.  [default: the current folder]"),
+        typer.Argument(metavar="FOLDER|QUERY", help="Folders or query files.  [default: the current folder]"),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -47,11 +48,11 @@ def list_queries(
 
 @app.command("merge")
 def merge(
-    files: Annotated[
-        list[Path], typer.Argument(metavar="A.query B.query ...", help="Two or more queries made with the same model.")
-    ],
+    files: Annotated[list[Path], typer.Argument(metavar="QUERY", help="Two or more queries made with the same model.")],
     out: Annotated[Path, typer.Option("-o", "--out", metavar="NAME.query", help="File to write.")],
-    name: Annotated[str | None, typer.Option(help="Name of the merged query.  [default: the file name]")] = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Name of the merged query.  [default: the file name]")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Merge several queries into one.
@@ -78,7 +79,7 @@ def merge(
 
 @app.command("rename")
 def rename(
-    file: Annotated[Path, typer.Argument(metavar="FILE.query", help="Saved query.")],
+    file: Annotated[Path, typer.Argument(metavar="QUERY", help="Saved query.")],
     name: Annotated[str, typer.Argument(metavar="NAME", help="New name of the query; the file is not renamed.")],
     as_json: Json = False,
 ) -> None:

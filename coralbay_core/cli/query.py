@@ -14,13 +14,16 @@ from ..spatial import Volume
 from . import options
 from .common import features_of, open_ct, open_labels, open_model, require_outputs, weights_files
 from .labels import value_of
-from .options import DEFAULT_STAGES, CtPath, Device, Json, Model, Series, Stages, Weights
+from .options import DEFAULT_STAGES, CtPath, Device, Json, Model, Series, Stages, StageWeights
 from .output import emit, note, position
 
 if TYPE_CHECKING:
     from ..features import FeatureMaps
     from ..matching import Answer, SimilarityRequest
     from ..similarity import HeatMap, Query, Region
+
+
+_FIND, _WHERE, _OUT = "Options: what to find", "Options: where to search", "Options: results"
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +72,9 @@ class Asked:
         """Raise if an option needs places and a saved query is all there is."""
         if mixer == "auto" and not self.has_places:
             raise InputError(
-                "auto weights need positions", where="--weights", hint="leave out --weights: a saved query has its own"
+                "auto weights need positions",
+                where="--stage-weights",
+                hint="leave the option out: a saved query has its own",
             )
         if prior_mm is not None and not self.has_places:
             raise InputError(
@@ -100,22 +105,31 @@ def _is_box(text: str) -> bool:
 def query(
     ct: CtPath,
     at: Annotated[
-        list[str] | None, typer.Option(metavar="X,Y,Z", help="Position of what to find, in mm; may be repeated.")
+        list[str] | None,
+        typer.Option(metavar="X,Y,Z", rich_help_panel=_FIND, help="Position of what to find, in mm; may be repeated."),
     ] = None,
     against: Annotated[
         list[str] | None,
-        typer.Option("--not", metavar="X,Y,Z", help="Position of what not to find, in mm; may be repeated."),
+        typer.Option(
+            "--not",
+            metavar="X,Y,Z",
+            rich_help_panel=_FIND,
+            help="Position of what not to find, in mm; may be repeated.",
+        ),
     ] = None,
     strokes: Annotated[
         Path | None,
         typer.Option(
-            metavar="STROKES.nii.gz", help="Label map on the CT's grid: 1 marks what to find, 2 what not to find."
+            metavar="STROKES.nii.gz",
+            rich_help_panel=_FIND,
+            help="Label map on the CT's grid: 1 marks what to find, 2 what not to find.",
         ),
     ] = None,
     region: Annotated[
         str | None,
         typer.Option(
             metavar="MASK.nii.gz|X,Y,Z,X,Y,Z",
+            rich_help_panel=_FIND,
             help="Region to find more of: a mask or label map on the CT's grid, or two corners of a box in mm.",
         ),
     ] = None,
@@ -123,54 +137,77 @@ def query(
         str | None,
         typer.Option(
             metavar="VALUE|NAME",
+            rich_help_panel=_FIND,
             help="Label of --region to use: its value, or its name in the JSON file beside it.  [default: all labels]",
         ),
     ] = None,
     by: Annotated[
         Literal["auto", "max", "mean", "medoid", "kmeans"],
-        typer.Option(help="How several positions are combined; auto: max for clicks, kmeans for strokes and regions."),
+        typer.Option(
+            metavar="auto|max|mean|medoid|kmeans",
+            rich_help_panel=_FIND,
+            help="How several positions are combined; auto: max for clicks, kmeans for strokes and regions.",
+        ),
     ] = "auto",
     use: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE.query", help="Saved query to search with, alone or together with the other options."
+            metavar="FILE.query",
+            rich_help_panel=_FIND,
+            help="Saved query to search with, alone or together with the other options.",
         ),
     ] = None,
-    save: Annotated[Path | None, typer.Option(metavar="NAME.query", help="File to save the query to.")] = None,
     other: Annotated[
-        Path | None, typer.Option("--in", metavar="OTHER_CT", help="CT to search instead of the first one.")
+        Path | None,
+        typer.Option("--in", metavar="OTHER_CT", rich_help_panel=_WHERE, help="CT to search instead of the first one."),
     ] = None,
-    weights: Weights = None,
+    stage_weights: StageWeights = None,
     prior_mm: Annotated[
         float | None,
         typer.Option(
             metavar="MM",
+            rich_help_panel=_WHERE,
             help="Prefer regions within about this distance of the positions (in OTHER_CT: of the aligned positions).",
         ),
     ] = None,
     scope: Annotated[
         Literal["everywhere", "here", "place"] | None,
         typer.Option(
+            metavar="everywhere|here|place",
+            rich_help_panel=_WHERE,
             help="everywhere: what looks like the positions in the whole scan; here: the structure that they lie in; "
             "place: what looks like them near them, or near where they align in OTHER_CT.  [default: everywhere; with "
-            "--in, place]"
+            "--in, place]",
         ),
     ] = None,
     threshold: Annotated[
         str | None,
         typer.Option(
             metavar="SCORE|5%|auto",
+            rich_help_panel=_OUT,
             help="Write a mask instead: all voxels with at least this score, the best percentage of the body, or, with "
             "--scope here, `auto`: up to the border of the structure.",
         ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("-o", "--out", metavar="HEAT.nii.gz", help="File for the heat map (with --threshold: the mask)."),
+        typer.Option(
+            "-o",
+            "--out",
+            metavar="HEAT.nii.gz",
+            rich_help_panel=_OUT,
+            help="File for the heat map (with --threshold: the mask).",
+        ),
     ] = None,
-    top: Annotated[int, typer.Option(min=0, help="Number of best regions to list.")] = 10,
+    top: Annotated[
+        int, typer.Option(metavar="N", min=0, rich_help_panel=_OUT, help="Number of best regions to list.")
+    ] = 10,
     table: Annotated[
-        Path | None, typer.Option(metavar="TOP.csv", help="File for the list of regions, .csv or .json.")
+        Path | None,
+        typer.Option(metavar="TOP.csv", rich_help_panel=_OUT, help="File for the list of regions, .csv or .json."),
+    ] = None,
+    save: Annotated[
+        Path | None, typer.Option(metavar="NAME.query", rich_help_panel=_OUT, help="File to save the query to.")
     ] = None,
     stages: Stages = DEFAULT_STAGES,
     model: Model = None,
@@ -187,7 +224,7 @@ def query(
     from ..matching.landmarks import require_table_name
 
     strides = options.strides(stages)
-    mixer, cut = options.weights(weights), _threshold(threshold)
+    mixer, cut = options.stage_weights(stage_weights), _threshold(threshold)
     asked = Asked(options.points(at, "--at"), options.points(against, "--not"), strokes, region, label, use)
     asked.require_something()
     asked.require_places(mixer, prior_mm)
@@ -298,7 +335,7 @@ def _request(
 
     positive, negative = asked.points(volume, features)
     if weights == "auto" and len(positive) < 2 and not len(negative):
-        note("--weights auto needs two clicks or more: all stages get the same weight")
+        note("--stage-weights auto needs two clicks or more: all stages get the same weight")
     return SimilarityRequest(
         target=target,
         source=features,

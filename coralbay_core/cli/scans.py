@@ -235,7 +235,7 @@ class Batch:
             return
         listed = "; ".join(f"{name}: {reason}" for name, reason in list(self.failed.items())[:_LISTED])
         more = len(self.failed) - _LISTED
-        raise InputError(
+        raise CoralBayError(
             f"{self.work} of {len(self.failed)} of {self.total} scans could not be computed",
             found=listed + (f"; and {more} more" if more > 0 else ""),
             hint="the others are done" if len(self.failed) < self.total else "",

@@ -8,7 +8,7 @@ import typer
 from ..errors import InputError
 from . import options
 from .common import features_of, open_ct, open_model, require_outputs
-from .options import DEFAULT_STAGES, CtPath, Device, FixedWeights, Json, Model, Series, Stages
+from .options import DEFAULT_STAGES, CtPath, Device, FixedStageWeights, Json, Model, Series, Stages
 from .output import emit, position, table
 
 
@@ -25,7 +25,7 @@ def symmetry(
         ),
     ] = None,
     search_mm: Annotated[float, typer.Option(metavar="MM", help="Search radius around the mirrored position.")] = 20.0,
-    weights: FixedWeights = None,
+    stage_weights: FixedStageWeights = None,
     stages: Stages = DEFAULT_STAGES,
     model: Model = None,
     device: Device = "auto",
@@ -40,15 +40,12 @@ def symmetry(
     from ..provenance import provenance, write_provenance
     from ..similarity.symmetry import compare_sides, find_midplane
 
-    strides, places, mixer = options.strides(stages), options.points(at, "--at"), options.weights(weights)
+    strides, places = options.strides(stages), options.points(at, "--at")
+    mixer = options.fixed_stage_weights(stage_weights)
     require_output(out, ct)
     require_outputs([out], ct)
     if out is not None and len(places) > 1:
         raise InputError("a heat map needs exactly one position", where="-o", found=f"{len(places)} positions")
-    if mixer == "auto":
-        raise InputError(
-            "auto weights are not available here", where="--weights", hint="give numbers such as 4=1,8=1,16=1"
-        )
     volume = open_ct(ct, series)
     volume.grid.require_inside(places, where="--at")
     encoder = open_model(model, device)

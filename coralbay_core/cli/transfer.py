@@ -9,7 +9,7 @@ import typer
 from ..errors import InputError
 from . import options
 from .common import features_of, open_ct, open_model, require_outputs, weights_files
-from .options import DEFAULT_STAGES, Device, FixedWeights, Json, Model, Stages
+from .options import DEFAULT_STAGES, Device, FixedStageWeights, Json, Model, Stages
 from .output import emit, note, position
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ FIELD_MM = 3.0
 
 def transfer(
     labels: Annotated[
-        list[Path] | None, typer.Argument(metavar="[LABELS]...", help="Label map of each --from, in their order.")
+        list[Path] | None, typer.Argument(metavar="LABELS", help="Label map of each --from, in their order.")
     ] = None,
     source: Annotated[
         list[Path] | None, typer.Option("--from", metavar="A", help="Labeled CT; may be repeated.")
@@ -65,7 +65,7 @@ def transfer(
     refine: Annotated[
         bool, typer.Option("--refine/--no-refine", help="Draw the borders by a probe on the features of B.")
     ] = True,
-    weights: FixedWeights = None,
+    stage_weights: FixedStageWeights = None,
     stages: Stages = DEFAULT_STAGES,
     model: Model = None,
     device: Device = "auto",
@@ -77,12 +77,12 @@ def transfer(
     """
     from ..matching import LabelSource, deform, transfer_labels
 
-    strides, mixer = options.strides(stages), options.weights(weights)
+    strides, mixer = options.strides(stages), options.fixed_stage_weights(stage_weights)
     maps, scans, starts = list(labels or ()), list(source or ()), list(transform or ())
     places = _places(landmarks, at)
     _require_inputs(maps, scans, target, starts, places, field or warped)
     assert target is not None
-    _require_asked(maps, places, out=out, confidence=confidence, table=table, others=(field, warped), mixer=mixer)
+    _require_asked(maps, places, out=out, confidence=confidence, table=table, others=(field, warped))
     inputs = (*scans, target, landmarks, *starts, *weights_files(model))
     require_outputs([out, _names_file(out), confidence, table, field, warped], *inputs, labels=maps)
     priors = [_prior(path) for path in starts] or [None] * len(scans)
@@ -164,15 +164,10 @@ def _require_asked(
     confidence: Path | None,
     table: Path | None,
     others: tuple[Path | None, ...],
-    mixer: Any,
 ) -> None:
     from ..io.nifti import require_name
     from ..matching.landmarks import require_table_name
 
-    if mixer == "auto":
-        raise InputError(
-            "auto weights are not available here", where="--weights", hint="give numbers such as 4=1,8=1,16=1"
-        )
     for path in (out, confidence, *others):
         if path is not None:
             require_name(path)

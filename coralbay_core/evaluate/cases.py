@@ -54,6 +54,8 @@ class Case:
         World mm of points that correspond between cases.
     lesions : tuple of str
         Labels that were left out.
+    draws_by : str, optional
+        Name from which random choices are drawn, so that another `name` does not change results. No report has it.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Case:
     domain: Domain = "real"
     landmarks: Mapping[str, NDArray] = field(default_factory=dict)
     lesions: tuple[str, ...] = ()
+    draws_by: str = ""
     _kept: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
 
     def keep(self, key: str, make: Callable[[], T]) -> T:
@@ -100,7 +103,7 @@ class Case:
 
     def rng(self, part: str, seed: int = 0) -> np.random.Generator:
         """Random generator of one part of an evaluation, independent of the order of parts."""
-        return np.random.default_rng([seed, crc32(self.name.encode()), crc32(part.encode())])
+        return np.random.default_rng([seed, crc32((self.draws_by or self.name).encode()), crc32(part.encode())])
 
 
 def interior(mask: NDArray[np.bool_], spacing_mm: NDArray) -> tuple[NDArray[np.intp], NDArray[np.float64]]:

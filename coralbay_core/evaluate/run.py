@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,7 @@ def open_cases(
     layout: str = "auto",
     phantom: bool = True,
     limit: int | None = None,
+    names: bool = False,
     report: ProgressReport | None = None,
 ) -> list[Case]:
     """Open the cases of folders, and the phantom.
@@ -59,6 +60,9 @@ def open_cases(
     phantom : bool
     limit : int, optional
         Maximum number of scans per folder.
+    names : bool
+        Whether cases have the names of their files or folders, which often name a patient, in a report, too; otherwise
+        they are numbered in the order of those.
     report : callable, optional
     """
     files = [case for folder in data for case in find_cases(folder, layout)[:limit]]
@@ -72,6 +76,11 @@ def open_cases(
         cases.append(phantom_case(seed))
     _report(report, "reading scans", total, total)
     _require_usable(cases, data)
+    if not names:
+        cases = [
+            replace(case, name=f"case-{number:02d}", draws_by=case.name) if case.domain == "real" else case
+            for number, case in enumerate(cases, 1)
+        ]
     return [case for case in cases if case.structures]
 
 

@@ -1,12 +1,14 @@
 """The entry point from a scan to its features, for commands, sessions and notebooks."""
 
+import logging
 import shutil
+import time
 from collections.abc import Callable, Collection
 from pathlib import Path
 
 from numpy.typing import ArrayLike
 
-from ..errors import InputError
+from ..errors import CoralBayError, InputError, StorageError
 from ..features import FeatureMaps
 from ..io import VolumeLike, load_volume
 from ..models.encoder import Encoder, check_strides
@@ -16,6 +18,8 @@ from .cache import Entry, EntryMetadata, FeatureStore, key_of, signature, unwrit
 from .extraction_input import ExtractionInput, require_body
 from .sliding_window import DEFAULT_STRIDES, ExtractionCallbacks, Progress, channels_of, extract, run
 from .tiling import Box, Index, region_of
+
+_log = logging.getLogger(__name__)
 
 
 @checked
@@ -106,9 +110,13 @@ def features_for(
             scene = scene or ExtractionInput.of(volume, encoder)
             chunks = sorted({chunk for part in absent.values() for chunk in part})
             targets = {chunk: scene.lattice.chunk_box(chunk) for chunk in chunks}
+            started = time.perf_counter()
             _fill(entry, scene, encoder, absent, targets, limits, focus_mm, watch)
             _require_kept(entry, absent)
+            _log.debug("%d chunks computed in %.1f s: %s", len(chunks), time.perf_counter() - started, entry.folder)
             store.prune(keep=key)
+        else:
+            _log.debug("features read from %s", entry.folder)
     return entry.maps(strides, region, needed)
 
 
@@ -168,7 +176,7 @@ def _require_kept(entry: Entry, written: dict[int, list[Index]]) -> None:
     """Raise if chunks were removed while others were computed: the scan would seem to end where they were."""
     there = all(entry.has(stride, chunk) for stride, chunks in written.items() for chunk in chunks)
     if entry.remove_rest() or not there:
-        raise InputError(
+        raise CoralBayError(
             "features were removed while they were computed", where=entry.folder, hint="compute them again"
         )
 
@@ -179,7 +187,7 @@ def _require_space(folder: Path, targets: dict[Index, Box], channels: dict[int, 
     needed = int(sum(2 * count * voxels / stride**3 for stride, count in channels.items()))
     free = shutil.disk_usage(folder).free
     if needed > free:
-        raise InputError(
+        raise StorageError(
             "not enough space for the features",
             where=folder,
             found=f"{free / 1e9:.1f} GB free",

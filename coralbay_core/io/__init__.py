@@ -5,6 +5,7 @@ array indexed ``(z, y, x)`` with axis codes S, P, L and an affine to RAS+ mm; `s
 back to exactly the grid and header of the file. Nothing is resampled on either way.
 """
 
+import logging
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
@@ -40,6 +41,8 @@ __all__ = [
     "save_map",
 ]
 
+_log = logging.getLogger(__name__)
+
 VolumeLike = Any
 """A path, a `Volume`, an image of nibabel, SimpleITK, MONAI, torchio or xarray, or a pair ``(array, affine)``."""
 
@@ -55,7 +58,8 @@ def load_volume(path: VolumeLike, *, series: str | None = None) -> Volume:
         or any file of that series. Or an image of nibabel, SimpleITK, MONAI, torchio or xarray, or a pair ``(array,
         affine)`` with the affine from indices to RAS+ mm. A `Volume` is returned as it is.
     series : str, optional
-        DICOM series instance UID, or a part of it that fits one series only; needed where a folder holds several.
+        DICOM series instance UID, a part of it that fits one series only, or `Volume.series`; needed where a folder
+        holds several.
 
     Returns
     -------
@@ -166,7 +170,8 @@ def _to_volume(raw: RawVolume, path: Path | None, name: str) -> Volume:
     checks.require_size(source.grid, path or name)
     data = checks.contiguous(source.from_file(raw.data))
     notes = raw.notes + checks.geometry_notes(raw.affine) + checks.value_notes(data, raw.modality)
-    return Volume(data, source.grid, name, path, source, raw.modality, notes)
+    _log.debug("%s: %s voxels, affine %s", path or name, data.shape, source.grid.affine.round(3).tolist())
+    return Volume(data, source.grid, name, path, source, raw.modality, notes, raw.series)
 
 
 @checked
@@ -194,7 +199,7 @@ def save_dicom(
     kind : str
         ``seg``, a binary DICOM-SEG, or ``rtstruct``, outlines slice by slice.
     series : str, optional
-        UID, where the folder holds several.
+        As in `load_volume`.
     about : mapping, optional
         Provenance to keep in the object, in a few words.
 
@@ -205,9 +210,11 @@ def save_dicom(
     MissingExtraError
     """
     from .dicom_export import labeled_series
-    from .dicom_seg import write_seg
+    from .dicom_seg import require_highdicom, write_seg
     from .rtstruct import write_rtstruct
 
+    if kind == "seg":
+        require_highdicom()
     require_apart([Path(path)], [Path(folder), labels.path])
     found = labeled_series(labels, _existing(folder), series)
     return {"seg": write_seg, "rtstruct": write_rtstruct}[kind](Path(path), found, about or {})

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ..errors import InputError, MissingExtraError
 from . import checks, dicom_geometry
 from .dicom_numbers import number
-from .dicom_series import INSTALL_HINT, Slice, ignored_notes, import_pydicom, lenient, one_line, scan_around
+from .dicom_series import Slice, ignored_notes, lenient, one_line, scan_around
 from .raw import RawVolume
 
 
@@ -19,7 +19,9 @@ def read(path: Path, series: str | None = None) -> RawVolume:
     slices, notes = dicom_geometry.ordered(scanned.slices[info.uid], path)
     affine = dicom_geometry.affine(slices, path)
     data, value_notes = checks.replace_implausible(_stack(slices), path, info.modality)
-    return RawVolume(data.transpose(2, 1, 0), affine, None, info.modality, notes + ignored_notes(scanned) + value_notes)
+    notes += ignored_notes(scanned) + value_notes
+    chosen = info.key if len(scanned.series) > 1 else None
+    return RawVolume(data.transpose(2, 1, 0), affine, None, info.modality, notes, chosen)
 
 
 def _stack(slices: list[Slice]) -> NDArray:
@@ -40,7 +42,8 @@ def _stack(slices: list[Slice]) -> NDArray:
 
 
 def _pixels(path: Path) -> NDArray:
-    pydicom = import_pydicom()
+    import pydicom
+
     try:
         with lenient():
             dataset = pydicom.dcmread(path, force=True)
@@ -74,4 +77,8 @@ def _require_decoder(syntax: Any, path: Path) -> None:
         hint = "decompress it first"
         raise InputError("unknown DICOM compression", where=path, found=syntax.name, hint=hint) from None
     if not available:
-        raise MissingExtraError(f"no decoder for {syntax.name}", where=path, hint=INSTALL_HINT)
+        raise MissingExtraError(
+            f"no decoder for {syntax.name}",
+            where=path,
+            hint="pip install --force-reinstall pylibjpeg pylibjpeg-libjpeg pylibjpeg-openjpeg",
+        )

@@ -17,7 +17,7 @@ from ..errors import InputError
 from ..spatial import LabelVolume, SourceGrid
 from ..util.atomic_file import atomic_path
 from . import checks, dicom_geometry
-from .dicom_series import Slice, import_pydicom, lenient, scan_around
+from .dicom_series import Slice, lenient, scan_around
 
 MANUFACTURER = "CoralBay"
 SERIES_NUMBER = 900
@@ -86,7 +86,7 @@ def labeled_series(labels: LabelVolume, folder: Path, series: str | None = None)
     folder : Path
         Folder of the series, or a file of it.
     series : str, optional
-        UID, where the folder holds several.
+        As in `load_volume`.
     """
     scanned, info = scan_around(folder, series)
     slices, _ = dicom_geometry.ordered(scanned.slices[info.uid], folder)
@@ -109,7 +109,8 @@ def labeled_series(labels: LabelVolume, folder: Path, series: str | None = None)
 
 def _bare(image: Slice, gap_mm: float) -> Any:
     """Header of an image with references and geometry alone; the thickness, if absent, is the slice distance."""
-    pydicom = import_pydicom()
+    import pydicom
+
     with lenient():
         known = pydicom.dcmread(image.path, stop_before_pixels=True, force=True, specific_tags=[*_REFERENCES, *_IMAGE])
         bare = pydicom.Dataset()

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import MissingExtraError
+from ..util.extras import import_extra, require_extra
 from .dicom_export import MANUFACTURER, SERIES_NUMBER, LabeledSeries, save, software_version
-from .dicom_series import INSTALL_HINT
 
 _LONG = 64
+_NEED = "DICOM-SEG needs"
 
 
 def write_seg(path: Path, series: LabeledSeries, about: Mapping[str, Any]) -> Path:
@@ -75,9 +75,10 @@ def _segment(highdicom: Any, series: LabeledSeries, number: int, value: int, abo
     )
 
 
+def require_highdicom() -> None:
+    """Raise unless highdicom is installed."""
+    require_extra("dicom", "highdicom", need=_NEED)
+
+
 def _import() -> Any:
-    try:
-        import highdicom
-    except ImportError as error:
-        raise MissingExtraError("DICOM-SEG needs highdicom", hint=INSTALL_HINT) from error
-    return highdicom
+    return import_extra("dicom", "highdicom", need=_NEED)

@@ -4,18 +4,18 @@ from collections import Counter
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import CoralBayError, InputError, MissingExtraError
+from ..errors import CoralBayError, InputError
 from .dicom_deflated import require_bounded
 from .dicom_files import is_dicom, regular_files, unread
 from .dicom_numbers import numbers, required, whole
 
-INSTALL_HINT = 'pip install "coralbay[dicom]"'
 _HEADER_TAGS = [
     "SOPInstanceUID",
     "SeriesInstanceUID",
@@ -39,6 +39,11 @@ DICOMDIR = "DICOMDIR"
 _PLACE = (("ImagePositionPatient", 3), ("ImageOrientationPatient", 6), ("PixelSpacing", 2))
 
 
+def series_key(uid: str) -> str:
+    """Hash of a UID, for files that are handed on: the UID leads to its patient, and may contain a date."""
+    return blake2b(uid.encode(), digest_size=8).hexdigest()
+
+
 @dataclass(frozen=True)
 class SeriesInfo:
     """One image series of a folder.
@@ -58,6 +63,11 @@ class SeriesInfo:
     modality: str
     n_slices: int
     shape: tuple[int, int, int]
+
+    @property
+    def key(self) -> str:
+        """`series_key` of the UID."""
+        return series_key(self.uid)
 
     def __str__(self) -> str:
         words = [self.modality, f"'{self.description}'" if self.description else "", " x ".join(map(str, self.shape))]
@@ -120,12 +130,12 @@ def scan_around(path: Path, wanted: str | None) -> tuple[Scan, SeriesInfo]:
         raise InputError(
             "not a CT slice", where=path, found=_inventory(own), hint="give a CT slice, or the folder of the series"
         )
-    uid = own.series[0].uid
-    if wanted is not None and wanted not in uid:
-        raise InputError("file belongs to another series", where=path, found=uid, expected=wanted)
     scanned = scan_files(regular_files(path.parent.iterdir()))
     uid = next(uid for uid, slices in scanned.slices.items() if path in [image.path for image in slices])
-    return scanned, next(info for info in scanned.series if info.uid == uid)
+    info = next(info for info in scanned.series if info.uid == uid)
+    if wanted is not None and wanted != info.key and wanted not in uid:
+        raise InputError("file belongs to another series", where=path, found=uid, expected=wanted)
+    return scanned, info
 
 
 def scan_files(paths: Iterable[Path]) -> Scan:
@@ -165,7 +175,8 @@ def _text(header: Any, keyword: str) -> str:
 
 
 def _header(path: Path) -> Any:
-    pydicom = import_pydicom()
+    import pydicom
+
     try:
         require_bounded(path)
         return pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_HEADER_TAGS, force=True)
@@ -224,7 +235,8 @@ def _choose(scanned: Scan, wanted: str | None, where: Path) -> SeriesInfo:
     if not scanned.series:
         raise InputError("no CT series in the folder", where=where, found=_inventory(scanned), hint=_advice(scanned))
     if wanted is not None:
-        found = [s for s in scanned.series if s.uid == wanted] or [s for s in scanned.series if wanted in s.uid]
+        named = [s for s in scanned.series if wanted in (s.uid, s.key)]
+        found = named or [s for s in scanned.series if wanted in s.uid]
         if len(found) != 1:
             raise _several(f"--series {wanted} fits {len(found)} series", scanned.series, where)
         return found[0]
@@ -265,18 +277,11 @@ def ignored_notes(scanned: Scan) -> tuple[str, ...]:
     return (*notes, *scanned.left_out)
 
 
-def import_pydicom() -> Any:
-    """Import pydicom; raise an error that names its extra if it is missing."""
-    try:
-        import pydicom
-    except ImportError as error:
-        raise MissingExtraError("DICOM needs pydicom", hint=INSTALL_HINT) from error
-    return pydicom
-
-
 def lenient() -> AbstractContextManager[None]:
     """Context in which pydicom does not warn of values that the standard forbids, such as a UID "anonymized"."""
-    return import_pydicom().config.disable_value_validation()
+    from pydicom import config
+
+    return config.disable_value_validation()
 
 
 def one_line(error: Exception) -> str:

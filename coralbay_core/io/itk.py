@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError, MissingExtraError
+from ..errors import InputError
 from ..spatial.geometry import Affine
+from ..util.extras import import_extra
 from . import checks, itk_headers
 from .raw import RawVolume
 
 SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd")
-INSTALL_HINT = 'pip install "coralbay[itk]"'
 
 
 def looks_like(path: Path) -> bool:
@@ -85,12 +85,9 @@ def _place_notes(path: Path, image: Any) -> tuple[str, ...]:
 
 def import_sitk() -> Any:
     """Import SimpleITK, or raise with the line that installs it."""
-    try:
-        import SimpleITK
-    except ImportError as error:
-        raise MissingExtraError("NRRD and MetaImage need SimpleITK", hint=INSTALL_HINT) from error
-    SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)  # they would go to stderr, past our own notes
-    return SimpleITK
+    sitk = import_extra("itk", "SimpleITK", need="NRRD, MetaImage and transforms need")
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)  # they would go to stderr, past our own notes
+    return sitk
 
 
 def _short(error: Exception) -> str:

@@ -116,12 +116,12 @@ def _is_input_object(path: Path) -> bool:
     """Whether a file of a DICOM folder belongs to what is read there: no map, table or export of this program."""
     if not dicom_series.is_dicom(path):
         return path.suffix.lower() in ("", ".dcm", ".ima")  # a damaged slice is still the user's
+    import pydicom
+
     from .dicom_export import MANUFACTURER
 
     try:
-        header = dicom_series.import_pydicom().dcmread(
-            path, stop_before_pixels=True, specific_tags=["Modality", "Manufacturer"], force=True
-        )
+        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["Modality", "Manufacturer"], force=True)
         return header.get("Modality") not in ("SEG", "RTSTRUCT") or header.get("Manufacturer") != MANUFACTURER
     except Exception:  # pydicom raises many kinds for a damaged file
         return True

@@ -24,6 +24,8 @@ class RawVolume:
         DICOM modality; ``"CT"`` for NIfTI, which has none.
     notes : tuple of str
         Notes for the user. They never contain patient data.
+    series : str, optional
+        As in `Volume`.
     """
 
     data: NDArray
@@ -31,3 +33,4 @@ class RawVolume:
     header: Any = None
     modality: str = "CT"
     notes: tuple[str, ...] = ()
+    series: str | None = None

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .dicom_export import CHARACTER_SET, MANUFACTURER, SERIES_NUMBER, LabeledSeries, save, software_version
-from .dicom_series import import_pydicom
 
 _RTSTRUCT = "1.2.840.10008.5.1.4.1.1.481.3"
 _RT_STUDY = "1.2.840.10008.3.1.2.3.1"
@@ -25,7 +24,8 @@ def write_rtstruct(path: Path, series: LabeledSeries, about: Mapping[str, Any]) 
     Outlines run halfway between the centers of voxels inside and outside, so that filling them restores the
     labels. A hole is joined to the outline around it by a channel of zero width, as PS3.3 C.8.8.6 requires.
     """
-    pydicom = import_pydicom()
+    import pydicom
+
     dataset = _root(pydicom, series, about)
     for number, value in enumerate(series.values, 1):
         roi = pydicom.Dataset()

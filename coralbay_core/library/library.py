@@ -23,7 +23,7 @@ from ..util.arguments import checked
 from . import manifest as manifests
 from .manifest import LibraryEntry, Manifest
 from .reduction import DIMENSIONS, Compact, channels_of, fit_compact, load_compact
-from .vectors import Vectors
+from .vectors import Vectors, require_library
 
 Progress = Callable[[int, int], None]
 _BASIS = "basis.safetensors"
@@ -123,6 +123,7 @@ class Library:
             Whether to store names and paths in the library itself from now on, for other machines that search it. They
             often contain the name of a patient, so by default they stay in the state folder of this user.
         """
+        require_library()
         if self.exists:
             self.require_model(encoder)
         path = Path(path).resolve()
@@ -145,7 +146,7 @@ class Library:
         name = next(choice for choice in (*choices, scan) if choice not in taken)
         today = datetime.now(UTC).date().isoformat()
         key = key_of(signature(volume, encoder))
-        entry = LibraryEntry(scan, name, str(path), key, len(tokens), series, today)
+        entry = LibraryEntry(scan, name, str(path), key, len(tokens), volume.series, today)
         manifests.write(self.folder, self.manifest.with_entry(entry))
         if settle:
             self.settle()

@@ -31,7 +31,7 @@ class LibraryEntry:
         Key of its features in the cache.
     tokens : int
     series : str, optional
-        Series of a DICOM folder.
+        `Volume.series`; in libraries of earlier versions the UID.
     added : str
         Date.
     """

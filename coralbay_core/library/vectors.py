@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import CoralBayError, MissingExtraError
+from ..errors import CoralBayError
+from ..util.extras import import_extra, require_extra
 
 TABLE = "tokens"
 # A brute-force scan is quick below this, and exact.
@@ -82,10 +83,14 @@ class Vectors:
             raise CoralBayError("vectors of the library cannot be opened", where=self._where, found=line) from error
 
 
+_NEED = "libraries need"
+
+
+def require_library() -> None:
+    """Raise unless the packages of the extra ``library`` are installed."""
+    require_extra("library", "lancedb", "pyarrow", need=_NEED)
+
+
 def _import() -> Any:
     os.environ.setdefault("LANCE_LOG", "error")  # it logs to stderr what is of no use to a user
-    try:
-        import lancedb
-    except ImportError as error:
-        raise MissingExtraError("libraries need LanceDB", hint='pip install "coralbay[library]"') from error
-    return lancedb
+    return import_extra("library", "lancedb", need=_NEED)

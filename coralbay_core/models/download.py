@@ -13,7 +13,7 @@ from urllib.request import Request, urlopen
 
 from platformdirs import user_cache_path
 
-from ..errors import MissingFileError, WeightsError
+from ..errors import DownloadError, MissingFileError, WeightsError
 from ..util.atomic_file import write_atomically
 from .model_card import ModelCard, Source
 
@@ -184,14 +184,14 @@ def _offline() -> bool:
     return bool(constants.HF_HUB_OFFLINE)
 
 
-def _unreachable(card: ModelCard, source: Source, error: Exception) -> WeightsError:
+def _unreachable(card: ModelCard, source: Source, error: Exception) -> DownloadError:
     if _offline():
-        return WeightsError("offline mode is on", where=card.name, hint="unset HF_HUB_OFFLINE to fetch weights")
+        return DownloadError("offline mode is on", where=card.name, hint="unset HF_HUB_OFFLINE to fetch weights")
     cause: BaseException = error
     while cause.__cause__ is not None:
         cause = cause.__cause__
     reason = str(cause.reason if isinstance(cause, URLError) and not isinstance(cause, HTTPError) else cause)
-    return WeightsError(
+    return DownloadError(
         "weights could not be fetched",
         where=card.name,
         found=reason.splitlines()[0] if reason else type(cause).__name__,

@@ -167,22 +167,34 @@ def available_devices() -> tuple[str, ...]:
 
 
 def resolve_device(device: str) -> torch.device:
-    """Resolve ``auto`` to CUDA, else Apple's MPS, else the CPU; raise if a device is absent."""
-    if device == "auto":
-        return torch.device(next(name for name, present in _AVAILABLE.items() if present()))
-    kind = device.split(":")[0]
-    if kind not in _AVAILABLE:
-        raise _unknown_device(device)
-    if not _AVAILABLE[kind]():
-        raise InputError("device is not available", where="--device", found=device, hint="use --device cpu")
-    try:
-        return torch.device(device)
-    except RuntimeError as error:  # cpu:x
-        raise _unknown_device(device) from error
+    """Resolve a name of a device; raise if the device is absent.
+
+    Parameters
+    ----------
+    device : str
+        ``gpu`` is CUDA, else Apple's MPS; ``auto`` is the same, else the CPU. ``cuda:1`` is the second of several GPUs.
+    """
+    name, colon, number = device.strip().lower().partition(":")
+    if name in ("auto", "gpu"):
+        present = [kind for kind, is_present in _AVAILABLE.items() if is_present()]
+        name = present[0] if name == "auto" or present[0] != "cpu" else name
+    if name not in (*_AVAILABLE, "gpu") or (colon and not (number.isascii() and number.isdecimal())):
+        raise InputError(
+            "unknown device", where="--device", found=device, expected="auto, cpu, gpu, cuda, cuda:1 or mps"
+        )
+    if name == "gpu" or not _AVAILABLE[name]() or int(number or 0) >= _count(name):
+        raise InputError(
+            "device is not available",
+            where="--device",
+            found=device,
+            expected=", ".join(available_devices()),
+            hint="use --device cpu",
+        )
+    return torch.device(f"{name}{colon}{number}")
 
 
-def _unknown_device(device: str) -> InputError:
-    return InputError("unknown device", where="--device", found=device, expected="auto, cpu, cuda, cuda:1 or mps")
+def _count(kind: str) -> int:
+    return torch.cuda.device_count() if kind == "cuda" else 1
 
 
 def resolve_precision(device: torch.device) -> torch.dtype:

@@ -59,10 +59,9 @@ class I3ResNetEncoder(EncoderBase):
     @torch.inference_mode()
     def __call__(self, x: Tensor, strides: Collection[int]) -> dict[int, Tensor]:
         """Compute the maps of a batch, as in `Encoder`."""
-        x = x.to(self.device, self.precision)
-        # From axes S, P, L at 1.5 mm to S, R, A with slices of 3 mm.
-        slices = F.avg_pool3d(x, (2, 1, 1)).flip(3, 4).transpose(3, 4).contiguous()
-        maps = self.network(slices, strides)
+        # From axes S, P, L at 1.5 mm to S, R, A with slices of 3 mm; torch pools no bfloat16 on a CPU.
+        slices = F.avg_pool3d(x.to(self.device, torch.float32), (2, 1, 1)).flip(3, 4).transpose(3, 4)
+        maps = self.network(slices.contiguous().to(self.precision), strides)
         return {stride: _in_our_axes(cells, stride) for stride, cells in maps.items()}
 
 

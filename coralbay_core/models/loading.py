@@ -1,5 +1,6 @@
 """Load encoders from weights: verified, strictly, never unpickled."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from importlib.resources import as_file, files
@@ -25,6 +26,8 @@ from .model_card import MERGINGS, ModelCard, list_cards, load_card, open_card, p
 from .names import COMPACT_SUFFIX, DEFAULT_MODEL, WHOLE_SUFFIX, split_variant
 from .swin3d import Swin3D
 from .swin_encoder import SwinEncoder, as_single_pass
+
+_log = logging.getLogger(__name__)
 
 
 @checked
@@ -56,7 +59,7 @@ def load_encoder(
         (``.safetensors``, ``.pt``, ``.pth``, ``.bin``, ``.ckpt``) the architecture is inferred from shapes, but
         `merging` and `axis_codes` must be given or stated by a card.
     device : str
-        ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        ``auto``, ``cpu``, ``gpu``, ``cuda``, ``cuda:1`` or ``mps``.
     precision : torch.dtype, optional
         By default bfloat16 where the hardware has it, else float32.
     card : str, path or ModelCard, optional
@@ -93,8 +96,12 @@ def load_encoder(
     encoder = SwinEncoder(
         build(complete, weights.state), complete.name, complete.preprocessing, complete.tiling, device, precision
     )
+    encoder.card = complete
     encoder.notice = complete.notice
     encoder.ignored = tuple(sorted(weights.ignored))
+    _log.debug("%s on %s in %s, fingerprint %s", encoder.name, encoder.device, encoder.precision, encoder.fingerprint)
+    if encoder.ignored:
+        _log.debug("tensors of the file that the encoder does not use: %s", shortened(encoder.ignored))
     return encoder
 
 

@@ -5,7 +5,8 @@ import hashlib
 import json
 from collections.abc import Collection, Sequence
 from dataclasses import asdict
-from typing import Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
@@ -15,6 +16,9 @@ from ..spatial.volume import AXIS_CODES
 from .encoder import WHOLE, EncoderBase, Preprocessing, Stage, Tiling, resolve_device, resolve_precision
 from .names import WHOLE_SUFFIX
 from .swin3d import Swin3D
+
+if TYPE_CHECKING:
+    from .model_card import ModelCard
 
 _OPPOSITE = dict(zip("RLAPSI", "LRPAIS", strict=True))
 
@@ -31,6 +35,11 @@ class SwinEncoder(EncoderBase):
     device : str
     precision : torch.dtype, optional
         Of weights and activations; by default what suits the device.
+
+    Attributes
+    ----------
+    card : ModelCard or None
+        Card of the weights, if they were loaded with one.
     """
 
     def __init__(
@@ -51,6 +60,33 @@ class SwinEncoder(EncoderBase):
         self.precision = precision or resolve_precision(self.device)
         self.backbone = backbone.to(self.device, self.precision).eval().requires_grad_(False)
         self.stages = tuple(Stage(stride, channels) for stride, channels in backbone.channels.items())
+        self.card: ModelCard | None = None
+
+    @classmethod
+    def from_pretrained(cls, source: str | Path, **settings: Any) -> "SwinEncoder":
+        """Load an encoder from a folder, a file, a known name, or a repository of Hugging Face.
+
+        Parameters are those of `pretrained.load_pretrained`: ``revision``, ``token``, ``device``, ``precision``
+        and what `load_encoder` takes for weights that do not state it.
+        """
+        from .pretrained import load_pretrained
+
+        return load_pretrained(source, **settings)
+
+    def save_pretrained(self, folder: str | Path) -> Path:
+        """Write weights, ``config.json`` and a model card to a folder that `from_pretrained` reads."""
+        from .pretrained import save_pretrained
+
+        return save_pretrained(self, folder)
+
+    def push_to_hub(self, repository: str, **settings: Any) -> str:
+        """Upload to ``owner/name`` on the Hugging Face hub and return the address of the commit.
+
+        Parameters are those of `pretrained.push_to_hub`: ``private``, ``token`` and ``message``.
+        """
+        from .pretrained import push_to_hub
+
+        return str(push_to_hub(self, repository, **settings).commit_url)
 
     def working_bytes(self, size: Sequence[int]) -> int:
         """Upper bound of the memory that a tile of `size` voxels takes.
@@ -71,16 +107,19 @@ class SwinEncoder(EncoderBase):
     @torch.inference_mode()
     def __call__(self, x: Tensor, strides: Collection[int]) -> dict[int, Tensor]:
         """Compute the maps of a batch, as in `Encoder`."""
-        order, flips = _turn(self.preprocessing.axis_codes)
-        turned = (
-            x.to(self.device, self.precision).permute(0, 1, *(2 + axis for axis in order)).flip([2 + i for i in flips])
-        )
-        maps = self.backbone(turned, strides)
-        back = [order.index(axis) for axis in range(3)]
-        return {
-            stride: tensor.flip([2 + i for i in flips]).permute(0, 1, *(2 + axis for axis in back)).float()
-            for stride, tensor in maps.items()
-        }
+        return maps_of(self.backbone, self.preprocessing, x.to(self.device, self.precision), strides)
+
+
+def maps_of(backbone: Swin3D, preprocessing: Preprocessing, x: Tensor, strides: Collection[int]) -> dict[int, Tensor]:
+    """Compute the maps of a batch in S, P, L order with a backbone that may have been trained in another one."""
+    order, flips = _turn(preprocessing.axis_codes)
+    turned = x.permute(0, 1, *(2 + axis for axis in order)).flip([2 + i for i in flips])
+    maps = backbone(turned, strides)
+    back = [order.index(axis) for axis in range(3)]
+    return {
+        stride: tensor.flip([2 + i for i in flips]).permute(0, 1, *(2 + axis for axis in back)).float()
+        for stride, tensor in maps.items()
+    }
 
 
 def _fingerprint(backbone: Swin3D, preprocessing: Preprocessing) -> str:

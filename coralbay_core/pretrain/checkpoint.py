@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from ..errors import InputError
+from ..errors import InputError, StorageError
 
 _FORMAT = 1
 
@@ -107,7 +107,7 @@ def write_durably(path: Path, write: Any) -> None:
 
     Raises
     ------
-    InputError
+    StorageError
         If the system refuses, e.g. because the disk is full; a file that was there stays.
     """
     temporary = path.with_name(f".{path.name}.part")
@@ -122,6 +122,6 @@ def write_durably(path: Path, write: Any) -> None:
         refused = error if isinstance(error, OSError) else error.__context__
         if not isinstance(refused, OSError):
             raise
-        raise InputError("cannot write", where=path, found=refused.strerror or refused) from error
+        raise StorageError("cannot write", where=path, found=refused.strerror or refused) from error
     finally:
         temporary.unlink(missing_ok=True)

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
+from ..errors import InputError, StorageError
 from ..spatial.volume import AIR_HU
 from .blocks import LabelBlock, coarse, label_block, read_block
 from .config import PretrainConfig
@@ -67,7 +67,7 @@ def writing(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise InputError(
+        raise StorageError(
             "store cannot be written", where=folder, found=error.strerror or error,
             hint="run the command again once it can: finished volumes stay",
         ) from error  # fmt: skip

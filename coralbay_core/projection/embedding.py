@@ -16,10 +16,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..errors import Cancelled, InputError, MissingExtraError
+from ..errors import Cancelled, InputError
 from ..features import FeatureMaps
 from ..spatial import Grid
 from ..util.arguments import checked
+from ..util.extras import import_extra, require_extra
 from .basis import Basis, fit_basis
 from .colors import RgbMap, color_range, continued, scaled
 from .selection import cells_inside, sample_cells
@@ -30,6 +31,7 @@ FIT_CELLS = 5000
 NEIGHBORS = 15
 NEAREST = 4
 _BLOCK = 1024
+_NEED = "UMAP needs"
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,6 +208,11 @@ def _progress_bar(cancelled: Callable[[], bool]) -> dict[str, Any] | None:
     return {"disable": False, "mininterval": 0, "file": _EpochWatch(cancelled)}
 
 
+def require_umap() -> None:
+    """Raise unless umap-learn is installed."""
+    require_extra("umap", "umap", need=_NEED)
+
+
 def _umap(
     sample: NDArray,
     dimensions: int,
@@ -216,15 +223,10 @@ def _umap(
 ) -> tuple[Any, NDArray[np.float32]]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # umap and numba warn of their own choices, such as threads under a seed
-        try:
-            from umap import UMAP
-        except ImportError as error:
-            raise MissingExtraError(
-                "UMAP needs umap-learn", found=error, hint='pip install "coralbay[umap]", or use PCA'
-            ) from error
+        umap = import_extra("umap", "umap", need=_NEED)
         if cancelled is not None and cancelled():
             raise Cancelled("stopped before UMAP")
-        reducer = UMAP(
+        reducer = umap.UMAP(
             n_components=dimensions,
             n_neighbors=neighbors,
             min_dist=min_dist,

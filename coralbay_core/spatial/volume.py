@@ -286,10 +286,13 @@ class Volume(_OnGrid):
         ``"CT"`` unless the file states another one.
     notes : tuple of str
         Notes for the user about how it was read.
+    series : str, optional
+        Where its folder holds several DICOM series: hash of the UID of this one, which `load_volume` takes for it.
     """
 
     modality: str = "CT"
     notes: tuple[str, ...] = ()
+    series: str | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ..errors import InputError
+from ..errors import StorageError
 from .leftovers import is_stale
 
 _PREFIX = ".coralbay-"
@@ -36,7 +36,7 @@ def atomic_path(path: str | Path, suffix: str = ".part") -> Iterator[Path]:
 
     Raises
     ------
-    InputError
+    StorageError
         If the system refuses: no space, no permission, a folder in the way.
     """
     path = Path(path)
@@ -51,7 +51,7 @@ def atomic_path(path: str | Path, suffix: str = ".part") -> Iterator[Path]:
             temporary.chmod(mode)
         temporary.replace(path)
     except OSError as error:
-        raise InputError("cannot write", where=path, found=error.strerror or error) from error
+        raise StorageError("cannot write", where=path, found=error.strerror or error) from error
     finally:
         with suppress(OSError):
             temporary.unlink()

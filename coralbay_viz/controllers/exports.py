@@ -68,7 +68,7 @@ class ExportsController:
         about = {"model": scan.model, "what": what}
         if scan.features is not None:
             about["fingerprint"] = scan.features.fingerprint
-        series = scan.series if series_folder is None else None
+        series = scan.volume.series if series_folder is None else None
         work = partial(write_dicom, path, scan, make, folder, series, as_, about)
         return self._workspace.write(path, without_context(work), torch=True)
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from coralbay_core.extraction.estimate import CostEstimate, ProgressEstimate
     from coralbay_core.features import FeatureMaps
 
-DEVICE_KINDS = ("auto", "cpu", "cuda", "mps")
+DEVICE_KINDS = ("auto", "cpu", "gpu", "cuda", "mps")
 FeatureStatus = Literal["no features", "computing", "ready", "other model", "failed"]
 
 
@@ -90,7 +90,7 @@ class FeaturesController:
 
     @property
     def asked_device(self) -> str:
-        """Requested device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ... or ``mps``.
+        """Requested device: ``auto``, ``cpu``, ``gpu``, ``cuda``, ``cuda:1``, ... or ``mps``.
 
         It applies to jobs that start from now on; features that were computed elsewhere stay valid.
         """

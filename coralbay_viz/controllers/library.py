@@ -120,7 +120,7 @@ class LibraryController:
         scan = scan or self._workspace.require_scan()
         path = require(scan.volume.path, "scan has no file", "save it as NIfTI and open that first")
         model = scan.model or self._features.model
-        work = partial(add, library, path, scan.series, self._features.encoders, model, names)
+        work = partial(add, library, path, scan.volume.series, self._features.encoders, model, names)
         done = partial(self._added, library)
         return self._workspace.run(JobKey("library"), work, done, torch=True)
 

@@ -99,13 +99,13 @@ class Workspace:
         """Read a NIfTI file, a DICOM folder or a file of a series, and make it the active scan."""
         path = as_path(path)
         work = without_context(partial(files.open_volume, path, series))
-        return self.run(JobKey("open", path), work, partial(self.add, series=series))
+        return self.run(JobKey("open", path), work, self.add)
 
-    def add(self, volume: "VolumeLike", series: str | None = None) -> Scan:
+    def add(self, volume: "VolumeLike") -> Scan:
         """Add a volume, or an image that another library holds, and make it the active scan."""
         volume = _as_volume(volume)
         self.inputs.note(volume)
-        scan = Scan(volume, series=series)
+        scan = Scan(volume)
         self.scans.append(scan)
         self.scan_added.emit(scan)
         self.activate(scan)

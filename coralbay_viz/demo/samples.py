@@ -5,7 +5,8 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
-from coralbay_core.errors import CoralBayError, MissingExtraError
+from coralbay_core.errors import CoralBayError
+from coralbay_core.util.extras import import_extra
 
 # "CTChest" of 3D Slicer's sample data; the address names the checksum. Both stand in Slicer's SampleData module.
 CHEST_SHA256 = "4507b664690840abb6cb9af2d919377ffc4ef75b167cb6fd0f747befdb12e38e"
@@ -39,10 +40,7 @@ def fetch_chest(
     CoralBayError
         If there is no network, or the checksum is wrong; no file is left then.
     """
-    try:
-        import pooch
-    except ImportError as error:
-        raise MissingExtraError("pooch is not installed", hint="pip install 'coralbay[napari]'") from error
+    pooch = import_extra("napari", "pooch", need="the download of the sample CT needs")
     folder = folder or user_cache_path("coralbay") / "samples"
     log = pooch.get_logger()
     log.setLevel("WARNING")

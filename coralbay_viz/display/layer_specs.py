@@ -20,8 +20,8 @@ Kind = Literal["image", "labels", "points"]
 BACKGROUND = "background"
 CLEAR = "#00000000"
 
-# Keys of a layer's metadata: the scan that it is, the DICOM series chosen for it, and the scan that it was made on.
-IS_SCAN, SERIES, MADE_ON = "coralbay", "coralbay_series", "coralbay_scan"
+# Keys of a layer's metadata: the scan that it is, and the scan that it was made on.
+IS_SCAN, MADE_ON = "coralbay", "coralbay_scan"
 
 # From the bottom of a stack of layers to its top.
 ROLES = (

@@ -23,7 +23,7 @@ class LibraryHit:
         The axial slice around the place in a soft-tissue window, anterior up and the patient's right on the left; None
         if the CT is not available, and until it has been read.
     series : str, optional
-        Of a DICOM folder.
+        As in `LibraryEntry`.
     """
 
     name: str

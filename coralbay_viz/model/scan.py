@@ -55,8 +55,6 @@ class Scan:
     Parameters
     ----------
     volume : Volume
-    series : str, optional
-        DICOM series that was chosen when the folder was opened.
     clicks : History of Clicks
     queries_in_use : tuple of Query
         Saved queries that the heat map answers besides the clicks.
@@ -88,7 +86,6 @@ class Scan:
     """
 
     volume: Volume
-    series: str | None = None
     clicks: History[Clicks] = field(default_factory=lambda: History(Clicks()))
     queries_in_use: "tuple[Query, ...]" = ()
     origin: "Scan | None" = None

@@ -237,7 +237,7 @@ class Binding:
         if isinstance(volume, Volume) and not any(scan.volume is volume for scan in self.session.scans):
             self._adopted = layer
             try:
-                self.session.add(volume, layer.metadata.get(layer_specs.SERIES))
+                self.session.add(volume)
             finally:
                 self._adopted = None
 

@@ -2,14 +2,19 @@
 
 import ctypes
 import os
+import re
 import socket
 import sys
 from collections.abc import Mapping
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
-from coralbay_core.errors import CoralBayError, MissingExtraError
+from coralbay_core.errors import CoralBayError
+from coralbay_core.util.extras import require_extra
 
+_BINDINGS = ("PySide6", "PyQt6", "PyQt5", "PySide2")
+_OLDEST_NAPARI = (0, 9, 2)
 _LIBRARIES = (
     "apt-get install libgl1 libegl1 libglib2.0-0 libdbus-1-3 libfontconfig1 libxkbcommon-x11-0 libxcb-cursor0 "
     "libxcb-icccm4 libxcb-keysyms1 libxcb-shape0, or the equivalent packages of your system"
@@ -18,9 +23,10 @@ _LIBRARIES = (
 
 def require_window(environment: Mapping[str, str] = os.environ) -> None:
     """Raise an error with a hint if napari cannot open a window."""
-    for module in ("napari", "qtpy"):
-        if find_spec(module) is None:
-            raise MissingExtraError(f"{module} is not installed", hint="pip install 'coralbay[napari]'")
+    require_extra("napari", "napari", "qtpy", "magicgui", need="the window needs")
+    require_napari()
+    if not any(find_spec(binding) for binding in _BINDINGS):
+        require_extra("qt", _BINDINGS[0], need="the window needs a Qt binding, e.g.")
     if not sys.platform.startswith("linux") or environment.get("WAYLAND_DISPLAY"):
         return
     display = environment.get("DISPLAY", "")
@@ -33,6 +39,18 @@ def require_window(environment: Mapping[str, str] = os.environ) -> None:
     if display.startswith((":", "unix:")) and not _answers(display):
         raise CoralBayError("cannot connect to the display", where=display, hint="is the X server (or Xvfb) running?")
     _require_libraries()
+
+
+def require_napari(found: str | None = None) -> None:
+    """Raise if napari is too old; `found` is its version, by default of the one that is installed."""
+    found = found or version("napari")
+    if tuple(map(int, re.findall(r"\d+", found)[:3])) < _OLDEST_NAPARI:
+        raise CoralBayError(
+            "napari shows left and right swapped in 3-D",
+            found=f"napari {found}",
+            expected=f"{'.'.join(map(str, _OLDEST_NAPARI))} or newer",
+            hint='pip install --upgrade "coralbay[napari]"',
+        )
 
 
 def _answers(display: str) -> bool:

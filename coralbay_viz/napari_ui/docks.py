@@ -4,8 +4,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QEvent, QSize, Qt, QTimer, Signal
+from qtpy.QtCore import QEvent, QSize, Qt, Signal
 from qtpy.QtWidgets import QMainWindow, QWidget
+
+from .delayed_call import call_later
 
 if TYPE_CHECKING:
     from .context import Context
@@ -93,7 +95,7 @@ class Dock:
             self.widget.gone.connect(self._gone)
             _give_corners(self._main_panel.window())
             window.add_dock_widget(self.widget, name=self._name, area=self._area)
-            QTimer.singleShot(_SETTLED_MS, self._main_panel, self._context.binding.fit)
+            call_later(self._main_panel, _SETTLED_MS, self._context.binding.fit)
             self._changed(True)
         elif not on and self.widget is not None:
             with suppress(LookupError):

@@ -8,6 +8,7 @@ from coralbay_core.spatial import Volume
 
 from ..display.layer_specs import MADE_ON, LayerSpec
 from ..display.napari_world import napari_from_world
+from ..display.raycast import ATTENUATION
 from ..model.palette import RANGE_HU
 
 if TYPE_CHECKING:
@@ -86,8 +87,7 @@ def _image(spec: LayerSpec) -> dict[str, Any]:
     if not spec.is_rgb:
         attributes |= {"colormap": _colormap(spec.colormap), "contrast_limits": spec.contrast_limits}
     if spec.role == "ct":
-        # In 3-D what is near dims what is behind it, so that a skull looks like one.
-        attributes |= {"rendering": "attenuated_mip", "attenuation": 0.02}
+        attributes |= {"rendering": "attenuated_mip", "attenuation": ATTENUATION}
     return attributes
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from coralbay_core.errors import CoralBayError
 
-from ..display.layer_specs import MADE_ON, SERIES, ct_spec, labels_spec
+from ..display.layer_specs import MADE_ON, ct_spec, labels_spec
 from ..model.label_maps import as_labels
 from .layer_data import layer_data
 
@@ -70,11 +70,10 @@ def _specs(path: Path) -> list[Any]:
     volume = load_volume(path, series=series)
     labels = as_labels(volume)
     if labels is None:
-        spec, more = ct_spec(volume), {SERIES: series}
-    else:
-        spec, more = labels_spec(labels, "reference"), {MADE_ON: labels}
-        _show_notes(path, labels.notes)
-    return [replace(spec, metadata={**spec.metadata, **more})]
+        return [ct_spec(volume)]
+    _show_notes(path, labels.notes)
+    spec = labels_spec(labels, "reference")
+    return [replace(spec, metadata={**spec.metadata, MADE_ON: labels})]
 
 
 def _show_notes(path: Path, notes: Sequence[str]) -> None:

@@ -37,9 +37,12 @@ class Letters:
         self.shown = True
 
     def update(self) -> None:
-        """Set the letters to the displayed dimensions; none in 3-D, where the camera is free."""
+        """Set the letters to the displayed dimensions.
+
+        There are none in 3-D, where the camera is free, and none over images whose sides are unknown.
+        """
         shown = views.shown_axes(self._viewer)
-        flat = len(shown) == 2 and min(shown) >= 0 and self._viewer.dims.ndim > 2 and len(self._viewer.layers) > 0
+        flat = len(shown) == 2 and min(shown) >= 0 and self._viewer.dims.ndim > 2 and views.has_scan(self._viewer)
         for text in self._texts.values():
             text.visible = self.shown and flat
         if not flat:

@@ -54,6 +54,11 @@ def shown_scans(viewer: "napari.Viewer") -> "list[Layer]":
     return [layer for layer in viewer.layers if IS_SCAN in layer.metadata and layer.visible]
 
 
+def has_scan(viewer: "napari.Viewer") -> bool:
+    """Whether a layer is a scan, hidden or not: the sides of other images are unknown."""
+    return any(IS_SCAN in layer.metadata for layer in viewer.layers)
+
+
 def place_of(viewer: "napari.Viewer") -> NDArray[np.float64]:
     """Return the position of the slices in napari's world; fewer than three numbers without a volume."""
     return np.array(viewer.dims.point, float)[-_SPATIAL:]

@@ -17,6 +17,7 @@ from . import actions, views
 from .binding import Binding
 from .context import Context
 from .dispatcher import MainThreadDispatcher
+from .display_check import require_napari
 from .docks import Dock
 from .panels.base import PanelBase, when_clicked
 from .panels.colors import ColorsPanel
@@ -65,6 +66,7 @@ class CoralBayWidget(QWidget):
     """
 
     def __init__(self, napari_viewer: "napari.Viewer", session: Session | None = None) -> None:
+        require_napari()
         super().__init__()
         self.viewer = napari_viewer
         self._moving = OneMove()

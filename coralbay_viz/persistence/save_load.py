@@ -190,13 +190,13 @@ class SessionFiles:
         restore_session(self._controllers, validated)
         # After the views have connected: they compute colors of their own then, and the saved ones take precedence.
         self._controllers.features.features_changed.connect(self._features_came, unique=True)
-        scans = [self._workspace.add(volume, series=series) for volume, series, _ in validated.scans]
-        for scan, (*_, restoring) in zip(scans, validated.scans, strict=True):
+        scans = [self._workspace.add(volume) for volume, _ in validated.scans]
+        for scan, (_, restoring) in zip(scans, validated.scans, strict=True):
             scan.restoring = restoring
             restore_scan(self._controllers, scan, restoring.parts, "opened")
         if validated.active is not None and 0 <= validated.active < len(scans):
             self._workspace.activate(scans[validated.active])
-        for scan, (*_, restoring) in zip(scans, validated.scans, strict=True):
+        for scan, (_, restoring) in zip(scans, validated.scans, strict=True):
             restore_scan(self._controllers, scan, restoring.parts, "restored")
         self._state_changed()
 

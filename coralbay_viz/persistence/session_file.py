@@ -38,7 +38,7 @@ class ScanState:
     path : str, optional
         Relative to the session file's folder, with forward slashes.
     series : str, optional
-        Of a DICOM folder.
+        `Volume.series`; in files of earlier versions the UID, or a part of it.
     parts : dict of str to dict
         By the name of a part of the state: see `snapshot`.
     arrays : dict of str to dict
@@ -124,7 +124,7 @@ def _scan(number: int, entry: Mapping[str, Any], tensors: Arrays) -> ScanState:
         raise ValueError(f"scan {number}")
     if not all(isinstance(entry[key], str) for key in ("name", "file")):
         raise ValueError(f"scan {number} without a name")
-    if entry["series"] is not None and not re.fullmatch(r"[0-9.]{1,64}", str(entry["series"])):
+    if entry["series"] is not None and not re.fullmatch(r"[0-9a-f.]{1,64}", str(entry["series"])):
         raise ValueError(f"scan {number}: series")
     for key in ("file", "path"):
         if entry[key] is not None:

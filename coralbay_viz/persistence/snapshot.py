@@ -44,7 +44,7 @@ class Validated:
     """The content of a file, validated against its scans: restoring it cannot fail because of the content."""
 
     session: dict[str, Any]
-    scans: tuple[tuple[Volume, str | None, PendingRestore], ...]
+    scans: tuple[tuple[Volume, PendingRestore], ...]
 
     @property
     def active(self) -> int | None:
@@ -83,14 +83,14 @@ def _scan_state(scan: Scan, parts: dict[str, Content], arrays: dict[str, Arrays]
     assert path is not None  # of saveable scans alone
     if folder is not None and path.resolve().is_relative_to(folder.resolve()):
         relative = path.resolve().relative_to(folder.resolve()).as_posix()
-    return ScanState(scan.digest, scan.name, path.resolve().name, relative, scan.series, parts, arrays)
+    return ScanState(scan.digest, scan.name, path.resolve().name, relative, scan.volume.series, parts, arrays)
 
 
 def _nameless(number: int, scan: Scan, parts: dict[str, Content], arrays: dict[str, Arrays]) -> ScanState:
     path = scan.volume.path
     assert path is not None  # of saveable scans alone
     size = {SIZE: {"bytes": path.stat().st_size}} if is_single_file(path) else {}
-    return ScanState(scan.digest, f"scan {number}", "", None, scan.series, parts | size, arrays)
+    return ScanState(scan.digest, f"scan {number}", "", None, scan.volume.series, parts | size, arrays)
 
 
 def waiting(pending: PendingRestore, model: str) -> dict[str, Captured]:
@@ -136,7 +136,7 @@ def validate(state: State, volumes: list[Volume], model: str, where: object) -> 
         }
         if "strokes" in parts:
             parts.setdefault("probe", None)  # older files have no probe part: they fit one to the strokes
-        scans.append((volume, entry.series, PendingRestore(parts, raw, model)))
+        scans.append((volume, PendingRestore(parts, raw, model)))
     return Validated(about, tuple(scans))
 
 

@@ -43,8 +43,8 @@ class Encoders:
 
     @property
     def device(self) -> str:
-        """Device of the encoders; ``auto`` until torch is imported."""
-        if self.asked != "auto" or "torch" not in sys.modules:
+        """Device of the encoders; ``auto`` and ``gpu`` until torch is imported."""
+        if self.asked not in ("auto", "gpu") or "torch" not in sys.modules:
             return self.asked
         from coralbay_core.models.encoder import resolve_device
 

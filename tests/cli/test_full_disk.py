@@ -52,7 +52,7 @@ def test_embed(coralbay, scan, disk, monkeypatch, foreseen, into):
     arguments += ["-o", disk.root / "out"] if into == "out" else []
     disk.fill(100_000)
     code, _, err = coralbay(*arguments)
-    assert code == 2
+    assert code == 1
     assert_one_line(err, disk.root)
     disk.empty()
     code, _, err = coralbay(*arguments)
@@ -97,7 +97,7 @@ def test_results(coralbay, scan, click, probe, disk, command, name):
     out = disk.root / name
     disk.fill(0)
     code, _, err = coralbay(*arguments, out)
-    assert code == 2
+    assert code == 1
     assert_one_line(err, disk.root)
     assert files_of(disk.root) == set()
     disk.empty()
@@ -112,7 +112,7 @@ def test_an_older_result_stays(coralbay, scan, click, disk, own_cache):
     assert coralbay(*arguments)[0] == 0
     before = load_volume(out).data
     disk.fill(0)
-    assert coralbay(*arguments, "--weights", "4=1")[0] == 2
+    assert coralbay(*arguments, "--stage-weights", "4=1")[0] == 1
     np.testing.assert_array_equal(load_volume(out).data, before)
     assert not leftovers(disk.root)
 
@@ -122,7 +122,7 @@ def test_prepare_data(coralbay, torsos, disk):
     arguments += ["--spacing", "3", "--workers", "1"]
     disk.fill(100_000)
     code, _, err = coralbay(*arguments)
-    assert code == 2
+    assert code == 1
     assert_one_line(err, disk.root)
     disk.empty()
     code, _, err = coralbay(*arguments)
@@ -139,7 +139,7 @@ def test_pretrain(coralbay, torsos, disk, tmp_path, free):
     arguments = ["pretrain", *TINY, *sizes, f"data={tmp_path / 'data'}", f"output={disk.root / 'run'}"]
     disk.fill(free)
     code, _, err = coralbay(*arguments)
-    assert code == 2
+    assert code == 1
     errors = [line for line in err.splitlines() if line.startswith("error:")]
     assert len(errors) == 1
     assert str(disk.root) in errors[0]

@@ -6,15 +6,21 @@ import shutil
 
 import numpy as np
 import pytest
+from pydicom.uid import PYDICOM_ROOT_UID
 
 from coralbay_core.io import load_volume, save_map
+from coralbay_core.io.dicom_series import series_key
 from tests.support.dicom import write_series
 
 pytestmark = pytest.mark.forward
 
 MODEL = ["--model", "hu-patch"]
 COARSE = [*MODEL, "--stages", "16"]
-SECRETS = (b"DOE_JANE", b"Secret^Person", b"SECRET-ID", b"19510203")
+UIDS = {"StudyInstanceUID": "1.2.77.19510204.3", "FrameOfReferenceUID": "1.2.77.19510204.4"}
+SERIES = "1.2.77.19510204.5"
+# What files an object with its study and its images.
+REFERENCES = (b"SECRET-ID", b"1.2.77.19510204", PYDICOM_ROOT_UID.encode())
+SECRETS = (b"DOE_JANE", b"Secret^Person", b"19510203", *REFERENCES)
 
 
 @pytest.fixture
@@ -23,8 +29,12 @@ def patient(scan, tmp_path):
     folder = tmp_path / "DOE_JANE-19510203"
     (folder / "maps").mkdir(parents=True)
     hu = load_volume(scan / "ct.nii.gz").data
-    uids = {"StudyInstanceUID": "1.2.3", "FrameOfReferenceUID": "1.2.4"}
-    write_series(folder / "ct", hu, spacing=(3.0, 3.0), PatientBirthDate="19510203", **uids)
+    birth = {"PatientBirthDate": "19510203"}
+    write_series(folder / "ct", hu, spacing=(3.0, 3.0), SeriesInstanceUID=SERIES, **birth, **UIDS)
+    # Beside another series, so that the one that was read has to be told apart.
+    (scout,) = write_series(folder / "scout", np.zeros((1, 8, 8), int), **birth, **UIDS)
+    scout.rename(folder / "ct" / "scout.dcm")
+    scout.parent.rmdir()
     for name in ("ct.nii.gz", "strokes.nii.gz", "strokes.json"):
         shutil.copy(scan / name, folder / "maps" / name)
     return folder
@@ -92,6 +102,18 @@ def test_a_library_of_an_earlier_version_keeps_its_names(succeed, patient, tmp_p
     assert succeed("library", "list", library)["results"]["scans"][0]["name"] == "ct"
 
 
+def test_a_library_of_an_earlier_version_finds_its_series_by_uid(succeed, patient, tmp_path, monkeypatch):
+    pytest.importorskip("lancedb")
+    library = tmp_path / "lib"
+    succeed("library", "add", library, patient / "ct", "--names", *MODEL)
+    content = json.loads((library / "library.json").read_text())
+    assert content["scans"][0]["series"] == series_key(SERIES)
+    content["scans"][0]["series"] = SERIES
+    (library / "library.json").write_text(json.dumps(content))
+    monkeypatch.setenv("CORALBAY_CACHE", str(tmp_path / "empty"))  # so that the scan is read again
+    succeed("library", "search", library, "--ct", patient / "ct", "--at", center(patient / "ct"), "--own")
+
+
 def test_an_identifier_is_no_path(coralbay, tmp_path):
     (tmp_path / "lib").mkdir()
     content = {"version": 1, "model": "m", "fingerprint": "f", "strides": [4], "channels": {}, "scans": []}
@@ -125,8 +147,7 @@ def test_results_hold_no_names_and_no_paths(succeed, patient, tmp_path, monkeypa
     assert leaks(tmp_path / "cache") == []
     succeed("export", out / "seg.nii.gz", "--dicom", ct, "-o", out / "seg.dcm")
     exported = (out / "seg.dcm").read_bytes()
-    assert b"SECRET-ID" in exported  # files the object with its study
-    assert not any(secret in exported for secret in SECRETS if secret != b"SECRET-ID")
+    assert tuple(secret for secret in SECRETS if secret in exported) == REFERENCES
     home = os.path.expanduser("~").encode()
     for path in out.iterdir():
         assert str(tmp_path).encode() not in path.read_bytes(), path

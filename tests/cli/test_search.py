@@ -40,7 +40,9 @@ def test_a_region_a_mask_and_a_saved_query(succeed, refused, torsos, tmp_path):
     value = next(v for v, name in first.labels.names.items() if name == "liver")
     region = ("--region", folder / "labels.nii.gz", "--label", value)
     files = ("-o", tmp_path / "mask.nii.gz", "--save", tmp_path / "liver.query", "--table", tmp_path / "top.csv")
-    told = succeed("query", folder / "a.nii.gz", *region, "--threshold", "2%", "--weights", "auto", *files, *MODEL)
+    told = succeed(
+        "query", folder / "a.nii.gz", *region, "--threshold", "2%", "--stage-weights", "auto", *files, *MODEL
+    )
     assert set(told["outputs"]) == {"mask", "query", "table"}
     assert told["results"]["prototypes"] == 4
     mask = load_volume(tmp_path / "mask.nii.gz")
@@ -80,9 +82,9 @@ def test_a_prior_prefers_what_is_near(succeed, torsos):
     ("arguments", "word"),
     [
         ((), "nothing to search for"),
-        (("--at", "0,0,0", "--weights", "4:1"), "not valid weights"),
-        (("--at", "0,0,0", "--weights", "4=0"), "not valid weights"),
-        (("--at", "0,0,0", "--weights", "2=1", "-o", "x.nii.gz"), "unusable scale weights"),
+        (("--at", "0,0,0", "--stage-weights", "4:1"), "not valid stage weights"),
+        (("--at", "0,0,0", "--stage-weights", "4=0"), "not valid stage weights"),
+        (("--at", "0,0,0", "--stage-weights", "2=1", "-o", "x.nii.gz"), "unusable scale weights"),
         (("--at", "0,0,0", "--threshold", "5%"), "no output file for the mask"),
         (("--at", "0,0,0", "--threshold", "500%", "-o", "x.nii.gz"), "not a threshold"),
         (("--at", "0,0,0", "--prior-mm", "-3"), "unusable distance prior"),

@@ -126,7 +126,7 @@ def test_a_command_refuses_options_that_need_places(coralbay, torsos, tmp_path):
     assert coralbay("query", folder / "a.nii.gz", at(first.landmarks["L3"]), "--save", kept, *MODEL)[0] == 0
     for option, word in (
         (("--prior-mm", 20), "a distance prior needs positions"),
-        (("--weights", "auto"), "auto weights"),
+        (("--stage-weights", "auto"), "auto weights"),
     ):
         code, _, err = coralbay("query", folder / "a.nii.gz", "--use", kept, *option)
         assert code == 2

@@ -83,7 +83,7 @@ A, B = ("--from", "a.nii.gz"), ("--to", "b.nii.gz")
         (("--at", "0,0,9999", *A, *B), "point outside the volume"),
         (("--at", "0,0", *A, *B), "not a position"),
         (("--at", "0,0,0", *A, *A, *B), "positions or maps of several scans"),
-        (("--at", "0,0,0", *A, *B, "--weights", "auto"), "auto weights are not available"),
+        (("--at", "0,0,0", *A, *B, "--stage-weights", "auto"), "auto weights are not available"),
         (("--at", "0,0,0", *A, *B, "--transform", "none.tfm"), "no such transform"),
         (("--at", "0,0,0", *A, *B, "--transform", "t.tfm", "--transform", "t.tfm"), "numbers of transforms"),
         (("none.nii.gz", *A, *B, "-o", "x.nii.gz"), "no such file"),

@@ -8,7 +8,7 @@ from napari.utils.colormaps.standardize_color import transform_color
 from qtpy.QtCore import Qt
 
 from coralbay_core.spatial import geometry
-from coralbay_viz.display import napari_world
+from coralbay_viz.display import napari_world, raycast
 from coralbay_viz.model import palette
 from coralbay_viz.napari_ui import context, views
 
@@ -134,12 +134,15 @@ def test_a_click_in_3d_takes_what_is_seen_there(explored, viewer, hand, liver):
     views.show_view(viewer, views.VOLUME)
     hand.settle()
     hand.click(liver)
-    (skin,) = session.clicks.positive
+    (seen,) = session.clicks.positive
     direction = -np.array(viewer.scene.camera.view_direction)  # towards the eye, in napari's axes
     outwards = napari_world.world_from_napari(direction) - napari_world.world_from_napari(np.zeros(3))
-    body, grid = session.features.body, session.features.grid
-    outside = np.rint(grid.to_index(skin + 6 * outwards / np.linalg.norm(outwards))).astype(int)
-    assert (outside < 0).any() or (outside >= body.shape).any() or not body[tuple(outside)]
+    assert np.linalg.norm(np.cross(np.array(seen) - liver, outwards)) < 6  # on the ray through the click
+    volume = session.volume
+    ray = raycast.voxels_along_ray(volume.grid, liver, -outwards)
+    brightness = volume.data[tuple(ray.T)]
+    picked = volume.data[tuple(np.rint(volume.grid.to_index(seen)).astype(int))]
+    assert picked > np.percentile(brightness, 90)  # not the skin, which is the first that the ray meets
     hand.wait_for(lambda: session.heat is not None)
     hand.press(explored.similar_panel.clear)
     session.click(liver)

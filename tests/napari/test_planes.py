@@ -3,10 +3,11 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
-from coralbay_viz.display import napari_world
+from coralbay_viz.display import layer_specs, napari_world
 from coralbay_viz.napari_ui import views
 from tests.support.scans import shift
 
@@ -78,6 +79,7 @@ def test_a_pick_in_another_plane_counts(explored, hand, liver):
     np.testing.assert_array_equal(twin.size, points.size)  # as small there as here
 
 
+@pytest.mark.slow
 def test_deleting_the_scan_takes_the_planes_along(explored, viewer, hand, liver, belly):
     hand.press(explored.scan_panel.orthogonal)
     hand.settle()
@@ -93,6 +95,7 @@ def test_deleting_the_scan_takes_the_planes_along(explored, viewer, hand, liver,
     assert all("belly" in [layer.name for layer in plane.model.layers] for plane in explored.planes.widget.planes)
 
 
+@pytest.mark.slow
 def test_a_scan_that_lies_elsewhere_is_gone_to(explored, viewer, hand, belly):
     hand.press(explored.scan_panel.orthogonal)
     hand.settle()
@@ -122,6 +125,19 @@ def test_letters_say_which_side_is_which(explored, viewer, hand):
     assert (texts["top_center"].text, texts["middle_left"].text, texts["middle_right"].text) == ("S", "A", "P")
     views.show_view(viewer, views.VOLUME)
     assert not any(text.visible for text in texts.values())
+
+
+def test_there_are_no_letters_over_images_whose_sides_are_unknown(dock, viewer, hand, belly):
+    texts = dock.letters._texts.values()
+    viewer.add_image(np.zeros((20, 30, 40), np.int16))
+    hand.settle()
+    assert not any(text.visible for text in texts)
+    dock.session.add(belly)
+    hand.settle()
+    assert all(text.visible for text in texts)
+    viewer.layers.remove(next(layer for layer in viewer.layers if layer_specs.IS_SCAN in layer.metadata))
+    hand.settle()
+    assert not any(text.visible for text in texts)
 
 
 def test_hu_and_mm_stand_under_the_cursor(explored, viewer, hand, liver):

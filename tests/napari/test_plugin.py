@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QApplication, QInputDialog, QProgressDialog, QPushBut
 
 from coralbay_core.errors import Cancelled, CoralBayError, InputError
 from coralbay_core.io import load_labels, save_map
+from coralbay_core.io.dicom_series import series_key
 from coralbay_viz.demo import samples
 from coralbay_viz.napari_ui import actions, launch, plugin, series
 from coralbay_viz.napari_ui.widget import threaded_session
@@ -96,7 +97,7 @@ def test_the_series_that_was_chosen_is_kept(dock, viewer, hand, tmp_path, monkey
     monkeypatch.setattr(QInputDialog, "getItem", lambda *args: (args[3][1], True))
     viewer.open(tmp_path / "ct", plugin="coralbay")
     session = dock.session
-    assert session.scan.series == "1.2.3"
+    assert session.volume.series == series_key("1.2.3")
     for command in (session.save, session.load):
         job = command(tmp_path / "a.coralbay")
         hand.wait_for(lambda job=job: not job.running)

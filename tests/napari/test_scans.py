@@ -105,7 +105,7 @@ def test_a_session_is_saved_without_names_unless_they_are_wanted(dock, hand, bel
     save = panel.session_menu.menu().actions()[0]
     for wanted in (False, True):
         if wanted:
-            hand.press(panel.names)
+            panel.names.trigger()
         save.trigger()
         hand.settle()
     assert offered == ["session.coralbay", "DOE.coralbay"]

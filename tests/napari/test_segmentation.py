@@ -221,6 +221,7 @@ def test_classes_are_added_renamed_and_removed(ready, hand, liver, qtbot):
     assert (layer.data == 3).any()
 
 
+@pytest.mark.slow
 def test_names_and_strokes_come_back_with_a_session(ready, hand, belly, liver, tmp_path):
     from dataclasses import replace
 

@@ -45,9 +45,9 @@ def test_viz_commands_are_found(command):
 
 def test_all_is_what_a_user_wants():
     extras = PROJECT["optional-dependencies"]
-    assert extras["all"] == ["coralbay[cluster,dicom,itk,jupyter,library,napari,tensorboard,umap]"]
-    shown = {"cluster", "dicom", "itk", "jupyter", "library", "napari", "tensorboard", "umap"}
-    assert {"all", "dev", "eva"} | shown == set(extras)
+    assert extras["all"] == ["coralbay[cluster,dicom,itk,jupyter,library,napari,qt,tensorboard,umap]"]
+    shown = {"cluster", "dicom", "itk", "jupyter", "library", "napari", "qt", "tensorboard", "umap"}
+    assert {"all", "dev", "eva", "onnx"} | shown == set(extras)
     assert not any(line.startswith("torch") and "=" in line.replace(">=", "") for line in PROJECT["dependencies"])
 
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
+COMMIT = "eb7ef5f523ae3acf8b39db3c311d0bb42d507075"
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import logging
 
 import numpy as np
 import pytest
+from pydicom.uid import PYDICOM_ROOT_UID, generate_uid
 
 from coralbay_core.matching import Landmark, write_landmarks
 from coralbay_core.spatial import LabelVolume
@@ -32,7 +33,13 @@ HEADER = {
     "ReferringPhysicianName": "Doktor^Whittaker",
     "PatientComments": "fell off a horse",
 }
-UIDS = {"StudyInstanceUID": "1.2.826.0.1.3680043.8.498.1", "FrameOfReferenceUID": "1.2.826.0.1.3680043.8.498.2"}
+UIDS = {
+    "StudyInstanceUID": "1.2.840.113619.2.55.1.20190410",
+    "FrameOfReferenceUID": "1.2.840.113619.2.55.2.20190410",
+    "SeriesInstanceUID": "1.2.840.113619.2.55.3.20190410",
+}
+# Of the images, made by pydicom.
+IMAGES = PYDICOM_ROOT_UID.rstrip(".")
 RESULTS = ("segmentation", "clusters", "heat")
 WORDS = {part for value in HEADER.values() for part in value.split("^")} | {"Musterfrau"}
 
@@ -57,6 +64,8 @@ def written(phantom, tmp_path, monkeypatch, caplog):
     belly = cut(phantom.volume, phantom.landmarks["L3"], 40)
     folder = tmp_path / FOLDER
     write_series(folder, belly.data.astype(int), spacing=(3.0, 3.0), step=(0, 0, 3.0), **UIDS, **HEADER)
+    # Beside another series, so that the one that was read has to be told apart.
+    write_series(folder / "scout", np.zeros((1, 8, 8), int), **{**UIDS, "SeriesInstanceUID": generate_uid()}, **HEADER)
     session = Session(model="hu-patch", autosave=True)
     session.open(folder)
     session.compute()
@@ -101,8 +110,13 @@ def test_nothing_that_is_written_tells_of_the_patient(written):
     assert len([path for path in out.rglob("*") if path.is_file()]) > 25
     assert any(state.rglob("*.coralbay"))
     found = leaks(out, WORDS) + leaks(cache, WORDS) + leaks(state, WORDS)
-    # References that file an object with its patient.
-    assert set(found) == {(f"{what}-{kind}.dcm", ID) for what in RESULTS for kind in ("seg", "rtstruct")}
+    # References that file an object with its patient and its images.
+    exports = {f"{what}-{kind}.dcm" for what in RESULTS for kind in ("seg", "rtstruct")}
+    assert set(found) == {(name, ID) for name in exports}
+    uids = [*UIDS.values(), IMAGES]
+    found = leaks(out, uids) + leaks(cache, uids) + leaks(state, uids)
+    # In the log highdicom names, at level INFO, the image that it copies from.
+    assert set(found) - {("log.txt", IMAGES)} == {(name, uid) for name in exports for uid in uids}
     # The name of a folder stays in the state, on this machine.
     assert leaks(out, [FOLDER]) + leaks(cache, [FOLDER]) == []
     # But for the log, in which filelock names the locks of the cache.

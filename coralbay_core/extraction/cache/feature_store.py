@@ -13,7 +13,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
-from ...errors import Cancelled, InputError
+from ...errors import Cancelled, InputError, StorageError
 from ...features import FeatureMaps
 from ...util.leftovers import is_stale, last_used_s
 from .entry import Entry, remove
@@ -255,9 +255,9 @@ class FeatureStore:
                     shutil.rmtree(path, ignore_errors=True)
 
 
-def unwritable(folder: Path, error: OSError) -> InputError:
+def unwritable(folder: Path, error: OSError) -> StorageError:
     """Make the error for a cache that cannot be written."""
-    return InputError(
+    return StorageError(
         "features could not be written",
         where=folder,
         found=error.strerror or error,

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ...errors import MissingExtraError
+from ...util.extras import import_extra
 
 
 def load_yaml(text: str) -> Any:
@@ -15,12 +15,7 @@ def load_yaml(text: str) -> Any:
     MissingExtraError
         If PyYAML is not installed.
     """
-    try:
-        import yaml
-    except ImportError as error:
-        raise MissingExtraError(
-            "reading configurations of eva needs PyYAML", hint='pip install "coralbay[eva]"'
-        ) from error
+    yaml = import_extra("eva", "yaml", need="configurations of eva need")
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .tracing import is_exporting
 from .windows import WindowPlan, from_windows, to_windows
 
 
@@ -107,6 +108,8 @@ class WindowAttention(nn.Module):
 
     def _cached_bias(self, plan: WindowPlan, mask: Tensor | None, dtype: torch.dtype) -> Tensor:
         """`_bias`, cached until the table changes."""
+        if is_exporting():  # tensors without an address
+            return self._bias(plan, mask, dtype)
         table = self.relative_position_bias_table
         state = (table.data_ptr(), None if table.is_inference() else table._version)
         if self._cache_state != state:

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from .attention import WindowAttention
 from .config import Merging
 from .stem import SLOPE, folded_stem
+from .tracing import is_exporting
 from .windows import WindowPlan, plan_windows
 
 # Of one channel group of a chunk; the MLP's hidden layer is four times as large.
@@ -118,6 +119,8 @@ def instance_norm(x: Tensor) -> Tensor:
 
     One sample's instance norm is its batch norm, whose kernel keeps the channels-last layout of the convolutions.
     """
+    if is_exporting():  # exported programs of batch norm would hold running statistics
+        return F.instance_norm(x, eps=1e-5)
     normed = [F.batch_norm(sample, None, None, training=True, eps=1e-5) for sample in x.split(1)]
     return normed[0] if len(normed) == 1 else torch.cat(normed)
 

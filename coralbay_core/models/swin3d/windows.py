@@ -16,6 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .tracing import is_exporting
+
 # Additive, as in MONAI: attention across the seam is suppressed, not forbidden, and weights were trained with that.
 MASKED = -100.0
 
@@ -146,9 +148,13 @@ class _Permute(torch.autograd.Function):
 
 def to_windows(rows: Tensor, plan: WindowPlan) -> Tensor:
     """Rows (batch * grid + 1, channels) to slots (windows * slots, channels)."""
+    if is_exporting():  # an exported program has no backward pass
+        return rows.index_select(0, plan.gather)
     return _Permute.apply(rows, plan, True)
 
 
 def from_windows(slots: Tensor, plan: WindowPlan) -> Tensor:
     """Slots (windows * slots, channels) back to rows (batch * grid, channels)."""
+    if is_exporting():
+        return slots.index_select(0, plan.scatter)
     return _Permute.apply(slots, plan, False)

@@ -8,6 +8,8 @@ from qtpy.QtCore import QSize
 from qtpy.QtGui import QIcon, QImage, QPixmap
 from qtpy.QtWidgets import QCheckBox
 
+from coralbay_core.io.dicom_series import series_key
+
 from ..context import Context
 from .base import JobStatusText, PanelBase, button, fill_table, note, place_text, table
 
@@ -119,8 +121,11 @@ class LibraryPanel(PanelBase):
 
 def _is_of(hit: "LibraryHit", scan: "Scan") -> bool:
     """Whether a hit belongs to an open scan."""
-    path = scan.volume.path
-    return path is not None and Path(path).resolve() == Path(hit.path).resolve() and scan.series == hit.series
+    path, series = scan.volume.path, scan.volume.series
+    if path is None or Path(path).resolve() != Path(hit.path).resolve():
+        return False
+    # Libraries of earlier versions hold UIDs.
+    return None in (series, hit.series) or series in (hit.series, series_key(str(hit.series)))
 
 
 def _icon(hit: "LibraryHit") -> QIcon:

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import QButtonGroup, QCheckBox, QInputDialog, QLabel
+from qtpy.QtWidgets import QButtonGroup, QInputDialog, QLabel
 
 from ...model import palette
 from ...model.scan import unique_names
@@ -51,12 +51,15 @@ class ScanPanel(PanelBase):
             ],
         )
         self.row(self.open_file, self.open_folder, self.session_menu)
-        self.names = QCheckBox("Save sessions with scan names")
+        menu = self.session_menu.menu()
+        menu.setToolTipsVisible(True)
+        self.names = menu.addAction("Save with scan names")
+        self.names.setCheckable(True)
         self.names.setToolTip(
             "Names and paths of scans often name a patient. Without them a session can be passed on; it finds its "
             "scans by their content."
         )
-        self.rows.addWidget(self.names)
+        menu.insertAction(menu.actions()[1], self.names)  # below the entry that it is about
         self.scans = combo("Active scan")
         self.rows.addWidget(self.scans)
         self.about = note(_EMPTY)

@@ -126,8 +126,10 @@ class SimilarPanel(PanelBase):
         self._context.binding.reveal("heat")
 
     def _looked(self, origin_mm: Any, direction: Any, negative: bool) -> None:
-        session = self._context.session
-        place = session.scan and raycast.place_on_ray(session.scan, session.threshold, origin_mm, direction)
+        session, limits = self._context.session, self._context.binding.window
+        place = None
+        if session.scan is not None and limits is not None:
+            place = raycast.place_on_ray(session.scan, session.threshold, limits, origin_mm, direction)
         if place is None:
             self._context.notify("No body under this click.")
         else:

@@ -6,6 +6,7 @@ from qtpy.QtCore import QSignalBlocker, Qt, QTimer
 from qtpy.QtWidgets import QCheckBox, QLabel, QSlider, QWidget
 
 from ..context import Context
+from ..delayed_call import call_later
 from .base import PanelBase, button, combo, fill, note
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ class TrainingPanel(PanelBase):
 
     def _draw_soon(self, event: Any = None) -> None:
         """Draw again after a change of theme; the colors are set after the event."""
-        QTimer.singleShot(0, self, self._draw)
+        call_later(self, 0, self._draw)
 
     def _draw(self) -> None:
         state = self._context.session.training.state

@@ -34,10 +34,10 @@ def data(phantom, tmp_path_factory):
         part = slice(middle - reach, middle + reach)
         cut = Grid((2 * reach, *grid.shape[1:]), grid.affine @ geometry.translate((part.start, 0, 0)))
         volume = Volume(np.ascontiguousarray(made.volume.data[part]), cut)
-        save_map(folder / f"p{number}" / "ct.nii.gz", volume.data, volume)
-        save_map(folder / f"p{number}" / "labels.nii.gz", made.labels.data[part], volume)
+        save_map(folder / f"DOE_JANE_{number}" / "ct.nii.gz", volume.data, volume)
+        save_map(folder / f"DOE_JANE_{number}" / "labels.nii.gz", made.labels.data[part], volume)
         names = {LABELS[name]: name for name in NAMES}
-        (folder / f"p{number}" / "labels.json").write_text(json.dumps(names))
+        (folder / f"DOE_JANE_{number}" / "labels.json").write_text(json.dumps(names))
     return folder
 
 
@@ -63,7 +63,7 @@ def test_lines_say_where_they_come_from(report):
     about = head["about"]
     assert about["seed"] == 0
     assert about["environment"]["packages"]["torch"]
-    assert [case["name"] for case in about["cases"]] == ["p0", "p1"]
+    assert [case["name"] for case in about["cases"]] == ["case-01", "case-02"]
     assert all(len(case["volume_hash"]) == 32 for case in about["cases"])
     assert about["methods"][0]["fingerprint"]
     assert {line["task"] for line in lines} >= {
@@ -96,12 +96,26 @@ def test_text_and_page_hold_the_numbers(report):
     for name in ("report.md", "report.html"):
         text = (report / name).read_text()
         assert shown in text
-        for word in ("At a glance", "Click retrieval", "Few-shot probe", "p0 (6)", "voco-b"):
+        for word in ("At a glance", "Click retrieval", "Few-shot probe", "case-01 (6)", "voco-b"):
             assert word in text, (name, word)
     page = (report / "report.html").read_text()
     assert page.count("data:image/png;base64,") == len(list(report.rglob("*.png")))
     assert "<script" not in page
     assert "http" not in page.replace("http-equiv", "")
+
+
+def test_a_report_names_no_patient_unless_asked(report, data, tmp_path):
+    assert not [path for path in report.rglob("*") if path.is_file() and b"DOE_JANE" in path.read_bytes()]
+    arguments = ["evaluate", "--data", data, "--model", "hu-patch", "--no-phantom", "--no-baselines", "--names"]
+    assert run([str(a) for a in (*arguments, "--tasks", "regions", "-o", tmp_path)]) == 0
+    named, numbered = (
+        [line for line in (folder / "results.jsonl").read_text().splitlines() if '"task": "regions' in line]
+        for folder in (tmp_path, report)
+    )
+    assert "DOE_JANE_0" in named[0]
+    # Clicks are drawn alike.
+    renamed = [line.replace("DOE_JANE_0", "case-01").replace("DOE_JANE_1", "case-02") for line in named]
+    assert renamed == numbered
 
 
 def test_pictures_show_something(report):

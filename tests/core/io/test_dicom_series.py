@@ -118,7 +118,11 @@ def test_several_series_are_listed(tmp_path):
     assert [s.uid for s in list_series(tmp_path)] == [first, second]
     assert np.array_equal(load_volume(tmp_path, series=second).data, hu((3, 6, 7), 1))
     part = second[-12:]
-    assert load_volume(tmp_path, series=part).shape == (3, 6, 7)
+    volume = load_volume(tmp_path, series=part)
+    assert volume.shape == (3, 6, 7)
+    # Files that are handed on have a hash in place of the UID.
+    assert volume.series not in second
+    assert load_volume(tmp_path, series=volume.series).shape == (3, 6, 7)
     with pytest.raises(InputError, match="fits 0 series"):
         load_volume(tmp_path, series="9.9.9.9")
     with pytest.raises(InputError, match="fits 2 series"):
@@ -131,6 +135,12 @@ def test_a_lone_image_is_no_rival(tmp_path):
     volume = load_volume(tmp_path)
     assert volume.shape == (5, 6, 7)
     assert any("1 other series" in note for note in volume.notes)
+    for path in (tmp_path / "a").iterdir():
+        path.rename(tmp_path / "b" / f"a_{path.name}")
+    for path in (tmp_path / "b").glob("a_*"):
+        assert load_volume(path, series=volume.series).shape == (5, 6, 7)
+    with pytest.raises(InputError, match="belongs to another series"):
+        load_volume(tmp_path / "b" / "image_000.dcm", series=volume.series)
 
 
 def test_missing_slice_says_where(series):

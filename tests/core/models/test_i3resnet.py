@@ -1,5 +1,6 @@
 """The I3ResNet-152 of Merlin and Astra as an encoder: geometry, strict loading, installed parts."""
 
+import copy
 import os
 
 import numpy as np
@@ -44,6 +45,15 @@ def test_cells_lie_where_their_grid_says(small, stride, axis):
     line = (up - down).movedim(axis, 0)[:, middle, middle]
     assert float(line[middle]) > 0
     assert float(line[middle]) == pytest.approx(-float(line[middle - 1]), rel=1e-3)
+
+
+def test_half_precision_gives_the_same_maps(small):
+    x = torch.rand(1, 1, 32, 64, 64)
+    half = I3ResNetEncoder(copy.deepcopy(small.network), "half", "cpu", torch.bfloat16)
+    for stride, cells in small(x, i3resnet.STRIDES).items():
+        found = half(x, (stride,))[stride]
+        assert found.dtype == torch.float32
+        torch.testing.assert_close(found, cells, rtol=0.05, atol=0.05 * float(cells.abs().max()))
 
 
 def test_linear_resampling_moves_values():

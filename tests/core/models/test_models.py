@@ -171,7 +171,7 @@ def test_outputs_of_noncommercial_weights_say_so(tmp_path, capsys):
 
 # --- fetching -----------------------------------------------------------------------------------------------------
 
-PATH = "/kaiko-ai/coralbay/resolve/main/model.safetensors"
+PATH = f"/kaiko-ai/coralbay/resolve/{COMMIT}/model.safetensors"
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,7 @@
 """Sessions that leave this machine name no patient: scans are found by content."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -36,6 +38,21 @@ def test_a_session_names_no_patient_unless_asked(opened, tmp_path):
     assert [scan.name for scan in session_file.read(path).scans] == ["scan 1", "scan 2"]
     named = opened.save(tmp_path / "work" / "b.coralbay", names=True).result
     assert b"Mustermann_Erika_1964/Mustermann.nii.gz" in named.read_bytes()
+
+
+def test_a_session_of_an_earlier_version_finds_its_series_by_uid(opened, tmp_path):
+    uids = ("1.2.3.19640229", "1.2.3.19640301")
+    for number, uid in enumerate(uids):
+        write_series(tmp_path / "two" / uid, np.full((4 + number, 6, 7), number), SeriesInstanceUID=uid)
+    opened.open(tmp_path / "two", uids[1])
+    path = opened.save(tmp_path / "a.coralbay").result
+    assert not any(uid.encode() in path.read_bytes() for uid in uids)
+    state = session_file.read(path)
+    for text in (uids[1], "19640301"):  # a part of it, if the user gave no more
+        scans = (*state.scans[:2], replace(state.scans[2], series=text))
+        again = Session()
+        again.load(session_file.write(tmp_path / "old.coralbay", replace(state, scans=scans)))
+        assert again.volume.shape == (5, 6, 7)
 
 
 @pytest.mark.parametrize("names", [True, False])

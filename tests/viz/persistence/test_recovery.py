@@ -115,6 +115,7 @@ def test_the_scan_that_is_looked_at_stays_while_others_come_back(files, belly, t
     session.close()
 
 
+@pytest.mark.slow
 def test_what_was_taken_back_does_not_come_back(files, belly, tmp_path):
     session = Session()
     session.load(made(files, belly).save(tmp_path / "kept.coralbay").result)

@@ -16,6 +16,7 @@ from tests.support.waiting import Mailbox
 pytestmark = pytest.mark.forward
 
 
+@pytest.mark.slow
 def test_a_saved_session_gives_the_same_results(files, belly, tmp_path):
     session = made(files, belly)
     path = session.save(tmp_path / "data" / "work.coralbay").result
