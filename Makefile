@@ -142,8 +142,9 @@ bench-search: $(STAMP) ## Ways to ask, matching across scans, engines of librari
 	$(PYTHON_VENV) benchmarks/across.py --data "$(DATA)"
 	$(PYTHON_VENV) benchmarks/library.py --data "$(DATA)" --engine exact --engine Lance --engine FAISS
 
-bench-alignment: $(STAMP) ## Deformable alignment of patients beside affine and B-spline, minutes (ARGS="--phantoms 2")
+bench-alignment: $(STAMP) ## Deformable alignment of patients beside affine and B-spline, its confidence, minutes (ARGS="--phantoms 2")
 	$(PYTHON_VENV) benchmarks/alignment.py --data "$(DATA)" --bspline $(ARGS)
+	$(PYTHON_VENV) benchmarks/confidence.py --data "$(DATA)" $(ARGS)
 
 bench-pretrain: $(STAMP) ## Steps of pretraining, part by part, a minute (ARGS="mini --data STORE", "base --plan batch_size=1 accumulate=1")
 	$(PYTHON_VENV) benchmarks/pretrain.py $(ARGS)

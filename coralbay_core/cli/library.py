@@ -1,8 +1,8 @@
 """The command group ``library``: build and search a library of scans."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -15,7 +15,7 @@ from .output import Progress, emit, note, position, table
 from .scans import Batch, scans_in
 
 if TYPE_CHECKING:
-    from ..library import Library, LibraryEntry, SearchReport
+    from ..library import Library, LibraryEntry, Places, SearchReport
     from ..similarity import Query
 
 app = CommandLine(help="Build a library of scans and search all of them at once.")
@@ -192,6 +192,13 @@ def search(
     out: Annotated[
         Path | None, typer.Option("-o", "--out", metavar="HITS.csv", help="File for the hits, .csv or .json.")
     ] = None,
+    scope: Annotated[
+        Literal["everywhere", "place"],
+        typer.Option(
+            help="everywhere: what looks like the positions; place: the same place, in the 3 best scans near where "
+            "they align with CT, which takes seconds per scan."
+        ),
+    ] = "everywhere",
     stage_weights: StageWeights = None,
     device: Device = "auto",
     series: Series = None,
@@ -215,22 +222,27 @@ def search(
     clicked = options.points(at, "--at")
     if (use is None) == (ct is None or not len(clicked)):
         raise InputError("nothing to search for", expected="either --ct CT --at X,Y,Z or --use FILE.query")
+    if scope == "place" and ct is None:
+        raise InputError("a saved query has no place", where="--scope", hint="give --ct CT --at X,Y,Z")
     mixer = options.stage_weights(stage_weights)
     encoder = cache(lambda: open_model(known.model, device))
-    query, scan, mixer = _query_of(opened, use, ct, series, clicked, options.points(against, "--not"), mixer, encoder)
+    asked = _asked(opened, use, ct, series, clicked, options.points(against, "--not"), mixer, encoder)
     report = search_library(
         opened,
-        query,
+        asked.query,
         encoder,
         top=top,
         regions=regions,
         shortlist=deep,
-        weights=mixer,  # type: ignore[arg-type]
-        exclude=None if own else scan,
+        weights=asked.weights,
+        exclude=None if own else asked.scan,
+        places=asked.places if scope == "place" else None,
         progress=Progress("scans"),
     )
     for reason in report.skipped.values():
         note(reason)
+    for text in dict.fromkeys(f"{hit.scan.name}: {hit.note}" for hit in report.hits if hit.note):
+        note(text)
     emit(
         "library search",
         as_json=as_json,
@@ -246,7 +258,17 @@ def search(
     )
 
 
-def _query_of(
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """A query; of clicks, also the hash of their scan and their places."""
+
+    query: "Query"
+    weights: Any
+    scan: str | None = None
+    places: "Places | None" = None
+
+
+def _asked(
     opened: "Library",
     use: Path | None,
     ct: Path | None,
@@ -255,9 +277,10 @@ def _query_of(
     against: Any,
     mixer: Any,
     encoder: Any,
-) -> "tuple[Query, str | None, Any]":
+) -> _Asked:
     from ..extraction.cache import content_digest
     from ..extraction.pipeline import features_for
+    from ..library import Places
     from ..similarity import auto_weights, load_query, make_query
 
     if use is not None:
@@ -267,7 +290,7 @@ def _query_of(
                 where="--stage-weights",
                 hint="leave the option out: a saved query has its own",
             )
-        return load_query(use), None, mixer
+        return _Asked(load_query(use), mixer)
     assert ct is not None, "either of them is given"
     volume = open_ct(ct, series)
     volume.grid.require_inside(at, where="--at")
@@ -277,7 +300,8 @@ def _query_of(
         volume, encoder(), strides=strides, store=opened.store, progress=Progress(f"features of {volume.name}")
     )
     shares = auto_weights(features, at, against) if mixer == "auto" else mixer
-    return make_query(features, at, against), content_digest(volume), shares
+    places = Places(features, at, against)
+    return _Asked(make_query(features, at, against), shares, content_digest(volume), places)
 
 
 def _hit(hit: Any) -> dict[str, Any]:
@@ -288,6 +312,7 @@ def _hit(hit: Any) -> dict[str, Any]:
         "score": hit.score,
         "size_ml": hit.size_ml,
         "coarse": hit.coarse,
+        "alignment": hit.note or None,
     }
 
 

@@ -212,12 +212,16 @@ def _read_labels(maps: list[Path], volumes: "list[Volume]") -> "list[LabelVolume
 
 
 def _rows(places: "list[Landmark]", way: "Deformation") -> list[dict[str, Any]]:
+    from ..matching.certainty import place_in_words
+
     rows = []
     for place in places:
         found = way(place.position_mm)
         sure = float(way.confidence_at(np.array(place.position_mm)))
         axes = {axis: round(float(v), 2) for axis, v in zip(("x_mm", "y_mm", "z_mm"), found, strict=True)}
-        rows.append({"name": place.name, **axes, "confidence": round(sure, 3), **place.more})
+        rows.append(
+            {"name": place.name, **axes, "confidence": round(sure, 3), "certainty": place_in_words(sure), **place.more}
+        )
     return rows
 
 
@@ -340,5 +344,5 @@ def _lines(made: "TransferredLabels | None", rows: list[dict[str, Any]]) -> list
         lines.append("confidence   position in B (mm, RAS)   name")
         for row in rows:
             place = position(row[axis] for axis in ("x_mm", "y_mm", "z_mm"))
-            lines.append(f"{row['confidence']:>10.2f}   {place:<24}   {row['name']}")
+            lines.append(f"{row['confidence']:>10.2f}   {place:<24}   {row['name']}: {row['certainty']}")
     return lines

@@ -2,6 +2,6 @@
 
 from .library import Added, Library
 from .manifest import LibraryEntry
-from .search import Hit, SearchReport, search_library
+from .search import Hit, Places, SearchReport, search_library
 
-__all__ = ["Added", "Hit", "Library", "LibraryEntry", "SearchReport", "search_library"]
+__all__ = ["Added", "Hit", "Library", "LibraryEntry", "Places", "SearchReport", "search_library"]

@@ -1,15 +1,17 @@
 """Two-stage search of a library: a shortlist from the index, then exact scores on cached feature maps.
 
 The index holds one compact vector per cell and selects a shortlist of scans; the listed regions come from the full
-heat maps of these scans.
+heat maps of these scans. Where the same place is asked for, the best few scans are aligned with that of the places.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..errors import CoralBayError
+from ..features import FeatureMaps
 from ..matching import SimilarityRequest, answer
 from ..models.encoder import Encoder
 from ..similarity import Query
@@ -19,6 +21,8 @@ from .manifest import LibraryEntry
 SHORTLIST = 10
 FIRST_HITS = 2000
 MOST_HITS = 200_000
+ALIGNED_SCANS = 3
+"""Scans that are aligned with that of the clicks where the same place is asked for: seconds each."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,10 @@ class Hit:
     size_ml : float
     coarse : float
         Highest score of the scan in the index.
+    note : str
+        How sure the alignment is that the region is near, or why there is none; empty where none was asked for.
+    is_aligned : bool
+        Whether the region was searched near the aligned place.
     """
 
     scan: LibraryEntry
@@ -42,6 +50,25 @@ class Hit:
     score: float
     size_ml: float
     coarse: float
+    note: str = ""
+    is_aligned: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Places:
+    """Clicks whose place is looked for in the scans of a library.
+
+    Parameters
+    ----------
+    source : FeatureMaps
+        Of the scan that was clicked.
+    positive_mm, negative_mm : (N, 3) arrays
+        World mm of that scan.
+    """
+
+    source: FeatureMaps
+    positive_mm: ArrayLike
+    negative_mm: ArrayLike = ()
 
 
 @dataclass(frozen=True)
@@ -75,6 +102,7 @@ def search_library(
     shortlist: int = SHORTLIST,
     weights: Mapping[int, float] | None = None,
     exclude: str | None = None,
+    places: Places | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> SearchReport:
     """Find regions in the scans of a library that are similar to a query.
@@ -96,6 +124,9 @@ def search_library(
         Weights of the strides.
     exclude : str, optional
         Hash of a scan to leave out: the one that was clicked.
+    places : Places, optional
+        Clicks that the query was made of. The best `ALIGNED_SCANS` scans are searched again near where the clicks align
+        in them, as with the scope ``place`` of a `SimilarityRequest`; hits in scans that were aligned come first.
     progress : callable, optional
         Scans done and in all.
     """
@@ -123,8 +154,41 @@ def search_library(
         searched.append(entries[scan])
     if progress:
         progress(len(promising), len(promising))
-    best = tuple(sorted(hits, key=lambda hit: -hit.score)[:top])
-    return SearchReport(best, coarse, tuple(searched), skipped)
+    hits.sort(key=lambda hit: -hit.score)
+    if places is not None:
+        hits = _near(places, hits, library, encoder, weights, regions)
+    return SearchReport(tuple(hits[:top]), coarse, tuple(searched), skipped)
+
+
+def _near(
+    places: Places,
+    hits: list[Hit],
+    library: Library,
+    encoder: Callable[[], Encoder],
+    weights: Mapping[int, float] | None,
+    regions: int,
+) -> list[Hit]:
+    """Search the scans of the best hits again, near where the places align in them; those come first."""
+    first = list(dict.fromkeys(hit.scan.scan for hit in hits))[:ALIGNED_SCANS]
+    made = []
+    for scan in first:
+        entry, coarse = next((hit.scan, hit.coarse) for hit in hits if hit.scan.scan == scan)
+        request = SimilarityRequest(
+            target=library.features(entry, encoder),
+            source=places.source,
+            positive_mm=places.positive_mm,
+            negative_mm=places.negative_mm,
+            weights=weights,
+            top=regions,
+            scope="place",
+        )
+        found = answer(request)
+        made += [
+            Hit(entry, r.position_mm, r.score, r.size_ml, coarse, found.note, found.is_aligned) for r in found.regions
+        ]
+    return sorted(
+        [*made, *(hit for hit in hits if hit.scan.scan not in first)], key=lambda h: (not h.is_aligned, -h.score)
+    )
 
 
 def _coarse(

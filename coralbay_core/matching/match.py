@@ -16,6 +16,7 @@ from ..features.feature_maps import sample_trilinear
 from ..similarity import DistancePrior, HeatMap, heat_map, top_regions
 from ..spatial import Grid, geometry
 from ..spatial.resampling import resample
+from .certainty import place_in_words
 
 if TYPE_CHECKING:
     from .deformation import Deformation
@@ -69,6 +70,8 @@ class Match:
         Heat map of the searched scan, on the search space's grid.
     index : tuple of int
         Index of the match in `scores`.
+    is_aligned : bool
+        Whether an alignment gave the place, and `score` is its confidence; elsewhere it is a similarity.
     """
 
     source_mm: NDArray[np.float64]
@@ -77,6 +80,15 @@ class Match:
     return_mm: float
     scores: NDArray[np.float32]
     index: tuple[int, ...]
+    is_aligned: bool = False
+
+    @property
+    def in_words(self) -> str:
+        """How sure the place is, in a few words."""
+        if self.is_aligned:
+            return f"{place_in_words(self.score)} (confidence {self.score:.2f})"
+        back = f"round-trip error {self.return_mm:.0f} mm"
+        return f"score {self.score:.2f}, {back}: {'confirmed' if self.confirmed else 'not confirmed'}"
 
     @property
     def confirmed(self) -> bool:
@@ -167,4 +179,4 @@ def aligned_match(alignment: "Deformation", position_mm: ArrayLike) -> Match:
     away = sample_trilinear(alignment.return_mm[0][None], grid.to_index(click[None]))
     index = tuple(int(i) for i in grid.nearest_index(geometry.apply(alignment.backward.before, position)))
     score = float(alignment.confidence_at(click))
-    return Match(click, position, score, float(away[0, 0]), alignment.confidence[1], index)
+    return Match(click, position, score, float(away[0, 0]), alignment.confidence[1], index, is_aligned=True)

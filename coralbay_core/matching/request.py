@@ -31,6 +31,7 @@ from ..similarity import (
 )
 from ..spatial import Volume
 from ..util.cancellation import IsCancelled, check_cancelled
+from .certainty import place_in_words
 from .known_alignments import alignment_of, known_alignment
 
 Scope = Literal["everywhere", "here", "place"]
@@ -150,6 +151,8 @@ class Answer:
         Between two scans: how sure their alignment is, or why there is none; one line for users.
     provisional : bool
         Whether an alignment of the two scans, which was not computed yet, can change it.
+    is_aligned : bool
+        Whether the target was searched near where the places align.
     """
 
     heat: HeatMap
@@ -157,6 +160,7 @@ class Answer:
     regions: tuple[Region, ...] = ()
     note: str = ""
     provisional: bool = False
+    is_aligned: bool = False
 
     @property
     def weights(self) -> Mapping[int, float]:
@@ -186,7 +190,7 @@ def answer(request: SimilarityRequest, cancelled: IsCancelled | None = None) -> 
     """
     query = _query(request)
     check_cancelled(cancelled, "heat map")
-    weights, note = request.weights, ""
+    weights, note, prior = request.weights, "", None
     if weights == "auto":
         weights = auto_weights(request.origin, request.positive, request.negative) if len(request.positive) else None
         check_cancelled(cancelled, "heat map")
@@ -200,7 +204,8 @@ def answer(request: SimilarityRequest, cancelled: IsCancelled | None = None) -> 
     if request.scope == "here":
         return Answer(heat, query, (_structure(heat, request.positive[0]),) if request.top else ())
     regions = tuple(top_regions(heat, request.top)) if request.top else ()
-    return Answer(heat, query, regions, note, provisional=note == NOT_ALIGNED)
+    is_aligned = prior is not None and request.origin is not request.target
+    return Answer(heat, query, regions, note, provisional=note == NOT_ALIGNED, is_aligned=is_aligned)
 
 
 def _clicked_structure(
@@ -255,5 +260,5 @@ def _prior(request: SimilarityRequest, cancelled: IsCancelled | None) -> tuple[D
             raise
         return None, f"{error}; the whole scan was searched"
     sure = float(np.median(alignment.confidence_at(prior.centers_mm)))
-    note = f"{alignment.in_words}; confidence of the aligned place {sure:.2f}"
+    note = f"{alignment.in_words}; the aligned place is {place_in_words(sure)} (confidence {sure:.2f})"
     return replace(prior, centers_mm=alignment(prior.centers_mm)), note

@@ -136,8 +136,10 @@ class CursorController:
 
         Setting it to where it is does nothing, so that views may report a position that they were moved to.
         """
-        found = None if self._linked is None else self._linked.matched
-        return None if found is None else as_place(found.position_mm)
+        linked = self._linked
+        if linked is None or linked.matched is None:
+            return None
+        return nearest_inside(linked.volume.grid, linked.matched.position_mm)
 
     @linked_cursor_mm.setter
     def linked_cursor_mm(self, position_mm: Sequence[float]) -> None:

@@ -2,7 +2,7 @@
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
@@ -19,7 +19,7 @@ from .similarity import SimilarityController
 from .workspace import Workspace, require
 
 if TYPE_CHECKING:
-    from coralbay_core.library import Library
+    from coralbay_core.library import Library, Places
     from coralbay_core.similarity import Query
 
 
@@ -78,7 +78,8 @@ class LibraryController:
     def search(self, *names: str, top: int = 10, regions: int = 3, shortlist: int = 10, own: bool = False) -> Job:
         """Search the library for the clicks on the active scan, or for saved queries; the result is `hits`.
 
-        Positions come first and their thumbnails after them: `hits_changed` is emitted twice.
+        Positions come first and their thumbnails after them: `hits_changed` is emitted twice. With the scope ``place``
+        the best three scans are aligned with the active one, and searched near where the clicks align.
 
         Parameters
         ----------
@@ -98,7 +99,8 @@ class LibraryController:
         query = self._query(names)
         exclude = None if own or scan is None else scan.volume
         weights = self._similarity.weights_mapping
-        settings = {"top": top, "regions": regions, "shortlist": shortlist, "weights": weights}
+        settings: dict[str, Any] = {"top": top, "regions": regions, "shortlist": shortlist, "weights": weights}
+        settings["places"] = self._places() if self._similarity.scope == "place" and not names else None
         model = scan.model if scan is not None and scan.model is not None else self._features.model
         encoder = partial(encoder_for, self._features.encoders, model, library)
         work = partial(search, library, query, encoder, exclude, settings, self._set_hits)
@@ -136,6 +138,16 @@ class LibraryController:
         if not made and not scan.queries_in_use:
             raise CoralBayError("nothing to look for", where=scan.name, hint="click on the scan first")
         return merge_queries([*made, *scan.queries_in_use])
+
+    def _places(self) -> "Places | None":
+        """Clicks on the active scan, if they alone are asked for."""
+        from coralbay_core.library import Places
+
+        scan, features = self._workspace.require_features()
+        clicks = scan.clicks.now
+        if scan.queries_in_use or not clicks.positive:
+            return None
+        return Places(features, clicks.positive, clicks.negative)
 
     def _set_hits(self, hits: tuple[LibraryHit, ...]) -> None:
         self.hits = hits

@@ -23,7 +23,7 @@ def match(source: "FeatureMaps", target: "FeatureMaps", position_mm: Point, weig
     from coralbay_core.matching import Deformation, aligned_match, best_match, known_alignment
 
     known = known_alignment(source, target)
-    if isinstance(known, Deformation) and known.confidence_at(position_mm) > 0:
+    if isinstance(known, Deformation):
         return aligned_match(known, position_mm)
     return best_match(source, target, position_mm, weights=weights)
 

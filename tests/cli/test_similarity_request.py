@@ -155,5 +155,5 @@ def test_places_in_another_scan_are_aligned_and_the_answer_tells_how_surely(monk
     place = np.array([5.0, 10, -20])
     found = answer(SimilarityRequest(target=second, source=first, positive_mm=[ripple(place)], scope="place"))
     assert found.note.startswith("alignment is reliable")
-    assert "confidence of the aligned place" in found.note
+    assert "the aligned place is" in found.note
     assert np.linalg.norm(found.regions[0].position_mm - place) < 15

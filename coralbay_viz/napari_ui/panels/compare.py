@@ -254,11 +254,7 @@ class ComparePanel(PanelBase):
         if found is None:
             self.match.setText("")
             return
-        sure = "confirmed" if found.confirmed else "not confirmed"
-        self.match.setText(
-            f"Match at {place_text(found.position_mm)}, score {found.score:.2f}; round-trip error "
-            f"{found.return_mm:.0f} mm: {sure}"
-        )
+        self.match.setText(f"Match at {place_text(found.position_mm)}: {found.in_words}")
 
     def _followed(self, scan: "Scan | None") -> None:
         if scan is not self.target:

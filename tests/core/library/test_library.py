@@ -11,9 +11,10 @@ from coralbay_core.errors import CoralBayError, InputError, MissingFileError
 from coralbay_core.extraction.cache import FeatureStore, content_digest
 from coralbay_core.extraction.pipeline import features_for
 from coralbay_core.io import save_map
-from coralbay_core.library import Library, search_library
+from coralbay_core.library import Library, Places, search_library
 from coralbay_core.library.reduction import fit_compact
 from coralbay_core.library.vectors import Vectors
+from coralbay_core.matching import request
 from coralbay_core.phantom import make_phantom
 from coralbay_core.similarity import make_query
 
@@ -69,6 +70,30 @@ def test_what_was_clicked_is_found_in_every_other_scan(library, scans, encoder):
         assert hit.coarse == pytest.approx(hit.score, abs=0.25)
     with_own = search_library(library, query, lambda: encoder, regions=1)
     assert with_own.hits[0].scan.path == str(paths[0])
+
+
+def test_the_same_place_is_looked_for_in_aligned_scans(library, scans, encoder, monkeypatch):
+    """A scan that cannot be aligned keeps its best region, says why, and comes last."""
+    paths = list(scans)
+    features = features_for(load_volume(paths[0]), encoder, store=library.store)
+    click = scans[paths[0]].landmarks["T6"]
+    query, own = make_query(features, click), content_digest(load_volume(paths[0]))
+    real, aligned = request.alignment_of, []
+
+    def first_alone(source, target, **more):
+        if aligned and target is not aligned[0]:
+            raise CoralBayError("scans show different parts of the body")
+        aligned.append(target)
+        return real(source, target, **more)
+
+    monkeypatch.setattr(request, "alignment_of", first_alone)
+    places = Places(features, click)
+    one, other = search_library(library, query, lambda: encoder, regions=1, exclude=own, places=places).hits
+    assert (one.is_aligned, other.is_aligned) == (True, False)
+    assert "alignment is" in one.note
+    made = next(m for p, m in scans.items() if str(p) == one.scan.path)
+    assert np.linalg.norm(np.subtract(one.position_mm, made.landmarks["T6"])) < 40
+    assert other.note == "scans show different parts of the body; the whole scan was searched"
 
 
 def test_a_scan_is_added_once_and_can_go(library, scans, encoder):
