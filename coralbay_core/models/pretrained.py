@@ -82,7 +82,7 @@ def save_pretrained(encoder: SwinEncoder, folder: str | Path) -> Path:
     folder = Path(folder).expanduser()
     card = _card_for(encoder)
     state = encoder.backbone.state_dict()
-    _require_exact(encoder)
+    require_exact(encoder)
     half = all(torch.equal(tensor.half().float(), tensor) for tensor in state.values())
     save_weights(folder / WEIGHTS, encoder.backbone, card.to_toml(), torch.float16 if half else torch.float32)
     config = {"model_type": "coralbay-swin3d", "name": card.name, "architecture": asdict(card.architecture)}
@@ -177,7 +177,8 @@ def _card_for(encoder: SwinEncoder) -> ModelCard:
     return replace(known, file=WEIGHTS, source=None, sha256="", md5="")
 
 
-def _require_exact(encoder: SwinEncoder) -> None:
+def require_exact(encoder: SwinEncoder) -> None:
+    """Raise if the weights of an encoder were cast to another precision than the one that they are stored in."""
     if encoder.precision != torch.float32:
         raise InputError(
             "weights were cast for this device and are not those of the model any more",

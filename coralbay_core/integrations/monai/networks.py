@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ...errors import InputError
 from ...models.encoder import Encoder
+from ...models.pretrained import require_exact
 from ...models.swin3d import Swin3DConfig
 from ...models.swin_encoder import SwinEncoder
 from ...util.arguments import checked
@@ -128,14 +129,7 @@ def _require_fitting(encoder: Encoder) -> tuple[SwinEncoder, Swin3DConfig]:
         problem = f"embedding {config.embed_dim}, not a multiple of 12"
     elif config.patch != 2:
         problem = f"patches of {config.patch} voxels instead of 2"
-    elif encoder.precision != torch.float32:
-        raise InputError(
-            "weights were cast for this device",
-            where=encoder.name,
-            found=encoder.precision,
-            expected="torch.float32",
-            hint="load_encoder(..., precision=torch.float32)",
-        )
     if problem:
         raise InputError("architecture does not fit MONAI's SwinUNETR", where=encoder.name, found=problem)
+    require_exact(encoder)
     return encoder, config
