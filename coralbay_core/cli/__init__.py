@@ -41,6 +41,9 @@ from .plugins import PluginGroup
 # The common base of what typer raises for wrong usage; newer versions of typer bring their own copy of click.
 _UsageError: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
+# What the system says of a path that a user gave, and not of the machine.
+_WRONG_PATHS = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
+
 _COMPLETION = "_CORALBAY_COMPLETE"
 """Variable in which a shell asks for completions; the script of ``--install-completion`` sets it."""
 
@@ -120,7 +123,7 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         return _closed_pipe()
     except (OSError, MemoryError) as error:
-        return _fail(_system_line(error), 1)
+        return _fail(_system_line(error), 2 if isinstance(error, _WRONG_PATHS) else 1)
     finally:
         close_bars()
     return 0

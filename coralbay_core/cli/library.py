@@ -195,6 +195,7 @@ def search(
     scope: Annotated[
         Literal["everywhere", "place"],
         typer.Option(
+            metavar="everywhere|place",
             help="everywhere: what looks like the positions; place: the same place, in the 3 best scans near where "
             "they align with CT, which takes seconds per scan."
         ),

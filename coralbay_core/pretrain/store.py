@@ -76,6 +76,8 @@ def writing(folder: Path) -> Iterator[None]:
 def _root(folder: Path) -> Any:
     import zarr
 
+    if not is_store(folder):
+        raise InputError("not a training store", where=folder, hint="make one with `coralbay prepare-data`")
     root = zarr.open_group(folder, mode="r")
     if root.attrs.get("format") != FORMAT:
         raise InputError("not a training store", where=folder, found=root.attrs.get("format"), expected=FORMAT)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from filelock import FileLock, Timeout
 
-from coralbay_core.errors import InputError
+from coralbay_core.errors import CoralBayError
 from coralbay_core.extraction.cache import FeatureStore
 from coralbay_core.extraction.pipeline import features_for
 from coralbay_core.extraction.sliding_window import ExtractionCallbacks
@@ -115,14 +115,14 @@ def test_an_entry_from_the_future_becomes_the_oldest_in_time(tmp_path):
 def test_a_cache_that_is_deleted_while_features_are_computed(volume, tmp_path):
     root = tmp_path / "cache"
     encoder = Disturbed(lambda: shutil.rmtree(root))
-    with pytest.raises(InputError, match=r"features .* - .*compute them again|could not be written"):
+    with pytest.raises(CoralBayError, match=r"features .* - .*compute them again|could not be written"):
         features_for(volume, encoder, strides=(4,), store=FeatureStore(root))
     assert_right(features_for(volume, PoolingEncoder(), strides=(4,), store=FeatureStore(root)), volume)
 
 
 def test_a_folder_of_features_that_is_deleted_while_they_are_computed(volume, tmp_path):
     encoder, store = Disturbed(lambda: shutil.rmtree(tmp_path / "scan")), FeatureStore(tmp_path)
-    with pytest.raises(InputError, match="compute them again"):
+    with pytest.raises(CoralBayError, match="compute them again"):
         features_for(volume, encoder, strides=(4, 8), store=store, name="scan")
     assert_right(features_for(volume, PoolingEncoder(), strides=(4, 8), store=store, name="scan"), volume)
 
