@@ -324,7 +324,7 @@ def test_main_exits_with_the_code():
     ("error", "code", "line"),
     [
         (KeyboardInterrupt(), 130, "error: interrupted\n"),
-        (PermissionError(13, "Permission denied", "/secret"), 1, "error: Permission denied - /secret\n"),
+        (PermissionError(13, "Permission denied", "/secret"), 2, "error: Permission denied - /secret\n"),
         (MemoryError(), 1, "error: out of memory - the scan is too large for this machine\n"),
     ],
 )
