@@ -21,7 +21,9 @@ _TOGETHER = frozenset({"training_heat", "training_pca"})
 
 
 def hidden_by(role: str) -> frozenset[str]:
-    """Roles that give way when a layer of a role is requested."""
+    """Roles that give way when a layer of a role is requested; all colors do to the grays of a second scan."""
+    if role == "warped":
+        return frozenset(COLORED)
     if role not in COLORED:
         return frozenset()
     return frozenset(COLORED) - (_TOGETHER if role in _TOGETHER else {role})

@@ -73,6 +73,7 @@ class Binding:
         self._links += [(signal, self._refreshing(*roles)) for signal, roles in scan_layers.changes(session)]
         self._links += [
             (session.windows.changed, self._windows_changed),
+            (session.warped_changed, self._warped_changed),
             (viewer.layers.events.inserted, self._layer_inserted),
             (viewer.layers.events.removed, self._layer_removed),
             (viewer.dims.events.ndisplay, self._dims_changed),
@@ -193,6 +194,10 @@ class Binding:
     def _windows_changed(self, scan: "Scan") -> None:
         if self.layer("windows", scan) is not None:
             self.reveal("windows", scan)
+
+    def _warped_changed(self, scan: "Scan") -> None:
+        if self.layer("warped", scan) is not None:
+            self.reveal("warped", scan)
 
     def _scan_added(self, scan: "Scan") -> None:
         if self._adopted is not None:

@@ -193,6 +193,7 @@ def test_the_second_scan_is_laid_over_the_first_one_in_squares(two, explored, ha
     layer, ct = explored.binding.layer("warped"), explored.binding.layer("ct")
     assert panel.overlay.isChecked()
     assert layer.visible
+    assert not explored.binding.layer("pca").visible  # grays are compared, without colors over them
     assert tuple(layer.contrast_limits) == tuple(ct.contrast_limits)
     ct.contrast_limits = (-100, 300)
     assert tuple(layer.contrast_limits) == (-100, 300)
