@@ -218,7 +218,7 @@ def test_docs_hold_a_place_for_the_numbers(publish, report):
 def test_real_scans(ct_pack, tmp_path):
     """Labels of different origin meet under one name, lesions stay out, and context beats patches by far."""
     arguments = ["--model", "hu-context", "--model", "hu-patch", "--no-phantom", "--no-baselines", "--tasks", "across"]
-    assert run(["evaluate", "--data", str(ct_pack / "labelled"), *arguments, "-o", str(tmp_path)]) == 0
+    assert run(["evaluate", "--data", str(ct_pack / "labelled"), "--names", *arguments, "-o", str(tmp_path)]) == 0
     findings = read_findings(tmp_path / "summary.json")
     cases = {case["name"]: case for case in findings.about["cases"]}
     assert "sts_013" not in cases  # nothing but a tumor is labeled
