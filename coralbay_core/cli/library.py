@@ -197,7 +197,7 @@ def search(
         typer.Option(
             metavar="everywhere|place",
             help="everywhere: what looks like the positions; place: the same place, in the 3 best scans near where "
-            "they align with CT, which takes seconds per scan."
+            "they align with CT, which takes seconds per scan.",
         ),
     ] = "everywhere",
     stage_weights: StageWeights = None,
