@@ -66,7 +66,8 @@ class InputError(CoralBayError, ValueError):
 class StorageError(InputError):
     """A file that cannot be written: no space, no permission, a folder in the way.
 
-    It is an `InputError` because another output path usually helps.
+    It is an `InputError` because another output path usually helps. The command line exits with 2 where the cause is
+    the path itself, and with 1 where it is the machine.
     """
 
     exit_code = 1

@@ -117,7 +117,7 @@ def run(arguments: Sequence[str]) -> int:
     except Cancelled as error:
         return _fail(str(error), 130)
     except CoralBayError as error:
-        return _fail(str(error), error.exit_code)
+        return _fail(str(error), 2 if isinstance(error.__cause__, _WRONG_PATHS) else error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         return _fail("interrupted", 130)
     except BrokenPipeError:

@@ -190,22 +190,22 @@ def answer(request: SimilarityRequest, cancelled: IsCancelled | None = None) -> 
     """
     query = _query(request)
     check_cancelled(cancelled, "heat map")
-    weights, note, prior = request.weights, "", None
+    weights = request.weights
     if weights == "auto":
         weights = auto_weights(request.origin, request.positive, request.negative) if len(request.positive) else None
         check_cancelled(cancelled, "heat map")
     if request.scope == "here":
         heat = _clicked_structure(request, query, weights, cancelled)
-    else:
-        prior, note = _prior(request, cancelled)
         check_cancelled(cancelled, "heat map")
-        heat = search(request.target, query, weights=weights, prior=prior, cancelled=cancelled)
-    check_cancelled(cancelled, "heat map")
-    if request.scope == "here":
         return Answer(heat, query, (_structure(heat, request.positive[0]),) if request.top else ())
+    provisional = _awaits_alignment(request)
+    prior, note = (None, NOT_ALIGNED) if provisional else _prior(request, cancelled)
+    check_cancelled(cancelled, "heat map")
+    heat = search(request.target, query, weights=weights, prior=prior, cancelled=cancelled)
+    check_cancelled(cancelled, "heat map")
     regions = tuple(top_regions(heat, request.top)) if request.top else ()
     is_aligned = prior is not None and request.origin is not request.target
-    return Answer(heat, query, regions, note, provisional=note == NOT_ALIGNED, is_aligned=is_aligned)
+    return Answer(heat, query, regions, note, provisional, is_aligned)
 
 
 def _clicked_structure(
@@ -240,17 +240,28 @@ def _query(request: SimilarityRequest) -> Query:
     return parts[0] if len(parts) == 1 else merge_queries(parts)
 
 
+def _prior_width(request: SimilarityRequest) -> float | None:
+    """Width of the prior that a request asks for; None for none."""
+    if not len(request.positive):
+        return None
+    return PLACE_MM if request.prior_mm is None and request.scope == "place" else request.prior_mm
+
+
+def _awaits_alignment(request: SimilarityRequest) -> bool:
+    """Whether a prior needs an alignment that was not computed, and that the request does not wait for."""
+    if request.align or request.origin is request.target or _prior_width(request) is None:
+        return False
+    return known_alignment(request.origin, request.target) is None
+
+
 def _prior(request: SimilarityRequest, cancelled: IsCancelled | None) -> tuple[DistancePrior | None, str]:
     """Prior around the places, or around where they align; and what there is to say about the alignment."""
-    places = request.positive
-    width = PLACE_MM if request.prior_mm is None and request.scope == "place" else request.prior_mm
-    if width is None or not len(places):
+    places, width = request.positive, _prior_width(request)
+    if width is None:
         return None, ""
     prior = DistancePrior(places[:: max(1, -(-len(places) // PRIOR_PLACES))], float(width))
     if request.origin is request.target:
         return prior, ""
-    if not request.align and known_alignment(request.origin, request.target) is None:
-        return None, NOT_ALIGNED
     try:
         alignment = alignment_of(request.origin, request.target, cancelled=cancelled)
     except Cancelled:

@@ -22,6 +22,7 @@ from ..util.arguments import checked
 from ..util.atomic_file import atomic_path
 from ..util.extras import import_extra, require_extra
 from .encoder import Encoder, check_strides
+from .pretrained import require_exact
 from .swin_encoder import SwinEncoder, maps_of
 
 INPUT = "tile"
@@ -173,14 +174,7 @@ def _require_exportable(
 ) -> tuple[SwinEncoder, tuple[int, ...], tuple[int, ...]]:
     if not isinstance(encoder, SwinEncoder):
         raise InputError("cannot be exported", where=encoder.name, expected="an encoder of the SwinUNETR family")
-    if encoder.precision != torch.float32:
-        raise InputError(
-            "cannot be exported",
-            where=encoder.name,
-            found=f"weights in {encoder.precision}",
-            expected="torch.float32",
-            hint="load_encoder(..., precision=torch.float32)",
-        )
+    require_exact(encoder)
     wanted = encoder.tiling.tile if tile is None else tile
     size = (wanted,) * 3 if isinstance(wanted, int) else tuple(wanted)
     if len(size) != 3 or any(n % 32 or not 32 <= n <= _LARGEST for n in size):
