@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from .. import __version__
-from ..errors import Cancelled, CoralBayError
+from ..errors import Cancelled, CoralBayError, StorageError
 from . import (
     cache,
     embed,
@@ -117,7 +117,7 @@ def run(arguments: Sequence[str]) -> int:
     except Cancelled as error:
         return _fail(str(error), 130)
     except CoralBayError as error:
-        return _fail(str(error), 2 if isinstance(error.__cause__, _WRONG_PATHS) else error.exit_code)
+        return _fail(str(error), _exit_code(error))
     except (KeyboardInterrupt, typer.Abort):
         return _fail("interrupted", 130)
     except BrokenPipeError:
@@ -152,6 +152,12 @@ def _system_line(error: OSError | MemoryError) -> str:
         return f"out of memory - {str(error) or 'the scan is too large for this machine'}"
     where = f" - {error.filename}" if error.filename else ""
     return f"{error.strerror or error}{where}"
+
+
+def _exit_code(error: CoralBayError) -> int:
+    """Exit code of an error; 2 also for a file that cannot be written because of its path."""
+    is_wrong_path = isinstance(error, StorageError) and isinstance(error.__cause__, _WRONG_PATHS)
+    return 2 if is_wrong_path else error.exit_code
 
 
 def _closed_pipe() -> int:
