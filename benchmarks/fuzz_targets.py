@@ -11,7 +11,7 @@ import numpy as np
 from benchmarks.fuzz_damage import damaged_document, damaged_lines, damaged_tensors
 from coralbay_core.extraction.cache import Entry, EntryMetadata
 from coralbay_core.io import load_volume, save_map
-from coralbay_core.io.nifti import read_label_names
+from coralbay_core.io.label_tables import find_table
 from coralbay_core.library import manifest as manifests
 from coralbay_core.library.reduction import Compact, load_compact
 from coralbay_core.matching.landmarks import read_landmarks, write_landmarks
@@ -98,7 +98,7 @@ def _tables(folder: Path) -> Made:
     yield "landmarks in JSON", path, read_landmarks, damaged_document
     path = folder / "labels.json"
     path.write_text(json.dumps({"1": "liver", "2": "spleen"}))
-    yield "label names", path, lambda path: read_label_names(path.with_name("labels.nii.gz")), damaged_document
+    yield "label names", path, lambda path: find_table(path.with_name("labels.nii.gz")), damaged_document
 
 
 def _session(folder: Path) -> Made:

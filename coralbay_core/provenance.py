@@ -63,7 +63,7 @@ def scan_digest(scan: Volume | LabelVolume) -> str:
 def beside(path: Path) -> Path:
     """Path of the provenance file of a result."""
     name = path.name
-    for suffix in (".nii.gz", ".nii", path.suffix):
+    for suffix in (".nii.gz", ".nii", ".seg.nrrd", ".mrk.json", ".ome.zarr", path.suffix):
         if suffix and name.lower().endswith(suffix):
             name = name[: -len(suffix)]
             break

@@ -56,11 +56,11 @@ def _plain(name: str) -> str:
 
 def _names_of(labels: LabelVolume) -> dict[int, str]:
     """Names beside the map, else those of a ``labels.json`` in its folder."""
-    from ..io.nifti import read_label_names
+    from ..io.label_tables import find_table
 
     if labels.names or labels.path is None:
         return labels.names
-    return read_label_names(labels.path.with_name("labels.nii.gz"))[0]
+    return find_table(labels.path.with_name("labels.nii.gz")).names
 
 
 def only(labels: LabelVolume, wanted: Sequence[str]) -> LabelVolume:

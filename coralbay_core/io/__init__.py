@@ -1,4 +1,4 @@
-"""Reading and writing of CT volumes: NIfTI, NRRD and MetaImage files and DICOM series.
+"""Reading and writing of CT volumes and label maps: NIfTI, NRRD and MetaImage files and DICOM series.
 
 This package is the only one that uses nibabel, pydicom and SimpleITK. For all formats, `load_volume` returns an
 array indexed ``(z, y, x)`` with axis codes S, P, L and an affine to RAS+ mm; `save_map` takes an array on that grid
@@ -16,11 +16,13 @@ from numpy.typing import ArrayLike
 from ..errors import InputError, MissingFileError
 from ..spatial import LabelVolume, SourceGrid, Volume
 from ..util.arguments import checked
-from . import checks, dicom, itk, nifti, objects
+from . import checks, dicom, itk, map_files, mask_folder, nifti, objects, seg_nrrd, seg_nrrd_header
 from .dicom_series import SeriesInfo, scan
 from .discover import FoundScan, find_scans
+from .label_tables import LabelTable, find_table
 from .objects import as_object
 from .outputs import require_apart, require_folder, require_no_input, require_output, require_place
+from .placement import placed
 from .raw import RawVolume
 
 __all__ = [
@@ -38,6 +40,7 @@ __all__ = [
     "require_output",
     "require_place",
     "save_dicom",
+    "save_labels",
     "save_map",
 ]
 
@@ -81,7 +84,8 @@ def load_volume(path: VolumeLike, *, series: str | None = None) -> Volume:
         if series is not None:
             kind = "NIfTI" if reader is nifti else path.suffix.lstrip(".").upper()
             raise InputError(f"a {kind} file has no series", where=path, hint="leave out --series: it is for DICOM")
-        return _to_volume(reader.read(path), path, nifti.stem(path) if reader is nifti else path.stem)
+        raw = seg_nrrd.read(path)[0] if seg_nrrd_header.looks_like(path) else reader.read(path)
+        return _to_volume(raw, path, nifti.stem(path))
     raw = dicom.read(path, series)
     return _to_volume(raw, path, (path if path.is_dir() else path.parent).resolve().name)
 
@@ -94,51 +98,68 @@ def list_series(folder: str | Path) -> list[SeriesInfo]:
 
 @checked
 def load_labels(path: VolumeLike, like: Volume | LabelVolume | None = None) -> LabelVolume:
-    """Read an integer label map from NIfTI, NRRD or MetaImage, and its names from a JSON file of this name next to it.
+    """Read an integer label map with its names and colors.
 
     Parameters
     ----------
     path : str, Path or object
-        An object of another library is accepted as by `load_volume`. A `LabelVolume` is returned as it is.
+        A NIfTI, NRRD or MetaImage file, a segmentation of 3D Slicer (``.seg.nrrd``), or a folder with one mask per
+        structure as TotalSegmentator writes it. Names come from the file, or from a JSON file or label description of
+        ITK-SNAP of this name next to it (`label_tables.find_table`). An object of another library is accepted as by
+        `load_volume`. A `LabelVolume` is returned as it is.
     like : Volume or LabelVolume, optional
         What the labels belong to, such as their CT. They must lie on the grid of its file; a different order or
-        direction of the axes is accepted, because turning those is lossless.
+        direction of the axes is accepted, because turning those is lossless. Of a ``.seg.nrrd``, which holds a part
+        of an image, only the voxels must coincide.
     """
     if isinstance(path, LabelVolume):
         if like is not None:
             checks.require_same_grid(path.grid, like.grid, path.name)
         return path
     file: Path | None = None
-    names: dict[int, str] = {}
-    notes: tuple[str, ...] = ()
+    table = LabelTable()
     if isinstance(path, str | PathLike):
-        file = existing = _existing(path)
-        raw = itk.read_labels(existing) if itk.looks_like(existing) else nifti.read_labels(existing)
-        name = nifti.stem(existing)
-        names, notes = nifti.read_label_names(existing)
+        file = _existing(path)
+        raw, table = _read_labels(file)
+        name = nifti.stem(file)
     else:
         raw, name = objects.read_labels_object(path)
     read = SourceGrid.of(raw.data.shape, raw.affine, raw.header)
     source: SourceGrid | None = read
     grid, data = read.grid, read.from_file(raw.data)
+    notes = raw.notes + table.notes
     if like is not None:
         turned = like.grid.orientation
-        checks.require_same_grid(grid, turned.grid, file or name)
+        if file is not None and seg_nrrd_header.looks_like(file) and grid != turned.grid:
+            data, lost = placed(data, grid, turned.grid, file)
+            notes, source = notes + lost, like.source
+        else:
+            checks.require_same_grid(grid, turned.grid, file or name)
         grid, data = like.grid, turned.to_file(data)
         # What is drawn on a volume of other axes goes to a new file, as that volume does.
         source = source if turned.is_trivial else None
     data = checks.contiguous(data)
-    return LabelVolume(data, grid, name, file, source, names=names, notes=raw.notes + notes)
+    return LabelVolume(data, grid, name, file, source, names=table.names, notes=notes, colors=table.colors)
+
+
+def _read_labels(path: Path) -> tuple[RawVolume, LabelTable]:
+    if path.is_dir():
+        return mask_folder.read(path)
+    if seg_nrrd_header.looks_like(path):
+        raw, own = seg_nrrd.read(path)
+        return raw, own if own.names else find_table(path)
+    return (itk if itk.looks_like(path) else nifti).read_labels(path), find_table(path)
 
 
 @checked
 def save_map(path: str | Path, data: ArrayLike, volume: Volume | LabelVolume) -> Path:
-    """Write a map that lies on ``volume.grid`` as NIfTI, on the grid and with the header of the volume's file.
+    """Write a map that lies on ``volume.grid``, on the grid of the volume's file.
 
     Parameters
     ----------
     path : str or Path
-        Ends in ``.nii`` or ``.nii.gz``. Missing folders are made; the file appears only when it is complete.
+        Ends in ``.nii`` or ``.nii.gz``, which keep the header of the volume's file, too, in ``.nrrd``, or, for labels,
+        in ``.seg.nrrd``. Missing folders are made; the file appears only when it is complete.
     data : (z, y, x) array of integer, bool or float, or (z, y, x, 3) array of uint8
         Floats are stored as float32, the last form as RGB24.
     volume : Volume or LabelVolume
@@ -150,7 +171,30 @@ def save_map(path: str | Path, data: ArrayLike, volume: Volume | LabelVolume) ->
     """
     path = Path(path)
     require_output(path, volume.path)
-    nifti.write(path, checks.require_map(data, volume.shape, path), volume.source_grid)
+    map_files.write(path, checks.require_map(data, volume.shape, path), volume.source_grid)
+    return path
+
+
+@checked
+def save_labels(path: str | Path, labels: LabelVolume) -> Path:
+    """Write a label map on the grid of its file; in ``.seg.nrrd`` with its names and colors, for 3D Slicer.
+
+    Parameters
+    ----------
+    path : str or Path
+        As of `save_map`.
+    labels : LabelVolume
+        Values without a color get the one of the app.
+
+    Returns
+    -------
+    Path
+        The path written.
+    """
+    path = Path(path)
+    require_output(path, labels.path)
+    data = checks.require_map(labels.data, labels.shape, path)
+    map_files.write(path, data, labels.source_grid, labels.names, labels.colors)
     return path
 
 

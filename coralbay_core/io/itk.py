@@ -36,7 +36,7 @@ def read_labels(path: Path) -> RawVolume:
 
 def _read(path: Path) -> tuple[NDArray, Affine, tuple[str, ...]]:
     """Values as in the file, their affine to RAS+ mm, and notes on the position."""
-    image = _open(path)
+    image = open_image(path)
     data, affine = of_image(image, path)
     return data, affine, _place_notes(path, image)
 
@@ -51,12 +51,13 @@ def of_image(image: Any, where: Path | str) -> tuple[NDArray, Affine]:
             expected="one number per voxel",
         )
     shape = checks.require_3d(image.GetSize(), where)
-    affine = checks.require_affine(_affine(image), where)
+    affine = checks.require_affine(affine_of(image), where)
     # SimpleITK's arrays begin with the slowest axis, its sizes with the fastest.
     return import_sitk().GetArrayFromImage(image).transpose().reshape(shape, order="F"), affine
 
 
-def _open(path: Path) -> Any:
+def open_image(path: Path) -> Any:
+    """Read an image of SimpleITK, after a check of its header."""
     sitk = import_sitk()
     itk_headers.check(path)
     try:
@@ -65,7 +66,7 @@ def _open(path: Path) -> Any:
         raise InputError("not a readable image", where=path, found=_short(error), hint="copy it again") from error
 
 
-def _affine(image: Any) -> np.ndarray:
+def affine_of(image: Any) -> np.ndarray:
     """Index to RAS+ mm; ITK's own world is LPS."""
     dimensions = image.GetDimension()
     direction = np.array(image.GetDirection()).reshape(dimensions, dimensions)[:3, :3]

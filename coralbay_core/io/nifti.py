@@ -1,6 +1,5 @@
 """NIfTI files."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,11 @@ from ..spatial import SourceGrid, geometry
 from ..spatial.geometry import Affine
 from ..util.atomic_file import atomic_path
 from . import checks
-from .nifti_file import UNREADABLE, damaged, open_nifti, short
+from .nifti_file import UNREADABLE, damaged, open_nifti
 from .raw import RawVolume
 
 SUFFIXES = (".nii.gz", ".nii")
-_OTHER_IMAGES = (".nrrd", ".nhdr", ".mha", ".mhd")  # label maps of these formats have names beside them, too
+_OTHER_IMAGES = (".seg.nrrd", ".nrrd", ".nhdr", ".mha", ".mhd")  # label maps of these formats have names beside them, too
 _RGB24 = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
 _FREE_TEXT = ("descrip", "aux_file", "intent_name", "db_name", "data_type", "unused_str")
 _MM_PER_UNIT = {"meter": 1000.0, "micron": 0.001}
@@ -69,25 +68,6 @@ def labels_of_image(image: Any, where: Path | str, notes: tuple[str, ...] = ()) 
     affine, unit_notes = _affine(image, where)
     data, value_notes = checks.whole(_scaled(image, where, np.float64).reshape(shape, order="A"), where)
     return RawVolume(data, affine, _header(image), notes=(*notes, *unit_notes, *value_notes))
-
-
-def read_label_names(path: Path) -> tuple[dict[int, str], tuple[str, ...]]:
-    """Read the label names in ``<name>.json`` next to a label map, ``{"1": "liver", ...}``; empty without this file.
-
-    A second tuple holds a note if the file is there and cannot be used.
-    """
-    beside = path.with_name(stem(path) + ".json")
-    if not beside.is_file():
-        return {}, ()
-    try:
-        content = beside.read_bytes()
-        try:
-            names = json.loads(content)  # UTF-8, -16 or -32, with or without a byte-order mark
-        except UnicodeDecodeError:
-            names = json.loads(content.decode("latin-1"))
-        return {int(value): str(name) for value, name in names.items()}, ()
-    except (OSError, ValueError, AttributeError, RecursionError) as error:
-        return {}, (f"label names in {beside.name} were not read: {short(error, beside)}",)
 
 
 def write(path: Path, data: NDArray, source: SourceGrid) -> None:

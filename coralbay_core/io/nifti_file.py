@@ -4,12 +4,13 @@ A header is checked before anything is allocated or unpacked by it: sizes may li
 more than the memory holds.
 """
 
+import gzip
 import io
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 from ..errors import CoralBayError, InputError
 
@@ -88,6 +89,36 @@ def short(error: Exception, path: Path) -> str:
     """First line of the error message of another library, without the path."""
     text = str(error).removeprefix(f"File {path} is ").replace(str(path), "the file") or type(error).__name__
     return text.splitlines()[0][:120]
+
+
+def header_texts(path: Path, most_bytes: int) -> list[str]:
+    """Read the extensions of a header as texts; empty where there are none.
+
+    Parameters
+    ----------
+    path : Path
+    most_bytes : int
+        Extensions that end behind these bytes of the file are not read.
+    """
+    try:
+        with path.open("rb") as file:
+            packed = file.read(2) == _GZIP
+            file.seek(0)
+            head = gzip.GzipFile(fileobj=file).read(most_bytes) if packed else file.read(most_bytes)
+        size = _header_bytes(head)
+        image_class = _image_class(head, path)
+        end = min(int(image_class.header_class(head[:size], check=False)["vox_offset"]), len(head))
+    except (*UNREADABLE, InputError):
+        return []
+    order: Literal["little", "big"] = "little" if int.from_bytes(head[:4], "little") == size else "big"
+    texts, start = [], size + 4
+    while head[size : size + 1] != b"\0" and start + 8 <= end:
+        length = int.from_bytes(head[start : start + 4], order)
+        if length < 8 or start + length > end:
+            break
+        texts.append(head[start + 8 : start + length].decode("utf-8", errors="replace"))
+        start += length
+    return texts
 
 
 def _header_bytes(head: bytes) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ..errors import InputError
-from . import dicom_series, nifti
+from . import dicom_series, map_files
 
 _HEADERS = (".mhd", ".nhdr")
 _DATA_FILE = re.compile(rb"^\s*(?:ElementDataFile\s*=|data ?file\s*:)\s*(\S[^\r\n]*)", re.IGNORECASE | re.MULTILINE)
@@ -24,9 +24,9 @@ def require_output(path: Path | None, *inputs: Path | None) -> None:
     """
     if path is None:
         return
-    nifti.require_name(path)
+    map_files.require_name(path)
     require_apart([path], inputs)
-    require_place(path, "a file name that ends in .nii or .nii.gz")
+    require_place(path, map_files.EXPECTED)
 
 
 def require_apart(outputs: Iterable[Path | None], inputs: Iterable[Path | None]) -> None:

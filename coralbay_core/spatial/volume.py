@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import InputError, OutsideVolumeError
 from . import geometry
 from .geometry import Affine
+from .label_colors import Color
 
 AXIS_CODES = ("S", "P", "L")
 
@@ -305,10 +306,13 @@ class LabelVolume(_OnGrid):
         Name of each value, if known.
     notes : tuple of str
         Notes for the user about how it was read.
+    colors : dict of int to (int, int, int)
+        Color of each value, 0 to 255, if known.
     """
 
     names: dict[int, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    colors: dict[int, Color] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -91,7 +91,7 @@ def _named_as_labels(path: Path | None) -> bool | None:
 
 
 def _names_beside(path: Path | None) -> dict[int, str]:
-    """Names of labels in the JSON file of the same name next to a map."""
-    from coralbay_core.io.nifti import read_label_names
+    """Names of labels in a file of the same name next to a map, or in its header."""
+    from coralbay_core.io.label_tables import find_table
 
-    return {} if path is None else read_label_names(path)[0]
+    return {} if path is None else find_table(path).names

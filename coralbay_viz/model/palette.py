@@ -5,6 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from coralbay_core.spatial.label_colors import CLASS_COLORS as CLASS_COLORS
+from coralbay_core.spatial.label_colors import class_color as class_color
+
 
 @dataclass(frozen=True)
 class Window:
@@ -77,22 +80,6 @@ FOUND = "#4dd0e1"
 SUGGESTION = "#ff9ff3"
 UNDECIDED = "#9e9e9e"
 
-# Okabe and Ito's palette, which color-blind readers can distinguish, then lighter versions of it.
-CLASS_COLORS = (
-    "#e69f00",
-    "#56b4e9",
-    "#009e73",
-    "#f0e442",
-    "#d55e00",
-    "#cc79a7",
-    "#0072b2",
-    "#f7c873",
-    "#a6dbf5",
-    "#7fd6bd",
-    "#f5b895",
-    "#e6bfd4",
-)
-
 # (position, red, green, blue, alpha): clear below the threshold, then at once visible and from violet to pale yellow,
 # so that brightness alone already orders the values and the CT stays readable underneath.
 _HEAT_STOPS = (
@@ -135,8 +122,3 @@ def fraction_colors(steps: int = 256) -> NDArray[np.float32]:
     made = colormaps["viridis"](np.linspace(0, 1, steps)).astype(np.float32)
     made[0, 3] = 0
     return made
-
-
-def class_color(value: int) -> str:
-    """Return the color of a label value, the same in every picture."""
-    return CLASS_COLORS[(value - 1) % len(CLASS_COLORS)]

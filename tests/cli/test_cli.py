@@ -243,7 +243,7 @@ AT = ["--at", "0,0,0"]
             ["query", "{scan}/ct.nii.gz", "--at", "9999,0,0"],
             "point outside the volume - --at - found 9999, 0, 0 vs expected mm within R",
         ),
-        (["query", "{scan}/ct.nii.gz", *AT, "-o", "{tmp}/heat.png"], "not a NIfTI name"),
+        (["query", "{scan}/ct.nii.gz", *AT, "-o", "{tmp}/heat.png"], "not the name of a map"),
         (["query", "{scan}/ct.nii.gz", *AT, "-o", "{scan}/ct.nii.gz"], "would overwrite the input"),
         (["query", "{scan}/ct.nii.gz", *AT, "--stages", "4,x"], "not a list of strides - --stages"),
         (["query", "{scan}/ct.nii.gz", "--at", "{click}", "--stages", "5"], "unknown stages"),

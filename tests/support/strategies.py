@@ -1,5 +1,7 @@
 """Grids for property tests: anisotropic, flipped, rotated, sheared and far from the origin."""
 
+from itertools import permutations, product
+
 import numpy as np
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
@@ -21,3 +23,15 @@ def affines(draw, max_degrees=180.0):
     affine[:3, :3] = turned[:, list(order)] * np.multiply(spacing, flips)
     affine[:3, 3] = [draw(st.floats(-900, 900)) for _ in range(3)]
     return affine
+
+
+def orientations():
+    """Yield anisotropic affines for the 48 ways in which the axes of a file can lie."""
+    for order in permutations(range(3)):
+        for signs in product((-1, 1), repeat=3):
+            affine = np.eye(4)
+            affine[:3, :3] = 0
+            for axis, (world, sign, spacing) in enumerate(zip(order, signs, (0.7, 1.5, 3.0), strict=True)):
+                affine[world, axis] = sign * spacing
+            affine[:3, 3] = (12.5, -40.25, 1003.0)
+            yield affine
