@@ -17,6 +17,7 @@ from .. import __version__
 from ..errors import Cancelled, CoralBayError, StorageError
 from . import (
     cache,
+    convert,
     embed,
     evaluate,
     export,
@@ -53,6 +54,7 @@ _SCANS, _FEATURES, _SEARCH = "Scans", "Features", "Search and comparison"
 _SEGMENTATION, _MODELS, _TRAINING = "Segmentation", "Models", "Training"
 
 app.command("info", rich_help_panel=_SCANS)(inspect.info)
+app.command("convert", rich_help_panel=_SCANS)(convert.convert)
 app.command("phantom", rich_help_panel=_SCANS)(inspect.phantom)
 app.command("embed", rich_help_panel=_FEATURES)(embed.embed)
 app.command("project", rich_help_panel=_FEATURES)(project.project)

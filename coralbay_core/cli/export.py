@@ -24,7 +24,8 @@ def export(
         Path | None,
         typer.Option(
             metavar="NAMES.json",
-            help='Names of the labels, {"1": "liver"}.  [default: those in SEG.nii.gz, or SEG.json next to it]',
+            help='Names of the labels, {"1": "liver"}, or a label description of ITK-SNAP in .txt.'
+            "  [default: those in the label map, or in SEG.json or SEG.txt next to it]",
         ),
     ] = None,
     series: Series = None,
@@ -38,6 +39,7 @@ def export(
 
     from ..io import load_volume, save_dicom
     from ..io.dicom_seg import require_highdicom
+    from ..io.label_tables import read_table
     from ..provenance import in_few_words, provenance, write_provenance
 
     if out.suffix.lower() not in (".dcm", ""):
@@ -48,7 +50,7 @@ def export(
     volume = load_volume(dicom, series=series)
     label_map = open_labels(labels, like=volume)
     if names is not None:
-        label_map = replace(label_map, names=_names(names))
+        label_map = replace(label_map, names=read_table(names).names)
     earlier = _earlier_provenance(labels)
     about = provenance(
         volume, model=earlier.get("model"), fingerprint=earlier.get("fingerprint"), made_from=earlier or None
@@ -64,19 +66,6 @@ def export(
         results={"labels": present, "slices": volume.source_grid.shape[2]},
         lines=[f"label {value}: {name}" for value, name in present.items()],
     )
-
-
-def _names(path: Path) -> dict[int, str]:
-    from ..errors import MissingFileError
-
-    if not path.is_file():
-        raise MissingFileError("no such file", where=path)
-    try:
-        return {int(value): str(name) for value, name in json.loads(path.read_text("utf-8")).items()}
-    except (ValueError, AttributeError, RecursionError) as error:
-        raise InputError(
-            "unreadable label names", where=path, found=str(error)[:80], expected='{"1": "liver"}'
-        ) from error
 
 
 def _earlier_provenance(labels: Path) -> dict[str, Any]:

@@ -174,11 +174,16 @@ def search(
         Path | None, typer.Option("--ct", metavar="CT", help="CT that contains the positions of --at.")
     ] = None,
     at: Annotated[
-        list[str] | None, typer.Option(metavar="X,Y,Z", help="Position of what to find, in mm; may be repeated.")
+        list[str] | None,
+        typer.Option(metavar="X,Y,Z", help="Position of what to find, in mm, or a list of landmarks; may be repeated."),
     ] = None,
     against: Annotated[
         list[str] | None,
-        typer.Option("--not", metavar="X,Y,Z", help="Position of what not to find, in mm; may be repeated."),
+        typer.Option(
+            "--not",
+            metavar="X,Y,Z",
+            help="Position of what not to find, in mm, or a list of landmarks; may be repeated.",
+        ),
     ] = None,
     use: Annotated[
         Path | None, typer.Option(metavar="FILE.query", help="Saved query to search with, instead of --ct and --at.")

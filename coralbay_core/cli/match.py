@@ -33,7 +33,8 @@ def match(
         ),
     ] = None,
     at: Annotated[
-        list[str] | None, typer.Option(metavar="X,Y,Z", help="Position in A, in mm; may be repeated.")
+        list[str] | None,
+        typer.Option(metavar="X,Y,Z", help="Position in A, in mm, or a list of landmarks; may be repeated."),
     ] = None,
     out: Annotated[
         Path | None,
@@ -49,6 +50,14 @@ def match(
         typer.Option(
             metavar="MM",
             help="Prefer matches within about this distance of where A and B align; 0: no preference.  [default: 30]",
+        ),
+    ] = None,
+    transform: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="T",
+            help="Transform that brings A to the grid of B, as ITK, ANTs, elastix or Slicer write it (.tfm, .h5, .txt, "
+            ".mat, or a field in .nii.gz), to align them from.",
         ),
     ] = None,
     stage_weights: FixedStageWeights = None,
@@ -70,12 +79,18 @@ def match(
     several = targets.is_folder and not (len(targets.sources) == 1 and out is not None and _is_table(out))
     tables = _tables(out, targets.sources, several)
     inputs = (baseline, start.path, *start.files, follow_up, *targets.files, landmarks, *weights_files(model))
+    inputs += options.point_files(at)
+    if transform is not None:
+        inputs += (transform,)
     require_outputs(tables.values(), *inputs)
+    if transform is not None and several:
+        raise InputError("one transform for several scans", where="--transform", expected="one scan B")
+    known = None if transform is None else _read_transform(transform)
     first = open_ct(start.path, start.series)
     for place in places:
         first.grid.require_inside(place.position_mm, where=place.name)
     encoder = open_model(model, device)
-    matcher = _Matcher(first, encoder, places, strides, mixer, prior_mm)
+    matcher = _Matcher(first, encoder, places, strides, mixer, prior_mm, known)
     batch = Batch("matches", len(targets.sources), several)
     done: list[dict[str, Any]] = []
     lines: list[str] = []
@@ -113,9 +128,10 @@ class _Matcher:
         strides: tuple[int, ...],
         weights: Any,
         prior_mm: float | None,
+        transform: Any = None,
     ):
         self.first, self.encoder, self.places, self.strides = first, encoder, places, strides
-        self.weights, self.prior_mm = weights, prior_mm
+        self.weights, self.prior_mm, self.transform = weights, prior_mm, transform
         self.features = features_of(first, encoder, strides)
 
     def run(self, target: Source, out: Path | None) -> tuple[dict[str, Any], list[str]]:
@@ -124,7 +140,7 @@ class _Matcher:
 
         second = open_ct(target.path, target.series)
         features = features_of(second, self.encoder, self.strides)
-        prior, alignment = _usable_prior(self.prior_mm, self.features, features)
+        prior, alignment = _usable_prior(self.prior_mm, self.features, features, self.transform)
         found = propagate(
             self.places,
             self.features,
@@ -147,7 +163,9 @@ class _Matcher:
 
 
 def _is_table(path: Path) -> bool:
-    return path.suffix.lower() in (".csv", ".json")
+    from ..matching.landmarks import SUFFIXES
+
+    return path.suffix.lower() in SUFFIXES
 
 
 def _tables(out: Path | None, targets: tuple[Source, ...], several: bool) -> dict[str, Path]:
@@ -174,16 +192,24 @@ def _places(landmarks: Path | None, at: list[str] | None) -> "list[Landmark]":
     return [*(read_landmarks(landmarks) if landmarks else []), *x]
 
 
-def _usable_prior(wanted: float | None, source: Any, target: Any) -> "tuple[float | None, Deformation | None]":
+def _read_transform(path: Path) -> Any:
+    from ..io.transforms import read_transform
+
+    return read_transform(path)
+
+
+def _usable_prior(
+    wanted: float | None, source: Any, target: Any, transform: Any
+) -> "tuple[float | None, Deformation | None]":
     """Width of the prior; if the scans cannot be aligned, the default width is dropped with a note."""
-    from ..matching import alignment_of
+    from ..matching import alignment_of, deform
 
     if wanted == 0:
         return None, None
     try:
-        found = alignment_of(source, target)
+        found = alignment_of(source, target) if transform is None else deform(source, target, prior=transform)
     except CoralBayError as error:
-        if wanted is not None:
+        if wanted is not None or transform is not None:
             raise
         note(f"{error}; matches are searched without a distance prior")
         return None, None

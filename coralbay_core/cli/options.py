@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 import typer
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
 from .command_line import GENERAL
@@ -110,6 +110,8 @@ Json = Annotated[bool, typer.Option("--json", rich_help_panel=GENERAL, help="Pri
 
 DEFAULT_STAGES = "4,8,16"
 
+_LISTS = (".csv", ".json")
+
 
 def numbers(text: str, count: int, where: str) -> NDArray[np.float64]:
     """Parse comma-separated finite numbers."""
@@ -124,8 +126,21 @@ def numbers(text: str, count: int, where: str) -> NDArray[np.float64]:
 
 
 def points(texts: list[str] | None, where: str) -> NDArray[np.float64]:
-    """Parse positions in mm, (N, 3)."""
-    return np.array([numbers(text, 3, where) for text in texts or ()]).reshape(-1, 3)
+    """Parse positions in mm, (N, 3); a text may also be the path of a list of landmarks, for all of its positions."""
+    found: list[ArrayLike] = []
+    for text in texts or ():
+        if text.lower().endswith(_LISTS):
+            from ..matching.landmarks import read_landmarks
+
+            found += [place.position_mm for place in read_landmarks(text)]
+        else:
+            found.append(numbers(text, 3, where))
+    return np.array(found, float).reshape(-1, 3)
+
+
+def point_files(texts: list[str] | None) -> tuple[Path, ...]:
+    """Lists of landmarks among positions, as inputs that no output may replace."""
+    return tuple(Path(text) for text in texts or () if text.lower().endswith(_LISTS))
 
 
 def strides(text: str) -> tuple[int, ...]:

@@ -226,7 +226,9 @@ def _progress(title: str, scan: Volume | LabelVolume) -> Progress | None:
 
 
 def _is_map(path: Path) -> bool:
-    return path.name.lower().endswith((".nii", ".nii.gz"))
+    from ..io.map_files import is_map_name
+
+    return is_map_name(path)
 
 
 class _Job:
@@ -261,11 +263,12 @@ class _Job:
     def require_names(self) -> None:
         from ..io import require_output
 
-        for path in self.outputs:
-            require_output(path)
+        require_output(self.seg)
+        for path in (self.probability, self.margin):
+            require_output(path, labels=False)
 
     def run(self, fitted: "Probe", encoder: Any, refine: bool) -> dict[str, Any]:
-        from ..io import save_map
+        from ..io import save_labels, save_map
         from ..provenance import provenance, write_provenance
 
         volume = open_ct(self.source.path, self.source.series)
@@ -279,9 +282,12 @@ class _Job:
             margin=self.margin is not None,
             progress=_progress(f"slices of {self.source.name}", volume),
         )
-        maps = {"seg": (self.seg, made.labels), "probability": (self.probability, made.probability)}
-        maps |= {"margin": (self.margin, made.margin)}
-        outputs = {
+        names = fitted.names | ({} if protected is None else protected.names)
+        colors = {} if protected is None else protected.colors
+        labels = LabelVolume(made.labels, volume.grid, source=volume.source_grid, names=names, colors=colors)
+        outputs = {"seg": save_labels(self.seg, labels)}
+        maps = {"probability": (self.probability, made.probability), "margin": (self.margin, made.margin)}
+        outputs |= {
             key: save_map(path, data, volume)
             for key, (path, data) in maps.items()
             if path is not None and data is not None
@@ -299,7 +305,6 @@ class _Job:
         )
         for path in outputs.values():
             write_provenance(path, about)
-        names = fitted.names | ({} if protected is None else protected.names)
         return {
             "name": self.source.name,
             "outputs": outputs,

@@ -1,6 +1,7 @@
 """The command ``project``."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -244,7 +245,7 @@ def _require_outputs(
         raise InputError(
             "no output file", expected="at least one of -o RGB.nii.gz, --png, --labels, --scatter, --save-basis"
         )
-    require_output(out, ct)
+    require_output(out, ct, labels=False)
     require_output(labels, ct)
     if (labels is None) != (clusters is None):
         raise InputError(
@@ -264,10 +265,12 @@ def _save_rgb(path: Path | None, rgb: "RgbMap | None", volume: Volume) -> Path |
 
 
 def _save_labels(path: Path | None, groups: LabelVolume | None, volume: Volume) -> Path | None:
-    from ..io import save_map
+    from ..io import save_labels
     from ..projection import labels_on
 
-    return None if path is None or groups is None else save_map(path, labels_on(groups, volume.grid).data, volume)
+    if path is None or groups is None:
+        return None
+    return save_labels(path, replace(labels_on(groups, volume.grid), source=volume.source_grid))
 
 
 def _write_provenance(outputs: dict[str, Path | None], volume: Volume, encoder: Any, **parameters: Any) -> None:

@@ -10,7 +10,7 @@ import typer
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..spatial import Volume
+from ..spatial import LabelVolume, Volume
 from . import options
 from .common import features_of, open_ct, open_labels, open_model, require_outputs, weights_files
 from .labels import value_of
@@ -106,7 +106,11 @@ def query(
     ct: CtPath,
     at: Annotated[
         list[str] | None,
-        typer.Option(metavar="X,Y,Z", rich_help_panel=_FIND, help="Position of what to find, in mm; may be repeated."),
+        typer.Option(
+            metavar="X,Y,Z",
+            rich_help_panel=_FIND,
+            help="Position of what to find, in mm, or a list of landmarks; may be repeated.",
+        ),
     ] = None,
     against: Annotated[
         list[str] | None,
@@ -114,7 +118,7 @@ def query(
             "--not",
             metavar="X,Y,Z",
             rich_help_panel=_FIND,
-            help="Position of what not to find, in mm; may be repeated.",
+            help="Position of what not to find, in mm, or a list of landmarks; may be repeated.",
         ),
     ] = None,
     strokes: Annotated[
@@ -233,9 +237,12 @@ def query(
         raise InputError("the structure lies in the first scan", where="--in", hint="use --scope place or everywhere")
     if cut == ("auto", 0.0) and scope != "here":
         raise InputError("no border to find", where="--threshold", hint="auto needs --scope here")
-    require_output(out, ct, other)
+    require_output(out, ct, other, labels=cut is not None)
     require_table_name(table)
-    require_outputs((out, table, save), ct, other, use, *weights_files(model), labels=(strokes, asked.region_file))
+    listed = options.point_files([*(at or ()), *(against or ())])
+    require_outputs(
+        (out, table, save), ct, other, use, *listed, *weights_files(model), labels=(strokes, asked.region_file)
+    )
     if threshold is not None and out is None:
         raise InputError("no output file for the mask", where="--threshold", hint="add -o MASK.nii.gz")
     saved, strides = _opened(use, save, strides)
@@ -384,14 +391,18 @@ def _provenance(
 def _save_map(
     out: Path | None, heat: "HeatMap", volume: Volume, threshold: float | None, about: dict[str, Any]
 ) -> Path | None:
-    from ..io import save_map
+    from ..io import save_labels, save_map
     from ..provenance import write_provenance
 
     if out is None:
         return None
-    written = save_map(
-        out, heat.resample_to(volume.grid) if threshold is None else heat.mask(volume.grid, threshold), volume
-    )
+    if threshold is None:
+        written = save_map(out, heat.resample_to(volume.grid), volume)
+    else:
+        mask = heat.mask(volume.grid, threshold).astype(np.uint8)
+        written = save_labels(
+            out, LabelVolume(mask, volume.grid, "similar", source=volume.source_grid, names={1: "similar"})
+        )
     write_provenance(written, about)
     return written
 

@@ -77,12 +77,12 @@ def scans_in(path: Path, series: str | None = None) -> Scans:
     series : str, optional
         Series of a DICOM folder, which is then one scan.
     """
-    from ..io import find_scans
+    from ..io import find_scans, ome_zarr
 
     if not path.exists():
         raise MissingFileError("no such file or folder", where=path)
     single = Scans((Source(_stem(path.resolve() if path.is_dir() else path), path, series, (path,)),), False)
-    if series is not None or not path.is_dir():
+    if series is not None or not path.is_dir() or ome_zarr.looks_like(path):
         return single
     found = list(find_scans(path))
     usable = _usable(found)
@@ -180,9 +180,10 @@ def _flat(name: str, digest: str) -> str:
 
 
 def _stem(path: Path) -> str:
+    from ..io import ome_zarr
     from ..io.discover import SUFFIXES
 
-    for suffix in SUFFIXES:
+    for suffix in (*ome_zarr.SUFFIXES, *SUFFIXES):
         if path.name.lower().endswith(suffix):
             return path.name[: -len(suffix)] or path.name
     return path.name

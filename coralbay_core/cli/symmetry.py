@@ -14,7 +14,9 @@ from .output import emit, position, table
 
 def symmetry(
     ct: CtPath,
-    at: Annotated[list[str], typer.Option(metavar="X,Y,Z", help="Position in mm; may be repeated.")],
+    at: Annotated[
+        list[str], typer.Option(metavar="X,Y,Z", help="Position in mm, or a list of landmarks; may be repeated.")
+    ],
     out: Annotated[
         Path | None,
         typer.Option(
@@ -42,8 +44,8 @@ def symmetry(
 
     strides, places = options.strides(stages), options.points(at, "--at")
     mixer = options.fixed_stage_weights(stage_weights)
-    require_output(out, ct)
-    require_outputs([out], ct)
+    require_output(out, ct, labels=False)
+    require_outputs([out], ct, *options.point_files(at))
     if out is not None and len(places) > 1:
         raise InputError("a heat map needs exactly one position", where="-o", found=f"{len(places)} positions")
     volume = open_ct(ct, series)

@@ -1,5 +1,6 @@
 """The command ``transfer``: labels and positions of labeled scans in another scan."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -39,7 +40,8 @@ def transfer(
         typer.Option(metavar="L.csv", help="Positions in A: columns name,x_mm,y_mm,z_mm, or JSON {name: [x, y, z]}."),
     ] = None,
     at: Annotated[
-        list[str] | None, typer.Option(metavar="X,Y,Z", help="Position in A, in mm; may be repeated.")
+        list[str] | None,
+        typer.Option(metavar="X,Y,Z", help="Position in A, in mm, or a list of landmarks; may be repeated."),
     ] = None,
     table: Annotated[
         Path | None, typer.Option(metavar="OUT.csv", help="File for the positions in B, .csv or .json.")
@@ -48,7 +50,8 @@ def transfer(
         Path | None,
         typer.Option(
             metavar="FIELD.nii.gz",
-            help="File for the displacements in mm that bring A to the grid of B, as ITK and Slicer read them.",
+            help="File for the transform that brings A to the grid of B, as ITK and Slicer read it: displacements in "
+            "mm in .nii.gz or .h5, or the nearest affine in .tfm.",
         ),
     ] = None,
     warped: Annotated[
@@ -82,8 +85,8 @@ def transfer(
     places = _places(landmarks, at)
     _require_inputs(maps, scans, target, starts, places, field or warped)
     assert target is not None
-    _require_asked(maps, places, out=out, confidence=confidence, table=table, others=(field, warped))
-    inputs = (*scans, target, landmarks, *starts, *weights_files(model))
+    _require_asked(maps, places, out=out, confidence=confidence, table=table, field=field, warped=warped)
+    inputs = (*scans, target, landmarks, *options.point_files(at), *starts, *weights_files(model))
     require_outputs([out, _names_file(out), confidence, table, field, warped], *inputs, labels=maps)
     priors = [_prior(path) for path in starts] or [None] * len(scans)
     volumes = [open_ct(path) for path in scans]
@@ -163,14 +166,18 @@ def _require_asked(
     out: Path | None,
     confidence: Path | None,
     table: Path | None,
-    others: tuple[Path | None, ...],
+    field: Path | None,
+    warped: Path | None,
 ) -> None:
-    from ..io.nifti import require_name
+    from ..io.map_files import require_name
+    from ..io.transforms import require_transform_name
     from ..matching.landmarks import require_table_name
 
-    for path in (out, confidence, *others):
+    for path in (out, confidence, warped):
         if path is not None:
             require_name(path)
+    if field is not None:
+        require_transform_name(field)
     require_table_name(table)
     if maps and out is None:
         raise InputError("no file for the labels", expected="-o OUT.nii.gz")
@@ -232,26 +239,28 @@ def _provenance(there: "Volume", volumes: "list[Volume]", encoder: Any, **parame
 
 
 def _names_file(path: Path | None) -> Path | None:
-    """File of the names of a label map."""
+    """File of the names of a label map; None where they are in the map itself."""
+    from ..io import seg_nrrd_header
     from ..io.nifti import stem
 
-    return None if path is None else path.parent / f"{stem(path)}.json"
+    return None if path is None or seg_nrrd_header.looks_like(path) else path.parent / f"{stem(path)}.json"
 
 
 def _save_labels(
     path: Path | None, made: "TransferredLabels | None", there: "Volume", about: dict[str, Any]
 ) -> Path | None:
-    import json
+    from ..io import save_labels
+    from ..io.label_tables import write_table
+    from ..provenance import write_provenance
 
-    from ..util.atomic_file import write_atomically
-
-    beside = _names_file(path)
-    if made is None or path is None or beside is None:
+    if made is None or path is None:
         return None
-    written = _save(path, made.labels.data, there, about)
-    if made.labels.names:
-        names = {str(value): name for value, name in sorted(made.labels.names.items())}
-        write_atomically(beside, json.dumps(names, indent=1, ensure_ascii=False) + "\n")
+    labels = replace(made.labels, source=there.source_grid)
+    written = save_labels(path, labels)
+    write_provenance(written, about)
+    beside = _names_file(path)
+    if labels.names and beside is not None:
+        write_table(beside, labels.names, labels.names, {})
     return written
 
 
@@ -278,7 +287,7 @@ def _save_table(path: Path | None, rows: list[dict[str, Any]], about: dict[str, 
 
 
 def _save_field(path: Path | None, way: "Deformation", there: "Volume", about: dict[str, Any]) -> Path | None:
-    from ..io.transforms import save_displacement
+    from ..io.transforms import save_transform
     from ..provenance import write_provenance
     from ..spatial import Grid, geometry
 
@@ -288,7 +297,7 @@ def _save_field(path: Path | None, way: "Deformation", there: "Volume", about: d
     steps = np.maximum(1, np.floor(FIELD_MM / there.grid.spacing_mm)).astype(int)
     shape = tuple(int(np.ceil((n - 1) / s)) + 1 for n, s in zip(there.shape, steps, strict=True))
     grid = Grid(shape, there.affine @ geometry.scale(steps))  # type: ignore[arg-type]
-    written = save_displacement(path, way.backward.on(grid), grid)
+    written = save_transform(path, way.backward.on(grid), grid)
     write_provenance(written, about)
     return written
 

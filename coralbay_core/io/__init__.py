@@ -1,4 +1,4 @@
-"""Reading and writing of CT volumes and label maps: NIfTI, NRRD and MetaImage files and DICOM series.
+"""Reading and writing of CT volumes and label maps: NIfTI, NRRD, MetaImage, OME-Zarr and DICOM series.
 
 This package is the only one that uses nibabel, pydicom and SimpleITK. For all formats, `load_volume` returns an
 array indexed ``(z, y, x)`` with axis codes S, P, L and an affine to RAS+ mm; `save_map` takes an array on that grid
@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from ..errors import InputError, MissingFileError
 from ..spatial import LabelVolume, SourceGrid, Volume
 from ..util.arguments import checked
-from . import checks, dicom, itk, map_files, mask_folder, nifti, objects, seg_nrrd, seg_nrrd_header
+from . import checks, dicom, itk, map_files, mask_folder, nifti, objects, ome_zarr, seg_nrrd, seg_nrrd_header
 from .dicom_series import SeriesInfo, scan
 from .discover import FoundScan, find_scans
 from .label_tables import LabelTable, find_table
@@ -51,18 +51,21 @@ VolumeLike = Any
 
 
 @checked
-def load_volume(path: VolumeLike, *, series: str | None = None) -> Volume:
+def load_volume(path: VolumeLike, *, series: str | None = None, orientation: str | None = None) -> Volume:
     """Read a CT in Hounsfield units, or take it from another library.
 
     Parameters
     ----------
     path : str, Path or object
-        A ``.nii``, ``.nii.gz``, ``.nrrd``, ``.nhdr``, ``.mha`` or ``.mhd`` file, a folder that holds a DICOM series,
-        or any file of that series. Or an image of nibabel, SimpleITK, MONAI, torchio or xarray, or a pair ``(array,
-        affine)`` with the affine from indices to RAS+ mm. A `Volume` is returned as it is.
+        A ``.nii``, ``.nii.gz``, ``.nrrd``, ``.nhdr``, ``.mha`` or ``.mhd`` file, an OME-Zarr image or one level of it
+        (``ct.ome.zarr/1``), a folder that holds a DICOM series, or any file of that series. Or an image of nibabel,
+        SimpleITK, MONAI, torchio or xarray, or a pair ``(array, affine)`` with the affine from indices to RAS+ mm. A
+        `Volume` is returned as it is.
     series : str, optional
         DICOM series instance UID, a part of it that fits one series only, or `Volume.series`; needed where a folder
         holds several.
+    orientation : str, optional
+        Directions in which x, y and z of an OME-Zarr image grow, such as ``LPS``, if the image does not state them.
 
     Returns
     -------
@@ -86,6 +89,8 @@ def load_volume(path: VolumeLike, *, series: str | None = None) -> Volume:
             raise InputError(f"a {kind} file has no series", where=path, hint="leave out --series: it is for DICOM")
         raw = seg_nrrd.read(path)[0] if seg_nrrd_header.looks_like(path) else reader.read(path)
         return _to_volume(raw, path, nifti.stem(path))
+    if ome_zarr.looks_like(path):
+        return _to_volume(ome_zarr.read(path, orientation), path, nifti.stem(path))
     raw = dicom.read(path, series)
     return _to_volume(raw, path, (path if path.is_dir() else path.parent).resolve().name)
 
@@ -97,7 +102,9 @@ def list_series(folder: str | Path) -> list[SeriesInfo]:
 
 
 @checked
-def load_labels(path: VolumeLike, like: Volume | LabelVolume | None = None) -> LabelVolume:
+def load_labels(
+    path: VolumeLike, like: Volume | LabelVolume | None = None, *, orientation: str | None = None
+) -> LabelVolume:
     """Read an integer label map with its names and colors.
 
     Parameters
@@ -111,6 +118,8 @@ def load_labels(path: VolumeLike, like: Volume | LabelVolume | None = None) -> L
         What the labels belong to, such as their CT. They must lie on the grid of its file; a different order or
         direction of the axes is accepted, because turning those is lossless. Of a ``.seg.nrrd``, which holds a part
         of an image, only the voxels must coincide.
+    orientation : str, optional
+        As of `load_volume`.
     """
     if isinstance(path, LabelVolume):
         if like is not None:
@@ -120,7 +129,7 @@ def load_labels(path: VolumeLike, like: Volume | LabelVolume | None = None) -> L
     table = LabelTable()
     if isinstance(path, str | PathLike):
         file = _existing(path)
-        raw, table = _read_labels(file)
+        raw, table = _read_labels(file, orientation)
         name = nifti.stem(file)
     else:
         raw, name = objects.read_labels_object(path)
@@ -142,7 +151,9 @@ def load_labels(path: VolumeLike, like: Volume | LabelVolume | None = None) -> L
     return LabelVolume(data, grid, name, file, source, names=table.names, notes=notes, colors=table.colors)
 
 
-def _read_labels(path: Path) -> tuple[RawVolume, LabelTable]:
+def _read_labels(path: Path, orientation: str | None) -> tuple[RawVolume, LabelTable]:
+    if ome_zarr.looks_like(path):
+        return ome_zarr.read_labels(path, orientation)
     if path.is_dir():
         return mask_folder.read(path)
     if seg_nrrd_header.looks_like(path):
@@ -158,8 +169,8 @@ def save_map(path: str | Path, data: ArrayLike, volume: Volume | LabelVolume) ->
     Parameters
     ----------
     path : str or Path
-        Ends in ``.nii`` or ``.nii.gz``, which keep the header of the volume's file, too, in ``.nrrd``, or, for labels,
-        in ``.seg.nrrd``. Missing folders are made; the file appears only when it is complete.
+        Ends in ``.nii`` or ``.nii.gz``, which keep the header of the volume's file, too, in ``.nrrd``, in ``.ome.zarr``
+        or, for labels, in ``.seg.nrrd``. Missing folders are made; the file appears only when it is complete.
     data : (z, y, x) array of integer, bool or float, or (z, y, x, 3) array of uint8
         Floats are stored as float32, the last form as RGB24.
     volume : Volume or LabelVolume
@@ -171,7 +182,7 @@ def save_map(path: str | Path, data: ArrayLike, volume: Volume | LabelVolume) ->
     """
     path = Path(path)
     require_output(path, volume.path)
-    map_files.write(path, checks.require_map(data, volume.shape, path), volume.source_grid)
+    map_files.write(path, checks.require_map(data, volume.shape, path), volume)
     return path
 
 
@@ -194,7 +205,7 @@ def save_labels(path: str | Path, labels: LabelVolume) -> Path:
     path = Path(path)
     require_output(path, labels.path)
     data = checks.require_map(labels.data, labels.shape, path)
-    map_files.write(path, data, labels.source_grid, labels.names, labels.colors)
+    map_files.write(path, data, labels, labels.names, labels.colors)
     return path
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import CoralBayError
-from . import dicom_series, itk, nifti
+from . import dicom_series, itk, nifti, ome_zarr
 
 SUFFIXES = (*nifti.SUFFIXES, *itk.SUFFIXES)
 _FEATURES = "zarr.json"
@@ -50,6 +50,10 @@ def find_scans(root: Path) -> Iterator[FoundScan]:
         yield from _of_files([root])
         return
     for folder, inner, names in os.walk(root):
+        if ome_zarr.looks_like(Path(folder)):
+            inner.clear()
+            yield FoundScan(Path(folder), (Path(folder),))
+            continue
         if _FEATURES in names:
             inner.clear()
             continue

@@ -25,9 +25,7 @@ _ITK_SNAP_HEAD = """\
 # IDX   -R-  -G-  -B-  -A--  VIS MSH  LABEL
 ################################################
 """
-_CARET_LABEL = re.compile(
-    r"<Label\b([^>]*)>\s*(?:<!\[CDATA\[(.*?)\]\]>|([^<]*))\s*</Label>", re.DOTALL | re.ASCII
-)
+_CARET_LABEL = re.compile(r"<Label\b([^>]*)>\s*(?:<!\[CDATA\[(.*?)\]\]>|([^<]*))\s*</Label>", re.DOTALL | re.ASCII)
 _CARET_FIELD = re.compile(r'(\w+)="([^"]*)"', re.ASCII)
 _MOST_TEXT = 4 << 20
 _UNREADABLE = (OSError, ValueError, AttributeError, RecursionError)

@@ -15,7 +15,15 @@ from .nifti_file import UNREADABLE, damaged, open_nifti
 from .raw import RawVolume
 
 SUFFIXES = (".nii.gz", ".nii")
-_OTHER_IMAGES = (".seg.nrrd", ".nrrd", ".nhdr", ".mha", ".mhd")  # label maps of these formats have names beside them, too
+_OTHER_IMAGES = (
+    ".ome.zarr",
+    ".zarr",
+    ".seg.nrrd",
+    ".nrrd",
+    ".nhdr",
+    ".mha",
+    ".mhd",
+)  # label maps of these formats have names beside them, too
 _RGB24 = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
 _FREE_TEXT = ("descrip", "aux_file", "intent_name", "db_name", "data_type", "unused_str")
 _MM_PER_UNIT = {"meter": 1000.0, "micron": 0.001}

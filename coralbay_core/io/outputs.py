@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ..errors import InputError
-from . import dicom_series, map_files
+from . import dicom_series, map_files, ome_zarr
 
 _HEADERS = (".mhd", ".nhdr")
 _DATA_FILE = re.compile(rb"^\s*(?:ElementDataFile\s*=|data ?file\s*:)\s*(\S[^\r\n]*)", re.IGNORECASE | re.MULTILINE)
 _HEADER_BYTES = 65536
 
 
-def require_output(path: Path | None, *inputs: Path | None) -> None:
+def require_output(path: Path | None, *inputs: Path | None, labels: bool = True) -> None:
     """Raise unless a map can go to `path` (None passes); called before long computations.
 
     Parameters
@@ -21,10 +21,12 @@ def require_output(path: Path | None, *inputs: Path | None) -> None:
     path : Path or None
     *inputs : Path or None
         Files and folders that are read, or other outputs; see `require_apart`.
+    labels : bool
+        Whether the map holds labels: ``.seg.nrrd`` can hold no others.
     """
     if path is None:
         return
-    map_files.require_name(path)
+    map_files.require_name(path, labels=labels)
     require_apart([path], inputs)
     require_place(path, map_files.EXPECTED)
 
@@ -63,7 +65,7 @@ def require_no_input(outputs: Iterable[Path], inputs: Iterable[Path | None]) -> 
 
 def require_place(path: Path, expected: str = "a file name") -> None:
     """Raise if a folder is in the way of an output file, or a file in the way of its folder."""
-    if path.is_dir():
+    if path.is_dir() and not ome_zarr.looks_like(path):
         raise InputError("output is a folder", where=path, expected=expected)
     require_folder(path.parent)
 

@@ -37,10 +37,9 @@ def placed(data: NDArray, grid: Grid, target: Grid, where: object) -> tuple[NDAr
     data = turned.from_file(data)
     first = wanted.to_index(own.to_world((0, 0, 0)))
     start = np.rint(first).astype(int)
-    shape = tuple(int(n) for n in own.shape)
-    cut = Grid(shape, wanted.affine @ geometry.translate(start))
+    cut = Grid(own.shape, wanted.affine @ geometry.translate(start))
     checks.require_same_grid(own, cut, where, _WITHIN_VOXELS)
-    low, high = np.maximum(start, 0), np.minimum(start + shape, wanted.shape)
+    low, high = np.maximum(start, 0), np.minimum(start + own.shape, wanted.shape)
     made = np.zeros(wanted.shape, data.dtype)
     inside = np.zeros_like(data)
     if (high > low).all():

@@ -66,10 +66,10 @@ def segments_of(path: Path) -> list[Segment]:
     found = []
     for number, own in sorted(fields.items())[:_MOST]:
         if own.get("LabelValue", "1").lstrip("+").isdecimal():
-            value = int(own.get("LabelValue", number + 1))
+            label = int(own.get("LabelValue", number + 1))
             layer = int(own["Layer"]) if own.get("Layer", "").isdecimal() else 0
-            name = own.get("Name") or own.get("ID") or f"label {value}"
-            found.append(Segment(value, name, _color(own.get("Color", "")), layer))
+            name = own.get("Name") or own.get("ID") or f"label {label}"
+            found.append(Segment(label, name, _color(own.get("Color", "")), layer))
     return found
 
 

@@ -13,10 +13,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError, MissingFileError
 from ..spatial import Grid, SourceGrid, geometry
+from ..spatial.resampling import resample
 from ..util.atomic_file import atomic_path
-from . import itk, nifti
+from . import checks, itk, nifti
 
 SUFFIXES = (".tfm", ".txt", ".h5", ".hdf5", ".xfm", ".mat")
+_FIELDS = (".h5", ".hdf5")
+_AFFINES = (".tfm", ".txt", ".mat")
+WRITTEN = (*nifti.SUFFIXES, *_FIELDS, *_AFFINES)
+"""Ends of the names that `save_transform` accepts."""
+
 _LPS = np.array([-1.0, -1.0, 1.0])
 
 PointMap = Callable[[ArrayLike], NDArray[np.float64]]
@@ -50,6 +56,79 @@ def save_displacement(path: str | Path, displacement_mm: NDArray, grid: Grid) ->
     with atomic_path(path, ".nii.gz" if path.suffix.lower() == ".gz" else ".nii") as temporary:
         image.to_filename(temporary)
     return path
+
+
+def save_transform(path: str | Path, displacement_mm: NDArray, grid: Grid) -> Path:
+    """Write a map between scans as a transform that ITK, ANTs and Slicer read.
+
+    Parameters
+    ----------
+    path : str or Path
+        ``.nii`` or ``.nii.gz``: a displacement field as an image. ``.h5``: the same as a transform. ``.tfm``, ``.txt``
+        or ``.mat``: the affine transform that is nearest to the displacements, by least squares.
+    displacement_mm : (3, z, y, x) array
+        RAS+ mm, from each cell's position to that in the other scan.
+    grid : Grid
+
+    Raises
+    ------
+    InputError, MissingExtraError
+        Other suffixes than ``.nii`` and ``.nii.gz`` need SimpleITK.
+    """
+    path = Path(path)
+    require_transform_name(path)
+    if path.name.lower().endswith(nifti.SUFFIXES):
+        return save_displacement(path, displacement_mm, grid)
+    sitk = itk.import_sitk()
+    is_field = path.suffix.lower() in _FIELDS
+    transform = _field(displacement_mm, grid) if is_field else _nearest_affine(displacement_mm, grid)
+    with atomic_path(path, path.suffix.lower()) as temporary:
+        sitk.WriteTransform(transform, str(temporary))
+    return path
+
+
+def require_transform_name(path: Path) -> None:
+    """Raise unless a name is that of a file that `save_transform` writes."""
+    if not path.name.lower().endswith(WRITTEN):
+        raise InputError(
+            "not the name of a transform", where=path, expected=f"a name that ends in {', '.join(WRITTEN)}"
+        )
+
+
+def _field(displacement_mm: NDArray, grid: Grid) -> Any:
+    """Displacement field of ITK, whose grids have orthogonal axes: a sheared one is resampled to its straight box."""
+    sitk = itk.import_sitk()
+    if checks.shear_degrees(grid.affine) > 1e-3:
+        displacement_mm, grid = _straight(displacement_mm, grid)
+    source = SourceGrid.for_array(grid)
+    parts = [source.to_file(part) * sign for part, sign in zip(displacement_mm, _LPS, strict=True)]
+    image = sitk.GetImageFromArray(np.stack(parts, -1).astype(np.float64).transpose(2, 1, 0, 3), isVector=True)
+    axes = source.affine[:3, :3] * _LPS[:, None]
+    spacing = np.linalg.norm(axes, axis=0)
+    image.SetSpacing(spacing.tolist())
+    image.SetDirection((axes / spacing).ravel().tolist())
+    image.SetOrigin((source.affine[:3, 3] * _LPS).tolist())
+    return sitk.DisplacementFieldTransform(image)
+
+
+def _straight(displacement_mm: NDArray, grid: Grid) -> tuple[NDArray, Grid]:
+    low, high = grid.bounds_mm
+    step_mm = float(grid.spacing_mm.min())
+    z, y, x = (int(np.ceil(size / step_mm)) + 1 for size in (high - low)[::-1])
+    zyx_to_xyz = np.eye(4)[[2, 1, 0, 3]]
+    straight = Grid((z, y, x), geometry.translate(low) @ zyx_to_xyz @ geometry.scale(step_mm))
+    return np.stack([resample(part, grid, straight) for part in displacement_mm]), straight
+
+
+def _nearest_affine(displacement_mm: NDArray, grid: Grid) -> Any:
+    position_mm = grid.cell_positions(np.ones(grid.shape, bool))
+    affine = geometry.fit_affine(position_mm, position_mm + displacement_mm.reshape(3, -1).T)
+    signs = np.diag([*_LPS, 1.0])
+    matrix = signs @ affine @ signs
+    transform = itk.import_sitk().AffineTransform(3)
+    transform.SetMatrix(matrix[:3, :3].ravel().tolist())
+    transform.SetTranslation(matrix[:3, 3].tolist())
+    return transform
 
 
 def read_transform(path: str | Path) -> PointMap:
@@ -96,18 +175,42 @@ def _read(path: Path) -> tuple[Any, Bounds | None]:
         )
     try:
         if not is_field:
-            return sitk.ReadTransform(str(path)), None
+            transform = sitk.ReadTransform(str(path))
+            return transform, _bounds_of(transform)
         image = sitk.ReadImage(str(path))
         if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 3:
             raise InputError("not a displacement field", where=path, expected="three numbers per voxel")
-        ends = [(0.0, size - 1.0) for size in image.GetSize()]
-        corners = np.array(
-            [image.TransformContinuousIndexToPhysicalPoint(tuple(map(float, c))) for c in geometry.box_corners(ends)]
-        )
-        bounds_mm = (corners * _LPS).min(0), (corners * _LPS).max(0)
+        bounds_mm = _bounds(_corners(image))
         return sitk.DisplacementFieldTransform(sitk.Cast(image, sitk.sitkVectorFloat64)), bounds_mm
     except RuntimeError as error:
         raise InputError("not a readable transform", where=path, found=itk._short(error)) from error
+
+
+def _bounds_of(transform: Any) -> Bounds | None:
+    """Bounds of the first displacement field in a transform of ITK, which is 0 beyond them; None without a field."""
+    transform = transform.Downcast()
+    parts = [transform]
+    if transform.GetName() == "CompositeTransform":  # the last part is applied first
+        parts = [transform.GetNthTransform(n).Downcast() for n in range(transform.GetNumberOfTransforms())][::-1]
+    before = np.eye(4)
+    for part in parts:
+        if part.GetName() == "DisplacementFieldTransform":
+            return _bounds(geometry.apply(geometry.inverse(before), _corners(part.GetDisplacementField())))
+        if not part.IsLinear():
+            return None
+        before = _matrix(part) @ before
+    return None
+
+
+def _corners(image: Any) -> NDArray[np.float64]:
+    """Corners of an image of ITK, RAS+ mm."""
+    ends = [(0.0, size - 1.0) for size in image.GetSize()]
+    corners = [image.TransformContinuousIndexToPhysicalPoint(tuple(map(float, c))) for c in geometry.box_corners(ends)]
+    return np.array(corners) * _LPS
+
+
+def _bounds(corners_mm: NDArray[np.float64]) -> Bounds:
+    return corners_mm.min(0), corners_mm.max(0)
 
 
 def _points(transform: Any, position_mm: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,8 +1,8 @@
-"""Lists of named positions, as CSV or JSON; world mm, RAS+."""
+"""Lists of named positions, as CSV, JSON or Markups of 3D Slicer; world mm, RAS+."""
 
 import csv
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError, MissingFileError
+from ..io import markups
 from ..util.arguments import checked
 from ..util.atomic_file import atomic_path, write_atomically
 
@@ -19,7 +20,12 @@ _AXES = (("x_mm", "y_mm", "z_mm"), ("x", "y", "z"), ("r", "a", "s"))
 _UNREADABLE = (
     OSError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError, csv.Error,
 )  # fmt: skip
-_EXPECTED = "columns name,x_mm,y_mm,z_mm in a .csv, or {name: [x, y, z]} in a .json; RAS+ mm"
+SUFFIXES = (".csv", ".json")
+"""Ends of the names of lists; ``.mrk.json`` is the form of 3D Slicer."""
+
+_EXPECTED = (
+    "columns name,x_mm,y_mm,z_mm in a .csv, or {name: [x, y, z]} in a .json, both RAS+ mm, or a .mrk.json of 3D Slicer"
+)
 
 
 @dataclass(frozen=True)
@@ -48,19 +54,20 @@ def as_landmarks(landmarks: Iterable[Landmark]) -> tuple[Landmark, ...]:
 
 @checked
 def read_landmarks(path: str | Path) -> list[Landmark]:
-    """Read named positions from a CSV with a header, or from a JSON object or list.
+    """Read named positions from a CSV with a header, a JSON object or list, or points of 3D Slicer.
 
     Parameters
     ----------
     path : str or Path
         CSV columns ``name`` (or label, id; rows are numbered where there is none) and ``x_mm``, ``y_mm``, ``z_mm`` (or
-        x, y, z; or r, a, s); JSON ``{name: [x, y, z]}`` or ``[{"name": ..., "position_mm": [x, y, z]}]``.
+        x, y, z; or r, a, s); JSON ``{name: [x, y, z]}`` or ``[{"name": ..., "position_mm": [x, y, z]}]``; both RAS+.
+        ``.mrk.json`` as Slicer writes it, in LPS or RAS as the file states.
     """
     path = Path(path)
     if not path.is_file():
         raise MissingFileError("no such landmark file", where=path)
     try:
-        rows = _from_json(path) if path.suffix.lower() == ".json" else _from_csv(path)
+        rows = _reader(path)(path)
     except _UNREADABLE as error:
         raise InputError("unreadable landmarks", where=path, found=_line(error), expected=_EXPECTED) from error
     if not rows or len(rows) > MOST:
@@ -69,6 +76,16 @@ def read_landmarks(path: str | Path) -> list[Landmark]:
         if not np.isfinite(row.position_mm).all():
             raise InputError("landmark without a position", where=path, found=row.name, expected=_EXPECTED)
     return rows
+
+
+def _reader(path: Path) -> Callable[[Path], list[Landmark]]:
+    if markups.looks_like(path):
+        return _from_markups
+    return _from_json if path.suffix.lower() == ".json" else _from_csv
+
+
+def _from_markups(path: Path) -> list[Landmark]:
+    return [Landmark(name, place, more) for name, place, more in markups.read(path)]
 
 
 def _from_json(path: Path) -> list[Landmark]:
@@ -105,11 +122,17 @@ def _triple(values: Sequence[Any]) -> tuple[float, float, float]:
 
 @checked
 def write_landmarks(path: str | Path, rows: Iterable[Mapping[str, Any]]) -> Path:
-    """Write rows as CSV or JSON, depending on the suffix; atomically.
+    """Write rows as CSV, as JSON or, in ``.mrk.json``, as points of 3D Slicer; atomically.
 
-    The columns are the keys of all rows in the order of their first appearance.
+    The columns are the keys of all rows in the order of their first appearance. Points have a position, ``x_mm``,
+    ``y_mm`` and ``z_mm``; all other columns go to their descriptions.
     """
     path, rows = Path(path), [dict(row) for row in rows]
+    if markups.looks_like(path):
+        placed = [row for row in rows if all(row.get(axis) is not None for axis in _AXES[0])]
+        if rows and not placed:
+            raise InputError("rows have no positions", where=path, hint="write them as .csv or .json")
+        return markups.write(path, placed)
     if path.suffix.lower() == ".json":
         return write_atomically(path, json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
     columns = list(dict.fromkeys(key for row in rows for key in row))
@@ -122,8 +145,8 @@ def write_landmarks(path: str | Path, rows: Iterable[Mapping[str, Any]]) -> Path
 
 def require_table_name(path: Path | None) -> None:
     """Raise unless a table can go to `path` (None passes)."""
-    if path is not None and path.suffix.lower() not in (".csv", ".json"):
-        raise InputError("not a table name", where=path, expected="a name that ends in .csv or .json")
+    if path is not None and path.suffix.lower() not in SUFFIXES:
+        raise InputError("not a table name", where=path, expected="a name that ends in .csv, .json or .mrk.json")
 
 
 def _cell(value: Any) -> Any:

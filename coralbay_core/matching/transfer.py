@@ -103,7 +103,8 @@ def warp_labels(
         votes = [_vote(source, slab) for source in sources]
         labels[part], sure[part] = _majority([v[0] for v in votes], [v[1] for v in votes])
     names = {value: name for source in reversed(sources) for value, name in source.labels.names.items()}
-    return TransferredLabels(LabelVolume(labels, grid, sources[0].labels.name, names=names), sure)
+    colors = {value: color for source in reversed(sources) for value, color in source.labels.colors.items()}
+    return TransferredLabels(LabelVolume(labels, grid, sources[0].labels.name, names=names, colors=colors), sure)
 
 
 def warp_volume(

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coralbay_core.errors import InputError, MissingFileError
-from coralbay_core.io.transforms import read_transform, save_displacement
+from coralbay_core.io.transforms import read_transform, save_displacement, save_transform
 from coralbay_core.spatial import Grid, geometry
 
 sitk = pytest.importorskip("SimpleITK")
@@ -107,3 +107,49 @@ def test_what_is_no_transform_is_told_in_one_line(tmp_path):
     sitk.WriteImage(sitk.Image(4, 4, 4, sitk.sitkFloat32), str(tmp_path / "scalar.nii.gz"))
     with pytest.raises(InputError, match="not a displacement field"):
         read_transform(tmp_path / "scalar.nii.gz")
+
+
+@pytest.mark.parametrize("shear", [0.0, 0.3])
+def test_a_field_as_a_transform_of_itk(tmp_path, shear):
+    """Both that ITK maps positions as we do, and that reading inverts it, also for scans that lie far apart."""
+    sheared = np.eye(4)
+    sheared[1, 2] = shear
+    grid = Grid(GRID.shape, GRID.affine @ sheared)
+    position_mm = grid.cell_positions(np.ones(grid.shape, bool))
+    away = bump(position_mm) + (0, 20, -700)
+    path = save_transform(tmp_path / "field.h5", away.T.reshape(3, *grid.shape), grid)
+    inside = np.random.default_rng(0).uniform(3, np.array(grid.shape) - 4, (40, 3))
+    places = grid.to_world(inside)
+    transform = sitk.ReadTransform(str(path))
+    found = np.array([transform.TransformPoint(tuple(p * LPS)) for p in places]) * LPS
+    np.testing.assert_allclose(found, places + bump(places) + (0, 20, -700), atol=0.4)
+    np.testing.assert_allclose(read_transform(path)(found), places, atol=0.6)
+
+
+def test_a_field_behind_an_affine_is_read(tmp_path):
+    """Programs store an affine and a field as one transform, of which the field is 0 beyond its box."""
+    position_mm = GRID.cell_positions(np.ones(GRID.shape, bool))
+    save_transform(tmp_path / "field.h5", bump(position_mm).T.reshape(3, *GRID.shape), GRID)
+    shift = sitk.TranslationTransform(3, (0.0, 0.0, 500.0))
+    both = sitk.CompositeTransform(3)
+    both.AddTransform(sitk.DisplacementFieldTransform(sitk.ReadTransform(str(tmp_path / "field.h5"))))
+    both.AddTransform(shift)
+    sitk.WriteTransform(both, str(tmp_path / "both.h5"))
+    places = inner_places() - (0, 0, 500)
+    mapped = places + (0, 0, 500) + bump(places + (0, 0, 500))
+    np.testing.assert_allclose(read_transform(tmp_path / "both.h5")(mapped), places, atol=0.6)
+
+
+@pytest.mark.parametrize("name", ["t.tfm", "t.txt", "t.mat"])
+def test_the_nearest_affine_comes_back(tmp_path, name):
+    affine = geometry.translate((5, -20, 700))
+    affine[:3, :3] = np.diag([1.1, 0.9, 1.0]) + 0.05
+    position_mm = GRID.cell_positions(np.ones(GRID.shape, bool))
+    away = geometry.apply(affine, position_mm) - position_mm
+    path = save_transform(tmp_path / name, away.T.reshape(3, *GRID.shape), GRID)
+    places = inner_places()
+    transform = sitk.ReadTransform(str(path))
+    assert transform.IsLinear()
+    found = np.array([transform.TransformPoint(tuple(p * LPS)) for p in places]) * LPS
+    np.testing.assert_allclose(found, geometry.apply(affine, places), atol=1e-3)
+    np.testing.assert_allclose(read_transform(path)(found), places, atol=1e-3)
