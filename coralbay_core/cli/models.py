@@ -27,7 +27,9 @@ Name = Annotated[
 @app.command("list")
 def list_models(as_json: Json = False) -> None:
     """List all known models and whether their weights are downloaded."""
+    from ..models.adapted import ADAPTED_MODELS
     from ..models.cards import INSTALLABLE, WITHOUT_WEIGHTS
+    from ..models.download import locate
     from ..models.i3resnet_encoder import LICENSE, is_installed
     from ..models.loading import is_here
     from ..models.model_card import list_cards, load_card
@@ -53,8 +55,20 @@ def list_models(as_json: Json = False) -> None:
         {"name": name, "summary": summary, "license": LICENSE, "noncommercial": False, "here": is_installed(name)}
         for name, summary in INSTALLABLE.items()
     ]
+    fetched = {name: locate(model) is not None for name, model in ADAPTED_MODELS.items()}
+    models += [
+        {
+            "name": name,
+            "summary": model.summary,
+            "license": model.license,
+            "noncommercial": model.noncommercial,
+            "here": fetched[name],
+        }
+        for name, model in ADAPTED_MODELS.items()
+    ]
     state = {name: "default" if name == DEFAULT_MODEL else "local" if here[name] else "to fetch" for name in cards}
     state |= {name: "local" if is_installed(name) else "to install" for name in INSTALLABLE}
+    state |= {name: "local" if here else "to fetch" for name, here in fetched.items()}
     lines = [f"{m['name']:<14} {state.get(m['name'], 'built in'):<10} {m['summary']}" for m in models]
     emit("models list", as_json=as_json, inputs={}, results={"default": DEFAULT_MODEL, "models": models}, lines=lines)
 
@@ -65,11 +79,11 @@ def show(model: Name, as_json: Json = False) -> None:
 
     It states license, architecture, preprocessing, training data and measured quality.
     """
-    from ..models.cards import INSTALLABLE, WITHOUT_WEIGHTS
+    from ..models.cards import WITHOUT_CARD
     from ..models.model_card import load_card
     from ..models.names import split_variant
 
-    if model in WITHOUT_WEIGHTS or model in INSTALLABLE:
+    if model in WITHOUT_CARD:
         _show_without_card(model, as_json)
         return
     card = load_card(split_variant(model)[0])  # variants share the weights
@@ -79,13 +93,13 @@ def show(model: Name, as_json: Json = False) -> None:
 def _show_without_card(model: str, as_json: bool) -> None:
     from dataclasses import asdict
 
-    from ..models.cards import INSTALLABLE, WITHOUT_WEIGHTS
+    from ..models.cards import WITHOUT_CARD
     from ..models.loading import load_encoder
 
     encoder = load_encoder(model, device="cpu")
     results: dict[str, Any] = {
         "name": model,
-        "summary": (WITHOUT_WEIGHTS | INSTALLABLE)[model],
+        "summary": WITHOUT_CARD[model],
         "stages": encoder.channels,
         "preprocessing": asdict(encoder.preprocessing),
         "fingerprint": encoder.fingerprint,
@@ -99,10 +113,11 @@ def _show_without_card(model: str, as_json: bool) -> None:
 @app.command("fetch")
 def fetch(model: Name, as_json: Json = False) -> None:
     """Download the weights of a model and verify them."""
+    from ..models.adapted import ADAPTED_MODELS
     from ..models.download import fetch as fetch_weights
     from ..models.model_card import load_card
 
-    card = load_card(model)
+    card = ADAPTED_MODELS.get(model) or load_card(model)
     if card.source is not None:
         note(f"downloading {card.file} from {card.source.page} unless it is in the local cache")
     verified = fetch_weights(card)

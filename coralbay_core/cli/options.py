@@ -20,7 +20,7 @@ def model_names(incomplete: str) -> list[str]:
     from ..models import cards
 
     known = [path.name.removesuffix(".toml") for path in files(cards).iterdir() if path.name.endswith(".toml")]
-    return sorted(n for n in [*known, *cards.WITHOUT_WEIGHTS, *cards.INSTALLABLE] if n.startswith(incomplete))
+    return sorted(n for n in [*known, *cards.WITHOUT_CARD] if n.startswith(incomplete))
 
 
 def device_names(incomplete: str) -> list[str]:

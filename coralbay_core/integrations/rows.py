@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..models.cards import INSTALLABLE, WITHOUT_WEIGHTS
+from ..models.cards import WITHOUT_CARD
 from ..models.checkpoints import SUFFIXES
 from ..models.loading import is_path
 from ..models.model_card import list_cards, load_card
@@ -107,7 +107,7 @@ def shown_names(models: Iterable[str]) -> dict[str, str]:
     """
     known = list(dict.fromkeys(models))
     tails = {model: _tails(model) for model in known}
-    taken = {*list_cards(), *WITHOUT_WEIGHTS, *INSTALLABLE, *(model for model in known if not tails[model])}
+    taken = {*list_cards(), *WITHOUT_CARD, *(model for model in known if not tails[model])}
     shown = {}
     for model in known:
         others = {tail for other in known if other != model for tail in tails[other]}

@@ -15,7 +15,11 @@ from platformdirs import user_cache_path
 
 from ..errors import DownloadError, MissingFileError, WeightsError
 from ..util.atomic_file import write_atomically
+from .adapted import AdaptedModel
 from .model_card import ModelCard, Source
+
+Published = ModelCard | AdaptedModel
+
 
 TIMEOUT_S = 30
 
@@ -43,7 +47,7 @@ def cache_root() -> Path:
     return Path(os.environ.get("CORALBAY_CACHE") or user_cache_path("coralbay")) / "models"
 
 
-def locate(card: ModelCard) -> Path | None:
+def locate(card: Published) -> Path | None:
     """Locate the weights of a card; None unless they were downloaded before."""
     source = _source(card)
     if source.repo:
@@ -55,7 +59,7 @@ def locate(card: ModelCard) -> Path | None:
     return path if path.is_file() else None
 
 
-def fetch(card: ModelCard) -> Verified:
+def fetch(card: Published) -> Verified:
     """Download the weights of a card, resuming a partial download, and verify them; nothing is downloaded twice."""
     source = _source(card)
     path = _from_hub(card, source) if source.repo else _from_url(card, source)
@@ -70,7 +74,7 @@ def fetch(card: ModelCard) -> Verified:
     return verified
 
 
-def verify(card: ModelCard) -> Verified:
+def verify(card: Published) -> Verified:
     """Compare downloaded weights with their card or, if it has no checksum, with that of the first download."""
     path = locate(card)
     if path is None:
@@ -83,14 +87,14 @@ def verify(card: ModelCard) -> Verified:
     return Verified(path, verified.sha256, "the file as it was fetched")
 
 
-def absent(card: ModelCard) -> WeightsError:
+def absent(card: Published) -> WeightsError:
     """Make the error for weights that must be downloaded first."""
     return WeightsError(
         "weights are not on this machine", where=card.name, hint=f"run `coralbay models fetch {card.name}`"
     )
 
 
-def compare(path: Path, card: ModelCard) -> Verified:
+def compare(path: Path, card: Published) -> Verified:
     """Compute the checksum of a file; raise if it differs from that of the card."""
     sha256 = digest(path)
     if card.sha256:
@@ -108,7 +112,7 @@ def digest(path: Path, kind: str = "sha256") -> str:
         return hashlib.file_digest(file, kind).hexdigest()
 
 
-def _require(found: str, expected: str, path: Path, card: ModelCard) -> None:
+def _require(found: str, expected: str, path: Path, card: Published) -> None:
     if found != expected:
         raise WeightsError(
             "weights are damaged or were replaced",
@@ -119,24 +123,24 @@ def _require(found: str, expected: str, path: Path, card: ModelCard) -> None:
         )
 
 
-def _source(card: ModelCard) -> Source:
+def _source(card: Published) -> Source:
     if card.source is None:
         raise WeightsError("weights ship with the package", where=card.name, hint="there is nothing to fetch")
     return card.source
 
 
-def _place(card: ModelCard) -> Path:
+def _place(card: Published) -> Path:
     return cache_root() / card.name / card.file
 
 
-def _receipt(card: ModelCard) -> Path:
+def _receipt(card: Published) -> Path:
     return cache_root() / f"{card.name}.json"
 
 
 # --- the Hugging Face hub -----------------------------------------------------------------------------------------
 
 
-def _from_hub(card: ModelCard, source: Source) -> Path:
+def _from_hub(card: Published, source: Source) -> Path:
     from huggingface_hub import errors, hf_hub_download
 
     try:
@@ -184,7 +188,7 @@ def _offline() -> bool:
     return bool(constants.HF_HUB_OFFLINE)
 
 
-def _unreachable(card: ModelCard, source: Source, error: Exception) -> DownloadError:
+def _unreachable(card: Published, source: Source, error: Exception) -> DownloadError:
     if _offline():
         return DownloadError("offline mode is on", where=card.name, hint="unset HF_HUB_OFFLINE to fetch weights")
     cause: BaseException = error
@@ -195,15 +199,19 @@ def _unreachable(card: ModelCard, source: Source, error: Exception) -> DownloadE
         "weights could not be fetched",
         where=card.name,
         found=reason.splitlines()[0] if reason else type(cause).__name__,
-        hint=f"is there a network? Else get {card.file} from {source.page} on another machine, bring it here and run "
-        f"`coralbay models convert FILE --card {card.name} -o {card.name}.safetensors`",
+        hint=f"is there a network? Else get {card.file} from {source.page} on another machine, bring it here and "
+        + ("give its path as --model" if isinstance(card, AdaptedModel) else _convert_line(card.name)),
     )
+
+
+def _convert_line(name: str) -> str:
+    return f"run `coralbay models convert FILE --card {name} -o {name}.safetensors`"
 
 
 # --- elsewhere ----------------------------------------------------------------------------------------------------
 
 
-def _from_url(card: ModelCard, source: Source) -> Path:
+def _from_url(card: Published, source: Source) -> Path:
     path = _place(card)
     if path.is_file():
         return path

@@ -16,7 +16,8 @@ from ..util.arguments import checked
 from ..util.atomic_file import atomic_path
 from ..util.tensor_file import system_errors
 from . import download, handcrafted
-from .cards import INSTALLABLE, WITHOUT_WEIGHTS
+from .adapted import ADAPTED_MODELS
+from .cards import ADAPTED, INSTALLABLE, WITHOUT_WEIGHTS
 from .checkpoints import SUFFIXES, Mapped, infer_config, map_keys, read_tensors
 from .checkpoints.keys import shortened
 from .compact import CompactBasis, CompactEncoder
@@ -24,6 +25,7 @@ from .encoder import Encoder, Preprocessing, Tiling
 from .i3resnet_encoder import i3resnet_state, installed_weights, load_i3resnet
 from .model_card import MERGINGS, ModelCard, list_cards, load_card, open_card, parse_card
 from .names import COMPACT_SUFFIX, DEFAULT_MODEL, WHOLE_SUFFIX, split_variant
+from .segresnet_encoder import load_segresnet, segresnet_facts, segresnet_state
 from .swin3d import Swin3D
 from .swin_encoder import SwinEncoder, as_single_pass
 
@@ -43,14 +45,14 @@ def load_encoder(
     spacing_mm: float | None = None,
     window_hu: tuple[float, float] | None = None,
 ) -> Encoder:
-    """Load an encoder by the name of its card, or from a checkpoint of the SwinUNETR family.
+    """Load an encoder by its name, or from a checkpoint of the SwinUNETR, SegResNet or I3ResNet family.
 
     ``NAME:compact`` is the compact form of a model (`compact`), if one was fitted; ``NAME:whole`` computes the whole
     body in one pass instead of in windows.
 
     Three names have no weights and need none: ``hu-patch`` and ``hu-context`` (see `handcrafted`), and ``random``, the
     network of the default model with random weights. The weights of ``astra`` come with Python packages (see
-    `i3resnet_encoder`).
+    `i3resnet_encoder`), those of ``ct-fm`` and ``vista3d`` from the Hugging Face hub (see `adapted`).
 
     Parameters
     ----------
@@ -145,15 +147,32 @@ def _other_family(
     name = str(name_or_path)
     if name in INSTALLABLE:
         path = installed_weights(name)
-    elif is_path(name_or_path) and Path(name_or_path).suffix != ".safetensors":
+    elif name in ADAPTED:
+        path = _fetched(name)
+    elif is_path(name_or_path):
         path, name = Path(name_or_path), Path(name_or_path).stem
     else:
         return None
-    state = i3resnet_state(read_tensors(path)[0])
-    if state is None:
+    tensors, metadata = read_tensors(path)
+    if "card" in metadata:  # a file of this package
         return None
-    _require_no_statements(str(name_or_path), statements)
-    return load_i3resnet(state, name, where=path, device=device, precision=precision)
+    if (state := segresnet_state(tensors)) is not None:
+        unfit = {key: value for key, value in statements.items() if key in ("merging", "card", "part")}
+        _require_no_statements(str(name_or_path), unfit)
+        own = {key: value for key, value in statements.items() if key not in unfit}
+        return load_segresnet(state, name, own, where=path, device=device, precision=precision)
+    if (state := i3resnet_state(tensors)) is not None:
+        _require_no_statements(str(name_or_path), statements)
+        return load_i3resnet(state, name, where=path, device=device, precision=precision)
+    return None
+
+
+def _fetched(name: str) -> Path:
+    """Locate the downloaded weights of a model of `ADAPTED_MODELS`, and compare a checksum if one is known."""
+    path = download.locate(ADAPTED_MODELS[name])
+    if path is None:
+        raise download.absent(ADAPTED_MODELS[name])
+    return download.compare(path, ADAPTED_MODELS[name]).path
 
 
 def _require_no_statements(name: str, statements: dict[str, Any]) -> None:
@@ -304,7 +323,7 @@ def verify_weights(name_or_path: str | Path, *, card: str | Path | ModelCard | N
     if str(name_or_path) in WITHOUT_WEIGHTS:
         raise WeightsError("has no weights", where=name_or_path, hint="there is nothing to verify")
     if not is_path(name_or_path):
-        known = load_card(str(name_or_path))
+        known = ADAPTED_MODELS.get(str(name_or_path)) or load_card(str(name_or_path))
         return download.verify(known) if known.source is not None else download.compare(_file_of(known), known)
     path = Path(name_or_path)
     if not path.is_file():
@@ -319,6 +338,8 @@ def verify_weights(name_or_path: str | Path, *, card: str | Path | ModelCard | N
 def inspect_weights(path: Path, *, part: str | None = None) -> dict[str, Any]:
     """Architecture, prefix, number of parameters and ignored tensors of a checkpoint; raise if it is incomplete."""
     tensors, _ = read_tensors(path)
+    if segresnet_state(tensors) is not None:
+        return segresnet_facts(tensors, path)
     weights = map_keys(tensors, part, where=path)
     card = _card_from_shapes(path, weights)
     build(card, weights.state)

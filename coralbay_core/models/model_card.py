@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from ..errors import MissingFileError, WeightsError
-from .cards import INSTALLABLE, WITHOUT_WEIGHTS
+from .cards import ADAPTED, INSTALLABLE, WITHOUT_CARD
 from .encoder import Preprocessing, Tiling
 from .swin3d import Swin3DConfig
 from .swin3d.config import Merging
@@ -252,11 +252,13 @@ def list_cards() -> list[str]:
 
 def load_card(name: str) -> ModelCard:
     """Load the card of a model by its name."""
-    if name in WITHOUT_WEIGHTS or name in INSTALLABLE:
+    if name in WITHOUT_CARD:
         raise WeightsError("has no card", where=name, hint="use it by its name: --model " + name)
     if name not in list_cards():
         raise WeightsError(
-            "unknown model", found=name, expected=f"one of {', '.join([*list_cards(), *INSTALLABLE])}, or a path"
+            "unknown model",
+            found=name,
+            expected=f"one of {', '.join([*list_cards(), *INSTALLABLE, *ADAPTED])}, or a path",
         )
     return parse_card((files(__package__) / "cards" / f"{name}.toml").read_text("utf-8"), name)
 

@@ -3,7 +3,7 @@
 import copy
 import hashlib
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -110,7 +110,11 @@ class SwinEncoder(EncoderBase):
         return maps_of(self.backbone, self.preprocessing, x.to(self.device, self.precision), strides)
 
 
-def maps_of(backbone: Swin3D, preprocessing: Preprocessing, x: Tensor, strides: Collection[int]) -> dict[int, Tensor]:
+Backbone = Callable[[Tensor, Collection[int]], dict[int, Tensor]]
+"""Network that maps a batch and strides to maps."""
+
+
+def maps_of(backbone: Backbone, preprocessing: Preprocessing, x: Tensor, strides: Collection[int]) -> dict[int, Tensor]:
     """Compute the maps of a batch in S, P, L order with a backbone that may have been trained in another one."""
     order, flips = _turn(preprocessing.axis_codes)
     turned = x.permute(0, 1, *(2 + axis for axis in order)).flip([2 + i for i in flips])

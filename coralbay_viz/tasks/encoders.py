@@ -6,7 +6,7 @@ import tomllib
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from coralbay_core.models.cards import INSTALLABLE, WITHOUT_WEIGHTS
+from coralbay_core.models.cards import ADAPTED, INSTALLABLE, WITHOUT_CARD, WITHOUT_WEIGHTS
 from coralbay_core.models.names import split_variant as split_variant
 
 if TYPE_CHECKING:
@@ -62,19 +62,19 @@ def model_names() -> list[str]:
     """Return the names of all known models, those without a card last; without importing torch."""
     names = [entry.name for entry in (files("coralbay_core.models") / "cards").iterdir()]
     with_card = sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml"))
-    return [*with_card, *INSTALLABLE, *WITHOUT_WEIGHTS]
+    return [*with_card, *INSTALLABLE, *ADAPTED, *WITHOUT_WEIGHTS]
 
 
 def has_variants(name: str) -> bool:
     """Whether a model has other forms, compact or whole."""
-    return name not in WITHOUT_WEIGHTS and name not in INSTALLABLE
+    return name not in WITHOUT_CARD
 
 
 def about_model(name: str) -> tuple[str, str]:
     """Return summary and license of a model, empty for a file; without importing torch."""
     card = files("coralbay_core.models") / "cards" / f"{name}.toml"
     if not card.is_file():
-        return (WITHOUT_WEIGHTS | INSTALLABLE).get(name, ""), ""
+        return WITHOUT_CARD.get(name, ""), ""
     content = tomllib.loads(card.read_text("utf-8"))
     license = content["license"] + (", not for commercial use" if content.get("noncommercial") else "")
     return content["summary"], f"License: {license}"

@@ -11,3 +11,11 @@ INSTALLABLE = {
     "astra": "I3ResNet-152 trained on chest CTs and their reports (MIT): 117 M parameters, for comparison.",
 }
 """Models without a card whose weights come with Python packages, with a line about each (`i3resnet_encoder`)."""
+
+ADAPTED = {
+    "ct-fm": "CT-FM's SegResNet encoder, 148,000 CTs, contrastive: 78 M parameters, for comparison.",
+    "vista3d": "VISTA3D's SegResNet encoder, supervised: 175 M parameters, non-commercial, for comparison.",
+}
+"""Models without a card whose weights are downloaded, with a line about each (`adapted`)."""
+
+WITHOUT_CARD = WITHOUT_WEIGHTS | INSTALLABLE | ADAPTED

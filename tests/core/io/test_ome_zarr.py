@@ -102,7 +102,7 @@ def test_an_image_of_version_04_is_read_with_its_units_and_directions(theirs):
 
 def test_an_unknown_orientation_is_asked_for(theirs):
     path, _ = theirs(orientation=False)
-    with pytest.raises(InputError, match="orientation of the axes is not known.*--orientation") as error:
+    with pytest.raises(InputError, match=r"orientation of the axes is not known.*--orientation") as error:
         load_volume(path)
     one_line(error)
     volume = load_volume(path, orientation="lps")
