@@ -19,7 +19,7 @@ VIRTUAL_DISPLAY := xvfb-run --auto-servernum --server-args="-screen 0 1400x900x2
 export QT_API := pyside6
 
 .DEFAULT_GOAL := help
-.PHONY: help setup libraries virtual-display browser notebooks screenshots demo test test-fast test-slow test-oldest test-eva fuzz torture lint evaluate evaluate-reference wheel-smoke \
+.PHONY: help setup libraries virtual-display browser notebooks screenshots docs demo test test-fast test-slow test-oldest test-eva fuzz torture lint evaluate evaluate-reference wheel-smoke \
   bench-encoder bench-dense bench-interactive bench-gui bench-notebook bench-probe bench-connectivity bench-projection bench-search bench-alignment bench-pretrain clean
 
 help: ## List the targets
@@ -90,6 +90,11 @@ screenshots: virtual-display ## Renew the pictures of docs/how-to/napari.md (CT=
 notebooks: $(STAMP) browser ## Run the notebooks and renew docs/notebooks/ and the pictures of the app, minutes
 	$(PYTHON_VENV) scripts/render_notebooks.py
 	$(PYTHON_VENV) scripts/notebook_pictures.py
+
+# The banner of the theme is about the future of MkDocs, see docs/decisions.md.
+docs: $(STAMP) ## Build the documentation as a site into build/site/, with warnings as errors
+	NO_MKDOCS_2_WARNING=1 $(PYTHON_VENV) -m mkdocs build --strict --quiet
+	@echo "build/site/index.html"
 
 lint: $(STAMP) ## Style, types, import directions and spelling
 	$(VENV)/bin/ruff check .
