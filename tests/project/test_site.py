@@ -9,7 +9,11 @@ from scripts.site.dialect import for_mkdocs
 from scripts.site.links import rewritten
 from tests.support import ROOT
 
-PLACES = {"docs/how-to/eva.md": "how-to/eva.md", "CONTRIBUTING.md": "project/contributing.md", "docs/images/pca.png": "images/pca.png"}
+PLACES = {
+    "docs/how-to/eva.md": "how-to/eva.md",
+    "CONTRIBUTING.md": "project/contributing.md",
+    "docs/images/pca.png": "images/pca.png",
+}
 
 
 @pytest.mark.parametrize(
@@ -40,7 +44,10 @@ def test_links_hold_on_the_site(origin, page, text, expected):
 
 
 def test_a_link_without_a_page_is_reported():
-    assert rewritten("[a](../Makefile)", "docs/reliability.md", "reliability.md", PLACES.get) == ("[a](../Makefile)", ["../Makefile"])
+    assert rewritten("[a](../Makefile)", "docs/reliability.md", "reliability.md", PLACES.get) == (
+        "[a](../Makefile)",
+        ["../Makefile"],
+    )
 
 
 def test_tables_and_nested_lists_are_translated():
