@@ -14,12 +14,14 @@ DEMO_OUT := demo-output
 ARGS :=
 # A scan for the demo: a NIfTI file or a DICOM folder. Without one it makes a phantom.
 CT :=
+# Another patient, for pictures.
+SECOND :=
 
 VIRTUAL_DISPLAY := xvfb-run --auto-servernum --server-args="-screen 0 1400x900x24"
 export QT_API := pyside6
 
 .DEFAULT_GOAL := help
-.PHONY: help setup libraries virtual-display browser notebooks screenshots demo test test-fast test-slow test-oldest test-eva fuzz torture lint evaluate evaluate-reference wheel-smoke \
+.PHONY: help setup libraries virtual-display browser notebooks screenshots animation docs demo test test-fast test-slow test-oldest test-eva fuzz torture lint evaluate evaluate-reference wheel-smoke \
   bench-encoder bench-dense bench-interactive bench-gui bench-notebook bench-probe bench-connectivity bench-projection bench-search bench-alignment bench-pretrain clean
 
 help: ## List the targets
@@ -84,12 +86,21 @@ $(STAMP_EVA): pyproject.toml constraints.txt scripts/bootstrap.sh
 test-eva: $(STAMP_EVA) ## Run the tests with kaiko's eva, in an environment of their own (some GB, once)
 	$(VENV_EVA)/bin/python -m pytest -c tests/with_eva/pytest.ini tests/with_eva $(ARGS)
 
-screenshots: virtual-display ## Renew the pictures of docs/how-to/napari.md (CT=path takes a scan of yours)
-	$(VIRTUAL_DISPLAY) $(PYTHON_VENV) -W ignore scripts/screenshots.py docs/images/napari $(if $(CT),--ct "$(CT)")
+SCANS = $(if $(CT),--ct "$(CT)") $(if $(SECOND),--second "$(SECOND)")
+screenshots: virtual-display ## Renew the pictures of docs/how-to/napari.md (CT=path SECOND=path take scans of two patients)
+	$(VIRTUAL_DISPLAY) $(PYTHON_VENV) -W ignore -m scripts.screenshots docs/images/napari $(SCANS)
+
+animation: virtual-display ## Renew the animation at the top of README.md (CT=path SECOND=path take scans of two patients)
+	$(VIRTUAL_DISPLAY) $(PYTHON_VENV) -W ignore -m scripts.animation docs/images/animation.webp $(SCANS)
 
 notebooks: $(STAMP) browser ## Run the notebooks and renew docs/notebooks/ and the pictures of the app, minutes
 	$(PYTHON_VENV) scripts/render_notebooks.py
 	$(PYTHON_VENV) scripts/notebook_pictures.py
+
+# The banner of the theme is about the future of MkDocs, see docs/decisions.md.
+docs: $(STAMP) ## Build the documentation as a site into build/site/, with warnings as errors
+	NO_MKDOCS_2_WARNING=1 $(PYTHON_VENV) -m mkdocs build --strict --quiet
+	@echo "build/site/index.html"
 
 lint: $(STAMP) ## Style, types, import directions and spelling
 	$(VENV)/bin/ruff check .

@@ -1,7 +1,11 @@
 """CoralBay in a window: a napari plugin and notebook widgets over one `Session`."""
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .notebook import show
+    from .session import Session
 
 _HOME = {"Session": "session", "show": "notebook"}
 

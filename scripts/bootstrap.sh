@@ -109,7 +109,7 @@ libraries() {
 
 cd "$(dirname "$0")/.."
 case ${1:-} in
-  packages) packages "$2" constraints.txt -e ".[all,dev]" ;;
+  packages) packages "$2" constraints.txt -e ".[all,dev,docs]" ;;
   oldest) packages "$2" constraints-oldest.txt -e ".[all,dev]" ;;
   # torch by name: with torchvision to please, pip would otherwise look for another one.
   eva) packages "$2" constraints.txt -e ".[eva]" torch pytest ;;

@@ -40,7 +40,7 @@ app.colors._color("pca")
 app.wait()
 app.session.compute_scatter("pca")
 app.wait()
-app.tabs.selected_index = 3
+app.show_tab("Colors")
 """
 
 
@@ -77,7 +77,7 @@ def take(lab, browser, out: Path) -> None:
     do(POINTS)
     keep("notebook-points")
     do(SECOND)
-    do("app.views.reveal('heat'); app.tabs.selected_index = 1")
+    do("app.views.reveal('heat'); app.show_tab('Similar')")
     keep("notebook-beside")
     notebook.close()
 

@@ -14,8 +14,8 @@ ROOT = Path(__file__).resolve().parent.parent
 # Each version of torch is a build for one set of hardware: the tested one stays, as in the main environment.
 KEPT = ("torch",)
 # kaiko-eva pins packages that CoralBay leaves free, and has an environment of its own. The bounds of onnx are what was
-# tested.
-OTHER_ENVIRONMENTS = ("eva", "onnx")
+# tested. The site is built with the main environment alone.
+OTHER_ENVIRONMENTS = ("docs", "eva", "onnx")
 _BOUND = re.compile(r"([\w.-]+)(?:\[[\w,]+\])?>=([\w.]+)[^;]*(?:;(.*))?")
 
 

@@ -1,53 +1,32 @@
 """Pictures of the napari plugin for docs/how-to/napari.md, of a real window.
 
-    make screenshots                 on the synthetic torso, so that anyone gets the same
-    make screenshots CT=scan.nii.gz  on a scan of yours
+    make screenshots                                     on synthetic torsos, so that anyone gets the same
+    make screenshots CT=scan.nii.gz SECOND=other.nii.gz  on scans of yours, the second one of another patient
 
 Each picture is a step that a user takes: the commands are those of the panels.
 """
 
 import argparse
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
-from PIL import Image
-from qtpy.QtWidgets import QApplication
-
-from coralbay_core.phantom import make_phantom
 from coralbay_viz.demo import auto_strokes
 from coralbay_viz.napari_ui import views
-from coralbay_viz.napari_ui.launch import open_window
-from coralbay_viz.napari_ui.widget import threaded_session
-
-TIMEOUT_S = 300
+from scripts.napari_window import NapariWindow
 
 
 class Photographer:
-    """A window, a user who waits, and a folder for pictures."""
+    """A window, and a folder for pictures of it."""
 
-    def __init__(self, out: Path, ct: Path | None) -> None:
-        self.out, self.ct = out, ct
-        self.session = threaded_session()
-        self.viewer, self.dock = open_window(self.session)
-        self.phantom = None if ct is not None else make_phantom()
-
-    def wait(self, until: Callable[[], Any] = lambda: False, seconds: float = TIMEOUT_S) -> None:
-        """Let the window live until something is true."""
-        end = time.monotonic() + seconds
-        while not until() and time.monotonic() < end:
-            QApplication.processEvents()
-            time.sleep(0.005)
-
-    def rest(self) -> None:
-        self.wait(seconds=1.5)
+    def __init__(self, out: Path, window: NapariWindow) -> None:
+        self.out, self.window = out, window
+        self.session, self.viewer, self.dock = window.session, window.viewer, window.dock
+        self.phantom, self.wait = window.phantom, window.wait
 
     def shoot(self, name: str) -> None:
-        self.rest()
-        picture = self.viewer.screenshot(canvas_only=False, flash=False)[..., :3]
-        # Full color: a palette of 256 would lose small patches, such as clicks and status lights.
-        Image.fromarray(picture).save(self.out / f"{name}.png", optimize=True)
+        """Save a picture of the window."""
+        self.wait(seconds=1.5)
+        self.window.picture().save(self.out / f"{name}.png", optimize=True)
 
     def scenes(self) -> Iterator[tuple[str, Callable[[], None]]]:
         yield "similar", self.similar
@@ -64,19 +43,9 @@ class Photographer:
 
     def similar(self) -> None:
         session, dock = self.session, self.dock
-        self.rest()
-        if self.ct is not None:
-            session.open(self.ct)
-            self.wait(lambda: session.scan is not None)
-        else:
-            session.add(self.phantom.volume)
-        dock.feature_panel.compute.click()
-        self.wait(lambda: session.pca is not None)
-        self.place = (
-            auto_strokes.deep_point(session.volume, session.features)
-            if self.phantom is None
-            else self.phantom.landmarks["liver_right_lobe"]
-        )
+        self.wait(seconds=1.5)
+        self.window.open_first()
+        self.place = self.window.place()
         dock.binding.go_to(self.place)
         session.click(self.place)
         self.wait(lambda: session.heat is not None)
@@ -96,6 +65,8 @@ class Photographer:
         panel.parent().head.click()
         panel.inspect.click()
         self.wait(lambda: self.session.scan.windows is not None)
+        self.wait(seconds=0.2)  # the table grows
+        self.window.scroll_to(panel)
 
     def colors(self) -> None:
         self.dock.binding.drop(self.session.scan, "windows")
@@ -129,33 +100,23 @@ class Photographer:
         self.wait(lambda: self.session.scorecard.card.is_done)
 
     def compare(self) -> None:
-        session, first = self.session, self.session.scan
-        self.dock.show_tab("Compare")
-        session.add(make_phantom(seed=1).volume)
-        second = session.scan
-        session.compute()
-        self.wait(lambda: second.pca is not None)
-        session.activate(first)
-        panel = self.dock.compare_panel
-        for wanted in (panel.side_by_side, panel.search, panel.link):
-            wanted.click()
-        self.dock.binding.go_to(self.place)
-        self.dock.binding.reveal("heat")
-        self.wait(lambda: second.matched is not None and second.heat is not None)
+        self.window.compare_with(self.window.open_second(), self.place)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
     parser.add_argument("--ct", type=Path)
+    parser.add_argument("--second", type=Path)
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    photographer = Photographer(arguments.out, arguments.ct)
+    window = NapariWindow(arguments.ct, arguments.second)
+    photographer = Photographer(arguments.out, window)
     for name, act in photographer.scenes():
         act()
         photographer.shoot(name)
         print(arguments.out / f"{name}.png", flush=True)
-    photographer.viewer.close()
+    window.close()
 
 
 if __name__ == "__main__":

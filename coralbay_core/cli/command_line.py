@@ -47,22 +47,26 @@ class _CompleteHelp:
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write arguments and options, each in its section, the general ones last."""
-        sections: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
-        for param in self.get_params(ctx):  # type: ignore[attr-defined]
-            record = param.get_help_record(ctx)
-            if record is None:
-                continue
-            is_argument = param.param_type_name == "argument"
-            title = getattr(param, "rich_help_panel", None) or ("Arguments" if is_argument else "Options")
-            if not _GENERAL.isdisjoint(param.opts):
-                title = GENERAL
-            text = record[1].replace("\\[", "[")  # older versions of typer escape it for rich
-            sections.setdefault(title, []).append((_name(param) if is_argument else record[0], text))
-        general = sections.pop(GENERAL, [])
-        for title, rows in [*sections.items(), (GENERAL, general)]:
+        for title, rows in sections_of(self, ctx).items():
             if rows:
                 with formatter.section(title):
                     formatter.write_dl(rows)
+
+
+def sections_of(command: Any, ctx: Any) -> dict[str, list[tuple[str, str]]]:
+    """Return names and texts of arguments and options by section, the general ones last."""
+    sections: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
+    for param in command.get_params(ctx):
+        record = param.get_help_record(ctx)
+        if record is None:
+            continue
+        is_argument = param.param_type_name == "argument"
+        title = getattr(param, "rich_help_panel", None) or ("Arguments" if is_argument else "Options")
+        if not _GENERAL.isdisjoint(param.opts):
+            title = GENERAL
+        text = record[1].replace("\\[", "[")  # older versions of typer escape it for rich
+        sections.setdefault(title, []).append((_name(param) if is_argument else record[0], text))
+    return sections | {GENERAL: sections.pop(GENERAL, [])}
 
 
 def _name(argument: Any) -> str:

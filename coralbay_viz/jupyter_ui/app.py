@@ -12,19 +12,22 @@ from ..session import Session
 from .colors_control import ColorsControl
 from .dispatcher import MainThreadDispatcher
 from .files_control import FilesControl
+from .library_control import LibraryControl
 from .paint_control import PaintControl
 from .scan_control import ScanControl
 from .scorecard_control import ScorecardControl
 from .similar_control import SimilarControl
 from .status import StatusLine
+from .training_control import TrainingControl
 from .view import SliceView
 from .views_control import ViewsControl
+from .windows_control import WindowsControl
 
 if TYPE_CHECKING:
     from ..model.scan import Scan
 
-_TABS = ("Scan", "Similar", "Paint", "Colors", "Score", "Files")
-_TAB_OF_TOOL = {"ask": "Similar", "paint": "Paint", "erase": "Paint"}
+_TABS = ("Scan", "Similar", "Colors", "Segment", "Library", "Score", "Train", "Files")
+_TAB_OF_TOOL = {"ask": "Similar", "paint": "Segment", "erase": "Segment"}
 
 
 class App:
@@ -53,19 +56,24 @@ class App:
         wires = (self.session, self._courier, self.status)
         self.views = ViewsControl(*wires)
         self.scans = ScanControl(*wires)
-        self.similar = SimilarControl(self.views, *wires)
+        self.windows = WindowsControl(self.views, *wires)
+        self.similar = SimilarControl(self.views, self.windows.panel, *wires)
         self.paint = PaintControl(self.views, *wires)
         self.colors = ColorsControl(self.views, *wires)
+        self.library = LibraryControl(*wires)
         self.scorecard = ScorecardControl(*wires)
+        self.training = TrainingControl(*wires)
         self.files = FilesControl(*wires)
         for view in (self.views.view, self.views.second_view, self.colors.view):
             view.carry_out = self._courier.here
-        self._panels = (self.scans, self.similar, self.paint, self.colors, self.scorecard, self.files)
-        self._parts = (self.status, self.views, *self._panels)
+        self._panels = (
+            self.scans, self.similar, self.colors, self.paint, self.library, self.scorecard, self.training, self.files,
+        )  # fmt: skip
+        self._parts = (self.status, self.views, self.windows, *self._panels)
         self._lay_out()
         self.status.on_event(self.session.features_changed, self._features_done)
         self.status.restored.connect(self.views.reveal_most_informative)
-        self.views.view.observe(lambda change: self._show_tab(change["new"]), "tool")
+        self.views.view.observe(lambda change: self._show_tab_of(change["new"]), "tool")
         for part in (self.scans, self.similar, self.paint):
             part.show()
         self.views.show_scan(self.session.scan)
@@ -82,9 +90,9 @@ class App:
         if scan is self.session.scan and scan.features is not None and self.view.tool == "look":
             self.views.choose_tool("ask")
 
-    def _show_tab(self, tool: str) -> None:
+    def _show_tab_of(self, tool: str) -> None:
         if tool in _TAB_OF_TOOL:
-            self.tabs.selected_index = _TABS.index(_TAB_OF_TOOL[tool])
+            self.show_tab(_TAB_OF_TOOL[tool])
 
     # In code
 
@@ -129,6 +137,10 @@ class App:
         show = self.views.shown() if show is None else show
         place = self.view.cursor if position_mm is None and self.view.cursor else position_mm
         return self.session.plot(place, show, **{"window": tuple(self.view.window)} | settings)
+
+    def show_tab(self, name: str) -> None:
+        """Bring a tab to the front, such as ``Segment``."""
+        self.tabs.selected_index = _TABS.index(name)
 
     def go_to(self, position_mm: ArrayLike) -> None:
         """Put the crosshair at a world position."""

@@ -1,6 +1,7 @@
 """Synchronization of a slice view with one scan of a session: sends changed, visible slices only."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from ..display import slices
 from ..display.layer_specs import LayerSpec
 from ..display.scan_layers import OVERLAYS, changes, initial_cursor, layer_of
 from ..display.view_state import ViewState
+from ..model.grids import viewing_grid
 from ..model.places import nearest_inside
 from .view import SliceView
 
@@ -19,7 +21,8 @@ if TYPE_CHECKING:
 
 POINT_ROLES = ("regions", "found", "clicks")
 # Roles that the page has no controls for.
-_LEFT_OUT = ("training_pca", "training_heat", "symmetry", "hover", "scores", "suggestions", "mark")
+_LEFT_OUT = ("symmetry", "hover", "scores", "suggestions", "mark")
+TRAINING_ROLES = ("training_pca", "training_heat")
 SHOWN = ("ct", *(role for role in OVERLAYS if role not in _LEFT_OUT))
 """Roles of the layers of a view, from the bottom of the stack to its top."""
 
@@ -41,11 +44,13 @@ class ScanBinding:
         self._soon = soon
         self._specs: dict[str, LayerSpec] = {}
         self._shown: dict[tuple[str, str], int | None] = {}
+        self._state = ViewState(session.body_fraction)
         self._dirty: set[str] = set()
         self._waiting = False
         self._mark = 0
         self._links = [(signal, self._changed(*roles)) for signal, roles in changes(session)]
-        self._links.append((session.body_fraction_changed, lambda fraction: self.refresh("heat")))
+        self._links.append((session.body_fraction_changed, lambda fraction: self.refresh("heat", "training_heat")))
+        self._links.append((session.training.changed, self._training_changed))
         for signal, slot in self._links:
             signal.connect(slot)
         if not view.cursor:
@@ -73,6 +78,22 @@ class ScanBinding:
         grid = self._specs["ct"].domain if "ct" in self._specs else self.scan.volume.grid
         return np.array(nearest_inside(grid, position_mm, margin=0))
 
+    @property
+    def extent_mm(self) -> float:
+        """Longest side of the scan as it is shown."""
+        grid = viewing_grid(self.scan.volume.grid)
+        return float((np.array(grid.shape) * grid.spacing_mm).max())
+
+    @property
+    def window_shown(self) -> str | None:
+        """Compared CT window whose map is shown, or `AGREEMENT`; None shows neither."""
+        return self._state.window_shown
+
+    @window_shown.setter
+    def window_shown(self, name: str | None) -> None:
+        self._state = replace(self._state, window_shown=name)
+        self.refresh("windows")
+
     def refresh(self, *roles: str) -> None:
         """Create layers again from the scan, and send them."""
         self._dirty.update(roles)
@@ -84,6 +105,13 @@ class ScanBinding:
         for role, spec in self._specs.items():
             self._introduce(role, spec)
         self._later()
+
+    def _training_changed(self) -> None:
+        watched = self.session.training.state
+        shown = watched.shown if watched is not None and watched.scan is self.scan else None
+        if shown is not self._state.training:
+            self._state = replace(self._state, training=shown)
+            self.refresh(*TRAINING_ROLES)
 
     def _changed(self, *roles: str) -> Callable[[Any], None]:
         def changed(scan: "Scan") -> None:
@@ -115,7 +143,7 @@ class ScanBinding:
             self.view.show_slices(cuts, self._mark)
 
     def _make(self, role: str) -> None:
-        spec = layer_of(role, self.scan, ViewState(self.session.body_fraction))
+        spec = layer_of(role, self.scan, replace(self._state, body_fraction=self.session.body_fraction))
         if spec is not None:
             self._specs[role] = spec
             self._introduce(role, spec)

@@ -1,7 +1,7 @@
 // The browser's half of CoralBay in a notebook: it draws what Python sends and says what the user wants, nothing else.
 //
 // Python to browser, pixels and points as binary buffers:
-//   layer {role, order, opacity, smooth, names} [palette RGBA]   how a layer's integers become colors; none: HU or RGBA
+//   layer {role, order, opacity, smooth, names, bar} [palette RGBA]   how a layer's integers become colors; none: HU or RGBA
 //   slices {cuts: [{role, view, dtype, shape, corner, down, right, through}], mark} [pixels ...]   no dtype: nothing there
 //   points {role, style} [float32 mm]     drop {role}     note {text, bad}     heard {}
 //   for a scatter plot: points {low, high} [uint16 xy, uint8 rgb]   colors [uint8 rgb]   chosen [bits]   place {at}
@@ -17,6 +17,8 @@ const KEYS =
   "shift and enter add a negative click, plus and minus zoom, 0 fits the view.";
 const QUIET_MS = 1500;
 const NEAR_MM = 3;
+const ZOOM = { step: 1.15, least: 0.5, most: 12 };
+const ARROWS = '<svg viewBox="0 0 16 16"><path d="M9 2h5v5M14 2 9 7M7 14H2V9M2 14l5-5"/></svg>';
 
 const dot = (a, b) => a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
 const plus = (a, b, times = 1) => a.map((value, i) => value + times * b[i]);
@@ -144,18 +146,42 @@ function drawText(pen, text, x, y, color, dense) {
   pen.restore();
 }
 
+// Colors of the topmost layer whose colors are values, with the values at both ends.
+function colorBar(parent) {
+  const box = element("span", "coralbay-colors", parent);
+  const low = element("span", "", box);
+  const strip = element("canvas", "", box);
+  const high = element("span", "", box);
+  let shown = null;
+  return (layer) => {
+    box.hidden = !layer;
+    if (!layer || layer === shown) return;
+    shown = layer;
+    const { title, limits } = layer.bar;
+    box.title = `Colors of the ${title}`;
+    low.textContent = `${title} ${limits[0].toFixed(2)}`;
+    high.textContent = limits[1].toFixed(2);
+    const colors = layer.palette.subarray(1); // the first one is clear: below the lower limit
+    strip.width = colors.length;
+    strip.height = 1;
+    const image = new ImageData(strip.width, 1);
+    new Uint32Array(image.data.buffer).set(colors);
+    strip.getContext("2d").putImageData(image, 0, 0);
+  };
+}
+
 // One of the three canvases: millimeters to screen and back, drawing, mouse and keys.
 class Pane {
   constructor(view, app) {
     this.view = view;
     this.app = app;
     this.slices = new Map();
-    this.zoom = 1;
     this.pan = [0, 0];
     this.stroke = [];
     this.mouse = null; // where the pointer is on the screen: what lies under it changes with the slice
     this.drag = null;
-    this.canvas = element("canvas", "coralbay-view", app.views);
+    this.box = element("div", "coralbay-pane", app.views);
+    this.canvas = element("canvas", "coralbay-view", this.box);
     this.canvas.tabIndex = 0;
     this.canvas.dataset.view = view;
     this.canvas.setAttribute("role", "img");
@@ -168,6 +194,17 @@ class Pane {
     listen("wheel", (event) => this.wheel(event));
     listen("keydown", (event) => this.key(event));
     listen("contextmenu", (event) => (event.preventDefault(), event.stopPropagation()));
+    listen("dblclick", () => app.model.get("tool") === "look" && app.enlarge(view)); // other tools act on each click
+    this.button = element("button", "coralbay-enlarge", this.box);
+    this.button.innerHTML = ARROWS;
+    this.button.addEventListener("click", () => app.enlarge(view));
+  }
+
+  // Show this view alone, hide it, or show it beside the others.
+  arrange(enlarged) {
+    this.box.hidden = enlarged !== "" && enlarged !== this.view;
+    this.button.title = enlarged ? "Show all three views" : `Enlarge the ${this.view} view`;
+    this.button.setAttribute("aria-label", this.button.title);
   }
 
   get scan() {
@@ -184,7 +221,10 @@ class Pane {
     const { shape, step } = this.scan;
     const size = [shape[1] * step[0], shape[0] * step[1]];
     const screen = [this.canvas.width, this.canvas.height];
-    const scale = Math.min(screen[0] / size[0], screen[1] / size[1]) * this.zoom;
+    // One scale for all views of all scans that are shown; an enlarged view fits its own slice.
+    const shared = this.app.model.get("enlarged") ? 0 : this.app.model.get("extent_mm");
+    const fit = shared ? Math.min(...screen) / shared : Math.min(screen[0] / size[0], screen[1] / size[1]);
+    const scale = fit * this.app.zoom;
     const origin = screen.map((extent, i) => extent / 2 + this.pan[i] - (scale * (size[i] - step[i])) / 2);
     return { scale, origin };
   }
@@ -205,6 +245,7 @@ class Pane {
   }
 
   draw() {
+    if (this.box.hidden) return;
     const dense = window.devicePixelRatio || 1;
     const { clientWidth, clientHeight } = this.canvas;
     this.canvas.width = Math.max(1, Math.round(clientWidth * dense));
@@ -315,7 +356,7 @@ class Pane {
     pen.textBaseline = "alphabetic";
     pen.fillStyle = "#c8c8c8";
     pen.font = `${11 * dense}px sans-serif`;
-    const title = this.view === "axial" ? this.app.model.get("title") : "";
+    const title = this.view === "axial" || this.app.model.get("enlarged") ? this.app.model.get("title") : "";
     pen.fillText(`${this.view}  ${title}`, edge / 2, height - edge / 2);
   }
 
@@ -384,13 +425,8 @@ class Pane {
     event.stopPropagation();
     this.follow(event);
     const toward = event.deltaY > 0 ? -1 : 1;
-    if (event.ctrlKey || event.metaKey) this.zoomBy(toward > 0 ? 1.15 : 1 / 1.15);
+    if (event.ctrlKey || event.metaKey) this.app.zoomBy(toward > 0 ? ZOOM.step : 1 / ZOOM.step);
     else this.app.goTo(plus(this.app.cursor(), this.scan.through, toward));
-  }
-
-  zoomBy(factor) {
-    this.zoom = Math.max(0.5, Math.min(12, this.zoom * factor));
-    this.app.redraw();
   }
 
   key(event) {
@@ -406,9 +442,9 @@ class Pane {
       PageUp: step(through, 1),
       PageDown: step(through, -1),
       Enter: () => this.app.pick(this.app.cursor(), event.shiftKey || event.altKey),
-      "+": () => this.zoomBy(1.15),
-      "-": () => this.zoomBy(1 / 1.15),
-      0: () => ((this.zoom = 1), (this.pan = [0, 0]), this.app.redraw()),
+      "+": () => this.app.zoomBy(ZOOM.step),
+      "-": () => this.app.zoomBy(1 / ZOOM.step),
+      0: () => this.app.zoomBy(1 / this.app.zoom),
       z: () => (event.ctrlKey || event.metaKey) && this.app.talk.ask({ kind: "undo" }),
     };
     if (!acts[event.key]) return;
@@ -426,8 +462,9 @@ function slices({ model, el }) {
   const views = element("div", "coralbay-views", root);
   const bar = element("div", "coralbay-bar", root);
   const readout = element("span", "coralbay-readout", bar);
+  const showColors = colorBar(bar);
   const talk = conversation(model, el, bar);
-  const app = { model, views, talk, layers: new Map(), points: new Map(), pointed: null };
+  const app = { model, views, talk, layers: new Map(), points: new Map(), pointed: null, zoom: model.get("zoom") };
   let drawing = false;
   const drawn = new Map();
   let chosen = null; // the window while it is dragged
@@ -446,6 +483,7 @@ function slices({ model, el }) {
       drawing = false;
       for (const pane of panes) pane.draw();
       app.read();
+      showColors(app.order().map((role) => app.layers.get(role)).findLast((layer) => layer.bar));
       for (const role of drawn.keys()) root.dataset[role] = drawn.get(role); // for those who wait for a picture
     });
   };
@@ -461,6 +499,32 @@ function slices({ model, el }) {
   app.keepWindow = () => {
     if (chosen) talk.set("window", chosen);
     chosen = null;
+  };
+  // Zoom all views about the place under the pointer, the others about the crosshair; the whole slice is centered.
+  app.setZoom = (zoom) => {
+    const seen = panes.filter((pane) => pane.scan && app.cursor() && !pane.box.hidden);
+    const held = seen.map((pane) => [pane, pane.pointer ?? app.cursor()]).map(([pane, mm]) => [pane, mm, pane.screenOf(mm)]);
+    app.zoom = zoom;
+    for (const [pane, mm, before] of held) {
+      const after = pane.screenOf(mm);
+      pane.pan = pane.pan.map((value, i) => value + before[i] - after[i]);
+    }
+    if (zoom < ZOOM.step - 0.01) for (const pane of panes) pane.pan = [0, 0];
+    app.redraw();
+  };
+  app.zoomBy = (factor) => {
+    app.setZoom(Math.max(ZOOM.least, Math.min(ZOOM.most, app.zoom * factor)));
+    talk.set("zoom", app.zoom);
+  };
+  app.enlarge = (view) => talk.set("enlarged", model.get("enlarged") ? "" : view);
+  app.arrange = () => {
+    const enlarged = model.get("enlarged");
+    views.classList.toggle("coralbay-one", enlarged !== "");
+    for (const pane of panes) {
+      pane.arrange(enlarged);
+      pane.pan = [0, 0];
+    }
+    app.redraw();
   };
   // What lies under the pointer, or at the crosshair, in the slices that are drawn.
   app.read = () => {
@@ -485,8 +549,9 @@ function slices({ model, el }) {
     app.redraw();
   };
   const takes = {
-    layer: ({ role, order, opacity, smooth, names }, [palette]) => {
-      app.layers.set(role, { order, opacity, smooth, names, palette: new Uint32Array(numbers("uint8", palette).buffer) });
+    layer: ({ role, order, opacity, smooth, names, bar }, [palette]) => {
+      const colors = new Uint32Array(numbers("uint8", palette).buffer);
+      app.layers.set(role, { order, opacity, smooth, names, bar, palette: colors });
       repaint(role);
     },
     slices: ({ cuts, mark }, buffers) => {
@@ -520,8 +585,12 @@ function slices({ model, el }) {
     note: ({ text, bad }) => talk.say(text, bad),
     heard: () => {},
   };
+  app.arrange();
   return run(model, el, talk, takes, {
     "change:cursor": app.redraw,
+    "change:enlarged": app.arrange,
+    "change:extent_mm": app.redraw,
+    "change:zoom": () => model.get("zoom") !== app.zoom && app.setZoom(model.get("zoom")),
     "change:hidden": app.redraw,
     "change:tool": () => ((views.dataset.tool = model.get("tool")), app.redraw()),
     "change:brush_mm": app.redraw,

@@ -43,7 +43,7 @@ class PaintControl(Control):
         active = self.session.scan
         history = active and active.strokes
         self.panel.show_state(
-            strokes=bool(history and _classes(history.now) > 1),
+            classes=_classes(history.now) if history else 0,
             can_undo=bool(history and history.can_undo),
             can_redo=bool(history and history.can_redo),
             features=self.session.features is not None,

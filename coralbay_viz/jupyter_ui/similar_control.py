@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from ..model.scan import unique_names
 from .control import Control
 from .panels.similar import SimilarPanel
+from .panels.windows import WindowsPanel
 from .views_control import ViewsControl
 
 if TYPE_CHECKING:
@@ -14,10 +15,10 @@ if TYPE_CHECKING:
 class SimilarControl(Control):
     """Controller of similar places, and of clicks in the view."""
 
-    def __init__(self, views: ViewsControl, *wires: Any) -> None:
+    def __init__(self, views: ViewsControl, windows: WindowsPanel, *wires: Any) -> None:
         super().__init__(*wires)
         session, self.views = self.session, views
-        self.panel = panel = SimilarPanel(session.body_fraction)
+        self.panel = panel = SimilarPanel(session.body_fraction, windows)
         self.on_request(views.view.picked, self._picked)
         self.on_request(panel.undo_wanted, session.undo)
         self.on_request(panel.redo_wanted, session.redo)

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from psygnal import Signal
 
 from ..display.layer_specs import ROLES, LayerSpec
-from ..display.slices import Plane, label_values, palette
+from ..display.slices import VIEWS, Plane, label_values, palette
 
 _HERE = Path(__file__).parent
+_BARS = {"heat": "similarity", "training_heat": "similarity"}
 
 
 class _Canvas(anywidget.AnyWidget):
@@ -75,6 +76,12 @@ class SliceView(_Canvas):
         Radius and color of the brush.
     hidden : list of str
         Roles of layers that are not shown.
+    enlarged : str
+        View that is shown alone: ``axial``, ``coronal`` or ``sagittal``; empty for all three.
+    extent_mm : float
+        Millimeters that fit into a view at zoom 1, the same for all views; 0 fits each slice into its view.
+    zoom : float
+        Magnification of all views.
     """
 
     kind = traitlets.Unicode("slices").tag(sync=True)
@@ -84,6 +91,9 @@ class SliceView(_Canvas):
     brush_mm = traitlets.Float(6.0).tag(sync=True)
     brush_color = traitlets.Unicode("#e69f00").tag(sync=True)
     hidden = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    enlarged = traitlets.Enum(("", *VIEWS), "").tag(sync=True)
+    extent_mm = traitlets.Float(0.0).tag(sync=True)
+    zoom = traitlets.Float(1.0).tag(sync=True)
 
     picked = Signal(object, bool)  # world mm, whether unlike it
     stroked = Signal(object, str)  # (n, 3) world mm, the view that was painted in
@@ -98,6 +108,7 @@ class SliceView(_Canvas):
             "order": ROLES.index(spec.role),
             "opacity": spec.opacity,
             "smooth": not labels,
+            "bar": color_bar(spec),
             "names": {str(place): names[value] for place, value in enumerate(label_values(spec)) if value in names},
         }
         self.tell("layer", [palette(spec)], **content)
@@ -129,6 +140,13 @@ class SliceView(_Canvas):
             self.stroked.emit(np.frombuffer(buffers[0], np.float32).reshape(-1, 3), str(content["view"]))
         elif kind == "undo":
             self.undo_wanted.emit()
+
+
+def color_bar(spec: LayerSpec) -> dict[str, Any] | None:
+    """Return title and limits of the color bar of a layer; None for a layer whose colors are no values."""
+    if spec.role not in _BARS or spec.contrast_limits is None:
+        return None
+    return {"title": _BARS[spec.role], "limits": list(map(float, spec.contrast_limits))}
 
 
 def _head(role: str, plane: Plane | None, cut: NDArray | None, view: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as w
+import traitlets
 from numpy.typing import ArrayLike
 
 from coralbay_core.errors import InputError
@@ -14,13 +15,14 @@ from ..jobs import Job
 from ..model.one_move import OneMove
 from ..model.palette import WINDOWS
 from ..model.scan import title_beside
-from .binding import SHOWN, ScanBinding
+from .binding import SHOWN, TRAINING_ROLES, ScanBinding
 from .control import Control, when_done
 from .panels.tool_bar import ToolBar
 from .view import SliceView
 
 if TYPE_CHECKING:
     from ..model.scan import Scan
+    from ..model.training import CheckpointView
 
 
 class ViewsControl(Control):
@@ -33,12 +35,14 @@ class ViewsControl(Control):
         for view in (self.view, self.second_view):
             view.layout = w.Layout(flex="1 1 660px", min_width="0", overflow="hidden")
         self.second_view.layout.display = "none"
+        self._same = [traitlets.link((self.view, name), (self.second_view, name)) for name in ("zoom", "enlarged")]
         # On a narrow page the second scan is placed below the first.
         views = w.HBox([self.view, self.second_view], layout=w.Layout(flex_flow="row wrap"))
         self.box = w.VBox([self.tools.box, views])
         self.binding: ScanBinding | None = None
         self.second_binding: ScanBinding | None = None
         self._there: tuple[str, ...] = ()
+        self._trained = False  # whether a checkpoint is shown
         self._moving = OneMove()
         self._connect()
 
@@ -56,6 +60,7 @@ class ViewsControl(Control):
         ):
             self.on_event(signal, self._result_changed)
         self.on_event(session.heat_changed, self._show_titles)
+        self.on_event(session.training.changed, self._training_changed)
         self.on_event(self.session.cursor_changed, self._cursor_set)
         self.on_event(self.session.match_changed, self._match_found)
         # A copy of the page wants nothing of the session.
@@ -76,9 +81,10 @@ class ViewsControl(Control):
     def close(self) -> None:
         """Disconnect from session and views."""
         super().close()
-        for binding in (self.binding, self.second_binding):
-            if binding is not None:
-                binding.close()
+        for link in self._same:
+            link.unlink()
+        for binding in self._bindings():
+            binding.close()
         for view in (self.view, self.second_view):
             view.close()
 
@@ -95,7 +101,7 @@ class ViewsControl(Control):
         self.view.cursor = [] if scan is None or scan.cursor_mm is None else list(scan.cursor_mm)
         self.binding = None if scan is None else ScanBinding(self.session, scan, self.view, self._courier.deliver)
         self._there = colored_results(scan)
-        self._show_titles()
+        self._scans_shown()
 
     def compare(self, scan: "Scan | None") -> None:
         """Show a second scan with the heat map of the same clicks and its crosshair at the best match."""
@@ -113,13 +119,23 @@ class ViewsControl(Control):
             self.second_view.cursor = []
             self.second_binding = ScanBinding(self.session, scan, self.second_view, self._courier.deliver)
         self.second_view.layout.display = "none" if scan is None else ""
+        self._scans_shown()
+
+    def _bindings(self) -> "list[ScanBinding]":
+        return [binding for binding in (self.binding, self.second_binding) if binding is not None]
+
+    def _scans_shown(self) -> None:
+        """Show scans in the same millimeters per pixel, each under its name."""
+        extent = max((binding.extent_mm for binding in self._bindings()), default=0.0)
+        self.view.extent_mm = self.second_view.extent_mm = extent
         self._show_titles()
+        self._show_toggles()
 
     def _show_titles(self, scan: Any = None) -> None:
         """Update the titles with unique names of the scans."""
         scans = self.session.scans
-        for binding in (self.binding, self.second_binding):
-            if binding is not None and binding.scan in scans:
+        for binding in self._bindings():
+            if binding.scan in scans:
                 binding.view.title = title_beside(scans, binding.scan)
 
     def _scan_gone(self, scan: "Scan") -> None:
@@ -216,14 +232,35 @@ class ViewsControl(Control):
         for role in self._there:
             if role not in before:
                 self.reveal(role)
+        self._show_toggles()
+
+    def _training_changed(self) -> None:
+        """Show the first checkpoint of a watched training in place of other colors."""
+        before, self._trained = self._trained, self.checkpoint is not None
+        if self._trained and not before:
+            self.reveal(*TRAINING_ROLES)
+        elif before and not self._trained:
+            self.reveal_most_informative()
+        self._show_toggles()
+
+    @property
+    def checkpoint(self) -> "CheckpointView | None":
+        """Checkpoint of a watched training that is shown on the active scan."""
+        watched = self.session.training.state
+        return watched.shown if watched is not None and watched.scan is self.session.scan else None
+
+    def _show_toggles(self) -> None:
+        """Offer switches for layers that not every scan has."""
+        scan = self.session.scan
+        windows = scan is not None and scan.windows is not None
+        self.tools.show_optional({"windows": windows, "training_pca": self.checkpoint is not None})
 
     def _toggle(self, role: str, shown: bool) -> None:
-        roles = with_marks([role])
+        roles = with_marks(TRAINING_ROLES if role in TRAINING_ROLES else [role])
         self.view.hidden = sorted({*self.view.hidden} - roles if shown else {*self.view.hidden} | roles)
 
     def _hidden_changed(self) -> None:
         self.tools.show_layers(self.view.hidden)
         self.second_view.hidden = list(self.view.hidden)
-        for binding in (self.binding, self.second_binding):
-            if binding is not None:
-                binding.refresh()
+        for binding in self._bindings():
+            binding.refresh()

@@ -1,9 +1,13 @@
 """One hit of a library search."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from coralbay_core.io.dicom_series import series_key
+from coralbay_core.spatial import Volume
 
 from .clicks import Point
 
@@ -33,3 +37,10 @@ class LibraryHit:
     size_ml: float
     thumbnail: NDArray[np.uint8] | None = None
     series: str | None = None
+
+    def is_in(self, volume: Volume) -> bool:
+        """Whether the hit is a place of this volume."""
+        if volume.path is None or Path(volume.path).resolve() != Path(self.path).resolve():
+            return False
+        # Libraries of earlier versions hold UIDs.
+        return None in (volume.series, self.series) or volume.series in (self.series, series_key(str(self.series)))

@@ -26,6 +26,12 @@ def as_place(position_mm: ArrayLike | Sequence[float]) -> Place:
     return r, a, s
 
 
+def in_words(position_mm: ArrayLike | Sequence[float]) -> str:
+    """Format a position with anatomical directions: ``12 R  30 P  210 S``."""
+    signs = zip(as_place(position_mm), ("R", "A", "S"), ("L", "P", "I"), strict=True)
+    return "  ".join(f"{abs(v):.0f} {positive if v >= 0 else negative}" for v, positive, negative in signs)
+
+
 def nearest_inside(grid: Grid, position_mm: ArrayLike | Sequence[float], margin: float = 0.5) -> Place:
     """Return the position of a grid that is nearest along its own axes, world mm; one inside is returned as it is.
 

@@ -46,6 +46,7 @@ def test_the_background_can_be_painted(ready):
         ready.view._receive(ready.view, {"kind": "stroke", "view": "axial"}, [point.tobytes()])
         settle(ready)
         missing = "background" in panel.hint.value
+        assert ("second class" in panel.hint.value) == (label == 1)
         assert missing == (label != background)
     assert ready.session.scan.strokes.now.names == {background: "background"}
     assert [text for text, _ in panel.label.options].count("background") == 1

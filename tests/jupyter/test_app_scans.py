@@ -26,6 +26,11 @@ def test_another_scan_stands_beside_and_answers(ready, belly):
     assert {text for text, _ in ready.similar.panel.other.options} > {f"1: {belly.name} (1)"}  # alike, told apart
     ready.similar.panel.other.value = 0
     assert "heat map of the same clicks" in ready.status.panel.text.value
+    views = (ready.view, ready.views.second_view)
+    longest = (np.array(belly.shape) * belly.grid.spacing_mm).max()
+    assert [view.extent_mm for view in views] == pytest.approx([longest, longest])
+    ready.view.enlarged, ready.view.zoom = "coronal", 2.0
+    assert (views[1].enlarged, views[1].zoom) == ("coronal", 2.0)
     sent = Sent(ready.views.second_view)
     ready.view._receive(ready.view, {"kind": "pick", "mm": middle(ready).tolist(), "negative": False}, [])
     settle(ready)

@@ -35,6 +35,9 @@ def test_a_share_is_sent_as_slices_of_the_heat_map(ready):
     settle(ready)
     assert ready.session.body_fraction == pytest.approx(0.1)
     assert set(sent.cuts()) == {("heat", view) for view in slices.VIEWS}
+    (layer,) = sent.of("layer")
+    assert layer["bar"]["title"] == "similarity"
+    np.testing.assert_allclose(layer["bar"]["limits"], (ready.session.threshold, ready.session.heat.scale.high))
 
 
 def test_the_weights_of_the_scales_change_the_heat_map(ready):

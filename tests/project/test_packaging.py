@@ -47,7 +47,7 @@ def test_all_is_what_a_user_wants():
     extras = PROJECT["optional-dependencies"]
     assert extras["all"] == ["coralbay[cluster,dicom,itk,jupyter,library,monai,napari,qt,tensorboard,umap]"]
     shown = {"cluster", "dicom", "itk", "jupyter", "library", "monai", "napari", "qt", "tensorboard", "umap"}
-    assert {"all", "dev", "eva", "onnx"} | shown == set(extras)
+    assert {"all", "dev", "docs", "eva", "onnx"} | shown == set(extras)
     assert not any(line.startswith("torch") and "=" in line.replace(">=", "") for line in PROJECT["dependencies"])
 
 

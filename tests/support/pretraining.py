@@ -73,11 +73,18 @@ def read_whole_lines(folder):
 __all__ = ["ALL_TERMS", "TINY", "array_source", "finish", "read_log", "signal", "start", "wait_for_step"]
 
 
-def finished_run(phantom, folder):
-    """A run of six tiny steps in a folder, with a checkpoint after each two."""
+def finished_run(phantom, folder, steps=6, every=2):
+    """A run of tiny steps in a folder, by default six with a checkpoint after each two."""
     from coralbay_core.pretrain import pretrain, read_config
 
-    more = ["spacing_mm=3", "views.shift_mm=18", "steps=6", "checkpoint.every=2", "checkpoint.keep=9", "card.tile=64"]
+    more = [
+        "spacing_mm=3",
+        "views.shift_mm=18",
+        f"steps={steps}",
+        f"checkpoint.every={every}",
+        "checkpoint.keep=9",
+        "card.tile=64",
+    ]
     config = read_config(TINY[0], [*TINY[1:], f"output={folder}", f"data={folder.parent}", "card.step=32", *more])
     pretrain(config, source=array_source(phantom))
     return folder

@@ -76,13 +76,13 @@ class PaintPanel(Panel):
         self._show_chip()
 
     def show_state(
-        self, *, strokes: bool, can_undo: bool, can_redo: bool, features: bool, segmentation: bool, background: bool
+        self, *, classes: int, can_undo: bool, can_redo: bool, features: bool, segmentation: bool, background: bool
     ) -> None:
         """Show the state of the buttons and hints."""
         self.undo.disabled, self.redo.disabled = not can_undo, not can_redo
-        self.segment.disabled = not (strokes and features)
+        self.segment.disabled = classes < 2 or not features
         self.measure.disabled = not segmentation
-        self.hint.value = "" if background else "Paint some background (last in Paint), or the classes fill the body."
+        self.hint.value = _hint(classes, background)
 
     def show_statistics(self, rows: "Sequence[LabelStatistics]") -> None:
         """Show the statistics of the labels as a table."""
@@ -94,3 +94,10 @@ class PaintPanel(Panel):
             if r.name != BACKGROUND
         ]
         self.statistics.value = table(head, lines) if lines else ""
+
+
+def _hint(classes: int, background: bool) -> str:
+    """Describe the strokes that are still needed; empty if none are."""
+    if classes == 1:
+        return f"Paint a second class{'' if background else ', best background (last in Paint)'}: a probe needs two."
+    return "" if background else "Paint some background (last in Paint), or the classes fill the body."

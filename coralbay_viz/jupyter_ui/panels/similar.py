@@ -10,6 +10,7 @@ from psygnal import Signal
 from ...model.palette import NEGATIVE, POSITIVE
 from ...model.results import STRICTEST_FRACTION
 from .base import Panel, button, note, row
+from .windows import WindowsPanel
 
 if TYPE_CHECKING:
     from coralbay_core.similarity import Region
@@ -34,7 +35,7 @@ class SimilarPanel(Panel):
     scope_chosen = Signal(str)
     accept_wanted = Signal(str)
 
-    def __init__(self, share: float) -> None:
+    def __init__(self, share: float, windows: WindowsPanel) -> None:
         self.clicks = note()
         self.undo = button("Undo", "Undo the last change of the clicks")
         self.redo = button("Redo", "Redo the last undone change")
@@ -66,7 +67,11 @@ class SimilarPanel(Panel):
         history = row(self.undo, self.redo, self.clear)
         adding = row(self.name, self.accept)
         left = w.VBox([self.scope, self.clicks, history, self.share, self.weights, self.other, adding])
-        super().__init__(w.HBox([left, w.VBox([heading, self.regions])], layout=w.Layout(flex_flow="row wrap")))
+        # Closed, until somebody asks for it.
+        self.windows = w.Accordion([windows.box], titles=("Windows",), selected_index=None)
+        super().__init__(
+            w.HBox([left, w.VBox([heading, self.regions])], layout=w.Layout(flex_flow="row wrap")), self.windows
+        )
         self._press(self.undo, self.undo_wanted)
         self._press(self.redo, self.redo_wanted)
         self._press(self.clear, self.clear_wanted)

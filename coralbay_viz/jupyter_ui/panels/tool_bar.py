@@ -1,6 +1,6 @@
 """The bar above the views: tool of the mouse, gray scale, and layers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ipywidgets as w
@@ -26,7 +26,10 @@ class ToolBar(Panel):
         "Drag: paint voxels of a class",
         "Drag: erase painted voxels",
     )
-    _LAYERS = (("heat", "Similar"), ("pca", "Colors"), ("segmentation", "Labels"), ("strokes", "Strokes"))
+    _LAYERS = (
+        ("heat", "Similar"), ("pca", "Colors"), ("segmentation", "Labels"), ("strokes", "Strokes"),
+        ("windows", "Windows"), ("training_pca", "Train"),
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.tools = w.ToggleButtons(options=self._TOOLS, tooltips=self._TIPS, style={"button_width": "58px"})
@@ -60,6 +63,11 @@ class ToolBar(Panel):
         names = [name for name, window in WINDOWS.items() if (window.level_hu, window.width_hu) == (level, width)]
         with self.showing():
             self.windows.value = names[0] if names else _CUSTOM
+
+    def show_optional(self, there: Mapping[str, bool]) -> None:
+        """Offer the switches of these layers if there is such a layer."""
+        for role, offered in there.items():
+            self.layers[role].layout.display = "" if offered else "none"
 
     def show_layers(self, hidden: Sequence[str]) -> None:
         """Show the layers as switched on, except for the hidden ones."""
