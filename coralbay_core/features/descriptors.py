@@ -17,6 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 from ..spatial import Grid
 from .feature_maps import FeatureMaps, sample_trilinear
 
+_BLOCK = 16_384
+
 
 @dataclass(frozen=True, eq=False)
 class StageDescriptors:
@@ -35,7 +37,8 @@ class StageDescriptors:
 
     def describe(self, raw: NDArray[np.float32]) -> NDArray[np.float32]:
         """Convert raw features (N, C) of the same scan to unit vectors."""
-        return _unit((raw - self.mean) / self.scale, axis=1)
+        scaled = (raw - self.mean) / self.scale
+        return scaled / np.maximum(np.linalg.norm(scaled, axis=1, keepdims=True), 1e-6)
 
 
 _cache: "WeakKeyDictionary[FeatureMaps, dict[int, StageDescriptors]]" = WeakKeyDictionary()
@@ -50,21 +53,30 @@ def stage_descriptors(features: FeatureMaps, stride: int) -> StageDescriptors:
 
 
 def _standardize(features: FeatureMaps, stride: int) -> StageDescriptors:
-    data = features.stage(stride).data.astype(np.float32)
-    inside = data[:, features.body_at(stride)]
-    mean, scale = inside.mean(1), inside.std(1) + 1e-6
+    """Standardize a stage in place, some cells at a time: what takes the time is memory that is new to the process."""
+    data = np.ascontiguousarray(features.stage(stride).data, np.float32)
+    data = data if data is not features.stage(stride).data else data.copy()
+    rows, body = data.reshape(len(data), -1), features.body_at(stride).reshape(-1)
+    share = body / np.float32(body.sum())
+    parts = [(rows[:, start : start + _BLOCK], share[start : start + _BLOCK]) for start in range(0, len(body), _BLOCK)]
+    buffer = np.empty((len(rows), min(_BLOCK, len(body))), np.float32)
+    rough = sum(part @ weight for part, weight in parts)
+    rest, square = np.zeros(len(rows), np.float32), np.zeros(len(rows), np.float32)
+    # Centered before squares are taken, and once more for what rounding left: a constant channel becomes 0.
+    for part, weight in parts:
+        part -= rough[:, None]
+        rest += part @ weight
+        square += np.square(part, out=buffer[:, : len(weight)]) @ weight
+    scale = np.sqrt(np.maximum(square - rest**2, 0)) + np.float32(1e-6)
     if features.compact:
         scale = np.ones_like(scale)
-    data -= mean[:, None, None, None]
-    data /= scale[:, None, None, None]
-    return StageDescriptors(_unit(data, axis=0), mean, scale)
-
-
-def _unit(vectors: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
-    norm = np.sqrt(
-        np.einsum("c...,c...->...", vectors, vectors) if axis == 0 else np.einsum("nc,nc->n", vectors, vectors)
-    )
-    return vectors / np.maximum(np.expand_dims(norm, axis), 1e-6)
+    one = np.ones_like(scale)
+    for part, weight in parts:
+        part -= rest[:, None]
+        part /= scale[:, None]
+        norm = np.sqrt(one @ np.square(part, out=buffer[:, : len(weight)]))
+        part /= np.maximum(norm, 1e-6)
+    return StageDescriptors(data, rough + rest, scale)
 
 
 def describe_points(features: FeatureMaps, position_mm: ArrayLike, stride: int) -> NDArray[np.float32]:

@@ -85,17 +85,26 @@ class FeatureMap:
 
 
 def sample_trilinear(data: NDArray, index: NDArray) -> NDArray[np.float32]:
-    """Sample (C, z, y, x) at fractional indices (N, 3), trilinear and clamped to the array; (N, C) float32."""
-    last = np.asarray(data.shape[1:]) - 1
+    """Sample (C, z, y, x) at fractional indices (N, 3), trilinear and clamped to the array; (N, C) float32.
+
+    Only the cells around the points are read; a sparse product mixes them.
+    """
+    from scipy import sparse
+
+    shape = np.asarray(data.shape[1:])
+    last = shape - 1
     index = np.clip(index, 0, last)
     low = np.minimum(np.floor(index).astype(int), np.maximum(last - 1, 0))
-    fraction = (index - low).astype(np.float32)
-    total = np.zeros((len(index), data.shape[0]), np.float32)
-    for corner in product((0, 1), repeat=3):
-        weight = np.prod(np.where(corner, fraction, 1 - fraction), axis=1)
-        z, y, x = np.minimum(low + corner, last).T
-        total += weight[:, None] * data[:, z, y, x].T.astype(np.float32)
-    return total
+    fraction = index - low
+    corners = np.array(list(product((0, 1), repeat=3)))
+    weights = np.where(corners, fraction[:, None], 1 - fraction[:, None]).prod(2)
+    cells = np.ravel_multi_index(tuple(np.minimum(low[:, None] + corners, last).T), tuple(shape)).T
+    point, corner = np.nonzero(weights)  # a point at the center of a cell needs no other cell
+    read, column = np.unique(cells[point, corner], return_inverse=True)
+    mixed = sparse.csr_array(
+        (weights[point, corner].astype(np.float32), (point, column)), shape=(len(index), len(read))
+    )
+    return mixed @ np.ascontiguousarray(data.reshape(len(data), -1)[:, read].T, np.float32)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,8 @@ from .descriptors import stage_descriptors
 from .feature_maps import FeatureMaps
 
 _SLAB_CELLS = 20_000
+_SLAB_VALUES = 500_000
+_LEAST_PLANES = 4
 
 Box = tuple[slice, slice, slice]
 WHOLE: Box = (slice(None), slice(None), slice(None))
@@ -47,21 +49,54 @@ def linear_maps(
     -------
     (K, z, y, x) float32 tensor
     """
+    outputs = next(iter(weights.values())).shape[1] if weights else 0
+    out = torch.empty(outputs, *box_shape(features, box))
+    for part, values in linear_slabs(features, weights, box=box, cancelled=cancelled):
+        out[:, part] = values
+    return out
+
+
+def linear_slabs(
+    features: FeatureMaps,
+    weights: Mapping[int, NDArray],
+    *,
+    box: Box = WHOLE,
+    cancelled: IsCancelled | None = None,
+) -> Iterator[tuple[slice, Tensor]]:
+    """Evaluate a linear function as `linear_maps` does, one slab of the box along z at a time.
+
+    What becomes of many outputs, such as the highest of them, then needs no memory for all of them.
+
+    Yields
+    ------
+    part : slice
+        Slices of the box along z.
+    values : (K, length, y, x) float32 tensor
+    """
     missing = sorted(set(weights) - set(features.strides))
     if missing or not weights:
         raise InputError("features lack stages", found=features.strides, expected=sorted(weights))
     target = features.finest.grid
-    total: Tensor | None = None
-    for stride, rows in weights.items():
+    rows = {stride: torch.from_numpy(np.ascontiguousarray(part.T, np.float32)) for stride, part in weights.items()}
+    units = {stride: torch.from_numpy(stage_descriptors(features, stride).unit) for stride in weights}
+    z, (length, *plane) = range(target.shape[0])[box[0]], box_shape(features, box)
+    depth = max(_LEAST_PLANES, _SLAB_VALUES // (len(next(iter(rows.values()))) * plane[0] * plane[1]))
+    for start in range(0, length, depth):
         check_cancelled(cancelled, "linear map")
-        unit, source = torch.from_numpy(stage_descriptors(features, stride).unit), features.stages[stride].grid
-        cells = unit[(slice(None), *box)] if source == target else unit
-        product = torch.from_numpy(np.ascontiguousarray(rows.T, np.float32)) @ cells.flatten(1)
-        values = product.view(-1, *cells.shape[1:])
-        part = values if source == target else _interpolated(values, source, target, box)
-        total = part if total is None else total.add_(part)
-    assert total is not None
-    return total
+        part = slice(start, min(start + depth, length))
+        cells = (slice(z[part.start], z[part.stop - 1] + 1), *box[1:])
+        total: Tensor | None = None
+        for stride, unit in units.items():
+            values = _interpolated(unit, features.stages[stride].grid, target, cells, rows[stride])
+            total = values if total is None else total.add_(values)
+        assert total is not None
+        yield part, total
+
+
+def box_shape(features: FeatureMaps, box: Box) -> tuple[int, int, int]:
+    """Number of cells of the finest grid along each axis of a box."""
+    z, y, x = (len(range(n)[part]) for part, n in zip(box, features.finest.grid.shape, strict=True))
+    return z, y, x
 
 
 def box_around(features: FeatureMaps, grid: Grid) -> Box:
@@ -117,17 +152,24 @@ def unit_maps(features: FeatureMaps, stride: int, box: Box = WHOLE) -> NDArray[n
     return np.array(made.numpy(), np.float32)
 
 
-def _interpolated(values: Tensor, source: Grid, target: Grid, box: Box) -> Tensor:
-    """Interpolate (K, z, y, x) from the grid of a stage to a part of a finer, parallel grid of the same scan."""
+def _interpolated(values: Tensor, source: Grid, target: Grid, box: Box, rows: Tensor | None = None) -> Tensor:
+    """Interpolate (C, z, y, x) from the grid of a stage to a part of a finer, parallel grid of the same scan.
+
+    With `rows` (K, C), a linear function of the channels is evaluated first, where there are fewest cells.
+    """
     if source == target:
-        return values[(slice(None), *box)]
+        return _mapped(values[(slice(None), *box)], rows)
     z, y, x = (torch.from_numpy(matrix[part]) for matrix, part in zip(_matrices(source, target), box, strict=True))
     # Of a slab only the planes around it.
     near = z.any(0).nonzero()
     low, high = int(near[0]), int(near[-1]) + 1
-    planes = y @ (values[:, low:high] @ x.T)
+    planes = y @ (_mapped(values[:, low:high], rows) @ x.T)
     # Slowest axis last, as one product of rows that are whole planes: nothing has to be turned in memory.
     return (z[:, low:high] @ planes.flatten(2)).view(-1, len(z), *planes.shape[2:])
+
+
+def _mapped(values: Tensor, rows: Tensor | None) -> Tensor:
+    return values if rows is None else (rows @ values.flatten(1)).view(-1, *values.shape[1:])
 
 
 def _matrices(source: Grid, target: Grid) -> list[NDArray[np.float32]]:

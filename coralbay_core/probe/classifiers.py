@@ -1,6 +1,6 @@
 """Classifiers: they map the descriptor of a cell to one score per class."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
@@ -10,10 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..features import FeatureMaps
-from ..features.linear_maps import WHOLE, Box, descriptor_slabs, linear_maps
-
-_FUNCTIONS = 48
-"""Number of linear functions that are evaluated at once."""
+from ..features.linear_maps import WHOLE, Box, box_shape, descriptor_slabs, linear_slabs
 
 
 class Classifier(Protocol):
@@ -73,25 +70,10 @@ class Linear:
         return len(self.bias) if self.owner is None else int(self.owner.max()) + 1
 
     def scores(self, features: FeatureMaps, box: Box = WHOLE) -> Tensor:
-        parts = [part._together(features, box) for part in self._parts()]
-        return parts[0] if len(parts) == 1 else torch.cat(parts)
-
-    def _together(self, features: FeatureMaps, box: Box) -> Tensor:
-        maps = linear_maps(features, self.weights, box=box).add_(torch.from_numpy(self.bias)[:, None, None, None])
-        return self._best(maps)
-
-    def _parts(self) -> "Iterator[Linear]":
-        """Yield the functions of some classes at a time: all maps of many classes would take gigabytes."""
-        owner = np.arange(len(self.bias)) if self.owner is None else self.owner
-        start = 0
-        while start < len(owner):
-            stop = min(start + _FUNCTIONS, len(owner))
-            if stop < len(owner):  # not within a class
-                stop = max(int(np.searchsorted(owner, owner[stop])), int(np.searchsorted(owner, owner[start], "right")))
-            own = slice(start, stop)
-            rows = {stride: weights[:, own] for stride, weights in self.weights.items()}
-            yield Linear(rows, self.bias[own], owner[own] - owner[start])
-            start = stop
+        out, bias = torch.empty(self.classes, *box_shape(features, box)), torch.from_numpy(self.bias)
+        for part, functions in linear_slabs(features, self.weights, box=box):
+            out[:, part] = self._best(functions.add_(bias[:, None, None, None]))
+        return out
 
     def at(self, descriptors: NDArray[np.float32]) -> NDArray[np.float32]:
         """Scores (N, classes) of joint descriptors (N, C)."""
@@ -147,11 +129,12 @@ class Network:
         return len(self.second_bias)
 
     def scores(self, features: FeatureMaps, box: Box = WHOLE) -> Tensor:
-        hidden = (
-            linear_maps(features, self.weights, box=box).add_(torch.from_numpy(self.bias)[:, None, None, None]).relu_()
-        )
-        scores = torch.from_numpy(self.second).T @ hidden.flatten(1)
-        return (scores + torch.from_numpy(self.second_bias)[:, None]).view(-1, *hidden.shape[1:])
+        out, bias = torch.empty(self.classes, *box_shape(features, box)), torch.from_numpy(self.bias)
+        second, second_bias = torch.from_numpy(self.second).T, torch.from_numpy(self.second_bias)
+        for part, hidden in linear_slabs(features, self.weights, box=box):
+            active = hidden.add_(bias[:, None, None, None]).relu_().flatten(1)
+            out[:, part] = torch.addmm(second_bias[:, None], second, active).view(-1, *hidden.shape[1:])
+        return out
 
     def arrays(self) -> dict[str, NDArray]:
         own = {"bias": self.bias, "second": self.second, "second_bias": self.second_bias}

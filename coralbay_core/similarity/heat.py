@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import InputError
 from ..features import FeatureMaps
 from ..features.feature_maps import sample_trilinear
-from ..features.linear_maps import linear_maps
+from ..features.linear_maps import linear_slabs
 from ..spatial import Grid
 from ..spatial.resampling import resample_blocks
 from ..util.arguments import checked
@@ -21,8 +21,6 @@ from .stage_weights import Weights, resolve_weights
 
 TEMPERATURE = 0.05
 """Temperature of the softmax between positives and negatives, in units of cosine."""
-
-_MAPS_AT_A_TIME = 16
 
 
 class VoxelTerm(Protocol):
@@ -236,12 +234,8 @@ def _best_cosine(
     cancelled: IsCancelled | None,
 ) -> NDArray[np.float32]:
     """Highest mixed cosine of any prototype, on the finest grid; few maps are in memory at a time."""
-    count = len(next(iter(prototypes.values())))
-    best: NDArray[np.float32] | None = None
-    for start in range(0, count, _MAPS_AT_A_TIME):
-        part = slice(start, start + _MAPS_AT_A_TIME)
-        rows = {s: (share * prototypes[s][part]).T for s, share in shares.items()}
-        maps = linear_maps(features, rows, cancelled=cancelled).numpy().max(0)
-        best = maps if best is None else np.maximum(best, maps, out=best)
-    assert best is not None, "a query has a positive prototype"
+    rows = {stride: (share * prototypes[stride]).T for stride, share in shares.items()}
+    best = np.empty(features.finest.grid.shape, np.float32)
+    for part, values in linear_slabs(features, rows, cancelled=cancelled):
+        best[part] = values.amax(0).numpy()
     return best
