@@ -71,6 +71,7 @@ class CoralBayWidget(QWidget):
         self.viewer = napari_viewer
         self._moving = OneMove()
         self._said_at = -_SAY_AGAIN_S
+        self._place: Any = None  # of the slices, world mm
         self.session = session or threaded_session(autosave=True)
         # First the layers, then the panels: those ask the binding which layers there are.
         self.binding = Binding(napari_viewer, self.session)
@@ -153,7 +154,7 @@ class CoralBayWidget(QWidget):
         session, viewer = self.session, self.viewer
         self.context.connect(
             (session.scan_added, self._warm_up),
-            (session.scan_changed, self._show_scan),
+            (self.binding.activated, self._show_scan),
             (session.features_changed, self._features_done),
             (session.pca_changed, self.binding.lay_out_clicks),
             (session.saved, lambda path: self.context.notify(f"Saved {path}")),
@@ -175,9 +176,12 @@ class CoralBayWidget(QWidget):
     def _point_moved(self, event: Any = None) -> None:
         """Set the session's cursor to the displayed slices."""
         place = views.place_of(self.viewer)
-        if self.session.scan is not None and len(place) == 3 and not self._moving:
+        if self.session.scan is None or len(place) != 3 or self.binding.busy:
+            return  # napari moves the slices while the layers of another scan come
+        self._place = world_from_napari(place)
+        if not self._moving:
             with self._moving:
-                self.session.cursor_mm = world_from_napari(place)
+                self.session.cursor_mm = self._place
 
     def _cursor_moved(self, position_mm: Any) -> None:
         """Move the slices to a cursor that was set in code."""
@@ -204,15 +208,13 @@ class CoralBayWidget(QWidget):
         self.session.run("warm up", _load_libraries, lambda _: None)
 
     def _show_scan(self, scan: "Scan | None") -> None:
-        """Show a scan: if the slices miss it, go to its last crosshair position, else to its center."""
-        place = views.place_of(self.viewer)
-        if scan is not None and len(place) == 3:
-            grid = scan.volume.grid
-            if not grid.contains(world_from_napari(place)):
-                middle = grid.to_world((np.array(grid.shape) - 1) / 2)
-                self.binding.go_to(middle if scan.cursor_mm is None else scan.cursor_mm)
-            elif scan.cursor_mm is None:
-                self._point_moved()
+        """Show a scan where the slices were; if they miss it, at its last crosshair position, else at its center."""
+        if scan is not None and len(views.place_of(self.viewer)) == 3:
+            grid, place = scan.volume.grid, self._place
+            if place is None or not grid.contains(place):
+                place = grid.to_world((np.array(grid.shape) - 1) / 2) if scan.cursor_mm is None else scan.cursor_mm
+            self.binding.go_to(place)
+            self._point_moved()
         self._dims_changed()
 
     def _features_done(self, scan: "Scan") -> None:

@@ -81,7 +81,7 @@ def test_the_view_chooses_among_maps(session, view):
     lung = layer_of("windows", scan, replace(view, window_shown="Lung"))
     assert "lung" in names
     assert lung.data is scan.windows.shown["Lung"]
-    assert lung.name == f"windows: lung - {scan.name}"
+    assert lung.name == "CT window lung"
     assert layer_of("scores", scan, view).name == "probability of dense"
     margin = layer_of("scores", scan, replace(view, margin=True))
     assert margin.data is scan.scores.margin
