@@ -150,7 +150,7 @@ def heat_limits(threshold: float, highest: float) -> tuple[float, float]:
 
 
 def scores_spec(data: NDArray, grid: Grid, name: str) -> LayerSpec:
-    """Return the layer of probabilities or margins in [0, 1]."""
+    """Return the layer of probabilities or uncertainties in [0, 1]."""
     limits = (0.0, 1.0)
     return LayerSpec(
         "image", "scores", data, name, grid, colormap=palette.heat_colors(), contrast_limits=limits, opacity=0.7

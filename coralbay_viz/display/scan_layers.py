@@ -151,7 +151,7 @@ def _scores(scan: "Scan", view: ViewState) -> LayerSpec | None:
     if found is None:
         return None
     if view.margin:
-        return layer_specs.scores_spec(found.margin, found.grid, "margin")
+        return layer_specs.scores_spec(found.uncertainty, found.grid, "uncertainty")
     names = {} if scan.segmentation is None else scan.segmentation.names
     label = "" if found.value is None else f" of {names.get(found.value, f'label {found.value}')}"
     return layer_specs.scores_spec(found.probability, found.grid, f"probability{label}")

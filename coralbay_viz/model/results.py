@@ -1,6 +1,7 @@
 """Results computed from features, each with the grid that it is drawn on."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -142,6 +143,12 @@ class ScoreResult:
     margin: NDArray[np.float32]
     grid: Grid
     probe: "Probe"
+
+    @cached_property
+    def uncertainty(self) -> NDArray[np.float32]:
+        """One minus the margin, (z, y, x) float32; 0 outside the body."""
+        inside = (self.margin > 0) | (self.probability > 0)
+        return np.where(inside, 1 - self.margin, 0).astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)

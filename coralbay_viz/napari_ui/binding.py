@@ -140,12 +140,6 @@ class Binding:
         if layer is not None:
             set_visible(layer, visible)
 
-    def toggle(self, role: str) -> None:
-        """Show a layer of the active scan if it is hidden, else hide it."""
-        layer = self.layer(role)
-        if layer is not None:
-            layer.visible = not layer.visible
-
     def reveal(self, role: str, scan: "Scan | None" = None) -> None:
         """Show the layer of a role that was requested, in place of other colored ones; those there are none of yet."""
         scan = scan or self.session.scan

@@ -27,10 +27,13 @@ from .panels.library import LibraryPanel
 from .panels.scan import ScanPanel
 from .panels.scorecard import ScorecardPanel
 from .panels.segment import SegmentPanel
+from .panels.show import ShowSwitch
 from .panels.similar import SimilarPanel
 from .panels.training import TrainingPanel
+from .panels.welcome import OpeningBar, WelcomePanel
 from .planes import OrthogonalViews
 from .readout import Letters, Readout
+from .showing import Showing
 from .tools import MouseTools
 
 if TYPE_CHECKING:
@@ -43,6 +46,7 @@ _SAY_AGAIN_S = 3.0
 _STYLE = """
 #coralbay_heading {font-size: 13px;}
 #coralbay_note {font-size: 11px;}
+#coralbay_switch QPushButton {padding: 4px 2px;}
 QHeaderView::section {background-color: transparent; border: 0; padding: 1px 4px;}
 """
 
@@ -52,6 +56,7 @@ def threaded_session(**settings: Any) -> Session:
     courier = MainThreadDispatcher()
     session = Session(ThreadRunner(courier.deliver), **settings)
     session.scope = "here"  # who clicks in a window means what lies under the pointer
+    session.reads_cached = True
     return session
 
 
@@ -80,6 +85,7 @@ class CoralBayWidget(QWidget):
         for closer in (self.session.close, self.binding.close, self.tools.close):
             self.context.at_end(closer)
         self.context.at_end(partial(actions.forget, napari_viewer))
+        self.showing = Showing(self.context)
         self._annotate_canvas()
         self._lay_out()
         self._connect()
@@ -107,6 +113,7 @@ class CoralBayWidget(QWidget):
                 self.tabs.setCurrentIndex(number)
 
     def _lay_out(self) -> None:
+        self.show_switch = ShowSwitch(self.context, self.showing)
         self.scan_panel = ScanPanel(self.context)
         self.feature_panel = FeaturePanel(self.context)
         self.similar_panel = SimilarPanel(self.context)
@@ -116,6 +123,8 @@ class CoralBayWidget(QWidget):
         self.library_panel = LibraryPanel(self.context)
         self.scorecard_panel = ScorecardPanel(self.context)
         self.training_panel = TrainingPanel(self.context)
+        self.welcome = WelcomePanel(self.context, self.scan_panel)
+        self.opening = OpeningBar(self.context)
         self.tabs = QTabWidget()
         for name, panel in (
             ("Similar", self.similar_panel),
@@ -128,7 +137,8 @@ class CoralBayWidget(QWidget):
         ):
             self.tabs.addTab(_scrolled(panel), name)
         outer = QVBoxLayout(self)
-        for widget in (self.scan_panel, self.feature_panel):
+        upper = self.welcome, self.opening, self.show_switch, self.scan_panel, self.feature_panel
+        for widget in upper:
             outer.addWidget(widget)
         outer.addWidget(self.tabs, stretch=1)
         self.setStyleSheet(_STYLE)
@@ -159,6 +169,7 @@ class CoralBayWidget(QWidget):
             (session.pca_changed, self.binding.lay_out_clicks),
             (session.saved, lambda path: self.context.notify(f"Saved {path}")),
             (session.failed, self.context.show_error),
+            (session.clicks_changed, self._clicked_early),
             (self.binding.put_back, self._put_back),
             (self.tools.hovered, self.readout.show),
             (self.tools.placed, self.binding.go_to),
@@ -206,9 +217,11 @@ class CoralBayWidget(QWidget):
         """Import slow modules while the first scan is viewed; imports at the first click would block the window."""
         self.context.disconnect((self.session.scan_added, self._warm_up))
         self.session.run("warm up", _load_libraries, lambda _: None)
+        self.tools.mode = "pick"  # a click before there are features is answered when they are there
 
     def _show_scan(self, scan: "Scan | None") -> None:
         """Show a scan where the slices were; if they miss it, at its last crosshair position, else at its center."""
+        self._show_parts(scan)
         if scan is not None and len(views.place_of(self.viewer)) == 3:
             grid, place = scan.volume.grid, self._place
             if place is None or not grid.contains(place):
@@ -216,6 +229,22 @@ class CoralBayWidget(QWidget):
             self.binding.go_to(place)
             self._point_moved()
         self._dims_changed()
+
+    def _show_parts(self, scan: "Scan | None") -> None:
+        """Show how to begin, or the panels of a scan."""
+        self.welcome.setVisible(scan is None)
+        for panel in (self.scan_panel, self.feature_panel):
+            panel.setVisible(scan is not None)
+
+    def _clicked_early(self, scan: "Scan") -> None:
+        """Say that a click is kept until there are features."""
+        clicks = scan.clicks.now
+        first = len(clicks.positive) + len(clicks.negative) == 1
+        if first and scan.features is None and scan.preview is None and scan.restoring is None:
+            computing = self.session.state_of(scan) == "computing"
+            self.context.notify(
+                f"Prompt kept until features are computed{'.' if computing else ': press Compute features.'}"
+            )
 
     def _features_done(self, scan: "Scan") -> None:
         if scan is self.session.scan and scan.features is not None:
