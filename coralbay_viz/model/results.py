@@ -209,6 +209,8 @@ class Results:
         Heat map of the position under the mouse pointer, coarse.
     pca : PcaResult, optional
         PCA or UMAP colors.
+    embedding : Embedding, optional
+        The last UMAP that `pca` showed, so that it is at hand again after PCA colors.
     probe : Probe, optional
     segmentation : LabelVolume, optional
         Of `probe`, on the scan's label grid.
@@ -242,6 +244,7 @@ class Results:
     heat: HeatResult | None = None
     hover: HeatResult | None = None
     pca: PcaResult | None = None
+    embedding: "Embedding | None" = None
     probe: "Probe | None" = None
     segmentation: LabelVolume | None = None
     suggestions: "tuple[Suggestion, ...]" = ()

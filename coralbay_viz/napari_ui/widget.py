@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import QFrame, QScrollArea, QTabWidget, QVBoxLayout, QWidget
 
 from ..display.napari_world import world_from_napari
@@ -15,6 +15,7 @@ from ..model.one_move import OneMove
 from ..session import Session
 from . import actions, views
 from .binding import Binding
+from .black_canvas import BlackCanvas
 from .context import Context
 from .dispatcher import MainThreadDispatcher
 from .display_check import require_napari
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from ..model.scan import Scan
 
 _NEAR_MM = 0.01
+_LEAST_PX, _WIDTH_PX = 320, 420  # of the dock: the second shows all tabs
 _SAY_AGAIN_S = 3.0
 _STYLE = """
 #coralbay_heading {font-size: 13px;}
@@ -100,6 +102,10 @@ class CoralBayWidget(QWidget):
         """Open a scan as if the user had chosen it."""
         self.scan_panel.open(path)
 
+    def sizeHint(self) -> QSize:
+        """Return the size at first, also while few panels are shown."""
+        return QSize(_WIDTH_PX, super().sizeHint().height())
+
     def _offer_lost(self) -> None:
         lost = self.session.lost()
         if lost:
@@ -142,7 +148,7 @@ class CoralBayWidget(QWidget):
             outer.addWidget(widget)
         outer.addWidget(self.tabs, stretch=1)
         self.setStyleSheet(_STYLE)
-        self.setMinimumWidth(320)
+        self.setMinimumWidth(_LEAST_PX)
 
         self.planes = Dock(
             self.context,
@@ -157,7 +163,8 @@ class CoralBayWidget(QWidget):
     def _annotate_canvas(self) -> None:
         self.letters = Letters(self.viewer)
         self.readout = Readout(self.viewer, self.session)
-        for closer in (self.letters.close, self.readout.close):
+        self.black_canvas = BlackCanvas(self.viewer)
+        for closer in (self.letters.close, self.readout.close, self.black_canvas.close):
             self.context.at_end(closer)
 
     def _connect(self) -> None:
