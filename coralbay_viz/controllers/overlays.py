@@ -62,4 +62,3 @@ class OverlaysController:
         if what == "uncertainty" and scan.scores is None:
             return self._probability.show_scores()
         return None
-

@@ -16,4 +16,4 @@ def shortened(name: str, longest: int = _LONGEST) -> str:
     if len(name) <= longest:
         return name
     head = (longest - 1) // 2
-    return f"{name[:head]}…{name[-(longest - 1 - head):]}"
+    return f"{name[:head]}…{name[-(longest - 1 - head) :]}"

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 COLORED = ("heat", "segmentation", "windows", "pca", "training_heat", "training_pca")
 """Roles of layers that color the body, the most informative first."""
 
+# Roles of layers that color the body and are shown on request only.
 _ALSO_COLORED = ("scores", "symmetry", "clusters")
-# Roles of layers that color the body and that no view restores by itself.
 
 Shown = Literal["nothing", "similarity", "colors", "segmentation", "uncertainty"]
 """What a view draws over a scan."""

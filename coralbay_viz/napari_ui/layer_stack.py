@@ -259,7 +259,9 @@ class LayerStack:
             for role in ROLES:  # first those that come: without any layer napari would forget the place
                 if role in mine and mine[role] not in self._viewer.layers:
                     self._list(scan, role, mine[role])
-            self._remove(*(layer for other in self._session.scans if other is not scan for layer in self.layers_of(other)))
+            self._remove(
+                *(layer for other in self._session.scans if other is not scan for layer in self.layers_of(other))
+            )
         self.activated.emit(scan)
 
     # Visibility

@@ -63,7 +63,7 @@ def test_other_scans_are_out_of_the_list_and_of_the_sliders(explored, viewer, ha
     reach = viewer.dims.range
     opacity = explored.binding.layer("pca").opacity = 0.31
     away = replace(belly, name="a scan with quite a long name 17", grid=replace(grid, affine=grid.affine + _moved(500)))
-    ((data, attributes, kind),) = [plugin.layer_data(plugin.ct_spec(away))]
+    ((data, attributes, _),) = [plugin.layer_data(plugin.ct_spec(away))]
     viewer.add_image(data, **attributes)  # as napari's reader does
     hand.wait_for(lambda: listed(viewer) == ["a scan with quite a long name 17"])
     assert viewer.dims.range != reach
