@@ -44,7 +44,7 @@ class Session:
     """One exploration of one or several scans.
 
     The commands belong to controllers, one per subject; here they are at hand under one name. Subjects of their own
-    are objects: `library`, `training`, `scorecard`, `windows`, `alignments` and `exports`.
+    are objects: `library`, `training`, `scorecard`, `windows`, `overlays`, `alignments` and `exports`.
 
     Parameters
     ----------
@@ -62,6 +62,7 @@ class Session:
 
     model: Setting[str] = Setting("features.model", "Name or path of the encoder.")
     asked_device: Setting[str] = Setting("features.asked_device", "Requested device, such as ``auto`` or ``cuda:1``.")
+    reads_cached: Setting[bool] = Setting("features.reads_cached", "Whether `look_ahead` reads features on disk.")
     weights: Setting[Mixer] = Setting("similarity.weights", "Weights per stride, ``auto``, or None for equal ones.")
     prior_mm: Setting[float | None] = Setting("similarity.prior_mm", "Width of the distance prior, or None.")
     scope: Setting[Any] = Setting("similarity.scope", "What a click asks for: ``everywhere``, ``here`` or ``place``.")
@@ -99,6 +100,7 @@ class Session:
         self.controllers = c = Controllers.build(runner or InlineRunner(), model, device, store)
         self.library, self.training, self.scorecard = c.library, c.training, c.scorecard
         self.windows, self.exports, self.alignments = c.windows, c.exports, c.alignments
+        self.overlays = c.overlays
         self.inputs = c.workspace.inputs
         read = self.inputs.noting
 

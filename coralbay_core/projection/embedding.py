@@ -6,6 +6,7 @@ interpolation between the nearest cells of the sample, takes seconds (docs/measu
 other scans.
 """
 
+import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -133,6 +134,7 @@ def fit_umap(
     min_dist: float = 0.1,
     seed: int = 0,
     cancelled: Callable[[], bool] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> UmapModel:
     """Fit UMAP on a sample of a scan.
 
@@ -156,6 +158,8 @@ def fit_umap(
     cancelled : callable, optional
         Returns whether the result is not wanted any more; checked before UMAP starts and, outside of notebooks, in each
         of its epochs.
+    progress : callable, optional
+        Called with the number of epochs that are done and that of all, outside of notebooks.
 
     Raises
     ------
@@ -173,7 +177,8 @@ def fit_umap(
         raise InputError("selection too small for UMAP", found=f"{len(cells)} cells", expected=f"more than {neighbors}")
     maps = basis.coordinates(features)
     sample = np.ascontiguousarray(maps.reshape(len(maps), -1)[:, cells].T)
-    reducer, embedded = _umap(sample, dimensions, neighbors, min_dist, seed, cancelled)
+    watch = _EpochWatch(cancelled, progress)
+    reducer, embedded = _umap(sample, dimensions, neighbors, min_dist, seed, watch)
     network = train_regressor(sample, embedded, seed=seed) if spread == "network" else None
     return UmapModel(basis, sample, embedded, spread, reducer, network)
 
@@ -183,20 +188,30 @@ class _EpochWatch:
 
     encoding = "utf-8"
 
-    def __init__(self, cancelled: Callable[[], bool]) -> None:
-        self._cancelled = cancelled
+    def __init__(
+        self, cancelled: Callable[[], bool] | None, progress: Callable[[int, int], None] | None = None
+    ) -> None:
+        self._cancelled = cancelled or (lambda: False)
+        self._progress = progress
+        self.wanted = cancelled is not None or progress is not None
+
+    def check_cancelled(self, where: str) -> None:
+        if self._cancelled():
+            raise Cancelled(f"stopped {where} UMAP")
 
     def write(self, text: str) -> int:
-        if self._cancelled():
-            raise Cancelled("stopped in UMAP")
+        self.check_cancelled("in")
+        numbers = re.search(r"(\d+)/(\d+)", text)
+        if numbers and self._progress is not None:
+            self._progress(int(numbers[1]), int(numbers[2]))
         return len(text)
 
     def flush(self) -> None:
         pass
 
 
-def _progress_bar(cancelled: Callable[[], bool]) -> dict[str, Any] | None:
-    """Return settings of UMAP's progress bar that stop it in an epoch.
+def _progress_bar(watch: _EpochWatch) -> dict[str, Any] | None:
+    """Return settings of UMAP's progress bar that report its epochs, and can stop it in one.
 
     None in a notebook: its bar is a widget that would appear in the page and writes to no stream, so there UMAP can be
     stopped only before it starts.
@@ -205,7 +220,7 @@ def _progress_bar(cancelled: Callable[[], bool]) -> dict[str, Any] | None:
 
     if any(base.__name__ == "tqdm_notebook" for base in tqdm.__mro__):
         return None
-    return {"disable": False, "mininterval": 0, "file": _EpochWatch(cancelled)}
+    return {"disable": False, "mininterval": 0, "file": watch}
 
 
 def require_umap() -> None:
@@ -219,20 +234,19 @@ def _umap(
     neighbors: int,
     min_dist: float,
     seed: int,
-    cancelled: Callable[[], bool] | None,
+    watch: _EpochWatch,
 ) -> tuple[Any, NDArray[np.float32]]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # umap and numba warn of their own choices, such as threads under a seed
         umap = import_extra("umap", "umap", need=_NEED)
-        if cancelled is not None and cancelled():
-            raise Cancelled("stopped before UMAP")
+        watch.check_cancelled("before")
         reducer = umap.UMAP(
             n_components=dimensions,
             n_neighbors=neighbors,
             min_dist=min_dist,
             random_state=seed,
             n_jobs=1,
-            tqdm_kwds=None if cancelled is None else _progress_bar(cancelled),
+            tqdm_kwds=_progress_bar(watch) if watch.wanted else None,
         )
         threads = torch.get_num_threads()
         try:

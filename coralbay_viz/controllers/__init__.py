@@ -10,6 +10,7 @@ from .cursor import CursorController
 from .exports import ExportsController
 from .features import FeaturesController
 from .library import LibraryController
+from .overlays import OverlaysController
 from .probability import ProbabilityController
 from .projections import ProjectionsController
 from .queries import QueriesController
@@ -40,6 +41,7 @@ class Controllers:
     segmentation: SegmentationController
     probability: ProbabilityController
     projections: ProjectionsController
+    overlays: OverlaysController
     windows: WindowsController
     library: LibraryController
     scorecard: ScorecardController
@@ -56,6 +58,8 @@ class Controllers:
         similarity = SimilarityController(workspace, features, alignments)
         queries = QueriesController(workspace, features, similarity)
         segmentation = SegmentationController(workspace, features)
+        probability = ProbabilityController(workspace, segmentation)
+        projections = ProjectionsController(workspace, features)
         return cls(
             workspace=workspace,
             features=features,
@@ -65,8 +69,9 @@ class Controllers:
             comparisons=ComparisonsController(workspace, similarity),
             cursor=CursorController(workspace, features, similarity, alignments),
             segmentation=segmentation,
-            probability=ProbabilityController(workspace, segmentation),
-            projections=ProjectionsController(workspace, features),
+            probability=probability,
+            projections=projections,
+            overlays=OverlaysController(workspace, projections, probability),
             windows=WindowsController(workspace, features, similarity),
             library=LibraryController(workspace, features, similarity, queries),
             scorecard=ScorecardController(workspace, features, similarity, segmentation),

@@ -42,6 +42,8 @@ class FeaturesController:
     devices : tuple of str
         Possible values of `asked_device`, as far as known; `find_devices` completes them.
     encoders : Encoders
+    reads_cached : bool
+        Whether `look_ahead` also reads the features of a scan that has none, if the cache holds them all.
     """
 
     model_changed = Signal(str)
@@ -59,6 +61,7 @@ class FeaturesController:
         self._model = model
         self.encoders = Encoders(device)
         self.devices: tuple[str, ...] = ("auto", "cpu")
+        self.reads_cached = False
         self._jobs: dict[Scan, Job] = {}
         self._tile_s: dict[tuple[str, str], float] = {}  # seconds per tile, by model and device
         workspace.scan_removed.connect(self._forget)
@@ -165,7 +168,13 @@ class FeaturesController:
         self._set_forecast(scan, None)
         store, seconds = self._workspace.store, dict(self._tile_s)
         work = partial(look_ahead, scan.volume, self.encoders, self._model, store, seconds)
-        return self._workspace.run(JobKey("forecast", scan), work, partial(self._set_forecast, scan), torch=True)
+        return self._workspace.run(JobKey("forecast", scan), work, partial(self._looked_ahead, scan), torch=True)
+
+    def _looked_ahead(self, scan: Scan, found: "CostEstimate | str") -> None:
+        self._set_forecast(scan, found)
+        complete = not isinstance(found, str) and not found.tiles
+        if self.reads_cached and complete and self.state_of(scan) == "no features":
+            self.compute(scan=scan)
 
     def _forget_forecasts(self) -> None:
         for scan in self._workspace.scans:

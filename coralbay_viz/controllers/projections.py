@@ -111,14 +111,14 @@ class ProjectionsController:
         scan, features = self._workspace.require_features(scan)
         grid, selection = scan.overlay_grid, scan.selection
         if method == "umap":
-            known = scan.pca.embedding if scan.pca is not None else None
-            work = partial(umap_colors, features, grid, self.umap_components, self.basis, selection, self.umap, known)
+            known = self.umap, scan.results.embedding
+            work = partial(umap_colors, features, grid, self.umap_components, self.basis, selection, *known)
         else:
             work = partial(colors, features, grid, self.components, self.basis, selection)
         return self._workspace.run(JobKey("pca", scan), work, partial(self._set_pca, scan), torch=True)
 
     def _set_pca(self, scan: Scan, result: PcaResult) -> None:
-        scan.update(pca=result)
+        scan.update(pca=result, embedding=result.embedding or scan.results.embedding)
         self.pca_changed.emit(scan)
 
     def _results_replaced(self, scan: Scan, old: Results) -> None:

@@ -150,7 +150,7 @@ def heat_limits(threshold: float, highest: float) -> tuple[float, float]:
 
 
 def scores_spec(data: NDArray, grid: Grid, name: str) -> LayerSpec:
-    """Return the layer of probabilities or margins in [0, 1]."""
+    """Return the layer of probabilities or uncertainties in [0, 1]."""
     limits = (0.0, 1.0)
     return LayerSpec(
         "image", "scores", data, name, grid, colormap=palette.heat_colors(), contrast_limits=limits, opacity=0.7
@@ -208,7 +208,7 @@ def regions_spec(positions_mm: ArrayLike, marked: int | None = None) -> LayerSpe
     }
     border = [palette.MARKED if i == marked else palette.REGION for i in range(len(points))]
     style = {"symbol": "ring", "face_color": "transparent", "border_color": border or palette.REGION, "text": text}
-    return LayerSpec("points", "regions", points, "top regions", style=style)
+    return LayerSpec("points", "regions", points, "similar regions", style=style)
 
 
 def suggestions_spec(positions_mm: ArrayLike) -> LayerSpec:
@@ -216,7 +216,7 @@ def suggestions_spec(positions_mm: ArrayLike) -> LayerSpec:
     points = np.asarray(positions_mm, float).reshape(-1, 3)
     text = {"string": [str(i + 1) for i in range(len(points))], "size": 11, "color": palette.SUGGESTION}
     style = {"symbol": "diamond", "face_color": "transparent", "border_color": palette.SUGGESTION, "text": text}
-    return LayerSpec("points", "suggestions", points, "label next", style=style)
+    return LayerSpec("points", "suggestions", points, "suggestions", style=style)
 
 
 def mark_spec(position_mm: ArrayLike) -> LayerSpec:

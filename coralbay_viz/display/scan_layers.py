@@ -76,14 +76,14 @@ def _warped(scan: "Scan", view: ViewState) -> LayerSpec | None:
     if warped is None:
         return None
     data = checkerboard(warped.own, warped.other, warped.grid, view.square_mm)
-    return layer_specs.warped_spec(data, warped.grid, f"{warped.name} over {scan.name}")
+    return layer_specs.warped_spec(data, warped.grid, f"{warped.name} over it")
 
 
 def _pca(scan: "Scan", view: ViewState) -> LayerSpec | None:
     pca = scan.pca
     if pca is None:
         return None
-    return layer_specs.rgb_spec(pca.shown, pca.grid, f"{pca.method.upper()} - {scan.name}")
+    return layer_specs.rgb_spec(pca.shown, pca.grid, f"{pca.method.upper()} colors")
 
 
 def _clusters(scan: "Scan", view: ViewState) -> LayerSpec | None:
@@ -94,21 +94,21 @@ def _training_pca(scan: "Scan", view: ViewState) -> LayerSpec | None:
     if view.training is None:
         return None
     pca = view.training.pca
-    return layer_specs.rgb_spec(pca.shown, pca.grid, f"training - {scan.name}", "training_pca")
+    return layer_specs.rgb_spec(pca.shown, pca.grid, "training colors", "training_pca")
 
 
 def _heat(scan: "Scan", view: ViewState) -> LayerSpec | None:
     heat = scan.heat
     if heat is None:
         return None
-    return layer_specs.heat_spec(heat.shown, heat.grid, _limits(heat, view), f"similar - {scan.name}")
+    return layer_specs.heat_spec(heat.shown, heat.grid, _limits(heat, view), "similarity")
 
 
 def _training_heat(scan: "Scan", view: ViewState) -> LayerSpec | None:
     heat = None if view.training is None else view.training.heat
     if heat is None:
         return None
-    name = f"training, similar - {scan.name}"
+    name = "training similarity"
     return layer_specs.heat_spec(heat.shown, heat.grid, _limits(heat, view), name, "training_heat")
 
 
@@ -129,7 +129,7 @@ def _windows(scan: "Scan", view: ViewState) -> LayerSpec | None:
     if chosen not in found.shown:
         chosen = AGREEMENT
     data = found.stability if chosen == AGREEMENT else found.shown[chosen]
-    return layer_specs.fraction_spec(data, found.grid, "windows", f"windows: {chosen.lower()} - {scan.name}")
+    return layer_specs.fraction_spec(data, found.grid, "windows", f"CT window {chosen.lower()}")
 
 
 def _symmetry(scan: "Scan", view: ViewState) -> LayerSpec | None:
@@ -139,7 +139,7 @@ def _symmetry(scan: "Scan", view: ViewState) -> LayerSpec | None:
     values = result.heat.data[result.heat.inside]
     low, high = float(values.min()), float(values.max())
     limits = high - _SYMMETRY_SHOWN * (high - low), high
-    return layer_specs.heat_spec(shown, scan.overlay_grid, limits, f"other side - {scan.name}", "symmetry")
+    return layer_specs.heat_spec(shown, scan.overlay_grid, limits, "contralateral", "symmetry")
 
 
 def _segmentation(scan: "Scan", view: ViewState) -> LayerSpec | None:
@@ -151,7 +151,7 @@ def _scores(scan: "Scan", view: ViewState) -> LayerSpec | None:
     if found is None:
         return None
     if view.margin:
-        return layer_specs.scores_spec(found.margin, found.grid, "margin")
+        return layer_specs.scores_spec(found.uncertainty, found.grid, "uncertainty")
     names = {} if scan.segmentation is None else scan.segmentation.names
     label = "" if found.value is None else f" of {names.get(found.value, f'label {found.value}')}"
     return layer_specs.scores_spec(found.probability, found.grid, f"probability{label}")

@@ -25,7 +25,7 @@ class ViewState:
     window_shown : str, optional
         Compared CT window whose heat map is shown, or `AGREEMENT`; None shows neither.
     margin : bool
-        Whether the margin of the probe is shown instead of the probability.
+        Whether the uncertainty of the probe, one minus its margin, is shown instead of the probability.
     mark_mm : point, optional
         Position of the point that is marked in the scatter plot, world mm.
     square_mm : float

@@ -1,6 +1,7 @@
 """Results computed from features, each with the grid that it is drawn on."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -143,6 +144,12 @@ class ScoreResult:
     grid: Grid
     probe: "Probe"
 
+    @cached_property
+    def uncertainty(self) -> NDArray[np.float32]:
+        """One minus the margin, (z, y, x) float32; 0 outside the body."""
+        inside = (self.margin > 0) | (self.probability > 0)
+        return np.where(inside, 1 - self.margin, 0).astype(np.float32)
+
 
 @dataclass(frozen=True, eq=False)
 class WindowResult:
@@ -202,6 +209,8 @@ class Results:
         Heat map of the position under the mouse pointer, coarse.
     pca : PcaResult, optional
         PCA or UMAP colors.
+    embedding : Embedding, optional
+        The last UMAP that `pca` showed, so that it is at hand again after PCA colors.
     probe : Probe, optional
     segmentation : LabelVolume, optional
         Of `probe`, on the scan's label grid.
@@ -235,6 +244,7 @@ class Results:
     heat: HeatResult | None = None
     hover: HeatResult | None = None
     pca: PcaResult | None = None
+    embedding: "Embedding | None" = None
     probe: "Probe | None" = None
     segmentation: LabelVolume | None = None
     suggestions: "tuple[Suggestion, ...]" = ()

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .context import Context
     from .panels.segment import SegmentPanel
     from .panels.similar import SimilarPanel
+    from .showing import Showing
     from .tools import MouseTools
 
 _log = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ class Commanded(Protocol):
     context: "Context"
     session: "Session"
     binding: "Binding"
+    showing: "Showing"
     tools: "MouseTools"
     similar_panel: "SimilarPanel"
     segment_panel: "SegmentPanel"
@@ -82,7 +84,8 @@ ACTIONS: dict[str, tuple[str, Callable[[Any], Any], str]] = {
         _action(lambda w: w.similar_panel.scope.add_to_segmentation()),
         "Enter",
     ),
-    "coralbay:toggle_heat": ("Show or hide the heat map", _action(lambda w: w.binding.toggle("heat")), "H"),
+    "coralbay:toggle_colors": ("Hide or show what is drawn over the scan", _action(lambda w: w.showing.toggle()), "H"),
+    "coralbay:show_next": ("Show the next result over the scan", _action(lambda w: w.showing.show_next()), "Shift-H"),
     "coralbay:next_suggestion": (
         "Go to the next suggested place for a stroke", _action(lambda w: w.segment_panel.next_suggestion()), "N",
     ),

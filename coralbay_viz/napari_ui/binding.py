@@ -48,6 +48,8 @@ class Binding:
         Role of a layer that was shown or hidden.
     put_back : signal
         A layer that was moved, and is where it was again.
+    activated : signal
+        The scan whose layers the viewer lists now, or None.
     """
 
     def __init__(self, viewer: "napari.Viewer", session: "Session") -> None:
@@ -58,7 +60,7 @@ class Binding:
         self._gray = GrayScale(viewer, self._stack)
         self.layer, self.laid_out, self.layers_of = self._stack.layer, self._stack.laid_out, self._stack.layers_of
         self.recolor, self.visibility_changed = self._stack.recolor, self._stack.visibility_changed
-        self.put_back = self._stack.put_back
+        self.put_back, self.activated = self._stack.put_back, self._stack.activated
         self.set_window, self.window_changed = self._gray.set_window, self._gray.window_changed
         self._preview = SegmentationPreview(session, self._stack, lambda scan: self.refresh(scan, "segmentation"))
         self._adopted: Layer | None = None
@@ -66,7 +68,8 @@ class Binding:
         self._links: list[tuple[Any, Callable[..., Any]]] = [
             (session.scan_added, self._scan_added),
             (session.scan_removed, self._stack.remove),
-            (session.scan_changed, self._scan_changed),
+            (session.scan_changed, self._stack.activate),
+            (self._stack.activated, self._activated),
             (session.body_fraction_changed, self._body_fraction_changed),
             (session.training.changed, self._training_changed),
         ]
@@ -95,6 +98,15 @@ class Binding:
         self._links.clear()
         self._preview.close()
         self._stack.close()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a change of the layer list comes from here, and not from the user."""
+        return self._stack.busy
+
+    def seen(self, scan: "Scan") -> frozenset[str]:
+        """Roles of a scan whose layers are shown."""
+        return self._stack.seen(scan)
 
     # Layers
 
@@ -127,12 +139,6 @@ class Binding:
         layer = self.layer(role)
         if layer is not None:
             set_visible(layer, visible)
-
-    def toggle(self, role: str) -> None:
-        """Show a layer of the active scan if it is hidden, else hide it."""
-        layer = self.layer(role)
-        if layer is not None:
-            layer.visible = not layer.visible
 
     def reveal(self, role: str, scan: "Scan | None" = None) -> None:
         """Show the layer of a role that was requested, in place of other colored ones; those there are none of yet."""
@@ -207,8 +213,7 @@ class Binding:
             self.viewer.reset_view()
         self._gray.update()
 
-    def _scan_changed(self, scan: "Scan | None") -> None:
-        self._stack.activate(scan)
+    def _activated(self, scan: "Scan | None") -> None:
         ct = self.layer("ct")
         if ct is not None:
             self.viewer.layers.selection.active = ct
@@ -234,7 +239,8 @@ class Binding:
 
     def _layer_inserted(self, event: Any) -> None:
         if not self._stack.busy:
-            self._adopt(event.value)
+            with self._stack.in_event_of_list():
+                self._adopt(event.value)
 
     def _adopt(self, layer: "Layer") -> None:
         """Adopt a scan that was opened by the reader or the sample menu."""
@@ -251,7 +257,8 @@ class Binding:
             return
         for scan in list(self.session.scans):
             if self._stack.forget(scan, event.value) == "ct":
-                self.session.remove(scan)
+                with self._stack.in_event_of_list():
+                    self.session.remove(scan)
 
     def _dims_changed(self) -> None:
         """Orient after napari's own buttons, too: neither rolling, transposing nor 3-D may mirror the patient."""

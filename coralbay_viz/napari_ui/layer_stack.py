@@ -1,21 +1,27 @@
-"""napari layers of scans by role: made, filled, emptied, and kept in the order of their roles.
+"""napari layers of scans by role: made, filled, removed, and kept in the order of their roles.
 
-To remove a layer stops napari for a third of a second (it collects garbage each time), and to show one again has it
-build its scene anew: layers that come and go with clicks are emptied when there is nothing to show, and used again.
+The viewer lists the layers of the active scan only. Those of other scans are kept aside and come back as they were.
+
+A layer that comes and goes with clicks is emptied when there is nothing to show, and removed a moment later unless it
+is filled again: napari builds its scene anew for each layer that is removed or added.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 from psygnal import Signal
+from qtpy.QtCore import QTimer
 
 from ..display import visibility
+from ..display.layer_names import layer_name
 from ..display.layer_specs import ROLES, LayerSpec
 from ..display.napari_world import napari_affine
 from ..model.grids import viewing_grid
+from .garbage import quick_collections
 from .layer_data import empty, make_layer, update_points
 from .layer_lock import LayerLock, place_in_patient
 
@@ -29,6 +35,8 @@ if TYPE_CHECKING:
     Layers = WeakKeyDictionary[Scan, dict[str, Layer]]
 
 _COME_AND_GO = ("clicks", "heat", "regions", "hover", "mark", "suggestions", "found")
+# An emptied layer is removed after this time.
+_EMPTY_MS = 1000
 # Parts of a session file that colored layers are restored from.
 _RESTORED_FROM = {"heat": {"clicks", "used", "origin"}, "segmentation": {"probe"}, "pca": {"pca"}}
 
@@ -45,6 +53,7 @@ class LayerStack:
     """
 
     visibility_changed = Signal(str)  # role of a layer that was shown or hidden
+    activated = Signal(object)  # the Scan whose layers the viewer lists now, or None
     contrast_changed = Signal(object)  # layer of a scan
 
     def __init__(self, viewer: "napari.Viewer", session: "Session") -> None:
@@ -56,15 +65,20 @@ class LayerStack:
         self._palettes: WeakKeyDictionary[Layer, dict[int | None, str]] = WeakKeyDictionary()
         self._styles: WeakKeyDictionary[Layer, dict[str, Any]] = WeakKeyDictionary()
         self._watched: WeakKeyDictionary[Layer, list[Any]] = WeakKeyDictionary()
-        self._was_visible: WeakKeyDictionary[Layer, bool] = WeakKeyDictionary()  # of scans that are not active
         self._restored: WeakKeyDictionary[Scan, set[str]] = WeakKeyDictionary()  # roles, from a session file
         self._busy = False
+        self._in_event = False
+        self._sweep_timer = _single_shot(self._sweep, _EMPTY_MS)
+        self._settle_timer = _single_shot(self._arrange, 0)
         self._lock = LayerLock(viewer)
         self.put_back = self._lock.put_back
         viewer.layers.events.removing.connect(_make_canvas_current)
 
     def close(self) -> None:
         """Disconnect from viewer and layers, which stay."""
+        for timer in (self._sweep_timer, self._settle_timer):
+            with suppress(RuntimeError):  # Qt may have deleted it before
+                timer.stop()
         self._viewer.layers.events.removing.disconnect(_make_canvas_current)
         for emitter, slot in [link for links in self._watched.values() for link in links]:
             emitter.disconnect(slot)
@@ -123,7 +137,7 @@ class LayerStack:
         if spec.contrast_limits is not None:
             layer.contrast_limits = spec.contrast_limits
         self.recolor(layer, spec.colors)
-        self._rename(layer, spec.name)
+        self._rename(layer, layer_name(scan.name, spec))
         if spec.role not in mine:
             mine[spec.role] = layer
             self._show_at_first(scan, layer, spec.role)
@@ -136,19 +150,17 @@ class LayerStack:
             return
         layer = mine.pop(role)
         if role in _COME_AND_GO:
-            self._was_visible.pop(layer, None)
             empty(layer)
             self._styles.pop(layer, None)
             self._resting.setdefault(scan, {})[role] = layer
+            self._sweep_timer.start()
         else:
             self._remove(layer)
 
     def remove(self, scan: "Scan") -> None:
         """Remove all layers of a scan."""
         for known in (self._layers, self._resting):
-            for layer in known.pop(scan, {}).values():
-                if layer in self._viewer.layers:
-                    self._remove(layer)
+            self._remove(*known.pop(scan, {}).values())
 
     def forget(self, scan: "Scan", layer: "Layer") -> str | None:
         """Forget a layer that the user removed; return its role if it was one of the scan's."""
@@ -159,28 +171,44 @@ class LayerStack:
         return None
 
     def _add(self, scan: "Scan", mine: "dict[str, Layer]", spec: LayerSpec) -> "Layer":
-        """Insert a new layer at the place of its role; the selection stays, so that HU stay readable."""
-        selected = self._viewer.layers.selection.active
-        layer = make_layer(spec, scan.volume)
+        """Make a new layer, and list it if its scan is the active one."""
+        name = layer_name(scan.name, spec)
+        layer = make_layer(replace(spec, name=name), scan.volume)
         self._show_at_first(scan, layer, spec.role)
-        with self._own_changes():
-            self._viewer.add_layer(layer)
-            mine[spec.role] = layer
-            self._names[layer] = spec.name, layer.name
-            self._palettes[layer], self._styles[layer] = spec.colors, spec.style
-            self._watch(spec.role, layer)
-            stack = mine | self._resting.get(scan, {})
-            above = [stack[role] for role in ROLES[ROLES.index(spec.role) + 1 :] if role in stack]
-            if above:
-                at = min(self._viewer.layers.index(other) for other in above)
-                self._viewer.layers.move(len(self._viewer.layers) - 1, at)
-        if selected in self._viewer.layers and spec.role != "ct":
-            self._viewer.layers.selection.active = selected
+        mine[spec.role] = layer
+        self._names[layer] = name, layer.name
+        self._palettes[layer], self._styles[layer] = spec.colors, spec.style
+        if scan is self._session.scan:
+            self._list(scan, spec.role, layer)
+        self._watch(spec.role, layer)
         return layer
 
-    def _remove(self, layer: "Layer") -> None:
+    def _list(self, scan: "Scan", role: str, layer: "Layer") -> None:
+        """Insert a layer at the place of its role; the selection stays, so that HU stay readable."""
+        layers = self._viewer.layers
+        selected, name = layers.selection.active, layer.name
         with self._own_changes():
-            self._viewer.layers.remove(layer)
+            layers.append(layer)  # napari may make its name unique
+            requested, made = self._names.get(layer, (None, None))
+            if requested is not None and made == name:
+                self._names[layer] = requested, layer.name
+            stack = self._layers.get(scan, {}) | self._resting.get(scan, {})
+            above = [stack[other] for other in ROLES[ROLES.index(role) + 1 :] if stack.get(other) in layers]
+            if above:
+                layers.move(len(layers) - 1, min(layers.index(other) for other in above))
+        if selected in layers and role != "ct":
+            layers.selection.active = selected
+
+    def _remove(self, *removed: "Layer") -> None:
+        with self._own_changes(), quick_collections():
+            for layer in removed:
+                if layer in self._viewer.layers:
+                    self._viewer.layers.remove(layer)
+
+    def _sweep(self) -> None:
+        """Remove the layers that are still empty."""
+        for scan in list(self._resting):
+            self._remove(*self._resting.pop(scan).values())
 
     def recolor(self, layer: "Layer", colors: dict[int | None, str]) -> None:
         """Set the colors of a label layer; to set the same again would draw all of it anew."""
@@ -206,27 +234,47 @@ class LayerStack:
             emitter.connect(slot)
         self._watched.setdefault(layer, []).extend(links)
 
-    # Visibility
+    # The active scan
+
+    @contextmanager
+    def in_event_of_list(self) -> Iterator[None]:
+        """Leave the layer list as it is until the event of the list that is being handled has ended."""
+        self._in_event = True
+        try:
+            yield
+        finally:
+            self._in_event = False
 
     def activate(self, scan: "Scan | None") -> None:
-        """Show what a scan showed when it was active last, and nothing of the others."""
-        for other, layers in list(self._layers.items()):
-            for layer in list(layers.values()) if other is not scan else ():
-                self._was_visible.setdefault(layer, layer.visible)
-                set_visible(layer, False)
-        for role, layer in list(self._layers.get(scan, {}).items()) if scan is not None else ():
-            set_visible(layer, self._was_visible.pop(layer, layer.visible or role == "ct"))
+        """List the layers of a scan, as they were when it was active last, and those of no other scan."""
+        if self._in_event:
+            self._settle_timer.start()
+        else:
+            self._arrange()
+
+    def _arrange(self) -> None:
+        scan = self._session.scan
+        mine = {} if scan is None else self._resting.get(scan, {}) | self._layers.get(scan, {})
+        with self._own_changes():
+            for role in ROLES:  # first those that come: without any layer napari would forget the place
+                if role in mine and mine[role] not in self._viewer.layers:
+                    self._list(scan, role, mine[role])
+            self._remove(
+                *(layer for other in self._session.scans if other is not scan for layer in self.layers_of(other))
+            )
+        self.activated.emit(scan)
+
+    # Visibility
 
     def see(self, scan: "Scan", role: str, seen: bool) -> None:
         """Show or hide the layer of a role if there is one, now or once its scan is the active one."""
         layer = self.layer(role, scan)
         if layer is not None:
-            self._see(scan, layer, seen)
+            set_visible(layer, seen)
 
-    def _see(self, scan: "Scan", layer: "Layer", seen: bool) -> None:
-        if scan is not self._session.scan:
-            self._was_visible[layer] = seen
-        set_visible(layer, seen and scan is self._session.scan)
+    def seen(self, scan: "Scan") -> frozenset[str]:
+        """Roles of a scan whose layers are shown."""
+        return frozenset(role for role, layer in self._layers.get(scan, {}).items() if layer.visible)
 
     def _show_at_first(self, scan: "Scan", layer: "Layer", role: str) -> None:
         """Show a layer that is new or was empty; of restored colored layers only the most informative."""
@@ -235,7 +283,7 @@ class LayerStack:
             seen = all(self.layer(other, scan) is None for other in visibility.more_informative(role))
             for other in visibility.less_informative(role):
                 self.see(scan, other, False)
-        self._see(scan, layer, seen)
+        set_visible(layer, seen)
 
     def _is_restored(self, scan: "Scan", role: str) -> bool:
         """Whether a colored layer appears for the first time, restored from a session file."""
@@ -253,6 +301,14 @@ class LayerStack:
             yield
         finally:
             self._busy = busy
+
+
+def _single_shot(slot: Callable[[], None], ms: int) -> QTimer:
+    timer = QTimer()
+    timer.setSingleShot(True)
+    timer.setInterval(ms)
+    timer.timeout.connect(slot)
+    return timer
 
 
 def set_visible(layer: "Layer", visible: bool) -> None:

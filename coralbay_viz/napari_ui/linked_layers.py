@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from ..display.napari_world import napari_from_world
 from . import views
+from .black_canvas import BlackCanvas
 from .layer_data import AXES, POINT_MM, set_points
 from .readout import Letters
 from .tools import MouseTools
@@ -96,6 +97,7 @@ class TwinView(QWidget):
         self.canvas.dims.hide()
         self.tools = MouseTools(self.model)
         self._letters = Letters(self.model)
+        self._black_canvas = BlackCanvas(self.model)
         self._cross: Layer | None = None
         self._follows = follows_visibility
         self._twins: list[LinkedLayer] = []

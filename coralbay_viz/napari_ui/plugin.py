@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from coralbay_core.errors import CoralBayError
+from coralbay_core.errors import Cancelled, CoralBayError
 
 from ..display.layer_specs import MADE_ON, ct_spec, labels_spec
+from ..jobs import without_context
 from ..model.label_maps import as_labels
 from .layer_data import layer_data
 
@@ -50,6 +52,8 @@ def _specs_or_line(path: Path) -> list[Any]:
 
     try:
         return _specs(path)
+    except Cancelled:
+        return []
     except CoralBayError as error:
         if current_viewer() is None or QApplication.instance() is None:
             raise
@@ -60,6 +64,8 @@ def _specs_or_line(path: Path) -> list[Any]:
 def _specs(path: Path) -> list[Any]:
     from coralbay_core.io import load_volume
 
+    from .job_dialog import result_of
+
     series = None
     if path.is_dir():
         from .series import choose
@@ -67,7 +73,7 @@ def _specs(path: Path) -> list[Any]:
         series, go = choose(path)
         if not go:
             return []
-    volume = load_volume(path, series=series)
+    volume = result_of(without_context(partial(load_volume, path, series=series)), f"Opening {path.name}")
     labels = as_labels(volume)
     if labels is None:
         return [ct_spec(volume)]

@@ -108,7 +108,7 @@ class Readout:
 
 
 def describe(session: "Session", position_mm: Any) -> str:
-    """Describe a place of the active scan; empty outside of it."""
+    """Describe a place of the active scan, a line for each fact; empty outside of it."""
     scan = session.scan
     if scan is None:
         return ""
@@ -120,7 +120,7 @@ def describe(session: "Session", position_mm: Any) -> str:
         words.append(f"similarity {float(scan.heat.heat.at(position_mm)[0]):.2f}")
     if scan.segmentation is not None and (name := _label_at(scan.segmentation, position_mm)):
         words.append(name)
-    return "   ".join(words)
+    return "\n".join(words)  # side by side they would reach the letter below the slice, and the scale bar
 
 
 def _label_at(labels: Any, position_mm: Any) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import QFrame, QScrollArea, QTabWidget, QVBoxLayout, QWidget
 
 from ..display.napari_world import world_from_napari
@@ -15,6 +15,7 @@ from ..model.one_move import OneMove
 from ..session import Session
 from . import actions, views
 from .binding import Binding
+from .black_canvas import BlackCanvas
 from .context import Context
 from .dispatcher import MainThreadDispatcher
 from .display_check import require_napari
@@ -27,10 +28,13 @@ from .panels.library import LibraryPanel
 from .panels.scan import ScanPanel
 from .panels.scorecard import ScorecardPanel
 from .panels.segment import SegmentPanel
+from .panels.show import ShowSwitch
 from .panels.similar import SimilarPanel
 from .panels.training import TrainingPanel
+from .panels.welcome import OpeningBar, WelcomePanel
 from .planes import OrthogonalViews
 from .readout import Letters, Readout
+from .showing import Showing
 from .tools import MouseTools
 
 if TYPE_CHECKING:
@@ -39,10 +43,12 @@ if TYPE_CHECKING:
     from ..model.scan import Scan
 
 _NEAR_MM = 0.01
+_LEAST_PX, _WIDTH_PX = 320, 420  # of the dock: the second shows all tabs
 _SAY_AGAIN_S = 3.0
 _STYLE = """
 #coralbay_heading {font-size: 13px;}
 #coralbay_note {font-size: 11px;}
+#coralbay_switch QPushButton {padding: 4px 2px;}
 QHeaderView::section {background-color: transparent; border: 0; padding: 1px 4px;}
 """
 
@@ -52,6 +58,7 @@ def threaded_session(**settings: Any) -> Session:
     courier = MainThreadDispatcher()
     session = Session(ThreadRunner(courier.deliver), **settings)
     session.scope = "here"  # who clicks in a window means what lies under the pointer
+    session.reads_cached = True
     return session
 
 
@@ -71,6 +78,7 @@ class CoralBayWidget(QWidget):
         self.viewer = napari_viewer
         self._moving = OneMove()
         self._said_at = -_SAY_AGAIN_S
+        self._place: Any = None  # of the slices, world mm
         self.session = session or threaded_session(autosave=True)
         # First the layers, then the panels: those ask the binding which layers there are.
         self.binding = Binding(napari_viewer, self.session)
@@ -79,6 +87,7 @@ class CoralBayWidget(QWidget):
         for closer in (self.session.close, self.binding.close, self.tools.close):
             self.context.at_end(closer)
         self.context.at_end(partial(actions.forget, napari_viewer))
+        self.showing = Showing(self.context)
         self._annotate_canvas()
         self._lay_out()
         self._connect()
@@ -93,6 +102,10 @@ class CoralBayWidget(QWidget):
         """Open a scan as if the user had chosen it."""
         self.scan_panel.open(path)
 
+    def sizeHint(self) -> QSize:
+        """Return the size at first, also while few panels are shown."""
+        return QSize(_WIDTH_PX, super().sizeHint().height())
+
     def _offer_lost(self) -> None:
         lost = self.session.lost()
         if lost:
@@ -106,6 +119,7 @@ class CoralBayWidget(QWidget):
                 self.tabs.setCurrentIndex(number)
 
     def _lay_out(self) -> None:
+        self.show_switch = ShowSwitch(self.context, self.showing)
         self.scan_panel = ScanPanel(self.context)
         self.feature_panel = FeaturePanel(self.context)
         self.similar_panel = SimilarPanel(self.context)
@@ -115,6 +129,8 @@ class CoralBayWidget(QWidget):
         self.library_panel = LibraryPanel(self.context)
         self.scorecard_panel = ScorecardPanel(self.context)
         self.training_panel = TrainingPanel(self.context)
+        self.welcome = WelcomePanel(self.context, self.scan_panel)
+        self.opening = OpeningBar(self.context)
         self.tabs = QTabWidget()
         for name, panel in (
             ("Similar", self.similar_panel),
@@ -127,11 +143,12 @@ class CoralBayWidget(QWidget):
         ):
             self.tabs.addTab(_scrolled(panel), name)
         outer = QVBoxLayout(self)
-        for widget in (self.scan_panel, self.feature_panel):
+        upper = self.welcome, self.opening, self.show_switch, self.scan_panel, self.feature_panel
+        for widget in upper:
             outer.addWidget(widget)
         outer.addWidget(self.tabs, stretch=1)
         self.setStyleSheet(_STYLE)
-        self.setMinimumWidth(320)
+        self.setMinimumWidth(_LEAST_PX)
 
         self.planes = Dock(
             self.context,
@@ -146,18 +163,20 @@ class CoralBayWidget(QWidget):
     def _annotate_canvas(self) -> None:
         self.letters = Letters(self.viewer)
         self.readout = Readout(self.viewer, self.session)
-        for closer in (self.letters.close, self.readout.close):
+        self.black_canvas = BlackCanvas(self.viewer)
+        for closer in (self.letters.close, self.readout.close, self.black_canvas.close):
             self.context.at_end(closer)
 
     def _connect(self) -> None:
         session, viewer = self.session, self.viewer
         self.context.connect(
             (session.scan_added, self._warm_up),
-            (session.scan_changed, self._show_scan),
+            (self.binding.activated, self._show_scan),
             (session.features_changed, self._features_done),
             (session.pca_changed, self.binding.lay_out_clicks),
             (session.saved, lambda path: self.context.notify(f"Saved {path}")),
             (session.failed, self.context.show_error),
+            (session.clicks_changed, self._clicked_early),
             (self.binding.put_back, self._put_back),
             (self.tools.hovered, self.readout.show),
             (self.tools.placed, self.binding.go_to),
@@ -175,9 +194,12 @@ class CoralBayWidget(QWidget):
     def _point_moved(self, event: Any = None) -> None:
         """Set the session's cursor to the displayed slices."""
         place = views.place_of(self.viewer)
-        if self.session.scan is not None and len(place) == 3 and not self._moving:
+        if self.session.scan is None or len(place) != 3 or self.binding.busy:
+            return  # napari moves the slices while the layers of another scan come
+        self._place = world_from_napari(place)
+        if not self._moving:
             with self._moving:
-                self.session.cursor_mm = world_from_napari(place)
+                self.session.cursor_mm = self._place
 
     def _cursor_moved(self, position_mm: Any) -> None:
         """Move the slices to a cursor that was set in code."""
@@ -202,18 +224,34 @@ class CoralBayWidget(QWidget):
         """Import slow modules while the first scan is viewed; imports at the first click would block the window."""
         self.context.disconnect((self.session.scan_added, self._warm_up))
         self.session.run("warm up", _load_libraries, lambda _: None)
+        self.tools.mode = "pick"  # a click before there are features is answered when they are there
 
     def _show_scan(self, scan: "Scan | None") -> None:
-        """Show a scan: if the slices miss it, go to its last crosshair position, else to its center."""
-        place = views.place_of(self.viewer)
-        if scan is not None and len(place) == 3:
-            grid = scan.volume.grid
-            if not grid.contains(world_from_napari(place)):
-                middle = grid.to_world((np.array(grid.shape) - 1) / 2)
-                self.binding.go_to(middle if scan.cursor_mm is None else scan.cursor_mm)
-            elif scan.cursor_mm is None:
-                self._point_moved()
+        """Show a scan where the slices were; if they miss it, at its last crosshair position, else at its center."""
+        self._show_parts(scan)
+        if scan is not None and len(views.place_of(self.viewer)) == 3:
+            grid, place = scan.volume.grid, self._place
+            if place is None or not grid.contains(place):
+                place = grid.to_world((np.array(grid.shape) - 1) / 2) if scan.cursor_mm is None else scan.cursor_mm
+            self.binding.go_to(place)
+            self._point_moved()
         self._dims_changed()
+
+    def _show_parts(self, scan: "Scan | None") -> None:
+        """Show how to begin, or the panels of a scan."""
+        self.welcome.setVisible(scan is None)
+        for panel in (self.scan_panel, self.feature_panel):
+            panel.setVisible(scan is not None)
+
+    def _clicked_early(self, scan: "Scan") -> None:
+        """Say that a click is kept until there are features."""
+        clicks = scan.clicks.now
+        first = len(clicks.positive) + len(clicks.negative) == 1
+        if first and scan.features is None and scan.preview is None and scan.restoring is None:
+            computing = self.session.state_of(scan) == "computing"
+            self.context.notify(
+                f"Prompt kept until features are computed{'.' if computing else ': press Compute features.'}"
+            )
 
     def _features_done(self, scan: "Scan") -> None:
         if scan is self.session.scan and scan.features is not None:

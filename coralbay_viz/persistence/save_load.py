@@ -29,7 +29,27 @@ REST_S = 1.0
 
 
 class MissingModelError(InputError):
-    """A session needs a model that is not known here: `load` takes the path of its weights."""
+    """A session needs a model that is not known here: `load` takes the path of its weights.
+
+    Attributes
+    ----------
+    name : str
+        Of the model.
+    """
+
+    name = ""
+
+
+class MissingScanError(MissingFileError):
+    """A session needs a scan that is not where it was: `load` takes the folders to look in.
+
+    Attributes
+    ----------
+    name : str
+        Of the scan.
+    """
+
+    name = ""
 
 
 class SessionFiles:
@@ -215,16 +235,18 @@ class SessionFiles:
         """Sessions that ended without being closed, the newest first."""
         return lost_sessions()
 
-    def recover(self, lost: RecoverableSession, *, model: str | Path | None = None) -> Job:
+    def recover(
+        self, lost: RecoverableSession, *, scans: Sequence[str | Path] = (), model: str | Path | None = None
+    ) -> Job:
         """Load a lost session; its autosave is removed when its scans are open and this session's own is written.
 
         Parameters
         ----------
         lost : RecoverableSession
-        model : str or Path, optional
+        scans, model : optional
             As of `load`.
         """
-        job = self.load(lost.path, model=model)
+        job = self.load(lost.path, scans=scans, model=model)
         if job.running:
             job.finished.connect(lambda: self._replace_lost(lost, job))
         else:
@@ -284,13 +306,15 @@ def _model(state: State, given: str | Path | None, path: Path, locations: ScanLo
     known = locations.find(_weights_key(name)) if is_file else None
     if known is not None and known.exists():
         return f"{known}{variant}"
-    raise MissingModelError(
+    missing = MissingModelError(
         "the session's model was not found",
         where=path,
         found=name[:80],
         expected="a model of `coralbay models list`, or the file of its weights",
         hint="name its file: load(path, model=PATH)",
     )
+    missing.name = name
+    raise missing
 
 
 def _weights_key(name: str) -> str:
@@ -309,13 +333,15 @@ def _found(scan: ScanState, path: Path, extra: list[Path], locations: ScanLocati
         folders = [path.parent, *(folder for folder in extra if folder.is_dir())]
         here = [*(place for folder in folders for place in nearby(folder, size)), *here]
     if not here:
-        raise MissingFileError(
+        missing = MissingScanError(
             "a scan of the session was not found",
             where=scan.name,
             found=f"nothing at {known or guesses[0]}" if known or guesses else "no place on this machine",
             expected=f"{scan.file or 'a scan'} with hash {scan.digest[:12]}",
-            hint="put it beside the session, or load(path, scans=[FOLDER])",
+            hint="put it beside the session, or name the folder that it is in: load(path, scans=[FOLDER])",
         )
+        missing.name = scan.name
+        raise missing
     return scan, list(dict.fromkeys(here))
 
 
@@ -347,20 +373,30 @@ def _opened(
 def _same_scan(scan: ScanState, guesses: list[Path]) -> Volume:
     from coralbay_core.extraction.cache import content_digest
 
+    opened = 0
     for guess in guesses:
         try:
             volume = open_volume(guess, scan.series)
         except CoralBayError:
-            if len(guesses) == 1:
+            if len(guesses) == 1 and guess.is_file():
                 raise
             continue
+        opened += 1
         if content_digest(volume) == scan.digest:
             return volume
+    if not opened:
+        raise MissingScanError(
+            "a scan of the session was not found",
+            where=scan.name,
+            found=f"no scan in {guesses[0]}",
+            expected=f"hash {scan.digest[:12]}",
+            hint="open the session again and choose the folder that holds it",
+        )
     raise InputError(
         "scan of the session has changed",
         where=guesses[0],
         expected=f"hash {scan.digest[:12]}",
-        hint="bring the old file back, or load(path, scans=[FOLDER])",
+        hint="bring the old file back, or put it beside the session",
     )
 
 

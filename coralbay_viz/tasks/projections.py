@@ -52,7 +52,8 @@ def umap_colors(
         if model is None:
             own = _basis(features, basis, selection)
             context.check_cancelled()
-            model = fit_umap(features, 3, inside=selection, basis=own, cancelled=context.cancelled)
+            watch = {"cancelled": context.cancelled, "progress": context.progress}
+            model = fit_umap(features, 3, inside=selection, basis=own, **watch)
         known = model.apply(features, selection)
     context.check_cancelled()
     rgb = known.rgb(components)
@@ -112,7 +113,8 @@ def scatter(
     used = _basis(features, basis, selection)
     context.check_cancelled()
     if method == "umap":
-        model = fit_umap(features, 2, inside=selection, basis=used, cancelled=context.cancelled)
+        watch = {"cancelled": context.cancelled, "progress": context.progress}
+        model = fit_umap(features, 2, inside=selection, basis=used, **watch)
         return scatter_of(model.apply(features, selection))
     return scatter_of(used, features, selection)
 

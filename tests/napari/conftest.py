@@ -71,6 +71,7 @@ def hand(viewer, qtbot):
 def dock(viewer, hand):
     """CoralBay's dock widget in that viewer, opened as from the menu."""
     _, widget = viewer.window.add_plugin_dock_widget("coralbay", "CoralBay")
+    widget.session.reads_cached = False  # what other tests have computed
     hand.settle()
     yield widget
     for name in list(viewer.window.dock_widgets):

@@ -117,7 +117,7 @@ def test_umap_its_coordinates_its_lock_and_back(colored, hand, belly, picture_of
     choose(panel.method, 1)
     assert "while" in panel.about.text()
     hand.wait_for(lambda: session.pca.method == "umap", 300)
-    assert colored.binding.layer("pca").name == "UMAP - belly"
+    assert colored.binding.layer("pca").name == "belly - UMAP colors"
     picture_of("umap")
     before = session.pca
     assert panel.components[0].count() == 3
@@ -133,7 +133,7 @@ def test_umap_its_coordinates_its_lock_and_back(colored, hand, belly, picture_of
     colored.scan_panel.scans.activated.emit(0)
     choose(panel.method, 0)
     hand.wait_for(lambda: session.pca.method == "pca")
-    assert colored.binding.layer("pca").name == "PCA - belly"
+    assert colored.binding.layer("pca").name == "belly - PCA colors"
 
 
 def test_without_umap_one_notification_and_the_colors_stay(colored, hand, told, monkeypatch):

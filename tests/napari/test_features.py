@@ -45,7 +45,7 @@ def test_what_is_ahead_is_said_before_compute_is_pressed(dock, hand, belly, tmp_
     hand.press(panel.compute)
     hand.wait_for(lambda: session.features is not None)
     assert panel.outlook.text() == ""
-    session.add(belly)  # as on another day
+    session.add(belly)  # as on another day, where nobody wants them read at once
     hand.wait_for(lambda: "On disk already" in panel.outlook.text())
     session.activate(session.scans[0])
     assert not panel.outlook.isVisible()

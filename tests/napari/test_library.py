@@ -35,6 +35,17 @@ def test_a_library_is_made_and_searched(dock, hand, belly, liver, tmp_path, monk
     panel.found.itemActivated.emit(panel.found.topLevelItem(0), 0)
     assert dock.session.scan.name == "one"
     np.testing.assert_allclose(dock.session.cursor_mm, dock.session.library.hits[0].position_mm, atol=2)
+    (tmp_path / "other").mkdir()
+    monkeypatch.setattr(context.QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path / "other"))
+    hand.press(panel.open)
+    hand.press(panel.add)
+    hand.wait_for(lambda: "1 scan" in panel.about.text())
+    dock.session.compute()
+    hand.wait_for(lambda: dock.session.features is not None)
+    dock.session.click(liver)
+    hand.settle()
+    hand.press(panel.search)  # this scan is all that the library has
+    hand.wait_for(lambda: "No similar place was found" in panel.about.text())
 
 
 def test_a_place_in_another_series_of_the_same_folder(dock, hand, tmp_path):

@@ -301,6 +301,7 @@ def test_keys_stand_in_the_preferences_and_work(dock, viewer, hand, belly, phant
     editor.deleteLater()
     assert set(actions.ACTIONS) <= names
     dock.session.add(belly)
+    dock.tools.mode = "look"
     place = phantom.landmarks["liver_right_lobe"]
     dock.binding.go_to(place)
     hand.settle()

@@ -64,12 +64,13 @@ def test_two_scans_take_turns(explored, viewer, hand, belly):
     first = explored.session.scan
     second = explored.session.add(replace(belly, name="other"))
     assert explored.scan_panel.scans.isVisible()
+    assert [layer.name for layer in viewer.layers] == ["other"]
     assert explored.binding.layer("ct", second).visible
-    assert not explored.binding.layer("ct", first).visible
-    assert not explored.binding.layer("pca", first).visible
     assert not explored.colors_panel.pca.isEnabled()
     explored.scan_panel.scans.activated.emit(0)
     assert explored.session.scan is first
+    assert [layer.name for layer in viewer.layers] == ["belly", "belly - PCA colors"]
+    assert all(layer.visible for layer in viewer.layers)
     assert explored.colors_panel.pca.isEnabled()
 
 

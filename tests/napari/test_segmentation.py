@@ -366,13 +366,13 @@ def test_maps_of_probability_and_margin(segmented, hand, picture_of):
     pick(4)
     hand.wait_for(lambda: session.scan.scores is not None)
     layer = segmented.binding.layer("scores")
-    assert layer.name == "probability of structure"
+    assert layer.name.endswith(" - probability of structure")
     np.testing.assert_array_equal(layer.data, session.scan.scores.probability)
     segmented.binding.set_visible("segmentation", False)
     picture_of("probability")
     pick(2)
-    hand.wait_for(lambda: layer.name == "margin")
-    np.testing.assert_array_equal(layer.data, session.scan.scores.margin)
+    hand.wait_for(lambda: layer.name.endswith("uncertainty"))
+    np.testing.assert_array_equal(layer.data, session.scan.scores.uncertainty)
     pick(0)
     assert segmented.binding.layer("scores") is None
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from coralbay_core.errors import CoralBayError
 from coralbay_core.io import save_map
 from coralbay_core.spatial import LabelVolume
 from coralbay_viz import Session
@@ -81,10 +82,13 @@ def test_the_view_chooses_among_maps(session, view):
     lung = layer_of("windows", scan, replace(view, window_shown="Lung"))
     assert "lung" in names
     assert lung.data is scan.windows.shown["Lung"]
-    assert lung.name == f"windows: lung - {scan.name}"
+    assert lung.name == "CT window lung"
     assert layer_of("scores", scan, view).name == "probability of dense"
-    margin = layer_of("scores", scan, replace(view, margin=True))
-    assert margin.data is scan.scores.margin
+    uncertainty = layer_of("scores", scan, replace(view, margin=True))
+    assert uncertainty.data is scan.scores.uncertainty
+    body = scan.scores.margin > 0
+    np.testing.assert_allclose(uncertainty.data[body], 1 - scan.scores.margin[body], atol=1e-6)
+    assert not uncertainty.data[scan.scores.probability == 0].any()
     strict, lax = (layer_of("heat", scan, replace(view, body_fraction=share)) for share in (0.001, 0.5))
     assert strict.contrast_limits[0] > lax.contrast_limits[0]
 
@@ -111,3 +115,25 @@ def test_one_colored_layer_at_a_time(session):
     assert visibility.with_marks(["heat", "pca"]) == {"heat", "regions", "pca"}
     assert visibility.colored_results(session.scan) == ("heat", "segmentation", "windows", "pca")
     assert visibility.colored_results(None) == ()
+
+
+def test_a_choice_shows_one_colored_layer_and_hides_all_others():
+    for what in visibility.SHOWN:
+        shown, hidden = visibility.roles_shown(what)
+        assert not shown & hidden
+        assert shown | hidden >= visibility.ALL_COLORED
+        assert visibility.shown_by({*shown, "ct", "clicks", "strokes"}) == what
+    assert visibility.shown_by({"heat", "pca"}) is None
+    assert visibility.shown_by({"windows"}) is None
+
+
+def test_what_can_be_shown_follows_the_results(session):
+    overlays = session.overlays
+    assert overlays.available() == ("nothing", "similarity", "colors", "segmentation", "uncertainty")
+    assert overlays.request("uncertainty") is None
+    bare = Session()
+    assert "open a scan" in bare.overlays.reason_against("similarity")
+    bare.add(session.volume)
+    assert bare.overlays.available() == ("nothing",)
+    with pytest.raises(CoralBayError, match="compute features first"):
+        bare.overlays.request("colors")

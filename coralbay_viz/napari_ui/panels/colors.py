@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QSignalBlocker, Qt
-from qtpy.QtWidgets import QCheckBox, QComboBox, QLabel, QSlider, QSpinBox
+from qtpy.QtWidgets import QCheckBox, QComboBox, QLabel, QProgressBar, QSlider, QSpinBox
 
 from ..context import Context
 from ..docks import Dock
@@ -11,7 +11,7 @@ from .base import JobStatusText, PanelBase, button, combo, fill, menu_button, no
 from .scatter import ScatterDock
 
 if TYPE_CHECKING:
-    from ...jobs import Job
+    from ...jobs import Job, Progress
     from ...model.results import PcaResult
     from ...model.scan import Scan
 
@@ -76,6 +76,10 @@ class ColorsPanel(PanelBase):
         self.row(QLabel("Opacity"), self.opacity)
         self.about = note()
         self.rows.addWidget(self.about)
+        self.bar = QProgressBar()
+        self.cancel = button("Cancel", "Stop the UMAP and keep the colors that are shown")
+        self.row(self.bar, self.cancel, stretch=0)
+        self.cancel.clicked.connect(lambda *_: self._context.session.cancel("pca"))
         when_clicked(self.pca, self._context.notify_errors(self.want_pca))
         self.method.activated.connect(self._context.notify_errors(lambda *_: self._recompute()))
         self.opacity.valueChanged.connect(self._set_opacity)
@@ -112,7 +116,10 @@ class ColorsPanel(PanelBase):
         pca = self._context.session.pca
         if wanted and (pca is None or pca.method != self._method):
             self._compute()
-        self._context.binding.set_visible("pca", wanted)
+        if wanted:
+            self._context.binding.reveal("pca")
+        else:
+            self._context.binding.set_visible("pca", False)
 
     @property
     def _method(self) -> str:
@@ -139,7 +146,7 @@ class ColorsPanel(PanelBase):
         """Compute again after a change of a setting."""
         if self._context.session.features is not None:
             self._compute()
-            self._context.binding.set_visible("pca", True)
+            self._context.binding.reveal("pca")
         self.show_state()
 
     def _set_opacity(self, percent: int) -> None:
@@ -163,6 +170,7 @@ class ColorsPanel(PanelBase):
 
     def _group(self) -> None:
         self._context.session.compute_clusters(self.count.value(), GROUPINGS[self.how.currentText()])
+        self._context.binding.reveal("clusters")
 
     # Session events
 
@@ -194,9 +202,28 @@ class ColorsPanel(PanelBase):
         what, scan = job.kind, self._context.session.scan
         if what == "pca":
             self._coloring = job
-            self._job_status.show(job, "UMAP takes a while …" if self._method == "umap" else "Computing colors …", scan)
+            self._job_status.show(job, self._coming(), scan)
+            self._watch_progress(job)
         elif what == "clusters":
             self._job_status.show(job, "Clustering …", scan)
+
+    def _coming(self) -> str:
+        """Describe what is computed, and what is shown meanwhile."""
+        shown = self._context.session.pca
+        if self._method != "umap":
+            return "Computing colors…"
+        return "Computing UMAP…" + (f" {shown.method.upper()} colors are shown meanwhile." if shown is not None else "")
+
+    def _watch_progress(self, job: "Job") -> None:
+        """Show how far a UMAP is; without numbers the bar only moves."""
+        link = job.progressed, self._progressed
+        self._context.connect(link)
+        job.finished.connect(lambda: self._context.disconnect(link))
+        self.bar.setRange(0, 0)
+
+    def _progressed(self, progress: "Progress") -> None:
+        self.bar.setRange(0, progress.total)
+        self.bar.setValue(progress.done)
 
     def _colored(self, job: "Job") -> None:
         """Reset the method to the displayed one if no colors were computed and no job is running."""
@@ -247,6 +274,9 @@ class ColorsPanel(PanelBase):
         self.lock.setChecked(session.basis is not None)
         self.lock.setText("Locked" if session.basis is not None else "Lock")
         self.about.setText(self._job_status.text or described(pca))
+        slow = self._coloring is not None and self._coloring.running and self._method == "umap"
+        for made in (self.bar, self.cancel):
+            made.setVisible(slow)
 
 
 def described(pca: "PcaResult | None") -> str:

@@ -14,6 +14,7 @@ from ..context import Context
 from .base import JobStatusText, PanelBase, button, fill_table, note, place_text, table
 
 if TYPE_CHECKING:
+    from ...jobs import Job
     from ...model.library_hit import LibraryHit
     from ...model.scan import Scan
 
@@ -32,6 +33,7 @@ class LibraryPanel(PanelBase):
         super().__init__()
         self._context = context
         self._wanted: LibraryHit | None = None
+        self._searched = False
         self.open = button("Open library…", "Open a folder; an empty one becomes a library when a scan is added")
         self.add = button("Add this scan", "Add compressed features of this scan to the library")
         self.names = QCheckBox("Store its name")
@@ -49,7 +51,7 @@ class LibraryPanel(PanelBase):
         self.found = table("Select a row to open its scan at this place", ["", "Scan", "Score", "Place (mm)"], 380)
         self.found.setIconSize(QSize(_PICTURE, _PICTURE))
         self.rows.addWidget(self.found)
-        self._job_status = JobStatusText(context, self._show_library)
+        self._job_status = JobStatusText(context, self._show_library, self._search_over)
         self.open.clicked.connect(self._choose)
         self.add.clicked.connect(context.notify_errors(self._add))
         self.search.clicked.connect(context.notify_errors(self._search))
@@ -74,7 +76,11 @@ class LibraryPanel(PanelBase):
         self._context.session.library.add(names=self.names.isChecked())
 
     def _search(self, *_: Any) -> None:
+        self._searched = False
         self._job_status.show(self._context.session.library.search(), "Searching…")
+
+    def _search_over(self, job: "Job") -> None:
+        self._searched = job.state == "done"
 
     def _go(self) -> None:
         """Go to the selected hit; open its scan if needed."""
@@ -105,6 +111,8 @@ class LibraryPanel(PanelBase):
         if library is not None:
             count = len(library.manifest.scans) if library.exists else 0
             about = f"{library.folder.name}: {count} scan{'s' if count != 1 else ''}"
+            if self._searched and not session.library.hits:
+                about += "\nNo similar place was found in its other scans."
             self.about.setText(self._job_status.text or about)
 
     def _show_found(self) -> None:

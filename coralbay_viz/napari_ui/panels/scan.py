@@ -9,12 +9,11 @@ from qtpy.QtWidgets import QButtonGroup, QInputDialog, QLabel
 
 from ...model import palette
 from ...model.scan import unique_names
-from ...persistence.save_load import MissingModelError
 from ...persistence.session_file import SUFFIX
 from .. import views
 from ..context import Context
+from ..session_opening import load_session
 from .base import PanelBase, button, combo, fill, menu_button, note
-from .features import WEIGHTS
 
 if TYPE_CHECKING:
     from coralbay_core.spatial import Volume
@@ -144,14 +143,8 @@ class ScanPanel(PanelBase):
             self._context.notify_errors(self._load)(self._context.session.load, path)
 
     def _load(self, load: Callable[..., Any], what: Any) -> None:
-        """Load a session; ask for its weights if they are not found."""
-        try:
-            load(what)
-        except MissingModelError as error:
-            self._context.warn(str(error))
-            path = self._context.ask_open("Weights used by the session", WEIGHTS)
-            if path:
-                load(what, model=path)
+        """Load a session; ask for weights and scans that are not found."""
+        load_session(self._context, load, what)
 
     def _recover(self) -> None:
         """Offer sessions that a crash left behind."""

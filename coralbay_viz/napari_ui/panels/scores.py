@@ -7,7 +7,7 @@ from qtpy.QtWidgets import QLabel
 from ..context import Context
 from .base import PanelBase, combo, fill
 
-_NOTHING, _CHOSEN, _MARGIN = "nothing", "probability of the result", "margin between the best classes"
+_NOTHING, _CHOSEN, _MARGIN = "nothing", "probability of the result", "uncertainty"
 
 
 class ScoreMaps(PanelBase):
@@ -55,6 +55,8 @@ class ScoreMaps(PanelBase):
         if scan is None or scan.scores is None:
             self._wanted = _NOTHING
             self._context.binding.set_view(margin=False)
+        elif self._context.binding.view.margin:  # the switch shows it, too
+            self._wanted = _MARGIN
         names = {} if probe is None else probe.names
         texts = [f"probability: {names.get(value, f'label {value}')}" for value in self._classes]
         choices = self._choices()
