@@ -19,6 +19,7 @@ from ..util.arguments import checked
 from . import checks, dicom, itk, nifti, objects
 from .dicom_series import SeriesInfo, scan
 from .discover import FoundScan, find_scans
+from .label_classes import checked_color
 from .objects import as_object
 from .outputs import require_apart, require_folder, require_no_input, require_output, require_place
 from .raw import RawVolume
@@ -183,6 +184,7 @@ def save_dicom(
     kind: Literal["seg", "rtstruct"] = "seg",
     series: str | None = None,
     about: Mapping[str, Any] | None = None,
+    colors: Mapping[int, str] | None = None,
 ) -> Path:
     """Write labels as a DICOM object that references the series that they were made on.
 
@@ -202,6 +204,8 @@ def save_dicom(
         As in `load_volume`.
     about : mapping, optional
         Provenance to keep in the object, in a few words.
+    colors : mapping of int to str, optional
+        Recommended color of each label, ``#rrggbb``.
 
     Raises
     ------
@@ -217,4 +221,5 @@ def save_dicom(
         require_highdicom()
     require_apart([Path(path)], [Path(folder), labels.path])
     found = labeled_series(labels, _existing(folder), series)
+    found.colors.update({value: checked_color(color) for value, color in (colors or {}).items()})
     return {"seg": write_seg, "rtstruct": write_rtstruct}[kind](Path(path), found, about or {})

@@ -5,7 +5,7 @@ in. The patient's ID and these identifiers are copied; name, birth date, sex, ph
 not.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -63,12 +63,15 @@ class LabeledSeries:
         Grid of the series; its affine maps ``(column, row, slice)`` to RAS+ mm.
     names : dict of int to str
         Names of the values that occur.
+    colors : dict of int to str
+        Colors of the values, ``#rrggbb``, if known.
     """
 
     images: list[Any]
     labels: NDArray[np.integer]
     source: SourceGrid
     names: dict[int, str]
+    colors: dict[int, str] = field(default_factory=dict)
 
     @property
     def values(self) -> list[int]:

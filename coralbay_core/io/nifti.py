@@ -12,6 +12,7 @@ from ..spatial import SourceGrid, geometry
 from ..spatial.geometry import Affine
 from ..util.atomic_file import atomic_path
 from . import checks
+from .label_classes import classes_from
 from .nifti_file import UNREADABLE, damaged, open_nifti, short
 from .raw import RawVolume
 
@@ -72,7 +73,9 @@ def labels_of_image(image: Any, where: Path | str, notes: tuple[str, ...] = ()) 
 
 
 def read_label_names(path: Path) -> tuple[dict[int, str], tuple[str, ...]]:
-    """Read the label names in ``<name>.json`` next to a label map, ``{"1": "liver", ...}``; empty without this file.
+    """Read the label names in ``<name>.json`` next to a label map, as `label_classes` describes.
+
+    Empty without this file.
 
     A second tuple holds a note if the file is there and cannot be used.
     """
@@ -85,7 +88,7 @@ def read_label_names(path: Path) -> tuple[dict[int, str], tuple[str, ...]]:
             names = json.loads(content)  # UTF-8, -16 or -32, with or without a byte-order mark
         except UnicodeDecodeError:
             names = json.loads(content.decode("latin-1"))
-        return {int(value): str(name) for value, name in names.items()}, ()
+        return classes_from(names).names, ()
     except (OSError, ValueError, AttributeError, RecursionError) as error:
         return {}, (f"label names in {beside.name} were not read: {short(error, beside)}",)
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .dicom_color import rgb_of
 from .dicom_export import CHARACTER_SET, MANUFACTURER, SERIES_NUMBER, LabeledSeries, save, software_version
 
 _RTSTRUCT = "1.2.840.10008.5.1.4.1.1.481.3"
@@ -37,7 +38,9 @@ def write_rtstruct(path: Path, series: LabeledSeries, about: Mapping[str, Any]) 
         dataset.StructureSetROISequence.append(roi)
         contours = pydicom.Dataset()
         contours.ReferencedROINumber = number
-        contours.ROIDisplayColor = list(_COLORS[(number - 1) % len(_COLORS)])
+        chosen = series.colors.get(value)
+        default = _COLORS[(number - 1) % len(_COLORS)]
+        contours.ROIDisplayColor = list(default if chosen is None else rgb_of(chosen))
         contours.ContourSequence = [_contour(pydicom, series, *found) for found in _outlines(series, value)]
         dataset.ROIContourSequence.append(contours)
         observation = pydicom.Dataset()

@@ -1,6 +1,8 @@
 """CT windows, the heat colormap, and the colors of clicks and classes."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -137,6 +139,6 @@ def fraction_colors(steps: int = 256) -> NDArray[np.float32]:
     return made
 
 
-def class_color(value: int) -> str:
-    """Return the color of a label value, the same in every picture."""
-    return CLASS_COLORS[(value - 1) % len(CLASS_COLORS)]
+def class_color(value: int, chosen: Mapping[int, str] = MappingProxyType({})) -> str:
+    """Return the color of a label value, the same in every picture: the chosen one, or that of the palette."""
+    return chosen.get(value) or CLASS_COLORS[(value - 1) % len(CLASS_COLORS)]

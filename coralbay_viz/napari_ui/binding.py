@@ -107,7 +107,7 @@ class Binding:
             Its array is painted on from then on.
         scan : Scan
         """
-        return self._stack.show(scan, layer_specs.strokes_spec(strokes))
+        return self._stack.show(scan, layer_specs.strokes_spec(strokes, scan.class_colors))
 
     def lay_out_clicks(self, scan: "Scan") -> None:
         """Prepare an empty layer for clicks: the first one of a window takes half a second, too long for a click."""

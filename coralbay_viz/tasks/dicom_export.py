@@ -1,6 +1,6 @@
 """Labels and heat maps as DICOM-SEG and RTSTRUCT."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from coralbay_core.spatial import Grid, LabelVolume
 
+from ..model.palette import class_color
 from ..model.scan import Scan
 
 
@@ -31,6 +32,7 @@ def write_dicom(
     series: str | None,
     kind: Any,
     about: dict[str, Any],
+    colors: Mapping[int, str],
 ) -> Path:
     """Write labels as a DICOM object, and its provenance beside it."""
     from coralbay_core.io import save_dicom
@@ -38,6 +40,7 @@ def write_dicom(
 
     record = provenance(scan.volume, **about)
     labels = make(scan.volume.grid)
-    written = save_dicom(path, labels, folder, kind=kind, series=series, about=in_few_words(record))
+    shown = {int(value): class_color(int(value), colors) for value in np.unique(labels.data) if value > 0}
+    written = save_dicom(path, labels, folder, kind=kind, series=series, about=in_few_words(record), colors=shown)
     write_provenance(written, record)
     return written
