@@ -138,6 +138,7 @@ class Binding:
         """Show the layer of a role that was requested, in place of other colored ones; those there are none of yet."""
         scan = scan or self.session.scan
         if scan is not None:
+            self._stack.request(scan, role)
             for other in visibility.hidden_by(role):
                 self._stack.see(scan, other, False)
             self._stack.see(scan, role, True)

@@ -176,7 +176,7 @@ class Painting:
     def tool(self) -> Tool | None:
         """Tool that was taken, here or in napari's own controls."""
         layer = self._binding.layer("strokes")
-        if layer is None or self._viewer.layers.selection.active is not layer:
+        if layer is None or layer not in self._viewer.layers.selection:
             return None
         if str(layer.mode) == "polygon" and layer.selected_label != 0:
             return None  # napari's polygon of a class
@@ -353,7 +353,7 @@ class Painting:
             layer.selected_label = first_class(strokes.names)
             for emitter in (layer.events.paint, layer.events.data, layer.events.set_data):
                 emitter.connect(self._soon)
-            for emitter in (layer.events.selected_label, layer.events.mode):
+            for emitter in (layer.events.selected_label, layer.events.mode, layer.events.brush_size):
                 emitter.connect(lambda: self.changed.emit(scan))
         return layer
 

@@ -14,6 +14,7 @@ class NameField(QStyledItemDelegate):
     def createEditor(self, parent: QWidget, option: Any, index: Any) -> QWidget:
         """Return the field."""
         editor = QLineEdit(parent)
+        editor.setStyleSheet("QLineEdit {padding: 0; margin: 0; border-radius: 0;}")  # as high as its row
         completer = QCompleter(structure_names(), editor)
         completer.setCaseSensitivity(Qt.CaseSensitivity.CaseInsensitive)
         completer.setFilterMode(Qt.MatchFlag.MatchContains)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from coralbay_core.similarity import Region
 
 _PICTURE, _, _, _, _ACCEPT, _REFUSE = range(6)
-_SIDE_PX, _WIDTH_MM = 40, 72.0
+_SIDE_PX, _SIGN_PX, _WIDTH_MM = 40, 20, 72.0
 _HEIGHT_PX = 210
 _TIPS = "Accept: a positive click here", "Not this: a negative click here"
 _ABOUT = (
@@ -40,7 +40,7 @@ class RegionTable(PanelBase):
         super().__init__()
         self._context = context
         self._listed: tuple[Region, ...] = ()
-        self._icons = sign_icon(False), sign_icon(True)
+        self._icons = sign_icon(False, _SIGN_PX), sign_icon(True, _SIGN_PX)
         self.tree = table(with_key(_ABOUT, "next_region"), ["", "Score", "Size", "Place (mm)", "", ""], _HEIGHT_PX)
         self.tree.setIconSize(QSize(_SIDE_PX, _SIDE_PX))
         self.tree.header().setStretchLastSection(False)

@@ -45,9 +45,8 @@ class SignSwitch(QWidget):
         (self.negative if negative else self.positive).setChecked(True)
 
 
-def sign_icon(negative: bool) -> QIcon:
-    """Return a disc in the color of positive or negative clicks, with a plus or a minus."""
-    side = _SIZE * _SHARPNESS
+def sign_icon(negative: bool, side: int = _SIZE * _SHARPNESS) -> QIcon:
+    """Return a disc in the color of positive or negative clicks, with a plus or a minus, `side` pixels high."""
     picture = QPixmap(side, side)
     picture.fill(Qt.GlobalColor.transparent)
     painter = QPainter(picture)

@@ -59,7 +59,7 @@ class SimilarPanel(PanelBase):
         self.show_state()
 
     def _lay_out(self) -> None:
-        tip = with_key("Click a place to find similar places (also in 3-D)", "hold_to_pick", "hold {}")
+        tip = with_key("Click a place to find similar places, also in 3-D", "hold_to_pick", "hold {}")
         self.pick = button("Pick", tip, checkable=True)
         self.sign = SignSwitch(self._context)
         self.undo = button("Undo", with_key("Undo the last click", "undo_click"))
