@@ -15,7 +15,7 @@ from coralbay_core.io.label_classes import (
     write_label_classes,
 )
 from coralbay_core.spatial import LabelVolume
-from coralbay_core.util.arguments import checked
+from coralbay_core.util.arguments import as_path, checked
 
 from ..model.palette import class_color
 from ..model.scan import Scan
@@ -89,6 +89,8 @@ class ClassesController:
     def export_classes(self, path: str | Path) -> Path:
         """Write names and colors of the active scan's classes."""
         scan = self._workspace.require_scan()
+        path = as_path(path)
+        self._workspace.inputs.require_free(path)
         known = self._segmentation.class_names(scan)
         require(known or None, "no classes to write", "add a class first")
         names = {value: name or f"class {value}" for value, name in known.items()}
@@ -98,6 +100,8 @@ class ClassesController:
 
 def checked_colors(colors: Mapping[int, str]) -> dict[int, str]:
     """Return colors of label values, or raise `InputError` for values and colors that cannot be used."""
+    if not isinstance(colors, Mapping):
+        raise InputError("not colors of labels", found=repr(colors)[:40], expected='a mapping such as {2: "#56b4e9"}')
     return {_checked_value(value): checked_color(color) for value, color in colors.items()}
 
 

@@ -90,6 +90,17 @@ def test_seg_gives_the_labels_back(tmp_path):
     assert "abc" in str(read.SegmentSequence[0].SegmentationAlgorithmIdentificationSequence[0].AlgorithmParameters)
 
 
+def test_colors_of_labels_are_written(tmp_path):
+    labels = rings(series(tmp_path / "s"))
+    colors = {3: "#e69f00", 40: "#0072b2"}
+    read = pydicom.dcmread(save_dicom(tmp_path / "seg.dcm", labels, tmp_path / "s", colors=colors))
+    for segment, color in zip(read.SegmentSequence, colors.values(), strict=True):
+        shown = highdicom.color.CIELabColor.from_dicom_value(tuple(segment.RecommendedDisplayCIELabValue))
+        np.testing.assert_allclose(shown.to_rgb(clip=True), list(bytes.fromhex(color[1:])), atol=1)
+    read = pydicom.dcmread(save_dicom(tmp_path / "rs.dcm", labels, tmp_path / "s", kind="rtstruct", colors=colors))
+    assert [list(roi.ROIDisplayColor) for roi in read.ROIContourSequence] == [[230, 159, 0], [0, 114, 178]]
+
+
 @pytest.mark.parametrize("kind", ["seg", "rtstruct"])
 def test_nothing_of_the_patient_but_what_files_it(tmp_path, kind):
     volume = series(
