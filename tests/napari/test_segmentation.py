@@ -295,6 +295,17 @@ def test_names_and_strokes_come_back_with_a_session(ready, hand, belly, liver, t
     assert not ready.binding.layer("pca").visible  # one colored layer over another says nothing
     ready.colors_panel.want_pca(True)
     assert ready.binding.layer("pca").visible
+    ready.session.click(liver)
+    hand.wait_for(lambda: ready.session.heat is not None)
+    job = ready.session.save(tmp_path / "with a click.coralbay")
+    hand.wait_for(lambda: not job.running)
+    ready.session.remove(ready.session.scan)
+    ready.session.load(job.result)
+    hand.wait_for(lambda: ready.session.features is not None)
+    hand.press(ready.segment_panel.segment)  # before the restored results are there
+    hand.wait_for(lambda: None not in (ready.session.segmentation, ready.session.heat, ready.session.pca))
+    shown = [role for role in ("heat", "segmentation", "pca") if ready.binding.layer(role).visible]
+    assert shown == ["segmentation"]
 
 
 def test_a_row_is_chosen_wherever_it_is_clicked(ready, hand):

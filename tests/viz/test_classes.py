@@ -40,8 +40,9 @@ def test_a_chosen_color_is_drawn_saved_and_shared_with_other_scans(session, phan
     assert drawn(session)[2] == "#ff00ff"
     assert drawn(session)[3] == class_color(3)
     assert told == [session.scan]
-    session.add(cut(phantom.volume, phantom.landmarks["L3"]))
-    assert session.scan.class_colors == {2: "#ff00ff"}
+    other = session.add(cut(phantom.volume, phantom.landmarks["L3"]))
+    assert other.class_colors == {2: "#ff00ff"}
+    session.remove(other)  # it has no file to save
     again = Session()
     again.load(session.save(tmp_path / "work.coralbay").result)
     assert again.class_colors == {2: "#ff00ff"}
