@@ -76,6 +76,7 @@ class Session:
     connectivity: Setting[float] = Setting("segmentation.connectivity", "How far strokes spread, from 0 to 1.")
     keep_islands: Setting[bool] = Setting("segmentation.keep_islands", "Whether parts without a stroke keep a class.")
     train_on_all: Setting[bool] = Setting("segmentation.train_on_all", "Whether strokes of all open scans are used.")
+    class_colors: "Setting[dict[int, str]]" = Setting("classes.colors", "Chosen colors of classes, ``#rrggbb``.")
     components: Setting[Components] = Setting("projections.components", "PCA components of red, green and blue.")
     umap_components: Setting[Components] = Setting("projections.umap_components", "Likewise of a UMAP.")
     basis: "Setting[Basis | None]" = Setting("projections.basis", "PCA basis of all scans, or None.")
@@ -127,6 +128,7 @@ class Session:
         self.weights_changed = c.similarity.weights_changed
         self.body_fraction_changed = c.similarity.body_fraction_changed
         self.click, self.clear_clicks = c.similarity.click, c.similarity.clear_clicks
+        self.click_region = c.similarity.click_region
         self.remove_click, self.move_click = c.similarity.remove_click, c.similarity.move_click
         self.undo, self.redo = c.similarity.undo, c.similarity.redo
         self.link_heat, self.unlink_heat = c.similarity.link_heat, c.similarity.unlink_heat
@@ -158,7 +160,6 @@ class Session:
         self.strokes_changed = c.segmentation.strokes_changed
         self.segmentation_changed = c.segmentation.segmentation_changed
         self.segmentation_previewed = c.segmentation.segmentation_previewed
-        self.suggestions_changed = c.segmentation.suggestions_changed
         self.statistics_changed = c.segmentation.statistics_changed
         self.protection_changed = c.segmentation.protection_changed
         self.paint, self.segment = read(c.segmentation.paint), read(c.segmentation.segment)
@@ -167,13 +168,21 @@ class Session:
         self.undo_strokes, self.redo_strokes = c.segmentation.undo_strokes, c.segmentation.redo_strokes
         self.protect, self.protect_labels = c.segmentation.protect, read(c.segmentation.protect_labels)
         self.undo_accept = c.segmentation.undo_accept
-        self.suggest, self.skip = c.segmentation.suggest, c.segmentation.skip
         self.compute_statistics = read(c.segmentation.compute_statistics)
         self.save_statistics = c.segmentation.save_statistics
         self.save_segmentation = c.segmentation.save_segmentation
         self.save_probe, self.load_probe = c.segmentation.save_probe, read(c.segmentation.load_probe)
         self.scores_changed, self.save_probability = c.probability.scores_changed, c.probability.save_probability
         self.show_scores, self.hide_scores = c.probability.show_scores, c.probability.hide_scores
+
+        # Suggested places
+        self.suggestions = c.suggestions
+        self.suggestions_changed = c.suggestions.suggestions_changed
+        self.suggest, self.skip = c.suggestions.suggest, c.suggestions.skip
+
+        # Classes
+        self.class_colors_changed, self.set_class_color = c.classes.colors_changed, c.classes.set_color
+        self.import_classes, self.export_classes = read(c.classes.import_classes), c.classes.export_classes
 
         # Projections
         self.pca_changed, self.basis_changed = c.projections.pca_changed, c.projections.basis_changed

@@ -60,8 +60,9 @@ def _standardize(features: FeatureMaps, stride: int) -> StageDescriptors:
     share = body / np.float32(body.sum())
     parts = [(rows[:, start : start + _BLOCK], share[start : start + _BLOCK]) for start in range(0, len(body), _BLOCK)]
     buffer = np.empty((len(rows), min(_BLOCK, len(body))), np.float32)
-    rough = sum(part @ weight for part, weight in parts)
-    rest, square = np.zeros(len(rows), np.float32), np.zeros(len(rows), np.float32)
+    rough, rest, square = (np.zeros(len(rows), np.float32) for _ in range(3))
+    for part, weight in parts:
+        rough += part @ weight
     # Centered before squares are taken, and once more for what rounding left: a constant channel becomes 0.
     for part, weight in parts:
         part -= rough[:, None]

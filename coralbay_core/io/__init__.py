@@ -248,7 +248,8 @@ def save_dicom(
     path : str or Path
         The file appears only when it is complete.
     labels : LabelVolume
-        On the grid of the series; each value above 0 becomes a segment or region of interest with its name.
+        On the grid of the series; each value above 0 becomes a segment or region of interest with its name and, if
+        known, its color.
     folder : str or Path
         Folder of the series, or a file of it.
     kind : str

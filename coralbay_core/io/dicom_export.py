@@ -5,7 +5,7 @@ in. The patient's ID and these identifiers are copied; name, birth date, sex, ph
 not.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..spatial import LabelVolume, SourceGrid
+from ..spatial.label_colors import Color
 from ..util.atomic_file import atomic_path
 from . import checks, dicom_geometry
 from .dicom_series import Slice, lenient, scan_around
@@ -63,12 +64,15 @@ class LabeledSeries:
         Grid of the series; its affine maps ``(column, row, slice)`` to RAS+ mm.
     names : dict of int to str
         Names of the values that occur.
+    colors : dict of int to (int, int, int)
+        Colors of the values, if known.
     """
 
     images: list[Any]
     labels: NDArray[np.integer]
     source: SourceGrid
     names: dict[int, str]
+    colors: dict[int, Color] = field(default_factory=dict)
 
     @property
     def values(self) -> list[int]:
@@ -104,7 +108,8 @@ def labeled_series(labels: LabelVolume, folder: Path, series: str | None = None)
     images = [_bare(image, gap) for image in slices]
     if len({image.SOPInstanceUID for image in images}) < len(images):
         raise _not_referable(folder, "one SOPInstanceUID for several images")
-    return LabeledSeries(images, source.to_file(turned.from_file(labels.data)).transpose(2, 1, 0), source, names)
+    data = source.to_file(turned.from_file(labels.data)).transpose(2, 1, 0)
+    return LabeledSeries(images, data, source, names, {v: labels.colors[v] for v in values if v in labels.colors})
 
 
 def _bare(image: Slice, gap_mm: float) -> Any:

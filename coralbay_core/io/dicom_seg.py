@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..util.extras import import_extra, require_extra
+from .dicom_color import cielab_value
 from .dicom_export import CHARACTER_SET, MANUFACTURER, SERIES_NUMBER, LabeledSeries, save, software_version
 
 _LONG = 64
@@ -64,7 +65,7 @@ def _segment(highdicom: Any, series: LabeledSeries, number: int, value: int, abo
         version=software_version(),
         parameters={str(key): str(text) for key, text in about.items()} | {"label value": str(value)},
     )
-    return highdicom.seg.SegmentDescription(
+    made = highdicom.seg.SegmentDescription(
         segment_number=number,
         segment_label=series.names[value][:_LONG],
         segmented_property_category=structure,
@@ -74,6 +75,9 @@ def _segment(highdicom: Any, series: LabeledSeries, number: int, value: int, abo
         tracking_uid=highdicom.UID(),
         tracking_id=f"label {value}",
     )
+    if value in series.colors:  # highdicom 0.24 has no argument for it
+        made.RecommendedDisplayCIELabValue = cielab_value(series.colors[value])
+    return made
 
 
 def require_highdicom() -> None:

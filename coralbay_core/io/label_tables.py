@@ -8,7 +8,7 @@ from html import unescape
 from pathlib import Path
 
 from ..errors import InputError, MissingFileError
-from ..spatial.label_colors import Color, colors_of
+from ..spatial.label_colors import Color, checked_color, colors_of, hexadecimal, rgb_of
 from ..util.atomic_file import write_atomically
 from . import seg_nrrd_header
 from .nifti import looks_like, stem
@@ -55,7 +55,7 @@ def find_table(path: Path) -> LabelTable:
     Parameters
     ----------
     path : Path
-        Of the label map. Next to it, ``<name>.json`` holds ``{"1": "liver", ...}``, and ``<name>.txt`` or
+        Of the label map. Next to it, ``<name>.json`` holds names (`read_table`), and ``<name>.txt`` or
         ``<name>.label`` a label description of ITK-SNAP. Headers are those of ``.seg.nrrd`` and, as TotalSegmentator
         writes them, of NIfTI files.
     """
@@ -74,6 +74,8 @@ def find_table(path: Path) -> LabelTable:
 
 def read_table(path: Path) -> LabelTable:
     """Read a JSON file with names, or a label description of ITK-SNAP.
+
+    JSON is ``{"1": "liver", "2": {"name": "spleen", "color": "#56b4e9"}}``: a name, or a name with a color.
 
     Raises
     ------
@@ -94,19 +96,23 @@ def read_table(path: Path) -> LabelTable:
 
 
 def write_table(path: Path, values: Iterable[int], names: Mapping[int, str], colors: Mapping[int, Color]) -> Path:
-    """Write names as ``.json``, or names and colors as a label description of ITK-SNAP (``.txt``, ``.label``).
+    """Write names and colors as ``.json``, or as a label description of ITK-SNAP (``.txt``, ``.label``).
 
     Parameters
     ----------
     path : Path
     values : iterable of int
-        Values to describe; those without a name or color get ``label VALUE`` and a color of the app.
+        Values to describe; those without a name get ``label VALUE``, those without a color one of the app in ITK-SNAP
+        files and none in JSON.
     names, colors : mapping
     """
     chosen = sorted({int(value) for value in values if value > 0})
     texts = {value: names.get(value) or f"label {value}" for value in chosen}
     if path.suffix.lower() == ".json":
-        content = {str(value): name for value, name in texts.items()}
+        content = {
+            str(value): {"name": name, "color": hexadecimal(colors[value])} if value in colors else name
+            for value, name in texts.items()
+        }
         return write_atomically(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     rows = [(0, (0, 0, 0), 0, "Clear Label")]
     rows += [(value, color, 1, texts[value]) for value, color in colors_of(chosen, colors).items()]
@@ -133,10 +139,17 @@ def _noted(path: Path, read: Callable[[Path], LabelTable]) -> LabelTable:
 def _read_json(path: Path) -> LabelTable:
     content = path.read_bytes()
     try:
-        names = json.loads(content)  # UTF-8, -16 or -32, with or without a byte-order mark
+        entries = json.loads(content)  # UTF-8, -16 or -32, with or without a byte-order mark
     except UnicodeDecodeError:
-        names = json.loads(content.decode("latin-1"))
-    return LabelTable({int(value): str(name) for value, name in names.items()})
+        entries = json.loads(content.decode("latin-1"))
+    names: dict[int, str] = {}
+    colors: dict[int, Color] = {}
+    for value, entry in entries.items():
+        described = entry if isinstance(entry, Mapping) else {"name": entry}
+        names[int(value)] = str(described.get("name", ""))
+        if described.get("color") is not None:
+            colors[int(value)] = rgb_of(checked_color(described["color"]))
+    return LabelTable(names, colors)
 
 
 def _read_itk_snap(path: Path) -> LabelTable:

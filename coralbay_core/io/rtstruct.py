@@ -37,7 +37,8 @@ def write_rtstruct(path: Path, series: LabeledSeries, about: Mapping[str, Any]) 
         dataset.StructureSetROISequence.append(roi)
         contours = pydicom.Dataset()
         contours.ReferencedROINumber = number
-        contours.ROIDisplayColor = list(_COLORS[(number - 1) % len(_COLORS)])
+        default = _COLORS[(number - 1) % len(_COLORS)]
+        contours.ROIDisplayColor = list(series.colors.get(value, default))
         contours.ContourSequence = [_contour(pydicom, series, *found) for found in _outlines(series, value)]
         dataset.ROIContourSequence.append(contours)
         observation = pydicom.Dataset()

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .alignments import AlignmentsController
+from .classes import ClassesController
 from .comparisons import ComparisonsController
 from .ct_windows import WindowsController
 from .cursor import CursorController
@@ -17,6 +18,7 @@ from .queries import QueriesController
 from .scorecard import ScorecardController
 from .segmentation import SegmentationController
 from .similarity import SimilarityController
+from .suggestions import SuggestionsController
 from .training import TrainingController
 from .transfers import TransfersController
 from .workspace import Workspace
@@ -39,6 +41,8 @@ class Controllers:
     comparisons: ComparisonsController
     cursor: CursorController
     segmentation: SegmentationController
+    suggestions: SuggestionsController
+    classes: ClassesController
     probability: ProbabilityController
     projections: ProjectionsController
     overlays: OverlaysController
@@ -69,6 +73,8 @@ class Controllers:
             comparisons=ComparisonsController(workspace, similarity),
             cursor=CursorController(workspace, features, similarity, alignments),
             segmentation=segmentation,
+            suggestions=SuggestionsController(workspace, segmentation),
+            classes=ClassesController(workspace, segmentation),
             probability=probability,
             projections=projections,
             overlays=OverlaysController(workspace, projections, probability),

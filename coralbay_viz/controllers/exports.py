@@ -69,7 +69,8 @@ class ExportsController:
         if scan.features is not None:
             about["fingerprint"] = scan.features.fingerprint
         series = scan.volume.series if series_folder is None else None
-        work = partial(write_dicom, path, scan, make, folder, series, as_, about)
+        colors = dict(scan.class_colors) if what == "segmentation" else {}
+        work = partial(write_dicom, path, scan, make, folder, series, as_, about, colors)
         return self._workspace.write(path, without_context(work), torch=True)
 
     def _labels_to_export(self, scan: Scan, what: What) -> Callable[[Grid], LabelVolume]:

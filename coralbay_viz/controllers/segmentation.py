@@ -1,4 +1,4 @@
-"""Segmentation: strokes, probes, protected labels, suggestions and statistics."""
+"""Segmentation: strokes, probes, protected labels and statistics."""
 
 import threading
 from collections.abc import Callable, Collection, Sequence
@@ -22,7 +22,7 @@ from ..model.results import Results
 from ..model.scan import Scan
 from ..model.strokes import PaintedVoxels
 from ..tasks.labeling import Connections, Labeling
-from ..tasks.segmentation import LabelRequest, apply, fit_and_apply, prepare, statistics, suggest
+from ..tasks.segmentation import LabelRequest, apply, fit_and_apply, prepare, statistics
 from .checks import checked_number
 from .features import FeaturesController
 from .workspace import Workspace, require
@@ -30,12 +30,12 @@ from .workspace import Workspace, require
 if TYPE_CHECKING:
     from coralbay_core.features import FeatureMaps
     from coralbay_core.probe import Kind as ProbeKind
-    from coralbay_core.probe import LabelStatistics, Probe, Suggestion
+    from coralbay_core.probe import LabelStatistics, Probe
 
 DEFAULT_CONNECTIVITY = 0.5
 MOST_LABELS = 65535
 _OF_THE_PROBE: tuple[Kind, ...] = ("suggestion", "statistics", "scores")
-_NO_PROBE = "paint strokes and segment first"
+NO_PROBE = "paint strokes and segment first"
 
 
 class SegmentationController:
@@ -59,7 +59,6 @@ class SegmentationController:
     segmentation_changed = Signal(Scan)
     segmentation_previewed = Signal(Scan, object)  # slices of the segmentation that is computed: LabelVolumes
     strokes_changed = Signal(Scan)
-    suggestions_changed = Signal(Scan)
     statistics_changed = Signal(Scan)
     protection_changed = Signal(Scan)
 
@@ -176,7 +175,7 @@ class SegmentationController:
     def apply_probe(self, scans: Sequence[Scan] | None = None) -> list[Job]:
         """Apply the active scan's probe to other open scans; by default to all that have features of its model."""
         scan, _ = self._workspace.require_features()
-        probe = require(scan.probe, "no probe to apply", _NO_PROBE)
+        probe = require(scan.probe, "no probe to apply", NO_PROBE)
         if scans is None:
             others = [s for s in self._workspace.scans if s is not scan]
             scans = [s for s in others if s.features is not None and s.features.fingerprint == probe.fingerprint]
@@ -211,6 +210,7 @@ class SegmentationController:
         for kind in _OF_THE_PROBE:
             self._workspace.stop(kind, scan)
         probe, segmentation = result
+        scan.shown_suggestion = None
         scan.update(probe=probe, segmentation=segmentation, suggestions=(), statistics=())
         self.segmentation_changed.emit(scan)
 
@@ -329,37 +329,13 @@ class SegmentationController:
         if scan.probe is None:
             self._set_segmentation(scan, (None, scan.protected))
 
-    # Suggestions
-
-    @checked
-    def suggest(self, count: int = 1) -> Job:
-        """Find the positions where the next stroke would help most."""
-        scan, features = self._workspace.require_features()
-        probe = require(scan.probe, "no probe to suggest for", _NO_PROBE)
-        how = self.labeling(scan, features)
-        work = without_context(partial(suggest, probe, how, scan.strokes.now, scan.skipped, count))
-        return self._workspace.run(JobKey("suggestion", scan), work, partial(self._set_suggestions, scan), torch=True)
-
-    @checked
-    def skip(self, number: int = 0) -> Job:
-        """Decline a suggestion, by default the first, and find others."""
-        scan, _ = self._workspace.require_features()
-        shown = require(scan.suggestions or None, "no suggestion to skip", "ask for suggestions first")
-        r, a, s = shown[number].position_mm
-        scan.skipped = (*scan.skipped, (r, a, s))
-        return self.suggest(len(shown))
-
-    def _set_suggestions(self, scan: Scan, found: "Sequence[Suggestion]") -> None:
-        scan.update(suggestions=tuple(found))
-        self.suggestions_changed.emit(scan)
-
     # Statistics and files
 
     @checked
     def compute_statistics(self, reference: LabelVolume | None = None) -> Job:
         """Measure volume and HU of each label on the scan's own grid, and the overlap with a reference."""
         scan, features = self._workspace.require_features()
-        require(scan.segmentation, "no segmentation to measure", _NO_PROBE)
+        require(scan.segmentation, "no segmentation to measure", NO_PROBE)
         work = partial(statistics, scan.probe, self.labeling(scan, features), scan.volume, reference)
         done = partial(self._set_statistics, scan)
         return self._workspace.run(JobKey("statistics", scan), without_context(work), done, torch=True)
@@ -382,7 +358,7 @@ class SegmentationController:
     def save_segmentation(self, path: str | Path) -> Job:
         """Write the segmentation on the grid of the scan's file, with the values that were painted."""
         scan, features = self._workspace.require_features()
-        require(scan.segmentation, "no segmentation to save", _NO_PROBE)
+        require(scan.segmentation, "no segmentation to save", NO_PROBE)
         probe, how = scan.probe, self.labeling(scan, features)
         parameters = {
             "probe": None if probe is None else probe.kind,
@@ -395,7 +371,7 @@ class SegmentationController:
     @checked
     def save_probe(self, path: str | Path) -> Job:
         """Write the active scan's probe, for other scans and for the command line."""
-        probe = require(self._workspace.require_scan().probe, "no probe to save", _NO_PROBE)
+        probe = require(self._workspace.require_scan().probe, "no probe to save", NO_PROBE)
         return self._workspace.write(path, without_context(partial(probe.save, path)))
 
     @checked

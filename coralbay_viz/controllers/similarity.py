@@ -85,6 +85,23 @@ class SimilarityController:
         scan.volume.grid.require_inside(position_mm, where=scan.name)
         return self._change_clicks(scan, scan.clicks.now.add(as_place(position_mm), negative))
 
+    @checked
+    def click_region(self, number: int, negative: bool = False) -> Job | None:
+        """Add a click at a region of the heat map of the active scan: accept it, or exclude what is like it.
+
+        Parameters
+        ----------
+        number : int
+            Index of the region, best first, from 0.
+        negative : bool
+            Whether the region is not what is searched for.
+        """
+        scan = self._workspace.require_scan()
+        result = require(scan.heat, "no heat map", "click on the scan first")
+        if not 0 <= number < len(result.regions):
+            raise InputError("no such region", found=number, expected=f"0 to {len(result.regions) - 1}")
+        return self.click(result.regions[number].position_mm, negative)
+
     def clear_clicks(self) -> Job | None:
         """Remove all clicks; `undo` restores them."""
         scan = self._workspace.require_scan()

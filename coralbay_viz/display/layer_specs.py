@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
@@ -19,6 +20,7 @@ Kind = Literal["image", "labels", "points"]
 # Name of the class of everything else.
 BACKGROUND = "background"
 CLEAR = "#00000000"
+_NONE_CHOSEN: Mapping[int, str] = MappingProxyType({})
 
 # Keys of a layer's metadata: the scan that it is, and the scan that it was made on.
 IS_SCAN, MADE_ON = "coralbay", "coralbay_scan"
@@ -163,29 +165,42 @@ def rgb_spec(data: NDArray, grid: Grid, name: str, role: str = "pca") -> LayerSp
     return LayerSpec("image", role, np.concatenate([data, alpha], -1), name, grid, opacity=0.6)
 
 
-def labels_spec(labels: LabelVolume, role: str = "segmentation", opacity: float = 0.5) -> LayerSpec:
-    """Return the layer of a label map in the class colors; the class background is transparent, gray in strokes."""
+def labels_spec(
+    labels: LabelVolume, role: str = "segmentation", opacity: float = 0.5, chosen: Mapping[int, str] = _NONE_CHOSEN
+) -> LayerSpec:
+    """Return the layer of a label map in the class colors; the class background is transparent, gray in strokes.
+
+    Parameters
+    ----------
+    labels : LabelVolume
+    role : str
+    opacity : float
+    chosen : mapping of int to str
+        Colors in place of those of the palette.
+    """
     # Painting brings values that are not there yet, and to look for those of a large map takes longer than 256 colors.
     small = labels.data.dtype == np.uint8
     values = range(256) if small else [int(value) for value in np.unique(labels.data)]
-    shown = label_colors(values, labels.names, palette.UNDECIDED if role == "strokes" else CLEAR)
+    shown = label_colors(values, labels.names, palette.UNDECIDED if role == "strokes" else CLEAR, chosen)
     metadata = {"names": dict(labels.names), "grid": labels.grid}
     return LayerSpec(
         "labels", role, labels.data, labels.name, labels.grid, opacity=opacity, colors=shown, metadata=metadata
     )
 
 
-def strokes_spec(strokes: LabelVolume) -> LayerSpec:
+def strokes_spec(strokes: LabelVolume, chosen: Mapping[int, str] = _NONE_CHOSEN) -> LayerSpec:
     """Strokes: almost opaque, to stand out against the segmentation below."""
-    return labels_spec(strokes, "strokes", opacity=0.9)
+    return labels_spec(strokes, "strokes", opacity=0.9, chosen=chosen)
 
 
-def label_colors(values: Iterable[int], names: Mapping[int, str], background: str) -> dict[int | None, str]:
+def label_colors(
+    values: Iterable[int], names: Mapping[int, str], background: str, chosen: Mapping[int, str] = _NONE_CHOSEN
+) -> dict[int | None, str]:
     """Return colors of label values; 0 and unlisted values are transparent."""
     shown: dict[int | None, str] = {None: CLEAR, 0: CLEAR}
     for value in values:
         if value:
-            shown[value] = background if names.get(value) == BACKGROUND else palette.class_color(value)
+            shown[value] = background if names.get(value) == BACKGROUND else palette.class_color(value, chosen)
     return shown
 
 

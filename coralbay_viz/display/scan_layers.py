@@ -55,6 +55,7 @@ def changes(session: Any) -> tuple[tuple[Any, tuple[str, ...]], ...]:
         # A new segmentation has no suggestions yet.
         (session.segmentation_changed, ("segmentation", "suggestions")),
         (session.suggestions_changed, ("suggestions",)),
+        (session.class_colors_changed, ("segmentation", "strokes")),
         (session.scores_changed, ("scores",)),
         (session.symmetry_changed, ("symmetry", "found")),
         (session.match_changed, ("found",)),
@@ -143,7 +144,7 @@ def _symmetry(scan: "Scan", view: ViewState) -> LayerSpec | None:
 
 
 def _segmentation(scan: "Scan", view: ViewState) -> LayerSpec | None:
-    return None if scan.segmentation is None else layer_specs.labels_spec(scan.segmentation)
+    return None if scan.segmentation is None else layer_specs.labels_spec(scan.segmentation, chosen=scan.class_colors)
 
 
 def _scores(scan: "Scan", view: ViewState) -> LayerSpec | None:
@@ -164,7 +165,7 @@ def _lasso(scan: "Scan", view: ViewState) -> LayerSpec | None:
 
 def _strokes(scan: "Scan", view: ViewState) -> LayerSpec | None:
     painted = scan.strokes.now
-    return None if painted is None else layer_specs.strokes_spec(painted.labels)
+    return None if painted is None else layer_specs.strokes_spec(painted.labels, scan.class_colors)
 
 
 def _regions(scan: "Scan", view: ViewState) -> LayerSpec | None:

@@ -36,6 +36,7 @@ class PaintControl(Control):
         for signal in (session.scan_changed, session.features_changed, session.segmentation_changed):
             self.on_event(signal, self.show)
         self.on_event(session.strokes_changed, self.show)
+        self.on_event(session.class_colors_changed, self._recolor)
         self.on_event(session.statistics_changed, self.show)
 
     def show(self, scan: "Scan | None" = None) -> None:
@@ -55,13 +56,17 @@ class PaintControl(Control):
 
     def _show_names(self) -> None:
         painted = self.session.scan and self.session.scan.strokes.now
-        self.panel.show_names(dict(painted.names) if painted else {})
+        self.panel.show_names(dict(painted.names) if painted else {}, self.session.class_colors)
 
     def _show_brush(self) -> None:
         self.views.view.brush_mm = self.panel.radius.value
         background = self.panel.label.label == BACKGROUND
-        self.views.view.brush_color = UNDECIDED if background else class_color(self.panel.label.value)
+        colors = self.session.class_colors
+        self.views.view.brush_color = UNDECIDED if background else class_color(self.panel.label.value, colors)
         self._show_names()
+
+    def _recolor(self, scan: "Scan") -> None:
+        self._show_brush()
 
     def _stroked(self, points_mm: Any, view: str) -> None:
         session, panel = self.session, self.panel

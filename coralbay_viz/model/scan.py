@@ -66,6 +66,10 @@ class Scan:
         Labels that no probe may change.
     skipped : tuple of points
         Suggestions that were declined, world mm.
+    class_colors : dict of int to str
+        Chosen colors of labels, ``#rrggbb``; `ClassesController` keeps them equal in all scans.
+    shown_suggestion : int, optional
+        Index of the suggestion that waits for an answer.
     scored : tuple of one int or None, optional
         Label whose probability is shown, or None for the most likely label of each voxel; None while none is shown.
     given_probe : Probe, optional
@@ -93,6 +97,8 @@ class Scan:
     protected: LabelVolume | None = None
     before_accepting: tuple[LabelVolume | None, ...] = ()
     skipped: tuple[Point, ...] = ()
+    class_colors: dict[int, str] = field(default_factory=dict)
+    shown_suggestion: int | None = None
     scored: tuple[int | None] | None = None
     given_probe: "Probe | None" = None
     cursor_mm: Point | None = None

@@ -7,6 +7,7 @@ differs, the buttons still work.
 
 import logging
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakKeyDictionary
 
@@ -73,15 +74,30 @@ def _held(mode: Any) -> Callable[[Any], Generator[None, None, None]]:
     return hold
 
 
+def _toggle_sign(tools: "MouseTools") -> None:
+    tools.negative = not tools.negative
+
+
+def _accept(widget: "Commanded") -> None:
+    """Accept what is proposed: a suggestion that is shown comes first."""
+    if widget.session.suggestions.shown is not None:
+        widget.session.suggestions.answer()
+    else:
+        widget.similar_panel.scope.add_to_segmentation()
+
+
 ACTIONS: dict[str, tuple[str, Callable[[Any], Any], str]] = {
     "coralbay:hold_to_pick": ("Hold: click for similar places", _held("pick"), "Q"),
     "coralbay:hold_for_window": ("Hold: drag for window level and width", _held("window"), "W"),
+    "coralbay:toggle_sign": (
+        "Switch between positive and negative clicks", _action(lambda w: _toggle_sign(w.tools)), "T",
+    ),
     "coralbay:undo_click": ("Undo the last click", _action(lambda w: w.session.undo()), "U"),
     "coralbay:redo_click": ("Redo the last undone click", _action(lambda w: w.session.redo()), "Shift-U"),
     "coralbay:next_region": ("Go to the next similar region", _action(lambda w: w.similar_panel.next_region()), "G"),
     "coralbay:add_region": (
-        "Add the shown region to the segmentation",
-        _action(lambda w: w.similar_panel.scope.add_to_segmentation()),
+        "Accept the shown suggestion, else add the shown region to the segmentation",
+        _action(lambda w: _accept(w)),
         "Enter",
     ),
     "coralbay:toggle_colors": ("Hide or show what is drawn over the scan", _action(lambda w: w.showing.toggle()), "H"),
@@ -93,6 +109,26 @@ ACTIONS: dict[str, tuple[str, Callable[[Any], Any], str]] = {
         "Skip this suggestion", _action(lambda w: w.segment_panel.skip_suggestion()), "Shift-N",
     ),
 }  # fmt: skip
+
+
+def with_key(tip: str, name: str, form: str = "{}") -> str:
+    """Return a tooltip that ends with the key of an action.
+
+    Parameters
+    ----------
+    tip : str
+    name : str
+        Of the action: of this package, or of napari if it begins with ``napari:``.
+    form : str
+        Text around the key.
+    """
+    name = name if ":" in name else f"coralbay:{name}"
+    keys = [ACTIONS[name][2]] if name in ACTIONS else []
+    with suppress(ImportError, AttributeError):
+        from napari.settings import get_settings
+
+        keys = [str(key) for key in get_settings().shortcuts.shortcuts.get(name, keys)]
+    return f"{tip} ({form.format(' or '.join(keys).replace('+', '-'))})" if keys else tip
 
 
 def register(viewer: Any, widget: "Commanded") -> None:

@@ -119,7 +119,7 @@ class Binding:
             Its array is painted on from then on.
         scan : Scan
         """
-        return self._stack.show(scan, layer_specs.strokes_spec(strokes))
+        return self._stack.show(scan, layer_specs.strokes_spec(strokes, scan.class_colors))
 
     def lay_out_clicks(self, scan: "Scan") -> None:
         """Prepare an empty layer for clicks: the first one of a window takes half a second, too long for a click."""
@@ -144,6 +144,7 @@ class Binding:
         """Show the layer of a role that was requested, in place of other colored ones; those there are none of yet."""
         scan = scan or self.session.scan
         if scan is not None:
+            self._stack.request(scan, role)
             for other in visibility.hidden_by(role):
                 self._stack.see(scan, other, False)
             self._stack.see(scan, role, True)

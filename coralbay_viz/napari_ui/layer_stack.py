@@ -65,6 +65,7 @@ class LayerStack:
         self._palettes: WeakKeyDictionary[Layer, dict[int | None, str]] = WeakKeyDictionary()
         self._styles: WeakKeyDictionary[Layer, dict[str, Any]] = WeakKeyDictionary()
         self._watched: WeakKeyDictionary[Layer, list[Any]] = WeakKeyDictionary()
+        self._requested: WeakKeyDictionary[Scan, str] = WeakKeyDictionary()  # colored role that was asked for last
         self._restored: WeakKeyDictionary[Scan, set[str]] = WeakKeyDictionary()  # roles, from a session file
         self._busy = False
         self._in_event = False
@@ -276,10 +277,22 @@ class LayerStack:
         """Roles of a scan whose layers are shown."""
         return frozenset(role for role, layer in self._layers.get(scan, {}).items() if layer.visible)
 
+    def request(self, scan: "Scan", role: str) -> None:
+        """Remember the role that was asked for last: its layer, or that of another role, may come later."""
+        if role in visibility.COLORED:
+            self._requested[scan] = role
+
     def _show_at_first(self, scan: "Scan", layer: "Layer", role: str) -> None:
-        """Show a layer that is new or was empty; of restored colored layers only the most informative."""
-        seen = True
-        if self._is_restored(scan, role):
+        """Show a layer that is new or was empty.
+
+        Of restored colored layers only the most informative is shown, or what was asked for since; colors that come
+        after a more informative result was asked for stay hidden.
+        """
+        seen, asked = True, self._requested.get(scan)
+        restored = self._is_restored(scan, role)
+        if asked is not None and (restored or role in visibility.less_informative(asked)):
+            seen = role not in visibility.hidden_by(asked)
+        elif restored:
             seen = all(self.layer(other, scan) is None for other in visibility.more_informative(role))
             for other in visibility.less_informative(role):
                 self.see(scan, other, False)

@@ -140,6 +140,10 @@ class TwinView(QWidget):
             self.fit()
         self._letters.update()
 
+    def twin_of(self, layer: "Layer") -> "Layer | None":
+        """Return the layer here that follows a layer of the main canvas."""
+        return next((twin.layer for twin in self._twins if twin.source is layer), None)
+
     def go_to(self, position_mm: Any) -> None:
         """Show the slice of a world position, and mark it."""
         place = napari_from_world(position_mm)

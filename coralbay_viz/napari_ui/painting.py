@@ -1,8 +1,9 @@
 """Synchronization of strokes between napari's label layers and the session."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 _REST_MS = 60
 _BRUSH_VOXELS = 6
 _FIRST_CLASSES = {1: BACKGROUND, 2: "structure"}
+Tool = Literal["paint", "erase", "cut"]
+_MODES: dict[Tool, str] = {"paint": "paint", "erase": "erase", "cut": "polygon"}
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,8 @@ class Painting:
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._look)
         session.strokes_changed.connect(self._on_strokes)
+        session.class_colors_changed.connect(self._on_colors)
+        viewer.layers.selection.events.active.connect(self._on_selection)
 
     def close(self) -> None:
         """Disconnect from the session; further changes of the layers do not reach it."""
@@ -89,6 +94,13 @@ class Painting:
         with suppress(RuntimeError):  # Qt may have deleted it before
             self._timer.stop()
         self._session.strokes_changed.disconnect(self._on_strokes)
+        self._session.class_colors_changed.disconnect(self._on_colors)
+        self._viewer.layers.selection.events.active.disconnect(self._on_selection)
+
+    def _on_selection(self, _: Any = None) -> None:
+        """The tool belongs to the selected layer."""
+        if self._session.scan is not None:
+            self.changed.emit(self._session.scan)
 
     # Classes
 
@@ -105,8 +117,9 @@ class Painting:
         names, scan = self.names(), self._session.scan
         now = scan.strokes.now if scan else None
         counts = {} if now is None else dict(zip(*np.unique(now.values, return_counts=True), strict=True))
+        colors = self._session.class_colors
         return tuple(
-            PaintedClass(value, name, class_color(value, name), int(counts.get(value, 0)))
+            PaintedClass(value, name, class_color(value, name, colors), int(counts.get(value, 0)))
             for value, name in sorted(names.items())
         )
 
@@ -136,15 +149,44 @@ class Painting:
             layer.data = np.where(data == value, 0, data).astype(data.dtype)
         self._set_names(layer, names)
         if layer.selected_label == value and names:
-            layer.selected_label = min(names)
+            layer.selected_label = first_class(names)
 
     def select(self, value: int) -> None:
         """Select a class for painting and bring its layer to the front."""
+        layer = self._in_front()
+        layer.selected_label = value
+        layer.mode = "paint"
+
+    def take(self, tool: Tool) -> None:
+        """Take a tool: the brush for the selected class, the eraser, or scissors that erase inside an outline."""
+        layer = self._in_front()
+        if tool == "cut":
+            layer.selected_label = 0
+        elif layer.selected_label not in self.names():
+            layer.selected_label = first_class(self.names())
+        layer.mode = _MODES[tool]
+
+    def put_away(self) -> None:
+        """Leave the mouse to panning and zooming."""
+        layer = self._binding.layer("strokes")
+        if layer is not None:
+            layer.mode = "pan_zoom"
+
+    @property
+    def tool(self) -> Tool | None:
+        """Tool that was taken, here or in napari's own controls."""
+        layer = self._binding.layer("strokes")
+        if layer is None or layer not in self._viewer.layers.selection:
+            return None
+        if str(layer.mode) == "polygon" and layer.selected_label != 0:
+            return None  # napari's polygon of a class
+        return next((tool for tool, mode in _MODES.items() if str(layer.mode) == mode), None)
+
+    def _in_front(self) -> "Layer":
         layer = self._ready()
         self._binding.set_visible("strokes", True)
         self._viewer.layers.selection.active = layer
-        layer.selected_label = value
-        layer.mode = "paint"
+        return layer
 
     @property
     def selected(self) -> int | None:
@@ -243,11 +285,16 @@ class Painting:
 
     def _set_names(self, layer: "Layer", names: dict[int, str]) -> None:
         layer.metadata = {**layer.metadata, "names": names}
-        self._binding.recolor(layer, layer_specs.label_colors({*range(256), *names}, names, palette.UNDECIDED))
         scan = self._session.scan
+        self._recolor(scan, layer)
         self._timer.stop()
         self._known[scan] = np.array(layer.data)
         self._send_strokes(scan, layer)
+
+    def _recolor(self, scan: "Scan", layer: "Layer") -> None:
+        names = layer.metadata["names"]
+        colors = layer_specs.label_colors({*range(256), *names}, names, palette.UNDECIDED, scan.class_colors)
+        self._binding.recolor(layer, colors)
 
     def _fit(self) -> "Job":
         job = self._session.fit(first_mm=world_from_napari(views.place_of(self._viewer)))
@@ -255,6 +302,12 @@ class Painting:
         return job
 
     # Session -> layer
+
+    def _on_colors(self, scan: "Scan") -> None:
+        layer = self._binding.layer("strokes", scan)
+        if layer is not None:
+            self._recolor(scan, layer)
+        self.changed.emit(scan)
 
     def _on_strokes(self, scan: "Scan") -> None:
         if self._handing_over:
@@ -297,12 +350,20 @@ class Painting:
         layer = self._binding.show_strokes(shown, scan)
         if layer is not before:
             layer.brush_size = _BRUSH_VOXELS
+            layer.selected_label = first_class(strokes.names)
             for emitter in (layer.events.paint, layer.events.data, layer.events.set_data):
                 emitter.connect(self._soon)
-            layer.events.selected_label.connect(lambda: self.changed.emit(scan))
+            for emitter in (layer.events.selected_label, layer.events.mode, layer.events.brush_size):
+                emitter.connect(lambda: self.changed.emit(scan))
         return layer
 
 
-def class_color(value: int, name: str) -> str:
+def first_class(names: Mapping[int, str]) -> int:
+    """Return the class that is painted first: the first one that is a structure."""
+    structures = [value for value, name in names.items() if name != BACKGROUND]
+    return min(structures or names, default=1)
+
+
+def class_color(value: int, name: str, chosen: Mapping[int, str]) -> str:
     """Return the color of a class in strokes."""
-    return palette.UNDECIDED if name == BACKGROUND else palette.class_color(value)
+    return layer_specs.label_colors((value,), {value: name}, palette.UNDECIDED, chosen)[value]

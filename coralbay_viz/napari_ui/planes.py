@@ -11,6 +11,7 @@ from ..model.one_move import OneMove
 from . import views
 from .docks import Docked
 from .linked_layers import TwinView, mark
+from .plane_painting import PlanePainting
 
 if TYPE_CHECKING:
     from .context import Context
@@ -40,6 +41,7 @@ class OrthogonalViews(Docked):
         for plane in self.planes:
             row.addWidget(plane)
             context.tools.share_with(plane.tools)
+        self._painting = PlanePainting(context, self.planes)
         self.setMinimumHeight(220)
         layers, dims = context.viewer.layers, context.viewer.dims
         self._links = [
@@ -63,6 +65,7 @@ class OrthogonalViews(Docked):
         with self._moving:
             for plane in self.planes:
                 plane.show_layers(layer for layer in self._context.viewer.layers if layer is not self._cross)
+        self._painting.update()
         self._follow_main()
 
     def _fit(self, scan: Any) -> None:
@@ -124,6 +127,7 @@ class OrthogonalViews(Docked):
     def release(self) -> None:
         """Disconnect from the main canvas."""
         self._context.disconnect(*self._links)
+        self._painting.close()
         for plane in self.planes:
             plane.release()
         self.planes = []

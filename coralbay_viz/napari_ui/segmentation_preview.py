@@ -57,7 +57,7 @@ class SegmentationPreview:
             low = np.rint(grid.to_index(plane.grid.to_world((0, 0, 0)))).astype(int)
             data[tuple(slice(a, a + n) for a, n in zip(low, plane.shape, strict=True))] = plane.data
         labels = LabelVolume(data, grid, "segmentation", names=planes[0].names)
-        self._stack.show(scan, layer_specs.labels_spec(labels))
+        self._stack.show(scan, layer_specs.labels_spec(labels, chosen=scan.class_colors))
         self._previewed.add(scan)
 
     def _job_started(self, job: "Job") -> None:

@@ -17,14 +17,15 @@ if TYPE_CHECKING:
 Mode = Literal["look", "pick", "window"]
 
 _STILL_PX = 4
+_LEFT, _RIGHT = 1, 2
 _NEGATIVE_KEYS = {"Shift", "Alt"}  # window managers keep Alt-click for themselves, so Shift does the same
 
 
 class MouseTools:
     """Mouse tools, one mode at a time; drags are left to napari, except for the gray scale.
 
-    In ``look`` a click moves the crosshair, in ``pick`` it adds a positive or, with Shift or Alt, a negative click, in
-    ``window`` a drag sets level (up and down) and width (left and right).
+    In ``look`` a click moves the crosshair, in ``window`` a drag sets level (up and down) and width (left and right).
+    In ``pick`` a click is positive or negative, as `negative` says; with Shift, Alt or the right button it is negative.
 
     Parameters
     ----------
@@ -32,6 +33,7 @@ class MouseTools:
     """
 
     mode_changed = Signal(str)
+    negative_changed = Signal(bool)
     placed = Signal(object)  # world mm
     picked = Signal(object, bool)  # world mm, negative
     looked = Signal(object, object, bool)  # a click in 3-D: origin and direction, world mm, and negative
@@ -41,6 +43,7 @@ class MouseTools:
     def __init__(self, viewer: "napari.Viewer") -> None:
         self._viewer = viewer
         self._mode: Mode = "look"
+        self._negative = False
         self._callbacks = (
             (viewer.mouse_drag_callbacks, self._on_press),
             (viewer.mouse_move_callbacks, self._on_move),
@@ -68,10 +71,22 @@ class MouseTools:
             self._viewer.scene.camera.mouse_pan = mode != "window"
             self.mode_changed.emit(mode)
 
+    @property
+    def negative(self) -> bool:
+        """Whether a click without a modifier is negative."""
+        return self._negative
+
+    @negative.setter
+    def negative(self, negative: bool) -> None:
+        if negative != self._negative:
+            self._negative = negative
+            self.negative_changed.emit(negative)
+
     def share_with(self, other: "MouseTools") -> None:
         """Share mode and signals with the tools of another canvas."""
-        other.mode = self._mode
+        other.mode, other.negative = self._mode, self._negative
         self.mode_changed.connect(other._take_mode)  # psygnal forgets a method with its object
+        self.negative_changed.connect(other._take_negative)
         for name in ("placed", "picked", "hovered", "dragged"):
             getattr(other, name).connect(partial(_emit, getattr(self, name)))
 
@@ -87,12 +102,17 @@ class MouseTools:
     def _take_mode(self, mode: Mode) -> None:
         self.mode = mode
 
+    def _take_negative(self, negative: bool) -> None:
+        self.negative = negative
+
     def _on_move(self, viewer: Any, event: Any) -> None:
         if viewer.dims.ndisplay == 2 and len(event.position) >= 3:  # without layers napari's world has two dimensions
             self.hovered.emit(world_from_napari(np.array(event.position[-3:], float)))
 
     def _on_press(self, viewer: Any, event: Any) -> Generator[None, None, None]:
-        if event.button != 1 or len(event.position) < 3:
+        if event.button not in (_LEFT, _RIGHT) or len(event.position) < 3:
+            return
+        if event.button == _RIGHT and self._mode != "pick":
             return
         if self._mode == "window":
             yield from self._drag_window(event)
@@ -100,7 +120,7 @@ class MouseTools:
         start = np.array(event.pos, float)
         position = np.array(event.position[-3:], float)
         direction = None if event.view_direction is None else np.array(event.view_direction[-3:], float)
-        negative = bool(_NEGATIVE_KEYS & set(event.modifiers))
+        negative = self._negative or event.button == _RIGHT or bool(_NEGATIVE_KEYS & set(event.modifiers))
         paints = _paints(viewer)
         yield
         while event.type == "mouse_move":

@@ -278,7 +278,7 @@ def _changes_of_state(c: Controllers) -> tuple[SignalInstance, ...]:
         c.comparisons.symmetry_changed, c.comparisons.follow_up_changed,
         c.projections.pca_changed, c.projections.basis_changed,
         c.segmentation.segmentation_changed, c.segmentation.strokes_changed, c.segmentation.protection_changed,
-        c.segmentation.suggestions_changed,
+        c.suggestions.suggestions_changed, c.classes.colors_changed,
     )  # fmt: skip
 
 

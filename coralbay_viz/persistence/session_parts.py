@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..controllers import Controllers
+from ..controllers.classes import checked_colors
 from ..controllers.segmentation import DEFAULT_CONNECTIVITY, known_kind
 from ..model.stage_weights import checked_weights
 from .parts import Captured, Content, SessionPart, saveable_scans
@@ -151,6 +152,21 @@ class QueriesPart(SessionPart):
         controllers.queries.restore(value)
 
 
+class ClassColorsPart(SessionPart):
+    """Chosen colors of classes."""
+
+    name = "classcolors"
+
+    def capture(self, controllers: Controllers) -> Captured | None:
+        return {str(value): color for value, color in controllers.classes.colors.items()}, {}
+
+    def validate(self, content: Content, arrays: Arrays) -> dict[int, str]:
+        return checked_colors({int(value): color for value, color in content.items()})
+
+    def restore(self, controllers: Controllers, value: dict[int, str]) -> None:
+        controllers.classes.colors = value
+
+
 def _components(numbers: Any) -> tuple[int, int, int]:
     red, green, blue = numbers
     if not all(type(number) is int and 0 <= number < _MOST_COMPONENTS for number in (red, green, blue)):
@@ -158,4 +174,4 @@ def _components(numbers: Any) -> tuple[int, int, int]:
     return red, green, blue
 
 
-SESSION_PARTS: tuple[SessionPart, ...] = (SettingsPart(), BasisPart(), QueriesPart())
+SESSION_PARTS: tuple[SessionPart, ...] = (SettingsPart(), BasisPart(), QueriesPart(), ClassColorsPart())

@@ -1,12 +1,14 @@
 """Labels and heat maps as DICOM-SEG and RTSTRUCT."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from coralbay_core.spatial import Grid, LabelVolume
+from coralbay_core.spatial.label_colors import class_color, rgb_of
 
 from ..model.scan import Scan
 
@@ -31,6 +33,7 @@ def write_dicom(
     series: str | None,
     kind: Any,
     about: dict[str, Any],
+    colors: Mapping[int, str],
 ) -> Path:
     """Write labels as a DICOM object, and its provenance beside it."""
     from coralbay_core.io import save_dicom
@@ -38,6 +41,8 @@ def write_dicom(
 
     record = provenance(scan.volume, **about)
     labels = make(scan.volume.grid)
+    shown = {int(value): rgb_of(class_color(int(value), colors)) for value in np.unique(labels.data) if value > 0}
+    labels = replace(labels, colors=shown)
     written = save_dicom(path, labels, folder, kind=kind, series=series, about=in_few_words(record))
     write_provenance(written, record)
     return written

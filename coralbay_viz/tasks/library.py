@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coralbay_core.errors import CoralBayError
-from coralbay_core.spatial import Grid, Volume
+from coralbay_core.spatial import Volume
 
 from ..jobs import JobContext
-from ..model.clicks import Point
-from ..model.palette import DEFAULT_WINDOW, WINDOWS
+from ..model.thumbnails import thumbnail
 from .encoders import Encoders
 
 if TYPE_CHECKING:
@@ -21,9 +20,6 @@ if TYPE_CHECKING:
     from coralbay_core.library.search import Hit
     from coralbay_core.similarity import Query
 from ..model.library_hit import LibraryHit
-
-THUMBNAIL_PIXELS = 64
-THUMBNAIL_MM = 96.0
 
 
 def encoder_for(encoders: Encoders, model: str, library: "Library") -> Any:
@@ -84,19 +80,3 @@ def thumbnails(library: "Library", hits: "tuple[Hit, ...]", context: JobContext)
             if hit.scan.scan == entry.scan:
                 made[number] = thumbnail(volume, hit.position_mm)
     return made
-
-
-def thumbnail(volume: Volume, position_mm: Point) -> NDArray[np.uint8]:
-    """Cut the axial slice around a place, `THUMBNAIL_MM` wide; black outside the scan."""
-    from coralbay_core.spatial.preprocessing import to_unit
-    from coralbay_core.spatial.resampling import resample
-
-    step = THUMBNAIL_MM / THUMBNAIL_PIXELS
-    affine = np.zeros((4, 4))
-    affine[2, 0], affine[1, 1], affine[0, 2], affine[3, 3] = step, -step, -step, 1
-    half = (THUMBNAIL_PIXELS - 1) / 2 * step
-    affine[:3, 3] = np.asarray(position_mm) + (half, half, 0)
-    grid = Grid((1, THUMBNAIL_PIXELS, THUMBNAIL_PIXELS), affine)
-    limits = WINDOWS[DEFAULT_WINDOW].limits_hu
-    hu = resample(volume.data, volume.grid, grid, fill=limits[0])
-    return np.rint(to_unit(hu[0], limits) * 255).astype(np.uint8)

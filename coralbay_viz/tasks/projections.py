@@ -52,8 +52,9 @@ def umap_colors(
         if model is None:
             own = _basis(features, basis, selection)
             context.check_cancelled()
-            watch = {"cancelled": context.cancelled, "progress": context.progress}
-            model = fit_umap(features, 3, inside=selection, basis=own, **watch)
+            model = fit_umap(
+                features, 3, inside=selection, basis=own, cancelled=context.cancelled, progress=context.progress
+            )
         known = model.apply(features, selection)
     context.check_cancelled()
     rgb = known.rgb(components)
@@ -113,8 +114,9 @@ def scatter(
     used = _basis(features, basis, selection)
     context.check_cancelled()
     if method == "umap":
-        watch = {"cancelled": context.cancelled, "progress": context.progress}
-        model = fit_umap(features, 2, inside=selection, basis=used, **watch)
+        model = fit_umap(
+            features, 2, inside=selection, basis=used, cancelled=context.cancelled, progress=context.progress
+        )
         return scatter_of(model.apply(features, selection))
     return scatter_of(used, features, selection)
 

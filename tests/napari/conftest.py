@@ -184,12 +184,12 @@ class Hand:
         x, y, *_, w = canvas.view.scene.transform.map(np.append(shown, [1] if len(shown) == 3 else [0, 1]))
         return np.array([x, y]) / w + canvas.view.pos
 
-    def click(self, position_mm, modifier=Qt.KeyboardModifier.NoModifier) -> None:
+    def click(self, position_mm, modifier=Qt.KeyboardModifier.NoModifier, button=Qt.MouseButton.LeftButton) -> None:
         """A real mouse click on the canvas at a world position, which must lie in the displayed slice."""
         native = self.viewer.window._qt_viewer.canvas.native
         point = QPoint(*(round(float(v)) for v in self.pixel_of(position_mm)))
         QTest.mouseMove(native, point)
-        QTest.mouseClick(native, Qt.MouseButton.LeftButton, modifier, point)
+        QTest.mouseClick(native, button, modifier, point)
         self.settle()
 
     def move(self, position_mm) -> None:

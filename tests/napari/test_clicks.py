@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from napari.utils.colormaps.standardize_color import transform_color
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtTest import QTest
 
 from coralbay_core.spatial import geometry
 from coralbay_viz.display import napari_world, raycast
@@ -42,7 +43,7 @@ def test_what_was_clicked_glows_on_the_screen(explored, viewer, hand, liver):
     assert at_click[0] > at_click[2] + 40  # yellow to orange, where the CT is gray
 
 
-def test_modifier_undo_and_clear(explored, hand, liver):
+def test_signs_of_clicks_undo_and_clear(explored, viewer, hand, liver):
     session, panel = explored.session, explored.similar_panel
     hand.click(liver)
     hand.click(liver + [15, 0, 0], Qt.KeyboardModifier.ShiftModifier)
@@ -50,8 +51,26 @@ def test_modifier_undo_and_clear(explored, hand, liver):
     assert (len(session.clicks.positive), len(session.clicks.negative)) == (1, 2)
     hand.press(panel.undo)
     assert (len(session.clicks.positive), len(session.clicks.negative)) == (1, 1)
+    native = viewer.window._qt_viewer.canvas.native
+    start = QPoint(*(round(float(v)) for v in hand.pixel_of(liver + [0, 15, 0])))
+    QTest.mousePress(native, Qt.MouseButton.RightButton, Qt.KeyboardModifier.NoModifier, start)
+    QTest.mouseMove(native, start + QPoint(12, 12))
+    QTest.mouseRelease(native, Qt.MouseButton.RightButton, Qt.KeyboardModifier.NoModifier, start + QPoint(12, 12))
+    hand.settle()
+    assert len(session.clicks.negative) == 1  # a drag is no click
+    hand.click(liver + [0, 15, 0], button=Qt.MouseButton.RightButton)
+    assert len(session.clicks.negative) == 2
+    QTest.keyClick(native, Qt.Key.Key_T)
+    assert panel.sign.negative.isChecked()
+    hand.click(liver + [0, -15, 0])
+    assert len(session.clicks.negative) == 3
+    hand.press(panel.sign.positive)
+    hand.click(liver + [3, 0, 0])
+    assert len(session.clicks.positive) == 2
+    QTest.keyClick(native, Qt.Key.Key_T)
     hand.press(panel.clear)
     assert not session.clicks
+    assert not explored.tools.negative  # the first click of a search is positive
     assert explored.binding.layer("heat") is None
     hand.press(panel.undo)
     hand.wait_for(lambda: session.heat is not None)
@@ -196,6 +215,15 @@ def test_a_chosen_region_is_shown(explored, viewer, hand, liver):
     table.setCurrentItem(table.topLevelItem(1))
     shown = napari_world.world_from_napari(viewer.dims.point)
     assert np.abs(shown - regions[1].position_mm).max() <= 1.6
+    assert not table.topLevelItem(1).icon(0).isNull()
+    for column, side in ((4, "positive"), (5, "negative")):
+        heat = explored.session.heat
+        place = QPoint(
+            table.columnViewportPosition(column) + 8, table.visualItemRect(table.topLevelItem(0)).center().y()
+        )
+        QTest.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, place)
+        assert getattr(explored.session.clicks, side)[-1] == heat.regions[0].position_mm
+        hand.wait_for(lambda heat=heat: explored.session.heat is not heat)
 
 
 def test_heat_is_saved_on_the_scans_grid(explored, hand, liver, tmp_path, monkeypatch, told):

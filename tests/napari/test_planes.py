@@ -64,11 +64,7 @@ def test_a_pick_in_another_plane_counts(explored, hand, liver):
     plane = explored.planes.widget.planes[0]
     explored.tools.mode = "pick"
     assert plane.tools.mode == "pick"
-    canvas = plane.canvas.canvas
-    shown = napari_world.napari_from_world(liver)[list(plane.model.dims.displayed)][::-1]
-    x, y, *_, w = canvas.view.scene.transform.map(np.append(shown, [0, 1]))
-    pixel = np.array([x, y]) / w + canvas.view.pos
-    point = QPoint(*(round(float(v)) for v in pixel))
+    canvas, point = plane.canvas.canvas, pixel(plane, liver)
     QTest.mouseMove(canvas.native, point)
     QTest.mouseClick(canvas.native, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, point)
     hand.wait_for(lambda: bool(explored.session.clicks.positive))
@@ -77,6 +73,47 @@ def test_a_pick_in_another_plane_counts(explored, hand, liver):
     points = explored.binding.layer("clicks")
     twin = next(layer for layer in plane.model.layers if layer.name == points.name)
     np.testing.assert_array_equal(twin.size, points.size)  # as small there as here
+
+
+def test_strokes_are_painted_and_erased_in_another_plane(explored, hand, liver):
+    panel, session = explored.segment_panel, explored.session
+    hand.press(panel.strokes)
+    hand.press(explored.scan_panel.orthogonal)
+    hand.wait_for(lambda: explored.planes.widget.planes[1].canvas.canvas.native.height() > 50)
+    coronal, sagittal = explored.planes.widget.planes
+    drag(hand, coronal, liver - [0, 0, 12], liver + [0, 0, 12])
+    hand.wait_for(lambda: session.scan.strokes.now is not None)
+    painted = session.scan.strokes.now
+    assert painted.classes == (2,)
+    right, front, up = np.ptp(painted.position_mm, axis=0)
+    assert up > right > front == 0  # along the stroke, as wide as the brush, and in one coronal slice
+    hand.press(panel.erase)
+    drag(hand, sagittal, liver - [0, 0, 12], liver + [0, 0, 12])
+    hand.wait_for(lambda: len(session.scan.strokes.now) < len(painted))
+    hand.press(panel.undo)
+    assert session.scan.strokes.now is painted
+    hand.press(panel.erase)  # put away
+    assert coronal.model.layers.selection.active is None
+
+
+def drag(hand, plane, start_mm, end_mm):
+    native = plane.canvas.canvas.native
+    start, end = (pixel(plane, place) for place in (start_mm, end_mm))
+    QTest.mouseMove(native, start)
+    QTest.mousePress(native, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, start)
+    for part in (0.3, 0.6, 1.0):
+        QTest.mouseMove(native, start + (end - start) * part)
+        hand.settle()
+    QTest.mouseRelease(native, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, end)
+    hand.settle()
+
+
+def pixel(plane, place_mm):
+    """Pixel of a place in the canvas of a plane."""
+    canvas = plane.canvas.canvas
+    shown = napari_world.napari_from_world(place_mm)[list(plane.model.dims.displayed)][::-1]
+    x, y, *_, w = canvas.view.scene.transform.map(np.append(shown, [0, 1]))
+    return QPoint(*(round(float(v)) for v in np.array([x, y]) / w + canvas.view.pos))
 
 
 @pytest.mark.slow

@@ -5,8 +5,9 @@ import threading
 import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, Qt
+from qtpy.QtGui import QColor
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QLineEdit
+from qtpy.QtWidgets import QColorDialog, QLineEdit
 
 from coralbay_core.spatial import LabelVolume
 from coralbay_viz.demo import auto_strokes
@@ -104,8 +105,7 @@ def test_nothing_is_fitted_while_the_mouse_is_down(ready, hand, liver, jobs):
 
 
 def test_what_was_painted_is_seen_in_its_color(ready, hand, liver):
-    hand.press(ready.segment_panel.strokes)
-    choose(hand, ready, 2)
+    hand.press(ready.segment_panel.strokes)  # with the first structure, not the background
     hand.drag(liver, liver + [10, 0, 0])
     picture = hand.picture()
     column, row = hand.pixel_of(liver + [5, 0, 0]).round().astype(int)
@@ -115,6 +115,40 @@ def test_what_was_painted_is_seen_in_its_color(ready, hand, liver):
     hand.drag(liver + [0, 20, 0], liver + [10, 20, 0])
     column, row = hand.pixel_of(liver + [5, 20, 0]).round().astype(int)
     assert np.ptp(hand.picture()[row, column]) < 12  # background is gray
+    tree = ready.segment_panel.classes.rows_of
+    place = QPoint(tree.columnViewportPosition(3) + 8, tree.visualItemRect(row_of(ready, 2)).center().y())
+    QTest.mouseClick(tree.viewport(), Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, place)
+    chooser = ready.segment_panel.classes.findChild(QColorDialog)
+    chooser.setCurrentColor(QColor("#ff0000"))
+    chooser.accept()
+    column, row = hand.pixel_of(liver + [5, 0, 0]).round().astype(int)
+    red, _, blue = hand.picture()[row, column]
+    assert red > blue + 100
+
+
+def test_strokes_are_erased_with_the_eraser_and_with_scissors(ready, hand, liver):
+    panel, layer_of = ready.segment_panel, ready.binding.layer
+    hand.press(panel.strokes)
+    hand.drag(liver, liver + [20, 0, 0])
+    hand.wait_for(lambda: strokes_of(ready) > 0)
+    painted = strokes_of(ready)
+    hand.press(panel.erase)
+    assert [made.isChecked() for made in panel.tools.values()] == [False, True, False]
+    hand.drag(liver, liver + [6, 0, 0])
+    hand.wait_for(lambda: 0 < strokes_of(ready) < painted)
+    hand.press(panel.cut)
+    native = hand.viewer.window._qt_viewer.canvas.native
+    for corner in ([-30, -30, 0], [38, -30, 0], [38, 30, 0], [-30, 30, 0]):
+        point = QPoint(*(round(float(v)) for v in hand.pixel_of(liver + corner)))
+        QTest.mouseMove(native, point)
+        QTest.mouseClick(native, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, point)
+        hand.idle(50)
+    QTest.keyClick(native, Qt.Key.Key_Return)
+    hand.wait_for(lambda: strokes_of(ready) == 0)
+    hand.press(panel.strokes)
+    assert layer_of("strokes").selected_label == 2  # and not what scissors use
+    hand.press(panel.strokes)
+    assert layer_of("strokes").mode == "pan_zoom"  # pressed again, the brush is put away
 
 
 def test_naparis_own_undo_counts_as_a_change(ready, hand, liver):
@@ -202,12 +236,20 @@ def test_classes_are_added_renamed_and_removed(ready, hand, liver, qtbot):
     hand.press(panel.classes.add)
     layer = ready.binding.layer("strokes")
     assert layer.selected_label == 3
-    hand.drag(liver, liver + [10, 0, 0])
     tree = panel.classes.rows_of
+    editor = tree.findChild(QLineEdit)  # open for the name
+    qtbot.keyClicks(editor, "kidney_r")
+    proposed = editor.completer().popup()
+    qtbot.keyClick(proposed, Qt.Key.Key_Down)
+    qtbot.keyClick(proposed, Qt.Key.Key_Return)
+    hand.wait_for(lambda: painting.names()[3] == "kidney_right")
+    hand.drag(liver, liver + [10, 0, 0])
     hand.press(panel.classes.rename)
+    hand.wait_for(lambda: tree.findChild(QLineEdit) is not None)
     editor = tree.findChild(QLineEdit)
     qtbot.keyClick(editor, Qt.Key.Key_A, Qt.KeyboardModifier.ControlModifier)
     qtbot.keyClicks(editor, "liver")
+    qtbot.keyClick(editor, Qt.Key.Key_Escape)  # of the names that are proposed
     qtbot.keyClick(editor, Qt.Key.Key_Return)
     hand.wait_for(lambda: painting.names()[3] == "liver")
     assert ready.session.scan.strokes.now.names[3] == "liver"
@@ -253,6 +295,17 @@ def test_names_and_strokes_come_back_with_a_session(ready, hand, belly, liver, t
     assert not ready.binding.layer("pca").visible  # one colored layer over another says nothing
     ready.colors_panel.want_pca(True)
     assert ready.binding.layer("pca").visible
+    ready.session.click(liver)
+    hand.wait_for(lambda: ready.session.heat is not None)
+    job = ready.session.save(tmp_path / "with a click.coralbay")
+    hand.wait_for(lambda: not job.running)
+    ready.session.remove(ready.session.scan)
+    ready.session.load(job.result)
+    hand.wait_for(lambda: ready.session.features is not None)
+    hand.press(ready.segment_panel.segment)  # before the restored results are there
+    hand.wait_for(lambda: None not in (ready.session.segmentation, ready.session.heat, ready.session.pca))
+    shown = [role for role in ("heat", "segmentation", "pca") if ready.binding.layer(role).visible]
+    assert shown == ["segmentation"]
 
 
 def test_a_row_is_chosen_wherever_it_is_clicked(ready, hand):
@@ -296,6 +349,19 @@ def test_suggestions_lead_from_place_to_place(segmented, viewer, hand, picture_o
     hand.wait_for(lambda: session.scan.suggestions is not found)
     assert session.scan.skipped == (found[1].position_mm,)
     assert all(other.position_mm != found[1].position_mm for other in session.scan.suggestions)
+    strokes, window = segmented.binding.layer("strokes"), viewer.window._qt_window
+    for key in (Qt.Key.Key_Return, Qt.Key.Key_1):  # the proposed class, the first one
+        count, painted = len(session.scan.suggestions), strokes_of(segmented)
+        QTest.keyClick(window.focusWidget(), key)
+        assert len(session.scan.suggestions) == count - 1
+        assert strokes_of(segmented) > painted
+    assert strokes.mode == "paint"  # where no suggestion is shown, 1 is napari's eraser
+    QTest.keyClick(window.focusWidget(), Qt.Key.Key_Space)
+    hand.wait_for(lambda: len(session.scan.skipped) == 2)
+    QTest.keyClick(window.focusWidget(), Qt.Key.Key_Escape)
+    assert session.suggestions.shown is None
+    QTest.keyClick(window.focusWidget(), Qt.Key.Key_1)
+    assert strokes.mode == "erase"
     hand.press(segmented.segment_panel.segment)
     hand.wait_for(lambda: not session.scan.suggestions)
     assert segmented.binding.layer("suggestions") is None

@@ -32,6 +32,12 @@ def worked(phantom):
 NO_PATHS = (None, 7, "", [])
 NO_OBJECTS = (7, "x", np.zeros((3, 3, 3)))
 NO_PLACES = ((NAN, 0, 0), "here", (1, 2))
+
+
+def _set_colors(session, colors):
+    session.class_colors = colors
+
+
 # What each call is given in turn, and the call with it in place.
 CALLS = {
     "click": (NO_PLACES, lambda s, x: s.click(x)),
@@ -70,6 +76,11 @@ CALLS = {
     "save_statistics": (NO_PATHS, lambda s, x: s.save_statistics(x)),
     "save_segmentation": (NO_PATHS, lambda s, x: s.save_segmentation(x)),
     "save_probability": ((99, "1", None, 1.5), lambda s, x: s.save_probability("never.nii.gz", x)),
+    "class_colors": ((7, ["#56b4e9"], {2: "blue"}, {0: "#56b4e9"}, {"2": "#56b4e9"}), _set_colors),
+    "import_classes": (NO_PATHS, lambda s, x: s.import_classes(x)),
+    "export_classes": (NO_PATHS[:2], lambda s, x: s.export_classes(x)),
+    "click_region": ((99, -1, "best", None), lambda s, x: s.click_region(x)),
+    "suggestions.answer": ((2,), lambda s, x: s.suggestions.answer(x)),
     "suggest": ((None, "2", 1.5, 0, -1), lambda s, x: s.suggest(x)),
     "save_probe": (NO_PATHS, lambda s, x: s.save_probe(x)),
     "load_probe": (NO_PATHS, lambda s, x: s.load_probe(x)),

@@ -8,7 +8,7 @@ from coralbay_core.extraction.cache import FeatureStore
 from coralbay_core.io import save_map
 from coralbay_core.spatial import Volume
 from coralbay_viz import Session
-from coralbay_viz.tasks.library import THUMBNAIL_PIXELS, thumbnail
+from coralbay_viz.model.thumbnails import PIXELS, thumbnail
 from tests.support.scans import cut
 
 pytestmark = pytest.mark.forward
@@ -32,7 +32,7 @@ def test_a_thumbnail_is_what_a_radiologist_sees(phantom):
     place = phantom.landmarks["liver_right_lobe"]
     data = np.zeros_like(phantom.volume.data)
     marked = Volume(data, phantom.volume.grid)
-    half = THUMBNAIL_PIXELS // 2
+    half = PIXELS // 2
     for offset, rows, columns in (
         ((0, 30, 0), slice(0, half), slice(None)),  # anterior is up
         ((30, 0, 0), slice(None), slice(0, half)),  # the patient's right is on the left
@@ -41,7 +41,7 @@ def test_a_thumbnail_is_what_a_radiologist_sees(phantom):
         index = np.rint(marked.grid.to_index(np.add(place, offset))).astype(int)
         data[tuple(slice(i - 2, i + 3) for i in index)] = 500
         picture = thumbnail(marked, place)
-        assert picture.shape == (THUMBNAIL_PIXELS, THUMBNAIL_PIXELS)
+        assert picture.shape == (PIXELS, PIXELS)
         assert picture.dtype == np.uint8
         assert picture[rows, columns].max() == 255
         assert np.count_nonzero(picture[rows, columns]) == np.count_nonzero(picture)

@@ -151,6 +151,48 @@ def test_suggest_and_skip(session, truth):
     assert session.scan.skipped == (first[0].position_mm,)
 
 
+def test_suggestions_are_answered_one_after_the_other(session, truth):
+    session.segment(painted(truth, 15))
+    scan, asked = session.scan, session.suggestions
+    assert asked.shown is None
+    asked.show_next()
+    first, *rest = scan.suggestions
+    assert asked.shown is first
+    asked.show_next()
+    assert asked.shown is rest[0]
+    before, segmentation = scan.strokes.now, session.segmentation
+    asked.answer()  # with the likelier class
+    index = tuple(np.rint(truth.grid.to_index(rest[0].position_mm)).astype(int))
+    assert scan.strokes.now.labels.data[index] in (rest[0].candidates[0], before.labels.data[index])
+    assert len(scan.strokes.now) > len(before)
+    painted_before = before.labels.data != 0
+    assert (scan.strokes.now.labels.data == before.labels.data)[painted_before].all()  # strokes win over answers
+    assert scan.suggestions == (first, *rest[1:])
+    assert asked.shown is rest[1]
+    assert session.segmentation is segmentation
+    session.undo_strokes()  # an answer is a stroke
+    assert scan.strokes.now is before
+    assert asked.shown is None  # the probe was fitted to other strokes
+
+
+def test_after_the_last_answer_the_probe_is_fitted_and_asks_again(session, truth):
+    session.segment(painted(truth, 15))
+    scan, asked = session.scan, session.suggestions
+    asked.show_next()
+    probe, found = scan.probe, scan.suggestions
+    for number in range(len(found)):
+        asked.answer_number(1 + number % 2)
+    assert scan.probe is not probe
+    assert scan.suggestions
+    assert asked.shown is scan.suggestions[0]
+    asked.hide()
+    assert asked.shown is None
+    with pytest.raises(CoralBayError, match="no suggestion"):
+        asked.answer()
+    with pytest.raises(InputError, match="1 to 2"):
+        asked.answer_number(3)
+
+
 def test_a_probe_serves_other_scans_and_is_kept(session, belly, truth, tmp_path):
     scan, session.connectivity = session.scan, 0  # in the other scan there are no strokes to spread
     session.segment(painted(truth))

@@ -52,6 +52,17 @@ def test_the_threshold_of_a_structure_comes_with_the_click(session, place):
     assert session.body_fraction == 0.03
 
 
+def test_a_region_is_accepted_and_another_is_not_this(session, place):
+    session.click(place)
+    best, second = session.heat.regions[0], session.heat.regions[-1]
+    session.click_region(len(session.heat.regions) - 1, negative=True)
+    assert session.clicks.negative == (second.position_mm,)
+    session.undo()
+    assert session.clicks.negative == ()
+    session.click_region(0)
+    assert session.clicks.positive == (place, best.position_mm)
+
+
 def test_one_click_becomes_a_label(session, place, liver, tmp_path):
     session.scope = "here"
     session.click(place)

@@ -27,6 +27,7 @@ class PaintPanel(Panel):
     measure_wanted = Signal()
 
     def __init__(self) -> None:
+        self._colors: dict[int, str] = {}
         self.label = w.Dropdown(options=[("class 1", 1)], value=1, description="Paint")
         self.chip = note()
         self.name = w.Text(placeholder="name, e.g. liver", continuous_update=False, layout=w.Layout(width="160px"))
@@ -60,11 +61,12 @@ class PaintPanel(Panel):
         self.show_names({})
 
     def _show_chip(self, change: Any = None) -> None:
-        color = UNDECIDED if self.label.label == BACKGROUND else class_color(self.label.value)
+        color = UNDECIDED if self.label.label == BACKGROUND else class_color(self.label.value, self._colors)
         self.chip.value = f"<b style='color:{color}'>■</b>"
 
-    def show_names(self, names: dict[int, str]) -> None:
-        """Show the names of the classes."""
+    def show_names(self, names: dict[int, str], colors: dict[int, str] | None = None) -> None:
+        """Show the names of the classes, and use the colors that were chosen for them."""
+        self._colors = colors or {}
         known = {n: names.get(n) or f"class {n}" for n in range(1, CLASSES + 1)} | names
         if BACKGROUND not in names.values():
             known[max(known) + 1] = BACKGROUND

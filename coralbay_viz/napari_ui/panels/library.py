@@ -3,15 +3,14 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from qtpy.QtCore import QSize
-from qtpy.QtGui import QIcon, QImage, QPixmap
 from qtpy.QtWidgets import QCheckBox
 
 from coralbay_core.io.dicom_series import series_key
 
 from ..context import Context
 from .base import JobStatusText, PanelBase, button, fill_table, note, place_text, table
+from .regions import gray_icon
 
 if TYPE_CHECKING:
     from ...jobs import Job
@@ -121,7 +120,7 @@ class LibraryPanel(PanelBase):
         fill_table(self.found, rows)
         for number, hit in enumerate(found):
             if hit.thumbnail is not None:
-                self.found.topLevelItem(number).setIcon(0, _icon(hit))
+                self.found.topLevelItem(number).setIcon(0, gray_icon(hit.thumbnail))
         self.found.resizeColumnToContents(0)
         self.found.setVisible(bool(rows))
         self._show_library()
@@ -134,10 +133,3 @@ def _is_of(hit: "LibraryHit", scan: "Scan") -> bool:
         return False
     # Libraries of earlier versions hold UIDs.
     return None in (series, hit.series) or series in (hit.series, series_key(str(hit.series)))
-
-
-def _icon(hit: "LibraryHit") -> QIcon:
-    pixels = np.ascontiguousarray(hit.thumbnail)
-    height, width = pixels.shape
-    image = QImage(pixels.data, width, height, width, QImage.Format.Format_Grayscale8).copy()
-    return QIcon(QPixmap.fromImage(image))

@@ -6,6 +6,7 @@ from typing import Any
 from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import QButtonGroup, QGridLayout, QInputDialog, QLabel, QSlider, QWidget
 
+from ..actions import with_key
 from ..context import Context
 from .base import CollapsibleBox, PanelBase, button
 
@@ -44,7 +45,9 @@ class ScopeChooser(PanelBase):
         self.parts: dict[str, QSlider] = {}
         self.box = CollapsibleBox("Parts of the answer", "Weights of what is shown here", self._sliders())
         self.rows.addWidget(self.box)
-        self.accept = button("Add to segmentation…", "Make what is shown a class of the segmentation (Enter)")
+        self.accept = button(
+            "Add to segmentation…", with_key("Make what is shown a class of the segmentation", "add_region")
+        )
         self.undo_accept = button("Take back", "Remove the region that was added last")
         self.row(self.accept, self.undo_accept)
         self.accept.clicked.connect(lambda *_: self.add_to_segmentation())

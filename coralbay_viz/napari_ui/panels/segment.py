@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from qtpy.QtCore import QSignalBlocker, Qt
-from qtpy.QtWidgets import QCheckBox, QInputDialog, QLabel, QSlider
+from qtpy.QtWidgets import QCheckBox, QInputDialog, QLabel, QPushButton, QSlider
 
+from ..actions import with_key
 from ..context import NIFTI, Context
+from ..painting import Tool
 from .base import JobStatusText, PanelBase, button, combo, menu_button, note, when_clicked
 from .classes import ClassTable
 from .scores import ScoreMaps
@@ -56,18 +58,23 @@ class SegmentPanel(PanelBase):
 
     def _lay_out_strokes(self) -> None:
         guarded, painting = self._context.notify_errors, self._context.painting
-        self.strokes = button("Paint", "Paint a few strokes of each class, including background")
+        self.strokes = _tool("Paint", "Paint a few strokes of each class, including background", "paint")
+        self.erase = _tool("Erase", "Erase strokes", "erase")
+        self.cut = _tool("Scissors", "Click around an area, double-click to erase the strokes in it", "polygon")
+        self.tools: dict[Tool, QPushButton] = {"paint": self.strokes, "erase": self.erase, "cut": self.cut}
+        self.row(*self.tools.values())
         self.segment = button("Segment", "Segment the whole scan from the strokes")
         self.live = QCheckBox("Live")
         self.live.setToolTip("Segment again after each stroke")
-        self.row(self.strokes, self.segment, self.live, stretch=1)
+        self.row(self.segment, self.live, stretch=0)
         self.classes = ClassTable(self._context)
         self.rows.addWidget(self.classes)
         self.undo = button("Undo", "Undo the last change of the strokes")
         self.redo = button("Redo", "Redo the last undone change")
         self.clear = button("Clear", "Remove all strokes, keep the classes")
         self.row(self.undo, self.redo, self.clear)
-        self.strokes.clicked.connect(guarded(self._paint))
+        for tool, made in self.tools.items():
+            made.clicked.connect(guarded(lambda *_, tool=tool: self._take(tool)))
         self.segment.clicked.connect(guarded(lambda *_: painting.segment()))
         when_clicked(self.live, self._want_live)
         self.undo.clicked.connect(guarded(lambda *_: painting.undo()))
@@ -139,14 +146,23 @@ class SegmentPanel(PanelBase):
         """Skip the current suggestion."""
         self.suggestions.turn_down()
 
-    def _paint(self, *_: Any) -> None:
-        self._context.tools.mode = "look"  # a stroke is no click
+    def _take(self, tool: Tool) -> None:
+        """Take a tool of the strokes, or put it away if it was taken before."""
         painting, session = self._context.painting, self._context.session
+        if painting.tool == tool:
+            painting.put_away()
+            self._show_tool()
+            return
+        self._context.tools.mode = "look"  # a stroke is no click
         if session.segmentation is None:
             session.prepare_probe()
-        values = [known.value for known in painting.classes()]
-        chosen = painting.selected
-        painting.select(chosen if chosen in values else min(values, default=1))
+        self._context.binding.reveal("segmentation")  # colors of other results would lie over what is painted
+        painting.take(tool)
+
+    def _show_tool(self) -> None:
+        taken = self._context.painting.tool
+        for tool, made in self.tools.items():
+            made.setChecked(tool == taken)
 
     def _want_live(self, on: bool) -> None:
         painting = self._context.painting
@@ -229,8 +245,9 @@ class SegmentPanel(PanelBase):
         self.classes.show_state()
         strokes = scan.strokes if scan else None
         painted = bool(strokes and strokes.now)
-        for made in (self.strokes, self.classes.add, self.live):
+        for made in (*self.tools.values(), self.classes.add, self.live):
             made.setEnabled(features)
+        self._show_tool()
         self.segment.setEnabled(features and (painted or self._context.binding.layer("strokes") is not None))
         self.undo.setEnabled(bool(strokes and strokes.can_undo))
         self.redo.setEnabled(bool(strokes and strokes.can_redo))
@@ -248,3 +265,7 @@ class SegmentPanel(PanelBase):
         self.islands.setChecked(session.keep_islands)
         self.all_scans.setChecked(session.train_on_all)
         self.all_scans.setVisible(len(session.scans) > 1)
+
+
+def _tool(text: str, tip: str, mode: str) -> QPushButton:
+    return button(text, with_key(tip, f"napari:activate_labels_{mode}_mode"), checkable=True)

@@ -4,32 +4,28 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import QSignalBlocker, Qt
-from qtpy.QtGui import QPalette
 from qtpy.QtWidgets import QCheckBox, QInputDialog, QLabel, QSlider
 
 from ...display import raycast
 from ...model.palette import NEGATIVE, POSITIVE
 from ...model.results import STRICTEST_FRACTION
+from ..actions import with_key
 from ..context import NIFTI, Context
-from .base import CollapsibleBox, PanelBase, button, fill_table, menu_button, note, place_text, table
+from .base import CollapsibleBox, PanelBase, button, menu_button, note
 from .mixer import Mixer
+from .regions import RegionTable
 from .scope import ScopeChooser
+from .signs import SignSwitch
 from .windows import WindowsPanel
 
 if TYPE_CHECKING:
-    from coralbay_core.similarity import Region
-
     from ...model.scan import Scan
 
 _HINTS = {
-    "here": "Click: mark a structure. Click again to add to it, shift-click to take away.",
-    "everywhere": "Click: find similar places. Shift-click: negative click.",
-    "place": "Click: find similar places near the click. Shift-click: negative click.",
+    "here": "Click: mark a structure. Click again to add to it; right or shift-click to take away.",
+    "everywhere": "Click: find similar places. Right or shift-click: negative click.",
+    "place": "Click: find similar places near the click. Right or shift-click: negative click.",
 }
-_ABOUT_REGIONS = (
-    "Most similar regions. Select a row to go there. The size does not depend on the threshold; gray regions are below "
-    "the threshold."
-)
 # So long the window is not drawn after a click: where the processor draws it, that would slow down the answer.
 _GRACE_S = 0.08
 
@@ -63,11 +59,13 @@ class SimilarPanel(PanelBase):
         self.show_state()
 
     def _lay_out(self) -> None:
-        self.pick = button("Pick", "Click a place to find similar places (also in 3-D)", checkable=True)
-        self.undo = button("Undo", "Undo the last click")
-        self.redo = button("Redo", "Redo the last undone click")
+        tip = with_key("Click a place to find similar places, also in 3-D", "hold_to_pick", "hold {}")
+        self.pick = button("Pick", tip, checkable=True)
+        self.sign = SignSwitch(self._context)
+        self.undo = button("Undo", with_key("Undo the last click", "undo_click"))
+        self.redo = button("Redo", with_key("Redo the last undone click", "redo_click"))
         self.clear = button("Clear", "Remove all clicks")
-        self.row(self.pick, self.undo, self.redo, self.clear)
+        self.row(self.pick, self.sign, self.undo, self.redo, self.clear)
         self.scope = ScopeChooser(self._context)
         self.rows.addWidget(self.scope)
         self.hint = note()
@@ -84,8 +82,9 @@ class SimilarPanel(PanelBase):
         self.mixer = Mixer(self._context)
         self.scales = CollapsibleBox("Scales", "Weights of fine detail and wide context", self.mixer)
         self.rows.addWidget(self.scales)
-        self.regions = table(_ABOUT_REGIONS, ["", "Score", "Size", "Place (mm)"], 150)
-        self.rows.addWidget(self.regions)
+        self.region_table = RegionTable(self._context)
+        self.regions = self.region_table.tree
+        self.rows.addWidget(self.region_table)
         self.save = button("Save heat map…", "Save as NIfTI on the grid of the scan's file")
         self.queries = menu_button(
             "Queries",
@@ -109,15 +108,18 @@ class SimilarPanel(PanelBase):
         self.pick.clicked.connect(lambda on: setattr(self._context.tools, "mode", "pick" if on else "look"))
         self.undo.clicked.connect(guarded(lambda *_: self._context.session.undo()))
         self.redo.clicked.connect(guarded(lambda *_: self._context.session.redo()))
-        self.clear.clicked.connect(guarded(lambda *_: self._context.session.clear_clicks()))
+        self.clear.clicked.connect(guarded(self._clear))
         self.hover.toggled.connect(lambda on: self._hovered(None))
         self.slider.valueChanged.connect(
             lambda value: setattr(self._context.session, "body_fraction", fraction_at(value))
         )
-        self.regions.currentItemChanged.connect(lambda *_: self._go_to_region())
         self.save.clicked.connect(self._save_heat)
 
     # User actions
+
+    def _clear(self, *_: Any) -> None:
+        self._context.session.clear_clicks()
+        self._context.tools.negative = False  # a first click that is negative finds nothing
 
     def _picked(self, position_mm: Any, negative: bool) -> None:
         job = self._context.session.click(position_mm, negative)
@@ -140,19 +142,9 @@ class SimilarPanel(PanelBase):
         if session.scan is not None and (session.features is not None or session.scan.preview is not None):
             session.hover(position_mm if self.hover.isChecked() and self._context.tools.mode == "pick" else None)
 
-    def _go_to_region(self) -> None:
-        number = self.regions.indexOfTopLevelItem(self.regions.currentItem())
-        heat = self._context.session.heat
-        if heat is not None and 0 <= number < len(heat.regions):
-            self._context.session.mark(number)
-            self._context.binding.go_to(heat.regions[number].position_mm)
-
     def next_region(self) -> None:
         """Select the next region, after the last the first."""
-        count = self.regions.topLevelItemCount()
-        if count:
-            now = self.regions.indexOfTopLevelItem(self.regions.currentItem())
-            self.regions.setCurrentItem(self.regions.topLevelItem((now + 1) % count))
+        self.region_table.go_on()
 
     def _save_heat(self) -> None:
         self._context.save_as("Save the heat map", "heat.nii.gz", NIFTI, self._context.session.save_heat)
@@ -221,10 +213,8 @@ class SimilarPanel(PanelBase):
         # The clicked structure has parts of its own.
         self.scales.setVisible(session.scope != "here")
         self.hint.setText(self._described())
-        regions = heat.regions if heat else ()
-        fill_table(self.regions, [region_cells(number, region) for number, region in enumerate(regions, 1)])
-        self.regions.setVisible(bool(regions))
-        self.save.setEnabled(bool(regions))
+        self.region_table.show_state()
+        self.save.setEnabled(bool(heat and heat.regions))
         if heat is not None and heat.partial:
             self.hint.setText(self.hint.text() + "<br>Preliminary result: features are still being computed.")
         self._show_fraction(session.body_fraction)
@@ -247,12 +237,7 @@ class SimilarPanel(PanelBase):
         score = self._context.session.threshold
         text = _fraction_text(fraction)
         self.threshold.setText(text + ("" if score is None else f", score ≥ {score:.3f}"))
-        regions = self._context.session.heat.regions if score is not None else ()
-        for number, region in enumerate(regions[: self.regions.topLevelItemCount()]):
-            group = QPalette.ColorGroup.Normal if region.score >= score else QPalette.ColorGroup.Disabled
-            brush = self.regions.palette().brush(group, QPalette.ColorRole.Text)
-            for column in range(self.regions.columnCount()):
-                self.regions.topLevelItem(number).setForeground(column, brush)
+        self.region_table.show_threshold(score)
 
 
 def _fraction_text(fraction: float) -> str:
@@ -268,9 +253,3 @@ def fraction_at(value: int) -> float:
 def slider_value(fraction: float) -> int:
     """Convert a fraction of the body to a slider position: the inverse of `fraction_at`."""
     return round(1000 * np.log(max(fraction, STRICTEST_FRACTION)) / np.log(STRICTEST_FRACTION))
-
-
-def region_cells(number: int, region: "Region") -> list[str]:
-    """Format a region as table cells."""
-    size = f"{region.size_ml:.0f} ml" if region.size_ml >= 10 else f"{region.size_ml:.1f} ml"
-    return [str(number), f"{region.score:.2f}", size, place_text(region.position_mm)]

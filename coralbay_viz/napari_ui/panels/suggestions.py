@@ -1,20 +1,20 @@
-"""Suggested places for the next strokes."""
+"""Suggested places for the next strokes, answered with one key each."""
 
 from typing import TYPE_CHECKING, Any
 
+from qtpy.QtWidgets import QWidget
+
+from ..actions import with_key
 from ..context import Context
+from ..suggestion_keys import ACCEPT, LEAVE, SKIP, SuggestionKeys
 from .base import PanelBase, button, note
 
 if TYPE_CHECKING:
-    from coralbay_core.probe import Suggestion
-
     from ...model.scan import Scan
-
-COUNT = 5
 
 
 class Suggestions(PanelBase):
-    """Navigation through suggestions; new ones are computed when needed.
+    """Navigation through suggestions, and their answers; new ones are computed when needed.
 
     Parameters
     ----------
@@ -24,68 +24,74 @@ class Suggestions(PanelBase):
     def __init__(self, context: Context) -> None:
         super().__init__()
         self._context = context
-        self._number: int | None = None  # of the one that is looked at
-        self.next = button("Next suggestion", "Go to the next suggested place for a stroke")
-        self.skip = button("Skip", "Skip this suggestion and compute new ones")
-        self.row(self.next, self.skip, stretch=0)
+        self._suggestions = context.session.suggestions
+        self._keys = SuggestionKeys(context)
+        self.next = button(
+            "Next suggestion", with_key("Go to the next suggested place for a stroke", "next_suggestion")
+        )
+        self.accept = button("Accept", f"Paint the proposed class here ({ACCEPT})")
+        self.skip = button("Skip", f"Skip this suggestion and find others ({SKIP})")
+        self.row(self.next, self.accept, self.skip, stretch=0)
         self.about = note()
         self.rows.addWidget(self.about)
         self.rows.setContentsMargins(0, 0, 0, 0)
         self.next.clicked.connect(lambda *_: self.go_on())
+        self.accept.clicked.connect(context.notify_errors(lambda *_: self._suggestions.answer()))
         self.skip.clicked.connect(lambda *_: self.turn_down())
         session = context.session
         context.connect(
-            (session.suggestions_changed, self._arrived),
-            (session.segmentation_changed, self._forget),
-            (session.scan_changed, self._forget),
+            (self._suggestions.shown_changed, self._look),
+            (self._suggestions.suggestions_changed, self._arrived),
+            (session.segmentation_changed, self._show),
+            (session.scan_changed, self._show),
         )
-        self._forget()
+        self._show()
 
     # User actions
 
     def go_on(self) -> None:
         """Go to the next suggestion."""
-        found = self._found()
-        if not found:
-            self._context.notify_errors(self._context.session.suggest)(COUNT)
-        else:
-            self._look_at(0 if self._number is None else (self._number + 1) % len(found))
+        self._context.notify_errors(self._suggestions.show_next)()
 
     def turn_down(self) -> None:
-        """Skip the current suggestion."""
-        if self._found():
-            self._context.notify_errors(self._context.session.skip)(self._number or 0)
-        else:
-            self._context.notify("No suggestion to skip: press Next suggestion first.")
+        """Skip the suggestion that is shown."""
+        self._context.notify_errors(self._suggestions.skip_shown)()
 
     # Session events
 
-    def _found(self) -> "tuple[Suggestion, ...]":
-        scan = self._context.session.scan
-        return scan.suggestions if scan else ()
-
     def _arrived(self, scan: "Scan") -> None:
-        if scan is not self._context.session.scan:
-            return
-        if self._found():
-            self._look_at(0)
-        else:
-            self._number = None
+        if scan is self._context.session.scan and not scan.suggestions:
             self.about.setText("No more suggestions.")
-            self.skip.setEnabled(False)
 
-    def _forget(self, _: Any = None) -> None:
-        scan = self._context.session.scan
-        self._number = None
+    def _look(self, scan: "Scan") -> None:
+        """Go to the suggestion that is shown now."""
+        self._show()
+        shown = self._suggestions.shown
+        if shown is not None and scan is self._context.session.scan:
+            self._context.binding.go_to(shown.position_mm)
+            main_window(self).setFocus()  # a button that has it would take the keys
+
+    def _show(self, _: Any = None) -> None:
+        scan, shown = self._context.session.scan, self._suggestions.shown
         self.next.setEnabled(bool(scan and scan.probe and scan.features))
-        self.skip.setEnabled(bool(self._found()))
-        self.about.setText("")
-
-    def _look_at(self, number: int) -> None:
-        found = self._found()
-        self._number = number
-        self.skip.setEnabled(True)
-        self._context.binding.go_to(found[number].position_mm)
+        for made in (self.accept, self.skip):
+            made.setEnabled(shown is not None)
+        if scan is None or shown is None:
+            self.about.setText("")
+            return
         names = self._context.painting.names()
-        either = " or ".join(names.get(value, f"label {value}") for value in found[number].candidates)
-        self.about.setText(f"{number + 1} of {len(found)}: {either}? Uncertainty {found[number].doubt:.0%}")
+        first, *others = (names.get(value, f"label {value}") for value in shown.candidates)
+        either = " or ".join((first, *others))
+        self.about.setText(
+            f"{(scan.shown_suggestion or 0) + 1} of {len(scan.suggestions)}: {either}? "
+            f"Uncertainty {shown.doubt:.0%}<br>"
+            f"{ACCEPT}: {first}. 1 to 9: another class of the table. {SKIP}: skip. {LEAVE}: leave."
+        )
+
+
+def main_window(widget: QWidget) -> QWidget:
+    """Return the window at the bottom, also of a widget whose dock floats."""
+    window = widget.window()
+    while window.parentWidget() is not None:
+        window = window.parentWidget().window()
+    return window

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pydicom
@@ -88,6 +89,17 @@ def test_seg_gives_the_labels_back(tmp_path):
     assert [s.SegmentLabel for s in read.SegmentSequence] == ["ring", "label 40"]
     assert [s.TrackingID for s in read.SegmentSequence] == ["label 3", "label 40"]
     assert "abc" in str(read.SegmentSequence[0].SegmentationAlgorithmIdentificationSequence[0].AlgorithmParameters)
+
+
+def test_colors_of_labels_are_written(tmp_path):
+    colors = {3: (230, 159, 0), 40: (0, 114, 178)}
+    labels = replace(rings(series(tmp_path / "s")), colors=colors)
+    read = pydicom.dcmread(save_dicom(tmp_path / "seg.dcm", labels, tmp_path / "s"))
+    for segment, color in zip(read.SegmentSequence, colors.values(), strict=True):
+        shown = highdicom.color.CIELabColor.from_dicom_value(tuple(segment.RecommendedDisplayCIELabValue))
+        np.testing.assert_allclose(shown.to_rgb(clip=True), color, atol=1)
+    read = pydicom.dcmread(save_dicom(tmp_path / "rs.dcm", labels, tmp_path / "s", kind="rtstruct"))
+    assert [list(roi.ROIDisplayColor) for roi in read.ROIContourSequence] == [list(color) for color in colors.values()]
 
 
 @pytest.mark.parametrize("kind", ["seg", "rtstruct"])
