@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QCheckBox, QInputDialog, QLabel, QSlider
 from ..context import NIFTI, Context
 from .base import JobStatusText, PanelBase, button, combo, menu_button, note, when_clicked
 from .classes import ClassTable
+from .layer_picker import LayerPicker
 from .scores import ScoreMaps
 from .statistics import Statistics
 from .suggestions import Suggestions
@@ -51,6 +52,7 @@ class SegmentPanel(PanelBase):
             (session.scan_added, self.show_state),
             (session.scan_removed, self.show_state),
             (context.viewer.layers.events.removed, self.show_state),
+            (context.viewer.layers.events.inserted, self.show_state),
         )
         self.show_state()
 
@@ -67,6 +69,12 @@ class SegmentPanel(PanelBase):
         self.redo = button("Redo", "Redo the last undone change")
         self.clear = button("Clear", "Remove all strokes, keep the classes")
         self.row(self.undo, self.redo, self.clear)
+        self.layers = LayerPicker(
+            self._context, self._context.foreign.labels, "Labels layer that another reader or a script added"
+        )
+        self.take = button("Use as strokes", "Add the labels of this layer to the strokes; Undo takes them back")
+        self.row(self.layers.native, self.take, stretch=0)
+        self.take.clicked.connect(guarded(self._take_strokes))
         self.strokes.clicked.connect(guarded(self._paint))
         self.segment.clicked.connect(guarded(lambda *_: painting.segment()))
         when_clicked(self.live, self._want_live)
@@ -148,6 +156,11 @@ class SegmentPanel(PanelBase):
         chosen = painting.selected
         painting.select(chosen if chosen in values else min(values, default=1))
 
+    def _take_strokes(self, *_: Any) -> None:
+        layer = self.layers.layer
+        if layer is not None:
+            self._context.foreign.take_strokes(layer)
+
     def _want_live(self, on: bool) -> None:
         painting = self._context.painting
         painting.live = on
@@ -227,6 +240,8 @@ class SegmentPanel(PanelBase):
         session, painting = self._context.session, self._context.painting
         scan, features = session.scan, session.features is not None
         self.classes.show_state()
+        for part in (self.layers.native, self.take):
+            part.setVisible(bool(self._context.foreign.labels()))
         strokes = scan.strokes if scan else None
         painted = bool(strokes and strokes.now)
         for made in (self.strokes, self.classes.add, self.live):

@@ -222,7 +222,8 @@ class SimilarPanel(PanelBase):
         self.scales.setVisible(session.scope != "here")
         self.hint.setText(self._described())
         regions = heat.regions if heat else ()
-        fill_table(self.regions, [region_cells(number, region) for number, region in enumerate(regions, 1)])
+        known = scan.volume.known_axes if scan else ""
+        fill_table(self.regions, [region_cells(number, region, known) for number, region in enumerate(regions, 1)])
         self.regions.setVisible(bool(regions))
         self.save.setEnabled(bool(regions))
         if heat is not None and heat.partial:
@@ -270,7 +271,7 @@ def slider_value(fraction: float) -> int:
     return round(1000 * np.log(max(fraction, STRICTEST_FRACTION)) / np.log(STRICTEST_FRACTION))
 
 
-def region_cells(number: int, region: "Region") -> list[str]:
+def region_cells(number: int, region: "Region", known_axes: str = "RAS") -> list[str]:
     """Format a region as table cells."""
     size = f"{region.size_ml:.0f} ml" if region.size_ml >= 10 else f"{region.size_ml:.1f} ml"
-    return [str(number), f"{region.score:.2f}", size, place_text(region.position_mm)]
+    return [str(number), f"{region.score:.2f}", size, place_text(region.position_mm, known_axes)]
