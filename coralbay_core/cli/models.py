@@ -129,7 +129,7 @@ def fetch(model: Name, as_json: Json = False) -> None:
         inputs={"model": model},
         outputs={"weights": verified.path},
         results=_checksum(verified) | {"license": card.license, "noncommercial": card.noncommercial},
-        lines=[*_checksum_lines(verified), *table({"license": card.license}), *_unknown_lines(card.unknown)],
+        lines=[*_checksum_lines(verified), *table({"license": card.license}), *_unknown_lines(card.name, card.unknown)],
     )
 
 
@@ -337,10 +337,10 @@ def _checksum_lines(verified: "Verified") -> list[str]:
     return table({"sha256": verified.sha256, "checksum": compared})
 
 
-def _unknown_lines(unknown: tuple[str, ...]) -> list[str]:
+def _unknown_lines(name: str, unknown: tuple[str, ...]) -> list[str]:
     if not unknown:
         return []
-    return table({"unknown": f"{', '.join(unknown)}: supply it with `coralbay models convert {card.name}`"})
+    return table({"unknown": f"{', '.join(unknown)}: supply it with `coralbay models convert {name}`"})
 
 
 def _card_lines(card: "ModelCard") -> list[str]:
@@ -361,7 +361,7 @@ def _card_lines(card: "ModelCard") -> list[str]:
     )
     for section in ("architecture", "preprocessing", "tiling", "training", "evaluation", "provenance"):
         lines += _section(section, content[section])
-    return lines + _unknown_lines(card.unknown)
+    return lines + _unknown_lines(card.name, card.unknown)
 
 
 def _section(title: str, values: dict[str, Any]) -> list[str]:

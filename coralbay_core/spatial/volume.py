@@ -289,11 +289,14 @@ class Volume(_OnGrid):
         Notes for the user about how it was read.
     series : str, optional
         Where its folder holds several DICOM series: hash of the UID of this one, which `load_volume` takes for it.
+    known_axes : str
+        World axes whose direction in the patient is known, of ``"RAS"``. Without R, left and right may be swapped.
     """
 
     modality: str = "CT"
     notes: tuple[str, ...] = ()
     series: str | None = None
+    known_axes: str = "RAS"
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ from coralbay_core.errors import CoralBayError, InputError
 
 from ..model import palette
 from . import slices
-from .layer_specs import ROLES, LayerSpec
+from .layer_specs import IS_SCAN, ROLES, LayerSpec
 from .scan_layers import OVERLAYS, initial_cursor, layer_of
 from .view_state import ViewState
 
@@ -110,7 +110,7 @@ def _draw(axis: Any, specs: list[LayerSpec], view: Any, plane: "Plane", place: A
     axis.axhline(y[0], **_CROSS)
     axis.set(xlim=(-half[0], width - half[0]), ylim=(height - half[1], -half[1]), aspect="equal")
     axis.axis("off")
-    _draw_letters(axis, slices.edge_letters(plane))
+    _draw_letters(axis, slices.edge_letters(plane, specs[0].metadata[IS_SCAN].known_axes))
 
 
 def _extent(plane: "Plane", flat: Any) -> tuple[float, float, float, float]:

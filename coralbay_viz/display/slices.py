@@ -22,6 +22,7 @@ VIEWS: tuple[View, ...] = ("axial", "coronal", "sagittal")
 
 _HU_RANGE = (-32768, 32767)
 _PALETTE_STEPS = 256
+_LINES = {"R": "R", "L": "R", "A": "A", "P": "A", "S": "S", "I": "S"}  # axis of RAS that a letter belongs to
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,11 +152,12 @@ def painted(spec: LayerSpec, plane: Plane, window_hu: tuple[float, float]) -> ND
     return picture
 
 
-def edge_letters(plane: Plane) -> dict[str, str]:
-    """Return the side of the patient at each edge of the picture: R, L, A, P, S or I."""
+def edge_letters(plane: Plane, known_axes: str = "RAS") -> dict[str, str]:
+    """Return the side of the patient at each edge of the picture: R, L, A, P, S or I; nothing where it is unknown."""
     right, down = (_letter(step) for step in (plane.right_mm, plane.down_mm))
     left, up = (_letter(-step) for step in (plane.right_mm, plane.down_mm))
-    return {"left": left, "right": right, "top": up, "bottom": down}
+    letters = {"left": left, "right": right, "top": up, "bottom": down}
+    return {edge: letter if _LINES[letter] in known_axes else "" for edge, letter in letters.items()}
 
 
 def _letter(step: NDArray) -> str:

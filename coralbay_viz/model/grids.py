@@ -1,5 +1,7 @@
 """Display grids: of the scan, of overlays, of labels, of single slices."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -55,7 +57,7 @@ def viewing_volume(volume: Volume) -> Volume:
     data = np.rint(resample(volume.data, volume.grid, grid, order=1, fill=float(palette.RANGE_HU[0])))
     # Metal and other modalities may have values that 16 bits do not hold.
     data = data.astype(np.int16 if np.abs(data).max() <= np.iinfo(np.int16).max else np.float32, copy=False)
-    return Volume(data, grid, name=volume.name, path=volume.path, modality=volume.modality)
+    return replace(volume, data=data, grid=grid, source=None)
 
 
 def overlay_grid(grid: Grid, spacing_mm: float = OVERLAY_SPACING_MM) -> Grid:

@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QFileDialog
 
 from coralbay_core.errors import CoralBayError
 
+from .foreign_layers import ForeignLayers
 from .painting import Painting
 from .saving import require_free
 
@@ -42,8 +43,9 @@ class Context:
         self.binding = binding
         self.tools = tools
         self.painting = Painting(viewer, session, binding)
+        self.foreign = ForeignLayers(viewer, session, binding)
         self._links: list[tuple[Any, Callable[..., Any]]] = []
-        self._closers: list[Callable[[], Any]] = [self.painting.close]
+        self._closers: list[Callable[[], Any]] = [self.painting.close, self.foreign.close]
 
     # Wires
 

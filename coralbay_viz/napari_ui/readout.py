@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 # Of napari's world axes S, P and L: what lies where they grow, and where they fall.
 _ENDS = (("S", "I"), ("P", "A"), ("L", "R"))
+_WORLD = "SAR"  # the axis of RAS+ that each of them follows
 _COLOR = "#ffb74d"
 _SAME_MM = 1e-3
 _SIDES = ("top_center", "bottom_center", "middle_left", "middle_right")
@@ -42,12 +43,14 @@ class Letters:
         There are none in 3-D, where the camera is free, and none over images whose sides are unknown.
         """
         shown = views.shown_axes(self._viewer)
-        flat = len(shown) == 2 and min(shown) >= 0 and self._viewer.dims.ndim > 2 and views.has_scan(self._viewer)
-        for text in self._texts.values():
-            text.visible = self.shown and flat
-        if not flat:
+        flat = len(shown) == 2 and min(shown) >= 0 and self._viewer.dims.ndim > 2
+        known = views.known_axes(self._viewer) if flat and self.shown else ""
+        vertical, horizontal = shown if known else (0, 0)
+        for side, text in self._texts.items():
+            axis = vertical if side in ("top_center", "bottom_center") else horizontal
+            text.visible = _WORLD[axis] in known
+        if not known:
             return
-        vertical, horizontal = shown
         up = str(self._viewer.scene.camera.orientation[1]) == "up"
         high, low = _ENDS[vertical]
         self._texts["top_center"].text, self._texts["bottom_center"].text = (high, low) if up else (low, high)
@@ -115,7 +118,9 @@ def describe(session: "Session", position_mm: Any) -> str:
     index = np.rint(scan.volume.grid.to_index(position_mm)).astype(int)
     if (index < 0).any() or (index >= scan.volume.shape).any():
         return ""
-    words = [f"{int(scan.volume.data[tuple(index)])} HU", f"{place_text(position_mm)} mm"]
+    unit = " HU" if scan.volume.modality == "CT" else ""
+    place = place_text(position_mm, scan.volume.known_axes)
+    words = [f"{scan.volume.data[tuple(index)]:.0f}{unit}", f"{place} mm"]
     if scan.heat is not None:
         words.append(f"similarity {float(scan.heat.heat.at(position_mm)[0]):.2f}")
     if scan.segmentation is not None and (name := _label_at(scan.segmentation, position_mm)):

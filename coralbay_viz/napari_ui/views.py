@@ -54,9 +54,14 @@ def shown_scans(viewer: "napari.Viewer") -> "list[Layer]":
     return [layer for layer in viewer.layers if IS_SCAN in layer.metadata and layer.visible]
 
 
-def has_scan(viewer: "napari.Viewer") -> bool:
-    """Whether a layer is a scan, hidden or not: the sides of other images are unknown."""
-    return any(IS_SCAN in layer.metadata for layer in viewer.layers)
+def known_axes(viewer: "napari.Viewer") -> str:
+    """World axes whose direction in the patient is known, of ``"RAS"``: those that all scans here have in common.
+
+    The sides of other images are unknown. A scan that is hidden counts only if no other is shown.
+    """
+    layers = shown_scans(viewer) or [layer for layer in viewer.layers if IS_SCAN in layer.metadata]
+    scans = [layer.metadata[IS_SCAN] for layer in layers]
+    return "".join(axis for axis in "RAS" if scans and all(axis in scan.known_axes for scan in scans))
 
 
 def place_of(viewer: "napari.Viewer") -> NDArray[np.float64]:

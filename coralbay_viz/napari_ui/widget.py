@@ -24,6 +24,7 @@ from .panels.base import PanelBase, when_clicked
 from .panels.colors import ColorsPanel
 from .panels.compare import ComparePanel
 from .panels.features import FeaturePanel
+from .panels.image_layers import ImageLayers
 from .panels.library import LibraryPanel
 from .panels.scan import ScanPanel
 from .panels.scorecard import ScorecardPanel
@@ -130,6 +131,7 @@ class CoralBayWidget(QWidget):
         self.scorecard_panel = ScorecardPanel(self.context)
         self.training_panel = TrainingPanel(self.context)
         self.welcome = WelcomePanel(self.context, self.scan_panel)
+        self.image_layers = ImageLayers(self.context, self.open)
         self.opening = OpeningBar(self.context)
         self.tabs = QTabWidget()
         for name, panel in (
@@ -143,7 +145,7 @@ class CoralBayWidget(QWidget):
         ):
             self.tabs.addTab(_scrolled(panel), name)
         outer = QVBoxLayout(self)
-        upper = self.welcome, self.opening, self.show_switch, self.scan_panel, self.feature_panel
+        upper = self.welcome, self.image_layers, self.opening, self.show_switch, self.scan_panel, self.feature_panel
         for widget in upper:
             outer.addWidget(widget)
         outer.addWidget(self.tabs, stretch=1)
@@ -227,15 +229,21 @@ class CoralBayWidget(QWidget):
         self.tools.mode = "pick"  # a click before there are features is answered when they are there
 
     def _show_scan(self, scan: "Scan | None") -> None:
-        """Show a scan where the slices were; if they miss it, at its last crosshair position, else at its center."""
+        """Show a scan at its own place: two scanners count from different points, so coordinates tell little."""
         self._show_parts(scan)
         if scan is not None and len(views.place_of(self.viewer)) == 3:
-            grid, place = scan.volume.grid, self._place
-            if place is None or not grid.contains(place):
-                place = grid.to_world((np.array(grid.shape) - 1) / 2) if scan.cursor_mm is None else scan.cursor_mm
-            self.binding.go_to(place)
+            self.binding.go_to(self._place_in(scan))
             self._point_moved()
         self._dims_changed()
+
+    def _place_in(self, scan: "Scan") -> Any:
+        """Place that corresponds to the crosshair that was linked, last place of a scan, or its middle."""
+        if scan is self.session.linked and scan.matched is not None:
+            return scan.matched.position_mm
+        if scan.cursor_mm is not None:
+            return scan.cursor_mm
+        only = len(self.session.scans) == 1 and self._place is not None
+        return self._place if only and scan.volume.grid.contains(self._place) else scan.volume.grid.center_mm
 
     def _show_parts(self, scan: "Scan | None") -> None:
         """Show how to begin, or the panels of a scan."""

@@ -20,7 +20,7 @@ def test_a_scorecard_against_a_labels_layer(explored, viewer, hand, phantom, liv
     panel = explored.scorecard_panel
     explored.show_tab("Score")
     hand.settle()
-    panel.reference.setCurrentText("truth")
+    panel.reference.native.setCurrentText("truth")
     assert (panel.reference.labels().data == labels.data).all()
     np.testing.assert_allclose(panel.reference.labels().grid.affine, grid.affine, atol=1e-6)
     for number in range(panel.models.count()):

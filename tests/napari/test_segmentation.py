@@ -389,10 +389,10 @@ def test_statistics_with_a_reference(segmented, viewer, hand, told, picture_of, 
     truth = viewer.add_labels(
         np.array(session.segmentation.data[::-1]), name="truth", affine=mirrored(session.segmentation.grid)
     )
-    assert panel.reference.findText("truth") == 1
-    panel.reference.setCurrentIndex(1)
+    assert panel.reference.native.findText("truth") == 1
+    panel.reference.native.setCurrentIndex(1)
     truth.name = "renamed"
-    assert panel.reference.currentText() == "renamed"
+    assert panel.reference.native.currentText() == "renamed"
     hand.press(panel.measure)
     hand.wait_for(lambda: bool(session.scan.statistics))
     assert [row.dice for row in session.scan.statistics] == [1, 1]
@@ -408,7 +408,7 @@ def test_statistics_with_a_reference(segmented, viewer, hand, told, picture_of, 
     hand.wait_for(lambda: told == [f"Saved {tmp_path / 'statistics.csv'}"])
     told.clear()
     viewer.layers.remove(truth)
-    assert panel.reference.currentText() == "no reference"
+    assert panel.reference.native.currentText() == "no reference"
     hand.press(panel.measure)
     hand.wait_for(lambda: session.scan.statistics[0].dice is None)
     assert not told

@@ -254,13 +254,13 @@ class ComparePanel(PanelBase):
         if found is None:
             self.match.setText("")
             return
-        self.match.setText(f"Match at {place_text(found.position_mm)}: {found.in_words}")
+        self.match.setText(f"Match at {place_text(found.position_mm, scan.volume.known_axes)}: {found.in_words}")
 
     def _followed(self, scan: "Scan | None") -> None:
         if scan is not self.target:
             return
         rows = scan.follow_up_rows if scan else ()
-        fill_table(self.table, [_row_cells(row) for row in rows])
+        fill_table(self.table, [_row_cells(row, scan.volume.known_axes) for row in rows])
         self.table.setVisible(bool(rows))
         self.save.setEnabled(bool(rows))
 
@@ -273,7 +273,7 @@ class ComparePanel(PanelBase):
         if result is not None:
             self.sides.setText(
                 f"Difference {result.difference:.2f}, larger than at {result.rank:.0%} of the body. Mirror position: "
-                f"{place_text(result.counterpart_mm)}"
+                f"{place_text(result.counterpart_mm, scan.volume.known_axes)}"
             )
         else:
             self.sides.setText("")
@@ -284,7 +284,7 @@ class ComparePanel(PanelBase):
             self._context.binding.drop(scan, "found", "symmetry")
 
 
-def _row_cells(row: dict[str, Any]) -> list[str]:
-    place = place_text([row["x_mm"], row["y_mm"], row["z_mm"]])
+def _row_cells(row: dict[str, Any], known_axes: str) -> list[str]:
+    place = place_text([row["x_mm"], row["y_mm"], row["z_mm"]], known_axes)
     back = f"{row['return_mm']:.0f} mm" + ("" if row["confirmed"] else " ?")
     return [row["name"], place, f"{row['score']:.2f}", back]

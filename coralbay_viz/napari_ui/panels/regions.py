@@ -80,7 +80,10 @@ class RegionTable(PanelBase):
         if regions is not self._listed and scan is not None:
             self._listed = regions
             pictures = [thumbnail(scan.volume, region.position_mm, _WIDTH_MM) for region in regions]
-            fill_table(self.tree, [region_cells(number, region) for number, region in enumerate(regions, 1)])
+            fill_table(
+                self.tree,
+                [region_cells(number, region, scan.volume.known_axes) for number, region in enumerate(regions, 1)],
+            )
             with QSignalBlocker(self.tree):
                 for number, picture in enumerate(pictures):
                     self._illustrate(self.tree.topLevelItem(number), picture)
@@ -117,7 +120,7 @@ def gray_icon(pixels: np.ndarray) -> QIcon:
     return QIcon(QPixmap.fromImage(image))
 
 
-def region_cells(number: int, region: "Region") -> list[str]:
+def region_cells(number: int, region: "Region", known_axes: str) -> list[str]:
     """Format a region as table cells."""
     size = f"{region.size_ml:.0f} ml" if region.size_ml >= 10 else f"{region.size_ml:.1f} ml"
-    return [str(number), f"{region.score:.2f}", size, place_text(region.position_mm), "", ""]
+    return [str(number), f"{region.score:.2f}", size, place_text(region.position_mm, known_axes), "", ""]

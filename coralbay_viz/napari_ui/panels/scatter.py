@@ -160,7 +160,8 @@ class ScatterDock(Docked):
             return
         self.canvas.mark(number)
         self._context.binding.mark(self._places[number])
-        self.about.setText(place_text(self._places[number]) + " mm")
+        known = self._context.session.scan.volume.known_axes
+        self.about.setText(place_text(self._places[number], known) + " mm")
 
     def _hovered_in_canvas(self, position_mm: Any) -> None:
         scatter = self._scatter

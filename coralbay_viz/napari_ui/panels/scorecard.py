@@ -55,7 +55,7 @@ class ScorecardPanel(PanelBase):
         self.models.setFixedHeight(_SHOWN_MODELS * self.models.sizeHintForRow(0) + 2 * self.models.frameWidth())
         self.rows.addWidget(self.models)
         self.reference = ReferenceChooser(self._context)
-        self.row(QLabel("Reference"), self.reference, stretch=1)
+        self.row(QLabel("Reference"), self.reference.native, stretch=1)
         self.compare = button("Compare", "Measure one encoder after the other")
         self.stop = button("Stop", "Stop measuring")
         self.eva = button("eva…", "Add results of eva, or its published table, as a column")

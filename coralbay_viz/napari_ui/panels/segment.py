@@ -12,6 +12,7 @@ from ..context import NIFTI, Context
 from ..painting import Tool
 from .base import JobStatusText, PanelBase, button, combo, menu_button, note, when_clicked
 from .classes import ClassTable
+from .layer_picker import LayerPicker
 from .scores import ScoreMaps
 from .statistics import Statistics
 from .suggestions import Suggestions
@@ -53,6 +54,7 @@ class SegmentPanel(PanelBase):
             (session.scan_added, self.show_state),
             (session.scan_removed, self.show_state),
             (context.viewer.layers.events.removed, self.show_state),
+            (context.viewer.layers.events.inserted, self.show_state),
         )
         self.show_state()
 
@@ -73,6 +75,12 @@ class SegmentPanel(PanelBase):
         self.redo = button("Redo", "Redo the last undone change")
         self.clear = button("Clear", "Remove all strokes, keep the classes")
         self.row(self.undo, self.redo, self.clear)
+        self.layers = LayerPicker(
+            self._context, self._context.foreign.labels, "Labels layer that another reader or a script added"
+        )
+        self.take = button("Use as strokes", "Add the labels of this layer to the strokes; Undo takes them back")
+        self.row(self.layers.native, self.take, stretch=0)
+        self.take.clicked.connect(guarded(self._take_strokes))
         for tool, made in self.tools.items():
             made.clicked.connect(guarded(lambda *_, tool=tool: self._take(tool)))
         self.segment.clicked.connect(guarded(lambda *_: painting.segment()))
@@ -164,6 +172,11 @@ class SegmentPanel(PanelBase):
         for tool, made in self.tools.items():
             made.setChecked(tool == taken)
 
+    def _take_strokes(self, *_: Any) -> None:
+        layer = self.layers.layer
+        if layer is not None:
+            self._context.foreign.take_strokes(layer)
+
     def _want_live(self, on: bool) -> None:
         painting = self._context.painting
         painting.live = on
@@ -243,6 +256,8 @@ class SegmentPanel(PanelBase):
         session, painting = self._context.session, self._context.painting
         scan, features = session.scan, session.features is not None
         self.classes.show_state()
+        for part in (self.layers.native, self.take):
+            part.setVisible(bool(self._context.foreign.labels()))
         strokes = scan.strokes if scan else None
         painted = bool(strokes and strokes.now)
         for made in (*self.tools.values(), self.classes.add, self.live):

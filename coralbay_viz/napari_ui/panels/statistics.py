@@ -28,7 +28,7 @@ class Statistics(PanelBase):
         self.measure = button("Statistics", "Volume and HU of each class, on the scan's own grid")
         self.reference = ReferenceChooser(context)
         self.save = button("Save…", "Write the table as CSV")
-        self.row(self.measure, QLabel("against"), self.reference, self.save, stretch=2)
+        self.row(self.measure, QLabel("against"), self.reference.native, self.save, stretch=2)
         self.results = table("Volume, HU and Dice of each class", ["Class", "ml", "HU", "Dice"], 120)
         self.rows.addWidget(self.results)
         self.rows.setContentsMargins(0, 0, 0, 0)

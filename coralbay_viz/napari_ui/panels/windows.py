@@ -54,7 +54,7 @@ class WindowsPanel(PanelBase):
         scan = self._context.session.scan
         result = scan.windows if scan else None
         answers = result.comparison.answers if result else ()
-        rows = [[a.name, f"{a.correlation:.2f}", place_text(a.position_mm)] for a in answers]
+        rows = [[a.name, f"{a.correlation:.2f}", place_text(a.position_mm, scan.volume.known_axes)] for a in answers]
         fill_table(self.answers, rows)
         self.answers.setVisible(bool(rows))
         chosen = self._context.binding.view.window_shown or _NOTHING
