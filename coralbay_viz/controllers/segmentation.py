@@ -356,7 +356,10 @@ class SegmentationController:
 
     @checked
     def save_segmentation(self, path: str | Path) -> Job:
-        """Write the segmentation on the grid of the scan's file, with the values that were painted."""
+        """Write the segmentation on the grid of the scan's file, with the values that were painted.
+
+        In ``.seg.nrrd``, for 3D Slicer, and in ``.ome.zarr`` with the names and colors of the classes.
+        """
         scan, features = self._workspace.require_features()
         require(scan.segmentation, "no segmentation to save", NO_PROBE)
         probe, how = scan.probe, self.labeling(scan, features)
@@ -366,7 +369,7 @@ class SegmentationController:
             "connectivity": self.connectivity,
             "protected": True if how.protected else None,
         }
-        return self._workspace.write_map(path, scan, lambda grid: how.labels(probe, grid).data, **parameters)
+        return self._workspace.write_map(path, scan, partial(how.labels, probe), **parameters)
 
     @checked
     def save_probe(self, path: str | Path) -> Job:

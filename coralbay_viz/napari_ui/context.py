@@ -141,3 +141,5 @@ class Context:
 
 
 NIFTI = "NIfTI (*.nii.gz *.nii)"
+OTHER_MAPS = ("NRRD (*.nrrd)", "OME-Zarr (*.ome.zarr)")
+SLICER = "Segmentation of 3D Slicer (*.seg.nrrd)"

@@ -145,3 +145,30 @@ def test_what_cannot_be_exported_is_refused(session, series, tmp_path):
     with pytest.raises(CoralBayError, match="no clusters"):
         session.exports.dicom(tmp_path / "seg.dcm", what="clusters")
     assert not list(tmp_path.glob("*.dcm"))
+
+
+def test_results_are_exported_for_slicer(session, tmp_path):
+    """Labels with names and colors, and points."""
+    pytest.importorskip("SimpleITK")
+    from coralbay_core.io import load_labels
+    from coralbay_core.matching import read_landmarks
+    from coralbay_viz.model.palette import class_color
+
+    scan = session.scan
+    session.segment(painted(scan.volume))
+    session.save_segmentation(tmp_path / "seg.seg.nrrd")
+    found = load_labels(tmp_path / "seg.seg.nrrd", like=scan.volume)
+    assert found.names[2] == "dense"
+    assert "#{:02x}{:02x}{:02x}".format(*found.colors[2]) == class_color(2)
+    session.exports.labels(tmp_path / "seg.ome.zarr")
+    assert np.array_equal(load_labels(tmp_path / "seg.ome.zarr").data, found.data)
+    with pytest.raises(InputError, match="no clicks to export"):
+        session.exports.points(tmp_path / "clicks.mrk.json")
+    click = scan.volume.grid.center_mm
+    session.click(click)
+    session.exports.points(tmp_path / "clicks.mrk.json")
+    (place,) = read_landmarks(tmp_path / "clicks.mrk.json")
+    assert place.name == "click 1"
+    np.testing.assert_allclose(place.position_mm, click)
+    session.exports.points(tmp_path / "regions.csv", "regions")
+    assert len(read_landmarks(tmp_path / "regions.csv")) == len(session.heat.regions)

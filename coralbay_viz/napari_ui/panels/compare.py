@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ...model.scan import Scan
 
 _SQUARES_MM = (5, 200)
-_LANDMARKS = "Landmarks (*.csv *.json)"
+_LANDMARKS = "Landmarks (*.csv *.json *.mrk.json)"
 
 
 class ComparePanel(PanelBase):

@@ -8,7 +8,7 @@ from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import QCheckBox, QInputDialog, QLabel, QPushButton, QSlider
 
 from ..actions import with_key
-from ..context import NIFTI, Context
+from ..context import NIFTI, OTHER_MAPS, SLICER, Context
 from ..painting import Tool
 from .base import JobStatusText, PanelBase, button, combo, menu_button, note, when_clicked
 from .classes import ClassTable
@@ -195,7 +195,8 @@ class SegmentPanel(PanelBase):
             self._context.notify_errors(self._context.painting.segment)()
 
     def _save(self) -> None:
-        self._context.save_as("Save the segmentation", "seg.nii.gz", NIFTI, self._context.session.save_segmentation)
+        save = self._context.session.save_segmentation
+        self._context.save_as("Save the segmentation", "seg.nii.gz", (NIFTI, *OTHER_MAPS, SLICER), save)
 
     def _export_dicom(self, kind: Literal["seg", "rtstruct"]) -> None:
         session = self._context.session

@@ -10,7 +10,7 @@ from ...display import raycast
 from ...model.palette import NEGATIVE, POSITIVE
 from ...model.results import STRICTEST_FRACTION
 from ..actions import with_key
-from ..context import NIFTI, Context
+from ..context import NIFTI, OTHER_MAPS, Context
 from .base import CollapsibleBox, PanelBase, button, menu_button, note
 from .mixer import Mixer
 from .regions import RegionTable
@@ -147,7 +147,7 @@ class SimilarPanel(PanelBase):
         self.region_table.go_on()
 
     def _save_heat(self) -> None:
-        self._context.save_as("Save the heat map", "heat.nii.gz", NIFTI, self._context.session.save_heat)
+        self._context.save_as("Save the heat map", "heat.nii.gz", (NIFTI, *OTHER_MAPS), self._context.session.save_heat)
 
     def _keep_query(self) -> None:
         name, go = QInputDialog.getText(self, "New query", "Name:")
