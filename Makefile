@@ -21,7 +21,7 @@ VIRTUAL_DISPLAY := xvfb-run --auto-servernum --server-args="-screen 0 1400x900x2
 export QT_API := pyside6
 
 .DEFAULT_GOAL := help
-.PHONY: help setup libraries virtual-display browser notebooks screenshots animation docs demo test test-fast test-slow test-oldest test-eva fuzz torture lint evaluate evaluate-reference wheel-smoke \
+.PHONY: help setup libraries virtual-display browser notebooks screenshots animation docs demo test test-fast test-slow test-oldest test-eva fuzz torture lint spelling evaluate evaluate-reference wheel-smoke \
   bench-encoder bench-dense bench-interactive bench-gui bench-notebook bench-probe bench-connectivity bench-projection bench-search bench-alignment bench-pretrain clean
 
 help: ## List the targets
@@ -107,6 +107,9 @@ lint: $(STAMP) ## Style, types, import directions and spelling
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+	$(VENV)/bin/codespell $$(git ls-files)
+
+spelling: $(STAMP) ## Spelling alone
 	$(VENV)/bin/codespell $$(git ls-files)
 
 # Labeled scans to measure on, and where the report goes.

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from . import options
-from .common import feature_summary, features_of, open_ct, open_model
-from .options import DEFAULT_STAGES, Device, Json, Memory, Model, Series, Stages
+from .common import feature_summary, features_of, open_ct, open_model, require_outputs
+from .options import DEFAULT_STAGES, Device, Json, Memory, Model, Report, Series, Stages
 from .output import emit
 from .scans import Batch, Source, scans_in
 
@@ -42,6 +42,7 @@ def embed(
             metavar="ADDRESS", help="Dask scheduler to use instead; its workers must have access to the same folders."
         ),
     ] = None,
+    report: Report = None,
     model: Model = None,
     device: Device = "auto",
     series: Series = None,
@@ -59,8 +60,10 @@ def embed(
     focus = None if first is None else options.numbers(first, 3, "--first")
     if out is not None:
         require_folder(out)
+    options.require_csv(report)
     found = scans_in(ct, series)
-    batch = Batch("features", len(found.sources), found.is_folder)
+    require_outputs([report], ct, *found.files)
+    batch = Batch("features", len(found.sources), found.is_folder, found.passed_over, report)
     inputs = {"ct": ct, "stages": strides, "roi_mm": corners}
     if jobs or cluster:
         from .embed_dask import embed_with_dask

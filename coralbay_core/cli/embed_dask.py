@@ -75,6 +75,8 @@ def embed_with_dask(
         outcome = outcomes.get(source.name, InputError(source.problem, where=source.path))
         if isinstance(outcome, BaseException):
             batch.fail(source.name, outcome)
+        else:
+            batch.succeed(source.name)
     return [outcome for outcome in outcomes.values() if not isinstance(outcome, BaseException)]
 
 

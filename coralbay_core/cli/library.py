@@ -10,7 +10,7 @@ from ..errors import CoralBayError, InputError
 from . import options
 from .command_line import CommandLine
 from .common import open_ct, open_model, require_outputs
-from .options import Device, Json, LibraryModel, Series, StageWeights
+from .options import Device, Json, LibraryModel, Report, Series, StageWeights, require_csv
 from .output import Progress, emit, note, position, table
 from .scans import Batch, scans_in
 
@@ -46,6 +46,7 @@ def add(
             "  [default: they stay on this machine, since they often contain the name of a patient]",
         ),
     ] = False,
+    report: Report = None,
     as_json: Json = False,
 ) -> None:
     """Add scans to a library, which is created if it does not exist.
@@ -56,16 +57,17 @@ def add(
     from ..library.vectors import require_library
 
     require_library()
+    require_csv(report)
     opened = Library(folder)
     encoder = open_model(model or (opened.manifest.model if opened.exists else None), device)
     added: list[LibraryEntry] = []
     known: list[LibraryEntry] = []
     if opened.exists:
         opened.require_model(encoder)
-    found = [
-        (scans.is_folder, source) for path in paths for scans in [scans_in(path, series)] for source in scans.sources
-    ]
-    batch = Batch("entries", len(found))
+    searched = [scans_in(path, series) for path in paths]
+    found = [(scans.is_folder, source) for scans in searched for source in scans.sources]
+    passed_over = {place: reason for scans in searched for place, reason in scans.passed_over.items()}
+    batch = Batch("entries", len(found), passed_over=passed_over, report=report)
     for of_folder, source in found:
         with batch.scan(replace(source, name=str(source.path))):
             done = opened.add(
@@ -80,6 +82,7 @@ def add(
             )
             (added if done.is_new else known).append(done.entry)
     if not added and not known:
+        batch.tell()
         raise InputError("no scan was added", where=folder, found=next(iter(batch.failed.values())))
     if added:
         opened.settle()

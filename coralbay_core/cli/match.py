@@ -9,7 +9,7 @@ import typer
 from ..errors import CoralBayError, InputError
 from . import options
 from .common import features_of, open_ct, open_model, require_outputs, weights_files
-from .options import DEFAULT_STAGES, Device, FixedStageWeights, Json, Model, Series, Stages
+from .options import DEFAULT_STAGES, Device, FixedStageWeights, Json, Model, Report, Series, Stages
 from .output import Progress, emit, note, position
 from .scans import Batch, Source, one_scan, scans_in
 
@@ -60,6 +60,7 @@ def match(
             ".mat, or a field in .nii.gz), to align them from.",
         ),
     ] = None,
+    report: Report = None,
     stage_weights: FixedStageWeights = None,
     stages: Stages = DEFAULT_STAGES,
     model: Model = None,
@@ -82,7 +83,8 @@ def match(
     inputs += options.point_files(at)
     if transform is not None:
         inputs += (transform,)
-    require_outputs(tables.values(), *inputs)
+    options.require_csv(report)
+    require_outputs([*tables.values(), report], *inputs)
     if transform is not None and several:
         raise InputError("one transform for several scans", where="--transform", expected="one scan B")
     known = None if transform is None else _read_transform(transform)
@@ -91,7 +93,7 @@ def match(
         first.grid.require_inside(place.position_mm, where=place.name)
     encoder = open_model(model, device)
     matcher = _Matcher(first, encoder, places, strides, mixer, prior_mm, known)
-    batch = Batch("matches", len(targets.sources), several)
+    batch = Batch("matches", len(targets.sources), several, targets.passed_over, report)
     done: list[dict[str, Any]] = []
     lines: list[str] = []
     for target in targets.sources:

@@ -108,6 +108,11 @@ FixedStageWeights = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", rich_help_panel=GENERAL, help="Print the results as one JSON object.")]
 
+Report = Annotated[
+    Path | None,
+    typer.Option("--report", metavar="TABLE.csv", help="File for a table of scans: done, failed or passed over, and why."),
+]
+
 DEFAULT_STAGES = "4,8,16"
 
 _LISTS = (".csv", ".json")
@@ -198,6 +203,12 @@ def memory_bytes(memory_gb: float | None) -> int | None:
     if not 0 < memory_gb < float("inf"):
         raise InputError("unusable memory budget", where="--memory", found=f"{memory_gb:g}", expected="GB above 0")
     return int(memory_gb * 1e9)
+
+
+def require_csv(path: Path | None) -> None:
+    """Raise unless an output path ends in ``.csv``."""
+    if path is not None and path.suffix.lower() != ".csv":
+        raise InputError("not a table name", where=path, expected="a name that ends in .csv")
 
 
 def require_safetensors(path: Path | None, kind: str) -> None:

@@ -12,7 +12,7 @@ from . import options
 from .command_line import CommandLine
 from .common import features_of, open_ct, open_labels, open_model, require_outputs, weights_files
 from .labels import examples_with_rest, note_background, only
-from .options import DEFAULT_STAGES, CtPath, Device, Json, Model, ProbeModel, Series, Stages
+from .options import DEFAULT_STAGES, CtPath, Device, Json, Model, ProbeModel, Report, Series, Stages
 from .output import Progress, emit, position, table
 from .scans import Batch, Source, scans_in
 
@@ -173,6 +173,7 @@ def apply(
             help="Strokes on this CT, e.g. those of `probe fit`: labels then spread from them to what is connected.",
         ),
     ] = None,
+    report: Report = None,
     model: ProbeModel = None,
     device: Device = "auto",
     series: Series = None,
@@ -190,15 +191,16 @@ def apply(
     jobs = [_Job(source, several, out, probability, margin, protect, strokes) for source in found.sources]
     inputs = (ct, probe, *found.files, *weights_files(model), *(job.protect for job in jobs))
     inputs += tuple(job.strokes for job in jobs)
+    options.require_csv(report)
     for job in jobs:
         job.require_names()
     require_outputs(
-        [path for job in jobs for path in job.outputs],
+        [*(path for job in jobs for path in job.outputs), report],
         *inputs,
         labels=[*(j.protect for j in jobs), *(j.strokes for j in jobs)],
     )
     encoder = open_model(model or fitted.model, device)
-    batch = Batch("segmentations", len(jobs), several)
+    batch = Batch("segmentations", len(jobs), several, found.passed_over, report)
     done = []
     for job in jobs:
         with batch.scan(job.source):

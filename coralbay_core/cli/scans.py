@@ -1,8 +1,12 @@
 """Scans of a folder, of every format that is read, with names that tell them apart.
 
-One scan that fails does not stop the others: `Batch` collects the reasons, and its `finish` ends the command with them.
+One scan that fails does not stop the others: `Batch` collects what happened to each, and its `finish` ends the command
+with a table of it.
 """
 
+import csv
+import re
+import time
 import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import Cancelled, CoralBayError, InputError, MissingFileError
-from .output import note
+from ..util.atomic_file import atomic_path
+from .output import note, say
 
 if TYPE_CHECKING:
     from ..io import FoundScan
@@ -20,6 +25,8 @@ if TYPE_CHECKING:
 _LONGEST_NAME = 180  # bytes; a file system allows 255, and suffixes follow
 _TAIL = 8
 _LISTED = 10
+# Label maps as BIDS and 3D Slicer name them, among the scans of a folder.
+_LABELS = re.compile(r"^sub-.*_(dseg|probseg|mask)\.|\.seg\.nrrd$")
 
 
 @dataclass(frozen=True)
@@ -56,10 +63,13 @@ class Scans:
     sources : tuple of Source
     is_folder : bool
         Whether they are the scans of a folder, so that outputs are folders; False for one file or one DICOM series.
+    passed_over : dict of str to str
+        Files and folders that are no CT, with the reason.
     """
 
     sources: tuple[Source, ...]
     is_folder: bool
+    passed_over: dict[str, str] = field(default_factory=dict)
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -88,13 +98,13 @@ def scans_in(path: Path, series: str | None = None) -> Scans:
     usable = _usable(found)
     if not usable or (len(usable) == 1 and (usable[0].problem or (usable[0].path.parent == path and usable[0].series))):
         return single  # the reader says what is wrong with a folder without a scan
-    for scan in found:
-        if scan not in usable:
-            note(f"passed over: {scan.path}: {scan.problem or _why_not(scan)}")
+    passed_over = {str(scan.path): scan.problem or _why_not(scan) for scan in found if scan not in usable}
+    for place, reason in passed_over.items():
+        note(f"passed over: {place}: {reason}")
     _note_parted(usable)
     names = _names(usable, path)
     sources = [Source(n, s.path, None, s.files, s.problem) for n, s in zip(names, usable, strict=True)]
-    return Scans(tuple(sources), True)
+    return Scans(tuple(sources), True, passed_over)
 
 
 def one_scan(path: Path, series: str | None = None) -> Source:
@@ -121,6 +131,8 @@ def _usable(found: "list[FoundScan]") -> "list[FoundScan]":
 def _why_not(scan: "FoundScan") -> str:
     if scan.series and len(scan.files) == 1:
         return "a single image"
+    if _LABELS.search(scan.path.name.lower()):
+        return "labels, by its name"
     return f"modality is {scan.modality}, not CT" if scan.modality != "CT" else ""
 
 
@@ -189,7 +201,17 @@ def _stem(path: Path) -> str:
     return path.name
 
 
-# --- failures -----------------------------------------------------------------------------------------------------
+# --- what happened ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What happened to one scan: a row of the table."""
+
+    scan: str
+    result: str
+    reason: str = ""
+    seconds: float | None = None
 
 
 @dataclass
@@ -203,35 +225,66 @@ class Batch:
     total : int
     is_folder : bool
         Where False, an error ends the command at once.
+    passed_over : dict of str to str
+        What is no CT, with the reason; of `Scans`.
+    report : Path, optional
+        File for the table.
     """
 
     work: str
     total: int
     is_folder: bool = True
+    passed_over: dict[str, str] = field(default_factory=dict)
+    report: Path | None = None
     failed: dict[str, str] = field(default_factory=dict)
+    _outcomes: list[_Outcome] = field(default_factory=list)
 
     @contextmanager
     def scan(self, source: Source) -> Iterator[None]:
         """Work on one scan; an error is noted and kept, and does not reach the caller."""
+        start = time.monotonic()
         try:
             if source.problem:
                 raise InputError(source.problem, where=source.path)
             yield
+            self.succeed(source.name, time.monotonic() - start)
         except Cancelled:
             raise
         except Exception as error:
             if not self.is_folder:
                 raise
-            self.fail(source.name, error)
+            self.fail(source.name, error, time.monotonic() - start)
 
-    def fail(self, name: str, error: BaseException) -> None:
+    def succeed(self, name: str, seconds: float | None = None) -> None:
+        """Keep that a scan is done."""
+        self._outcomes.append(_Outcome(name, "done", seconds=seconds))
+
+    def fail(self, name: str, error: BaseException, seconds: float | None = None) -> None:
         """Note and keep the reason of a failure."""
         line = str(error) if isinstance(error, (CoralBayError, OSError)) else f"{type(error).__name__}: {error}"
         self.failed[name] = " ".join(line.split())
+        self._outcomes.append(_Outcome(name, "failed", self.failed[name], seconds))
         note(f"{name}: {self.failed[name]}")
 
+    def tell(self) -> None:
+        """Print the table of a folder, and write it if that was asked for."""
+        rows = [*self._outcomes, *(_Outcome(place, "passed over", why) for place, why in self.passed_over.items())]
+        if self.report is not None:
+            with atomic_path(self.report) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+                writer = csv.writer(file)
+                writer.writerow(["scan", "result", "seconds", "reason"])
+                writer.writerows([row.scan, row.result, _seconds(row), row.reason] for row in rows)
+        if self.is_folder and len(rows) > 1:
+            width = max(4, *(len(row.scan) for row in rows))
+            say(f"{'scan':<{width}}  {'result':<11}  {'seconds':>7}  reason")
+            for row in rows:
+                say(f"{row.scan:<{width}}  {row.result:<11}  {_seconds(row):>7}  {row.reason}".rstrip())
+            counts = {result: sum(row.result == result for row in rows) for result in ("done", "failed", "passed over")}
+            say(", ".join(f"{count} {result}" for result, count in counts.items() if count))
+
     def finish(self) -> None:
-        """Raise if a scan failed, with a list; called after the results of the others were printed."""
+        """Print the table, and raise if a scan failed, with a list; called after the results of the others."""
+        self.tell()
         if not self.failed:
             return
         listed = "; ".join(f"{name}: {reason}" for name, reason in list(self.failed.items())[:_LISTED])
@@ -241,3 +294,7 @@ class Batch:
             found=listed + (f"; and {more} more" if more > 0 else ""),
             hint="the others are done" if len(self.failed) < self.total else "",
         )
+
+
+def _seconds(row: _Outcome) -> str:
+    return "" if row.seconds is None else f"{row.seconds:.1f}"

@@ -6,7 +6,8 @@ from .model_card import ModelCard
 
 # Names of the hub for licenses; others are called "other" there, with a name of their own.
 _LICENSES = {"apache-2.0": "apache-2.0", "mit": "mit", "cc-by-4.0": "cc-by-4.0", "cc-by-nc-4.0": "cc-by-nc-4.0"}
-_TAGS = ["coralbay", "ct", "medical-imaging", "3d", "self-supervised-learning", "swin"]
+_TAGS = ["coralbay", "ct", "medical-imaging", "3d", "swin"]
+_SELF_SUPERVISED = ("self-supervised", "self-distillation", "contrastive", "without labels")
 
 
 def readme(card: ModelCard) -> str:
@@ -17,7 +18,7 @@ def readme(card: ModelCard) -> str:
     terms: dict[str, Any] = (
         {"license": license_name} if license_name else {"license": "other", "license_name": "see-below"}
     )
-    head = ModelCardData(library_name="coralbay", pipeline_tag="image-feature-extraction", tags=_TAGS, **terms)
+    head = ModelCardData(library_name="coralbay", pipeline_tag="image-feature-extraction", tags=_tags(card), **terms)
     parts = [f"---\n{head.to_yaml()}\n---", f"# {card.name}", card.summary, _usage(card)]
     if card.intended_use:
         parts.append(f"## Intended use\n\n{card.intended_use}")
@@ -29,6 +30,14 @@ def readme(card: ModelCard) -> str:
     if card.citation:
         parts.append(f"## Citation\n\n{card.citation}")
     return "\n\n".join(parts) + "\n"
+
+
+def _tags(card: ModelCard) -> list[str]:
+    """Tags of the hub; weights count as self-supervised only if their card says so."""
+    stated = f"{card.summary} {' '.join(map(str, card.training.values()))}".lower()
+    supervised = "supervised" in stated.replace("self-supervised", "")
+    is_own = any(word in stated for word in _SELF_SUPERVISED) and not supervised
+    return [*_TAGS, "self-supervised-learning"] if is_own else _TAGS
 
 
 def _usage(card: ModelCard) -> str:

@@ -33,6 +33,7 @@ NEIGHBORS = 15
 NEAREST = 4
 _BLOCK = 1024
 _NEED = "UMAP needs"
+_INSTEAD = "or use PCA, which is always installed"
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,7 +226,7 @@ def _progress_bar(watch: _EpochWatch) -> dict[str, Any] | None:
 
 def require_umap() -> None:
     """Raise unless umap-learn is installed."""
-    require_extra("umap", "umap", need=_NEED)
+    require_extra("umap", "umap", need=_NEED, instead=_INSTEAD)
 
 
 def _umap(
@@ -238,7 +239,7 @@ def _umap(
 ) -> tuple[Any, NDArray[np.float32]]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # umap and numba warn of their own choices, such as threads under a seed
-        umap = import_extra("umap", "umap", need=_NEED)
+        umap = import_extra("umap", "umap", need=_NEED, instead=_INSTEAD)
         watch.check_cancelled("before")
         reducer = umap.UMAP(
             n_components=dimensions,

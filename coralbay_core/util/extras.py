@@ -7,7 +7,7 @@ from typing import Any
 from ..errors import MissingExtraError
 
 
-def require_extra(extra: str, *modules: str, need: str) -> None:
+def require_extra(extra: str, *modules: str, need: str, instead: str = "") -> None:
     """Raise unless all modules can be found; none is imported.
 
     Parameters
@@ -18,6 +18,8 @@ def require_extra(extra: str, *modules: str, need: str) -> None:
         Top-level modules.
     need : str
         Beginning of the message: ``libraries need``.
+    instead : str
+        What can be done without the extra: the end of the message.
 
     Raises
     ------
@@ -25,17 +27,17 @@ def require_extra(extra: str, *modules: str, need: str) -> None:
     """
     missing = [module for module in modules if find_spec(module) is None]
     if missing:
-        raise MissingExtraError(f"{need} {', '.join(missing)}", hint=_hint(extra))
+        raise MissingExtraError(f"{need} {', '.join(missing)}", hint=_hint(extra, instead))
 
 
-def import_extra(extra: str, module: str, *, need: str) -> Any:
+def import_extra(extra: str, module: str, *, need: str, instead: str = "") -> Any:
     """Import a module of an extra; parameters and errors as of `require_extra`, also for a package that is broken."""
-    require_extra(extra, module, need=need)
+    require_extra(extra, module, need=need, instead=instead)
     try:
         return import_module(module)
     except ImportError as error:
-        raise MissingExtraError(f"{need} {module}", found=error, hint=_hint(extra)) from error
+        raise MissingExtraError(f"{need} {module}", found=error, hint=_hint(extra, instead)) from error
 
 
-def _hint(extra: str) -> str:
-    return f'pip install "coralbay[{extra}]"'
+def _hint(extra: str, instead: str) -> str:
+    return f'pip install "coralbay[{extra}]"' + (f", {instead}" if instead else "")

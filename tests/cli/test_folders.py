@@ -1,11 +1,13 @@
 """Folders of scans as input of commands."""
 
+import csv
 import io
 import json
 import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -113,7 +115,8 @@ def test_one_bad_file_does_not_stop_the_rest(coralbay, scan, click, probe, tmp_p
     copies(scan, folder, "a.nii.gz", "c.nii.gz")
     (folder / "b.nii.gz").write_bytes(b"nothing")
     (folder / "d.nii.gz").symlink_to(tmp_path / "gone.nii.gz")
-    out = tmp_path / "out"
+    shutil.copy(scan / "strokes.nii.gz", folder / "sub-1_desc-organs_dseg.nii.gz")
+    out, report = tmp_path / "out", tmp_path / "report.csv"
     if command == "library add":
         pytest.importorskip("lancedb")
     arguments = {
@@ -122,8 +125,14 @@ def test_one_bad_file_does_not_stop_the_rest(coralbay, scan, click, probe, tmp_p
         "library add": ["library", "add", out, folder, *MODEL],
         "match": ["match", scan / "ct.nii.gz", folder, "--at", click, "-o", out, *COARSE],
     }[command]
-    code, told, err = coralbay(*arguments, "--json")
+    code, told, err = coralbay(*arguments, "--report", report, "--json")
     assert code == 1
+    rows = {Path(row["scan"]).name.split(".")[0]: row for row in csv.DictReader(report.open(encoding="utf-8"))}
+    results = {"a": "done", "b": "failed", "c": "done", "d": "failed", "sub-1_desc-organs_dseg": "passed over"}
+    assert {name: row["result"] for name, row in rows.items()} == results
+    assert "b.nii.gz" in rows["b"]["reason"]
+    assert "labels, by its name" in rows["sub-1_desc-organs_dseg"]["reason"]
+    assert err.splitlines()[-2] == "2 done, 2 failed, 1 passed over"
     last = err.splitlines()[-1]
     assert "of 2 of 4 scans could not be computed" in last
     assert "b.nii.gz" in last

@@ -45,7 +45,7 @@ def test_an_absent_extra_is_one_line_before_the_work(outcomes, name):
     assert (found["code"], found["out"]) == (1, "")
     (line,) = found["err"].splitlines()
     assert line.startswith("error: ")
-    assert line.endswith(f'pip install "coralbay[{extra}]"')
+    assert f'pip install "coralbay[{extra}]"' in line
     assert any(module in line for module in HIDDEN[extra])
 
 
