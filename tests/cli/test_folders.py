@@ -127,7 +127,7 @@ def test_one_bad_file_does_not_stop_the_rest(coralbay, scan, click, probe, tmp_p
     }[command]
     code, told, err = coralbay(*arguments, "--report", report, "--json")
     assert code == 1
-    rows = {Path(row["scan"]).name.split(".")[0]: row for row in csv.DictReader(report.open(encoding="utf-8"))}
+    rows = {Path(row["scan"]).name.split(".")[0]: row for row in csv.DictReader(report.read_text("utf-8").splitlines())}
     results = {"a": "done", "b": "failed", "c": "done", "d": "failed", "sub-1_desc-organs_dseg": "passed over"}
     assert {name: row["result"] for name, row in rows.items()} == results
     assert "b.nii.gz" in rows["b"]["reason"]

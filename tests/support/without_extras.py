@@ -19,7 +19,7 @@ HIDDEN = {
     "itk": ["SimpleITK"],
     "dicom": ["highdicom"],
     "library": ["lancedb", "pyarrow"],
-    "monai": ["einops"],
+    "monai": ["einops", "fire"],
     "onnx": ["onnx", "onnxruntime", "onnxscript"],
     "eva": ["eva", "jsonargparse"],  # zarr brings PyYAML
 }

@@ -190,6 +190,7 @@ def test_an_exported_program_gives_the_same_maps(residual, codes, tile, strides)
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_onnx(tmp_path):
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
