@@ -110,7 +110,9 @@ Json = Annotated[bool, typer.Option("--json", rich_help_panel=GENERAL, help="Pri
 
 Report = Annotated[
     Path | None,
-    typer.Option("--report", metavar="TABLE.csv", help="File for a table of scans: done, failed or passed over, and why."),
+    typer.Option(
+        "--report", metavar="TABLE.csv", help="File for a table of scans: done, failed or passed over, and why."
+    ),
 ]
 
 DEFAULT_STAGES = "4,8,16"

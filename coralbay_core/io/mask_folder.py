@@ -12,48 +12,9 @@ from . import checks, itk, nifti
 from .label_tables import LabelTable
 from .raw import RawVolume
 from .stacking import stack
+from .structure_names import structure_names
 
 _SUFFIXES = (*nifti.SUFFIXES, *itk.SUFFIXES)
-
-
-def _names() -> tuple[str, ...]:
-    """Structures of the task ``total`` of TotalSegmentator 2, in the order of their values 1 to 117.
-
-    As in ``totalsegmentator/map_to_binary.py`` of github.com/wasserth/TotalSegmentator (Apache-2.0).
-    """
-    first = (
-        "spleen kidney_right kidney_left gallbladder liver stomach pancreas adrenal_gland_right adrenal_gland_left "
-        "lung_upper_lobe_left lung_lower_lobe_left lung_upper_lobe_right lung_middle_lobe_right lung_lower_lobe_right "
-        "esophagus trachea thyroid_gland small_bowel duodenum colon urinary_bladder prostate kidney_cyst_left "
-        "kidney_cyst_right sacrum vertebrae_S1"
-    )
-    vertebrae = [f"vertebrae_{part}{n}" for part, count in (("L", 5), ("T", 12), ("C", 7)) for n in range(count, 0, -1)]
-    middle = (
-        "heart aorta pulmonary_vein brachiocephalic_trunk subclavian_artery_right subclavian_artery_left "
-        "common_carotid_artery_right common_carotid_artery_left brachiocephalic_vein_left brachiocephalic_vein_right "
-        "atrial_appendage_left superior_vena_cava inferior_vena_cava portal_vein_and_splenic_vein"
-    )
-    paired = ("iliac_artery", "iliac_vena", "humerus", "scapula", "clavicula", "femur", "hip")
-    muscles = ("gluteus_maximus", "gluteus_medius", "gluteus_minimus", "autochthon", "iliopsoas")
-    ribs = [f"rib_{side}_{number}" for side in ("left", "right") for number in range(1, 13)]
-    return (
-        *first.split(),
-        *vertebrae,
-        *middle.split(),
-        *_both_sides(paired),
-        "spinal_cord",
-        *_both_sides(muscles),
-        *("brain", "skull"),
-        *ribs,
-        *("sternum", "costal_cartilages"),
-    )
-
-
-def _both_sides(names: tuple[str, ...]) -> list[str]:
-    return [f"{name}_{side}" for name in names for side in ("left", "right")]
-
-
-TOTAL_SEGMENTATOR = _names()
 
 
 def masks_in(folder: Path) -> list[Path]:
@@ -83,7 +44,7 @@ def read(folder: Path) -> tuple[RawVolume, LabelTable]:
             expected="one mask per structure, such as liver.nii.gz, or the path of a file",
         )
     stems = [nifti.stem(path) for path in files]
-    known = {name: value for value, name in enumerate(TOTAL_SEGMENTATOR, 1)}
+    known = {name: value for value, name in enumerate(structure_names(), 1)}
     values = [known[name] for name in stems] if set(stems) <= set(known) else list(range(1, len(stems) + 1))
     names = dict(zip(values, stems, strict=True))
     first = _read(files[0])

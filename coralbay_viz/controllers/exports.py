@@ -12,7 +12,7 @@ from coralbay_core.util.arguments import checked
 from ..jobs import Job, without_context
 from ..model.scan import Scan
 from ..tasks.dicom_export import clusters_on, heat_region_on, write_dicom
-from ..tasks.files import save_points
+from ..tasks.files import colored, save_points
 from .segmentation import SegmentationController
 from .similarity import SimilarityController
 from .workspace import Workspace, require
@@ -87,7 +87,9 @@ class ExportsController:
             As of `dicom`.
         """
         scan = self._workspace.require_scan()
-        return self._workspace.write_map(path, scan, self._labels_to_export(scan, what), what=what)
+        colors = dict(scan.class_colors) if what == "segmentation" else {}
+        make = partial(colored, self._labels_to_export(scan, what), colors)
+        return self._workspace.write_map(path, scan, make, what=what)
 
     @checked
     def points(self, path: str | Path, what: Points = "clicks") -> Job:

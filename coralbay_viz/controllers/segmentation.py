@@ -21,6 +21,7 @@ from ..model.history import History
 from ..model.results import Results
 from ..model.scan import Scan
 from ..model.strokes import PaintedVoxels
+from ..tasks.files import colored
 from ..tasks.labeling import Connections, Labeling
 from ..tasks.segmentation import LabelRequest, apply, fit_and_apply, prepare, statistics
 from .checks import checked_number
@@ -369,7 +370,8 @@ class SegmentationController:
             "connectivity": self.connectivity,
             "protected": True if how.protected else None,
         }
-        return self._workspace.write_map(path, scan, partial(how.labels, probe), **parameters)
+        make = partial(colored, partial(how.labels, probe), dict(scan.class_colors))
+        return self._workspace.write_map(path, scan, make, **parameters)
 
     @checked
     def save_probe(self, path: str | Path) -> Job:

@@ -156,9 +156,11 @@ def test_results_are_exported_for_slicer(session, tmp_path):
 
     scan = session.scan
     session.segment(painted(scan.volume))
+    session.set_class_color(1, "#010203")
     session.save_segmentation(tmp_path / "seg.seg.nrrd")
     found = load_labels(tmp_path / "seg.seg.nrrd", like=scan.volume)
     assert found.names[2] == "dense"
+    assert found.colors[1] == (1, 2, 3)
     assert "#{:02x}{:02x}{:02x}".format(*found.colors[2]) == class_color(2)
     session.exports.labels(tmp_path / "seg.ome.zarr")
     assert np.array_equal(load_labels(tmp_path / "seg.ome.zarr").data, found.data)
@@ -172,3 +174,4 @@ def test_results_are_exported_for_slicer(session, tmp_path):
     np.testing.assert_allclose(place.position_mm, click)
     session.exports.points(tmp_path / "regions.csv", "regions")
     assert len(read_landmarks(tmp_path / "regions.csv")) == len(session.heat.regions)
+    session.set_class_color(1, None)
