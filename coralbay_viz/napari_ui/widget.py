@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QSize, Qt
+from qtpy.QtCore import QEvent, QSize, Qt
 from qtpy.QtWidgets import QFrame, QScrollArea, QTabWidget, QVBoxLayout, QWidget
 
 from ..display.napari_world import world_from_napari
@@ -73,6 +73,8 @@ class CoralBayWidget(QWidget):
         By default a new one that works on threads and can be recovered after a crash.
     """
 
+    _docked = False
+
     def __init__(self, napari_viewer: "napari.Viewer", session: Session | None = None) -> None:
         require_napari()
         super().__init__()
@@ -102,6 +104,16 @@ class CoralBayWidget(QWidget):
     def open(self, path: str | Path) -> None:
         """Open a scan as if the user had chosen it."""
         self.scan_panel.open(path)
+
+    def event(self, event: QEvent) -> bool:
+        """Leave the layers of all scans to the user who closes the dock: napari then removes the widget from it."""
+        handled = super().event(event)
+        if event.type() == QEvent.Type.ParentChange:
+            if self.parent() is not None:
+                self._docked = True
+            elif self._docked:
+                self.binding.list_all()
+        return handled
 
     def sizeHint(self) -> QSize:
         """Return the size at first, also while few panels are shown."""

@@ -76,6 +76,10 @@ def test_other_scans_are_out_of_the_list_and_of_the_sliders(explored, viewer, ha
     viewer.layers.remove(explored.binding.layer("ct"))
     hand.wait_for(lambda: listed(viewer) == ["a scan with quite a long name 17"])
     assert explored.session.scans == [explored.session.scan]
+    explored.session.add(belly)
+    viewer.window.remove_dock_widget(explored)  # what was opened stays
+    assert set(listed(viewer)) == {"a scan with quite a long name 17", "belly"}
+    assert shown(viewer) == ["belly"]
 
 
 def _moved(mm):
