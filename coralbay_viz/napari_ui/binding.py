@@ -31,7 +31,8 @@ _SET_BY = {"window_shown": ("windows",), "margin": ("scores",), "mark_mm": ("mar
 class Binding:
     """Two-way synchronization of session and layers.
 
-    `layer`, `laid_out`, `layers_of`, `list_all` and `recolor` are those of `LayerStack`, `set_window` that of `GrayScale`.
+    `layer`, `laid_out`, `layers_of`, `list_all` and `recolor` are those of `LayerStack`, `set_window` is that of
+    `GrayScale`.
 
     Parameters
     ----------
