@@ -123,7 +123,7 @@ class CoralBayWidget(QWidget):
         lost = self.session.lost()
         if lost:
             scans = ", ".join(lost[0].scans)
-            self.context.notify(f"Unsaved work was found: {scans}. To restore it: Session > Recover a lost session.")
+            self.context.notify(f"Unsaved work found: {scans}. To restore it: Session > Recover a lost session.")
 
     def show_tab(self, name: str) -> None:
         """Bring a tab to the front."""
@@ -229,7 +229,7 @@ class CoralBayWidget(QWidget):
         now = time.monotonic()
         if now - self._said_at > _SAY_AGAIN_S:
             self.context.warn(
-                f"{layer.name} is back in its place: the layers of a scan stay where the patient is, as clicks, "
+                f"{layer.name} is back in its place: the layers of a scan stay where the patient is, as prompts, "
                 "results and files refer to it. To look from elsewhere, turn or pan the camera."
             )
         self._said_at = now
