@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _PICTURE, _, _, _, _ACCEPT, _REFUSE = range(6)
 _SIDE_PX, _SIGN_PX, _WIDTH_MM = 40, 20, 72.0
 _HEIGHT_PX = 210
-_TIPS = "Accept: a positive click here", "Not this: a negative click here"
+_TIPS = "Accept: a positive prompt here", "Not this: a negative prompt here"
 _ABOUT = (
     "Most similar regions. Select a row to go there. The size does not depend on the threshold; gray regions are below "
     "the threshold."
