@@ -147,9 +147,12 @@ class Binding:
         scan = scan or self.session.scan
         if scan is not None:
             self._stack.request(scan, role)
-            for other in visibility.hidden_by(role):
+            for other in visibility.with_marks(visibility.hidden_by(role)):
                 self._stack.see(scan, other, False)
-            self._stack.see(scan, role, True)
+            # Marks that somebody hid while the layer was shown stay hidden.
+            shown = (role,) if role in self.seen(scan) else visibility.with_marks((role,))
+            for part in shown:
+                self._stack.see(scan, part, True)
 
     # Place and gray scale
 

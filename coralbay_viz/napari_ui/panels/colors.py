@@ -89,7 +89,7 @@ class ColorsPanel(PanelBase):
         self.lock = button("Lock", "Use this embedding for all scans, so that colors mean the same", checkable=True)
         self.share = button("Share", "Fit one embedding to all open scans and lock it")
         self.basis = menu_button(
-            "Basis",
+            "Components",
             "Load or save the components of the embedding",
             [("Save the components…", self._save_basis), ("Load components…", self._load_basis)],
         )
