@@ -115,7 +115,6 @@ class RegionTable(PanelBase):
             for column in range(self.tree.columnCount()):
                 self.tree.topLevelItem(number).setForeground(column, brush)
 
-
     def _theme_changed(self, event: Any = None) -> None:
         """Color the rows again; the colors of the theme are set after the event."""
         call_later(self, 0, lambda: self.show_threshold(self._least))
