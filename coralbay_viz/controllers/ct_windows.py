@@ -68,7 +68,7 @@ class WindowsController:
             r, a, s = (float(v) for v in position_mm)
             clicks = Clicks(((r, a, s),))
         if not clicks.positive:
-            raise CoralBayError("nothing to inspect", where=scan.name, hint="click on the scan first")
+            raise CoralBayError("no prompt to compare windows for", where=scan.name, hint="click on the scan first")
         chosen = {window.name: window.limits_hu for window in map(_window, windows)}
         settings: dict[str, Any] = {
             "windows": chosen,

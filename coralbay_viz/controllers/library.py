@@ -136,7 +136,7 @@ class LibraryController:
         clicks = scan.clicks.now
         made = [make_query(features, clicks.positive, clicks.negative)] if clicks.positive else []
         if not made and not scan.queries_in_use:
-            raise CoralBayError("nothing to look for", where=scan.name, hint="click on the scan first")
+            raise CoralBayError("no prompt to search for", where=scan.name, hint="click on the scan first")
         return merge_queries([*made, *scan.queries_in_use])
 
     def _places(self) -> "Places | None":

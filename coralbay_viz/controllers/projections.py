@@ -128,7 +128,7 @@ class ProjectionsController:
     def save_pca(self, path: str | Path) -> Job:
         """Write the PCA or UMAP colors on the grid of the scan's file, as RGB24."""
         scan = self._workspace.require_scan()
-        result = require(scan.pca, "no PCA colors to save", "switch the PCA overlay on first")
+        result = require(scan.pca, "no colors to save", "show colors first")
         return self._workspace.write_map(path, scan, partial(on_grid, result.rgb), projection=result.method)
 
     # One basis for all scans
@@ -138,7 +138,7 @@ class ProjectionsController:
         basis: Basis | None = None
         umap: UmapModel | None = None
         if locked:
-            shown = require(self._workspace.require_scan().pca, "no colors to keep", "switch the PCA overlay on first")
+            shown = require(self._workspace.require_scan().pca, "no embedding to lock", "show colors first")
             basis = shown.basis
             umap = None if shown.embedding is None else shown.embedding.model
         self.set_basis(basis, umap)
@@ -155,7 +155,7 @@ class ProjectionsController:
         """Write the locked basis, or the active scan's own."""
         scan = self._workspace.scan
         own = scan.pca.basis if scan is not None and scan.pca is not None else None
-        basis = require(self.basis or own, "no basis to save", "switch the PCA overlay on first")
+        basis = require(self.basis or own, "no components to save", "show colors first")
         return self._workspace.write(path, without_context(partial(basis.save, path)))
 
     @checked

@@ -49,7 +49,7 @@ class QueriesController:
 
         scan, features = self._workspace.require_features()
         clicks = scan.clicks.now
-        require(clicks.positive or None, "no clicks to keep", "click on the scan first")
+        require(clicks.positive or None, "no prompts to save", "click on the scan first")
         return self._set(renamed(make_query(features, clicks.positive, clicks.negative), name))
 
     @checked

@@ -111,11 +111,13 @@ class ScorecardController:
             self._workspace.inputs.note(labels)
         asked = Scorecard(scan, chosen, reference, other or self._another(scan), other_reference)
         if not scan.clicks.now.positive and not scan.strokes.now:
-            raise CoralBayError("nothing to compare", where=scan.name, hint="click on the scan or paint strokes first")
+            raise CoralBayError(
+                "no prompts or strokes to compare on", where=scan.name, hint="click on the scan or paint strokes first"
+            )
         answers = reference is not None or (asked.other is not None and scan.clicks.now.positive)
         if not answers and not self._eva_paths:
             hint = "name labels of the scan, or click and open another scan"
-            raise CoralBayError("nothing to measure against", where=scan.name, hint=hint)
+            raise CoralBayError("no ground truth to measure against", where=scan.name, hint=hint)
         return self._score(asked)
 
     @property

@@ -141,7 +141,7 @@ class SegmentationController:
         """Fit a probe to painted voxels of the active scan and apply it; `undo_strokes` goes back."""
         scan, _ = self._workspace.require_features()
         strokes = _as_labels(strokes, scan)
-        require(bool(np.any(strokes.data)) or None, "nothing is painted", "paint strokes of two classes first")
+        require(bool(np.any(strokes.data)) or None, "no strokes to train on", "paint strokes of two classes first")
         self.paint(strokes, scan)
         return self.fit(first_mm=first_mm)
 
@@ -166,7 +166,7 @@ class SegmentationController:
             for other in (self._workspace.scans if self.train_on_all else [scan])
             if other.features is not None and other.strokes.now
         ]
-        require(pairs or None, "nothing is painted", "paint strokes of two classes first")
+        require(pairs or None, "no strokes to train on", "paint strokes of two classes first")
         planes = () if first_mm is None else planes_at(scan.label_grid, first_mm)
         show = partial(self.segmentation_previewed.emit, scan)
         work = partial(fit_and_apply, pairs, self.kind, self._request(scan, features), planes, show)

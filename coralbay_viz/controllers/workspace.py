@@ -55,7 +55,7 @@ def system_line(error: Exception) -> tuple[str, str] | None:
     if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text:
         return "out of memory", "close other programs, cut the scan, or choose a smaller model or another device"
     if isinstance(error, OSError) or "os error" in text:  # the second of safetensors
-        return "the system refused", "check space and permissions; scans, clicks and strokes are kept"
+        return "reading or writing failed", "check space and permissions; scans, prompts and strokes are kept"
     return None
 
 

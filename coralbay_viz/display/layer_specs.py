@@ -209,7 +209,7 @@ def clicks_spec(positive: ArrayLike, negative: ArrayLike) -> LayerSpec:
     positive, negative = (np.asarray(points, float).reshape(-1, 3) for points in (positive, negative))
     face = [palette.POSITIVE] * len(positive) + [palette.NEGATIVE] * len(negative)
     style = {"symbol": "disc", "face_color": face or palette.POSITIVE, "border_color": "white"}
-    return LayerSpec("points", "clicks", np.concatenate([positive, negative]), "clicks", style=style)
+    return LayerSpec("points", "clicks", np.concatenate([positive, negative]), "prompts", style=style)
 
 
 def regions_spec(positions_mm: ArrayLike, marked: int | None = None) -> LayerSpec:

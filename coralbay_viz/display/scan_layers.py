@@ -181,7 +181,7 @@ def _found(scan: "Scan", view: ViewState) -> LayerSpec | None:
     texts: list[str] = []
     if scan.symmetry is not None:
         places += [scan.symmetry.position_mm, scan.symmetry.counterpart_mm]
-        texts += ["here", "other side"]
+        texts += ["here", "contralateral"]
     if scan.matched is not None:
         places.append(scan.matched.position_mm)
         texts.append("match")

@@ -83,15 +83,15 @@ class SimilarControl(Control):
         elif scan.features is None:
             self._status.say(f"Second scan: {name}. For its heat map, select it (tab Scan) and compute features.")
         else:
-            self._status.say(f"Second scan: {name}, with the heat map of the same clicks.")
+            self._status.say(f"Second scan: {name}, with the similarity to the same prompts.")
 
     def _say_clicks(self, scan: "Scan") -> None:
         if scan is not self.session.scan:
             return
         if not scan.clicks.now:
-            self._status.say("No clicks.")
+            self._status.say("No prompts.")
         elif scan.features is None:
-            self._status.show_next_step("The click is stored.")
+            self._status.show_next_step("Prompt kept.")
 
     def _say_answer(self, scan: "Scan") -> None:
         heat = scan.heat

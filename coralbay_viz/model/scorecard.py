@@ -44,12 +44,14 @@ COLUMNS = (
     ScoreColumn(
         "retrieval",
         "retrieval, AP",
-        "Average precision of the heat map of the clicks, over the body every 3 mm, against the labels under them.",
+        "Average precision of the heat map of the prompts, over the body every 3 mm, against the labels under them.",
     ),
     ScoreColumn("match_mm", "match", "Distance of the best match in the other scan from the same label there.", "mm"),
-    ScoreColumn("return_mm", "round trip", "Distance from each click to the match of its match in this scan.", "mm"),
     ScoreColumn(
-        "dice", "Dice", "Of a probe fitted to the strokes, mean over painted labels; painted voxels do not count."
+        "return_mm", "round-trip error", "Distance from each prompt to the match of its match in this scan.", "mm"
+    ),
+    ScoreColumn(
+        "dice", "Dice", "Of a probe trained on the strokes, mean over painted labels; painted voxels do not count."
     ),
     ScoreColumn("dice_far", "Dice beyond 24 mm", "The same, of voxels that are 24 mm or more from any stroke."),
 )

@@ -87,13 +87,13 @@ def _accept(widget: "Commanded") -> None:
 
 
 ACTIONS: dict[str, tuple[str, Callable[[Any], Any], str]] = {
-    "coralbay:hold_to_pick": ("Hold: click for similar places", _held("pick"), "Q"),
+    "coralbay:hold_to_pick": ("Hold: click for a prompt", _held("pick"), "Q"),
     "coralbay:hold_for_window": ("Hold: drag for window level and width", _held("window"), "W"),
     "coralbay:toggle_sign": (
-        "Switch between positive and negative clicks", _action(lambda w: _toggle_sign(w.tools)), "T",
+        "Switch between positive and negative prompts", _action(lambda w: _toggle_sign(w.tools)), "T",
     ),
-    "coralbay:undo_click": ("Undo the last click", _action(lambda w: w.session.undo()), "U"),
-    "coralbay:redo_click": ("Redo the last undone click", _action(lambda w: w.session.redo()), "Shift-U"),
+    "coralbay:undo_click": ("Undo the last prompt", _action(lambda w: w.session.undo()), "U"),
+    "coralbay:redo_click": ("Redo the last undone prompt", _action(lambda w: w.session.redo()), "Shift-U"),
     "coralbay:next_region": ("Go to the next similar region", _action(lambda w: w.similar_panel.next_region()), "G"),
     "coralbay:add_region": (
         "Accept the shown suggestion, else add the shown region to the segmentation",

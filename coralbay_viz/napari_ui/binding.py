@@ -31,7 +31,8 @@ _SET_BY = {"window_shown": ("windows",), "margin": ("scores",), "mark_mm": ("mar
 class Binding:
     """Two-way synchronization of session and layers.
 
-    `layer`, `laid_out`, `layers_of` and `recolor` are those of `LayerStack`, `set_window` that of `GrayScale`.
+    `layer`, `laid_out`, `layers_of`, `list_all` and `recolor` are those of `LayerStack`, `set_window` is that of
+    `GrayScale`.
 
     Parameters
     ----------
@@ -61,6 +62,7 @@ class Binding:
         self.layer, self.laid_out, self.layers_of = self._stack.layer, self._stack.laid_out, self._stack.layers_of
         self.recolor, self.visibility_changed = self._stack.recolor, self._stack.visibility_changed
         self.put_back, self.activated = self._stack.put_back, self._stack.activated
+        self.list_all = self._stack.list_all
         self.set_window, self.window_changed = self._gray.set_window, self._gray.window_changed
         self._preview = SegmentationPreview(session, self._stack, lambda scan: self.refresh(scan, "segmentation"))
         self._adopted: Layer | None = None
@@ -145,9 +147,12 @@ class Binding:
         scan = scan or self.session.scan
         if scan is not None:
             self._stack.request(scan, role)
-            for other in visibility.hidden_by(role):
+            for other in visibility.with_marks(visibility.hidden_by(role)):
                 self._stack.see(scan, other, False)
-            self._stack.see(scan, role, True)
+            # Marks that somebody hid while the layer was shown stay hidden.
+            shown = (role,) if role in self.seen(scan) else visibility.with_marks((role,))
+            for part in shown:
+                self._stack.see(scan, part, True)
 
     # Place and gray scale
 

@@ -253,6 +253,15 @@ class LayerStack:
         else:
             self._arrange()
 
+    def list_all(self) -> None:
+        """List the layers of all scans, those of the active one visible."""
+        for scan in self._session.scans:
+            for role in ROLES:
+                layer = self.layer(role, scan)
+                if layer is not None and layer not in self._viewer.layers:
+                    set_visible(layer, False)
+                    self._list(scan, role, layer)
+
     def _arrange(self) -> None:
         scan = self._session.scan
         mine = {} if scan is None else self._resting.get(scan, {}) | self._layers.get(scan, {})

@@ -50,6 +50,8 @@ class Showing:
         session.overlays.request(what)
         if self._awaits_uncertainty and session.scan.scores is not None:
             self._show_uncertainty()
+        for role in visibility.SHOWN[what]:
+            self._context.binding.reveal(role)  # a result that is still computed takes its place later
         self._show(*visibility.roles_shown(what))
 
     def toggle(self) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QSize, Qt
+from qtpy.QtCore import QEvent, QSize, Qt
 from qtpy.QtWidgets import QFrame, QScrollArea, QTabWidget, QVBoxLayout, QWidget
 
 from ..display.napari_world import world_from_napari
@@ -73,6 +73,8 @@ class CoralBayWidget(QWidget):
         By default a new one that works on threads and can be recovered after a crash.
     """
 
+    _docked = False
+
     def __init__(self, napari_viewer: "napari.Viewer", session: Session | None = None) -> None:
         require_napari()
         super().__init__()
@@ -103,6 +105,16 @@ class CoralBayWidget(QWidget):
         """Open a scan as if the user had chosen it."""
         self.scan_panel.open(path)
 
+    def event(self, event: QEvent) -> bool:
+        """Leave the layers of all scans to the user who closes the dock: napari then removes the widget from it."""
+        handled = super().event(event)
+        if event.type() == QEvent.Type.ParentChange:
+            if self.parent() is not None:
+                self._docked = True
+            elif self._docked:
+                self.binding.list_all()
+        return handled
+
     def sizeHint(self) -> QSize:
         """Return the size at first, also while few panels are shown."""
         return QSize(_WIDTH_PX, super().sizeHint().height())
@@ -111,7 +123,7 @@ class CoralBayWidget(QWidget):
         lost = self.session.lost()
         if lost:
             scans = ", ".join(lost[0].scans)
-            self.context.notify(f"Unsaved work was found: {scans}. To restore it: Session > Recover a lost session.")
+            self.context.notify(f"Unsaved work found: {scans}. To restore it: Session > Recover a lost session.")
 
     def show_tab(self, name: str) -> None:
         """Bring a tab to the front."""
@@ -217,7 +229,7 @@ class CoralBayWidget(QWidget):
         now = time.monotonic()
         if now - self._said_at > _SAY_AGAIN_S:
             self.context.warn(
-                f"{layer.name} is back in its place: the layers of a scan stay where the patient is, as clicks, "
+                f"{layer.name} is back in its place: the layers of a scan stay where the patient is, as prompts, "
                 "results and files refer to it. To look from elsewhere, turn or pan the camera."
             )
         self._said_at = now

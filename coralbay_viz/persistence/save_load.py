@@ -173,7 +173,8 @@ class SessionFiles:
             self._warned_left_out = True
             names = ", ".join(left_out)
             self._workspace.message.emit(
-                f"{names}: no file, so a crash loses what is done on it. Save it as NIfTI and open that."
+                f"Not saved automatically: {names} has no file. Save it as NIfTI and open that; a crash would lose "
+                "what is done on it."
             )
 
     # Loading

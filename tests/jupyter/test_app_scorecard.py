@@ -36,4 +36,4 @@ def test_a_scorecard_fills_as_its_rows_come(ready, belly, phantom, tmp_path):
     assert "no such label map" in ready.status.panel.text.value
     panel.reference.value = ""
     panel.compare.click()
-    assert "nothing to measure against" in ready.status.panel.text.value
+    assert "no ground truth to measure against" in ready.status.panel.text.value

@@ -53,7 +53,7 @@ def test_an_error_goes_when_the_next_command_starts(ready):
     assert "1 positive, 0 negative" in line.value
     ready.similar.panel.clear.click()
     settle(ready)
-    assert "No clicks" in line.value
+    assert "No prompts" in line.value
 
 
 def test_the_line_says_what_comes_next(app):

@@ -310,9 +310,9 @@ def test_a_failure_elsewhere_leaves_the_choices_alone(plotted, hand, told, monke
     assert (plot.method.currentText(), panel.method.currentText()) == ("UMAP", "UMAP")
     monkeypatch.setitem(sys.modules, "umap", None)
     plot.method.activated.emit(1)
-    assert plot.about.text() == "Computing …"
+    assert plot.about.text() == "Computing…"
     hand.wait_for(lambda: plot.method.currentText() == "PCA")  # this one is theirs
-    assert "cells" in plot.about.text()
+    assert "voxels" in plot.about.text()
     assert panel.method.currentText() == "UMAP"
 
 

@@ -27,9 +27,9 @@ def test_the_switch_shows_one_thing_at_a_time(explored, viewer, hand, liver, pic
     assert "click in the scan first" in buttons["similarity"].toolTip()
     hand.click(liver)
     hand.wait_for(lambda: pressed(explored) == ["similarity"])
-    assert set(shown(viewer)) == {"belly", "belly - similarity", "belly - similar regions", "belly - clicks"}
+    assert set(shown(viewer)) == {"belly", "belly - similarity", "belly - similar regions", "belly - prompts"}
     hand.press(buttons["nothing"])
-    assert set(shown(viewer)) == {"belly", "belly - clicks"}
+    assert set(shown(viewer)) == {"belly", "belly - prompts"}
     assert pressed(explored) == ["nothing"]
     native = viewer.window._qt_viewer.canvas.native
     native.setFocus()
@@ -42,7 +42,7 @@ def test_the_switch_shows_one_thing_at_a_time(explored, viewer, hand, liver, pic
     explored.binding.layer("pca").visible = True  # by hand, in the layer list
     assert pressed(explored) == []
     hand.press(buttons["colors"])
-    assert set(shown(viewer)) == {"belly", "belly - PCA colors", "belly - clicks"}
+    assert set(shown(viewer)) == {"belly", "belly - PCA colors", "belly - prompts"}
     picture_of("switch")
 
 
@@ -76,6 +76,10 @@ def test_other_scans_are_out_of_the_list_and_of_the_sliders(explored, viewer, ha
     viewer.layers.remove(explored.binding.layer("ct"))
     hand.wait_for(lambda: listed(viewer) == ["a scan with quite a long name 17"])
     assert explored.session.scans == [explored.session.scan]
+    explored.session.add(belly)
+    viewer.window.remove_dock_widget(explored)  # what was opened stays
+    assert set(listed(viewer)) == {"a scan with quite a long name 17", "belly"}
+    assert shown(viewer) == ["belly"]
 
 
 def _moved(mm):

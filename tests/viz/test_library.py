@@ -62,7 +62,7 @@ def test_what_was_clicked_is_found_in_the_library(paths, phantom, tmp_path):
         session.library.add()
     assert told == [0, 1, 2]
     session.activate(session.scans[0])
-    with pytest.raises(CoralBayError, match="nothing to look for"):
+    with pytest.raises(CoralBayError, match="no prompt to search for"):
         session.library.search()
     place = phantom.landmarks["liver_right_lobe"]
     session.click(place)

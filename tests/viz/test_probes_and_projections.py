@@ -120,7 +120,7 @@ def test_painted_voxels_are_what_was_painted(truth):
 
 
 def test_kinds_and_refusals(session, truth):
-    with pytest.raises(CoralBayError, match="nothing is painted"):
+    with pytest.raises(CoralBayError, match="no strokes to train on"):
         session.fit()
     session.segment(painted(truth))
     session.fit("ridge")

@@ -95,7 +95,7 @@ def test_the_view_chooses_among_maps(session, view):
 
 def test_found_places_say_where_they_come_from(session, view):
     spec = layer_of("found", session.scan, view)
-    assert spec.style["text"]["string"] == ["here", "other side"]
+    assert spec.style["text"]["string"] == ["here", "contralateral"]
     np.testing.assert_allclose(spec.data[0], session.scan.symmetry.position_mm)
 
 

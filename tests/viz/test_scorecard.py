@@ -264,7 +264,7 @@ def test_a_copy_of_the_reference_is_prepared_once(session, reference, liver, mon
 
 
 def test_nothing_to_compare_is_said(session, reference):
-    with pytest.raises(CoralBayError, match="nothing to compare"):
+    with pytest.raises(CoralBayError, match="no prompts or strokes to compare on"):
         session.scorecard.measure(CHEAP, reference)
     with pytest.raises(CoralBayError, match="no scan"):
         Session().scorecard(CHEAP)

@@ -16,8 +16,8 @@ class ColorsPanel(Panel):
     def __init__(self, scatter: w.Widget, umap: bool) -> None:
         self.pca = button("PCA colors", "Color the scan by the three main PCA components of the features")
         self.umap = button("UMAP colors", "Color the scan by a UMAP of the features")
-        self.pca_points = button("PCA points", "Scatter plot of the cells (PCA)")
-        self.umap_points = button("UMAP points", "Scatter plot of the cells (UMAP)")
+        self.pca_points = button("PCA points", "Scatter plot of the voxels (PCA)")
+        self.umap_points = button("UMAP points", "Scatter plot of the voxels (UMAP)")
         self.everything = button("Whole body", "Clear the lasso: compute colors and points for the whole body")
         self.state = note()
         slow = note("UMAP takes minutes on a CPU." if umap else "")
@@ -41,5 +41,5 @@ class ColorsPanel(Panel):
         elif points:
             text = "Draw a lasso around points to show their positions; click a point to go there."
         else:
-            text = "Press PCA points for a scatter plot of the cells of the body."
+            text = "Press PCA points for a scatter plot of the voxels of the body."
         self.state.value = text

@@ -36,7 +36,7 @@ class LibraryPanel(Panel):
             "Store name and path of the scan in the library. They often name a patient; without them only this machine "
             "has them."
         )
-        self.search = button("Search the library", "Search the other scans of the library with these clicks")
+        self.search = button("Search the library", "Search the other scans of the library with these prompts")
         self.about = note()
         self.hits = w.VBox()
         super().__init__(row(self.path, self.open), row(self.add, self.names, self.search), self.about, self.hits)

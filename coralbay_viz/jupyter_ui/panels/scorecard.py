@@ -24,9 +24,9 @@ class ScorecardPanel(Panel):
         self.reference = w.Text(placeholder="reference labels, e.g. labels.nii.gz", layout=w.Layout(width="340px"))
         self.eva = w.Text(placeholder="eva results: results.json or radiology.csv", continuous_update=False)
         self.eva.layout.width = "340px"
-        self.compare = button("Compare", "Measure one encoder after the other on these clicks and strokes")
+        self.compare = button("Compare", "Measure one encoder after the other on these prompts and strokes")
         self.stop = button("Stop", "Stop measuring")
-        self.live = check(False, "follow clicks and strokes")
+        self.live = check(False, "follow prompts and strokes")
         self.table = note()
         fields = w.VBox([self.reference, self.eva, row(self.compare, self.stop, self.live)])
         super().__init__(row(self.models, fields), self.table)

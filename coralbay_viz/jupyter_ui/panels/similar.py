@@ -37,9 +37,9 @@ class SimilarPanel(Panel):
 
     def __init__(self, share: float, windows: WindowsPanel) -> None:
         self.clicks = note()
-        self.undo = button("Undo", "Undo the last change of the clicks")
+        self.undo = button("Undo", "Undo the last change of the prompts")
         self.redo = button("Redo", "Redo the last undone change")
-        self.clear = button("Clear", "Remove all clicks")
+        self.clear = button("Clear", "Remove all prompts")
         self.share = w.FloatLogSlider(
             share * 100,
             min=np.log10(STRICTEST_FRACTION * 100),
@@ -63,7 +63,7 @@ class SimilarPanel(Panel):
         )
         self.other = w.Dropdown(options=[("no other scan", _NONE)], description="Second scan")
         self.other.layout.display = "none"
-        self.other.tooltip = "Show another open scan with the heat map of the same clicks"
+        self.other.tooltip = "Show another open scan with the similarity to the same prompts"
         history = row(self.undo, self.redo, self.clear)
         adding = row(self.name, self.accept)
         left = w.VBox([self.scope, self.clicks, history, self.share, self.weights, self.other, adding])

@@ -22,7 +22,7 @@ class ToolBar(Panel):
     _TOOLS = (("Look", "look"), ("Pick", "ask"), ("Paint", "paint"), ("Erase", "erase"))
     _TIPS = (
         "Click and drag: move the crosshair",
-        "Click: find similar places. Shift-click or Alt-click: negative click",
+        "Click: find similar places. Shift-click or Alt-click: negative prompt",
         "Drag: paint voxels of a class",
         "Drag: erase painted voxels",
     )

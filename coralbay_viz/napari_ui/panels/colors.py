@@ -57,8 +57,8 @@ class ColorsPanel(PanelBase):
 
     def _lay_out_colors(self) -> None:
         self.pca = QCheckBox("Colors")
-        self.pca.setToolTip("Color the scan by its features: similar places have similar colors")
-        self.method = combo("PCA (fast) or UMAP (slower)", list(METHODS))
+        self.pca.setToolTip("Color the scan by its features: similar tissue has similar colors")
+        self.method = combo("Embedding of the features: PCA (fast) or UMAP (slower)", list(METHODS))
         self.row(self.pca, self.method, stretch=1)
         self.components: list[QComboBox] = []
         line: list[Any] = []
@@ -86,12 +86,12 @@ class ColorsPanel(PanelBase):
 
     def _lay_out_basis(self) -> None:
         guarded = self._context.notify_errors
-        self.lock = button("Lock", "Use this PCA or UMAP for all scans", checkable=True)
-        self.share = button("Share", "Fit the components to all open scans together and lock them")
+        self.lock = button("Lock", "Use this embedding for all scans, so that colors mean the same", checkable=True)
+        self.share = button("Share", "Fit one embedding to all open scans and lock it")
         self.basis = menu_button(
-            "Basis",
-            "Load or save the components",
-            [("Save the basis…", self._save_basis), ("Load a basis…", self._load_basis)],
+            "Components",
+            "Load or save the components of the embedding",
+            [("Save the components…", self._save_basis), ("Load components…", self._load_basis)],
         )
         self.row(self.lock, self.share, self.basis)
         when_clicked(self.lock, guarded(self._lock))
@@ -103,9 +103,13 @@ class ColorsPanel(PanelBase):
         self.count.setValue(8)
         self.count.setToolTip("Number of clusters; with HDBSCAN, a larger number allows smaller clusters")
         self.how = combo("Clustering method", list(GROUPINGS))
-        self.clusters = button("Clusters", "Cluster the cells by their features; the result is a labels layer")
+        self.clusters = button(
+            "Clusters", "Group the voxels of the body by their features; the result is a labels layer"
+        )
         self.row(self.clusters, self.count, self.how, stretch=2)
-        self.scatter = button("Scatter plot", "Scatter plot of the cells: lasso, hover and click", checkable=True)
+        self.scatter = button(
+            "Scatter plot", "One point per voxel of the embedding: lasso, hover and click", checkable=True
+        )
         self.rows.addWidget(self.scatter)
         self.clusters.clicked.connect(self._context.notify_errors(lambda *_: self._group()))
 
@@ -161,10 +165,10 @@ class ColorsPanel(PanelBase):
             self.show_state()
 
     def _save_basis(self) -> None:
-        self._context.save_as("Save the basis", "basis.safetensors", _BASES, self._context.session.save_basis)
+        self._context.save_as("Save the components", "basis.safetensors", _BASES, self._context.session.save_basis)
 
     def _load_basis(self) -> None:
-        path = self._context.ask_open("Load a basis", f"{_BASES};;All files (*)")
+        path = self._context.ask_open("Load components", f"{_BASES};;All files (*)")
         if path:
             self._context.notify_errors(self._context.session.load_basis)(path)
 
@@ -205,7 +209,7 @@ class ColorsPanel(PanelBase):
             self._job_status.show(job, self._coming(), scan)
             self._watch_progress(job)
         elif what == "clusters":
-            self._job_status.show(job, "Clustering …", scan)
+            self._job_status.show(job, "Clustering…", scan)
 
     def _coming(self) -> str:
         """Describe what is computed, and what is shown meanwhile."""
@@ -284,6 +288,6 @@ def described(pca: "PcaResult | None") -> str:
     if pca is None:
         return ""
     if pca.method == "umap":
-        return "UMAP: similar colors mean similar places; large color differences have no scale."
+        return "UMAP: similar colors mean similar tissue; how different two colors are means little."
     shares = ", ".join(f"{share:.0%}" for share in pca.rgb.explained)
     return f"Explained variance: {shares}"

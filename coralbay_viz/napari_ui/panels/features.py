@@ -66,7 +66,9 @@ class FeaturePanel(PanelBase):
         self.license = note()
         self.rows.addWidget(self.license)
         self.quality = combo("Standard features, compact features, or one pass without tiles", list(QUALITIES))
-        self.device = combo("Computing device; finished features are kept", self._context.session.devices)
+        self.device = combo(
+            "Device that features are computed on; finished features are kept", self._context.session.devices
+        )
         self.row(QLabel("Quality"), self.quality, QLabel("Device"), self.device, stretch=1).setStretch(3, 1)
         self.compute = button("Compute features", "Needed once per scan and model; the features are cached on disk")
         self.cancel = button("Cancel", "Stop; the finished part is kept and the next run continues from there")
@@ -195,7 +197,7 @@ class FeaturePanel(PanelBase):
 
 def _in_words(state: str, scan: "Scan") -> str:
     if state == "failed":
-        return "Failed: see the notification"
+        return "Failed; the notification says why"
     if state == "no features":
         return "No features yet"
     name = Path(scan.model).name

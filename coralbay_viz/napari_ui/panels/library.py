@@ -41,10 +41,10 @@ class LibraryPanel(PanelBase):
             "machine has them."
         )
         self.row(self.open, self.add, self.names)
-        self.about = note("Search many scans for places similar to your clicks.")
+        self.about = note("Search many scans for places similar to your prompts.")
         self.rows.addWidget(self.about)
         self.search = button(
-            "Search the library", "Search the other scans of the library with the clicks and the queries in use"
+            "Search the library", "Search the other scans of the library with the prompts and the queries in use"
         )
         self.rows.addWidget(self.search)
         self.found = table("Select a row to open its scan at this place", ["", "Scan", "Score", "Place (mm)"], 380)

@@ -21,7 +21,7 @@ class Mixer(QWidget):
         super().__init__()
         self._context = context
         self.sliders: dict[int, QSlider] = {}
-        self.auto = QCheckBox("Automatic, from the clicks")
+        self.auto = QCheckBox("Automatic, from the prompts")
         self._grid = QGridLayout(self)
         self._grid.setContentsMargins(8, 0, 0, 0)
         self._grid.addWidget(self.auto, 0, 0, 1, 3)
@@ -59,7 +59,7 @@ class Mixer(QWidget):
         for row, stride in enumerate(strides, 1):
             slider = QSlider(Qt.Orientation.Horizontal)
             slider.setRange(0, 100)
-            slider.setToolTip(f"Weight of the features at stride {stride}")
+            slider.setToolTip(f"Weight of the features whose voxels are {spacing * stride:.3g} mm wide")
             slider.valueChanged.connect(self._context.notify_errors(self._mix))
             self.sliders[stride] = slider
             self._grid.addWidget(QLabel(f"{spacing * stride:.3g} mm"), row, 0)

@@ -17,7 +17,7 @@ class ReferenceChooser(LayerPicker):
     """
 
     def __init__(self, context: Context) -> None:
-        tip = "Reference: a labels layer with the correct labels; equal values mean equal classes"
+        tip = "Ground truth: a labels layer with the correct labels; equal values mean equal classes"
         super().__init__(context, context.foreign.labels, tip, _NONE)
 
     def labels(self, grid: Grid | None = None) -> LabelVolume | None:

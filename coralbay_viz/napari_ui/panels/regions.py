@@ -1,6 +1,6 @@
 """Table of the most similar regions: pictures, places, and answers that become clicks."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import QSignalBlocker, QSize
@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QTreeWidgetItem
 from ...model.thumbnails import thumbnail
 from ..actions import with_key
 from ..context import Context
+from ..delayed_call import call_later
 from .base import PanelBase, fill_table, place_text, table
 from .signs import sign_icon
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 _PICTURE, _, _, _, _ACCEPT, _REFUSE = range(6)
 _SIDE_PX, _SIGN_PX, _WIDTH_MM = 40, 20, 72.0
 _HEIGHT_PX = 210
-_TIPS = "Accept: a positive click here", "Not this: a negative click here"
+_TIPS = "Accept: a positive prompt here", "Not this: a negative prompt here"
 _ABOUT = (
     "Most similar regions. Select a row to go there. The size does not depend on the threshold; gray regions are below "
     "the threshold."
@@ -40,6 +41,7 @@ class RegionTable(PanelBase):
         super().__init__()
         self._context = context
         self._listed: tuple[Region, ...] = ()
+        self._least: float | None = None  # score from which on regions are not gray
         self._icons = sign_icon(False, _SIGN_PX), sign_icon(True, _SIGN_PX)
         self.tree = table(with_key(_ABOUT, "next_region"), ["", "Score", "Size", "Place (mm)", "", ""], _HEIGHT_PX)
         self.tree.setIconSize(QSize(_SIDE_PX, _SIDE_PX))
@@ -48,6 +50,7 @@ class RegionTable(PanelBase):
         self.rows.addWidget(self.tree)
         self.tree.currentItemChanged.connect(lambda *_: self._go())
         self.tree.itemClicked.connect(lambda item, column: self._answer(item, column))
+        context.connect((context.viewer.events.theme, self._theme_changed))
 
     # User actions
 
@@ -104,12 +107,17 @@ class RegionTable(PanelBase):
 
     def show_threshold(self, score: float | None) -> None:
         """Gray out the regions below a score."""
+        self._least = score
         regions = self._listed if score is not None else ()
         for number, region in enumerate(regions[: self.tree.topLevelItemCount()]):
             group = QPalette.ColorGroup.Normal if region.score >= score else QPalette.ColorGroup.Disabled
             brush = self.tree.palette().brush(group, QPalette.ColorRole.Text)
             for column in range(self.tree.columnCount()):
                 self.tree.topLevelItem(number).setForeground(column, brush)
+
+    def _theme_changed(self, event: Any = None) -> None:
+        """Color the rows again; the colors of the theme are set after the event."""
+        call_later(self, 0, lambda: self.show_threshold(self._least))
 
 
 def gray_icon(pixels: np.ndarray) -> QIcon:

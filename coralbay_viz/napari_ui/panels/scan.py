@@ -42,7 +42,7 @@ class ScanPanel(PanelBase):
         guarded = context.notify_errors
         self.session_menu = menu_button(
             "Session",
-            "Save or open all work (scans, clicks, strokes, settings) as one file",
+            "Save or open all work (scans, prompts, strokes, settings) as one file",
             [
                 ("Save session…", self._save_session),
                 ("Open session…", self._open_session),
@@ -93,7 +93,7 @@ class ScanPanel(PanelBase):
         self.windows = combo("Window/level preset", list(palette.WINDOWS))
         self.windows.setCurrentText(palette.DEFAULT_WINDOW)
         self.drag = button("Drag", "Set level (up, down) and width (left, right) with the mouse", checkable=True)
-        self.row(QLabel("Window"), self.windows, self.drag, stretch=1)
+        self.row(QLabel("Window/level"), self.windows, self.drag, stretch=1)
         self.windows.textActivated.connect(self._choose_window)
         self.drag.clicked.connect(lambda on: setattr(self._context.tools, "mode", "window" if on else "look"))
 
@@ -150,7 +150,7 @@ class ScanPanel(PanelBase):
         """Offer sessions that a crash left behind."""
         lost = self._context.session.lost()
         if not lost:
-            self._context.notify("There is no session to recover.")
+            self._context.notify("No lost session to recover.")
             return
         names = [f"{entry.saved.astimezone():%Y-%m-%d %H:%M}: {', '.join(entry.scans)}" for entry in lost]
         name, go = QInputDialog.getItem(self, "Recover a session", "Unsaved sessions:", names, 0, False)

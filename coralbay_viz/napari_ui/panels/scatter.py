@@ -71,15 +71,15 @@ class ScatterDock(Docked):
         guarded = self._context.notify_errors
         self.method = combo("PCA (fast) or UMAP (slower)", list(_METHODS))
         self.colors = combo("Colors of the points", [_COLORS, _CLUSTERS, _SEGMENTATION])
-        self.inside = button("Recompute inside", "Compute a new plot of the selected cells only")
-        self.all = button("All", "Clear the lasso: show all cells of the body")
-        self.to_labels = button("Lasso to labels", "Make a new class of strokes from the selected cells")
+        self.inside = button("Recompute inside", "Compute a new embedding of the selected voxels only")
+        self.all = button("All", "Clear the lasso: show all voxels of the body")
+        self.to_labels = button("Lasso to labels", "Make a new class of strokes from the selected voxels")
         self.canvas = ScatterCanvas()
         self.about = note()
         controls = QVBoxLayout()
         self.method.setFixedWidth(_CONTROLS_PX)
         chosen = (self.inside, self.all, self.to_labels)
-        for widget in (QLabel("Projection"), self.method, QLabel("Color by"), self.colors, *chosen):
+        for widget in (QLabel("Embedding"), self.method, QLabel("Color by"), self.colors, *chosen):
             controls.addWidget(widget)
         controls.addStretch(1)
         row = QHBoxLayout()
@@ -143,7 +143,7 @@ class ScatterDock(Docked):
         value = painting.add_mask(self._mask, "lasso")
         self._context.binding.drop(self._context.session.scan, "lasso")
         self._context.notify(
-            f"{painting.names()[value]}: {np.count_nonzero(self._mask.data):,} voxels, see tab Segment."
+            f"Class {painting.names()[value]} added: {np.count_nonzero(self._mask.data):,} voxels. See tab Segment."
         )
 
     def _go_to(self, number: int) -> None:
@@ -206,7 +206,7 @@ class ScatterDock(Docked):
     def _job_started(self, job: "Job") -> None:
         if job.kind == "scatter":
             self._job, self._asked_method = job, self.method.currentIndex()
-            self._job_status.show(job, "Computing …", self._context.session.scan)
+            self._job_status.show(job, "Computing…", self._context.session.scan)
 
     def _computed(self, job: "Job") -> None:
         if job is not self._job:
@@ -227,7 +227,7 @@ class ScatterDock(Docked):
 
     def _show_about(self) -> None:
         count = len(self._places)
-        text = f"{count:,} cells. Left drag: lasso; right drag: pan; wheel: zoom; double click: show all."
+        text = f"{count:,} voxels. Left drag: lasso; right drag: pan; wheel: zoom; double click: show all."
         self.about.setText(self._job_status.text or (text if count else "No points yet."))
 
 

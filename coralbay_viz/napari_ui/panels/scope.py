@@ -17,9 +17,9 @@ SCOPES = {
 }
 _PARTS = {
     "connectivity": ("Connection", "How much borders between organs count"),
-    "intensity": ("HU", "How much the HU of the click count"),
-    "look": ("Similarity", "How much similarity to the click counts"),
-    "place": ("Distance", "How much the distance from the click counts"),
+    "intensity": ("HU", "How much the HU at the prompt count"),
+    "look": ("Similarity", "How much similarity to the prompt counts"),
+    "place": ("Distance", "How much the distance from the prompt counts"),
 }
 _MOST = 3.0
 """Weight at the right end of a slider."""
@@ -43,7 +43,7 @@ class ScopeChooser(PanelBase):
             group.addButton(made)
             made.clicked.connect(context.notify_errors(lambda *_, scope=scope: self._choose(scope)))
         self.parts: dict[str, QSlider] = {}
-        self.box = CollapsibleBox("Parts of the answer", "Weights of what is shown here", self._sliders())
+        self.box = CollapsibleBox("Weights", "How much each part of the similarity counts", self._sliders())
         self.rows.addWidget(self.box)
         self.accept = button(
             "Add to segmentation…", with_key("Make what is shown a class of the segmentation", "add_region")
@@ -89,7 +89,7 @@ class ScopeChooser(PanelBase):
         """Ask for a class, and add the shown region to it."""
         session = self._context.session
         if session.heat is None:
-            self._context.notify("There is no region yet: click in the scan first.")
+            self._context.notify("No region yet: click in the scan first.")
             return
         known = session.controllers.segmentation.class_names(session.scan) if session.scan else {}
         names = [f"structure {max(known, default=1) + 1}", *filter(None, known.values())]

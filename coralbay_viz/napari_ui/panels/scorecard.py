@@ -42,7 +42,7 @@ class ScorecardPanel(PanelBase):
         self._show_card(session.scorecard.card)
 
     def _lay_out(self) -> None:
-        self.rows.addWidget(note("Compare encoders on the same clicks and strokes."))
+        self.rows.addWidget(note("Compare encoders on the same prompts and strokes."))
         self.models = QListWidget()
         self.models.setToolTip("Encoders to compare; missing features are computed")
         chosen = {self._context.session.model, "hu-patch", "random"}
@@ -62,7 +62,7 @@ class ScorecardPanel(PanelBase):
         self.row(self.compare, self.stop, self.eva)
         self.progress = note()
         self.rows.addWidget(self.progress)
-        self.live = QCheckBox("Follow clicks and strokes")
+        self.live = QCheckBox("Follow prompts and strokes")
         self.rows.addWidget(self.live)
         self.table = table("Bold: best value of the column", ["Model"], 150)
         self.rows.addWidget(self.table)

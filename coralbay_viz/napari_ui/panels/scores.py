@@ -23,7 +23,7 @@ class ScoreMaps(PanelBase):
         self._context = context
         self._classes: list[int] = []
         self._wanted: int | str = _NOTHING
-        self.maps = combo("Show the certainty of the segmentation as a map")
+        self.maps = combo("Draw the probability that the probe predicts, or its uncertainty")
         self.row(QLabel("Map of"), self.maps, stretch=1)
         self.rows.setContentsMargins(0, 0, 0, 0)
         self.maps.activated.connect(lambda number: self._choose(number))

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QCheckBox, QInputDialog, QLabel, QPushButton, QSlider
 from ..actions import with_key
 from ..context import NIFTI, OTHER_MAPS, SLICER, Context
 from ..painting import Tool
-from .base import JobStatusText, PanelBase, button, combo, menu_button, note, when_clicked
+from .base import CollapsibleBox, JobStatusText, PanelBase, button, combo, menu_button, note, when_clicked
 from .classes import ClassTable
 from .layer_picker import LayerPicker
 from .scores import ScoreMaps
@@ -21,7 +21,7 @@ _PROBES = "Probes (*.safetensors)"
 _DICOM = "DICOM (*.dcm)"
 # The default first; the names are those of `coralbay_core.probe.KINDS`, which takes long to import.
 KINDS = {
-    "Mixture discriminants": "discriminant",
+    "Mixture discriminants (default)": "discriminant",
     "Nearest mean": "prototype",
     "Ridge regression": "ridge",
     "Logistic regression": "logistic",
@@ -65,9 +65,11 @@ class SegmentPanel(PanelBase):
         self.cut = _tool("Scissors", "Click around an area, double-click to erase the strokes in it", "polygon")
         self.tools: dict[Tool, QPushButton] = {"paint": self.strokes, "erase": self.erase, "cut": self.cut}
         self.row(*self.tools.values())
-        self.segment = button("Segment", "Segment the whole scan from the strokes")
+        self.segment = button(
+            "Segment", "Train the probe, a small classifier of the features, on the strokes and predict the whole scan"
+        )
         self.live = QCheckBox("Live")
-        self.live.setToolTip("Segment again after each stroke")
+        self.live.setToolTip("Train and predict again after each stroke")
         self.row(self.segment, self.live, stretch=0)
         self.classes = ClassTable(self._context)
         self.rows.addWidget(self.classes)
@@ -91,16 +93,18 @@ class SegmentPanel(PanelBase):
 
     def _lay_out_probe(self) -> None:
         session = self._context.session
-        self.kinds = combo("Classifier that is fitted to the strokes", list(KINDS))
-        self.row(QLabel("Probe"), self.kinds, stretch=1)
+        self.kinds = combo("Kind of the probe; the default needs the fewest strokes", list(KINDS))
+        kind = PanelBase()
+        kind.row(QLabel("Probe"), self.kinds, stretch=1)
+        self.advanced = CollapsibleBox("Advanced", "The kind of classifier that is used as the probe", kind)
         self.refine = QCheckBox("Refine borders")
         self.refine.setToolTip("Align class borders with changes in HU (takes seconds)")
         self.all_scans = QCheckBox("Use strokes of all scans")
-        self.all_scans.setToolTip("Fit the probe to the strokes of all open scans; equal values mean equal classes")
+        self.all_scans.setToolTip("Train the probe on the strokes of all open scans; equal values mean equal classes")
         self.row(self.refine, self.all_scans)
         self.connectivity = QSlider(Qt.Orientation.Horizontal)
         self.connectivity.setRange(0, 100)
-        self.connectivity.setToolTip("How far strokes spread to connected places; left: each place is classified alone")
+        self.connectivity.setToolTip("How far strokes spread to connected voxels; left: each voxel is predicted alone")
         self.islands = QCheckBox("Keep islands")
         self.islands.setToolTip("Keep parts of a class in which you painted no stroke")
         self.row(QLabel("Spread"), self.connectivity, self.islands)
@@ -109,6 +113,7 @@ class SegmentPanel(PanelBase):
         self.kinds.activated.connect(lambda _: self._choose_kind())
         when_clicked(self.refine, lambda on: self._set("refine", on))
         when_clicked(self.all_scans, lambda on: self._set("train_on_all", on))
+        self.rows.addWidget(self.advanced)
         self.suggestions = Suggestions(self._context)
         self.rows.addWidget(self.suggestions)
         self.saying = note()
@@ -135,10 +140,10 @@ class SegmentPanel(PanelBase):
         )
         self.probe = menu_button(
             "Probe",
-            "Load a probe, or apply the current one to other scans",
+            "Load a trained probe, or predict other scans with this one",
             [
                 ("Load a probe…", self._load_probe),
-                ("Apply to the other scans", self._context.notify_errors(lambda *_: self._apply())),
+                ("Predict the other scans", self._context.notify_errors(lambda *_: self._apply())),
             ],
         )
         self.row(self.save, self.export, self.probe)
@@ -219,7 +224,7 @@ class SegmentPanel(PanelBase):
         session = self._context.session
         probe = session.scan.probe if session.scan else None
         if probe is None:
-            self._context.notify("There is no probe yet: paint strokes and segment first.")
+            self._context.notify("No probe yet: paint strokes and segment first.")
             return
         names = {probe.names.get(value, f"label {value}"): value for value in probe.values}
         name, go = QInputDialog.getItem(self, "Save a probability", "Class:", list(names), 0, False)
@@ -274,7 +279,10 @@ class SegmentPanel(PanelBase):
         self.probe.setEnabled(features)
         with QSignalBlocker(self.kinds), QSignalBlocker(self.live):
             kinds = list(KINDS.values())
-            self.kinds.setCurrentIndex(kinds.index(session.kind) if session.kind in kinds else 0)
+            kind = kinds.index(session.kind) if session.kind in kinds else 0
+            self.kinds.setCurrentIndex(kind)
+            if kind:
+                self.advanced.head.setChecked(True)  # what is not the default is seen
             self.live.setChecked(painting.live)
         self.refine.setChecked(session.refine)
         self.connectivity.setValue(round(100 * session.connectivity))

@@ -23,9 +23,13 @@ class SignSwitch(QWidget):
     def __init__(self, context: Context) -> None:
         super().__init__()
         self._tools = context.tools
-        self.positive = button("", with_key("Clicks are positive: find what is like it", "toggle_sign"), checkable=True)
+        self.positive = button(
+            "", with_key("Positive prompts: find what looks like this", "toggle_sign"), checkable=True
+        )
         self.negative = button(
-            "", with_key("Clicks are negative, as with Shift or the right button", "toggle_sign"), checkable=True
+            "",
+            with_key("Negative prompts: exclude what looks like this; also Shift or the right button", "toggle_sign"),
+            checkable=True,
         )
         group = QButtonGroup(self)
         row = QHBoxLayout(self)

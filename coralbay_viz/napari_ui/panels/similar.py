@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 _HINTS = {
     "here": "Click: mark a structure. Click again to add to it; right or shift-click to take away.",
-    "everywhere": "Click: find similar places. Right or shift-click: negative click.",
-    "place": "Click: find similar places near the click. Right or shift-click: negative click.",
+    "everywhere": "Click: find similar places. Right or shift-click: negative prompt.",
+    "place": "Click: find similar places near the click. Right or shift-click: negative prompt.",
 }
 # So long the window is not drawn after a click: where the processor draws it, that would slow down the answer.
 _GRACE_S = 0.08
@@ -62,9 +62,9 @@ class SimilarPanel(PanelBase):
         tip = with_key("Click a place to find similar places, also in 3-D", "hold_to_pick", "hold {}")
         self.pick = button("Pick", tip, checkable=True)
         self.sign = SignSwitch(self._context)
-        self.undo = button("Undo", with_key("Undo the last click", "undo_click"))
-        self.redo = button("Redo", with_key("Redo the last undone click", "redo_click"))
-        self.clear = button("Clear", "Remove all clicks")
+        self.undo = button("Undo", with_key("Undo the last prompt", "undo_click"))
+        self.redo = button("Redo", with_key("Redo the last undone prompt", "redo_click"))
+        self.clear = button("Clear", "Remove all prompts")
         self.row(self.pick, self.sign, self.undo, self.redo, self.clear)
         self.scope = ScopeChooser(self._context)
         self.rows.addWidget(self.scope)
@@ -77,7 +77,7 @@ class SimilarPanel(PanelBase):
         self.row(QLabel("Threshold"), self.slider)
         self.rows.addWidget(self.threshold)
         self.hover = QCheckBox("Preview under the cursor")
-        self.hover.setToolTip("Approximate heat map of a click at the cursor, while Pick is on")
+        self.hover.setToolTip("Approximate similarity to a prompt at the cursor, while Pick is on")
         self.rows.addWidget(self.hover)
         self.mixer = Mixer(self._context)
         self.scales = CollapsibleBox("Scales", "Weights of fine detail and wide context", self.mixer)
@@ -88,9 +88,9 @@ class SimilarPanel(PanelBase):
         self.save = button("Save heat map…", "Save as NIfTI on the grid of the scan's file")
         self.queries = menu_button(
             "Queries",
-            "Save these clicks as a query for other scans, or use saved queries",
+            "Save these prompts as a query for other scans, or use saved queries",
             [
-                ("New query from the clicks…", self._keep_query),
+                ("New query from the prompts…", self._keep_query),
                 ("Save a query to a file…", self._save_query),
                 ("Open a query file…", self._open_query),
                 ("Use a query…", self._use_queries),
@@ -100,7 +100,9 @@ class SimilarPanel(PanelBase):
         )
         self.row(self.save, self.queries)
         self.windows = WindowsPanel(self._context)
-        self.rows.addWidget(CollapsibleBox("Windows", "Does the result depend on the CT window?", self.windows))
+        self.rows.addWidget(
+            CollapsibleBox("CT windows", "Whether the result depends on the window/level of the scan", self.windows)
+        )
         self._connect()
 
     def _connect(self) -> None:
@@ -157,7 +159,7 @@ class SimilarPanel(PanelBase):
     def _choose_query(self, title: str) -> str | None:
         names = list(self._context.session.queries)
         if not names:
-            self._context.notify("There is no query yet: click in the scan, then choose New query from the clicks.")
+            self._context.notify("No saved query yet: click in the scan, then choose New query from the prompts.")
             return None
         name, go = QInputDialog.getItem(self, title, "Query:", names, 0, False)
         return name if go else None
@@ -216,7 +218,7 @@ class SimilarPanel(PanelBase):
         self.region_table.show_state()
         self.save.setEnabled(bool(heat and heat.regions))
         if heat is not None and heat.partial:
-            self.hint.setText(self.hint.text() + "<br>Preliminary result: features are still being computed.")
+            self.hint.setText(self.hint.text() + "<br>Preliminary: features are still being computed.")
         self._show_fraction(session.body_fraction)
 
     def _described(self) -> str:

@@ -38,7 +38,10 @@ class TrainingPanel(PanelBase):
         self.show_state()
 
     def _lay_out(self) -> None:
-        self.open = button("Open a training run…", "Output folder of `coralbay pretrain`, running or finished")
+        self.open = button(
+            "Open a training run…",
+            "Pretraining of an encoder: output folder of `coralbay pretrain`, running or finished",
+        )
         self.stop = button("Close", "Stop watching the run")
         self.row(self.open, self.stop)
         self.about = note("Shows curves, and the colors and heat map of each checkpoint on the open scan.")
@@ -156,7 +159,7 @@ class _Plot:
 def _described(state: "TrainingState") -> str:
     lines = [f"{state.folder.name}: {len(state.steps)} checkpoint{'s' if len(state.steps) != 1 else ''}"]
     if state.box_mm is not None:
-        lines.append("computed in a box around the last click, the crosshair or the center")
+        lines.append("computed in a box around the last prompt, the crosshair or the center")
     if state.alarms:
         step, text = state.alarms[-1]
         lines.append(f"alarm at step {step}: {text}")

@@ -24,8 +24,8 @@ class WindowsPanel(PanelBase):
     def __init__(self, context: Context) -> None:
         super().__init__()
         self._context = context
-        self.inspect = button("Inspect", "Repeat the search with several CT windows, around the last click")
-        self.shown = combo("Where the windows agree, or what one of them finds", [AGREEMENT, _NOTHING])
+        self.inspect = button("Compare", "Repeat the search under several CT windows, around the last prompt")
+        self.shown = combo("Draw where the windows agree, or what is found under one of them", [AGREEMENT, _NOTHING])
         self.row(self.inspect, self.shown, stretch=1)
         columns = ["Window", "Rank corr.", "Best place (mm)"]
         self.answers = table("Rank correlation of each window with the result of the full HU range", columns, 92)

@@ -149,7 +149,7 @@ def test_the_inspector_of_a_session(belly, place):
     session, told = Session(model=MODEL), []
     scan = session.add(belly)
     session.windows.changed.connect(lambda s: told.append(s.windows))
-    with pytest.raises(CoralBayError, match="nothing to inspect"):
+    with pytest.raises(CoralBayError, match="no prompt to compare windows for"):
         session.windows.compare()
     session.click(place)
     job = session.windows.compare(radius_mm=30)
