@@ -18,6 +18,7 @@ from coralbay_core.util.arguments import checked
 from ..jobs import Job, JobKey, Kind, Work, exclusive, without_context
 from ..model.grids import planes_at
 from ..model.history import History
+from ..model.palette import colored
 from ..model.results import Results
 from ..model.scan import Scan
 from ..model.strokes import PaintedVoxels
@@ -356,7 +357,10 @@ class SegmentationController:
 
     @checked
     def save_segmentation(self, path: str | Path) -> Job:
-        """Write the segmentation on the grid of the scan's file, with the values that were painted."""
+        """Write the segmentation on the grid of the scan's file, with the values that were painted.
+
+        A file for 3D Slicer (``.seg.nrrd``) holds the names and colors of the classes, too.
+        """
         scan, features = self._workspace.require_features()
         require(scan.segmentation, "no segmentation to save", NO_PROBE)
         probe, how = scan.probe, self.labeling(scan, features)
@@ -366,7 +370,10 @@ class SegmentationController:
             "connectivity": self.connectivity,
             "protected": True if how.protected else None,
         }
-        return self._workspace.write_map(path, scan, lambda grid: how.labels(probe, grid).data, **parameters)
+        colors = dict(scan.class_colors)
+        return self._workspace.write_map(
+            path, scan, lambda grid: colored(how.labels(probe, grid), colors), **parameters
+        )
 
     @checked
     def save_probe(self, path: str | Path) -> Job:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from psygnal import Signal
 
 from coralbay_core.errors import Cancelled, CoralBayError, InputError
-from coralbay_core.spatial import Grid, Volume
+from coralbay_core.spatial import Grid, LabelVolume, Volume
 from coralbay_core.util.arguments import as_path, checked
 
 from ..jobs import Job, JobContext, JobKey, Kind, Runner, Task, Work, without_context
@@ -195,7 +195,9 @@ class Workspace:
 
     # Files
 
-    def write_map(self, path: str | Path, scan: Scan, make: Callable[[Grid], NDArray], **parameters: Any) -> Job:
+    def write_map(
+        self, path: str | Path, scan: Scan, make: Callable[[Grid], NDArray | LabelVolume], **parameters: Any
+    ) -> Job:
         """Write a map on the grid of the scan's file, and its provenance beside it."""
         work = without_context(partial(files.save, as_path(path), scan.volume, make, scan.features, parameters))
         return self.write(path, work, torch=True)

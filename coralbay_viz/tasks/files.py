@@ -1,12 +1,13 @@
 """Reading volumes and writing maps."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from coralbay_core.spatial import Grid, Volume
+from coralbay_core.spatial import Grid, LabelVolume, Volume
 
 if TYPE_CHECKING:
     from coralbay_core.features import FeatureMaps
@@ -31,15 +32,23 @@ def make_phantom() -> "Phantom":
 def save(
     path: Path,
     volume: Volume,
-    make: Callable[[Grid], NDArray],
+    make: Callable[[Grid], NDArray | LabelVolume],
     features: "FeatureMaps | None",
     parameters: dict[str, Any],
 ) -> Path:
-    """Write a map on the scan's grid, with its provenance in a file beside it."""
-    from coralbay_core.io import save_map
+    """Write a map on the scan's grid, with its provenance in a file beside it.
+
+    Names and colors of a label map are written, too, where the format holds them.
+    """
+    from coralbay_core.io import require_output, save_labels, save_map
     from coralbay_core.provenance import provenance, write_provenance
 
-    written = save_map(path, make(volume.grid), volume)
+    made = make(volume.grid)
+    if isinstance(made, LabelVolume):
+        require_output(path, volume.path)
+        written = save_labels(path, replace(made, source=volume.source_grid))
+    else:
+        written = save_map(path, made, volume)
     origin = {} if features is None else {"model": features.model, "fingerprint": features.fingerprint}
     write_provenance(written, provenance(volume, **origin, **parameters))
     return written

@@ -17,6 +17,7 @@ from .scores import ScoreMaps
 from .statistics import Statistics
 from .suggestions import Suggestions
 
+_SEGMENTATIONS = NIFTI, "Segmentations of 3D Slicer, with names and colors (*.seg.nrrd)"
 _PROBES = "Probes (*.safetensors)"
 _DICOM = "DICOM (*.dcm)"
 # The default first; the names are those of `coralbay_core.probe.KINDS`, which takes long to import.
@@ -195,7 +196,9 @@ class SegmentPanel(PanelBase):
             self._context.notify_errors(self._context.painting.segment)()
 
     def _save(self) -> None:
-        self._context.save_as("Save the segmentation", "seg.nii.gz", NIFTI, self._context.session.save_segmentation)
+        self._context.save_as(
+            "Save the segmentation", "seg.nii.gz", _SEGMENTATIONS, self._context.session.save_segmentation
+        )
 
     def _export_dicom(self, kind: Literal["seg", "rtstruct"]) -> None:
         session = self._context.session
