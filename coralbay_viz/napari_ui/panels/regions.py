@@ -77,7 +77,7 @@ class RegionTable(PanelBase):
         session = self._context.session
         scan, heat = session.scan, session.heat
         regions = heat.regions if heat else ()
-        if regions is not self._listed and scan is not None:
+        if regions is not self._listed:
             self._listed = regions
             pictures = [thumbnail(scan.volume, region.position_mm, _WIDTH_MM) for region in regions]
             fill_table(
