@@ -7,7 +7,6 @@ from qtpy.QtWidgets import QCompleter, QLineEdit, QStyledItemDelegate, QWidget
 
 from coralbay_core.io.structure_names import structure_names
 
-
 _TAKEN = "coralbay_taken"
 
 
