@@ -11,7 +11,7 @@ from ...model.thumbnails import thumbnail
 from ..actions import with_key
 from ..context import Context
 from .base import PanelBase, fill_table, place_text, table
-from .signs import sign_icon
+from .signs import plain_icon, sign_icon
 
 if TYPE_CHECKING:
     from coralbay_core.similarity import Region
@@ -117,7 +117,7 @@ def gray_icon(pixels: np.ndarray) -> QIcon:
     pixels = np.ascontiguousarray(pixels)
     height, width = pixels.shape
     image = QImage(pixels.data, width, height, width, QImage.Format.Format_Grayscale8).copy()
-    return QIcon(QPixmap.fromImage(image))
+    return plain_icon(QPixmap.fromImage(image))
 
 
 def region_cells(number: int, region: "Region", known_axes: str) -> list[str]:
