@@ -10,9 +10,10 @@ from coralbay_core.spatial import Grid, LabelVolume
 from coralbay_core.util.arguments import checked
 
 from ..jobs import Job, without_context
+from ..model.palette import colored
 from ..model.scan import Scan
 from ..tasks.dicom_export import clusters_on, heat_region_on, write_dicom
-from ..tasks.files import colored, save_points
+from ..tasks.files import save_points
 from .segmentation import SegmentationController
 from .similarity import SimilarityController
 from .workspace import Workspace, require
@@ -88,8 +89,8 @@ class ExportsController:
         """
         scan = self._workspace.require_scan()
         colors = dict(scan.class_colors) if what == "segmentation" else {}
-        make = partial(colored, self._labels_to_export(scan, what), colors)
-        return self._workspace.write_map(path, scan, make, what=what)
+        make = self._labels_to_export(scan, what)
+        return self._workspace.write_map(path, scan, lambda grid: colored(make(grid), colors), what=what)
 
     @checked
     def points(self, path: str | Path, what: Points = "clicks") -> Job:

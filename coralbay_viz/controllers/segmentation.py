@@ -18,10 +18,10 @@ from coralbay_core.util.arguments import checked
 from ..jobs import Job, JobKey, Kind, Work, exclusive, without_context
 from ..model.grids import planes_at
 from ..model.history import History
+from ..model.palette import colored
 from ..model.results import Results
 from ..model.scan import Scan
 from ..model.strokes import PaintedVoxels
-from ..tasks.files import colored
 from ..tasks.labeling import Connections, Labeling
 from ..tasks.segmentation import LabelRequest, apply, fit_and_apply, prepare, statistics
 from .checks import checked_number
@@ -370,8 +370,10 @@ class SegmentationController:
             "connectivity": self.connectivity,
             "protected": True if how.protected else None,
         }
-        make = partial(colored, partial(how.labels, probe), dict(scan.class_colors))
-        return self._workspace.write_map(path, scan, make, **parameters)
+        colors = dict(scan.class_colors)
+        return self._workspace.write_map(
+            path, scan, lambda grid: colored(how.labels(probe, grid), colors), **parameters
+        )
 
     @checked
     def save_probe(self, path: str | Path) -> Job:

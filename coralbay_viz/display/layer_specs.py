@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from coralbay_core.spatial import Grid, LabelVolume, Volume
 from coralbay_core.spatial.geometry import Affine
+from coralbay_core.spatial.label_colors import hexadecimal
 
 from ..model import palette
 from ..model.grids import viewing_volume
@@ -176,8 +177,9 @@ def labels_spec(
     role : str
     opacity : float
     chosen : mapping of int to str
-        Colors in place of those of the palette.
+        Colors in place of those of the palette and of the file that the labels were read from.
     """
+    chosen = {value: hexadecimal(color) for value, color in labels.colors.items()} | dict(chosen)
     # Painting brings values that are not there yet, and to look for those of a large map takes longer than 256 colors.
     small = labels.data.dtype == np.uint8
     values = range(256) if small else [int(value) for value in np.unique(labels.data)]

@@ -1,12 +1,15 @@
 """CT windows, the heat colormap, and the colors of clicks and classes."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from coralbay_core.spatial import LabelVolume
 from coralbay_core.spatial.label_colors import CLASS_COLORS as CLASS_COLORS
 from coralbay_core.spatial.label_colors import class_color as class_color
+from coralbay_core.spatial.label_colors import rgb_of
 
 
 @dataclass(frozen=True)
@@ -122,3 +125,16 @@ def fraction_colors(steps: int = 256) -> NDArray[np.float32]:
     made = colormaps["viridis"](np.linspace(0, 1, steps)).astype(np.float32)
     made[0, 3] = 0
     return made
+
+
+def colored(labels: LabelVolume, chosen: Mapping[int, str]) -> LabelVolume:
+    """Return labels with the colors in which they are shown, for files that hold colors.
+
+    Parameters
+    ----------
+    labels : LabelVolume
+    chosen : mapping of int to str
+        Colors in place of those of the palette.
+    """
+    values = (int(value) for value in np.unique(labels.data) if value > 0)
+    return replace(labels, colors={value: rgb_of(class_color(value, chosen)) for value in values})

@@ -142,6 +142,11 @@ class Binding:
         if layer is not None:
             set_visible(layer, visible)
 
+    def ask_for(self, role: str) -> None:
+        """Show the layer of a role of the active scan once there is one, though others come with it."""
+        if self.session.scan is not None:
+            self._stack.request(self.session.scan, role)
+
     def reveal(self, role: str, scan: "Scan | None" = None) -> None:
         """Show the layer of a role that was requested, in place of other colored ones; those there are none of yet."""
         scan = scan or self.session.scan

@@ -48,6 +48,8 @@ class Showing:
         session = self._context.session
         self._awaits_uncertainty = what == "uncertainty"
         session.overlays.request(what)
+        for role in visibility.SHOWN[what]:
+            self._context.binding.ask_for(role)
         if self._awaits_uncertainty and session.scan.scores is not None:
             self._show_uncertainty()
         for role in visibility.SHOWN[what]:

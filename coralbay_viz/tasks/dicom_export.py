@@ -1,15 +1,14 @@
 """Labels and heat maps as DICOM-SEG and RTSTRUCT."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from coralbay_core.spatial import Grid, LabelVolume
-from coralbay_core.spatial.label_colors import class_color, rgb_of
 
+from ..model.palette import colored
 from ..model.scan import Scan
 
 
@@ -40,9 +39,7 @@ def write_dicom(
     from coralbay_core.provenance import in_few_words, provenance, write_provenance
 
     record = provenance(scan.volume, **about)
-    labels = make(scan.volume.grid)
-    shown = {int(value): rgb_of(class_color(int(value), colors)) for value in np.unique(labels.data) if value > 0}
-    labels = replace(labels, colors=shown)
+    labels = colored(make(scan.volume.grid), colors)
     written = save_dicom(path, labels, folder, kind=kind, series=series, about=in_few_words(record))
     write_provenance(written, record)
     return written

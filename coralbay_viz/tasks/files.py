@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from coralbay_core.spatial import Grid, LabelVolume, Volume
-from coralbay_core.spatial.label_colors import rgb_of
 
 if TYPE_CHECKING:
     from coralbay_core.features import FeatureMaps
@@ -49,12 +48,6 @@ def save(
     origin = {} if features is None else {"model": features.model, "fingerprint": features.fingerprint}
     write_provenance(written, provenance(volume, **origin, **parameters))
     return written
-
-
-def colored(make: Callable[[Grid], LabelVolume], colors: Mapping[int, str], grid: Grid) -> LabelVolume:
-    """Make labels on a grid, with the colors that the user chose, ``#rrggbb``."""
-    made = make(grid)
-    return replace(made, colors=made.colors | {value: rgb_of(color) for value, color in colors.items()})
 
 
 def save_points(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:

@@ -74,6 +74,10 @@ def test_one_click_becomes_a_label(session, place, liver, tmp_path):
     session.save_segmentation(tmp_path / "seg.nii.gz")
     read = load_labels(tmp_path / "seg.nii.gz", like=session.volume)
     np.testing.assert_array_equal(read.data == 5, shown.data == 5)
+    session.set_class_color(5, "#ff00ff")
+    session.save_segmentation(tmp_path / "seg.seg.nrrd")
+    read = load_labels(tmp_path / "seg.seg.nrrd")
+    assert (read.names, read.colors) == ({5: "liver"}, {5: (255, 0, 255)})
     session.compute_statistics()
     assert [row.name for row in session.scan.statistics] == ["liver"]
     session.undo_accept()

@@ -13,6 +13,7 @@ from ..context import Context
 from ..painting import PaintedClass
 from .base import PanelBase, button, menu_button, table
 from .class_names import NameField
+from .signs import plain_icon
 
 _NAME, _PAINTED, _LOCK, _COLOR = range(4)
 _VALUE = int(Qt.ItemDataRole.UserRole)
@@ -184,4 +185,4 @@ def _row(known: PaintedClass) -> QTreeWidgetItem:
 def _swatch(color: str) -> QIcon:
     square = QPixmap(_SWATCH_PX, _SWATCH_PX)
     square.fill(QColor(color))
-    return QIcon(square)
+    return plain_icon(square)

@@ -12,7 +12,7 @@ from ..actions import with_key
 from ..context import Context
 from ..delayed_call import call_later
 from .base import PanelBase, fill_table, place_text, table
-from .signs import sign_icon
+from .signs import plain_icon, sign_icon
 
 if TYPE_CHECKING:
     from coralbay_core.similarity import Region
@@ -80,7 +80,7 @@ class RegionTable(PanelBase):
         session = self._context.session
         scan, heat = session.scan, session.heat
         regions = heat.regions if heat else ()
-        if regions is not self._listed and scan is not None:
+        if regions is not self._listed:
             self._listed = regions
             pictures = [thumbnail(scan.volume, region.position_mm, _WIDTH_MM) for region in regions]
             fill_table(
@@ -125,7 +125,7 @@ def gray_icon(pixels: np.ndarray) -> QIcon:
     pixels = np.ascontiguousarray(pixels)
     height, width = pixels.shape
     image = QImage(pixels.data, width, height, width, QImage.Format.Format_Grayscale8).copy()
-    return QIcon(QPixmap.fromImage(image))
+    return plain_icon(QPixmap.fromImage(image))
 
 
 def region_cells(number: int, region: "Region", known_axes: str) -> list[str]:

@@ -64,4 +64,11 @@ def sign_icon(negative: bool, side: int = _SIZE * _SHARPNESS) -> QIcon:
     if not negative:
         painter.drawLine(middle, middle - arm, middle, middle + arm)
     painter.end()
-    return QIcon(picture)
+    return plain_icon(picture)
+
+
+def plain_icon(picture: QPixmap) -> QIcon:
+    """Return an icon that looks the same in a selected row, where Qt would tint it."""
+    icon = QIcon(picture)
+    icon.addPixmap(picture, QIcon.Mode.Selected)
+    return icon
