@@ -46,7 +46,8 @@ class SimilarControl(Control):
         self.panel.show_clicks(session.clicks, session.features is not None)
         self.panel.show_scope(session.scope)
         self.panel.show_history(bool(history and history.can_undo), bool(history and history.can_redo))
-        self.panel.show_regions(session.heat.regions if session.heat else ())
+        known = session.volume.known_axes if session.volume is not None else ""
+        self.panel.show_regions(session.heat.regions if session.heat else (), known)
         self._show_threshold(session.body_fraction)
         self.show_others()
 

@@ -8,7 +8,7 @@ from psygnal import Signal
 
 from ...model import threshold
 from ...model.palette import NEGATIVE, POSITIVE
-from ...model.places import in_words
+from ...model.places import place_text
 from .base import Panel, button, note, row
 from .windows import WindowsPanel
 
@@ -37,9 +37,9 @@ class SimilarPanel(Panel):
 
     def __init__(self, windows: WindowsPanel) -> None:
         self.clicks = note()
-        self.undo = button("Undo", "Undo the last change of the clicks")
+        self.undo = button("Undo", "Undo the last change of the prompts")
         self.redo = button("Redo", "Redo the last undone change")
-        self.clear = button("Clear", "Remove all clicks")
+        self.clear = button("Clear", "Remove all prompts")
         self.slider = w.IntSlider(0, min=0, max=threshold.SLIDER_STEPS, description="Threshold", readout=False)
         self.slider.tooltip = "Threshold of the heat map; further right: only the most similar places"
         self.threshold = note()
@@ -57,12 +57,12 @@ class SimilarPanel(Panel):
         )
         self.other = w.Dropdown(options=[("no other scan", _NONE)], description="Second scan")
         self.other.layout.display = "none"
-        self.other.tooltip = "Show another open scan with the heat map of the same clicks"
+        self.other.tooltip = "Show another open scan with the similarity to the same prompts"
         history = row(self.undo, self.redo, self.clear)
         adding = row(self.name, self.accept)
         left = w.VBox([self.scope, self.clicks, history, self.slider, self.threshold, self.weights, self.other, adding])
         # Closed, until somebody asks for it.
-        self.windows = w.Accordion([windows.box], titles=("Windows",), selected_index=None)
+        self.windows = w.Accordion([windows.box], titles=("CT windows",), selected_index=None)
         super().__init__(
             w.HBox([left, w.VBox([heading, self.regions])], layout=w.Layout(flex_flow="row wrap")), self.windows
         )
@@ -122,10 +122,10 @@ class SimilarPanel(Panel):
             self.weights.options = [*_WEIGHTS, ("set in code", "code")] if set_in_code else _WEIGHTS
             self.weights.value = "code" if set_in_code else weights or "equal"
 
-    def show_regions(self, regions: "Sequence[Region]") -> None:
+    def show_regions(self, regions: "Sequence[Region]", known_axes: str = "RAS") -> None:
         """List the regions of the heat map."""
         lines = [
-            f"{n + 1:2d}  {region.score:.2f}  {region.size_ml:6.0f} ml  {in_words(region.position_mm)}"
+            f"{n + 1:2d}  {region.score:.2f}  {region.size_ml:6.0f} ml  {place_text(region.position_mm, known_axes)}"
             for n, region in enumerate(regions)
         ]
         with self.showing():
