@@ -100,9 +100,10 @@ def act(film: Film) -> None:
     film.text = "3   The same click, searched in another patient."
     second = window.open_second()
     window.wait(seconds=1)
-    film.move(window.in_window(window.dock.tabs.tabBar()))
+    window.dock.show_tab("Compare")
+    film.move(window.in_window(window.dock.compare_panel.side_by_side))
+    film.shoot(pressed=True)
     window.compare_with(second, place)
-    film.pointer = window.in_window(canvas, window.point_of(place))
     film.shoot(2 * REST_MS, seconds=2.5)
     film.shoot(2 * REST_MS, seconds=0.5)
 

@@ -105,7 +105,7 @@ class NapariWindow:
         self.dock.binding.set_visible("strokes", False)
         self.wait(lambda: second.matched is not None and second.heat is not None)
         self.wait(lambda: session.alignments.known(first, second) is not None)
-        self.wait(seconds=3)  # then both are answered again
+        self.wait(seconds=7)  # then both are answered again, and a note on the alignment goes away
 
     @staticmethod
     def scroll_to(widget: QWidget) -> None:

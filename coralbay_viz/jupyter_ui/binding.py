@@ -53,6 +53,7 @@ class ScanBinding:
         self._links.append((session.training.changed, self._training_changed))
         for signal, slot in self._links:
             signal.connect(slot)
+        view.known_axes = scan.volume.known_axes
         if not view.cursor:
             view.cursor = initial_cursor(scan).tolist()
         self.refresh(*SHOWN)

@@ -339,7 +339,8 @@ class Pane {
     const { width, height } = this.canvas;
     const letter = (step) => {
       const axis = step.map(Math.abs).indexOf(Math.max(...step.map(Math.abs)));
-      return ["RL", "AP", "SI"][axis][step[axis] < 0 ? 1 : 0];
+      // Sides that nobody knows are not guessed.
+      return this.app.model.get("known_axes").includes("RAS"[axis]) ? ["RL", "AP", "SI"][axis][step[axis] < 0 ? 1 : 0] : "";
     };
     const { right, down } = this.scan;
     const back = (step) => step.map((value) => -value);
@@ -531,7 +532,8 @@ function slices({ model, el }) {
     const mm = app.pointed ? app.pointed.pointer : app.cursor();
     if (!mm) return;
     const pane = app.pointed ?? panes.find((some) => some.scan?.holds(mm));
-    const place = ["R", "A", "S"].map((axis, i) => `${axis} ${mm[i].toFixed(1)}`).join("  ");
+    const known = model.get("known_axes");
+    const place = [..."RAS"].map((axis, i) => `${known.includes(axis) ? axis : "xyz"[i]} ${mm[i].toFixed(1)}`).join("  ");
     const texts = [`${app.pointed ? "" : "crosshair  "}${place} mm`];
     const value = pane?.scan.at(mm) ?? null;
     if (value !== null) texts.push(`${value} HU`);

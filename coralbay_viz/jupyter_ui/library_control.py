@@ -5,7 +5,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..model.places import in_words
+from ..model.places import place_text
 from .control import Control, when_done
 from .panels.library import HitRow, LibraryPanel
 
@@ -72,7 +72,7 @@ class LibraryControl(Control):
 
 
 def _row(hit: "LibraryHit") -> HitRow:
-    text = f"{hit.name}   score {hit.score:.2f}   {in_words(hit.position_mm)}"
+    text = f"{hit.name}   score {hit.score:.2f}   {place_text(hit.position_mm)}"
     return HitRow(text, None if hit.thumbnail is None else _png(hit.thumbnail))
 
 

@@ -18,7 +18,7 @@ class SimilarControl(Control):
     def __init__(self, views: ViewsControl, windows: WindowsPanel, *wires: Any) -> None:
         super().__init__(*wires)
         session, self.views = self.session, views
-        self.panel = panel = SimilarPanel(session.body_fraction, windows)
+        self.panel = panel = SimilarPanel(windows)
         self.on_request(views.view.picked, self._picked)
         self.on_request(panel.undo_wanted, session.undo)
         self.on_request(panel.redo_wanted, session.redo)
@@ -35,7 +35,7 @@ class SimilarControl(Control):
         self.on_event(session.scan_removed, self.show)
         self.on_event(session.clicks_changed, self._say_clicks)
         self.on_event(session.heat_changed, self._say_answer)
-        self.on_event(session.body_fraction_changed, panel.show_body_fraction)
+        self.on_event(session.body_fraction_changed, self._show_threshold)
         self.on_event(session.weights_changed, panel.show_weights)
         self.on_event(session.weights_changed, lambda _: panel.show_scope(session.scope))
 
@@ -46,8 +46,13 @@ class SimilarControl(Control):
         self.panel.show_clicks(session.clicks, session.features is not None)
         self.panel.show_scope(session.scope)
         self.panel.show_history(bool(history and history.can_undo), bool(history and history.can_redo))
-        self.panel.show_regions(session.heat.regions if session.heat else ())
+        known = session.volume.known_axes if session.volume is not None else ""
+        self.panel.show_regions(session.heat.regions if session.heat else (), known)
+        self._show_threshold(session.body_fraction)
         self.show_others()
+
+    def _show_threshold(self, fraction: float) -> None:
+        self.panel.show_threshold(fraction, self.session.threshold)
 
     def show_others(self) -> None:
         """Update the list of possible second scans."""

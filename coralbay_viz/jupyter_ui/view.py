@@ -82,6 +82,8 @@ class SliceView(_Canvas):
         Millimeters that fit into a view at zoom 1, the same for all views; 0 fits each slice into its view.
     zoom : float
         Magnification of all views.
+    known_axes : str
+        World axes, of ``RAS``, whose directions in the patient are known: only they have letters.
     """
 
     kind = traitlets.Unicode("slices").tag(sync=True)
@@ -94,6 +96,7 @@ class SliceView(_Canvas):
     enlarged = traitlets.Enum(("", *VIEWS), "").tag(sync=True)
     extent_mm = traitlets.Float(0.0).tag(sync=True)
     zoom = traitlets.Float(1.0).tag(sync=True)
+    known_axes = traitlets.Unicode("RAS").tag(sync=True)
 
     picked = Signal(object, bool)  # world mm, whether unlike it
     stroked = Signal(object, str)  # (n, 3) world mm, the view that was painted in

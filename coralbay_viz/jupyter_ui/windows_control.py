@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..controllers.ct_windows import INSPECTED
 from ..display.view_state import AGREEMENT
-from ..model.places import in_words
+from ..model.places import place_text
 from .control import Control
 from .panels.windows import WindowsPanel
 from .views_control import ViewsControl
@@ -34,8 +34,11 @@ class WindowsControl(Control):
         active = self.session.scan
         result = active.windows if active is not None else None
         answers = result.comparison.answers if result is not None else ()
+        known = active.volume.known_axes if active is not None else ""
+        places = [place_text(answer.position_mm, known) for answer in answers]
         lines = [
-            f"{a.name}: rank correlation {a.correlation:.2f}, best place {in_words(a.position_mm)}" for a in answers
+            f"{answer.name}: rank correlation {answer.correlation:.2f}, best place {place}"
+            for answer, place in zip(answers, places, strict=True)
         ]
         maps = (AGREEMENT, *(answer.name for answer in answers), _NOTHING)
         binding = self.views.binding

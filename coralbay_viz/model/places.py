@@ -26,10 +26,13 @@ def as_place(position_mm: ArrayLike | Sequence[float]) -> Place:
     return r, a, s
 
 
-def in_words(position_mm: ArrayLike | Sequence[float]) -> str:
-    """Format a position with anatomical directions: ``12 R  30 P  210 S``."""
+def place_text(position_mm: ArrayLike | Sequence[float], known_axes: str = "RAS") -> str:
+    """Format a position with anatomical directions, ``12 R  30 P  210 S``; unknown ones are signed numbers."""
     signs = zip(as_place(position_mm), ("R", "A", "S"), ("L", "P", "I"), strict=True)
-    return "  ".join(f"{abs(v):.0f} {positive if v >= 0 else negative}" for v, positive, negative in signs)
+    return "  ".join(
+        f"{abs(v):.0f} {positive if v >= 0 else negative}" if positive in known_axes else f"{v:+.0f}"
+        for v, positive, negative in signs
+    )
 
 
 def nearest_inside(grid: Grid, position_mm: ArrayLike | Sequence[float], margin: float = 0.5) -> Place:

@@ -6,8 +6,8 @@ import numpy as np
 from napari.components.overlays import TextOverlay
 
 from ..display.napari_world import napari_from_world, world_from_napari
+from ..model.places import place_text
 from . import views
-from .panels.base import place_text
 
 if TYPE_CHECKING:
     import napari

@@ -31,9 +31,10 @@ def test_a_share_is_sent_as_slices_of_the_heat_map(ready):
     ready.session.click(middle(ready))
     settle(ready)
     sent = Sent(ready.view)
-    ready.similar.panel.share.value = 10.0
+    ready.similar.panel.slider.value = 200
     settle(ready)
     assert ready.session.body_fraction == pytest.approx(0.1)
+    assert f"score ≥ {ready.session.threshold:.3f}" in ready.similar.panel.threshold.value
     assert set(sent.cuts()) == {("heat", view) for view in slices.VIEWS}
     (layer,) = sent.of("layer")
     assert layer["bar"]["title"] == "similarity"

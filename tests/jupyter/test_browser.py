@@ -25,6 +25,9 @@ def test_a_click_lights_up_what_looks_alike(open_notebook):
     assert page.kernel.ask("app.session.heat.regions[0].score") > 0.9
     changed = np.abs(page.pixels("coronal").astype(int) - before).max(-1) > 20
     assert 0.01 < changed.mean() < 0.5  # the liver, not everything
+    low, high = page.page.locator(".coralbay-colors").first.inner_text().removeprefix("similarity").split()
+    assert float(low) == pytest.approx(page.kernel.ask("app.session.threshold"), abs=0.006)
+    assert float(low) < float(high)
     page.shot("click")
     mark = page.mark("heat")
     page.page.keyboard.down("Shift")
@@ -40,11 +43,11 @@ def test_a_click_lights_up_what_looks_alike(open_notebook):
 
 
 def shares_of(position_mm, shape, affine):
-    """Where a position lies in the axial pane, which is square and fits the whole slice."""
+    """Where a position lies in the axial pane, which is square; the longest side of the scan fits into each pane."""
     index = np.linalg.inv(affine) @ [*position_mm, 1]
     spacing = np.linalg.norm(np.array(affine)[:3, :3], axis=0)
     size = np.array(shape) * spacing
-    side = size[1:].max()
+    side = size.max()
     y, x = ((index[1:3] + 0.5) * spacing[1:] + (side - size[1:]) / 2) / side
     return x, y
 
@@ -76,6 +79,19 @@ def test_mouse_and_keys_move_about(open_notebook):
     assert np.abs(page.pixels("sagittal").astype(int) - before).max() > 20
     assert page.kernel.ask("app.views.tools.windows.value") == "Custom"
     page.shot("window")
+    # One view alone, and all three again; zoom is shared and leaves the crosshair where it is.
+    small = page.pane("sagittal").bounding_box()
+    page.page.get_by_role("button", name="Enlarge the sagittal view").click()
+    page.kernel.until("app.view.enlarged == 'sagittal'")
+    assert page.pane("sagittal").bounding_box()["width"] > 2.5 * small["width"]
+    assert not page.pane("axial").is_visible()
+    page.shot("enlarged")
+    page.page.get_by_role("button", name="Show all three views").click()
+    page.kernel.until("app.view.enlarged == ''")
+    page.pane("axial").press("+")
+    page.kernel.until("app.view.zoom > 1.1")
+    page.pane("coronal").press("0")
+    page.kernel.until("app.view.zoom == 1")
 
 
 def test_the_readout_is_of_the_slice_that_is_shown(open_notebook):

@@ -100,6 +100,8 @@ class PaintPanel(Panel):
 
 def _hint(classes: int, background: bool) -> str:
     """Describe the strokes that are still needed; empty if none are."""
+    if not classes:
+        return "Paint a few strokes of each class, including background (last in Paint)."
     if classes == 1:
         return f"Paint a second class{'' if background else ', best background (last in Paint)'}: a probe needs two."
     return "" if background else "Paint some background (last in Paint), or the classes fill the body."

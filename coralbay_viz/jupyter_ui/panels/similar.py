@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as w
-import numpy as np
 from psygnal import Signal
 
+from ...model import threshold
 from ...model.palette import NEGATIVE, POSITIVE
-from ...model.results import STRICTEST_FRACTION
+from ...model.places import place_text
 from .base import Panel, button, note, row
 from .windows import WindowsPanel
 
@@ -35,40 +35,34 @@ class SimilarPanel(Panel):
     scope_chosen = Signal(str)
     accept_wanted = Signal(str)
 
-    def __init__(self, share: float, windows: WindowsPanel) -> None:
+    def __init__(self, windows: WindowsPanel) -> None:
         self.clicks = note()
         self.undo = button("Undo", "Undo the last change of the prompts")
         self.redo = button("Redo", "Redo the last undone change")
         self.clear = button("Clear", "Remove all prompts")
-        self.share = w.FloatLogSlider(
-            share * 100,
-            min=np.log10(STRICTEST_FRACTION * 100),
-            max=2,
-            step=0.01,
-            description="Best %",
-            readout_format=".2g",
-        )
-        self.share.tooltip = "Fraction of the body that is highlighted, most similar first"
+        self.slider = w.IntSlider(0, min=0, max=threshold.SLIDER_STEPS, description="Threshold", readout=False)
+        self.slider.tooltip = "Threshold of the heat map; further right: only the most similar places"
+        self.threshold = note()
         self.weights = w.Dropdown(description="Scales")
         self.show_weights(None)
-        self.scope = w.ToggleButtons(options=_SCOPES, style={"button_width": "95px"})
+        self.scope = w.ToggleButtons(options=_SCOPES, style={"button_width": "110px"})
         self.scope.tooltip = "What a click asks for: the clicked structure, or what looks alike"
         self.name = w.Text(placeholder="name of a structure", layout=w.Layout(width="180px"))
         self.accept = button("Add to segmentation", "Make what is shown a class of the segmentation")
         self.regions = w.Select(options=[], rows=6, layout=w.Layout(width="330px"))
         self.regions.tooltip = "Most similar regions; select one to go there"
         heading = note(
-            "<b>Best regions</b>: number, score, volume in ml, position in mm (R, A, S). Select one to go there."
-            "<br>The volume does not depend on Best %."
+            "<b>Best regions</b>: number, score, volume in ml, position in mm. Select one to go there."
+            "<br>The volume does not depend on the threshold."
         )
         self.other = w.Dropdown(options=[("no other scan", _NONE)], description="Second scan")
         self.other.layout.display = "none"
         self.other.tooltip = "Show another open scan with the similarity to the same prompts"
         history = row(self.undo, self.redo, self.clear)
         adding = row(self.name, self.accept)
-        left = w.VBox([self.scope, self.clicks, history, self.share, self.weights, self.other, adding])
+        left = w.VBox([self.scope, self.clicks, history, self.slider, self.threshold, self.weights, self.other, adding])
         # Closed, until somebody asks for it.
-        self.windows = w.Accordion([windows.box], titles=("Windows",), selected_index=None)
+        self.windows = w.Accordion([windows.box], titles=("CT windows",), selected_index=None)
         super().__init__(
             w.HBox([left, w.VBox([heading, self.regions])], layout=w.Layout(flex_flow="row wrap")), self.windows
         )
@@ -77,7 +71,7 @@ class SimilarPanel(Panel):
         self._press(self.clear, self.clear_wanted)
         self.scope.observe(self._scope_chosen, "value")
         self.accept.on_click(lambda _: self.accept_wanted.emit(self.name.value.strip()))
-        self.share.observe(self._share_chosen, "value")
+        self.slider.observe(self._threshold_chosen, "value")
         self.weights.observe(self._weights_chosen, "value")
         self._wire(self.regions, self.region_chosen)
         self.other.observe(self._other_chosen, "value")
@@ -95,9 +89,9 @@ class SimilarPanel(Panel):
         with self.showing():
             self.scope.value = scope
 
-    def _share_chosen(self, change: dict[str, Any]) -> None:
+    def _threshold_chosen(self, change: dict[str, Any]) -> None:
         if not self._showing_state:
-            self.body_fraction_chosen.emit(min(1.0, change["new"] / 100))
+            self.body_fraction_chosen.emit(threshold.fraction_at(change["new"]))
 
     def _weights_chosen(self, change: dict[str, Any]) -> None:
         if not self._showing_state and change["new"] in ("equal", "auto"):
@@ -115,10 +109,11 @@ class SimilarPanel(Panel):
         self.clicks.value = dots + hint
         self.clear.disabled = not clicks
 
-    def show_body_fraction(self, share: float) -> None:
-        """Show the fraction of the body."""
+    def show_threshold(self, fraction: float, score: float | None) -> None:
+        """Show the fraction of the body and, with a heat map, the score that belongs to it."""
         with self.showing():
-            self.share.value = share * 100
+            self.slider.value = threshold.slider_value(fraction)
+        self.threshold.value = threshold.in_words(fraction, score)
 
     def show_weights(self, weights: Any) -> None:
         """Show the weights of the stages."""
@@ -127,11 +122,10 @@ class SimilarPanel(Panel):
             self.weights.options = [*_WEIGHTS, ("set in code", "code")] if set_in_code else _WEIGHTS
             self.weights.value = "code" if set_in_code else weights or "equal"
 
-    def show_regions(self, regions: "Sequence[Region]") -> None:
+    def show_regions(self, regions: "Sequence[Region]", known_axes: str = "RAS") -> None:
         """List the regions of the heat map."""
         lines = [
-            f"{n + 1:2d}  {region.score:.2f}  {region.size_ml:6.0f} ml  "
-            + ", ".join(f"{v:.0f}" for v in region.position_mm)
+            f"{n + 1:2d}  {region.score:.2f}  {region.size_ml:6.0f} ml  {place_text(region.position_mm, known_axes)}"
             for n, region in enumerate(regions)
         ]
         with self.showing():

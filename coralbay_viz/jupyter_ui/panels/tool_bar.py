@@ -36,7 +36,7 @@ class ToolBar(Panel):
         self.windows = w.Dropdown(options=[*WINDOWS, _CUSTOM], value=DEFAULT_WINDOW, layout=w.Layout(width="120px"))
         self.windows.tooltip = "Window/level preset; drag with the right button to adjust"
         self.layers = {
-            role: w.ToggleButton(True, description=text, tooltip=f"Show layer {text}", layout=w.Layout(width="72px"))
+            role: w.ToggleButton(True, description=text, tooltip=f"Show layer {text}", layout=w.Layout(width="84px"))
             for role, text in self._LAYERS
         }
         super().__init__(row(self.tools, self.windows, *self.layers.values()))

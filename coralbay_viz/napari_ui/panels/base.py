@@ -126,15 +126,6 @@ def fill_table(rows: QTreeWidget, content: Sequence[Sequence[str]]) -> None:
         rows.resizeColumnToContents(column)
 
 
-def place_text(position_mm: Any, known_axes: str = "RAS") -> str:
-    """Format a position with anatomical directions, ``12 R  30 P  210 S``; unknown ones are signed numbers."""
-    signs = zip(position_mm, ("R", "A", "S"), ("L", "P", "I"), strict=True)
-    return "  ".join(
-        f"{abs(v):.0f} {positive if v >= 0 else negative}" if positive in known_axes else f"{v:+.0f}"
-        for v, positive, negative in signs
-    )
-
-
 class JobStatusText:
     """Status text of running jobs; the text of a job is removed when it ends.
 

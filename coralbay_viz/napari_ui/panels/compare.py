@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QCheckBox, QSpinBox
 
+from ...model.places import place_text
 from ...model.scan import unique_names
 from ..context import Context
 from ..docks import Dock
 from ..second_scan_dock import ScanBeside
-from .base import PanelBase, button, combo, fill, fill_table, note, place_text, table, when_clicked
+from .base import PanelBase, button, combo, fill, fill_table, note, table, when_clicked
 
 if TYPE_CHECKING:
     from ...model.scan import Scan

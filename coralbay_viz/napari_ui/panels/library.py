@@ -1,15 +1,13 @@
 """Panel Library: search of many scans for places similar to the clicks."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QSize
 from qtpy.QtWidgets import QCheckBox
 
-from coralbay_core.io.dicom_series import series_key
-
+from ...model.places import place_text
 from ..context import Context
-from .base import JobStatusText, PanelBase, button, fill_table, note, place_text, table
+from .base import JobStatusText, PanelBase, button, fill_table, note, table
 from .regions import gray_icon
 
 if TYPE_CHECKING:
@@ -89,7 +87,7 @@ class LibraryPanel(PanelBase):
             return
         hit = session.library.hits[number]
         for scan in session.scans:
-            if _is_of(hit, scan):
+            if hit.is_in(scan.volume):
                 session.activate(scan)
                 session.cursor_mm = hit.position_mm
                 return
@@ -97,7 +95,7 @@ class LibraryPanel(PanelBase):
         session.open(hit.path, hit.series)
 
     def _scan_changed(self, scan: "Scan | None") -> None:
-        if scan is not None and self._wanted is not None and _is_of(self._wanted, scan):
+        if scan is not None and self._wanted is not None and self._wanted.is_in(scan.volume):
             place, self._wanted = self._wanted.position_mm, None
             self._context.session.cursor_mm = place
         self._show_library()
@@ -124,12 +122,3 @@ class LibraryPanel(PanelBase):
         self.found.resizeColumnToContents(0)
         self.found.setVisible(bool(rows))
         self._show_library()
-
-
-def _is_of(hit: "LibraryHit", scan: "Scan") -> bool:
-    """Whether a hit belongs to an open scan."""
-    path, series = scan.volume.path, scan.volume.series
-    if path is None or Path(path).resolve() != Path(hit.path).resolve():
-        return False
-    # Libraries of earlier versions hold UIDs.
-    return None in (series, hit.series) or series in (hit.series, series_key(str(hit.series)))

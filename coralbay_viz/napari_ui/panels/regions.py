@@ -7,11 +7,12 @@ from qtpy.QtCore import QSignalBlocker, QSize
 from qtpy.QtGui import QIcon, QImage, QPalette, QPixmap
 from qtpy.QtWidgets import QTreeWidgetItem
 
+from ...model.places import place_text
 from ...model.thumbnails import thumbnail
 from ..actions import with_key
 from ..context import Context
 from ..delayed_call import call_later
-from .base import PanelBase, fill_table, place_text, table
+from .base import PanelBase, fill_table, table
 from .signs import plain_icon, sign_icon
 
 if TYPE_CHECKING:

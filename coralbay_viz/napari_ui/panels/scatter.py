@@ -11,10 +11,11 @@ from coralbay_core.errors import CoralBayError
 from coralbay_core.spatial import LabelVolume
 
 from ...model.palette import class_color
+from ...model.places import place_text
 from ..context import Context
 from ..docks import Docked
 from ..scatter import ScatterCanvas
-from .base import JobStatusText, button, combo, note, place_text
+from .base import JobStatusText, button, combo, note
 
 if TYPE_CHECKING:
     from coralbay_core.projection import Scatter

@@ -2,13 +2,12 @@
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import QCheckBox, QInputDialog, QLabel, QSlider
 
 from ...display import raycast
 from ...model.palette import NEGATIVE, POSITIVE
-from ...model.results import STRICTEST_FRACTION
+from ...model.threshold import SLIDER_STEPS, fraction_at, in_words, slider_value
 from ..actions import with_key
 from ..context import NIFTI, OTHER_MAPS, Context
 from .base import CollapsibleBox, PanelBase, button, menu_button, note
@@ -71,7 +70,7 @@ class SimilarPanel(PanelBase):
         self.hint = note()
         self.rows.addWidget(self.hint)
         self.slider = QSlider(Qt.Orientation.Horizontal)
-        self.slider.setRange(0, 1000)
+        self.slider.setRange(0, SLIDER_STEPS)
         self.slider.setToolTip("Threshold of the heat map; further right: only the most similar places")
         self.threshold = note()
         self.row(QLabel("Threshold"), self.slider)
@@ -237,21 +236,5 @@ class SimilarPanel(PanelBase):
         with QSignalBlocker(self.slider):
             self.slider.setValue(slider_value(fraction))
         score = self._context.session.threshold
-        text = _fraction_text(fraction)
-        self.threshold.setText(text + ("" if score is None else f", score ≥ {score:.3f}"))
+        self.threshold.setText(in_words(fraction, score))
         self.region_table.show_threshold(score)
-
-
-def _fraction_text(fraction: float) -> str:
-    digits = 0 if fraction >= 0.1 else 1 if fraction >= 0.005 else 3
-    return f"best {100 * fraction:.{digits}f}% of the body"
-
-
-def fraction_at(value: int) -> float:
-    """Convert a slider position to a fraction of the body, on a logarithmic scale."""
-    return float(STRICTEST_FRACTION ** (value / 1000))
-
-
-def slider_value(fraction: float) -> int:
-    """Convert a fraction of the body to a slider position: the inverse of `fraction_at`."""
-    return round(1000 * np.log(max(fraction, STRICTEST_FRACTION)) / np.log(STRICTEST_FRACTION))

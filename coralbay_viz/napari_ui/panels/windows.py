@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 from ...controllers.ct_windows import INSPECTED
 from ...display.view_state import AGREEMENT
+from ...model.places import place_text
 from ..context import Context
-from .base import JobStatusText, PanelBase, button, combo, fill_table, note, place_text, table
+from .base import JobStatusText, PanelBase, button, combo, fill_table, note, table
 
 if TYPE_CHECKING:
     from ...model.scan import Scan
