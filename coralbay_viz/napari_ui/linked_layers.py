@@ -10,7 +10,9 @@ from napari.qt import QtViewer
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
+from ..display.layer_specs import IS_SCAN
 from ..display.napari_world import napari_from_world
+from ..model.palette import projection_limits_hu
 from . import views
 from .black_canvas import BlackCanvas
 from .layer_data import AXES, POINT_MM, set_points
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
 _FOLLOWED = ("opacity", "blending", "contrast_limits", "colormap", "affine", "interpolation2d", "gamma")
+_OF_SLICES = ("affine", "contrast_limits")
+_PROJECTED = 128  # voxels along the longest axis of a projection: enough for a quarter of a window
 # After this time without a resize the size of the canvas has settled.
 _SETTLED_MS = 80
 _CROSS_COLOR, _CROSS_MM = "#ffd54f", 1.2
@@ -35,18 +39,28 @@ class LinkedLayer:
         Of the main canvas; its array is shared, not copied.
     follows_visibility : bool
         Whether it hides when the other does.
+    in_3d : bool
+        Whether it is a scan that is projected: with fewer voxels and the gray scale of a projection.
     """
 
-    def __init__(self, layer: "Layer", follows_visibility: bool) -> None:
+    def __init__(self, layer: "Layer", follows_visibility: bool, in_3d: bool = False) -> None:
         from napari.layers import Layer
 
         data, state, kind = layer.as_layer_data_tuple()
         self.source = layer
+        self._step = -(-max(data.shape) // _PROJECTED) if in_3d else 1
+        if in_3d:
+            data = data[(slice(None, None, self._step),) * 3]
+            affine = np.array(layer.affine.affine_matrix) @ np.diag([self._step] * 3 + [1])
+            state |= {"affine": affine, "contrast_limits": projection_limits_hu(data)}
         self.layer = Layer.create(data, {**state, "visible": layer.visible or not follows_visibility}, kind)
         self.layer.mouse_pan = True
         if kind == "points":  # those of an empty layer would be as large as napari's own are
             self.layer.current_size = float(layer.current_size)
-        names = [*_FOLLOWED, *(["visible"] if follows_visibility else [])]
+        names = [
+            *(name for name in _FOLLOWED if not in_3d or name not in _OF_SLICES),
+            *(["visible"] if follows_visibility else []),
+        ]
         self._links = [(getattr(layer.events, name), self._follow(name)) for name in names if hasattr(layer, name)]
         self._links.append((layer.events.data, self._take_data))
         # Texts are features, whose changes napari does not always emit; the colors are set after them.
@@ -70,7 +84,7 @@ class LinkedLayer:
         if hasattr(self.layer, "text"):
             set_points(self.layer, self.source.data)
         else:
-            self.layer.data = self.source.data
+            self.layer.data = self.source.data[(slice(None, None, self._step),) * 3]
 
     def _take_looks(self, *_: Any) -> None:
         self.layer.features = self.source.features
@@ -131,7 +145,8 @@ class TwinView(QWidget):
         known = {twin.source: twin for twin in self._twins}
         for layer in wanted:
             if layer not in known:
-                known[layer] = LinkedLayer(layer, self._follows)
+                projected = self._view == views.VOLUME and IS_SCAN in layer.metadata
+                known[layer] = LinkedLayer(layer, self._follows, projected)
                 self.model.layers.append(known[layer].layer)
         self._twins = [known[layer] for layer in wanted]
         for place, twin in enumerate(self._twins):

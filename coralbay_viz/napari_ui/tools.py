@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from psygnal import Signal
 
 from ..display.napari_world import world_from_napari
+from .navigation import CanvasNavigation
 
 if TYPE_CHECKING:
     import napari
@@ -44,6 +45,8 @@ class MouseTools:
         self._viewer = viewer
         self._mode: Mode = "look"
         self._negative = False
+        self.navigation = CanvasNavigation(viewer)
+        self.navigation.dragged.connect(partial(_emit, self.dragged))
         self._callbacks = (
             (viewer.mouse_drag_callbacks, self._on_press),
             (viewer.mouse_move_callbacks, self._on_move),
@@ -53,6 +56,7 @@ class MouseTools:
 
     def close(self) -> None:
         """Disconnect from the viewer."""
+        self.navigation.close()
         for callbacks, callback in self._callbacks:
             if callback in callbacks:
                 callbacks.remove(callback)
@@ -87,7 +91,7 @@ class MouseTools:
         other.mode, other.negative = self._mode, self._negative
         self.mode_changed.connect(other._take_mode)  # psygnal forgets a method with its object
         self.negative_changed.connect(other._take_negative)
-        for name in ("placed", "picked", "hovered", "dragged"):
+        for name in ("placed", "picked", "looked", "hovered", "dragged"):
             getattr(other, name).connect(partial(_emit, getattr(self, name)))
 
     @contextmanager
