@@ -10,6 +10,8 @@ from napari.qt import QtViewer
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
+from coralbay_core.spatial import geometry
+
 from ..display.layer_specs import IS_SCAN
 from ..display.napari_world import napari_from_world
 from ..model.palette import projection_limits_hu
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
 _FOLLOWED = ("opacity", "blending", "contrast_limits", "colormap", "affine", "interpolation2d", "gamma")
 _OF_SLICES = ("affine", "contrast_limits")
-_PROJECTED = 128  # voxels along the longest axis of a projection: enough for a quarter of a window
+_PROJECTED = 160  # voxels along the longest axis of a projection: enough for a quarter of a window
 # After this time without a resize the size of the canvas has settled.
 _SETTLED_MS = 80
 _CROSS_COLOR, _CROSS_MM = "#ffd54f", 1.2
@@ -50,8 +52,8 @@ class LinkedLayer:
         self.source = layer
         self._step = -(-max(data.shape) // _PROJECTED) if in_3d else 1
         if in_3d:
-            data = data[(slice(None, None, self._step),) * 3]
-            affine = np.array(layer.affine.affine_matrix) @ np.diag([self._step] * 3 + [1])
+            data = _means(data, self._step)
+            affine = geometry.coarsen(np.array(layer.affine.affine_matrix), self._step)
             state |= {"affine": affine, "contrast_limits": projection_limits_hu(data)}
         self.layer = Layer.create(data, {**state, "visible": layer.visible or not follows_visibility}, kind)
         self.layer.mouse_pan = True
@@ -84,7 +86,7 @@ class LinkedLayer:
         if hasattr(self.layer, "text"):
             set_points(self.layer, self.source.data)
         else:
-            self.layer.data = self.source.data[(slice(None, None, self._step),) * 3]
+            self.layer.data = _means(self.source.data, self._step)
 
     def _take_looks(self, *_: Any) -> None:
         self.layer.features = self.source.features
@@ -92,6 +94,15 @@ class LinkedLayer:
 
     def _refresh(self, *_: Any) -> None:
         self.layer.refresh(extent=False)
+
+
+def _means(data: Any, step: int) -> Any:
+    """Means of blocks of so many voxels along each axis, without a rest at the high ends; the data itself for 1."""
+    if step == 1:
+        return data
+    z, y, x = (n // step for n in data.shape)
+    blocks = data[: z * step, : y * step, : x * step].reshape(z, step, y, step, x, step)
+    return blocks.mean((1, 3, 5), dtype=np.float32)
 
 
 class TwinView(QWidget):
@@ -173,10 +184,11 @@ class TwinView(QWidget):
     def fit(self) -> None:
         """Fit the scans that are not hidden into the canvas."""
         place = views.place_of(self.model)
-        views.show_view(self.model, self._view, reset=False)
-        if len(place) == 3:
-            views.go_to(self.model, place)
-        views.fit(self.model, views.shown_scans(self.model))
+        views.show_view(self.model, self._view, reset=self._view == views.VOLUME)
+        if self._view != views.VOLUME:
+            if len(place) == 3:
+                views.go_to(self.model, place)
+            views.fit(self.model, views.shown_scans(self.model))
         self._letters.update()
 
     def _mark(self, place: Any) -> None:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from .docks import Docked
     from .linked_layers import TwinView
 
+# After this time the sizes of all views have settled.
+_SETTLED_MS = 200
 _WAITING = "The projection is rendered …"
 
 
@@ -81,6 +83,7 @@ class ViewGrid:
         for number in range(self._center.count()):
             widget = self._center.itemAt(number).widget()
             widget.setVisible(self._large in (None, widget))
+        call_later(self._dock, _SETTLED_MS, self._context.binding.fit)
 
     def _move(self, cell: QWidget) -> None:
         """Bring a view of the lower row into the middle of the window, or back."""
@@ -106,6 +109,7 @@ class ViewGrid:
         frame = _dock_of(self._dock)
         if frame is not None:
             main.resizeDocks([frame], [(central.height() + frame.height()) // 2], Qt.Orientation.Vertical)
+        call_later(self._dock, _SETTLED_MS, self._context.binding.fit)
 
     def _listen(self, navigation: Any, cell: QWidget) -> None:
         navigation.enlarges = True
