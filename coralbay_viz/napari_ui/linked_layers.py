@@ -16,7 +16,9 @@ from ..display.layer_specs import IS_SCAN
 from ..display.napari_world import napari_from_world
 from ..model.palette import projection_limits_hu
 from . import views
+from .actions import unchanged_shortcuts
 from .black_canvas import BlackCanvas
+from .garbage import quick_collections
 from .layer_data import AXES, POINT_MM, set_points
 from .readout import Letters
 from .tools import MouseTools
@@ -118,7 +120,8 @@ class TwinView(QWidget):
     def __init__(self, view: str, follows_visibility: bool = True) -> None:
         super().__init__()
         self.model = ViewerModel(title=view)
-        self.canvas = QtViewer(self.model)
+        with unchanged_shortcuts():
+            self.canvas = QtViewer(self.model)
         self.canvas.dims.hide()
         self.tools = MouseTools(self.model)
         self._letters = Letters(self.model)
@@ -148,10 +151,11 @@ class TwinView(QWidget):
     def show_layers(self, layers: Iterable["Layer"]) -> None:
         """Show exactly these layers, in this order."""
         wanted = list(layers)
-        for twin in [twin for twin in self._twins if twin.source not in wanted]:
-            self._twins.remove(twin)
-            twin.close()
-            self.model.layers.remove(twin.layer)
+        with quick_collections():
+            for twin in [twin for twin in self._twins if twin.source not in wanted]:
+                self._twins.remove(twin)
+                twin.close()
+                self.model.layers.remove(twin.layer)
         empty = not self._twins
         known = {twin.source: twin for twin in self._twins}
         for layer in wanted:

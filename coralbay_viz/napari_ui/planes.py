@@ -37,6 +37,7 @@ class OrthogonalViews(Docked):
         super().__init__(context)
         self._moving = OneMove()
         self._cross: Any = None
+        self._adding_cross = False
         # The layer list must not be changed while it emits a change.
         self._settled = QTimer(self)
         self._settled.setSingleShot(True)
@@ -76,6 +77,8 @@ class OrthogonalViews(Docked):
         return [view for view in _SLICES if view != shown][:2]
 
     def _show_layers(self, event: Any = None) -> None:
+        if self._adding_cross:
+            return
         with self._moving:
             for plane in self.planes:
                 plane.show_layers(layer for layer in self._context.viewer.layers if layer is not self._cross)
@@ -128,10 +131,12 @@ class OrthogonalViews(Docked):
                 self._cross = None
             elif self._cross is None and viewer.dims.ndim >= len(_SLICES):
                 selected = viewer.layers.selection.active
-                self._cross = mark(viewer, None, views.place_of(viewer))
+                self._adding_cross = True  # no other canvas shows it: each has one of its own
+                try:
+                    self._cross = mark(viewer, None, views.place_of(viewer))
+                finally:
+                    self._adding_cross = False
                 viewer.layers.selection.active = selected
-                for plane in self.planes:  # they have one of their own
-                    plane.show_layers(layer for layer in viewer.layers if layer is not self._cross)
 
     def _follow_plane(self, plane: TwinView) -> Callable[..., None]:
         def follow(event: Any = None) -> None:
