@@ -114,6 +114,7 @@ class MouseTools:
             self.hovered.emit(world_from_napari(np.array(event.position[-3:], float)))
 
     def _on_press(self, viewer: Any, event: Any) -> Generator[None, None, None]:
+        self.navigation.prompted = False
         if event.button not in (_LEFT, _RIGHT) or len(event.position) < 3:
             return
         if event.button == _RIGHT and self._mode != "pick":
@@ -136,6 +137,7 @@ class MouseTools:
 
     def _report(self, position: NDArray, direction: NDArray | None, negative: bool) -> None:
         place = world_from_napari(position)
+        self.navigation.prompted = self._mode == "pick"
         if self._viewer.dims.ndisplay == 3:
             if self._mode == "pick" and direction is not None:
                 self.looked.emit(place, world_from_napari(position + direction) - place, negative)

@@ -1,11 +1,10 @@
 """Two by two views: the main canvas and one beside it above, a dock with two others below; one at a time fills all."""
 
-import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QApplication, QDockWidget, QHBoxLayout, QLabel, QLayout, QMainWindow, QWidget
+from qtpy.QtWidgets import QDockWidget, QHBoxLayout, QLabel, QLayout, QMainWindow, QWidget
 
 from .delayed_call import call_later
 
@@ -48,9 +47,7 @@ class ViewGrid:
             self._row.setStretch(number, 1)
         self._center: QLayout | None = None  # of the main canvas
         self._large: QWidget | None = None
-        self._picked_at = 0.0
-        self._links = [(context.tools.picked, self._note_pick), (context.tools.looked, self._note_pick)]
-        context.connect(*self._links)
+        self._links: list[Any] = []
         for view in planes:
             self._listen(view.tools.navigation, view)
         dock.gone.connect(self._clear)
@@ -69,9 +66,17 @@ class ViewGrid:
         self._context.disconnect(*self._links)
         self._context.tools.navigation.enlarges = False
 
-    def toggle(self, cell: QWidget) -> None:
-        """Enlarge a view, or show all again if it is large."""
-        self._take_back()
+    def toggle(self, cell: QWidget, prompted: bool = False) -> None:
+        """Enlarge a view, or show all again if it is large.
+
+        Parameters
+        ----------
+        cell : QWidget
+        prompted : bool
+            Whether the double click began with a click that was a prompt, which is undone.
+        """
+        if prompted:
+            self._context.session.undo()
         if self._center is None:
             return
         self._large = None if self._large is cell else cell
@@ -116,14 +121,6 @@ class ViewGrid:
         slot = partial(self.toggle, cell)
         self._context.connect((navigation.double_clicked, slot))
         self._links.append((navigation.double_clicked, slot))
-
-    def _note_pick(self, *_: Any) -> None:
-        self._picked_at = time.monotonic()
-
-    def _take_back(self) -> None:
-        """Undo the click that a double click began with."""
-        if time.monotonic() - self._picked_at < 1.5e-3 * QApplication.doubleClickInterval():
-            self._context.session.undo()
 
     def _clear(self) -> None:
         """Leave the middle of the window as it was."""
