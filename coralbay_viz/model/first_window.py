@@ -32,7 +32,7 @@ def first_window(volume: Volume) -> str:
     soft = (data > _SOFT_HU[0]) & (data < _SOFT_HU[1])
     bone = data > _BONE_HU
     enclosed = soft & _between(bone, 1) & _between(bone, 2)
-    return "Brain" if np.count_nonzero(enclosed) > _IN_SKULL * max(np.count_nonzero(soft), 1) else DEFAULT_WINDOW
+    return "Brain" if np.count_nonzero(enclosed) > _IN_SKULL * np.count_nonzero(soft) else DEFAULT_WINDOW
 
 
 def _between(bone: NDArray[np.bool_], axis: int) -> NDArray[np.bool_]:
