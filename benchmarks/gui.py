@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
 from coralbay_core.phantom import make_phantom
+from coralbay_core.spatial import Grid
 from coralbay_viz.demo import auto_strokes
 from coralbay_viz.display.napari_world import napari_from_world
 from coralbay_viz.napari_ui.launch import open_window
@@ -124,6 +126,32 @@ class User:
             self.session.segmentation_previewed,
         )
 
+    def planes(self) -> float:
+        """From the button to the three planes, drawn, s; the projection follows later."""
+        button = self.dock.scan_panel.orthogonal
+        seconds = self._until_canvases(button.click, lambda: self.dock.planes.widget.planes)
+        self.rest(5)
+        button.click()
+        self.wait(lambda: self.dock.planes.widget is None)
+        self.rest()
+        return seconds
+
+    def beside(self) -> float:
+        """From the button to the plane of a second scan, drawn, s."""
+        panel = self.dock.compare_panel
+        return self._until_canvases(panel.side_by_side.click, lambda: [panel._dock.widget.view])
+
+    def _until_canvases(self, act: Callable[[], Any], made: Callable[[], Any]) -> float:
+        """Seconds from an act to the first frames of the canvases that it makes."""
+        drawn: set[int] = set()
+        begin = time.perf_counter()
+        act()
+        views = made()
+        for number, view in enumerate(views):
+            view.canvas.canvas._scene_canvas.events.draw.connect(lambda event, number=number: drawn.add(number))
+        self.wait(lambda: len(drawn) == len(views))
+        return time.perf_counter() - begin
+
     def _until_drawn(self, act: Callable[[], Any], answered: Any) -> float:
         """Seconds from an act to the first frame after its answer; whoever shows it listened before."""
         frames: list[int] = []
@@ -159,6 +187,8 @@ def main() -> None:
             times.append(start(kind))
     alone, plugin = (statistics.median(times) for times in starts.values())
     user = User(arguments.ct)
+    user.rest(3)
+    planes = [user.planes() for _ in range(3)]
     block = user.features()
     session = user.session
     body = np.argwhere(session.features.body)
@@ -176,6 +206,8 @@ def main() -> None:
     times = strokes_of(user, arguments.repeats)
     print(f"| end of stroke to slice drawn | {1000 * statistics.median(times):.0f} ms | {_range(times)} | 250 ms |")
     print(f"| longest block while features are computed | {1000 * block:.0f} ms | | 100 ms |")
+    print(f"| three planes, drawn | {1000 * statistics.median(planes):.0f} ms | {_range(planes)} | 1000 ms |")
+    print(f"| plane of a second scan, drawn | {1000 * second_scan(user):.0f} ms | | 1000 ms |")
     late = plugin - alone
     print(f"| start: napari {alone:.2f} s, with the plugin open | {plugin:.2f} s | + {late:.2f} s | + 1.5 s |")
     user.viewer.close()
@@ -204,6 +236,17 @@ def strokes_of(user: User, repeats: int) -> list[float]:
         times.append(user.stroke(place))
         user.rest()
     return times
+
+
+def second_scan(user: User) -> float:
+    """The plane of a second scan, which is a copy of the first one that lies elsewhere."""
+    first = user.session.scan
+    lower = first.volume.affine.copy()
+    lower[2, 3] -= 2000
+    user.session.add(replace(first.volume, grid=Grid(first.volume.shape, lower), name="second"))
+    user.session.activate(first)
+    user.rest(3)
+    return user.beside()
 
 
 def _range(times: list[float]) -> str:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from coralbay_core.spatial import LabelVolume
 from coralbay_core.spatial.checkerboard import checkerboard
 
+from ..model.first_window import first_window
 from . import layer_specs
 from .layer_specs import ROLES, LayerSpec
 from .view_state import AGREEMENT, ViewState
@@ -68,7 +69,7 @@ THRESHOLDED = ("heat", "training_heat", "hover")
 
 
 def _ct(scan: "Scan", view: ViewState) -> LayerSpec:
-    return layer_specs.ct_spec(scan.volume, view.window)
+    return layer_specs.ct_spec(scan.volume, view.window or first_window(scan.volume))
 
 
 def _warped(scan: "Scan", view: ViewState) -> LayerSpec | None:

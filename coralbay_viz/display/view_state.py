@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from ..model.clicks import Point
-from ..model.palette import DEFAULT_WINDOW
 from ..model.training import CheckpointView
 
 AGREEMENT = "Agreement"
@@ -18,8 +17,8 @@ class ViewState:
     ----------
     body_fraction : float
         Fraction of the body that heat maps show.
-    window : str
-        Name of the CT window that a scan is shown with at first.
+    window : str, optional
+        Name of the CT window that a scan is shown with at first; by default that of `first_window`.
     training : CheckpointView, optional
         Checkpoint of a watched training on this scan.
     window_shown : str, optional
@@ -33,7 +32,7 @@ class ViewState:
     """
 
     body_fraction: float
-    window: str = DEFAULT_WINDOW
+    window: str | None = None
     training: CheckpointView | None = None
     window_shown: str | None = AGREEMENT
     margin: bool = False

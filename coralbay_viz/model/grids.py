@@ -1,6 +1,7 @@
 """Display grids: of the scan, of overlays, of labels, of single slices."""
 
 from dataclasses import replace
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -47,11 +48,21 @@ def viewing_grid(grid: Grid) -> Grid:
     return Grid((int(size[2]), int(size[1]), int(size[0])), affine)
 
 
+# Resampling takes seconds: the job that opens a scan does it ahead, and the window finds it here.
+_shown: "WeakKeyDictionary[Volume, Volume]" = WeakKeyDictionary()
+
+
 def viewing_volume(volume: Volume) -> Volume:
     """Return the volume as a viewer shows it; queries use the volume itself with its true affine."""
-    grid = viewing_grid(volume.grid)
-    if grid is volume.grid:
+    if is_sliceable(volume.grid):
         return volume
+    if volume not in _shown:
+        _shown[volume] = _straight(volume)
+    return _shown[volume]
+
+
+def _straight(volume: Volume) -> Volume:
+    grid = viewing_grid(volume.grid)
     from coralbay_core.spatial.resampling import resample
 
     data = np.rint(resample(volume.data, volume.grid, grid, order=1, fill=float(palette.RANGE_HU[0])))

@@ -6,8 +6,8 @@ differs, the buttons still work.
 """
 
 import logging
-from collections.abc import Callable, Generator
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakKeyDictionary
 
@@ -153,3 +153,19 @@ def register(viewer: Any, widget: "Commanded") -> None:
 def forget(viewer: Any) -> None:
     """Disconnect the shortcuts of a window."""
     _widgets.pop(_itself(viewer), None)
+
+
+@contextmanager
+def unchanged_shortcuts() -> Iterator[None]:
+    """Make a canvas without a message for each shortcut, which every welcome screen of the process answers.
+
+    A canvas binds the shortcuts that are bound already; two hundred messages to three canvases took six seconds.
+    """
+    with ExitStack() as blocked:
+        try:
+            from napari.utils.action_manager import action_manager
+
+            blocked.enter_context(action_manager.events.shortcut_changed.blocker())
+        except (ImportError, AttributeError):
+            _log.warning("this napari version announces each shortcut of a new canvas")
+        yield

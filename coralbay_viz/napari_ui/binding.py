@@ -64,6 +64,7 @@ class Binding:
         self.put_back, self.activated = self._stack.put_back, self._stack.activated
         self.list_all = self._stack.list_all
         self.set_window, self.window_changed = self._gray.set_window, self._gray.window_changed
+        self.adjust_window = self._gray.adjust
         self._preview = SegmentationPreview(session, self._stack, lambda scan: self.refresh(scan, "segmentation"))
         self._adopted: Layer | None = None
         self._checkpoint: tuple[Scan, CheckpointView] | None = None  # of the training layers

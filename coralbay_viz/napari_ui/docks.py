@@ -1,11 +1,11 @@
 """Docks beside the main panel that can be opened and closed."""
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QEvent, QSize, Qt, Signal
-from qtpy.QtWidgets import QMainWindow, QWidget
+from qtpy.QtWidgets import QApplication, QMainWindow, QWidget
 
 from .delayed_call import call_later
 
@@ -91,7 +91,8 @@ class Dock:
         """Open or close the dock."""
         window = self._context.viewer.window
         if on and self.widget is None:
-            self.widget = self._make()
+            with waiting():
+                self.widget = self._make()
             self.widget.gone.connect(self._gone)
             _give_corners(self._main_panel.window())
             window.add_dock_widget(self.widget, name=self._name, area=self._area)
@@ -104,6 +105,16 @@ class Dock:
     def _gone(self) -> None:
         self.widget = None
         self._changed(False)
+
+
+@contextmanager
+def waiting() -> Iterator[None]:
+    """Show the pointer for "please wait" meanwhile: canvases take a moment to make."""
+    QApplication.setOverrideCursor(Qt.CursorShape.WaitCursor)
+    try:
+        yield
+    finally:
+        QApplication.restoreOverrideCursor()
 
 
 def _give_corners(window: QWidget) -> None:

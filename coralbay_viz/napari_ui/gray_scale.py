@@ -5,7 +5,7 @@ from weakref import WeakKeyDictionary
 
 from psygnal import Signal
 
-from ..model.palette import projection_limits_hu
+from ..model.palette import adjust_window, projection_limits_hu
 
 if TYPE_CHECKING:
     import napari
@@ -49,6 +49,20 @@ class GrayScale:
             self.window_changed.emit(limits_hu)
         elif layer is not None:
             layer.contrast_limits = limits_hu
+
+    def adjust(self, level: float, width: float, scan: "Scan | None" = None) -> None:
+        """Change level and width of what is shown of a scan (the active one), slices or projection.
+
+        Parameters
+        ----------
+        level, width : float
+            As for `palette.adjust_window`.
+        scan : Scan, optional
+        """
+        layer = self._stack.layer("ct", scan)
+        if layer is not None:
+            low, high = layer.contrast_limits
+            layer.contrast_limits = adjust_window((low, high), level, width)
 
     def update(self) -> None:
         """Set the gray scale that slices, or a projection, need."""

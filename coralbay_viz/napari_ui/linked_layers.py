@@ -10,9 +10,15 @@ from napari.qt import QtViewer
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
+from coralbay_core.spatial import geometry
+
+from ..display.layer_specs import IS_SCAN
 from ..display.napari_world import napari_from_world
+from ..model.palette import projection_limits_hu
 from . import views
+from .actions import unchanged_shortcuts
 from .black_canvas import BlackCanvas
+from .garbage import quick_collections
 from .layer_data import AXES, POINT_MM, set_points
 from .readout import Letters
 from .tools import MouseTools
@@ -21,6 +27,8 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
 _FOLLOWED = ("opacity", "blending", "contrast_limits", "colormap", "affine", "interpolation2d", "gamma")
+_OF_SLICES = ("affine", "contrast_limits")
+_PROJECTED = 160  # voxels along the longest axis of a projection: enough for a quarter of a window
 # After this time without a resize the size of the canvas has settled.
 _SETTLED_MS = 80
 _CROSS_COLOR, _CROSS_MM = "#ffd54f", 1.2
@@ -35,18 +43,28 @@ class LinkedLayer:
         Of the main canvas; its array is shared, not copied.
     follows_visibility : bool
         Whether it hides when the other does.
+    in_3d : bool
+        Whether it is a scan that is projected: with fewer voxels and the gray scale of a projection.
     """
 
-    def __init__(self, layer: "Layer", follows_visibility: bool) -> None:
+    def __init__(self, layer: "Layer", follows_visibility: bool, in_3d: bool = False) -> None:
         from napari.layers import Layer
 
         data, state, kind = layer.as_layer_data_tuple()
         self.source = layer
+        self._step = -(-max(data.shape) // _PROJECTED) if in_3d else 1
+        if in_3d:
+            data = _means(data, self._step)
+            affine = geometry.coarsen(np.array(layer.affine.affine_matrix), self._step)
+            state |= {"affine": affine, "contrast_limits": projection_limits_hu(data)}
         self.layer = Layer.create(data, {**state, "visible": layer.visible or not follows_visibility}, kind)
         self.layer.mouse_pan = True
         if kind == "points":  # those of an empty layer would be as large as napari's own are
             self.layer.current_size = float(layer.current_size)
-        names = [*_FOLLOWED, *(["visible"] if follows_visibility else [])]
+        names = [
+            *(name for name in _FOLLOWED if not in_3d or name not in _OF_SLICES),
+            *(["visible"] if follows_visibility else []),
+        ]
         self._links = [(getattr(layer.events, name), self._follow(name)) for name in names if hasattr(layer, name)]
         self._links.append((layer.events.data, self._take_data))
         # Texts are features, whose changes napari does not always emit; the colors are set after them.
@@ -70,7 +88,7 @@ class LinkedLayer:
         if hasattr(self.layer, "text"):
             set_points(self.layer, self.source.data)
         else:
-            self.layer.data = self.source.data
+            self.layer.data = _means(self.source.data, self._step)
 
     def _take_looks(self, *_: Any) -> None:
         self.layer.features = self.source.features
@@ -78,6 +96,15 @@ class LinkedLayer:
 
     def _refresh(self, *_: Any) -> None:
         self.layer.refresh(extent=False)
+
+
+def _means(data: Any, step: int) -> Any:
+    """Means of blocks of so many voxels along each axis, without a rest at the high ends; the data itself for 1."""
+    if step == 1:
+        return data
+    z, y, x = (n // step for n in data.shape)
+    blocks = data[: z * step, : y * step, : x * step].reshape(z, step, y, step, x, step)
+    return blocks.mean((1, 3, 5), dtype=np.float32)
 
 
 class TwinView(QWidget):
@@ -93,7 +120,8 @@ class TwinView(QWidget):
     def __init__(self, view: str, follows_visibility: bool = True) -> None:
         super().__init__()
         self.model = ViewerModel(title=view)
-        self.canvas = QtViewer(self.model)
+        with unchanged_shortcuts():
+            self.canvas = QtViewer(self.model)
         self.canvas.dims.hide()
         self.tools = MouseTools(self.model)
         self._letters = Letters(self.model)
@@ -123,15 +151,17 @@ class TwinView(QWidget):
     def show_layers(self, layers: Iterable["Layer"]) -> None:
         """Show exactly these layers, in this order."""
         wanted = list(layers)
-        for twin in [twin for twin in self._twins if twin.source not in wanted]:
-            self._twins.remove(twin)
-            twin.close()
-            self.model.layers.remove(twin.layer)
+        with quick_collections():
+            for twin in [twin for twin in self._twins if twin.source not in wanted]:
+                self._twins.remove(twin)
+                twin.close()
+                self.model.layers.remove(twin.layer)
         empty = not self._twins
         known = {twin.source: twin for twin in self._twins}
         for layer in wanted:
             if layer not in known:
-                known[layer] = LinkedLayer(layer, self._follows)
+                projected = self._view == views.VOLUME and IS_SCAN in layer.metadata
+                known[layer] = LinkedLayer(layer, self._follows, projected)
                 self.model.layers.append(known[layer].layer)
         self._twins = [known[layer] for layer in wanted]
         for place, twin in enumerate(self._twins):
@@ -158,10 +188,11 @@ class TwinView(QWidget):
     def fit(self) -> None:
         """Fit the scans that are not hidden into the canvas."""
         place = views.place_of(self.model)
-        views.show_view(self.model, self._view, reset=False)
-        if len(place) == 3:
-            views.go_to(self.model, place)
-        views.fit(self.model, views.shown_scans(self.model))
+        views.show_view(self.model, self._view, reset=self._view == views.VOLUME)
+        if self._view != views.VOLUME:
+            if len(place) == 3:
+                views.go_to(self.model, place)
+            views.fit(self.model, views.shown_scans(self.model))
         self._letters.update()
 
     def _mark(self, place: Any) -> None:

@@ -324,7 +324,11 @@ class Painting:
         scan = self._session.scan
         if scan is None:
             raise CoralBayError("no scan is open", hint="open a NIfTI file or a DICOM folder first")
-        layer = self._binding.layer("strokes")
+        return self.layer_for(scan)
+
+    def layer_for(self, scan: "Scan") -> "Layer":
+        """Return the layer of a scan's strokes; create it if needed."""
+        layer = self._binding.layer("strokes", scan)
         if layer is None:
             now = scan.strokes.now
             layer = self._show(scan, self._empty(scan, self._first_names()) if now is None else now.labels)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from napari.layers import Layer
 
+    from ..model.scan import Scan
     from .context import Context
     from .linked_layers import TwinView
 
@@ -23,11 +24,16 @@ class PlanePainting:
     ----------
     context : Context
     planes : sequence of TwinView
+    scan : callable, optional
+        Returns the scan whose strokes the planes show, by default the active one.
     """
 
-    def __init__(self, context: "Context", planes: "Sequence[TwinView]") -> None:
+    def __init__(
+        self, context: "Context", planes: "Sequence[TwinView]", scan: "Callable[[], Scan | None]" = lambda: None
+    ) -> None:
         self._context = context
         self._planes = planes
+        self._scan = scan
         self._links: dict[Layer, Callable[[Any], None]] = {}
         context.painting.changed.connect(self.update)
 
@@ -41,16 +47,17 @@ class PlanePainting:
 
     def update(self, _: Any = None) -> None:
         """Take the tool of the main canvas in every plane."""
-        source = self._context.binding.layer("strokes")
+        tool = self._context.binding.layer("strokes")
+        source = self._context.binding.layer("strokes", self._scan())
         for plane in self._planes:
             twin = None if source is None else plane.twin_of(source)
-            if source is not None and twin is not None:
+            if tool is not None and source is not None and twin is not None:
                 self._follow(source, twin)
-                self._take(source, plane, twin)
+                self._take(tool, plane, twin)
 
-    def _take(self, source: "Layer", plane: "TwinView", twin: "Layer") -> None:
-        mode = str(source.mode) if source in self._context.viewer.layers.selection else _PAN
-        for name, value in (("selected_label", source.selected_label), ("brush_size", source.brush_size)):
+    def _take(self, tool: "Layer", plane: "TwinView", twin: "Layer") -> None:
+        mode = str(tool.mode) if tool in self._context.viewer.layers.selection else _PAN
+        for name, value in (("selected_label", tool.selected_label), ("brush_size", tool.brush_size)):
             if getattr(twin, name) != value:
                 setattr(twin, name, value)
         if str(twin.mode) != mode:

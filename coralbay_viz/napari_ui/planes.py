@@ -1,26 +1,32 @@
-"""The two other planes below the main canvas, all three at the same position."""
+"""The two other planes and a projection beside the main canvas: two by two, all planes at the same position."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QHBoxLayout
 
 from ..display.napari_world import world_from_napari
 from ..model.one_move import OneMove
 from . import views
+from .delayed_call import call_later
 from .docks import Docked
 from .linked_layers import TwinView, mark
 from .plane_painting import PlanePainting
+from .view_grid import ViewGrid
 
 if TYPE_CHECKING:
     from .context import Context
 
+_LEAST_PX = 220
+_AFTER_PLANES_MS = 300
+_IN_3D = ("ct", "heat", "segmentation", "regions", "clicks")
 _SLICES = (views.AXIAL, views.CORONAL, views.SAGITTAL)
 
 
 class OrthogonalViews(Docked):
-    """Two canvases with the planes that the main canvas does not show; a click in any of them moves all.
+    """Canvases with the planes that the main canvas does not show, and with a projection.
+
+    A click in any plane moves all. A double click enlarges a canvas, and another one shows all again.
 
     Parameters
     ----------
@@ -31,18 +37,18 @@ class OrthogonalViews(Docked):
         super().__init__(context)
         self._moving = OneMove()
         self._cross: Any = None
+        self._adding_cross = False
         # The layer list must not be changed while it emits a change.
         self._settled = QTimer(self)
         self._settled.setSingleShot(True)
         self._settled.timeout.connect(self._settle_cross)
         self.planes = [TwinView(view) for view in self._others()]
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
+        self.volume: TwinView | None = None
+        self.grid = ViewGrid(self, self.planes, context)
         for plane in self.planes:
-            row.addWidget(plane)
             context.tools.share_with(plane.tools)
         self._painting = PlanePainting(context, self.planes)
-        self.setMinimumHeight(220)
+        self.setMinimumHeight(_LEAST_PX)
         layers, dims = context.viewer.layers, context.viewer.dims
         self._links = [
             (layers.events.inserted, self._show_layers),
@@ -56,21 +62,35 @@ class OrthogonalViews(Docked):
         self._links += [(plane.model.dims.events.point, self._follow_plane(plane)) for plane in self.planes]
         context.connect(*self._links)
         self._show_layers()
+        call_later(self, _AFTER_PLANES_MS, self._show_volume)
+
+    def _show_volume(self) -> None:
+        """Add the projection once the planes are there: its first picture takes longer than theirs."""
+        if self.planes:
+            self.volume = TwinView(views.VOLUME)
+            self._context.tools.share_with(self.volume.tools)
+            self.grid.add(self.volume)
+            self._show_layers()
 
     def _others(self) -> list[str]:
         shown = views.current_view(self._context.viewer)
         return [view for view in _SLICES if view != shown][:2]
 
     def _show_layers(self, event: Any = None) -> None:
+        if self._adding_cross:
+            return
         with self._moving:
             for plane in self.planes:
                 plane.show_layers(layer for layer in self._context.viewer.layers if layer is not self._cross)
+            if self.volume is not None:
+                shown = (self._context.binding.layer(role) for role in _IN_3D)
+                self.volume.show_layers(layer for layer in shown if layer in self._context.viewer.layers)
         self._painting.update()
         self._follow_main()
 
     def _fit(self, scan: Any) -> None:
         with self._moving:
-            for plane in self.planes:
+            for plane in (*self.planes, *([self.volume] if self.volume else ())):
                 plane.fit()
 
     def _turn(self, event: Any = None) -> None:
@@ -111,10 +131,12 @@ class OrthogonalViews(Docked):
                 self._cross = None
             elif self._cross is None and viewer.dims.ndim >= len(_SLICES):
                 selected = viewer.layers.selection.active
-                self._cross = mark(viewer, None, views.place_of(viewer))
+                self._adding_cross = True  # no other canvas shows it: each has one of its own
+                try:
+                    self._cross = mark(viewer, None, views.place_of(viewer))
+                finally:
+                    self._adding_cross = False
                 viewer.layers.selection.active = selected
-                for plane in self.planes:  # they have one of their own
-                    plane.show_layers(layer for layer in viewer.layers if layer is not self._cross)
 
     def _follow_plane(self, plane: TwinView) -> Callable[..., None]:
         def follow(event: Any = None) -> None:
@@ -128,8 +150,9 @@ class OrthogonalViews(Docked):
         """Disconnect from the main canvas."""
         self._context.disconnect(*self._links)
         self._painting.close()
-        for plane in self.planes:
+        self.grid.close()
+        for plane in (*self.planes, *([self.volume] if self.volume else ())):
             plane.release()
-        self.planes = []
+        self.planes, self.volume = [], None
         if self._cross in self._context.viewer.layers:
             self._context.viewer.layers.remove(self._cross)

@@ -11,6 +11,7 @@ from coralbay_core.errors import Cancelled, CoralBayError
 
 from ..display.layer_specs import MADE_ON, ct_spec, labels_spec
 from ..jobs import without_context
+from ..model.first_window import first_window
 from ..model.label_maps import as_labels
 from .layer_data import layer_data
 
@@ -76,7 +77,7 @@ def _specs(path: Path) -> list[Any]:
     volume = result_of(without_context(partial(load_volume, path, series=series)), f"Opening {path.name}")
     labels = as_labels(volume)
     if labels is None:
-        return [ct_spec(volume)]
+        return [ct_spec(volume, first_window(volume))]
     _show_notes(path, labels.notes)
     spec = labels_spec(labels, "reference")
     return [replace(spec, metadata={**spec.metadata, MADE_ON: labels})]

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from psygnal import Signal
 
 from ..display.napari_world import world_from_napari
+from .navigation import CanvasNavigation
 
 if TYPE_CHECKING:
     import napari
@@ -44,6 +45,8 @@ class MouseTools:
         self._viewer = viewer
         self._mode: Mode = "look"
         self._negative = False
+        self.navigation = CanvasNavigation(viewer)
+        self.navigation.dragged.connect(partial(_emit, self.dragged))
         self._callbacks = (
             (viewer.mouse_drag_callbacks, self._on_press),
             (viewer.mouse_move_callbacks, self._on_move),
@@ -53,6 +56,7 @@ class MouseTools:
 
     def close(self) -> None:
         """Disconnect from the viewer."""
+        self.navigation.close()
         for callbacks, callback in self._callbacks:
             if callback in callbacks:
                 callbacks.remove(callback)
@@ -87,7 +91,7 @@ class MouseTools:
         other.mode, other.negative = self._mode, self._negative
         self.mode_changed.connect(other._take_mode)  # psygnal forgets a method with its object
         self.negative_changed.connect(other._take_negative)
-        for name in ("placed", "picked", "hovered", "dragged"):
+        for name in ("placed", "picked", "looked", "hovered", "dragged"):
             getattr(other, name).connect(partial(_emit, getattr(self, name)))
 
     @contextmanager
@@ -110,6 +114,7 @@ class MouseTools:
             self.hovered.emit(world_from_napari(np.array(event.position[-3:], float)))
 
     def _on_press(self, viewer: Any, event: Any) -> Generator[None, None, None]:
+        self.navigation.prompted = False
         if event.button not in (_LEFT, _RIGHT) or len(event.position) < 3:
             return
         if event.button == _RIGHT and self._mode != "pick":
@@ -132,6 +137,7 @@ class MouseTools:
 
     def _report(self, position: NDArray, direction: NDArray | None, negative: bool) -> None:
         place = world_from_napari(position)
+        self.navigation.prompted = self._mode == "pick"
         if self._viewer.dims.ndisplay == 3:
             if self._mode == "pick" and direction is not None:
                 self.looked.emit(place, world_from_napari(position + direction) - place, negative)

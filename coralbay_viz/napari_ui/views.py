@@ -54,6 +54,11 @@ def shown_scans(viewer: "napari.Viewer") -> "list[Layer]":
     return [layer for layer in viewer.layers if IS_SCAN in layer.metadata and layer.visible]
 
 
+def has_scan(viewer: "napari.Viewer") -> bool:
+    """Whether a canvas shows a scan, hidden or not."""
+    return any(IS_SCAN in layer.metadata for layer in viewer.layers)
+
+
 def known_axes(viewer: "napari.Viewer") -> str:
     """World axes whose direction in the patient is known, of ``"RAS"``: those that all scans here have in common.
 

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from coralbay_core.spatial import Grid, LabelVolume, Volume
 
+from ..model.grids import viewing_volume
+
 if TYPE_CHECKING:
     from coralbay_core.features import FeatureMaps
     from coralbay_core.phantom import Phantom
@@ -16,10 +18,12 @@ if TYPE_CHECKING:
 
 
 def open_volume(path: Path, series: str | None) -> Volume:
-    """Read a scan."""
+    """Read a scan, and resample one that no viewer can slice as it is."""
     from coralbay_core.io import load_volume
 
-    return load_volume(path, series=series)
+    volume = load_volume(path, series=series)
+    viewing_volume(volume)
+    return volume
 
 
 def make_phantom() -> "Phantom":

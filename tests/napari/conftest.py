@@ -13,9 +13,10 @@ import pytest
 
 # The modules of this folder are of use only with the `napari` extra.
 pytest.importorskip("napari")
-from qtpy.QtCore import QPoint, Qt, QTimer
+from qtpy.QtCore import QPoint, QPointF, Qt, QTimer
+from qtpy.QtGui import QWheelEvent
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QCheckBox
+from qtpy.QtWidgets import QApplication, QCheckBox
 
 from coralbay_viz.display.napari_world import napari_from_world
 from tests.support.scans import cut
@@ -200,15 +201,33 @@ class Hand:
             QTest.mouseMove(native, place)
             self.idle(20)  # the display server sends the move in its own time, and napari joins moves that are close
 
-    def drag(self, start_mm, end_mm) -> None:
+    def drag(self, start_mm, end_mm, button=Qt.MouseButton.LeftButton) -> None:
         """Press at one world position, move to another, release."""
         native = self.viewer.window._qt_viewer.canvas.native
         start, end = (QPoint(*(round(float(v)) for v in self.pixel_of(p))) for p in (start_mm, end_mm))
-        QTest.mousePress(native, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, start)
+        QTest.mousePress(native, button, Qt.KeyboardModifier.NoModifier, start)
         for part in (0.3, 0.6, 1.0):
             QTest.mouseMove(native, start + (end - start) * part)
             self.settle()
-        QTest.mouseRelease(native, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, end)
+        QTest.mouseRelease(native, button, Qt.KeyboardModifier.NoModifier, end)
+        self.settle()
+
+    def wheel(self, steps, modifier=Qt.KeyboardModifier.NoModifier, native=None) -> None:
+        """Turn the wheel over the middle of a canvas, the main one by default; up is positive."""
+        native = native or self.viewer.window._qt_viewer.canvas.native
+        place = QPointF(native.rect().center())
+        degrees = QPoint(0, 120 * steps)
+        buttons, phase = Qt.MouseButton.NoButton, Qt.ScrollPhase.NoScrollPhase
+        event = QWheelEvent(place, place, QPoint(), degrees, buttons, modifier, phase, False)
+        QApplication.sendEvent(native, event)
+        self.settle()
+
+    def double_click(self, native=None) -> None:
+        """A double click, with the click that it begins with."""
+        native = native or self.viewer.window._qt_viewer.canvas.native
+        place = native.rect().center()
+        for act in (QTest.mouseClick, QTest.mouseDClick):
+            act(native, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, place)
         self.settle()
 
     def press(self, button) -> None:

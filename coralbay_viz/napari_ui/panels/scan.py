@@ -76,7 +76,7 @@ class ScanPanel(PanelBase):
             (context.viewer.dims.events.order, self.show_view),
             (context.binding.window_changed, self.show_window),
             (context.tools.mode_changed, lambda mode: self.drag.setChecked(mode == "window")),
-            (context.tools.dragged, guarded(self._drag_window)),
+            (context.tools.dragged, guarded(context.binding.adjust_window)),
         )
         self.show_scan()
 
@@ -126,11 +126,6 @@ class ScanPanel(PanelBase):
     def _choose_window(self, name: str) -> None:
         if name in palette.WINDOWS:
             self._context.binding.set_window(palette.WINDOWS[name].limits_hu)
-
-    def _drag_window(self, level: float, width: float) -> None:
-        limits = self._context.binding.window
-        if limits is not None:
-            self._context.binding.set_window(palette.adjust_window(limits, level, width))
 
     def _save_session(self) -> None:
         session, names = self._context.session, self.names.isChecked()
