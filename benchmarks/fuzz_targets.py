@@ -115,7 +115,7 @@ def _session(folder: Path) -> Made:
     session.protect_labels(painted)
     session.scan.skipped = (tuple(scan.grid.center_mm),)
     basis, rows = _basis(), np.ones((4, 2), np.float32)
-    session.controllers.projections.set_basis(basis, UmapModel(basis, rows, rows[:, [0, 0, 0]], "neighbors", None))
+    session.controllers.projections.set_basis(basis, UmapModel(basis, rows, rows[:, [0, 0, 0]]))
     session.controllers.queries.restore({"kept": make_query(made_features(), world("left"), name="kept")})
     path = session.save(folder / "work.coralbay").result
     state = session_file.read(path)

@@ -4,19 +4,17 @@ from .alignment import aligned_basis
 from .basis import Basis, fit_basis, load_basis, pca_rgb
 from .clusters import CLUSTER_METHODS, ClusterMethod, cluster_cells, labels_on
 from .colors import RgbMap
-from .embedding import SPREADS, Embedding, Spread, UmapModel, fit_umap
+from .embedding import Embedding, UmapModel, fit_umap
 from .scatter import Scatter, scatter_of
 from .selection import cells_inside
 
 __all__ = [
     "CLUSTER_METHODS",
-    "SPREADS",
     "Basis",
     "ClusterMethod",
     "Embedding",
     "RgbMap",
     "Scatter",
-    "Spread",
     "UmapModel",
     "aligned_basis",
     "cells_inside",

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -223,7 +224,20 @@ def _principal_axes(centered: NDArray[np.float32], count: int) -> tuple[NDArray,
     return variance[::-1], axes[:, ::-1], float(np.trace(covariance))
 
 
+_samples: "WeakKeyDictionary[FeatureMaps, dict[tuple[int, int], NDArray[np.float32]]]" = WeakKeyDictionary()
+
+
 def _sample(features: FeatureMaps, inside: NDArray[np.bool_], count: int, seed: int) -> NDArray[np.float32]:
+    """Descriptors of some cells; those of the whole body are kept as long as the features."""
+    if inside is not features.body_at(features.strides[0]):
+        return _described(features, inside, count, seed)
+    known = _samples.setdefault(features, {})
+    if (count, seed) not in known:
+        known[count, seed] = _described(features, inside, count, seed)
+    return known[count, seed]
+
+
+def _described(features: FeatureMaps, inside: NDArray[np.bool_], count: int, seed: int) -> NDArray[np.float32]:
     return joint_descriptors(features, features.finest.grid.cell_positions(sample_cells(inside, count, seed)))
 
 

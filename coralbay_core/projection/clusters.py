@@ -10,7 +10,6 @@ from ..errors import Cancelled, InputError
 from ..spatial import Grid, LabelVolume
 from ..spatial.resampling import resample
 from ..util.arguments import checked
-from .embedding import interpolate_nearest
 
 ClusterMethod = Literal["kmeans", "hdbscan"]
 CLUSTER_METHODS: tuple[ClusterMethod, ...] = ("kmeans", "hdbscan")
@@ -85,14 +84,14 @@ def _kmeans(
 def _hdbscan(
     cells: NDArray, sample: NDArray, count: int, seed: int, cancelled: Callable[[], bool]
 ) -> NDArray[np.integer]:
+    import torch
+    from scipy.spatial import KDTree
     from sklearn.cluster import HDBSCAN
 
     smallest = max(5, len(sample) // (4 * count))
     found = HDBSCAN(min_cluster_size=smallest, min_samples=5, copy=True).fit_predict(sample)
     _check(cancelled)
-    order = np.arange(len(sample), dtype=np.float32)[:, None]
-    nearest = interpolate_nearest(sample, order, cells, nearest=1)[:, 0]
-    return found[np.rint(nearest).astype(int)]
+    return found[KDTree(sample).query(cells, workers=torch.get_num_threads())[1]]
 
 
 def _check(cancelled: Callable[[], bool]) -> None:

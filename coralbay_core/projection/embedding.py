@@ -1,21 +1,20 @@
 """UMAP of a scan: similar descriptors near each other, as colors (3-D) or as a scatter plot (2-D).
 
 UMAP (McInnes, Healy, Melville 2018, arXiv 1802.03426) is fitted on a seeded sample of principal coordinates. Its own
-transform of all other cells takes minutes; a small network that has learned the embedding of the sample, or an
-interpolation between the nearest cells of the sample, takes seconds (docs/measurements/benchmarks.md). Both apply to
-other scans.
+transform of all other cells takes minutes; placing each of them among the nearest cells of the sample takes seconds,
+and preserves neighborhoods as well (docs/measurements/benchmarks.md). It applies to other scans, too.
 """
 
 import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from ..errors import Cancelled, InputError
 from ..features import FeatureMaps
@@ -26,12 +25,16 @@ from .basis import Basis, fit_basis
 from .colors import RgbMap, color_range, continued, scaled
 from .selection import cells_inside, sample_cells
 
-Spread = Literal["neighbors", "network"]
-SPREADS: tuple[Spread, ...] = ("neighbors", "network")
 FIT_CELLS = 5000
 NEIGHBORS = 15
-NEAREST = 4
-_BLOCK = 1024
+EPOCHS = 200
+NEAREST = 12
+_NEAR = 0.7
+"""Distance, in units of UMAP's plane, of neighbors that lie in one place of it."""
+
+# The nearest may be farther by this share: a third of the time, and the same figures.
+_TOLERANCE = 1.0
+_BLOCK = 20_000
 _NEED = "UMAP needs"
 _INSTEAD = "or use PCA, which is always installed"
 
@@ -88,30 +91,37 @@ class UmapModel:
         Coordinates of the sampled cells.
     embedded : (N, D) float32 array
         Coordinates of the sample in the UMAP.
-    spread : str
-        ``neighbors``, interpolation between the nearest of the sample, or ``network``, a regression.
-    reducer : umap.UMAP
-        The library's own model.
     """
 
     basis: Basis
     sample: NDArray[np.float32]
     embedded: NDArray[np.float32]
-    spread: Spread
-    reducer: Any
-    _network: torch.nn.Module | None = None
 
     @property
     def range(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """1st and 99th percentile of each coordinate of the sample."""
         return color_range(self.embedded.T)
 
+    @cached_property
+    def _tree(self) -> Any:
+        from scipy.spatial import KDTree
+
+        return KDTree(self.sample)
+
     def embed(self, coordinates: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Embed principal coordinates (M, K); (M, D)."""
-        if self._network is not None:
-            with torch.inference_mode():
-                return self._network(torch.from_numpy(coordinates)).numpy()
-        return interpolate_nearest(self.sample, self.embedded, coordinates)
+        """Embed principal coordinates (M, K); (M, D).
+
+        The nearest cells of the sample may lie in several places of the UMAP, whose mean is in none of them. So a cell
+        is placed at the mean of those around the one that is most central among them.
+        """
+        count = min(NEAREST, len(self.sample))
+        parts = []
+        for start in range(0, len(coordinates), _BLOCK):
+            distance, near = self._tree.query(
+                coordinates[start : start + _BLOCK], count, eps=_TOLERANCE, workers=torch.get_num_threads()
+            )
+            parts.append(_central_mean(distance.reshape(-1, count), self.embedded[near.reshape(-1, count)]))
+        return np.concatenate(parts) if parts else np.zeros((0, self.embedded.shape[1]), np.float32)
 
     def apply(self, features: FeatureMaps, inside: NDArray[np.bool_] | None = None) -> Embedding:
         """Embed the cells of a scan, the fitted one or another."""
@@ -129,7 +139,6 @@ def fit_umap(
     *,
     inside: NDArray[np.bool_] | None = None,
     basis: Basis | None = None,
-    spread: Spread = "neighbors",
     fit_cells: int = FIT_CELLS,
     neighbors: int = NEIGHBORS,
     min_dist: float = 0.1,
@@ -148,8 +157,6 @@ def fit_umap(
         Cells of the finest stage to fit on; by default the body.
     basis : Basis, optional
         Basis whose coordinates are embedded; by default fitted on the same cells.
-    spread : str
-        Method to embed all other cells: see `UmapModel`.
     fit_cells : int
         Size of the sample.
     neighbors, min_dist : optional
@@ -169,8 +176,6 @@ def fit_umap(
     Cancelled
         Soon after `cancelled` returns true.
     """
-    if spread not in SPREADS:
-        raise InputError("unknown spread of an embedding", found=spread, expected=f"one of {', '.join(SPREADS)}")
     chosen = cells_inside(features) if inside is None else inside
     basis = basis or fit_basis(features, inside=inside, seed=seed)
     cells = sample_cells(chosen, fit_cells, seed)
@@ -179,9 +184,7 @@ def fit_umap(
     maps = basis.coordinates(features)
     sample = np.ascontiguousarray(maps.reshape(len(maps), -1)[:, cells].T)
     watch = _EpochWatch(cancelled, progress)
-    reducer, embedded = _umap(sample, dimensions, neighbors, min_dist, seed, watch)
-    network = train_regressor(sample, embedded, seed=seed) if spread == "network" else None
-    return UmapModel(basis, sample, embedded, spread, reducer, network)
+    return UmapModel(basis, sample, _umap(sample, dimensions, neighbors, min_dist, seed, watch))
 
 
 class _EpochWatch:
@@ -236,7 +239,11 @@ def _umap(
     min_dist: float,
     seed: int,
     watch: _EpochWatch,
-) -> tuple[Any, NDArray[np.float32]]:
+) -> NDArray[np.float32]:
+    """Embed a sample with the library; given its neighbors, it need not compile its own search for a minute."""
+    from sklearn.neighbors import NearestNeighbors
+
+    distance, near = NearestNeighbors(n_neighbors=neighbors).fit(sample).kneighbors(sample)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # umap and numba warn of their own choices, such as threads under a seed
         umap = import_extra("umap", "umap", need=_NEED, instead=_INSTEAD)
@@ -245,6 +252,8 @@ def _umap(
             n_components=dimensions,
             n_neighbors=neighbors,
             min_dist=min_dist,
+            n_epochs=EPOCHS,
+            precomputed_knn=(near.astype(np.int32), distance.astype(np.float32)),
             random_state=seed,
             n_jobs=1,
             tqdm_kwds=_progress_bar(watch) if watch.wanted else None,
@@ -254,68 +263,16 @@ def _umap(
             embedded = reducer.fit_transform(sample)
         finally:
             torch.set_num_threads(threads)  # numba, which shares OpenMP with torch, sets its own number
-    return reducer, np.asarray(embedded, np.float32)
+    return np.asarray(embedded, np.float32)
 
 
-def interpolate_nearest(
-    sample: NDArray[np.float32], values: NDArray[np.float32], points: NDArray[np.float32], nearest: int = NEAREST
-) -> NDArray[np.float32]:
-    """Mean of the values at the nearest samples, weighted by inverse squared distance.
-
-    Parameters
-    ----------
-    sample : (N, K) array
-    values : (N, D) array
-    points : (M, K) array
-    nearest : int
-
-    Returns
-    -------
-    (M, D) float32 array
-    """
-    known, target = torch.from_numpy(sample), torch.from_numpy(values)
-    half = 0.5 * (known**2).sum(1)
-    parts = []
-    for block in torch.from_numpy(points).split(_BLOCK):
-        # Half the squared distance, less what all samples share.
-        distance = torch.addmm(half, block, known.T, alpha=-1)
-        closest = distance.topk(min(nearest, len(known)), largest=False).indices
-        square = (known[closest] - block[:, None]).pow(2).sum(2)
-        weight = 1 / square.clamp_min(1e-8)
-        parts.append((weight[..., None] * target[closest]).sum(1) / weight.sum(1, keepdim=True))
-    return torch.cat(parts).numpy()
-
-
-def train_regressor(
-    sample: NDArray[np.float32], values: NDArray[np.float32], *, hidden: int = 128, steps: int = 1500, seed: int = 0
-) -> torch.nn.Module:
-    """Train a small network from (N, K) coordinates to (N, D) values, including their scaling."""
-    from torch import nn
-
-    x, y = torch.from_numpy(sample), torch.from_numpy(values)
-    size, shift, spread = x.std(), y.mean(0), y.std(0).clamp_min(1e-6)
-    with torch.random.fork_rng(devices=[]), torch.enable_grad():
-        torch.manual_seed(seed)
-        layers = [nn.Linear(x.shape[1], hidden), nn.GELU(), nn.Linear(hidden, hidden), nn.GELU()]
-        body = nn.Sequential(*layers, nn.Linear(hidden, y.shape[1]))
-        optimizer = torch.optim.Adam(body.parameters(), lr=3e-3)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-        wanted, scaled_x = (y - shift) / spread, x / size
-        for _ in range(steps):
-            chosen = torch.randint(len(x), (512,))
-            optimizer.zero_grad()
-            nn.functional.smooth_l1_loss(body(scaled_x[chosen]), wanted[chosen]).backward()
-            optimizer.step()
-            schedule.step()
-    return _Scaled(body, size, shift, spread)
-
-
-class _Scaled(torch.nn.Module):
-    """Network whose inputs and outputs have their original units."""
-
-    def __init__(self, body: torch.nn.Module, size: Tensor, shift: Tensor, spread: Tensor):
-        super().__init__()
-        self.body, self.size, self.shift, self.spread = body, size, shift, spread
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.body(x / self.size) * self.spread + self.shift
+def _central_mean(distance: NDArray[np.float64], places: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Mean (M, D) of the places (M, k, D) around the most central one, weighted by distance (M, k) as UMAP does."""
+    beyond = torch.from_numpy(distance - distance[:, :1]).float()
+    weight = torch.exp(-beyond / beyond.mean(1, keepdim=True).clamp_min(1e-6))
+    known = torch.from_numpy(places)
+    apart = torch.cdist(known, known).clamp_max_(_NEAR)
+    central = torch.bmm(apart, weight[..., None])[..., 0].argmin(1)
+    weight = weight * (apart[torch.arange(len(known)), central] < _NEAR)
+    weight = weight / weight.sum(1, keepdim=True)
+    return torch.bmm(weight[:, None], known)[:, 0].numpy()

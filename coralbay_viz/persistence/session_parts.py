@@ -116,7 +116,7 @@ class BasisPart(SessionPart):
         sample, embedded = (np.asarray(arrays[f"umap.{name}"], np.float32) for name in ("sample", "embedded"))
         if not len(sample) or sample.shape[1:] != (basis.size,) or embedded.shape != (len(sample), 3):
             raise ValueError("shapes of a UMAP do not belong together")
-        return basis, UmapModel(basis, sample, embedded, "neighbors", reducer=None)
+        return basis, UmapModel(basis, sample, embedded)
 
     def restore(self, controllers: Controllers, value: "tuple[Basis | None, UmapModel | None]") -> None:
         controllers.projections.set_basis(*value)

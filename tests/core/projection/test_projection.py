@@ -18,7 +18,7 @@ from coralbay_core.projection import (
     pca_rgb,
     scatter_of,
 )
-from coralbay_core.projection.embedding import interpolate_nearest, train_regressor
+from coralbay_core.projection.embedding import UmapModel
 from tests.support.hostile_files import hostile_files
 from tests.support.made_features import CT_GRID, GRID, TISSUES, made_features, tissue_map, world
 
@@ -189,29 +189,29 @@ def test_bad_clusters():
 # --- UMAP ---------------------------------------------------------------------------------------------------------
 
 
-def test_interpolation_between_nearest_samples():
+def model_of(sample, embedded):
+    basis = fit_basis(made_features(), 4)
+    return UmapModel(basis, sample.astype(np.float32), embedded.astype(np.float32))
+
+
+def test_cells_are_placed_among_their_nearest_of_the_sample():
     rng = np.random.default_rng(0)
-    sample = rng.normal(size=(400, 3)).astype(np.float32)
-    values = np.stack([sample[:, 0], sample[:, 1] - sample[:, 2]], 1)
-    np.testing.assert_allclose(interpolate_nearest(sample, values, sample), values, atol=1e-3)
-    points = rng.normal(size=(300, 3)).astype(np.float32) / 2
+    sample = rng.normal(size=(2000, 3)) / 4
+    model = model_of(sample, np.stack([sample[:, 0], sample[:, 1] - sample[:, 2]], 1))
+    points = rng.normal(size=(300, 3)) / 8
     wanted = np.stack([points[:, 0], points[:, 1] - points[:, 2]], 1)
-    assert np.abs(interpolate_nearest(sample, values, points) - wanted).mean() < 0.2
-    learned = train_regressor(sample, values, steps=300)
-    with torch.inference_mode():
-        assert np.abs(learned(torch.from_numpy(points)).numpy() - wanted).mean() < 0.1
+    found = model.embed(points.astype(np.float32))
+    assert np.abs(found - wanted).mean() < 0.05
+    assert model.embed(points[:0].astype(np.float32)).shape == (0, 2)
 
 
-@pytest.mark.parametrize(("samples", "nearest"), [(3, 4), (50, 4), (777, 4), (200, 1)])
-def test_the_nearest_are_the_nearest(samples, nearest):
-    rng = np.random.default_rng(samples)
-    sample, points = (rng.normal(size=(n, 5)).astype(np.float32) for n in (samples, 40))
-    number = np.arange(samples, dtype=np.float32)[:, None]
-    distance = ((points[:, None] - sample[None]) ** 2).sum(2)
-    order = np.argsort(distance, axis=1)[:, :nearest]
-    weight = 1 / np.take_along_axis(distance, order, 1)
-    wanted = (weight * order).sum(1) / weight.sum(1)
-    np.testing.assert_allclose(interpolate_nearest(sample, number, points, nearest)[:, 0], wanted, rtol=1e-3)
+@pytest.mark.parametrize("count", [1, 3, 200])
+def test_a_cell_between_two_places_goes_to_one_of_them(count):
+    # What lies close together was torn apart in the plane: a mean of both places would be in neither.
+    sample = np.random.default_rng(1).normal(size=(count, 3))
+    places = np.where(sample[:, :1] > 0, 5.0, -5.0) * np.ones((1, 2))
+    found = model_of(sample, places).embed(np.zeros((1, 3), np.float32))
+    assert np.abs(np.abs(found) - 5).max() < 1e-4
 
 
 # More cells of each tissue than neighbors: otherwise tissues touch in the embedding.
@@ -225,13 +225,12 @@ def test_umap_separates_tissues_and_applies_to_another_scan():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         model = fit_umap(features, 2, **FIT)
-    for spread in (model, fit_umap(features, 2, **FIT, spread="network")):
-        places = [spread.apply(scan).coordinates for scan in (features, other)]
-        center = {name: places[0][(slice(None), *cell_of(name))] for name in TISSUES}
-        for name, place in center.items():
-            moved = places[1][(slice(None), *cell_of(name))]
-            away = {n: np.linalg.norm(moved - c) for n, c in center.items()}
-            assert min(away, key=away.get) == name, place
+    places = [model.apply(scan).coordinates for scan in (features, other)]
+    center = {name: places[0][(slice(None), *cell_of(name))] for name in TISSUES}
+    for name, place in center.items():
+        moved = places[1][(slice(None), *cell_of(name))]
+        away = {n: np.linalg.norm(moved - c) for n, c in center.items()}
+        assert min(away, key=away.get) == name, place
     points = scatter_of(model.apply(features))
     assert points.points.shape == (cells_inside(features).sum(), 2)
     with pytest.raises(InputError, match="colors need another embedding"):
