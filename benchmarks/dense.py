@@ -88,15 +88,15 @@ def sliding(network: nn.Module, x: Tensor, tile: int) -> list[NDArray]:
 
     inferer = SlidingWindowInferer((tile,) * 3, sw_batch_size=1, overlap=OVERLAP, mode="gaussian")
     with torch.inference_mode():
-        return [tensor[0].numpy().astype(np.float16) for tensor in inferer(x, network)]
+        return [tensor[0].cpu().numpy().astype(np.float16) for tensor in inferer(x, network)]
 
 
 def speed(volume: Volume, encoder: SwinEncoder) -> None:
     part = crop(volume, encoder)
     scene = ExtractionInput.of(part, encoder)
     tile = encoder.tiling.tile
-    x = torch.from_numpy(to_unit(scene.hu, encoder.preprocessing.window_hu))[None, None]
-    monai = MonaiMaps(encoder.backbone.config, encoder.backbone.state_dict()).eval()
+    x = torch.from_numpy(to_unit(scene.hu, encoder.preprocessing.window_hu))[None, None].to(encoder.device)
+    monai = MonaiMaps(encoder.backbone.config, encoder.backbone.state_dict()).eval().to(encoder.device)
     ways: dict[str, Callable[[], object]] = {
         "MONAI inferer, MONAI encoder, fp32": lambda: sliding(monai, x, tile),
         f"MONAI inferer, our encoder, {precision(encoder)}": lambda: sliding(OurMaps(encoder), x, tile),
