@@ -105,7 +105,10 @@ class NapariWindow:
         self.dock.binding.set_visible("strokes", False)
         self.wait(lambda: second.matched is not None and second.heat is not None)
         self.wait(lambda: session.alignments.known(first, second) is not None)
-        self.wait(seconds=7)  # then both are answered again, and a note on the alignment goes away
+        self.wait(seconds=4)  # then both are answered again
+        for note in self.main.findChildren(QWidget):
+            if type(note).__name__ == "NapariQtNotification":
+                note.close()  # it tells how good the alignment is, and so does the panel
 
     @staticmethod
     def scroll_to(widget: QWidget) -> None:

@@ -63,7 +63,7 @@ class Context:
         for signal, slot in pairs:
             if (signal, slot) in self._links:
                 self._links.remove((signal, slot))
-            with suppress(ValueError):
+            with suppress(ValueError, RuntimeError):  # as in `close`
                 signal.disconnect(slot)
 
     def at_end(self, closer: Callable[[], Any]) -> None:
@@ -79,7 +79,7 @@ class Context:
         """Disconnect all signals and run the closers; safe to call twice."""
         links, self._links = self._links, []
         for signal, slot in links:
-            with suppress(ValueError):
+            with suppress(ValueError, RuntimeError):  # the second of slots whose Qt object is deleted already
                 signal.disconnect(slot)
         closers, self._closers = self._closers, []
         for closer in closers:

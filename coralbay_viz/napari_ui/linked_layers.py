@@ -151,8 +151,12 @@ class TwinView(QWidget):
     def show_layers(self, layers: Iterable["Layer"]) -> None:
         """Show exactly these layers, in this order."""
         wanted = list(layers)
+        gone = [twin for twin in self._twins if twin.source not in wanted]
+        if gone:
+            # Their OpenGL objects must be deleted in their own context; see `layer_stack`.
+            self.canvas.canvas.native.makeCurrent()
         with quick_collections():
-            for twin in [twin for twin in self._twins if twin.source not in wanted]:
+            for twin in gone:
                 self._twins.remove(twin)
                 twin.close()
                 self.model.layers.remove(twin.layer)

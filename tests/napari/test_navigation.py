@@ -74,8 +74,8 @@ def test_four_views_of_which_one_can_fill_the_window(opened, viewer, hand, liver
     natives = [main, *(view.canvas.canvas.native for view in (*four.planes, four.volume))]
     hand.wait_for(lambda: all(native.isVisible() for native in natives))
     sizes = np.array([[native.width(), native.height()] for native in natives])
-    assert np.ptp(sizes[:, 0]) < 0.2 * sizes[:, 0].mean()
-    assert np.ptp(sizes[:, 1]) < 0.2 * sizes[:, 1].mean()
+    assert sizes.min() > 100
+    assert np.ptp(sizes[:, 1]) < 0.25 * sizes[:, 1].mean()  # two by two
     assert four.volume.model.dims.ndisplay == 3
     picture_of("four_views")
     for native in natives:

@@ -36,9 +36,9 @@ def test_planes_follow_layers_and_the_main_view(explored, viewer, hand, liver):
     planes = explored.planes.widget.planes
     explored.session.click(liver)
     hand.wait_for(lambda: explored.session.heat is not None)
-    assert all(any(layer.name.startswith("similar") for layer in plane.model.layers) for plane in planes)
+    assert all(any("similar" in layer.name for layer in plane.model.layers) for plane in planes)
     explored.binding.layer("heat").opacity = 0.25
-    twin = next(layer for layer in planes[0].model.layers if layer.name.startswith("similar"))
+    twin = next(layer for layer in planes[0].model.layers if "similar" in layer.name)
     assert twin.opacity == 0.25
     assert twin.data is explored.binding.layer("heat").data or np.shares_memory(
         twin.data, explored.binding.layer("heat").data

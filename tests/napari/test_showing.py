@@ -80,6 +80,9 @@ def test_other_scans_are_out_of_the_list_and_of_the_sliders(explored, viewer, ha
     viewer.window.remove_dock_widget(explored)  # what was opened stays
     assert set(listed(viewer)) == {"a scan with quite a long name 17", "belly"}
     assert shown(viewer) == ["belly"]
+    explored.close()
+    explored.deleteLater()
+    hand.settle()
 
 
 def _moved(mm):

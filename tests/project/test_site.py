@@ -79,3 +79,9 @@ def test_the_gallery_shows_every_picture():
     pictures = [path for path in folder.rglob("*") if path.suffix in {".png", ".webp"}]
     assert len(pictures) > 10
     assert [path.name for path in pictures if f"images/{path.relative_to(folder)}" not in text] == []
+
+
+def test_every_page_is_in_the_navigation():
+    navigation = (ROOT / "mkdocs.yml").read_text()
+    pages = {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")} - {"README.md"}
+    assert {page for page in pages if f" {page}\n" not in navigation} == set()

@@ -85,7 +85,9 @@ class ScanPanel(PanelBase):
         buttons = [button(name, f"{name} view, patient's left on the right", checkable=True) for name in views.VIEWS]
         for number, made in enumerate(buttons):
             self.views.addButton(made, number)
-        self.orthogonal = button("All", "Show the two other planes, with a linked crosshair", checkable=True)
+        self.orthogonal = button(
+            "MPR", "Multiplanar reconstruction: three planes with a linked crosshair, and 3-D", checkable=True
+        )
         self.row(*buttons, self.orthogonal)
         self.views.idClicked.connect(lambda number: views.show_view(self._context.viewer, views.VIEWS[number]))
 
