@@ -20,6 +20,7 @@ from qtpy.QtWidgets import QApplication, QCheckBox
 
 from coralbay_viz.display.napari_world import napari_from_world
 from tests.support.scans import cut
+from tests.support.strokes import paint_two
 from tests.support.waiting import wait_until
 
 _HERE = Path(__file__).parent
@@ -102,6 +103,29 @@ def explored(dock, hand, belly, liver):
     hand.wait_for(lambda: dock.session.pca is not None)
     dock.binding.go_to(liver)
     return dock
+
+
+@pytest.fixture
+def ready(dock, hand, belly, liver):
+    """A scan with features, the liver in sight and the segment tab open."""
+    dock.session.add(belly)
+    dock.session.compute()
+    hand.wait_for(lambda: dock.session.pca is not None)
+    dock.binding.set_visible("pca", False)
+    dock.binding.go_to(liver)
+    dock.tabs.setCurrentIndex(2)
+    hand.settle()
+    return dock
+
+
+@pytest.fixture
+def segmented(ready, hand, liver):
+    """Two classes painted and spread."""
+    hand.press(ready.segment_panel.strokes)
+    paint_two(hand, ready, liver)
+    hand.press(ready.segment_panel.segment)
+    hand.wait_for(lambda: ready.session.segmentation is not None)
+    return ready
 
 
 @pytest.fixture
