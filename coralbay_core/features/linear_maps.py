@@ -82,11 +82,11 @@ def linear_slabs(
     z, (length, *plane) = range(target.shape[0])[box[0]], box_shape(features, box)
     depth = max(_LEAST_PLANES, _SLAB_VALUES // (len(next(iter(rows.values()))) * plane[0] * plane[1]))
     for start in range(0, length, depth):
-        check_cancelled(cancelled, "linear map")
         part = slice(start, min(start + depth, length))
         cells = (slice(z[part.start], z[part.stop - 1] + 1), *box[1:])
         total: Tensor | None = None
         for stride, unit in units.items():
+            check_cancelled(cancelled, "linear map")
             values = _interpolated(unit, features.stages[stride].grid, target, cells, rows[stride])
             total = values if total is None else total.add_(values)
         assert total is not None

@@ -25,7 +25,7 @@ def test_another_scan_stands_beside_and_answers(ready, belly):
     assert ready.similar.panel.other.label == "no other scan"
     assert {text for text, _ in ready.similar.panel.other.options} > {f"1: {belly.name} (1)"}  # alike, told apart
     ready.similar.panel.other.value = 0
-    assert "heat map of the same clicks" in ready.status.panel.text.value
+    assert "similarity to the same prompts" in ready.status.panel.text.value
     views = (ready.view, ready.views.second_view)
     longest = (np.array(belly.shape) * belly.grid.spacing_mm).max()
     assert [view.extent_mm for view in views] == pytest.approx([longest, longest])

@@ -11,8 +11,8 @@ def test_queries_are_kept_renamed_and_removed(explored, hand, liver, told, monke
     entries = {action.text(): action for action in panel.queries.menu().actions()}
     hand.click(liver)
     answers += ["liver", "spleen"]
-    entries["New query from the clicks…"].trigger()
-    entries["New query from the clicks…"].trigger()
+    entries["New query from the prompts…"].trigger()
+    entries["New query from the prompts…"].trigger()
     entries["Use a query…"].trigger()
     assert "with liver" in panel.hint.text()
     answers += ["right lobe", "spleen"]

@@ -69,7 +69,7 @@ def test_two_scans_take_turns(explored, viewer, hand, belly):
     assert not explored.colors_panel.pca.isEnabled()
     explored.scan_panel.scans.activated.emit(0)
     assert explored.session.scan is first
-    assert [layer.name for layer in viewer.layers] == ["belly", "belly - PCA colors"]
+    hand.wait_for(lambda: [layer.name for layer in viewer.layers] == ["belly", "belly - PCA colors"])
     assert all(layer.visible for layer in viewer.layers)
     assert explored.colors_panel.pca.isEnabled()
 

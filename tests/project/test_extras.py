@@ -56,7 +56,7 @@ def test_the_base_installation_does_the_rest(outcomes, name):
 
 
 def test_every_extra_is_hidden():
-    assert set(HIDDEN) == set(EXTRAS) - {"all", "dev"}
+    assert set(HIDDEN) == set(EXTRAS) - {"all", "dev", "docs"}
 
 
 def test_a_broken_package_is_named_with_its_fault(tmp_path, monkeypatch):

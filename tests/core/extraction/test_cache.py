@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import pickle
+import re
 import shutil
 import signal
 import subprocess
@@ -40,7 +41,9 @@ def large():
 
 
 def chunk_files(root: Path) -> list[Path]:
-    return sorted(path for path in root.rglob("stride-*/c/**/*") if path.is_file())
+    # `os.walk` bears folders that another process renames meanwhile.
+    files = (Path(folder, name) for folder, _, names in os.walk(root) for name in names)
+    return sorted(path for path in files if re.search("/stride-[^/]*/c/", path.as_posix()))
 
 
 def same(a, b) -> None:
