@@ -27,4 +27,4 @@ def test_queries_are_kept_renamed_and_removed(explored, hand, liver, told, monke
     assert "with" not in panel.hint.text()
     entries["Remove a query…"].trigger()
     entries["Remove a query…"].trigger()
-    assert "There is no query yet" in told[-1]
+    assert "No saved query yet" in told[-1]
