@@ -53,6 +53,8 @@ class Photographer:
 
     def planes(self) -> None:
         self.dock.planes.open(True)
+        self.wait(lambda: self.dock.planes.widget is not None and self.dock.planes.widget.volume is not None)
+        self.wait(seconds=3)  # fitted and drawn
 
     def in_3d(self) -> None:
         self.dock.planes.open(False)
