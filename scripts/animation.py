@@ -15,6 +15,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QDockWidget, QSlider
 
+from coralbay_core.util.atomic_file import atomic_path
 from scripts.napari_window import NapariWindow, handle_of
 
 SIZE = (1180, 720)
@@ -62,9 +63,17 @@ class Film:
     def save(self, path: Path) -> None:
         """Write the animation as WebP, in full color."""
         first, *rest = self.pictures
-        first.save(
-            path, save_all=True, append_images=rest, duration=self.times_ms, loop=0, quality=88, method=6, kmax=30
-        )
+        with atomic_path(path, path.suffix) as temporary:
+            first.save(
+                temporary,
+                save_all=True,
+                append_images=rest,
+                duration=self.times_ms,
+                loop=0,
+                quality=88,
+                method=6,
+                kmax=30,
+            )
         size = path.stat().st_size
         if size > LIMIT_BYTES:
             raise SystemExit(f"error: animation is too large - {path} - {size} bytes - expected {LIMIT_BYTES} at most")
