@@ -16,8 +16,8 @@ LOSSY = 30
 LARGEST = 0.002  # of the picture: a larger patch is no click
 
 # Patches in the color of a positive click: clicks, their number in the panel, and the light of ready features.
-WITH_A_CLICK = ("similar", "planes", "3d", "windows")
-WINDOWS = (*WITH_A_CLICK, "colors", "segment", "score", "compare")
+WITH_A_CLICK = ("similar", "planes", "3d", "windows", "compare")
+WINDOWS = (*WITH_A_CLICK, "colors", "segment", "score")
 NOTEBOOKS = ("notebook", "notebook-beside")
 
 
