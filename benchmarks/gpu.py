@@ -12,7 +12,6 @@ communication   One process of NCCL (gloo on the CPU): all-reduce of the gradien
 """
 
 import argparse
-import os
 import statistics
 import tempfile
 from collections.abc import Callable
@@ -22,6 +21,7 @@ import torch
 from torch import Tensor, distributed
 from torch.nn import functional as F
 
+from benchmarks.dense import crop
 from benchmarks.encoder import OURS_BF16, PARTS, make, seconds
 from coralbay_core import load_encoder
 from coralbay_core.extraction.sliding_window import extract
@@ -75,8 +75,9 @@ def flex(query: Tensor, key: Tensor, value: Tensor, table: Tensor, index: Tensor
 
 def precision(device: str, small: bool) -> None:
     """Table of the agreement of features with float32, by stage."""
-    volume = make_phantom(0, (4.0,) * 3 if small else (1.5,) * 3).volume
-    exact = extract(volume, load_encoder(device=device, precision=torch.float32))
+    encoder = load_encoder(device=device, precision=torch.float32)
+    volume = crop(make_phantom(0, (3.0,) * 3).volume, encoder, 64 if small else 1024)
+    exact = extract(volume, encoder)
     print("| precision | " + " | ".join(f"stride {stride}, mean (1st percentile)" for stride in exact.strides) + " |")
     print("|---" * (1 + len(exact.strides)) + "|")
     for kind in (torch.bfloat16, torch.float16):
@@ -145,7 +146,6 @@ def main() -> None:
     options = parser.parse_args()
     if unknown := set(options.parts) - set(PARTS_HERE):
         parser.error(f"unknown part: {', '.join(sorted(unknown))}")
-    os.environ.setdefault("CORALBAY_PROGRESS", "0")
     for name, part in PARTS_HERE.items():
         if not options.parts or name in options.parts:
             print(f"\n## {name.capitalize()}\n", flush=True)
