@@ -37,6 +37,6 @@ set -- "$work"/run/*.safetensors
 [ -f "$1" ] || { echo "the run left no weights" >&2; exit 1; }
 split -b 15m -d "$1" "$out/weights."
 (cd "$work/run" && sha256sum -- *.safetensors) >"$out/weights.sha256"
-coralbay evaluate --model "$1" --no-baselines --tasks retrieval,landmarks -o "$work/report" >"$out/evaluation.txt"
+coralbay evaluate --model "$1" --no-baselines --tasks retrieval,across -o "$work/report" >"$out/evaluation.txt"
 cp "$work/report"/*.json "$work/report"/*.md "$out/" 2>/dev/null || true
 echo "results in $out; join the weights with: cat weights.?? > $(basename "$1")"
