@@ -54,8 +54,7 @@ def stage_descriptors(features: FeatureMaps, stride: int) -> StageDescriptors:
 
 def _standardize(features: FeatureMaps, stride: int) -> StageDescriptors:
     """Standardize a stage in place, some cells at a time: what takes the time is memory that is new to the process."""
-    data = np.ascontiguousarray(features.stage(stride).data, np.float32)
-    data = data if data is not features.stage(stride).data else data.copy()
+    data = np.array(features.stage(stride).data, np.float32, order="C")
     rows, body = data.reshape(len(data), -1), features.body_at(stride).reshape(-1)
     share = body / np.float32(body.sum())
     parts = [(rows[:, start : start + _BLOCK], share[start : start + _BLOCK]) for start in range(0, len(body), _BLOCK)]

@@ -118,18 +118,20 @@ def write(
         raise InputError("something else is in the way", where=path, hint="choose another output path")
     turned = grid.orientation
     data = np.stack([turned.from_file(part) for part in data]) if data.ndim == 4 else turned.from_file(data)
-    temporary = path.with_name(f".coralbay-{uuid.uuid4().hex}.part")
+    temporary, before = (path.with_name(f".coralbay-{uuid.uuid4().hex}.part") for _ in range(2))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _write_levels(temporary, data, turned.grid, names or {}, colors or {})
         if path.exists():
-            shutil.rmtree(path)
+            path.replace(before)
         temporary.replace(path)
     except OSError as error:
         raise StorageError("cannot write", where=path, found=error.strerror or error) from error
     finally:
-        with suppress(OSError):
-            shutil.rmtree(temporary)
+        if before.exists() and not path.exists():
+            before.replace(path)
+        for leftover in (temporary, before):
+            shutil.rmtree(leftover, ignore_errors=True)
 
 
 def require_straight(grid: Grid, where: object) -> None:

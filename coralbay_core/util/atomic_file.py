@@ -1,6 +1,7 @@
 """Atomic writing of files: under a temporary name first, then moved into place."""
 
 import re
+import shutil
 import stat
 import uuid
 from collections.abc import Iterator
@@ -58,11 +59,14 @@ def atomic_path(path: str | Path, suffix: str = ".part") -> Iterator[Path]:
 
 
 def sweep(folder: Path) -> None:
-    """Remove the temporary files that processes killed over an hour ago left in a folder."""
+    """Remove the temporary files and folders that processes killed over an hour ago left in a folder."""
     with suppress(OSError):
         for path in folder.glob(f"{_PREFIX}*"):
             if _PART.fullmatch(path.name) and is_stale(path):
-                path.unlink()
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink()
 
 
 def write_atomically(path: str | Path, content: str | bytes) -> Path:

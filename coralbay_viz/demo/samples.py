@@ -1,12 +1,18 @@
-"""Public sample CT, downloaded once."""
+"""Public sample CT, downloaded once, and what is opened in its place where that fails."""
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from platformdirs import user_cache_path
 
 from coralbay_core.errors import CoralBayError
 from coralbay_core.util.extras import import_extra
+
+from ..jobs import JobContext
+
+if TYPE_CHECKING:
+    from coralbay_core.spatial import Volume
 
 # "CTChest" of 3D Slicer's sample data; the address names the checksum. Both stand in Slicer's SampleData module.
 CHEST_SHA256 = "4507b664690840abb6cb9af2d919377ffc4ef75b167cb6fd0f747befdb12e38e"
@@ -72,3 +78,20 @@ class _Meter:
 
     def close(self) -> None:
         pass
+
+
+def sample_ct(say: Callable[[str], None], context: JobContext) -> "Volume":
+    """Read the public sample, downloaded on first use; make the synthetic torso if it cannot be had."""
+    from coralbay_core.io import load_volume
+    from coralbay_core.phantom import make_phantom
+
+    def report(done: int, total: int) -> None:
+        context.check_cancelled()
+        context.progress(done, total)
+
+    try:
+        return load_volume(fetch_chest(report=report))
+    except CoralBayError as error:
+        context.check_cancelled()
+        context.post(say, f"Synthetic torso opened instead: {error.brief}")
+        return make_phantom().volume

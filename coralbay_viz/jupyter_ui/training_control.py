@@ -37,7 +37,10 @@ class TrainingControl(Control):
     def show(self) -> None:
         """Update the panel."""
         state = self.session.training.state
-        self.panel.show_state(_HINT if state is None else _described(state), watched=state is not None)
+        self.panel.show_state(
+            _HINT if state is None else "<br>".join(escape(line) for line in state.description),
+            watched=state is not None,
+        )
         if state is not None:
             self.panel.show_steps(state.steps, state.wanted, newest=state.chosen is None)
             self._show_curve(state)
@@ -56,19 +59,6 @@ class TrainingControl(Control):
         state = self.session.training.state
         if state is not None:
             self.session.training.show(None if newest else state.wanted)
-
-
-def _described(state: "TrainingState") -> str:
-    count = len(state.steps)
-    lines = [f"{state.folder.name}: {count} checkpoint{'' if count == 1 else 's'}"]
-    if state.box_mm is not None:
-        lines.append("computed in a box around the last click, the crosshair or the center")
-    if state.alarms:
-        step, text = state.alarms[-1]
-        lines.append(f"alarm at step {step}: {text}")
-    if state.problem:
-        lines.append(state.problem)
-    return "<br>".join(escape(line) for line in lines)
 
 
 def _plotted(curve: "Curve", marked: int | None) -> bytes:

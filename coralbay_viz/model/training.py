@@ -89,3 +89,17 @@ class TrainingState:
         if self.chosen is not None:
             return self.chosen
         return self.steps[-1] if self.steps else None
+
+    @property
+    def description(self) -> tuple[str, ...]:
+        """Lines about the run for a view: its name and checkpoints, the computed part, the last alarm, a problem."""
+        count = len(self.steps)
+        lines = [f"{self.folder.name}: {count} checkpoint{'' if count == 1 else 's'}"]
+        if self.box_mm is not None:
+            lines.append("computed in a box around the last prompt, the crosshair or the center")
+        if self.alarms:
+            step, text = self.alarms[-1]
+            lines.append(f"alarm at step {step}: {text}")
+        if self.problem:
+            lines.append(self.problem)
+        return tuple(lines)

@@ -97,7 +97,7 @@ class TrainingPanel(PanelBase):
             return
         if not self._timer.isActive():
             self._timer.start()
-        self.about.setText(_described(state))
+        self.about.setText("\n".join(state.description))
         self._show_steps(state)
         names = sorted(state.curves, key=lambda name: (not name.startswith("evaluation"), name))
         chosen = self.curve.currentText()
@@ -154,15 +154,3 @@ class _Plot:
         for spine in axes.spines.values():
             spine.set_color(color)
         self._canvas.draw_idle()
-
-
-def _described(state: "TrainingState") -> str:
-    lines = [f"{state.folder.name}: {len(state.steps)} checkpoint{'s' if len(state.steps) != 1 else ''}"]
-    if state.box_mm is not None:
-        lines.append("computed in a box around the last prompt, the crosshair or the center")
-    if state.alarms:
-        step, text = state.alarms[-1]
-        lines.append(f"alarm at step {step}: {text}")
-    if state.problem:
-        lines.append(state.problem)
-    return "\n".join(lines)

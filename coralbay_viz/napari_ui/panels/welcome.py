@@ -6,16 +6,12 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QLabel, QProgressBar
 
-from coralbay_core.errors import CoralBayError
-
 from ...demo import samples
-from ...jobs import Job, JobContext, JobKey, Progress
+from ...jobs import Job, JobKey, Progress
 from ..context import Context
 from .base import PanelBase, button, note
 
 if TYPE_CHECKING:
-    from coralbay_core.spatial import Volume
-
     from .scan import ScanPanel
 
 _STEPS = (
@@ -60,7 +56,7 @@ class WelcomePanel(PanelBase):
 
     def _open_sample(self) -> None:
         session = self._context.session
-        session.run(JobKey("open", "sample CT"), partial(_sample, session.message.emit), session.add)
+        session.run(JobKey("open", "sample CT"), partial(samples.sample_ct, session.message.emit), session.add)
 
 
 class OpeningBar(PanelBase):
@@ -113,20 +109,3 @@ class OpeningBar(PanelBase):
         names = ", ".join(Path(str(job.owner)).name if job.owner is not None else "the session" for job in self._jobs)
         self.text.setText(f"Opening {names}…")
         self.setVisible(bool(self._jobs))
-
-
-def _sample(say: "partial[None]", context: JobContext) -> "Volume":
-    """Read the public sample, downloaded on first use; make the synthetic torso if it cannot be had."""
-    from coralbay_core.io import load_volume
-    from coralbay_core.phantom import make_phantom
-
-    def report(done: int, total: int) -> None:
-        context.check_cancelled()
-        context.progress(done, total)
-
-    try:
-        return load_volume(samples.fetch_chest(report=report))
-    except CoralBayError as error:
-        context.check_cancelled()
-        context.post(say, f"Synthetic torso opened instead: {error.brief}")
-        return make_phantom().volume

@@ -1,14 +1,17 @@
 """OME-Zarr: what is written others read at the same place, and images of others are read with their metadata."""
 
 import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 import zarr
 
-from coralbay_core.errors import InputError
+from coralbay_core.errors import InputError, StorageError
 from coralbay_core.io import find_scans, load_labels, load_volume, save_labels, save_map
 from coralbay_core.spatial import Grid, LabelVolume, SourceGrid, Volume, geometry
+from coralbay_core.util.atomic_file import write_atomically
 from tests.support.nifti import one_line
 from tests.support.strategies import orientations
 
@@ -158,3 +161,37 @@ def test_a_rotated_grid_is_refused(tmp_path):
     (tmp_path / "full.zarr").mkdir()
     with pytest.raises(InputError, match=r"output is a folder|something else"):
         save_map(tmp_path / "full.zarr", volume.data, Volume(volume.data, Grid(SHAPE, np.eye(4))))
+
+
+def test_a_new_image_takes_the_place_of_the_old_one_or_leaves_it(tmp_path, monkeypatch):
+    grid = Grid((8, 8, 8), geometry.scale((1.0, 1.0, 1.0)))
+    old, new = (Volume(np.full(grid.shape, value, np.int16), grid) for value in (1, 2))
+    path = save_map(tmp_path / "scan.ome.zarr", old.data, old)
+    replace = Path.replace
+
+    def refuse(self, target):
+        if Path(target) == path and (self / "zarr.json").is_file() and not path.exists() and not refused:
+            refused.append(self)
+            raise OSError(28, "No space left on device")
+        return replace(self, target)
+
+    refused = []
+    monkeypatch.setattr(Path, "replace", refuse)
+    with pytest.raises(StorageError):
+        save_map(path, new.data, new)
+    assert refused
+    assert (load_volume(path).data == 1).all()
+    save_map(path, new.data, new)
+    assert (load_volume(path).data == 2).all()
+    assert [left.name for left in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_folder_that_a_killed_process_left_goes_with_the_next_output(tmp_path):
+    stale = tmp_path / f".coralbay-{'0' * 32}.part"
+    (stale / "0").mkdir(parents=True)
+    file = tmp_path / f".coralbay-{'f' * 32}.part"
+    file.touch()
+    for left in (stale, file):
+        os.utime(left, (1, 1))
+    write_atomically(tmp_path / "out.txt", "new")
+    assert [left.name for left in tmp_path.iterdir()] == ["out.txt"]
