@@ -51,8 +51,8 @@ def embed_with_dask(
     client = _client(jobs, address)
     try:
         place = out.absolute() if out else None
-        futures = {
-            source.name: client.submit(
+        names = {
+            client.submit(
                 embed_task,
                 source.name,
                 source.path.absolute(),
@@ -61,12 +61,11 @@ def embed_with_dask(
                 threads=_threads(jobs),
                 retries=RETRIES,
                 pure=False,
-            )
+            ): source.name
             for source in scans
             if not source.problem
         }
-        _follow(list(futures.values()))
-        outcomes = {name: _outcome(future) for name, future in futures.items()}
+        outcomes = _outcomes(names)
     finally:
         client.close()
         if client.cluster is not None:
@@ -77,7 +76,8 @@ def embed_with_dask(
             batch.fail(source.name, outcome)
         else:
             batch.succeed(source.name)
-    return [outcome for outcome in outcomes.values() if not isinstance(outcome, BaseException)]
+    found = (outcomes.get(source.name) for source in scans)
+    return [outcome for outcome in found if isinstance(outcome, dict)]
 
 
 def _client(jobs: int | None, address: str | None) -> Any:
@@ -125,13 +125,18 @@ def embed_task(
     return {"name": name, "folder": out / name if out else None, **feature_summary(features)}
 
 
-def _follow(futures: list[Any]) -> None:
+def _outcomes(names: dict[Any, str]) -> dict[str, Any]:
+    """Take each result as it comes, by name: those still on a worker that dies would be computed again."""
     from distributed import as_completed
 
-    progress = Progress("scans")
-    progress(0, len(futures))
-    for done, _ in enumerate(as_completed(futures), 1):
-        progress(done, len(futures))
+    progress, total = Progress("scans"), len(names)
+    progress(0, total)
+    outcomes: dict[str, Any] = {}
+    for future in as_completed(list(names)):
+        outcomes[names.pop(future)] = _outcome(future)
+        future.release()
+        progress(len(outcomes), total)
+    return outcomes
 
 
 def _outcome(future: Any) -> Any:

@@ -193,7 +193,9 @@ def search(
     ] = None,
     top: Annotated[int, typer.Option(metavar="N", min=1, help="Number of regions to list.")] = 10,
     regions: Annotated[int, typer.Option(metavar="N", min=1, help="Maximum number of regions per scan.")] = 3,
-    deep: Annotated[int, typer.Option(metavar="N", min=1, help="Number of scans to search at full resolution.")] = 10,
+    deep: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Least number of scans to search at full resolution.")
+    ] = 20,
     own: Annotated[
         bool, typer.Option("--own/--no-own", help="Whether to include the scan of --ct in the results.")
     ] = False,

@@ -1,16 +1,18 @@
 """Library of scans: each scan is added once, then all are searched together.
 
-A library holds compact vectors of the cells of each body, about 12 mm apart, and the hash and path of each scan.
-Features are cached, and computed again from the scan if the cache has removed them.
+A library holds compact vectors of the cells of each body, about 12 mm apart, the descriptors of each scan at 8 bits,
+and the hash and path of each scan. Features are cached, and computed again from the scan if the cache has removed them.
 """
 
+import hashlib
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ..errors import InputError, MissingFileError
+from ..errors import CoralBayError, InputError, MissingFileError, StorageError
 from ..extraction.cache import FeatureStore, content_digest, key_of, signature
 from ..extraction.pipeline import features_for
 from ..extraction.sliding_window import DEFAULT_STRIDES
@@ -23,11 +25,14 @@ from ..util.arguments import checked
 from . import manifest as manifests
 from .manifest import LibraryEntry, Manifest
 from .reduction import DIMENSIONS, Compact, channels_of, fit_compact, load_compact
+from .scan_maps import ScanMaps, load_scan_maps
 from .vectors import Vectors, require_library
 
 Progress = Callable[[int, int], None]
 _BASIS = "basis.safetensors"
 _VECTORS = "vectors"
+_MAPS = "maps"
+_FILE = "file"
 
 
 @dataclass(frozen=True)
@@ -141,6 +146,7 @@ class Library:
         tokens = body_tokens(features)
         # Vectors first: cells of a scan that the manifest does not know are replaced when it is added again.
         self.vectors.add(scan, self.basis.compact(tokens.vectors), tokens.position_mm)
+        ScanMaps.of(features).save(self._maps_file(scan), {_FILE: _stamp(path)})
         taken = {e.name for e in self.manifest.scans}
         choices = (name or volume.name, f"{path.parent.name}/{volume.name}", f"{volume.name}-{scan[:8]}")
         name = next(choice for choice in (*choices, scan) if choice not in taken)
@@ -163,7 +169,50 @@ class Library:
         entry = known.find(wanted)
         manifests.write(self.folder, known.without(entry))
         self.vectors.remove(entry.scan)
+        self._maps_file(entry.scan).unlink(missing_ok=True)
         return entry
+
+    def has_maps(self, entry: LibraryEntry) -> bool:
+        """Whether the descriptors of a scan at 8 bits are stored; libraries of earlier versions lack them."""
+        return self._maps_file(entry.scan).is_file()
+
+    def maps(self, entry: LibraryEntry, encoder: Callable[[], Encoder]) -> ScanMaps:
+        """Load the descriptors of a scan at 8 bits, or make them from its features and store them.
+
+        Raises
+        ------
+        CoralBayError
+            As of `features`.
+        """
+        with suppress(CoralBayError):
+            return load_scan_maps(self._maps_file(entry.scan))[0]
+        made = ScanMaps.of(self.features(entry, encoder))
+        with suppress(StorageError):  # a library that is read-only
+            made.save(self._maps_file(entry.scan), {_FILE: ""})
+        return made
+
+    def require_scan(self, entry: LibraryEntry) -> None:
+        """Raise unless a scan can be shown: its features are in the cache, or its file is there, unchanged.
+
+        A file of the size and date that it had when it was read last counts as unchanged; others are read.
+
+        Raises
+        ------
+        MissingFileError, InputError
+            As of `open`.
+        """
+        if self.store.folder(entry.key).is_dir():
+            return
+        now, path = _stamp(Path(entry.path)) if entry.path else "", self._maps_file(entry.scan)
+        try:
+            maps, about = load_scan_maps(path)
+        except CoralBayError:
+            self.open(entry)
+            return
+        if not now or about.get(_FILE) != now:
+            self.open(entry)
+            with suppress(StorageError):  # a library that is read-only
+                maps.save(path, {_FILE: now})
 
     def is_cached(self, entry: LibraryEntry) -> bool:
         """Whether the features of a scan are in the cache."""
@@ -205,6 +254,9 @@ class Library:
             )
         return volume
 
+    def _maps_file(self, scan: str) -> Path:
+        return self.folder / _MAPS / f"{scan}.safetensors"
+
     def _begin(self, features: FeatureMaps, vectors: str) -> None:
         """Create an empty library whose basis is fitted to the first scan."""
         channels = channels_of(features)
@@ -222,6 +274,16 @@ class Library:
         known = self.manifest
         if wanted and not known.names:
             manifests.write(self.folder, replace(known, names=True))
+
+
+def _stamp(path: Path) -> str:
+    """Hash of size and date of a file, or date of a folder; empty if there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ""
+    size = found.st_size if path.is_file() else 0
+    return hashlib.blake2b(f"{size} {found.st_mtime_ns}".encode(), digest_size=8).hexdigest()
 
 
 def _default_strides(encoder: Encoder) -> tuple[int, ...]:

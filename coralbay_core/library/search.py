@@ -1,13 +1,14 @@
-"""Two-stage search of a library: a shortlist from the index, then exact scores on cached feature maps.
+"""Two-stage search of a library: candidates from the index, then heat maps of these scans.
 
-The index holds one compact vector per cell and selects a shortlist of scans; the listed regions come from the full
-heat maps of these scans. Where the same place is asked for, the best few scans are aligned with that of the places.
+The index holds one compact vector per 12 mm and gives the order of the scans; the listed regions come from the heat
+maps of the scans at 8 bits (`scan_maps`), which need no features. Heat maps are computed until no other scan is likely
+to have a region among the best (`candidates`). Where the same place is asked for, the best few scans are aligned with
+that of the places.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from ..errors import CoralBayError
@@ -15,12 +16,10 @@ from ..features import FeatureMaps
 from ..matching import SimilarityRequest, answer
 from ..models.encoder import Encoder
 from ..similarity import Query
+from .candidates import SHORTLIST, score_candidates
 from .library import Library
 from .manifest import LibraryEntry
 
-SHORTLIST = 10
-FIRST_HITS = 2000
-MOST_HITS = 200_000
 ALIGNED_SCANS = 3
 """Scans that are aligned with that of the clicks where the same place is asked for: seconds each."""
 
@@ -35,7 +34,7 @@ class Hit:
     position_mm : tuple of float
         World mm of that scan.
     score : float
-        Score in the full heat map.
+        Score in the heat map.
     size_ml : float
     coarse : float
         Highest score of the scan in the index.
@@ -81,7 +80,7 @@ class SearchReport:
     coarse : dict of str to float
         Highest score in the index of each scan that came up, by hash.
     searched : tuple of LibraryEntry
-        Scans whose heat maps were computed, the most promising first.
+        Scans whose heat maps were computed, the best first.
     skipped : dict of str to str
         Name and reason of the scans that could not be.
     """
@@ -119,7 +118,7 @@ def search_library(
     regions : int
         Maximum number of regions per scan.
     shortlist : int
-        Scans whose heat maps are computed.
+        Least number of scans whose heat maps are computed, if there are so many.
     weights : mapping of int to float, optional
         Weights of the strides.
     exclude : str, optional
@@ -137,27 +136,30 @@ def search_library(
         )
     weights = weights if weights is not None else query.weights
     entries = {entry.scan: entry for entry in known.scans if entry.scan != exclude}
-    coarse = _coarse(library, query, weights, entries, shortlist)
-    promising = sorted(coarse, key=lambda scan: -coarse[scan])[:shortlist]
+    # Scans whose place is looked for are more than may be listed in the end.
+    wanted = top if places is None else max(top, ALIGNED_SCANS)
+    scored = score_candidates(
+        library, query, encoder, entries, weights=weights, top=wanted, shortlist=shortlist, progress=progress
+    )
     hits: list[Hit] = []
-    searched, skipped = [], {}
-    for number, scan in enumerate(promising):
-        if progress:
-            progress(number, len(promising))
+    gone: dict[str, str] = {}
+    for scan in scored.ranked:
+        if len({hit.scan.scan for hit in hits}) == wanted:
+            break
         try:
-            features = library.features(entries[scan], encoder)
+            library.require_scan(entries[scan])
+            maps = library.maps(entries[scan], encoder)
         except CoralBayError as error:
-            skipped[entries[scan].name] = str(error)
+            gone[scan] = str(error)
             continue
-        found = answer(SimilarityRequest(target=features, queries=(query,), weights=weights, top=regions))
-        hits += [Hit(entries[scan], r.position_mm, r.score, r.size_ml, coarse[scan]) for r in found.regions]
-        searched.append(entries[scan])
-    if progress:
-        progress(len(promising), len(promising))
+        found = maps.regions(maps.scores(query, weights), regions)
+        hits += [Hit(entries[scan], r.position_mm, r.score, r.size_ml, scored.coarse[scan]) for r in found]
     hits.sort(key=lambda hit: -hit.score)
     if places is not None:
         hits = _near(places, hits, library, encoder, weights, regions)
-    return SearchReport(tuple(hits[:top]), coarse, tuple(searched), skipped)
+    searched = tuple(entries[scan] for scan in scored.ranked if scan not in gone)
+    skipped = {entries[scan].name: reason for scan, reason in (scored.skipped | gone).items()}
+    return SearchReport(tuple(hits[:top]), scored.coarse, searched, skipped)
 
 
 def _near(
@@ -173,8 +175,13 @@ def _near(
     made = []
     for scan in first:
         entry, coarse = next((hit.scan, hit.coarse) for hit in hits if hit.scan.scan == scan)
+        try:
+            target = library.features(entry, encoder)
+        except CoralBayError as error:
+            made += [replace(hit, note=str(error)) for hit in hits if hit.scan.scan == scan]
+            continue
         request = SimilarityRequest(
-            target=library.features(entry, encoder),
+            target=target,
             source=places.source,
             positive_mm=places.positive_mm,
             negative_mm=places.negative_mm,
@@ -189,26 +196,3 @@ def _near(
     return sorted(
         [*made, *(hit for hit in hits if hit.scan.scan not in first)], key=lambda h: (not h.is_aligned, -h.score)
     )
-
-
-def _coarse(
-    library: Library,
-    query: Query,
-    weights: Mapping[int, float] | None,
-    entries: Mapping[str, LibraryEntry],
-    wanted: int,
-) -> dict[str, float]:
-    """Best score per scan in the index; the search is widened until enough scans are found."""
-    known, vectors = library.manifest, library.vectors
-    rows = library.basis.of_query(query, known.channels, weights)
-    wanted, count = min(wanted, len(entries)), FIRST_HITS
-    while True:
-        best: dict[str, float] = {}
-        for row in rows:
-            scans, scores, _ = vectors.nearest(np.ascontiguousarray(row), count)
-            for scan, score in zip(scans, scores, strict=True):
-                if scan in entries:
-                    best[scan] = max(best.get(scan, -np.inf), float(score))
-        if len(best) >= wanted or count >= MOST_HITS or count >= len(vectors):
-            return best
-        count *= 5

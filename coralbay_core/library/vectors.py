@@ -14,6 +14,8 @@ TABLE = "tokens"
 # A brute-force scan is quick below this, and exact.
 INDEX_FROM = 200_000
 PROBES = 30
+CELLS_PER_PROBES = 2000
+"""Number of nearest cells that `PROBES` lists suffice for; more cells need more lists."""
 
 
 class Vectors:
@@ -61,13 +63,30 @@ class Vectors:
         """Whether searches go through an index."""
         return bool(self._table().list_indices())
 
-    def nearest(self, query: NDArray[np.float32], count: int) -> tuple[list[str], NDArray[np.float64], NDArray]:
-        """Find the cells nearest to a compact query (d,): scans, inner products (N,) and positions (N, 3)."""
-        columns = ["scan", "position_mm", "_distance"]
+    def best_scans(self, query: NDArray[np.float32], count: int) -> tuple[dict[str, float], float]:
+        """Find the scans of the cells nearest to a compact query (d,): the highest inner product of each.
+
+        Parameters
+        ----------
+        query : (d,) float32 array
+        count : int
+            Number of cells.
+
+        Returns
+        -------
+        best : dict of str to float
+            By hash of the scan.
+        floor : float
+            Product of the last cell: no scan that was not found has a higher one. Minus infinity if all were read.
+        """
         request = self._table().search(query, vector_column_name="vector").distance_type("dot").limit(count)
-        found = request.nprobes(PROBES).select(columns).to_arrow()
-        position = np.array(found["position_mm"].to_pylist(), float).reshape(-1, 3)
-        return found["scan"].to_pylist(), 1 - found["_distance"].to_numpy().astype(float), position
+        probes = PROBES * -(-count // CELLS_PER_PROBES)
+        found = request.nprobes(probes).select(["scan", "_distance"]).to_arrow()
+        if not len(found):
+            return {}, -np.inf
+        nearest = found.group_by("scan").aggregate([("_distance", "min")]).to_pydict()
+        best = {scan: 1 - nearest["_distance_min"][number] for number, scan in enumerate(nearest["scan"])}
+        return best, 1 - float(found["_distance"].to_numpy().max()) if len(found) == count else -np.inf
 
     def _table(self) -> Any:
         lancedb = _import()
@@ -92,5 +111,6 @@ def require_library() -> None:
 
 
 def _import() -> Any:
-    os.environ.setdefault("LANCE_LOG", "error")  # it logs to stderr what is of no use to a user
+    for name in ("LANCE_LOG", "LANCEDB_LOG"):  # it logs to stderr what is of no use to a user
+        os.environ.setdefault(name, "error")
     return import_extra("library", "lancedb", need=_NEED)
