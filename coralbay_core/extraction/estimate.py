@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 from ..models.encoder import Encoder, check_strides
 from ..spatial import Grid, Volume
+from ..util.cancellation import IsCancelled, check_cancelled
 from .cache import FeatureStore, key_of, signature
 from .extraction_input import ExtractionInput
+from .kept_input import extraction_input
 from .tiling import DEFAULT_STRIDES
 
 if TYPE_CHECKING:
@@ -135,6 +137,7 @@ def forecast(
     strides: Collection[int] = DEFAULT_STRIDES,
     store: FeatureStore | bool | None = True,
     tile_s: float | None = None,
+    cancelled: IsCancelled | None = None,
 ) -> CostEstimate:
     """Estimate the cost of `features_for`; nothing is computed or removed.
 
@@ -147,6 +150,8 @@ def forecast(
         As of `features_for`.
     tile_s : float, optional
         Seconds per tile with this encoder on its device, where they are known.
+    cancelled : callable, optional
+        Called before the scan is resampled; when it returns true, `Cancelled` is raised.
     """
     strides = check_strides(encoder, strides)
     found = FeatureStore() if store is True else store or None
@@ -169,7 +174,8 @@ def forecast(
                 result_bytes=result_bytes(encoder, entry.grid, strides),
                 kept=1.0,
             )
-    scene = ExtractionInput.of(volume, encoder)
+    check_cancelled(cancelled, "estimate")
+    scene = extraction_input(volume, encoder)
     tiles = scene.tiles if missing is None else scene.tiles_for([scene.lattice.chunk_box(chunk) for chunk in missing])
     return CostEstimate(
         device=str(encoder.device),

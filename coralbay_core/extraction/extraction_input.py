@@ -44,12 +44,13 @@ class ExtractionInput:
     tiles_of_air: int = 0
 
     @classmethod
-    def of(cls, volume: Volume, encoder: Encoder) -> "ExtractionInput":
-        """Resample a volume for an encoder and find the body in it."""
+    def of(cls, volume: Volume, encoder: Encoder, *, may_be_air: bool = False) -> "ExtractionInput":
+        """Resample a volume for an encoder and find the body in it; raise if there is none, unless it may be air."""
         grid = model_grid(volume.grid, encoder.preprocessing.spacing_mm)
         hu = on_model_grid(volume, grid)
         body = body_mask(hu, encoder.preprocessing.spacing_mm)
-        require_body(body, volume)
+        if not may_be_air:
+            require_body(body, volume)
         tile, step = encoder.tiling.tile, encoder.tiling.step
         scene = cls(
             grid,

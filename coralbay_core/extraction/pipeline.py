@@ -16,7 +16,16 @@ from ..util.arguments import checked
 from ..util.memory import Budget, budget
 from .cache import Entry, EntryMetadata, FeatureStore, key_of, signature, unwritable
 from .extraction_input import ExtractionInput, require_body
-from .sliding_window import DEFAULT_STRIDES, ExtractionCallbacks, Progress, channels_of, extract, run
+from .kept_input import extraction_input, forget_input
+from .sliding_window import (
+    DEFAULT_STRIDES,
+    ExtractionCallbacks,
+    Progress,
+    channels_of,
+    extract,
+    preview_first,
+    run,
+)
 from .tiling import Box, Index, region_of
 
 _log = logging.getLogger(__name__)
@@ -99,7 +108,8 @@ def features_for(
         scene = None
         if entry is None:
             _require_writable(store, writable)
-            scene = ExtractionInput.of(volume, encoder)
+            preview_first(volume, encoder, strides, roi_mm, focus_mm, limits, watch)
+            scene = extraction_input(volume, encoder)
             entry = _create(store, key, wanted, scene, encoder)
         require_body(entry.body, volume)
         region = region_of(entry.grid, roi_mm)
@@ -107,13 +117,18 @@ def features_for(
         absent = _absent(entry, strides, needed)
         if any(absent.values()):
             _require_writable(store, writable)
-            scene = scene or ExtractionInput.of(volume, encoder)
+            if scene is None:
+                preview_first(volume, encoder, strides, roi_mm, focus_mm, limits, watch)
+                scene = extraction_input(volume, encoder)
             chunks = sorted({chunk for part in absent.values() for chunk in part})
             targets = {chunk: scene.lattice.chunk_box(chunk) for chunk in chunks}
             started = time.perf_counter()
+            store.forget_size(key)
             _fill(entry, scene, encoder, absent, targets, limits, focus_mm, watch)
             _require_kept(entry, absent)
+            forget_input(volume)
             _log.debug("%d chunks computed in %.1f s: %s", len(chunks), time.perf_counter() - started, entry.folder)
+            store.note_size(key)
             store.prune(keep=key)
         else:
             _log.debug("features read from %s", entry.folder)

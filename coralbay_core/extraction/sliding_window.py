@@ -10,34 +10,39 @@
 Only chunks that still wait for a tile are in memory; in the order of memory that is one layer of the scan.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
 
 from ..errors import Cancelled, InputError
 from ..features import FeatureMaps
 from ..models.encoder import Encoder, check_strides
-from ..spatial import Grid, Volume
+from ..spatial import Volume
+from ..spatial.preprocessing import model_grid
+from ..util.cancellation import check_cancelled
 from ..util.memory import Budget, budget
+from .blending import Blender, Sink
+from .box_maps import assemble
 from .estimate import ProgressEstimate
-from .extraction_input import ExtractionInput, holds
+from .extraction_input import ExtractionInput
+from .first_features import first_features
+from .kept_input import extraction_input, forget_input
 from .tile_runner import Say, TileRunner
 from .tiling import (
     DEFAULT_STRIDES,
     Box,
     Index,
     Lattice,
-    blending_weights,
+    common_box,
     nearest_first,
-    region_grid,
     region_of,
     stage_slices,
 )
+
+_GROWTH = 4
+"""Factor by which the number of tiles grows from preview to preview."""
 
 Progress = Callable[[int, int], None]
 """Called with the number of tiles done and in all."""
@@ -56,8 +61,9 @@ class ExtractionCallbacks:
     outlook : callable
         Called once, after the first two tiles, with a `ProgressEstimate`.
     preview : callable
-        Called once, with the features of the first tile (`FeatureMaps` of that box), seconds after the start. With a
-        focus, that tile is the one around it.
+        Called with the first features, `FeatureMaps` of a box, and again when there are several times as many. With a
+        focus, the box is around it; for a large scan, the first one is then a cube that comes before anything else
+        (`first_features`).
     say : callable
         Called with messages for the user, such as that the device ran out of memory.
     """
@@ -67,14 +73,6 @@ class ExtractionCallbacks:
     outlook: Callable[[ProgressEstimate], None] | None = None
     preview: Callable[[FeatureMaps], None] | None = None
     say: Say | None = None
-
-
-class Sink(Protocol):
-    """Destination of finished chunks."""
-
-    def write(self, stride: int, chunk: Index, data: NDArray[np.float16]) -> None:
-        """Store a chunk (C, z, y, x) of a stage, or its part in the targets."""
-        ...
 
 
 class ArraySink:
@@ -89,7 +87,7 @@ class ArraySink:
     """
 
     def __init__(self, lattice: Lattice, region: Box, channels: Mapping[int, int]):
-        self.targets = {chunk: _common(lattice.chunk_box(chunk), region) for chunk in lattice.chunks(region)}
+        self.targets = {chunk: common_box(lattice.chunk_box(chunk), region) for chunk in lattice.chunks(region)}
         self._origin = [low for low, _ in region]
         shape = tuple(high - low for low, high in region)
         self.arrays = {
@@ -101,87 +99,6 @@ class ArraySink:
         """Copy a chunk (C, z, y, x), or its part in the region, to the array of its stage."""
         box = [(low - o, high - o) for (low, high), o in zip(self.targets[chunk], self._origin, strict=True)]
         self.arrays[stride][(slice(None), *stage_slices(tuple(box), stride))] = data
-
-
-def _common(a: Box, b: Box) -> Box:
-    return tuple((max(low, low_b), min(high, high_b)) for (low, high), (low_b, high_b) in zip(a, b, strict=True))
-
-
-@dataclass(eq=False)
-class _OpenChunk:
-    """A chunk that waits for more tiles: weighted sums and weights of each stage."""
-
-    box: Box
-    waiting: int
-    sums: dict[int, Tensor] = field(default_factory=dict)
-    weights: dict[int, Tensor] = field(default_factory=dict)
-
-    def add(self, stride: int, start: Index, tile: Tensor, weight: Tensor) -> None:
-        """Add the map (C, z, y, x) of the tile that starts at voxel `start`."""
-        if stride not in self.sums:
-            shape = [-(-(high - low) // stride) for low, high in self.box]
-            self.sums[stride] = tile.new_zeros(tile.shape[0], *shape)
-            self.weights[stride] = tile.new_zeros(*shape)
-        target, source = [], []
-        for s, (low, _), cells, length in zip(start, self.box, tile.shape[1:], self.weights[stride].shape, strict=True):
-            first = (s - low) // stride
-            begin, end = max(first, 0), min(first + cells, length)
-            target.append(slice(begin, end))
-            source.append(slice(begin - first, end - first))
-        part = weight[tuple(source)]
-        self.sums[stride][(slice(None), *target)] += tile[(slice(None), *source)] * part
-        self.weights[stride][tuple(target)] += part
-
-    def mean(self, stride: int) -> NDArray[np.float16]:
-        """Compute the weighted mean; cells that no tile covered (air) are zero."""
-        return (self.sums[stride] / self.weights[stride].clamp_min(1e-12)).half().cpu().numpy()
-
-
-class Blender:
-    """Blend tiles in the chunks that they touch; each chunk is written with its last tile.
-
-    Parameters
-    ----------
-    scene : ExtractionInput
-    strides : collection of int
-    targets : mapping of chunk to Box
-        Chunks to compute, and the part of each.
-    sink : Sink
-    """
-
-    def __init__(self, scene: ExtractionInput, strides: Collection[int], targets: Mapping[Index, Box], sink: Sink):
-        self._strides, self._sink = tuple(strides), sink
-        self._chunks_of: dict[Index, list[Index]] = {}
-        self._open: dict[Index, _OpenChunk] = {}
-        for chunk, box in targets.items():
-            tiles = scene.tiles_for([box]) if holds(scene.body, box) else []
-            for start in tiles:
-                self._chunks_of.setdefault(start, []).append(chunk)
-            self._open[chunk] = _OpenChunk(box, len(tiles))
-        sides = [{stride: blending_weights(n, stride) for stride in self._strides} for n in scene.lattice.size]
-        self._tile_weights = {s: torch.from_numpy(_outer(*(side[s] for side in sides))) for s in self._strides}
-
-    @property
-    def tiles(self) -> list[Index]:
-        """Tiles that the targets need."""
-        return sorted(self._chunks_of)
-
-    def add(self, start: Index, maps: Mapping[int, Tensor]) -> None:
-        """Add a tile's maps (C, z, y, x) by stride."""
-        weights = {s: self._tile_weights[s].to(maps[s].device) for s in self._strides}
-        for chunk in self._chunks_of[start]:
-            waiting = self._open[chunk]
-            for stride in self._strides:
-                waiting.add(stride, start, maps[stride], weights[stride])
-            waiting.waiting -= 1
-            if not waiting.waiting:
-                for stride in self._strides:
-                    self._sink.write(stride, chunk, waiting.mean(stride))
-                del self._open[chunk]
-
-
-def _outer(z: NDArray, y: NDArray, x: NDArray) -> NDArray:
-    return np.ascontiguousarray(z[:, None, None] * y[:, None] * x)
 
 
 def run(
@@ -216,18 +133,41 @@ def run(
     tiles = blender.tiles
     if focus_mm is not None:
         tiles = nearest_first(scene.lattice, tiles, scene.grid.to_index(np.asarray(focus_mm, float)))
+    previews = _Previews(blender, encoder, watch, focus_mm, len(tiles))
     runner = TileRunner(encoder, scene, tuple(strides), limits.device_bytes, watch.say)
     done = passes = 0
     _tick(watch, done, len(tiles))
     for batch in runner.run(tiles):
-        if not passes and watch.preview:
-            watch.preview(_tile_maps(*batch[0], scene, encoder))
         for start, maps in batch:
             blender.add(start, maps)
         done, passes = done + len(batch), passes + 1
+        previews.show(done)
         if watch.outlook and passes == min(2, len(tiles)):
             watch.outlook(ProgressEstimate.of(scene, runner, tiles_left=len(tiles) - done, tiles=len(tiles)))
         _tick(watch, done, len(tiles))
+
+
+class _Previews:
+    """Features of the tiles so far: after the first tile, and when there are four times as many, up to half of all."""
+
+    def __init__(
+        self, blender: Blender, encoder: Encoder, watch: ExtractionCallbacks, focus_mm: ArrayLike | None, tiles: int
+    ):
+        self._blender, self._encoder, self._watch, self._focus_mm = blender, encoder, watch, focus_mm
+        self._next, self._last = 1, max(1, tiles // 2)
+        blender.keeps_finished = watch.preview is not None
+
+    def show(self, done: int) -> None:
+        """Call back where it is time to."""
+        if self._watch.preview is None or done < self._next:
+            return
+        if self._next == 1 or done <= self._last:
+            maps = self._blender.so_far(self._encoder)
+            if maps is not None and (self._focus_mm is None or maps.grid.contains(self._focus_mm)):
+                self._watch.preview(maps)
+        self._next = _GROWTH * done
+        if self._next > self._last:
+            self._blender.forget_finished()
 
 
 def _require_memory(scene: ExtractionInput, encoder: Encoder, limits: Budget) -> None:
@@ -251,17 +191,6 @@ def _tick(watch: ExtractionCallbacks, done: int, total: int) -> None:
         watch.progress(done, total)
     if done < total and watch.cancelled and watch.cancelled():
         raise Cancelled("feature extraction was cancelled", found=f"{done} of {total} tiles done")
-
-
-def _tile_maps(start: Index, maps: Mapping[int, Tensor], scene: ExtractionInput, encoder: Encoder) -> FeatureMaps:
-    """Make feature maps of the box of one tile, unblended."""
-    box = _common(scene.lattice.tile_box(start), scene.lattice.whole)
-    shape = tuple(high - low for low, high in box)
-    arrays = {
-        stride: tile[(slice(None), *(slice(-(-n // stride)) for n in shape))].half().cpu().numpy()
-        for stride, tile in maps.items()
-    }
-    return assemble(arrays, scene.grid, scene.body, box, encoder)
 
 
 def extract(
@@ -299,7 +228,9 @@ def extract(
     FeatureMaps
     """
     strides = check_strides(encoder, strides)
-    scene = ExtractionInput.of(volume, encoder)
+    watch, limits = watch or ExtractionCallbacks(progress, cancelled), budget(encoder.device, memory_bytes)
+    preview_first(volume, encoder, strides, roi_mm, focus_mm, limits, watch)
+    scene = extraction_input(volume, encoder)
     region = region_of(scene.grid, roi_mm)
     sink = ArraySink(scene.lattice, region, channels_of(encoder, strides))
     run(
@@ -308,21 +239,33 @@ def extract(
         strides,
         sink.targets,
         sink,
-        limits=budget(encoder.device, memory_bytes),
+        limits=limits,
         focus_mm=focus_mm,
-        watch=watch or ExtractionCallbacks(progress, cancelled),
+        watch=watch,
     )
+    forget_input(volume)
     return assemble(sink.arrays, scene.grid, scene.body, region, encoder)
+
+
+def preview_first(
+    volume: Volume,
+    encoder: Encoder,
+    strides: Sequence[int],
+    roi_mm: tuple[ArrayLike, ArrayLike] | None,
+    focus_mm: ArrayLike | None,
+    limits: Budget,
+    watch: ExtractionCallbacks,
+) -> None:
+    """Hand the first features around the focus to the callback for previews; parameters as of `extract`."""
+    if watch.preview is None or focus_mm is None:
+        return
+    region = region_of(model_grid(volume.grid, encoder.preprocessing.spacing_mm), roi_mm)
+    check_cancelled(watch.cancelled, "feature extraction")
+    maps = first_features(volume, encoder, strides, focus_mm, region, limits)
+    if maps is not None:
+        watch.preview(maps)
 
 
 def channels_of(encoder: Encoder, strides: Iterable[int]) -> dict[int, int]:
     """Look up the number of channels per stride, for some strides."""
     return {stride: encoder.channels[stride] for stride in strides}
-
-
-def assemble(
-    arrays: Mapping[int, NDArray[np.float16]], grid: Grid, body: NDArray[np.bool_], region: Box, encoder: Encoder
-) -> FeatureMaps:
-    """Make feature maps of a region of a model grid from its arrays."""
-    inside = body[tuple(slice(a, b) for a, b in region)]
-    return FeatureMaps.of(encoder, arrays, region_grid(grid, region), inside)

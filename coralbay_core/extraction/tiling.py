@@ -81,6 +81,11 @@ def _overlap(a: Box, b: Box) -> bool:
     return all(low < high_b and high > low_b for (low, high), (low_b, high_b) in zip(a, b, strict=True))
 
 
+def common_box(a: Box, b: Box) -> Box:
+    """Box that two boxes have in common; some of its ends lie before its starts where they have none."""
+    return tuple((max(low, low_b), min(high, high_b)) for (low, high), (low_b, high_b) in zip(a, b, strict=True))
+
+
 def make_lattice(shape: tuple[int, ...], tile: int, step: int, within: Box | None = None) -> Lattice:
     """Make a lattice over a volume of `shape`, or over the part of it that holds the body.
 

@@ -181,7 +181,7 @@ def _connect(features: FeatureMaps, guide: Volume | None) -> CellGraph:
     number[inside] = np.arange(len(index))
     hu = None
     if guide is not None:
-        hu = resample(np.clip(guide.data, *GUIDE_HU).astype(np.float32), guide.grid, grid)
+        hu = resample(guide.data, guide.grid, grid, limits=GUIDE_HU)
     parts = []
     for axis, cosine in enumerate(_neighbor_cosines(features)):
         low, high = _pair(axis)

@@ -314,6 +314,10 @@ class FeatureMaps:
 
 def cell_share(mask: NDArray[np.bool_], stride: int) -> NDArray[np.float32]:
     """Share of each cell of `stride` voxels that a mask covers; voxels beyond the array count as outside."""
-    share = np.pad(mask, [(0, -n % stride) for n in mask.shape]).astype(np.float32)
-    z, y, x = (n // stride for n in share.shape)
-    return share.reshape(z, stride, y, stride, x, stride).mean((1, 3, 5))
+    ends = [(0, -n % stride) for n in mask.shape]
+    count = (np.pad(mask, ends) if any(high for _, high in ends) else mask).view(np.uint8)
+    # Slowest axis first, in small integers: the mean of numpy would copy the mask as floats.
+    for axis, kind in enumerate((np.uint8, np.uint16, np.uint32)):
+        shape = (*count.shape[:axis], -1, stride, *count.shape[axis + 1 :])
+        count = count.reshape(shape).sum(axis + 1, dtype=kind)
+    return count.astype(np.float32) / np.float32(stride**3)

@@ -6,17 +6,20 @@ output channels are brought to the finest grid. Other functions read the descrip
 """
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from ..errors import InputError
 from ..spatial import Grid
 from ..util.cancellation import IsCancelled, check_cancelled
 from .descriptors import stage_descriptors
 from .feature_maps import FeatureMaps
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _SLAB_CELLS = 20_000
 _SLAB_VALUES = 500_000
@@ -32,7 +35,7 @@ def linear_maps(
     *,
     box: Box = WHOLE,
     cancelled: IsCancelled | None = None,
-) -> Tensor:
+) -> "Tensor":
     """Evaluate a linear function of the joint descriptors on the finest grid.
 
     Parameters
@@ -49,6 +52,8 @@ def linear_maps(
     -------
     (K, z, y, x) float32 tensor
     """
+    import torch
+
     outputs = next(iter(weights.values())).shape[1] if weights else 0
     out = torch.empty(outputs, *box_shape(features, box))
     for part, values in linear_slabs(features, weights, box=box, cancelled=cancelled):
@@ -62,7 +67,7 @@ def linear_slabs(
     *,
     box: Box = WHOLE,
     cancelled: IsCancelled | None = None,
-) -> Iterator[tuple[slice, Tensor]]:
+) -> "Iterator[tuple[slice, Tensor]]":
     """Evaluate a linear function as `linear_maps` does, one slab of the box along z at a time.
 
     What becomes of many outputs, such as the highest of them, then needs no memory for all of them.
@@ -73,6 +78,8 @@ def linear_slabs(
         Slices of the box along z.
     values : (K, length, y, x) float32 tensor
     """
+    import torch
+
     missing = sorted(set(weights) - set(features.strides))
     if missing or not weights:
         raise InputError("features lack stages", found=features.strides, expected=sorted(weights))
@@ -111,7 +118,7 @@ def box_around(features: FeatureMaps, grid: Grid) -> Box:
 
 def descriptor_slabs(
     features: FeatureMaps, strides: tuple[int, ...], *, box: Box = WHOLE
-) -> Iterator[tuple[slice, NDArray, Tensor]]:
+) -> "Iterator[tuple[slice, NDArray, Tensor]]":
     """Iterate over the joint descriptors of the body, one slab of the finest grid, or of a part of it, at a time.
 
     Yields
@@ -123,6 +130,8 @@ def descriptor_slabs(
     descriptors : (cells, sum of C) float32 tensor
         Of these cells, in C order.
     """
+    import torch
+
     target, body = features.finest.grid, features.body_at(features.strides[0])[box]
     first = range(target.shape[0])[box[0]].start
     depth = max(1, _SLAB_CELLS // (body.shape[1] * body.shape[2]))
@@ -147,16 +156,20 @@ def unit_maps(features: FeatureMaps, stride: int, box: Box = WHOLE) -> NDArray[n
 
     Between cells the vectors are a little shorter than 1.
     """
+    import torch
+
     unit = torch.from_numpy(stage_descriptors(features, stride).unit)
     made = _interpolated(unit, features.stages[stride].grid, features.finest.grid, box)
     return np.array(made.numpy(), np.float32)
 
 
-def _interpolated(values: Tensor, source: Grid, target: Grid, box: Box, rows: Tensor | None = None) -> Tensor:
+def _interpolated(values: "Tensor", source: Grid, target: Grid, box: Box, rows: "Tensor | None" = None) -> "Tensor":
     """Interpolate (C, z, y, x) from the grid of a stage to a part of a finer, parallel grid of the same scan.
 
     With `rows` (K, C), a linear function of the channels is evaluated first, where there are fewest cells.
     """
+    import torch
+
     if source == target:
         return _mapped(values[(slice(None), *box)], rows)
     z, y, x = (torch.from_numpy(matrix[part]) for matrix, part in zip(_matrices(source, target), box, strict=True))
@@ -168,8 +181,23 @@ def _interpolated(values: Tensor, source: Grid, target: Grid, box: Box, rows: Te
     return (z[:, low:high] @ planes.flatten(2)).view(-1, len(z), *planes.shape[2:])
 
 
-def _mapped(values: Tensor, rows: Tensor | None) -> Tensor:
+def _mapped(values: "Tensor", rows: "Tensor | None") -> "Tensor":
     return values if rows is None else (rows @ values.flatten(1)).view(-1, *values.shape[1:])
+
+
+@lru_cache(maxsize=64)
+def stage_matrices(
+    shape: tuple[int, int, int], stride: int, target_shape: tuple[int, int, int], target_stride: int
+) -> tuple[NDArray[np.float32], ...]:
+    """Make the matrices of linear interpolation along each axis, (target, source), from a stage to a finer one.
+
+    They are those of any scan whose stages have these shapes.
+    """
+    step, first = target_stride / stride, (target_stride - stride) / (2 * stride)
+    made = tuple(_linear(n, m, step, first) for n, m in zip(shape, target_shape, strict=True))
+    for matrix in made:
+        matrix.setflags(write=False)
+    return made
 
 
 def _matrices(source: Grid, target: Grid) -> list[NDArray[np.float32]]:

@@ -1,5 +1,6 @@
 """Matching between scans: best matches with forward-backward confidence, alignment, transfer of labels, follow-up."""
 
+from ..similarity.scopes import SCOPES, Scope
 from .alignment import Alignment, align
 from .deformation import Deformation, deform
 from .follow_up import FollowUp, propagate
@@ -7,7 +8,7 @@ from .known_alignments import alignment_of, known_alignment
 from .landmarks import Landmark, read_landmarks, write_landmarks
 from .lesions import Lesion, LesionChange, follow_lesions, measure_lesions
 from .match import RETURN_MM, Match, SearchSpace, aligned_match, best_match, best_matches
-from .request import PLACE_MM, PRIOR_PLACES, SCOPES, Answer, Scope, SimilarityRequest, answer
+from .request import PLACE_MM, PRIOR_PLACES, Answer, SimilarityRequest, answer
 from .transfer import LabelSource, TransferredLabels, transfer_labels, warp_labels, warp_volume
 
 __all__ = [

@@ -7,7 +7,6 @@ stands above `similarity` because a distance prior between two scans needs their
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -29,13 +28,11 @@ from ..similarity import (
     search,
     top_regions,
 )
+from ..similarity.scopes import SCOPES, Scope
 from ..spatial import Volume
 from ..util.cancellation import IsCancelled, check_cancelled
 from .certainty import place_in_words
 from .known_alignments import alignment_of, known_alignment
-
-Scope = Literal["everywhere", "here", "place"]
-SCOPES: tuple[Scope, ...] = get_args(Scope)
 
 PLACE_MM = 30.0
 """Width of the distance prior of the scope ``place``, where none is given."""

@@ -54,14 +54,20 @@ class Checkpoints:
         path = self.path(step)
         write_durably(path.with_suffix(".json"), lambda file: file.write(_explained(step, about)))
         write_durably(path, lambda file: torch.save({"format": _FORMAT, "step": step, **state}, file))
+        self.sweep(best)
+        return path
+
+    def sweep(self, best: int | None = None) -> None:
+        """Remove checkpoints that are not retained, and what a killed process left: halves and lone descriptions.
+
+        Parameters
+        ----------
+        best : int, optional
+            Step of the best one so far.
+        """
         retained = {*self.steps()[-max(self.keep, 1) :], *([] if best is None else [best])}
         for old in set(self.steps()) - retained:
             self.path(old).unlink()
-        self._sweep()
-        return path
-
-    def _sweep(self) -> None:
-        """Remove files without a checkpoint, and files that a killed process left half written."""
         for path in self.folder.glob("step-*.json"):
             if not path.with_suffix(".pt").exists():
                 path.unlink()

@@ -158,7 +158,7 @@ class Loop:
         state = self.state(log)
         if distributed.is_first() and self.step not in self.checkpoints.steps():
             about = {"seconds": round(log.seconds, 1), "of": len(self.trainer.schedules), "metrics": self.metrics}
-            self.checkpoints.save(self.step, state, about, self.best[1] if self.best else None)
+            self.checkpoints.save(self.step, state, about, self._best_step())
         distributed.wait()
 
     def state(self, log: RunLog) -> dict[str, Any]:
@@ -171,9 +171,14 @@ class Loop:
             "best": self.best,
         }
 
+    def _best_step(self) -> int | None:
+        return self.best[1] if self.best else None
+
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Restore the state of a checkpoint."""
+        """Restore the state of a checkpoint, and remove what the run that wrote it did not come to remove."""
         self.trainer.load_state(state)
         self.monitor.load_state(state["monitor"])
         self.step, self.seconds = state["step"], state["seconds"]
         self.metrics, self.measured, self.best = state["metrics"], state["measured"], state["best"]
+        if distributed.is_first():
+            self.checkpoints.sweep(self._best_step())

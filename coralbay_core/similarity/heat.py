@@ -74,9 +74,13 @@ class HeatMap:
     def resample_to(self, grid: Grid) -> NDArray[np.float32]:
         """Resample the scores to another grid; outside the body they are the minimum."""
         floor = self.minimum
-        out = np.empty(grid.shape, np.float32)
-        for part, inside, block in self._blocks(grid):
-            out[part] = np.where(inside, np.maximum(block, floor), floor)
+        out = np.full(grid.shape, floor, np.float32)
+        box = grid.box_of(self.features.grid)
+        if box is None:
+            return out
+        shown = out[box]
+        for part, inside, block in self._blocks(grid.crop(box)):
+            shown[part] = np.where(inside, np.maximum(block, floor), floor)
         return out
 
     def mask(self, grid: Grid, threshold: float) -> NDArray[np.bool_]:

@@ -6,6 +6,7 @@ the clicked places count beside it.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,7 +15,7 @@ from ..errors import InputError
 from ..features import FeatureMaps
 from ..features.cell_graph import GUIDE_HU, CellGraph, cell_graph
 from ..spatial import Grid, Volume
-from ..spatial.resampling import resample_blocks
+from ..spatial.resampling import BLOCK_VOXELS, resample, resample_blocks
 from ..util.arguments import checked
 from ..util.cancellation import IsCancelled
 from .heat import HeatMap, VoxelTerm
@@ -93,8 +94,7 @@ class IntensityTerm(VoxelTerm):
     def blocks(self, target: Grid) -> Iterator[NDArray[np.float32]]:
         """Scores of one slab of the target along z at a time."""
         distances = resample_blocks(self.distance, self.grid, target)
-        levels = resample_blocks(self.guide.data, self.guide.grid, target)
-        for (_, distance), (_, hu) in zip(distances, levels, strict=True):
+        for (_, distance), hu in zip(distances, _hu_blocks(self.guide, target), strict=True):
             away = distance + self.weight * hu_distance(np.asarray(hu, np.float32), self.levels_hu)
             yield _score(away)
 
@@ -112,6 +112,21 @@ class IntensityTerm(VoxelTerm):
         found = np.zeros_like(mask)
         found[box[0]] = np.isin(parts, wanted)
         return found
+
+
+_drawn: "WeakKeyDictionary[Volume, tuple[Grid, NDArray]]" = WeakKeyDictionary()
+
+
+def _hu_blocks(guide: Volume, target: Grid) -> Iterator[NDArray]:
+    """HU on another grid, in the blocks of `resample_blocks`; on a grid of one block, as views have, computed once."""
+    if guide.data.flags.writeable or np.prod(target.shape) > BLOCK_VOXELS:
+        yield from (block for _, block in resample_blocks(guide.data, guide.grid, target))
+        return
+    grid, hu = _drawn.get(guide, (None, None))
+    if hu is None or grid != target:
+        hu = resample(guide.data, guide.grid, target)
+        _drawn[guide] = target, hu
+    yield hu
 
 
 @checked

@@ -5,6 +5,7 @@ World is RAS+ mm (NIfTI). Indices are ``(z, y, x)`` and a voxel's index names it
 """
 
 from collections.abc import Sequence
+from itertools import permutations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -74,12 +75,9 @@ def nearest_axes(affine: Affine) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
 
     The assignment is one to one and maximizes the sum of absolute cosines, so it is defined for any invertible affine.
     """
-    from scipy.optimize import linear_sum_assignment
-
     cosines = affine[:3, :3] / spacing(affine)
-    world, array = linear_sum_assignment(-np.abs(cosines))
-    axes = np.empty(3, np.intp)
-    axes[array] = world
+    # All six are tried: importing an assignment solver would take longer than everything else that opens a scan.
+    axes = np.array(max(permutations(range(3)), key=lambda world: np.abs(cosines[world, range(3)]).sum()), np.intp)
     signs = np.where(cosines[axes, np.arange(3)] < 0, -1, 1).astype(np.intp)
     return axes, signs
 

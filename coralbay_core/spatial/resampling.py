@@ -15,8 +15,10 @@ from . import geometry
 from .geometry import Affine
 from .volume import Grid, LabelVolume
 
-_BLOCK_VOXELS = 8_000_000
+BLOCK_VOXELS = 8_000_000
+"""Voxels of a block of the result; a smaller one is a single block."""
 _SOURCE_BLOCKS = 4
+_PLANE_VOXELS = 2_000_000
 
 Block = Callable[[slice], NDArray]
 
@@ -28,6 +30,7 @@ def resample(
     *,
     order: int = 1,
     fill: float | None = None,
+    limits: tuple[float, float] | None = None,
     out: NDArray | None = None,
 ) -> NDArray:
     """Resample an array to the voxel centers of another grid.
@@ -43,6 +46,8 @@ def resample(
     fill : float, optional
         Value outside the outer edges of `source`. Without it the edge is continued where the grids are parallel, and
         the lowest value is used where they are not.
+    limits : pair of float, optional
+        With `order` 1, values are clipped to these before they are resampled.
     out : array, optional
         Destination of the result, e.g. a memory map.
 
@@ -53,7 +58,8 @@ def resample(
     if out is None:
         out = np.empty(target.shape, data.dtype if order == 0 else np.float32)
     voxels = _block_voxels(source, target)
-    for part, block in resample_blocks(data, source, target, order=order, fill=fill, block_voxels=voxels):
+    blocks = resample_blocks(data, source, target, order=order, fill=fill, limits=limits, block_voxels=voxels)
+    for part, block in blocks:
         out[part] = block
     return out
 
@@ -70,7 +76,8 @@ def resample_blocks(
     *,
     order: int = 1,
     fill: float | None = None,
-    block_voxels: int = _BLOCK_VOXELS,
+    limits: tuple[float, float] | None = None,
+    block_voxels: int = BLOCK_VOXELS,
 ) -> Iterator[tuple[slice, NDArray]]:
     """Resample one slab along z at a time, for results that are reduced before they are stored.
 
@@ -91,7 +98,7 @@ def resample_blocks(
     source_from_target = source_from_target[[*axes, 3]]
     parallel = _is_parallel(source_from_target, target.shape)
     make = _separable_block if parallel else _general_block
-    resampler = make(data, source_from_target, target.shape, order, fill)
+    resampler = make(data, source_from_target, target.shape, order, fill, limits)
     depth = max(1, block_voxels // (target.shape[1] * target.shape[2]))
     for start in range(0, target.shape[0], depth):
         part = slice(start, min(start + depth, target.shape[0]))
@@ -101,8 +108,8 @@ def resample_blocks(
 def _block_voxels(source: Grid, target: Grid) -> int:
     """Voxels of a block of the target; fewer of a much coarser one, since slices of the source become float32."""
     step = max(1e-6, abs(float((source.index_from_world @ target.affine)[0, 0])))
-    depth = _SOURCE_BLOCKS * _BLOCK_VOXELS / (source.shape[1] * source.shape[2] * step)
-    return int(min(_BLOCK_VOXELS, max(1, depth) * target.shape[1] * target.shape[2]))
+    depth = _SOURCE_BLOCKS * BLOCK_VOXELS / (source.shape[1] * source.shape[2] * step)
+    return int(min(BLOCK_VOXELS, max(1, depth) * target.shape[1] * target.shape[2]))
 
 
 def separable_weights(source: Grid, target: Grid) -> tuple[NDArray, NDArray, NDArray] | None:
@@ -186,7 +193,12 @@ def _axes(source_from_target: Affine, source_shape: tuple[int, ...], target_shap
 
 
 def _separable_block(
-    data: NDArray, source_from_target: Affine, shape: tuple[int, ...], order: int, fill: float | None
+    data: NDArray,
+    source_from_target: Affine,
+    shape: tuple[int, ...],
+    order: int,
+    fill: float | None,
+    limits: tuple[float, float] | None,
 ) -> Block:
     axes = _axes(source_from_target, data.shape, shape)
     outside = [axis.outside for axis in axes]
@@ -200,7 +212,7 @@ def _separable_block(
         weights = [axis.weights for axis in axes]
 
         def values(part: slice) -> NDArray:
-            return _apply_weights(data, (weights[0][part], weights[1], weights[2]))
+            return _apply_weights(data, (weights[0][part], weights[1], weights[2]), limits)
 
     def block(part: slice) -> NDArray:
         result = values(part)
@@ -213,15 +225,40 @@ def _separable_block(
     return block
 
 
-def _apply_weights(data: NDArray, weights: tuple[NDArray, NDArray, NDArray]) -> NDArray[np.float32]:
-    """Multiply each axis by its matrix, the one that shrinks most first; only the slices needed are read."""
-    used = np.flatnonzero(weights[0].any(0))
-    low, high = used[0], used[-1] + 1
-    result = np.asarray(data[low:high], np.float32)
-    matrices = (np.ascontiguousarray(weights[0][:, low:high]), weights[1], weights[2])
-    for axis in sorted(range(3), key=lambda i: matrices[i].shape[0] / matrices[i].shape[1]):
-        result = _along(result, matrices[axis], axis)
-    return result
+def _apply_weights(
+    data: NDArray, weights: tuple[NDArray, NDArray, NDArray], limits: tuple[float, float] | None
+) -> NDArray[np.float32]:
+    """Multiply each axis by its matrix, the one that shrinks most first; only the voxels needed are read."""
+    used = [np.flatnonzero(matrix.any(0)) for matrix in weights]
+    box = tuple(slice(int(columns[0]), int(columns[-1]) + 1) for columns in used)
+    data = data[box]
+    matrices = [np.ascontiguousarray(matrix[:, columns]) for matrix, columns in zip(weights, box, strict=True)]
+    axes = sorted(range(3), key=lambda i: matrices[i].shape[0] / matrices[i].shape[1])
+    if axes[-1] != 0:
+        return _product(_as_floats(data, limits), matrices, axes)
+    # Some planes at a time: most of the time would go into float voxels in memory that is new to the process.
+    planes = np.empty((len(data), *(len(matrix) for matrix in matrices[1:])), np.float32)
+    count = max(1, _PLANE_VOXELS // (data.shape[1] * data.shape[2]))
+    buffer = np.empty((min(count, len(data)), *data.shape[1:]), np.float32)
+    for start in range(0, len(data), count):
+        part = data[start : start + count]
+        planes[start : start + count] = _product(_as_floats(part, limits, buffer[: len(part)]), matrices, axes[:-1])
+    return _along(planes, matrices[0], 0)
+
+
+def _as_floats(
+    data: NDArray, limits: tuple[float, float] | None, out: NDArray[np.float32] | None = None
+) -> NDArray[np.float32]:
+    """Convert values, and clip them."""
+    out = np.empty(data.shape, np.float32) if out is None else out
+    np.copyto(out, data, casting="unsafe")
+    return out if limits is None else np.clip(out, *limits, out=out)
+
+
+def _product(data: NDArray[np.float32], matrices: list[NDArray], axes: list[int]) -> NDArray:
+    for axis in axes:
+        data = _along(data, matrices[axis], axis)
+    return data
 
 
 def _along(data: NDArray, matrix: NDArray, axis: int) -> NDArray:
@@ -240,10 +277,17 @@ def _along(data: NDArray, matrix: NDArray, axis: int) -> NDArray:
 
 
 def _general_block(
-    data: NDArray, source_from_target: Affine, shape: tuple[int, ...], order: int, fill: float | None
+    data: NDArray,
+    source_from_target: Affine,
+    shape: tuple[int, ...],
+    order: int,
+    fill: float | None,
+    limits: tuple[float, float] | None,
 ) -> Block:
     from scipy import ndimage
 
+    if order and limits is not None:
+        data = np.clip(data.astype(np.float32, copy=False), *limits)
     linear, offset = source_from_target[:3, :3], source_from_target[:3, 3]
     background = data.min() if fill is None else fill
     # Steps of the target measured along each axis of the source.

@@ -124,6 +124,18 @@ class Grid:
         away = np.linalg.norm(self.to_world(index) - np.asarray(center_mm, float), axis=-1)
         return tuple(slice(a, b) for a, b in zip(low, high, strict=True)), away <= radius_mm
 
+    def box_of(self, other: "Grid") -> tuple[slice, ...] | None:
+        """Find the box of cells that may lie between the outer edges of another grid; None without any."""
+        index = self.to_index(other.to_world(geometry.box_corners([(-0.5, n - 0.5) for n in other.shape])))
+        low = np.clip(np.floor(index.min(0)), 0, self.shape).astype(int)
+        high = np.clip(np.ceil(index.max(0)) + 1, 0, self.shape).astype(int)
+        return tuple(slice(a, b) for a, b in zip(low, high, strict=True)) if (low < high).all() else None
+
+    def crop(self, box: tuple[slice, ...]) -> "Grid":
+        """Make the grid of a box of cells: slices with start and stop."""
+        z, y, x = (int(part.stop - part.start) for part in box)
+        return Grid((z, y, x), self.affine @ geometry.translate([part.start for part in box]))
+
     def contains(self, position_mm: ArrayLike) -> NDArray[np.bool_]:
         """Whether positions lie between the outer edges of the voxels, shape (...)."""
         index = self.to_index(position_mm)

@@ -19,7 +19,8 @@ from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from itertools import product
+from itertools import groupby, product
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -171,7 +172,22 @@ class Entry:
 
     def missing(self, stride: int, chunks: Iterable[Index]) -> list[Index]:
         """List the chunks that are absent or damaged; the damaged ones are removed."""
-        return [chunk for chunk in chunks if not self.has(stride, chunk) or not self._sound(stride, chunk)]
+        chunks = list(chunks)
+        there = sorted(chunk for chunk in chunks if self.has(stride, chunk))
+        # A layer is read at once: zarr takes longer to begin than to read a chunk. One that fails is read in chunks.
+        layers = [list(layer) for _, layer in groupby(there, key=itemgetter(0))]
+        suspect = [chunk for layer in layers if not self._reads_well(stride, layer) for chunk in layer]
+        damaged = {chunk for chunk in suspect if not (self.has(stride, chunk) and self._sound(stride, chunk))}
+        sound = set(there) - damaged
+        return [chunk for chunk in chunks if chunk not in sound]
+
+    def _reads_well(self, stride: int, chunks: list[Index]) -> bool:
+        """Whether the box around some chunks can be read; absent chunks in it are zero."""
+        try:
+            found = files.read_chunk(self._array(stride), self._part(stride, *chunks))
+        except UnusableEntryError:
+            return False
+        return found is not None and files.all_finite(found)
 
     def _sound(self, stride: int, chunk: Index) -> bool:
         try:
@@ -199,7 +215,8 @@ class Entry:
         return [(z, y, x) for z, y, x in product(zs, ys, xs) if self.body[self._inside((z, y, x), self.whole)].any()]
 
     def sweep(self) -> None:
-        """Remove chunks that killed processes left half written; only the holder of the lock may call this."""
+        """Remove files that killed processes left half written; only the holder of the lock may call this."""
+        sweep(self.folder)
         for path in self.folder.rglob("*"):
             if files.HALF_WRITTEN.fullmatch(path.name):
                 path.unlink(missing_ok=True)
@@ -266,8 +283,10 @@ class Entry:
             self._arrays[stride] = files.open_array(folder, *self._layout(stride))
         return self._arrays[stride]
 
-    def _part(self, stride: int, chunk: Index) -> tuple[slice, ...]:
-        box = tuple((c * CHUNK, min((c + 1) * CHUNK, n)) for c, n in zip(chunk, self.grid.shape, strict=True))
+    def _part(self, stride: int, *chunks: Index) -> tuple[slice, ...]:
+        """Cells of the box around some chunks."""
+        places = zip(zip(*chunks, strict=True), self.grid.shape, strict=True)
+        box = tuple((min(c) * CHUNK, min((max(c) + 1) * CHUNK, n)) for c, n in places)
         return (slice(None), *stage_slices(box, stride))
 
     def _inside(self, chunk: Index, region: Box) -> tuple[slice, ...]:

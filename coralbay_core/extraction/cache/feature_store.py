@@ -4,6 +4,7 @@ import errno
 import os
 import re
 import shutil
+import sys
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -15,10 +16,12 @@ from platformdirs import user_cache_path
 
 from ...errors import Cancelled, InputError, StorageError
 from ...features import FeatureMaps
+from ...util.atomic_file import sweep
 from ...util.leftovers import is_stale, last_used_s
 from .entry import Entry, remove
 from .files import UnusableEntryError
 from .keys import key_of
+from .sizes import NOTE, SizeTable, count_bytes, read_note, write_note
 
 DEFAULT_LIMIT_BYTES = 20_000_000_000
 _MOST_GB = 1_000_000
@@ -185,9 +188,13 @@ class FeatureStore:
         """List the folders of entries, those used last first."""
         if not self.root.is_dir():
             return []
-        inside = (path for path in self.root.iterdir() if not _LEFTOVER.fullmatch(path.name))
-        folders = [path for path in inside if path.is_dir() and not path.is_symlink()]
-        return sorted(folders, key=last_used_s, reverse=True)
+        return sorted((self.root / key for key in self._keys()), key=last_used_s, reverse=True)
+
+    def _keys(self) -> list[str]:
+        """Names of the folders of entries."""
+        with os.scandir(self.root) as found:
+            names = [entry.name for entry in found if entry.is_dir(follow_symlinks=False)]
+        return [name for name in names if not _LEFTOVER.fullmatch(name)]
 
     def infos(self) -> list[EntryInfo]:
         """List summaries of all entries, those used last first."""
@@ -202,11 +209,36 @@ class FeatureStore:
             Key of an entry that stays in any case, as do entries that another process is using.
         """
         self._sweep()
+        if self.limit_bytes >= sys.maxsize or not self.root.is_dir():
+            return
+        sizes = SizeTable(self.root).of(self._keys(), self._counted)
+        if sum(sizes.values()) <= self.limit_bytes:
+            return
         total = 0
         for folder in self.entries():
-            total += _size(folder)
+            total += sizes.get(folder.name, 0)
             if total > self.limit_bytes and folder.name != keep:
                 self._remove(folder)
+
+    def forget_size(self, key: str) -> None:
+        """Forget the size of an entry before it is changed, so that it is counted again if the process is killed."""
+        with suppress(OSError):
+            (self.folder(key) / NOTE).unlink(missing_ok=True)
+        SizeTable(self.root).drop(key)
+
+    def note_size(self, key: str) -> None:
+        """Write down the size of an entry that was changed, for `prune`: a large cache has a million files."""
+        write_note(self.folder(key))
+
+    def _counted(self, key: str) -> tuple[int, bool]:
+        """Size of an entry, and whether it will stay so: another process may be changing it."""
+        folder = self.root / key
+        known = read_note(folder)
+        if known is not None:
+            return known, True
+        with suppress(Timeout, StorageError, OSError), FileLock(self.root / f"{key}.lock").acquire(timeout=0):
+            return write_note(folder), True
+        return count_bytes(folder), False
 
     def clear(self, model: str | None = None) -> list[EntryInfo]:
         """Remove all entries, or those of a model; returns the removed ones."""
@@ -231,6 +263,8 @@ class FeatureStore:
             absent = len(entry.strides) * len(needed) - len(there)
             try:
                 damaged = sum(len(entry.missing(s, [chunk])) for s, chunk in there)
+                if damaged:
+                    self.forget_size(folder.name)
             except OSError as error:
                 raise unwritable(folder, error) from error
             return Check(folder.name, len(there), damaged, absent=absent)
@@ -250,9 +284,10 @@ class FeatureStore:
     def _sweep(self) -> None:
         """Remove leftovers of processes that were killed."""
         if self.root.is_dir():
-            for path in self.root.iterdir():
-                if _LEFTOVER.fullmatch(path.name) and is_stale(path):
-                    shutil.rmtree(path, ignore_errors=True)
+            for name in os.listdir(self.root):
+                if _LEFTOVER.fullmatch(name) and is_stale(self.root / name):
+                    shutil.rmtree(self.root / name, ignore_errors=True)
+            sweep(self.root)
 
 
 def unwritable(folder: Path, error: OSError) -> StorageError:
@@ -265,15 +300,11 @@ def unwritable(folder: Path, error: OSError) -> StorageError:
     )
 
 
-def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-
-
 def _info(folder: Path) -> EntryInfo:
     try:
         entry = Entry.open(folder)
     except UnusableEntryError:
-        return EntryInfo(folder.name, "", (), (), _size(folder), last_used_s(folder))
+        return EntryInfo(folder.name, "", (), (), count_bytes(folder), last_used_s(folder))
     size = entry.grid.spacing_mm * entry.grid.shape
     size_mm = tuple(round(float(n)) for n in size)
-    return EntryInfo(folder.name, entry.about.model, entry.strides, size_mm, _size(folder), last_used_s(folder))
+    return EntryInfo(folder.name, entry.about.model, entry.strides, size_mm, count_bytes(folder), last_used_s(folder))

@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import threading
 from dataclasses import asdict
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -16,12 +18,25 @@ if TYPE_CHECKING:
 SCHEMA = 2
 """Raise it when extraction or the files change, so that older entries are not found."""
 
+_lock = threading.Lock()
+_known: "WeakKeyDictionary[Volume | LabelVolume, str]" = WeakKeyDictionary()
+
 
 def content_digest(volume: Volume | LabelVolume) -> str:
     """Hash of voxels and affine, slice by slice: a copy of the volume could be too much.
 
-    It does not depend on the order and direction of the axes: features do not, either.
+    It does not depend on the order and direction of the axes: features do not, either. Of voxels that cannot be written
+    to it is computed once.
     """
+    if volume.data.flags.writeable:
+        return _digest(volume)
+    with _lock:  # of two threads that ask for the same hash, the second waits
+        if volume not in _known:
+            _known[volume] = _digest(volume)
+        return _known[volume]
+
+
+def _digest(volume: Volume | LabelVolume) -> str:
     digest = hashlib.blake2b(digest_size=16)
     turned = volume.grid.orientation
     for plane in turned.from_file(volume.data):

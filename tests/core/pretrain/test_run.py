@@ -1,6 +1,7 @@
 """Whole runs of pretraining: killed and resumed, stopped politely, on two processes, and what users get of them."""
 
 import json
+import shutil
 import signal
 
 import numpy as np
@@ -109,6 +110,16 @@ def test_what_a_killed_run_left_half_written_is_swept(tmp_path):
     (tmp_path / ".step-0000005.pt.part").write_bytes(b"half")
     known.save(6, {}, {})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["step-0000006.json", "step-0000006.pt"]
+
+
+def test_what_a_killed_run_did_not_come_to_remove_goes_when_it_is_resumed(whole, scans, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(whole.folder, folder)
+    (folder / "checkpoints" / "step-0000001.json").write_text("{}")  # killed after its last checkpoint, in removing
+    before = {path.name for path in (whole.folder / "checkpoints").iterdir()}
+    name, *settings = options(scans, folder, "steps=8", *ALL_TERMS)
+    pretrain(read_config(name, settings), resume=True)
+    assert {path.name for path in (folder / "checkpoints").iterdir()} == before
 
 
 @pytest.mark.slow

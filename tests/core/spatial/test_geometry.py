@@ -178,3 +178,16 @@ def test_a_ball_and_a_box_around_a_place():
     low, high = grid.box_around(grid.center_mm, 5.0)
     np.testing.assert_allclose([low, high], [grid.center_mm - 5, grid.center_mm + 5])
     np.testing.assert_allclose(grid.box_around(grid.center_mm, 1e4), grid.bounds_mm)
+
+
+def test_the_box_of_another_grid_holds_the_cells_inside_it():
+    grid = Grid((20, 30, 40), geometry.translate((3, -4, 5)) @ geometry.scale((2, 2, 2)))
+    other = grid.crop((slice(4, 9), slice(0, 3), slice(35, 40)))
+    box = grid.box_of(other)
+    inside = other.contains(grid.to_world(np.stack(np.indices(grid.shape), -1)))
+    assert inside.sum() == 5 * 3 * 5
+    assert inside[box].sum() == inside.sum()
+    assert np.prod(inside[box].shape) < np.prod(grid.shape) / 50
+    np.testing.assert_allclose(other.to_world((1, 2, 3)), grid.to_world((5, 2, 38)))
+    assert grid.box_of(grid) == (slice(0, 20), slice(0, 30), slice(0, 40))
+    assert grid.box_of(Grid(grid.shape, geometry.translate((500, 0, 0)) @ grid.affine)) is None

@@ -161,6 +161,27 @@ def test_blocks_are_the_whole(order, degrees):
     assert whole.dtype == (np.int16 if order == 0 else np.float32)
 
 
+@pytest.mark.parametrize("dtype", [np.int16, np.float32])
+@pytest.mark.parametrize("degrees", [0, 20])
+def test_limits_clip_before_resampling(degrees, dtype):
+    grid = spl_grid((24, 22, 20), (1, 1, 1))
+    data = np.random.default_rng(0).integers(-1000, 1000, grid.shape).astype(dtype)
+    before = data.copy()
+    target = tilted((6, 5, 7), (3, 3, 3), degrees)
+    found = resample(data, grid, target, limits=(-300, 400))
+    np.testing.assert_allclose(found, resample(np.clip(data, -300, 400), grid, target), atol=1e-3)
+    assert np.abs(found - resample(data, grid, target)).max() > 10
+    np.testing.assert_array_equal(data, before)
+
+
+def test_a_part_of_the_target_has_the_values_of_the_whole():
+    grid = spl_grid((40, 50, 60), (1, 1, 1))
+    data = np.random.default_rng(0).normal(0, 500, grid.shape).astype(np.float32)
+    target, box = model_grid(grid, 4), (slice(3, 9), slice(5, 7), slice(0, 12))
+    whole = resample(data, grid, target)
+    np.testing.assert_allclose(resample(data, grid, target.crop(box)), whole[box], atol=1e-2)
+
+
 def test_out_takes_the_result(tmp_path):
     grid = spl_grid((6, 7, 8), (3, 3, 3))
     out = np.lib.format.open_memmap(tmp_path / "up.npy", "w+", np.float32, model_grid(grid).shape)
