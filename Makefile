@@ -21,8 +21,8 @@ VIRTUAL_DISPLAY := xvfb-run --auto-servernum --server-args="-screen 0 1400x900x2
 export QT_API := pyside6
 
 .DEFAULT_GOAL := help
-.PHONY: help setup libraries virtual-display browser notebooks screenshots animation docs demo test test-fast test-slow test-oldest test-eva fuzz torture lint spelling evaluate evaluate-reference wheel-smoke \
-  bench-encoder bench-dense bench-interactive bench-gui bench-notebook bench-probe bench-connectivity bench-projection bench-search bench-alignment bench-pretrain clean
+.PHONY: help setup setup-eva libraries virtual-display browser notebooks screenshots animation docs demo test test-fast test-slow test-pyqt6 test-oldest test-eva fuzz torture lint spelling evaluate evaluate-reference wheel-smoke \
+  bench-encoder bench-dense bench-interactive bench-gui bench-first bench-notebook bench-probe bench-connectivity bench-projection bench-search bench-alignment bench-pretrain bench-scale clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
@@ -61,6 +61,17 @@ test-fast: $(STAMP) ## Run the tests without windows and encoders, under a minut
 test-slow: virtual-display browser ## Run the slow tests, those in a browser included
 	$(PYTHON_VENV) -m pytest -m slow --numprocesses logical --maxprocesses 2 --dist loadfile $(ARGS)
 
+# Another Qt binding beside the environment, which has PySide6.
+STAMP_PYQT6 := $(VENV)/pyqt6/.coralbay-installed
+PYQT6_TESTS := tests/napari
+
+$(STAMP_PYQT6): pyproject.toml constraints.txt | virtual-display
+	@$(PYTHON_VENV) -m pip install --quiet --upgrade --target $(@D) --constraint constraints.txt PyQt6
+	@touch $@
+
+test-pyqt6: $(STAMP_PYQT6) ## Run the tests of the window with PyQt6 (PYQT6_TESTS=tests/napari/test_colors.py for some of them)
+	PYTHONPATH=$(abspath $(VENV)/pyqt6) QT_API=pyqt6 $(PYTHON_VENV) -m pytest -o qt_api=pyqt6 -m "not slow" --numprocesses logical --maxprocesses 4 --dist worksteal $(PYQT6_TESTS) $(ARGS)
+
 $(STAMP_OLDEST): pyproject.toml constraints-oldest.txt scripts/bootstrap.sh
 	@sh scripts/bootstrap.sh oldest $(VENV_OLDEST)
 	@touch $@
@@ -82,6 +93,8 @@ torture: $(STAMP) ## Long sessions, a volume of 3 GB and kills at random moments
 $(STAMP_EVA): pyproject.toml constraints.txt scripts/bootstrap.sh
 	@sh scripts/bootstrap.sh eva $(VENV_EVA)
 	@touch $@
+
+setup-eva: $(STAMP_EVA)
 
 test-eva: $(STAMP_EVA) ## Run the tests with kaiko's eva, in an environment of their own (some GB, once)
 	$(VENV_EVA)/bin/python -m pytest -c tests/with_eva/pytest.ini tests/with_eva $(ARGS)
@@ -142,6 +155,9 @@ PART := kinds refine suggest speed
 bench-gui: virtual-display ## What a user of the window waits for, minutes (ARGS="--ct scan.nii.gz")
 	$(VIRTUAL_DISPLAY) $(PYTHON_VENV) -W ignore benchmarks/gui.py $(ARGS)
 
+bench-first: virtual-display ## From opening a series of 600 slices to its first heat map and all features, minutes (ARGS="--ct CT")
+	$(VIRTUAL_DISPLAY) $(PYTHON_VENV) -W ignore -m benchmarks.first_answer $(ARGS)
+
 bench-probe: $(STAMP) ## How good and how fast probes are, half an hour (PART=speed for one table: kinds, refine, suggest, speed)
 	for part in $(PART); do $(PYTHON_VENV) benchmarks/probe.py $$part --data "$(DATA)" $(ARGS) || exit 1; done
 
@@ -159,6 +175,9 @@ bench-search: $(STAMP) ## Ways to ask, matching across scans, engines of librari
 bench-alignment: $(STAMP) ## Deformable alignment of patients beside affine and B-spline, its confidence, minutes (ARGS="--phantoms 2")
 	$(PYTHON_VENV) benchmarks/alignment.py --data "$(DATA)" --bspline $(ARGS)
 	$(PYTHON_VENV) benchmarks/confidence.py --data "$(DATA)" $(ARGS)
+
+bench-scale: $(STAMP) ## A thousand scans on Dask and in a library, a million chunks in the cache, tens of minutes (ARGS="--part dask --scans 100")
+	$(PYTHON_VENV) -m benchmarks.scale $(ARGS)
 
 bench-pretrain: $(STAMP) ## Steps of pretraining, part by part, a minute (ARGS="mini --data STORE", "base --plan batch_size=1 accumulate=1")
 	$(PYTHON_VENV) benchmarks/pretrain.py $(ARGS)

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -142,15 +143,19 @@ class User:
         return self._until_canvases(panel.side_by_side.click, lambda: [panel._dock.widget.view])
 
     def _until_canvases(self, act: Callable[[], Any], made: Callable[[], Any]) -> float:
-        """Seconds from an act to the first frames of the canvases that it makes."""
-        drawn: set[int] = set()
+        """Seconds from an act until the canvases that it makes are on the screen."""
+        shown: dict[int, float] = {}
         begin = time.perf_counter()
         act()
         views = made()
+
+        def note(number: int) -> None:
+            shown.setdefault(number, time.perf_counter())
+
         for number, view in enumerate(views):
-            view.canvas.canvas._scene_canvas.events.draw.connect(lambda event, number=number: drawn.add(number))
-        self.wait(lambda: len(drawn) == len(views))
-        return time.perf_counter() - begin
+            view.canvas.canvas.native.frameSwapped.connect(partial(note, number))
+        self.wait(lambda: len(shown) == len(views))
+        return max(shown.values()) - begin
 
     def _until_drawn(self, act: Callable[[], Any], answered: Any) -> float:
         """Seconds from an act to the first frame after its answer; whoever shows it listened before."""

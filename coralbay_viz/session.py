@@ -22,7 +22,6 @@ from coralbay_core.spatial import LabelVolume, Volume
 from .controllers import Controllers
 from .controllers.projections import Components
 from .controllers.setting import Setting
-from .display.figures import Picture, limits_of, montage
 from .jobs import InlineRunner, Job, Runner
 from .model.clicks import Clicks, Point
 from .model.palette import DEFAULT_WINDOW
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from coralbay_core.projection import Basis, UmapModel
     from coralbay_core.similarity import Query
 
+    from .display.figures import Picture
     from .model.scorecard import Scorecard
 
 
@@ -128,6 +128,7 @@ class Session:
         self.weights_changed = c.similarity.weights_changed
         self.body_fraction_changed = c.similarity.body_fraction_changed
         self.click, self.clear_clicks = c.similarity.click, c.similarity.clear_clicks
+        self.threshold_of = c.similarity.threshold_of
         self.click_region = c.similarity.click_region
         self.remove_click, self.move_click = c.similarity.remove_click, c.similarity.move_click
         self.undo, self.redo = c.similarity.undo, c.similarity.redo
@@ -219,7 +220,7 @@ class Session:
         scan: Scan | None = None,
         window: str | tuple[float, float] = DEFAULT_WINDOW,
         title: str = "",
-    ) -> Picture:
+    ) -> "Picture":
         """Draw axial, coronal and sagittal slices of the active scan with overlays.
 
         Parameters
@@ -241,6 +242,8 @@ class Session:
         Picture
             A matplotlib figure; notebooks show it, ``savefig`` writes it.
         """
+        from .display.figures import limits_of, montage  # here, since matplotlib takes half a second
+
         scan = scan or self.controllers.workspace.require_scan()
         if position_mm is not None:
             scan.volume.grid.require_inside(position_mm, where=scan.name)

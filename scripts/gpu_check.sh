@@ -34,7 +34,7 @@ part() { # part TITLE NAME COMMAND...
 }
 
 if [ -n "$small" ]; then
-  encoder="--size 32 --embed 12 --repeats 1 --batch 1" dense=whole interactive="--shape 60,60,60 --strides 4,8,16" steps=1 recipe=tiny
+  encoder="--size 64 --embed 12 --repeats 1 --batch 1" dense=whole interactive="--shape 60,60,60 --strides 4,8,16" steps=1 recipe=tiny
 else
   encoder="--batch 4" dense="speed whole" interactive= steps=6 recipe=base
 fi

@@ -140,14 +140,14 @@ class FeaturesController:
         Parameters
         ----------
         focus_mm : three floats, optional
-            World mm where the computation begins; by default the last click.
+            World mm where the computation begins; by default the last click, else the crosshair.
         scan : Scan, optional
             By default the active one.
         """
         scan = scan or self._workspace.require_scan()
         if focus_mm is not None:
             scan.volume.grid.require_inside(focus_mm, where=scan.name)
-        focus = focus_mm if focus_mm is not None else next(iter(scan.clicks.now.positive[::-1]), None)
+        focus = focus_mm if focus_mm is not None else next(iter(scan.clicks.now.positive[::-1]), scan.cursor_mm)
         model = self._model
         signals = ProgressSignals(
             outlook=partial(self._set_progress, scan, model),

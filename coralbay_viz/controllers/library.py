@@ -75,7 +75,7 @@ class LibraryController:
         return library
 
     @checked
-    def search(self, *names: str, top: int = 10, regions: int = 3, shortlist: int = 10, own: bool = False) -> Job:
+    def search(self, *names: str, top: int = 10, regions: int = 3, shortlist: int = 20, own: bool = False) -> Job:
         """Search the library for the clicks on the active scan, or for saved queries; the result is `hits`.
 
         Positions come first and their thumbnails after them: `hits_changed` is emitted twice. With the scope ``place``
@@ -90,7 +90,7 @@ class LibraryController:
         regions : int
             Maximum number of hits per scan.
         shortlist : int
-            Number of scans that are searched at full resolution.
+            Least number of scans that are searched at full resolution.
         own : bool
             Whether to search the active scan, too, if the library has it.
         """

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from psygnal import Signal
 
 from coralbay_core.errors import CoralBayError, InputError
+from coralbay_core.similarity.scopes import SCOPES, Scope
 from coralbay_core.spatial import Grid
 from coralbay_core.util.arguments import checked
 
@@ -29,7 +30,6 @@ from .features import FeaturesController
 from .workspace import Workspace, require
 
 if TYPE_CHECKING:
-    from coralbay_core.matching import Scope
     from coralbay_core.similarity import HereWeights
 
 DEFAULT_BODY_FRACTION = 0.03
@@ -71,17 +71,20 @@ class SimilarityController:
     # Clicks
 
     @checked
-    def click(self, position_mm: Sequence[float], negative: bool = False) -> Job | None:
+    def click(self, position_mm: Sequence[float], negative: bool = False, scan: Scan | None = None) -> Job | None:
         """Add a click and update the heat map; None while there are no features yet.
 
         Parameters
         ----------
         position_mm : three floats
-            World mm, inside the active scan.
+            World mm, inside the scan.
         negative : bool
             Whether similar positions should score lower.
+        scan : Scan, optional
+            By default the active one.
         """
-        scan = self._workspace.require_scan()
+        scan = scan or self._workspace.require_scan()
+        self._workspace.require_open(scan)
         scan.volume.grid.require_inside(position_mm, where=scan.name)
         return self._change_clicks(scan, scan.clicks.now.add(as_place(position_mm), negative))
 
@@ -121,13 +124,13 @@ class SimilarityController:
         scan.volume.grid.require_inside(to_mm, where=scan.name)
         return self._replace_click(position_mm, to_mm, within_mm)
 
-    def undo(self) -> Job | None:
-        """Undo the last change of the clicks."""
-        return self._step_clicks(History.undo)
+    def undo(self, scan: Scan | None = None) -> Job | None:
+        """Undo the last change of the clicks of a scan (the active one)."""
+        return self._step_clicks(History.undo, scan)
 
-    def redo(self) -> Job | None:
-        """Redo what was undone."""
-        return self._step_clicks(History.redo)
+    def redo(self, scan: Scan | None = None) -> Job | None:
+        """Redo what was undone in a scan (the active one)."""
+        return self._step_clicks(History.redo, scan)
 
     def set_clicks(self, scan: Scan, clicks: Clicks) -> None:
         """Replace the clicks of a scan without computing the heat map."""
@@ -144,8 +147,9 @@ class SimilarityController:
             return None
         return self._change_clicks(scan, now.replace(click, None if to_mm is None else as_place(to_mm)))
 
-    def _step_clicks(self, step: Callable[[History[Clicks]], bool]) -> Job | None:
-        scan = self._workspace.require_scan()
+    def _step_clicks(self, step: Callable[[History[Clicks]], bool], scan: Scan | None) -> Job | None:
+        scan = scan or self._workspace.require_scan()
+        self._workspace.require_open(scan)
         if not step(scan.clicks):
             return None
         self.clicks_changed.emit(scan)
@@ -200,14 +204,12 @@ class SimilarityController:
             self._update_all()
 
     @property
-    def scope(self) -> "Scope":
+    def scope(self) -> Scope:
         """What a click asks for: ``everywhere``, ``here`` (the clicked structure) or ``place``."""
         return self._scope
 
     @scope.setter
-    def scope(self, scope: "Scope") -> None:
-        from coralbay_core.matching import SCOPES
-
+    def scope(self, scope: Scope) -> None:
         if scope not in SCOPES:
             raise InputError("unknown scope", found=scope, expected=f"one of {', '.join(SCOPES)}")
         if scope != self._scope:
@@ -248,7 +250,10 @@ class SimilarityController:
     @property
     def threshold(self) -> float | None:
         """Score from which on the heat map of the active scan is shown."""
-        scan = self._workspace.scan
+        return self.threshold_of(self._workspace.scan)
+
+    def threshold_of(self, scan: Scan | None) -> float | None:
+        """Score from which on the heat map of a scan is shown; None without one."""
         return None if scan is None or scan.heat is None else scan.heat.scale.score_of(self._body_fraction)
 
     # Linked scans

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as w
 from numpy.typing import ArrayLike
 
-from ..display.figures import Picture
 from ..jobs import Job, ThreadRunner
 from ..session import Session
 from .colors_control import ColorsControl
@@ -24,6 +23,7 @@ from .views_control import ViewsControl
 from .windows_control import WindowsControl
 
 if TYPE_CHECKING:
+    from ..display.figures import Picture
     from ..model.scan import Scan
 
 _TABS = ("Scan", "Similar", "Colors", "Segment", "Library", "Score", "Train", "Files")
@@ -132,7 +132,9 @@ class App:
             if job.error is not None:
                 raise job.error
 
-    def plot(self, position_mm: ArrayLike | None = None, show: Sequence[str] | None = None, **settings: Any) -> Picture:
+    def plot(
+        self, position_mm: ArrayLike | None = None, show: Sequence[str] | None = None, **settings: Any
+    ) -> "Picture":
         """Draw a still picture of the view: `Session.plot` at the crosshair, in the view's gray scale."""
         show = self.views.shown() if show is None else show
         place = self.view.cursor if position_mm is None and self.view.cursor else position_mm

@@ -92,8 +92,10 @@ ACTIONS: dict[str, tuple[str, Callable[[Any], Any], str]] = {
     "coralbay:toggle_sign": (
         "Switch between positive and negative prompts", _action(lambda w: _toggle_sign(w.tools)), "T",
     ),
-    "coralbay:undo_click": ("Undo the last prompt", _action(lambda w: w.session.undo()), "U"),
-    "coralbay:redo_click": ("Redo the last undone prompt", _action(lambda w: w.session.redo()), "Shift-U"),
+    "coralbay:undo_click": ("Undo the last prompt", _action(lambda w: w.session.undo(w.context.prompted)), "U"),
+    "coralbay:redo_click": (
+        "Redo the last undone prompt", _action(lambda w: w.session.redo(w.context.prompted)), "Shift-U",
+    ),
     "coralbay:next_region": ("Go to the next similar region", _action(lambda w: w.similar_panel.next_region()), "G"),
     "coralbay:add_region": (
         "Accept the shown suggestion, else add the shown region to the segmentation",

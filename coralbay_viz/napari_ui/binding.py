@@ -31,8 +31,8 @@ _SET_BY = {"window_shown": ("windows",), "margin": ("scores",), "mark_mm": ("mar
 class Binding:
     """Two-way synchronization of session and layers.
 
-    `layer`, `laid_out`, `layers_of`, `list_all` and `recolor` are those of `LayerStack`, `set_window` is that of
-    `GrayScale`.
+    `layer`, `laid_out`, `layers_of`, `list_all` and `recolor` are those of `LayerStack`, `set_window` and
+    `window_of` those of `GrayScale`.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ class Binding:
         self.put_back, self.activated = self._stack.put_back, self._stack.activated
         self.list_all = self._stack.list_all
         self.set_window, self.window_changed = self._gray.set_window, self._gray.window_changed
-        self.adjust_window = self._gray.adjust
+        self.adjust_window, self.window_of = self._gray.adjust, self._gray.window_of
         self._preview = SegmentationPreview(session, self._stack, lambda scan: self.refresh(scan, "segmentation"))
         self._adopted: Layer | None = None
         self._checkpoint: tuple[Scan, CheckpointView] | None = None  # of the training layers

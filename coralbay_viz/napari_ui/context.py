@@ -19,6 +19,7 @@ from .saving import require_free
 if TYPE_CHECKING:
     import napari
 
+    from ..model.scan import Scan
     from ..session import Session
     from .binding import Binding
     from .tools import MouseTools
@@ -35,6 +36,11 @@ class Context:
     session : Session
     binding : Binding
     tools : MouseTools
+
+    Attributes
+    ----------
+    prompted : Scan, optional
+        Scan of the last prompt by mouse, since another one became the active one: a second view may show it.
     """
 
     def __init__(self, viewer: "napari.Viewer", session: "Session", binding: "Binding", tools: "MouseTools") -> None:
@@ -44,8 +50,13 @@ class Context:
         self.tools = tools
         self.painting = Painting(viewer, session, binding)
         self.foreign = ForeignLayers(viewer, session, binding)
+        self.prompted: Scan | None = None
         self._links: list[tuple[Any, Callable[..., Any]]] = []
         self._closers: list[Callable[[], Any]] = [self.painting.close, self.foreign.close]
+        self.connect((session.scan_changed, self._forget_prompted))
+
+    def _forget_prompted(self, _: Any) -> None:
+        self.prompted = None
 
     # Wires
 

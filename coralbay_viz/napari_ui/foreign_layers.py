@@ -16,7 +16,7 @@ from coralbay_core.spatial.volume import labeled_voxels
 from ..display.layer_geometry import Answers, Placement, directions_of_labels, place
 from ..display.layer_specs import IS_SCAN, MADE_ON
 from ..display.napari_world import world_affine
-from .garbage import quick_collections
+from .layer_removal import remove_layers
 from .layer_stack import set_visible
 
 if TYPE_CHECKING:
@@ -168,8 +168,7 @@ class ForeignLayers:
         )
         scan = self._session.add(volume)
         self._placed[scan], self._sources[scan] = placed, layer
-        with quick_collections():
-            self._viewer.layers.remove(layer)
+        remove_layers(self._viewer, [layer])
         return scan
 
     def _removed(self, scan: "Scan") -> None:

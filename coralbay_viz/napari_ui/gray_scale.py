@@ -35,7 +35,11 @@ class GrayScale:
     @property
     def window(self) -> tuple[float, float] | None:
         """Gray scale of the active scan in slices, HU."""
-        layer = self._stack.layer("ct")
+        return self.window_of(None)
+
+    def window_of(self, scan: "Scan | None") -> tuple[float, float] | None:
+        """Gray scale of a scan (the active one) in slices, HU."""
+        layer = self._stack.layer("ct", scan)
         if layer is None:
             return None
         low, high = self._of_slices.get(layer, layer.contrast_limits)

@@ -10,7 +10,7 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication
 
 from ..demo.tour import Step, Tour
-from . import views
+from . import shader_texts, views
 from .widget import CoralBayWidget, threaded_session
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ WINDOW_SIZE = (1380, 880)
 
 def open_window(session: "Session | None" = None, *, show: bool = True) -> tuple[napari.Viewer, CoralBayWidget]:
     """Open a viewer with the dock widget."""
+    shader_texts.remember()
     viewer = napari.Viewer(title="CoralBay", show=show)
     viewer.window.resize(*WINDOW_SIZE)
     if session is not None:

@@ -21,9 +21,10 @@ from ..display.layer_names import layer_name
 from ..display.layer_specs import ROLES, LayerSpec
 from ..display.napari_world import napari_affine
 from ..model.grids import viewing_grid
-from .garbage import quick_collections
 from .layer_data import empty, make_layer, update_points
 from .layer_lock import LayerLock, place_in_patient
+from .layer_removal import remove_layers
+from .main_canvas import make_current
 
 if TYPE_CHECKING:
     import napari
@@ -73,14 +74,14 @@ class LayerStack:
         self._settle_timer = _single_shot(self._arrange, 0)
         self._lock = LayerLock(viewer)
         self.put_back = self._lock.put_back
-        viewer.layers.events.removing.connect(_make_canvas_current)
+        viewer.layers.events.removing.connect(self._before_removal)
 
     def close(self) -> None:
         """Disconnect from viewer and layers, which stay."""
         for timer in (self._sweep_timer, self._settle_timer):
             with suppress(RuntimeError):  # Qt may have deleted it before
                 timer.stop()
-        self._viewer.layers.events.removing.disconnect(_make_canvas_current)
+        self._viewer.layers.events.removing.disconnect(self._before_removal)
         for emitter, slot in [link for links in self._watched.values() for link in links]:
             emitter.disconnect(slot)
         self._watched.clear()
@@ -197,14 +198,15 @@ class LayerStack:
             above = [stack[other] for other in ROLES[ROLES.index(role) + 1 :] if stack.get(other) in layers]
             if above:
                 layers.move(len(layers) - 1, min(layers.index(other) for other in above))
-        if selected in layers and role != "ct":
-            layers.selection.active = selected
+            if selected in layers and role != "ct":
+                layers.selection.active = selected
 
     def _remove(self, *removed: "Layer") -> None:
-        with self._own_changes(), quick_collections():
-            for layer in removed:
-                if layer in self._viewer.layers:
-                    self._viewer.layers.remove(layer)
+        with self._own_changes():
+            remove_layers(self._viewer, removed)
+
+    def _before_removal(self) -> None:
+        make_current(self._viewer)
 
     def _sweep(self) -> None:
         """Remove the layers that are still empty."""
@@ -337,16 +339,3 @@ def set_visible(layer: "Layer", visible: bool) -> None:
     """Show or hide; skipped if unchanged, as setting it makes napari rebuild its scene."""
     if layer.visible != visible:
         layer.visible = visible
-
-
-def _make_canvas_current() -> None:
-    """Delete the OpenGL objects of a removed layer in their own context.
-
-    napari 0.9 deletes them outside of painting, in whichever context Qt used last; with Mesa 22.3 the second frame
-    after that reads a shader that is gone, and the process ends.
-    """
-    from vispy.gloo.context import get_current_canvas
-
-    canvas = get_current_canvas()
-    if canvas is not None:
-        canvas.set_current()

@@ -18,8 +18,8 @@ from ..model.palette import projection_limits_hu
 from . import views
 from .actions import unchanged_shortcuts
 from .black_canvas import BlackCanvas
-from .garbage import quick_collections
 from .layer_data import AXES, POINT_MM, set_points
+from .layer_removal import remove_layers
 from .readout import Letters
 from .tools import MouseTools
 
@@ -67,9 +67,9 @@ class LinkedLayer:
         ]
         self._links = [(getattr(layer.events, name), self._follow(name)) for name in names if hasattr(layer, name)]
         self._links.append((layer.events.data, self._take_data))
-        # Texts are features, whose changes napari does not always emit; the colors are set after them.
-        looks = [name for name in ("face_color", "border_color") if kind == "points"]
-        self._links += [(getattr(layer.events, name), self._take_looks) for name in looks]
+        if kind == "points":
+            # Texts are features, whose changes napari does not always emit; the colors are set after them.
+            self._links += [(layer.events.face_color, self._take_texts), (layer.events.border_color, self._take_border)]
         if hasattr(layer.events, "labels_update"):
             self._links.append((layer.events.labels_update, self._refresh))
         for emitter, slot in self._links:
@@ -90,9 +90,11 @@ class LinkedLayer:
         else:
             self.layer.data = _means(self.source.data, self._step)
 
-    def _take_looks(self, *_: Any) -> None:
-        self.layer.features = self.source.features
-        self.layer.face_color, self.layer.border_color = self.source.face_color, self.source.border_color
+    def _take_texts(self, *_: Any) -> None:
+        self.layer.features, self.layer.face_color = self.source.features, self.source.face_color
+
+    def _take_border(self, *_: Any) -> None:
+        self.layer.border_color = self.source.border_color
 
     def _refresh(self, *_: Any) -> None:
         self.layer.refresh(extent=False)
@@ -110,6 +112,8 @@ def _means(data: Any, step: int) -> Any:
 class TwinView(QWidget):
     """Canvas with linked layers, a crosshair and letters at its edges.
 
+    What is shown in slices should be there before `open` makes the canvas, which answers each change after that.
+
     Parameters
     ----------
     view : str
@@ -120,9 +124,7 @@ class TwinView(QWidget):
     def __init__(self, view: str, follows_visibility: bool = True) -> None:
         super().__init__()
         self.model = ViewerModel(title=view)
-        with unchanged_shortcuts():
-            self.canvas = QtViewer(self.model)
-        self.canvas.dims.hide()
+        self.canvas: QtViewer | None = None
         self.tools = MouseTools(self.model)
         self._letters = Letters(self.model)
         self._black_canvas = BlackCanvas(self.model)
@@ -134,9 +136,16 @@ class TwinView(QWidget):
         self._refit.setSingleShot(True)
         self._refit.setInterval(_SETTLED_MS)
         self._refit.timeout.connect(self.fit)
+
+    def open(self, sliders: bool = False) -> QtViewer:
+        """Make the canvas, and return it."""
+        with unchanged_shortcuts():
+            self.canvas = QtViewer(self.model)
+        self.canvas.dims.setVisible(sliders)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.canvas)
+        return self.canvas
 
     @property
     def view(self) -> str:
@@ -152,14 +161,12 @@ class TwinView(QWidget):
         """Show exactly these layers, in this order."""
         wanted = list(layers)
         gone = [twin for twin in self._twins if twin.source not in wanted]
-        if gone:
-            # Their OpenGL objects must be deleted in their own context; see `layer_stack`.
-            self.canvas.canvas.native.makeCurrent()
-        with quick_collections():
-            for twin in gone:
-                self._twins.remove(twin)
-                twin.close()
-                self.model.layers.remove(twin.layer)
+        if gone and self.canvas is not None:
+            self.canvas.canvas.native.makeCurrent()  # see `main_canvas.make_current`
+        for twin in gone:
+            self._twins.remove(twin)
+            twin.close()
+        remove_layers(self.model, [twin.layer for twin in gone])
         empty = not self._twins
         known = {twin.source: twin for twin in self._twins}
         for layer in wanted:

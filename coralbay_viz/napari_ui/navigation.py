@@ -30,14 +30,14 @@ class CanvasNavigation:
     """
 
     dragged = Signal(float, float)  # change of level and of width, in shares of the canvas
-    double_clicked = Signal(bool)  # only while `enlarges` is set; whether the click that it began with was a prompt
+    pressed = Signal()  # any button; a double click begins with a click
+    double_clicked = Signal()  # only while `enlarges` is set
 
     def __init__(self, viewer: "ViewerModel") -> None:
         from napari.components import _viewer_mouse_bindings as own
 
         self._viewer = viewer
         self.enlarges = False
-        self.prompted = False  # by the last click
         self._steps = 0.0  # of the wheel, less than one slice
         self._scroll, self._zoom_in = own.dims_scroll, own.double_click_to_zoom
         self._callbacks = (
@@ -65,6 +65,7 @@ class CanvasNavigation:
             callbacks.append(callback)
 
     def _on_press(self, viewer: Any, event: Any) -> Generator[None, None, None]:
+        self.pressed.emit()
         if event.button != _RIGHT or not views.has_scan(viewer):
             return
         event.handled = True  # napari zooms with this button
@@ -123,6 +124,6 @@ class CanvasNavigation:
         if str(getattr(layer, "mode", _PAN)) != _PAN:
             return  # it ends a polygon
         if self.enlarges:
-            self.double_clicked.emit(self.prompted)
+            self.double_clicked.emit()
         else:
             self._zoom_in(viewer, event)

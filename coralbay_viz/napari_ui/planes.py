@@ -1,6 +1,7 @@
 """The two other planes and a projection beside the main canvas: two by two, all planes at the same position."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
@@ -10,6 +11,8 @@ from ..model.one_move import OneMove
 from . import views
 from .delayed_call import call_later
 from .docks import Docked
+from .key_forwarding import KeyForwarding
+from .layer_removal import remove_layers
 from .linked_layers import TwinView, mark
 from .plane_painting import PlanePainting
 from .view_grid import ViewGrid
@@ -18,7 +21,8 @@ if TYPE_CHECKING:
     from .context import Context
 
 _LEAST_PX = 220
-_AFTER_PLANES_MS = 300
+# If a plane is not drawn, as in a window that is hidden.
+_AT_LATEST_MS = 5000
 _IN_3D = ("ct", "heat", "segmentation", "regions", "clicks")
 _SLICES = (views.AXIAL, views.CORONAL, views.SAGITTAL)
 
@@ -62,12 +66,25 @@ class OrthogonalViews(Docked):
         self._links += [(plane.model.dims.events.point, self._follow_plane(plane)) for plane in self.planes]
         context.connect(*self._links)
         self._show_layers()
-        call_later(self, _AFTER_PLANES_MS, self._show_volume)
+        self._awaited = set(self.planes)
+        for plane in self.planes:
+            native = plane.open().canvas.native
+            native.frameSwapped.connect(partial(self._drawn, plane))
+            KeyForwarding(context.viewer, native)
+        call_later(self, _AT_LATEST_MS, self._show_volume)
+
+    def _drawn(self, plane: TwinView) -> None:
+        """Add the projection once the planes are seen: its first picture takes longer than theirs."""
+        if self._awaited:
+            self._awaited.discard(plane)
+            if not self._awaited:
+                call_later(self, 0, self._show_volume)
 
     def _show_volume(self) -> None:
-        """Add the projection once the planes are there: its first picture takes longer than theirs."""
-        if self.planes:
+        if self.planes and self.volume is None:
             self.volume = TwinView(views.VOLUME)
+            canvas = self.volume.open().canvas  # napari sets the depth of its camera when layers come
+            KeyForwarding(self._context.viewer, canvas.native)
             self._context.tools.share_with(self.volume.tools)
             self.grid.add(self.volume)
             self._show_layers()
@@ -126,8 +143,7 @@ class OrthogonalViews(Docked):
         viewer = self._context.viewer
         with self._moving:
             if not self._has_layers():
-                if self._cross in viewer.layers:
-                    viewer.layers.remove(self._cross)
+                remove_layers(viewer, [self._cross])
                 self._cross = None
             elif self._cross is None and viewer.dims.ndim >= len(_SLICES):
                 selected = viewer.layers.selection.active
@@ -154,5 +170,4 @@ class OrthogonalViews(Docked):
         for plane in (*self.planes, *([self.volume] if self.volume else ())):
             plane.release()
         self.planes, self.volume = [], None
-        if self._cross in self._context.viewer.layers:
-            self._context.viewer.layers.remove(self._cross)
+        remove_layers(self._context.viewer, [self._cross])

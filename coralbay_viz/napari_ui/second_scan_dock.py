@@ -9,8 +9,10 @@ from ..model.one_move import OneMove
 from ..model.scan import title_beside
 from . import views
 from .docks import Docked
+from .key_forwarding import KeyForwarding
 from .linked_layers import TwinView
 from .panels.base import button
+from .picking import Picking
 from .plane_painting import PlanePainting
 
 if TYPE_CHECKING:
@@ -37,7 +39,6 @@ class ScanBeside(Docked):
         super().__init__(context)
         shown = views.current_view(context.viewer) or views.AXIAL
         self.view = TwinView(shown, follows_visibility=False)
-        self.view.canvas.dims.show()
         self._follows_plane = True
         self.title = QLabel()
         column = QVBoxLayout(self)
@@ -54,6 +55,7 @@ class ScanBeside(Docked):
             (session.segmentation_changed, self._changed),
             (session.strokes_changed, self._changed),
             (session.marked_changed, self._changed),
+            (session.clicks_changed, self._changed),
             (session.match_changed, self._matched),
             (context.viewer.dims.events.order, self._turn),
             (context.viewer.dims.events.ndisplay, self._turn),
@@ -64,7 +66,10 @@ class ScanBeside(Docked):
         ]
         context.connect(*self._links)
         self._painting = PlanePainting(context, [self.view], lambda: self.scan)
+        context.tools.share_mode(self.view.tools)
+        self._picking = Picking(context, self.view.tools, lambda: self.scan)
         self.show_scan(scan)
+        KeyForwarding(context.viewer, self.view.open(sliders=True).canvas.native)
 
     def _heading(self) -> QHBoxLayout:
         """Title and buttons of the planes."""
@@ -152,4 +157,5 @@ class ScanBeside(Docked):
         """Disconnect from session and viewer."""
         self._context.disconnect(*self._links)
         self._painting.close()
+        self._picking.close()
         self.view.release()

@@ -88,11 +88,15 @@ class MouseTools:
 
     def share_with(self, other: "MouseTools") -> None:
         """Share mode and signals with the tools of another canvas."""
+        self.share_mode(other)
+        for name in ("placed", "picked", "looked", "hovered", "dragged"):
+            getattr(other, name).connect(partial(_emit, getattr(self, name)))
+
+    def share_mode(self, other: "MouseTools") -> None:
+        """Share the mode alone with the tools of a canvas of another scan."""
         other.mode, other.negative = self._mode, self._negative
         self.mode_changed.connect(other._take_mode)  # psygnal forgets a method with its object
         self.negative_changed.connect(other._take_negative)
-        for name in ("placed", "picked", "looked", "hovered", "dragged"):
-            getattr(other, name).connect(partial(_emit, getattr(self, name)))
 
     @contextmanager
     def held(self, mode: Mode) -> Iterator[None]:
@@ -114,7 +118,6 @@ class MouseTools:
             self.hovered.emit(world_from_napari(np.array(event.position[-3:], float)))
 
     def _on_press(self, viewer: Any, event: Any) -> Generator[None, None, None]:
-        self.navigation.prompted = False
         if event.button not in (_LEFT, _RIGHT) or len(event.position) < 3:
             return
         if event.button == _RIGHT and self._mode != "pick":
@@ -137,7 +140,6 @@ class MouseTools:
 
     def _report(self, position: NDArray, direction: NDArray | None, negative: bool) -> None:
         place = world_from_napari(position)
-        self.navigation.prompted = self._mode == "pick"
         if self._viewer.dims.ndisplay == 3:
             if self._mode == "pick" and direction is not None:
                 self.looked.emit(place, world_from_napari(position + direction) - place, negative)

@@ -11,6 +11,8 @@ from .delayed_call import call_later
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ..model.clicks import Clicks
+    from ..model.history import History
     from .context import Context
     from .docks import Docked
     from .linked_layers import TwinView
@@ -48,6 +50,7 @@ class ViewGrid:
         self._center: QLayout | None = None  # of the main canvas
         self._large: QWidget | None = None
         self._links: list[Any] = []
+        self._before: tuple[History[Clicks], Clicks] | None = None  # clicks when the mouse was pressed last
         for view in planes:
             self._listen(view.tools.navigation, view)
         dock.gone.connect(self._clear)
@@ -66,17 +69,9 @@ class ViewGrid:
         self._context.disconnect(*self._links)
         self._context.tools.navigation.enlarges = False
 
-    def toggle(self, cell: QWidget, prompted: bool = False) -> None:
-        """Enlarge a view, or show all again if it is large.
-
-        Parameters
-        ----------
-        cell : QWidget
-        prompted : bool
-            Whether the double click began with a click that was a prompt, which is undone.
-        """
-        if prompted:
-            self._context.session.undo()
+    def toggle(self, cell: QWidget) -> None:
+        """Enlarge a view, or show all again if it is large; the click that this began with is no prompt."""
+        self._take_back()
         if self._center is None:
             return
         self._large = None if self._large is cell else cell
@@ -89,6 +84,19 @@ class ViewGrid:
             widget = self._center.itemAt(number).widget()
             widget.setVisible(self._large in (None, widget))
         call_later(self._dock, _SETTLED_MS, self._context.binding.fit)
+
+    def _note_clicks(self) -> None:
+        scan = self._context.session.scan
+        self._before = None if scan is None else (scan.clicks, scan.clicks.now)
+
+    def _take_back(self) -> None:
+        """Undo what the last click has added, if it has."""
+        session, before = self._context.session, self._before
+        self._before = None
+        if before is None or session.scan is None or session.scan.clicks is not before[0]:
+            return
+        if session.clicks is not before[1]:
+            session.undo()
 
     def _move(self, cell: QWidget) -> None:
         """Bring a view of the lower row into the middle of the window, or back."""
@@ -118,9 +126,9 @@ class ViewGrid:
 
     def _listen(self, navigation: Any, cell: QWidget) -> None:
         navigation.enlarges = True
-        slot = partial(self.toggle, cell)
-        self._context.connect((navigation.double_clicked, slot))
-        self._links.append((navigation.double_clicked, slot))
+        links = [(navigation.double_clicked, partial(self.toggle, cell)), (navigation.pressed, self._note_clicks)]
+        self._context.connect(*links)
+        self._links.extend(links)
 
     def _clear(self) -> None:
         """Leave the middle of the window as it was."""
@@ -130,7 +138,7 @@ class ViewGrid:
         for cell in self._cells:
             if cell.parent() is not self._dock:
                 self._center.removeWidget(cell)
-                cell.setParent(None)
+                cell.hide()
                 cell.deleteLater()
         own.show()
 

@@ -13,7 +13,7 @@ from ..display.napari_world import world_from_napari
 from ..jobs import ThreadRunner
 from ..model.one_move import OneMove
 from ..session import Session
-from . import actions, views
+from . import actions, shader_texts, views
 from .binding import Binding
 from .black_canvas import BlackCanvas
 from .context import Context
@@ -77,6 +77,7 @@ class CoralBayWidget(QWidget):
 
     def __init__(self, napari_viewer: "napari.Viewer", session: Session | None = None) -> None:
         require_napari()
+        shader_texts.remember()
         super().__init__()
         self.viewer = napari_viewer
         self._moving = OneMove()
@@ -184,7 +185,9 @@ class CoralBayWidget(QWidget):
     def _connect(self) -> None:
         session, viewer = self.session, self.viewer
         self.context.connect(
+            (session.job_started, self._opening),
             (session.scan_added, self._warm_up),
+            (session.scan_added, self._take_clicks),
             (self.binding.activated, self._show_scan),
             (session.features_changed, self._features_done),
             (session.pca_changed, self.binding.lay_out_clicks),
@@ -234,11 +237,19 @@ class CoralBayWidget(QWidget):
             )
         self._said_at = now
 
-    def _warm_up(self, scan: "Scan") -> None:
-        """Import slow modules while the first scan is viewed; imports at the first click would block the window."""
-        self.context.disconnect((self.session.scan_added, self._warm_up))
+    def _opening(self, job: Any) -> None:
+        if job.kind in ("open", "load session"):
+            self._warm_up()
+
+    def _warm_up(self, _: Any = None) -> None:
+        """Import slow modules while the first scan is read; imports at the first click would block the window."""
+        self.context.disconnect((self.session.job_started, self._opening), (self.session.scan_added, self._warm_up))
         self.session.run("warm up", _load_libraries, lambda _: None)
-        self.tools.mode = "pick"  # a click before there are features is answered when they are there
+
+    def _take_clicks(self, scan: "Scan") -> None:
+        """Let a click before there are features be answered when they are there."""
+        self.context.disconnect((self.session.scan_added, self._take_clicks))
+        self.tools.mode = "pick"
 
     def _show_scan(self, scan: "Scan | None") -> None:
         """Show a scan at its own place: two scanners count from different points, so coordinates tell little."""

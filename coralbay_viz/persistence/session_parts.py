@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from coralbay_core.similarity.scopes import SCOPES
+
 from ..controllers import Controllers
 from ..controllers.classes import checked_colors
 from ..controllers.segmentation import DEFAULT_CONNECTIVITY, known_kind
@@ -21,8 +23,6 @@ _MOST_COMPONENTS = 1024
 
 
 def _scope(name: str) -> str:
-    from coralbay_core.matching import SCOPES
-
     if name not in SCOPES:
         raise ValueError("unknown scope")
     return name

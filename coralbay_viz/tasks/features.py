@@ -53,7 +53,8 @@ def look_ahead(
     try:
         encoder = encoders.get(model)
         context.check_cancelled()
-        return forecast(volume, encoder, store=store, tile_s=tile_s.get((model, str(encoder.device))))
+        known_s = tile_s.get((model, str(encoder.device)))
+        return forecast(volume, encoder, store=store, tile_s=known_s, cancelled=context.cancelled)
     except Cancelled:
         raise
     except Exception as error:  # `compute` will raise it; the estimate was not requested

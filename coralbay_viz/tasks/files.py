@@ -22,6 +22,7 @@ def open_volume(path: Path, series: str | None) -> Volume:
     from coralbay_core.io import load_volume
 
     volume = load_volume(path, series=series)
+    volume.data.setflags(write=False)  # a session never does; the hash of the voxels is then computed once
     viewing_volume(volume)
     return volume
 

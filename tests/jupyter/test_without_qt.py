@@ -56,8 +56,9 @@ def environment(tmp_path_factory) -> Path:
     del wanted["coralbay"]
     owners: dict[str, set[str]] = {}
     for each in distributions():
+        name = canonicalize_name(each.name)  # once: each time, all metadata is parsed
         for file in each.files or ():
-            owners.setdefault(file.parts[0], set()).add(canonicalize_name(each.name))
+            owners.setdefault(file.parts[0], set()).add(name)
     for each in wanted.values():
         tops = {file.parts[0] for file in each.files or ()} - {"..", "__pycache__"}
         for top in tops:

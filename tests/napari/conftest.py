@@ -13,6 +13,8 @@ import pytest
 
 # The modules of this folder are of use only with the `napari` extra.
 pytest.importorskip("napari")
+from napari.components import ViewerModel
+from npe2 import PluginManager
 from qtpy.QtCore import QPoint, QPointF, Qt, QTimer
 from qtpy.QtGui import QWheelEvent
 from qtpy.QtTest import QTest
@@ -48,9 +50,10 @@ def pytest_collection_modifyitems(items):
                 item.add_marker(pytest.mark.skip(reason="no display, and no Xvfb to make one: apt-get install xvfb"))
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(autouse=True)
 def quick_collections():
-    """Take what the first windows have imported out of later garbage collections, too."""
+    """Take what a test has imported out of later garbage collections, too."""
+    yield
     gc.collect()
     gc.freeze()
 
@@ -62,6 +65,13 @@ def viewer(make_napari_viewer, qtbot):
     viewer.window.resize(1200, 800)
     qtbot.waitExposed(viewer.window._qt_window)
     return viewer
+
+
+@pytest.fixture
+def windowless(qapp):
+    """A napari viewer without its window, for tests of what is read, listed and written."""
+    PluginManager.instance().discover()  # a window does so
+    return ViewerModel()
 
 
 @pytest.fixture

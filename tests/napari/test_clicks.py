@@ -8,31 +8,35 @@ from napari.utils.colormaps.standardize_color import transform_color
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
+from coralbay_core.io import load_volume
 from coralbay_core.spatial import geometry
 from coralbay_viz.display import napari_world, raycast
 from coralbay_viz.model import palette
 from coralbay_viz.napari_ui import context, views
 
 
-@pytest.mark.parametrize("view", [views.AXIAL, views.CORONAL, views.SAGITTAL])
-def test_a_click_lights_the_place_that_was_clicked(explored, viewer, hand, liver, view):
-    views.show_view(viewer, view)
-    hand.settle()
+def test_a_click_lights_the_place_that_was_clicked(explored, viewer, hand, liver):
     assert explored.similar_panel.pick.isChecked()  # ready as soon as there are features
-    hand.click(liver)
-    hand.wait_for(lambda: explored.session.heat is not None)
-    (clicked,) = explored.session.clicks.positive
-    assert np.linalg.norm(np.array(clicked) - liver) < 3.5  # a slice is 3 mm thick, a pixel about half a mm
-    layer = explored.binding.layer("heat")
-    assert layer in viewer.layers
-    heat = explored.session.heat
-    np.testing.assert_allclose(layer.affine.affine_matrix, napari_world.J @ heat.grid.affine, atol=1e-9)
-    peak = np.unravel_index(np.asarray(layer.data).argmax(), layer.data.shape)
-    place = napari_world.world_from_napari(geometry.apply(layer.affine.affine_matrix, peak))
-    assert np.linalg.norm(place - liver) < 8
+    for view in (views.AXIAL, views.CORONAL, views.SAGITTAL):
+        explored.session.clear_clicks()
+        views.show_view(viewer, view)
+        hand.settle()
+        hand.click(liver)
+        hand.wait_for(lambda: explored.session.heat is not None)
+        (clicked,) = explored.session.clicks.positive
+        assert np.linalg.norm(np.array(clicked) - liver) < 3.5  # a slice is 3 mm thick, a pixel about half a mm
+        layer = explored.binding.layer("heat")
+        assert layer in viewer.layers
+        heat = explored.session.heat
+        np.testing.assert_allclose(layer.affine.affine_matrix, napari_world.J @ heat.grid.affine, atol=1e-9)
+        peak = np.unravel_index(np.asarray(layer.data).argmax(), layer.data.shape)
+        place = napari_world.world_from_napari(geometry.apply(layer.affine.affine_matrix, peak))
+        assert np.linalg.norm(place - liver) < 8
 
 
-def test_what_was_clicked_glows_on_the_screen(explored, viewer, hand, liver):
+def test_what_was_clicked_glows_and_is_saved_on_the_scans_grid(explored, hand, liver, tmp_path, monkeypatch, told):
+    path = tmp_path / "heat.nii.gz"
+    monkeypatch.setattr(context.QFileDialog, "getSaveFileName", lambda *_: (str(path), ""))
     hand.click(liver)
     hand.wait_for(lambda: explored.session.heat is not None)
     explored.binding.set_visible("clicks", False)
@@ -41,6 +45,9 @@ def test_what_was_clicked_glows_on_the_screen(explored, viewer, hand, liver):
     column, row = hand.pixel_of(liver).round().astype(int)
     at_click = picture[row - 3 : row + 4, column - 3 : column + 4].reshape(-1, 3).mean(0)
     assert at_click[0] > at_click[2] + 40  # yellow to orange, where the CT is gray
+    hand.press(explored.similar_panel.save)
+    hand.wait_for(lambda: any("Saved" in line for line in told))
+    assert load_volume(path).grid == explored.session.volume.grid
 
 
 def test_signs_of_clicks_undo_and_clear(explored, viewer, hand, liver):
@@ -79,6 +86,7 @@ def test_signs_of_clicks_undo_and_clear(explored, viewer, hand, liver):
 def test_layers_are_used_again(explored, viewer, hand, liver):
     """To remove one stops napari for a third of a second: a click may not."""
     session, binding = explored.session, explored.binding
+    binding._stack._sweep_timer.setInterval(60_000)  # a busy machine may need longer for an answer than layers are kept
     removed = []
     viewer.layers.events.removed.connect(lambda event: removed.append(event.value.name))
     hand.click(liver)
@@ -128,30 +136,26 @@ def test_points_of_a_hidden_scan_change_too(explored, viewer, hand, belly, liver
     assert len(layer.data) == 1
 
 
-def test_a_drag_pans_and_does_not_click(explored, viewer, hand, liver):
+def test_a_drag_a_click_beside_the_scan_and_one_without_the_tool_are_no_prompts(explored, viewer, hand, liver, told):
     before = np.array(viewer.scene.camera.center)
     hand.drag(liver, liver + [30, 10, 0])
     assert not explored.session.clicks
     assert not np.allclose(before, viewer.scene.camera.center)
-
-
-def test_a_click_means_nothing_unless_picking(explored, hand, liver):
+    hand.click(liver + [55, 0, 0])
+    assert not explored.session.clicks
+    assert "mm within" in told[-1]
     hand.press(explored.similar_panel.pick)
     hand.click(liver)
     assert not explored.session.clicks
 
 
-def test_a_click_beside_the_scan_is_explained(explored, hand, liver, told):
-    hand.click(liver + [55, 0, 0])
-    assert not explored.session.clicks
-    assert told
-    assert "mm within" in told[-1]
-
-
-def test_a_click_in_3d_takes_what_is_seen_there(explored, viewer, hand, liver):
+def test_a_click_in_3d_takes_what_is_seen_there(explored, viewer, hand, liver, told):
     session = explored.session
     views.show_view(viewer, views.VOLUME)
     hand.settle()
+    hand.click(liver + [200, 0, 0])
+    assert not session.clicks
+    assert any("No body" in line for line in told)
     hand.click(liver)
     (seen,) = session.clicks.positive
     direction = -np.array(viewer.scene.camera.view_direction)  # towards the eye, in napari's axes
@@ -172,30 +176,18 @@ def test_a_click_in_3d_takes_what_is_seen_there(explored, viewer, hand, liver):
     assert np.linalg.norm(np.cross(np.array(lit) - liver, outwards)) < 6
 
 
-def test_nothing_lies_under_a_click_beside_the_body(explored, viewer, hand, liver, told):
-    views.show_view(viewer, views.VOLUME)
-    hand.settle()
-    hand.click(liver + [200, 0, 0])
-    assert not explored.session.clicks
-    assert any("No body" in line for line in told)
-
-
-def test_threshold_hides_what_is_less_similar(explored, hand, liver):
-    hand.click(liver)
-    hand.wait_for(lambda: explored.session.heat is not None)
-    layer, slider = explored.binding.layer("heat"), explored.similar_panel.slider
-    before = layer.contrast_limits[0]
-    slider.setFocus()
-    slider.setValue(slider.value() + 200)
-    assert layer.contrast_limits[0] > before
-    assert layer.contrast_limits[0] == pytest.approx(explored.session.threshold)
-    assert f"{explored.session.threshold:.3f}" in explored.similar_panel.threshold.text()
-
-
-def test_regions_below_the_threshold_are_gray(explored, hand, liver):
+def test_less_similar_places_than_the_threshold_are_hidden_and_their_regions_gray(explored, hand, liver):
     session, rows = explored.session, explored.similar_panel.regions
-    session.click(liver)
+    hand.click(liver)
     hand.wait_for(lambda: session.heat is not None)
+    layer, slider = explored.binding.layer("heat"), explored.similar_panel.slider
+    before, at_first = layer.contrast_limits[0], slider.value()
+    slider.setFocus()
+    slider.setValue(at_first + 200)
+    assert layer.contrast_limits[0] > before
+    assert layer.contrast_limits[0] == pytest.approx(session.threshold)
+    assert f"{session.threshold:.3f}" in explored.similar_panel.threshold.text()
+    slider.setValue(at_first)
     (best, *_) = session.heat.regions
     weak = replace(best, score=session.threshold - 0.01)
     session.controllers.similarity._set_heat(session.scan, replace(session.heat, regions=(best, weak)))
@@ -224,15 +216,3 @@ def test_a_chosen_region_is_shown(explored, viewer, hand, liver):
         QTest.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, place)
         assert getattr(explored.session.clicks, side)[-1] == heat.regions[0].position_mm
         hand.wait_for(lambda heat=heat: explored.session.heat is not heat)
-
-
-def test_heat_is_saved_on_the_scans_grid(explored, hand, liver, tmp_path, monkeypatch, told):
-    from coralbay_core.io import load_volume
-
-    path = tmp_path / "heat.nii.gz"
-    monkeypatch.setattr(context.QFileDialog, "getSaveFileName", lambda *_: (str(path), ""))
-    hand.click(liver)
-    hand.wait_for(lambda: explored.session.heat is not None)
-    hand.press(explored.similar_panel.save)
-    hand.wait_for(lambda: any("Saved" in line for line in told))
-    assert load_volume(path).grid == explored.session.volume.grid

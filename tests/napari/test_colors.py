@@ -61,7 +61,7 @@ def press_in(hand, widget, pixels, button=Qt.MouseButton.LeftButton):
 # --- colors -------------------------------------------------------------------------------------------------------
 
 
-def test_other_components_are_other_colors(colored, hand, picture_of):
+def test_components_and_opacity_are_chosen(colored, hand, picture_of):
     panel, session = colored.colors_panel, colored.session
     before = session.pca
     assert "%" in panel.about.text()
@@ -71,10 +71,7 @@ def test_other_components_are_other_colors(colored, hand, picture_of):
     assert not np.allclose(session.pca.rgb.components[0], before.rgb.components[0])
     assert np.array_equal(colored.binding.layer("pca").data[..., :3], session.pca.shown)
     picture_of("colors")
-
-
-def test_opacity_follows_slider_and_layer(colored, hand):
-    layer, slider = colored.binding.layer("pca"), colored.colors_panel.opacity
+    layer, slider = colored.binding.layer("pca"), panel.opacity
     slider.setValue(25)
     assert layer.opacity == 0.25
     layer.opacity = 0.8  # napari's own control
@@ -179,7 +176,7 @@ def test_clusters_become_labels(colored, hand, picture_of):
 # --- the scatter plot ---------------------------------------------------------------------------------------------
 
 
-def test_a_click_on_a_point_goes_to_its_place(plotted, viewer, hand, picture_of):
+def test_points_and_places_are_linked_both_ways(plotted, viewer, hand, liver, picture_of):
     plot, points = plot_of(plotted), plotted.session.scan.scatter
     number = int(points.points[:, 0].argmax())  # one that lies alone
     press_in(hand, plot.canvas, [plot.canvas.pixel_of(number)])
@@ -191,11 +188,9 @@ def test_a_click_on_a_point_goes_to_its_place(plotted, viewer, hand, picture_of)
     shown = napari_world.world_from_napari(np.asarray(mark.data)[0] * mark.scale)
     np.testing.assert_allclose(shown, place, atol=1e-3)
     picture_of("scatter")
-
-
-def test_hover_is_linked_both_ways(plotted, viewer, hand, liver):
-    plot, points = plot_of(plotted), plotted.session.scan.scatter
     native = hand.viewer.window._qt_viewer.canvas.native
+    plotted.binding.go_to(liver)  # the point may lie in another slice
+    hand.settle()
     for offset in (0, 20):
         place = liver + [0, offset, 0]
         QTest.mouseMove(native, QPoint(*(round(float(v)) for v in hand.pixel_of(place))))
@@ -216,9 +211,20 @@ def lasso_right_half(hand, plot):
     press_in(hand, plot.canvas, corners)
 
 
-def test_a_lasso_becomes_labels(plotted, hand, picture_of, told):
+def test_a_lasso_is_looked_into_and_becomes_labels(plotted, hand, picture_of):
     plot, session = plot_of(plotted), plotted.session
     assert not plot.to_labels.isEnabled()
+    whole = session.scan.scatter
+    lasso_right_half(hand, plot)
+    hand.press(plot.inside)
+    hand.wait_for(lambda: session.scan.scatter is not whole)
+    inner = session.scan.scatter
+    assert 0 < len(inner.points) < len(whole.points)
+    hand.press(plot.all)
+    hand.wait_for(lambda: session.scan.scatter is not inner)
+    assert len(session.scan.scatter.points) == len(whole.points)
+    assert session.scan.selection is None
+    assert plotted.binding.layer("lasso") is None
     lasso_right_half(hand, plot)
     points = session.scan.scatter
     right = plot.canvas.view.pixels(points.points, (plot.canvas.width(), plot.canvas.height()))[:, 0]
@@ -236,22 +242,7 @@ def test_a_lasso_becomes_labels(plotted, hand, picture_of, told):
     assert session.scan.strokes.now.names[value] == "lasso"
 
 
-def test_recompute_inside_and_all(plotted, hand):
-    plot, session = plot_of(plotted), plotted.session
-    whole = session.scan.scatter
-    lasso_right_half(hand, plot)
-    hand.press(plot.inside)
-    hand.wait_for(lambda: session.scan.scatter is not whole)
-    inner = session.scan.scatter
-    assert 0 < len(inner.points) < len(whole.points)
-    hand.press(plot.all)
-    hand.wait_for(lambda: session.scan.scatter is not inner)
-    assert len(session.scan.scatter.points) == len(whole.points)
-    assert session.scan.selection is None
-    assert plotted.binding.layer("lasso") is None
-
-
-def test_points_have_the_colors_of_the_overlay_or_the_clusters(plotted, hand):
+def test_points_have_the_colors_of_the_overlay_or_the_clusters_and_can_be_moved(plotted, hand):
     plot, session = plot_of(plotted), plotted.session
     number = int(session.scan.scatter.points[:, 0].argmax())
 
@@ -270,10 +261,7 @@ def test_points_have_the_colors_of_the_overlay_or_the_clusters(plotted, hand):
     at = np.rint(session.scan.clusters.grid.to_index(session.scan.scatter.position_mm[number]))
     wanted = QColor(palette.class_color(int(value[tuple(at.astype(int))])))
     assert np.abs(drawn() - wanted.getRgb()[:3]).max() < 2
-
-
-def test_wheel_and_drag_move_the_plane(plotted, hand):
-    canvas = plot_of(plotted).canvas
+    canvas = plot.canvas
     before = canvas.view
     pixel = np.array([50.0, 60.0])
     fixed = before.place(pixel, (canvas.width(), canvas.height()))
@@ -282,7 +270,7 @@ def test_wheel_and_drag_move_the_plane(plotted, hand):
     press_in(hand, canvas, [(50, 60), (70, 60), (90, 60)], Qt.MouseButton.RightButton)
     moved = canvas.view.place((90, 60), (canvas.width(), canvas.height()))
     np.testing.assert_allclose(moved, fixed, atol=1e-6)
-    assert plotted.session.scan.selection is None  # no lasso
+    assert session.scan.selection is None  # no lasso
     QTest.mouseDClick(canvas, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, QPoint(50, 60))
     np.testing.assert_allclose(canvas.view.center, before.center)
 

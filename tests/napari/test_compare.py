@@ -5,6 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
 
 from coralbay_core.spatial import LabelVolume
 from coralbay_viz.display import napari_world
@@ -36,7 +38,7 @@ def side_by_side(explored, hand):
     return panel
 
 
-def test_what_is_clicked_here_is_searched_there(two, explored, viewer, hand, liver):
+def test_what_is_clicked_here_is_searched_there(two, explored, viewer, hand, liver, told):
     _, second = two
     panel = side_by_side(explored, hand)
     hand.press(panel.search)
@@ -75,18 +77,31 @@ def test_what_is_clicked_here_is_searched_there(two, explored, viewer, hand, liv
     assert explored.session.linked is None
     hand.press(panel.search)
     hand.wait_for(lambda: second.heat is None)
-
-
-def test_the_other_scan_goes_while_it_is_shown(two, explored, viewer, hand):
-    first, second = two
-    panel = side_by_side(explored, hand)
-    explored.session.remove(second)
+    hand.press(panel.search)
+    hand.wait_for(lambda: second.heat is not None)
+    # A click there is a prompt of that scan: it leaves the search from the other, and says so.
+    assert second.origin is explored.session.scan
+    native = view.canvas.canvas.native
+    QTest.mouseClick(native, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, native.rect().center())
+    hand.wait_for(lambda: second.heat is not None and second.clicks.now.positive)
+    assert second.origin is None
+    assert any("prompts of its own" in line for line in told)
+    assert len(explored.session.scan.clicks.now.positive) == 1
+    hand.wait_for(lambda: not panel.search.isChecked())
+    # The key takes back the last prompt, which was one there.
+    QTest.keyClick(native, Qt.Key.Key_U)
+    assert not second.clicks.now
+    assert len(explored.session.scan.clicks.now.positive) == 1
+    QTest.keyClick(native, Qt.Key.Key_U, Qt.KeyboardModifier.ShiftModifier)
+    assert len(second.clicks.now.positive) == 1
+    hand.press(panel.side_by_side)
     hand.wait_for(lambda: panel._dock.widget is None)
-    assert not panel.side_by_side.isEnabled()
-    assert explored.session.scan is first
+    QTest.keyClick(viewer.window._qt_viewer.canvas.native, Qt.Key.Key_U)
+    assert not explored.session.scan.clicks.now
+    assert len(second.clicks.now.positive) == 1
 
 
-def test_the_scan_beside_is_never_the_active_one(two, explored, hand):
+def test_the_scan_beside_is_never_the_active_one_and_may_go(two, explored, hand):
     first, second = two
     panel = side_by_side(explored, hand)
     beside = panel._dock.widget
@@ -98,6 +113,10 @@ def test_the_scan_beside_is_never_the_active_one(two, explored, hand):
     assert (panel._dock.widget.scan, beside.title.text()) == (first, "belly")
     assert [layer.name for layer in beside.view.model.layers if layer.name == "belly"]
     assert panel.side_by_side.isChecked()
+    explored.session.remove(first)  # the one beside
+    hand.wait_for(lambda: panel._dock.widget is None)
+    assert not panel.side_by_side.isEnabled()
+    assert explored.session.scan is second
 
 
 def test_landmarks_are_found_in_the_follow_up(two, explored, hand, liver, tmp_path, monkeypatch):
@@ -171,7 +190,7 @@ def test_each_scan_shows_again_what_it_showed(two, explored, hand, liver):
     assert not explored.binding.layer("pca", first).visible
 
 
-def test_labels_are_copied_to_the_second_scan_once_there_are_some(two, explored, hand, monkeypatch):
+def test_labels_and_grays_of_one_scan_are_laid_over_the_other(two, explored, hand, monkeypatch):
     first, second = two
     asked = []
     monkeypatch.setattr(explored.session, "transfer", asked.append)
@@ -183,12 +202,7 @@ def test_labels_are_copied_to_the_second_scan_once_there_are_some(two, explored,
     hand.wait_for(panel.copy_labels.isEnabled)
     hand.press(panel.copy_labels)
     assert asked == [second]
-
-
-def test_the_second_scan_is_laid_over_the_first_one_in_squares(two, explored, hand):
-    first, _ = two
-    panel = side_by_side(explored, hand)
-    hand.press(panel.overlay)
+    hand.press(panel.overlay)  # in squares
     hand.wait_for(lambda: first.warped is not None)
     layer, ct = explored.binding.layer("warped"), explored.binding.layer("ct")
     assert panel.overlay.isChecked()

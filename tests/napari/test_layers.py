@@ -11,7 +11,7 @@ from coralbay_viz.napari_ui import views
 from tests.support.scans import cut
 
 
-def test_renamed_and_deleted_layers_do_no_harm(explored, viewer, hand, liver):
+def test_layers_may_be_renamed_and_deleted_and_those_of_a_scan_go_with_it(explored, viewer, hand, liver):
     hand.click(liver)
     hand.wait_for(lambda: explored.session.heat is not None)
     layer = explored.binding.layer("heat")
@@ -23,11 +23,6 @@ def test_renamed_and_deleted_layers_do_no_harm(explored, viewer, hand, liver):
     hand.click(liver + [-10, 0, 0])
     hand.wait_for(lambda: len(explored.session.heat.clicks.positive) == 3)
     assert explored.binding.layer("heat") in viewer.layers
-
-
-def test_deleting_the_scan_takes_its_maps_along(explored, viewer, hand, liver):
-    hand.click(liver)
-    hand.wait_for(lambda: explored.session.heat is not None)
     viewer.layers.remove(explored.binding.layer("ct"))
     assert len(viewer.layers) == 0
     assert explored.session.scan is None

@@ -45,7 +45,7 @@ def heat_with(hand, session, weights):
     return session.heat
 
 
-def test_a_slider_per_scale_and_all_of_them_full(dock, mixer):
+def test_a_slider_changes_the_weights_and_the_heat_map(dock, hand, mixer):
     session = dock.session
     assert session.weights is None
     assert tuple(mixer.sliders) == session.features.strides
@@ -54,9 +54,6 @@ def test_a_slider_per_scale_and_all_of_them_full(dock, mixer):
     labels = {label.text() for label in mixer.findChildren(QLabel)}
     assert labels == {f"{spacing * stride:.3g} mm" for stride in mixer.sliders}
 
-
-def test_a_slider_changes_the_weights_and_the_heat_map(dock, hand, mixer):
-    session = dock.session
     before = session.heat
     shown = np.array(dock.binding.layer("heat").data)
     coarse = max(mixer.sliders)
@@ -74,8 +71,8 @@ def test_a_slider_changes_the_weights_and_the_heat_map(dock, hand, mixer):
     np.testing.assert_allclose(session.heat.heat.data, before.heat.data, atol=1e-6)
 
 
-def test_all_sliders_at_zero_keep_the_last_weights(dock, mixer):
-    *_, last = mixer.sliders
+def test_all_sliders_at_zero_keep_the_last_weights_and_those_of_code_are_shown(dock, mixer):
+    fine, *_, last = mixer.sliders
     for stride, slider in mixer.sliders.items():
         slider.setFocus()
         QTest.keyClick(slider, Qt.Key.Key_Home)
@@ -84,6 +81,12 @@ def test_all_sliders_at_zero_keep_the_last_weights(dock, mixer):
     assert mixer.sliders[last].value() == 100
     assert {stride for stride, weight in dock.session.weights.items() if weight} == {last}
     assert dock.session.heat is not None
+    dock.session.weights = {fine: 2.0, last: 1.0}
+    values = {stride: slider.value() for stride, slider in mixer.sliders.items()}
+    assert values == {stride: {fine: 100, last: 50}.get(stride, 0) for stride in mixer.sliders}
+    assert dock.session.weights == {fine: 2.0, last: 1.0}  # showing them has not changed them
+    dock.session.weights = "auto"
+    assert mixer.auto.isChecked()
 
 
 def test_weights_from_the_clicks_and_back_to_equal_ones(dock, hand, mixer):
@@ -96,13 +99,3 @@ def test_weights_from_the_clicks_and_back_to_equal_ones(dock, hand, mixer):
     assert session.weights is None
     assert all(slider.isEnabled() and slider.value() == 100 for slider in mixer.sliders.values())
     heat_with(hand, session, {stride: 1 / len(mixer.sliders) for stride in mixer.sliders})
-
-
-def test_weights_that_were_set_in_code_are_shown(dock, mixer):
-    fine, *_, coarse = mixer.sliders
-    dock.session.weights = {fine: 2.0, coarse: 1.0}
-    values = {stride: slider.value() for stride, slider in mixer.sliders.items()}
-    assert values == {stride: {fine: 100, coarse: 50}.get(stride, 0) for stride in mixer.sliders}
-    assert dock.session.weights == {fine: 2.0, coarse: 1.0}  # showing them has not changed them
-    dock.session.weights = "auto"
-    assert mixer.auto.isChecked()

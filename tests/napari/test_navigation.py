@@ -21,22 +21,22 @@ def opened(dock, hand, belly, liver):
     return dock
 
 
-@pytest.mark.parametrize("tool", ["pick", "look", "paint"])
-def test_a_right_drag_sets_level_and_width_with_every_tool(opened, viewer, hand, liver, tool):
-    if tool == "paint":
-        opened.context.painting.take("paint")
-    else:
-        opened.tools.mode = tool
-    before, zoom = np.array(opened.binding.window), viewer.scene.camera.zoom
-    hand.drag(liver, liver + [0, 20, 0], Qt.MouseButton.RightButton)
-    after = np.array(opened.binding.window)
-    assert after.mean() > before.mean()
-    hand.drag(liver, liver - [20, 0, 0], Qt.MouseButton.RightButton)
-    assert np.diff(opened.binding.window)[0] > np.diff(after)[0]
-    assert viewer.scene.camera.zoom == zoom
-    assert not opened.session.clicks  # a right click is a negative prompt, a right drag is none
-    assert opened.session.scan.strokes.now is None
-    assert opened.context.painting.tool == ("paint" if tool == "paint" else None)
+def test_a_right_drag_sets_level_and_width_with_every_tool(opened, viewer, hand, liver):
+    for tool in ("pick", "look", "paint"):
+        if tool == "paint":
+            opened.context.painting.take("paint")
+        else:
+            opened.tools.mode = tool
+        before, zoom = np.array(opened.binding.window), viewer.scene.camera.zoom
+        hand.drag(liver, liver + [0, 20, 0], Qt.MouseButton.RightButton)
+        after = np.array(opened.binding.window)
+        assert after.mean() > before.mean()
+        hand.drag(liver, liver - [20, 0, 0], Qt.MouseButton.RightButton)
+        assert np.diff(opened.binding.window)[0] > np.diff(after)[0]
+        assert viewer.scene.camera.zoom == zoom
+        assert not opened.session.clicks  # a right click is a negative prompt, a right drag is none
+        assert opened.session.scan.strokes.now is None
+        assert opened.context.painting.tool == ("paint" if tool == "paint" else None)
 
 
 def test_the_wheel_turns_through_the_slices(opened, viewer, hand):
@@ -78,17 +78,30 @@ def test_four_views_of_which_one_can_fill_the_window(opened, viewer, hand, liver
     assert np.ptp(sizes[:, 1]) < 0.25 * sizes[:, 1].mean()  # two by two
     assert four.volume.model.dims.ndisplay == 3
     picture_of("four_views")
+    opened.session.click(liver)
+    prompts = opened.session.clicks
+    for native in (main, natives[3]):  # beside the patient: the click that it begins with finds nothing
+        for _ in range(2):
+            double_click_beside(native, hand)
+        assert opened.session.clicks is prompts
     for native in natives:
         hand.double_click(native)
         assert [other.isVisible() for other in natives] == [other is native for other in natives]
         assert native.height() > 1.5 * sizes[:, 1].mean()
         hand.double_click(native)
         assert all(other.isVisible() for other in natives)
-    assert not opened.session.clicks  # no double click is a prompt
+    assert opened.session.clicks is prompts  # no double click is a prompt
     hand.double_click(natives[2])
     hand.press(opened.scan_panel.orthogonal)
     hand.wait_for(lambda: opened.planes.widget is None)
     assert main.isVisible()
+
+
+def double_click_beside(native, hand):
+    """A double click in a corner of a canvas, with the click that it begins with."""
+    for act in (QTest.mouseClick, QTest.mouseDClick):
+        act(native, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, QPoint(3, 3))
+    hand.settle()
 
 
 def test_the_second_scan_has_planes_slices_and_strokes_of_its_own(opened, viewer, hand, belly):
@@ -120,6 +133,13 @@ def test_the_second_scan_has_planes_slices_and_strokes_of_its_own(opened, viewer
     hand.wait_for(lambda: second.strokes.now is not None and len(second.strokes.now))
     assert grid.contains(second.strokes.now.position_mm).all()
     assert first.strokes.now is None
+    opened.context.painting.put_away()
+    opened.tools.mode = "pick"
+    QTest.mouseClick(native, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.ShiftModifier, middle)
+    hand.wait_for(lambda: beside.view.twin_of(opened.binding.layer("clicks", second)) is not None)
+    (clicked,) = second.clicks.now.negative
+    assert grid.contains(clicked)
+    assert not first.clicks.now
     window = opened.binding.window
     QTest.mousePress(native, Qt.MouseButton.RightButton, Qt.KeyboardModifier.NoModifier, middle)
     QTest.mouseMove(native, middle + QPoint(0, 30))

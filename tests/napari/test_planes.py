@@ -177,23 +177,18 @@ def test_there_are_no_letters_over_images_whose_sides_are_unknown(dock, viewer, 
     assert not any(text.visible for text in texts)
 
 
-def test_hu_and_mm_stand_under_the_cursor(explored, viewer, hand, liver):
+def test_hu_and_mm_under_the_cursor_are_of_the_slice_that_is_shown(explored, viewer, hand, liver):
     hand.move(liver)
-    text = viewer.canvas.overlays["coralbay_readout"].text
+    readout = viewer.canvas.overlays["coralbay_readout"]
+    text = readout.text
     volume = explored.session.volume
     hu = int(volume.data[tuple(np.rint(volume.grid.to_index(liver)).astype(int))])
     assert abs(int(text.split(" HU")[0]) - hu) < 60  # a pixel away may be another voxel
     assert "R" in text
     assert "mm" in text
-
-
-def test_the_readout_is_of_the_slice_that_is_shown(explored, viewer, hand, liver):
-    hand.move(liver)
-    readout = viewer.canvas.overlays["coralbay_readout"]
-    before = readout.text
     viewer.dims.set_point(0, viewer.dims.point[0] + 12)  # the mouse stays where it is
     assert readout.visible
-    assert readout.text != before
+    assert readout.text != text
     superior = viewer.dims.point[0]
     assert f"{abs(superior):.0f} {'S' if superior >= 0 else 'I'} mm" in readout.text
     views.show_view(viewer, views.VOLUME)

@@ -32,7 +32,7 @@ def test_manifest_is_valid_and_all_that_it_names_is_there():
 
 
 @pytest.mark.parametrize("name", ["scan.nii.gz", "scan.nrrd", "scan.mha"])
-def test_scans_of_each_format_open_in_hu_and_mm(viewer, belly, tmp_path, name):
+def test_scans_of_each_format_open_in_hu_and_mm(windowless, belly, tmp_path, name):
     path = tmp_path / name
     if name.endswith(".gz"):
         save_map(path, belly.data, belly)
@@ -41,28 +41,28 @@ def test_scans_of_each_format_open_in_hu_and_mm(viewer, belly, tmp_path, name):
         image = sitk.GetImageFromArray(belly.data)
         image.SetSpacing([3.0, 3.0, 3.0])
         sitk.WriteImage(image, str(path))
-    (layer,) = viewer.open(path, plugin="coralbay")
+    (layer,) = windowless.open(path, plugin="coralbay")
     assert layer.data.shape == belly.data.shape
     assert set(np.unique(layer.data)) == set(np.unique(belly.data))  # HU, in whatever order
     assert str(layer.units[0]) in ("millimeter", "mm")
     assert tuple(layer.contrast_limits) == (-160, 240)
 
 
-def test_a_label_map_opens_as_labels_with_its_names(viewer, belly, tmp_path):
+def test_a_label_map_opens_as_labels_with_its_names(windowless, belly, tmp_path):
     data = (belly.data > 100).astype(np.uint8)
     save_map(tmp_path / "labels.nii.gz", data, belly)
     (tmp_path / "labels.json").write_text('{"1": "bone"}')
-    (layer,) = viewer.open(tmp_path / "labels.nii.gz", plugin="coralbay")
+    (layer,) = windowless.open(tmp_path / "labels.nii.gz", plugin="coralbay")
     assert layer._type_string == "labels"
     assert layer.metadata["names"] == {1: "bone"}
     assert (layer.data == data).all()
 
 
-def test_labels_of_any_value_and_format_can_be_seen_and_saved(viewer, belly, tmp_path):
+def test_labels_of_any_value_and_format_can_be_seen_and_saved(windowless, belly, tmp_path):
     sitk = pytest.importorskip("SimpleITK")
     data = np.where(belly.data > 100, 40_000, np.where(belly.data < -500, -1, 0)).astype(np.int32)
     sitk.WriteImage(sitk.GetImageFromArray(data), str(tmp_path / "labels.mha"))
-    (layer,) = viewer.open(tmp_path / "labels.mha", plugin="coralbay")
+    (layer,) = windowless.open(tmp_path / "labels.mha", plugin="coralbay")
     assert layer._type_string == "labels"
     assert sorted(np.unique(layer.data)) == [-1, 0, 40_000]
     for value in (-1, 40_000):
@@ -71,7 +71,7 @@ def test_labels_of_any_value_and_format_can_be_seen_and_saved(viewer, belly, tmp
     assert (load_labels(tmp_path / "again.nii.gz").data == layer.data).all()
 
 
-def test_two_series_are_a_question(tmp_path, monkeypatch, viewer):
+def test_two_series_are_a_question(tmp_path, monkeypatch, windowless):
     pytest.importorskip("pydicom")
     from tests.support.dicom import write_series
 
@@ -79,12 +79,12 @@ def test_two_series_are_a_question(tmp_path, monkeypatch, viewer):
     write_series(tmp_path / "b", np.zeros((5, 8, 9)), SeriesInstanceUID="1.2.4", SeriesDescription="thick", seed=2)
     asked = []
     monkeypatch.setattr(QInputDialog, "getItem", lambda *args: (asked.append(args[3]), (args[3][1], True))[1])
-    (layer,) = viewer.open(tmp_path, plugin="coralbay")
+    (layer,) = windowless.open(tmp_path, plugin="coralbay")
     assert len(asked[0]) == 2
     assert "thick" in asked[0][0]
     assert layer.data.shape[0] == 3
     monkeypatch.setattr(QInputDialog, "getItem", lambda *args: ("", False))
-    assert viewer.open(tmp_path, plugin="coralbay") == []
+    assert windowless.open(tmp_path, plugin="coralbay") == []
     assert series.choose(tmp_path) == (None, False)
 
 
@@ -106,14 +106,14 @@ def test_the_series_that_was_chosen_is_kept(dock, viewer, hand, tmp_path, monkey
 
 
 @pytest.mark.parametrize("name", ["IM000001", "A3F2C0DE", "I7", "1.2.840.113619.5", "slice.12", "x.IMA", "x.DCM"])
-def test_any_file_of_a_series_is_enough(viewer, tmp_path, name):
+def test_any_file_of_a_series_is_enough(windowless, tmp_path, name):
     pytest.importorskip("pydicom")
     from tests.support.dicom import write_series
 
     for number, path in enumerate(write_series(tmp_path / "ct", np.zeros((4, 9, 8)))):
         path.rename(path.with_name(name if number == 2 else f"{number}"))
     assert "coralbay" in _readers_of(tmp_path / "ct" / name)
-    (layer,) = viewer.open(tmp_path / "ct" / name, plugin="coralbay")
+    (layer,) = windowless.open(tmp_path / "ct" / name, plugin="coralbay")
     assert layer.data.shape == (4, 9, 8)
 
 
@@ -164,10 +164,12 @@ def test_layers_are_saved_on_the_grid_and_header_of_their_scan(dock, viewer, han
     assert image.get_data_dtype().names == ("R", "G", "B")
 
 
-def test_labels_of_napari_itself_are_saved_where_they_lie(viewer, tmp_path):
-    layer = viewer.add_labels(np.arange(24, dtype=np.uint8).reshape(2, 3, 4), scale=(3, 2, 1), translate=(10, 0, -5))
-    viewer.layers.selection = {layer}
-    assert viewer.layers.save(str(tmp_path / "own.nii.gz"), selected=True, plugin="coralbay")
+def test_labels_of_napari_itself_are_saved_where_they_lie(windowless, tmp_path):
+    layer = windowless.add_labels(
+        np.arange(24, dtype=np.uint8).reshape(2, 3, 4), scale=(3, 2, 1), translate=(10, 0, -5)
+    )
+    windowless.layers.selection = {layer}
+    assert windowless.layers.save(str(tmp_path / "own.nii.gz"), selected=True, plugin="coralbay")
     written = load_labels(tmp_path / "own.nii.gz")
     np.testing.assert_allclose(written.grid.to_world([1, 2, 3]), [-(-5 + 3), -(2 * 2), 10 + 3])
 
@@ -188,17 +190,17 @@ def test_new_labels_of_napari_are_saved_on_the_scan_that_they_lie_on(viewer, tmp
     np.testing.assert_array_equal(written.get_fdata(), hu > 400)
 
 
-def test_an_oblique_scan_is_saved_interpolated_and_its_labels_are_not(viewer, tmp_path):
+def test_an_oblique_scan_is_saved_interpolated_and_its_labels_are_not(windowless, tmp_path):
     turn = np.deg2rad(12)
     affine = np.diag([2.0, 2.0, 2.0, 1.0])
     affine[:2, :2] = 2 * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     hu = (20 * np.mgrid[:30, :30, :30][0]).astype(np.int16)
     nibabel.save(nibabel.Nifti1Image(hu, affine), tmp_path / "scan.nii.gz")
-    (scan,) = viewer.open(tmp_path / "scan.nii.gz", plugin="coralbay")
-    labels = viewer.add_labels(np.where(scan.data > 300, 7, 0).astype(np.uint8), affine=scan.affine)
+    (scan,) = windowless.open(tmp_path / "scan.nii.gz", plugin="coralbay")
+    labels = windowless.add_labels(np.where(scan.data > 300, 7, 0).astype(np.uint8), affine=scan.affine)
     for name, layer in (("image", scan), ("labels", labels)):
-        viewer.layers.selection = {layer}
-        viewer.layers.save(str(tmp_path / f"{name}.nii.gz"), selected=True, plugin="coralbay")
+        windowless.layers.selection = {layer}
+        windowless.layers.save(str(tmp_path / f"{name}.nii.gz"), selected=True, plugin="coralbay")
     inner = np.s_[6:-6, 6:-6, 6:-6]
     image, labels = (nibabel.load(tmp_path / f"{name}.nii.gz").get_fdata()[inner] for name in ("image", "labels"))
     assert np.abs(image - hu[inner]).max() <= 1  # a ramp: the nearest voxels would be half a step off
@@ -210,13 +212,13 @@ def test_a_picture_is_refused_in_one_line(tmp_path):
         plugin.write_image(str(tmp_path / "x.nii.gz"), np.zeros((4, 4)), {"name": "flat"})
 
 
-def test_the_public_sample_without_a_network_is_one_line(viewer, monkeypatch, tmp_path):
+def test_the_public_sample_without_a_network_is_one_line(windowless, monkeypatch, tmp_path):
     monkeypatch.setattr(samples, "user_cache_path", lambda _: tmp_path)
     monkeypatch.setattr(samples.fetch_chest, "__defaults__", ("http://127.0.0.1:9/ct", "0" * 64, None))
     with pytest.raises(CoralBayError, match="cannot download the sample CT") as caught:
-        viewer.open_sample("coralbay", "chest")
+        windowless.open_sample("coralbay", "chest")
     assert "\n" not in str(caught.value)
-    assert len(viewer.layers) == 0
+    assert len(windowless.layers) == 0
 
 
 def test_the_public_sample_is_checked(tmp_path, belly):
@@ -343,9 +345,9 @@ def test_menus_find_the_widget_of_the_command_line(make_napari_viewer, hand, mon
     hand.settle()
 
 
-def test_notes_about_a_label_map_are_shown(viewer, belly, told, tmp_path):
+def test_notes_about_a_label_map_are_shown(windowless, belly, told, tmp_path):
     save_map(tmp_path / "labels.nii.gz", (belly.data > 100).astype(np.uint8), belly)
     (tmp_path / "labels.json").write_text("{")
-    viewer.open(tmp_path / "labels.nii.gz", plugin="coralbay")
+    windowless.open(tmp_path / "labels.nii.gz", plugin="coralbay")
     (line,) = told
     assert line.startswith("labels.nii.gz: label names in labels.json were not read")

@@ -3,10 +3,11 @@
 from dataclasses import replace
 
 import numpy as np
+from qtpy.QtCore import Qt
 
 from coralbay_core.io import save_map
 from coralbay_viz.display import napari_world
-from coralbay_viz.napari_ui import context
+from coralbay_viz.napari_ui import context, views
 from tests.support.dicom import write_series
 
 
@@ -22,11 +23,11 @@ def test_reader_brings_a_scan_that_the_widget_knows(dock, viewer, belly, tmp_pat
     assert "scan" in dock.scan_panel.about.text()
 
 
-def test_reader_takes_dicom_folders_and_leaves_others_alone(viewer, belly, tmp_path):
+def test_reader_takes_dicom_folders_and_leaves_others_alone(windowless, belly, tmp_path):
     from coralbay_viz.napari_ui import plugin
 
     files = write_series(tmp_path / "series", np.asarray(belly.data[:8, ::-1], int))
-    (layer,) = viewer.open(tmp_path / "series", plugin="coralbay")
+    (layer,) = windowless.open(tmp_path / "series", plugin="coralbay")
     assert layer.data.shape[0] == 8
     assert plugin.get_reader(str(files[0])) is not None
     (tmp_path / "texts").mkdir()
@@ -45,11 +46,11 @@ def test_a_widget_that_is_opened_later_finds_the_scan(viewer, hand, belly, tmp_p
     late.session.close()
 
 
-def test_sample_is_the_phantom(viewer, belly, phantom, monkeypatch):
+def test_sample_is_the_phantom(windowless, belly, phantom, monkeypatch):
     from coralbay_core import phantom as module
 
     monkeypatch.setattr(module, "make_phantom", lambda *_, **__: phantom)
-    (layer,) = viewer.open_sample("coralbay", "phantom")
+    (layer,) = windowless.open_sample("coralbay", "phantom")
     assert layer.data.shape == phantom.volume.shape
 
 
@@ -74,7 +75,7 @@ def test_two_scans_take_turns(explored, viewer, hand, belly):
     assert explored.colors_panel.pca.isEnabled()
 
 
-def test_an_oblique_scan_is_shown_straight_and_clicked_right(dock, viewer, hand):
+def test_an_oblique_scan_is_shown_straight_clicked_and_painted_right(dock, viewer, hand):
     from coralbay_core.spatial import Grid, Volume
 
     angle = np.radians(20)
@@ -89,6 +90,20 @@ def test_an_oblique_scan_is_shown_straight_and_clicked_right(dock, viewer, hand)
     hand.settle()
     hand.click(place)
     assert np.linalg.norm(np.array(dock.session.clicks.positive[0]) - place) < 1.6
+    dock.context.painting.take("paint")
+    strokes, labels = dock.binding.layer("strokes"), dock.session.scan.label_grid
+    strokes.brush_size = 1
+    painted = []
+    for view in (views.AXIAL, views.CORONAL, views.SAGITTAL):
+        voxel = np.rint(labels.to_index(place)).astype(int) + 4 * len(painted)
+        views.show_view(viewer, view)
+        dock.binding.go_to(labels.to_world(voxel))
+        hand.wheel(2, Qt.KeyboardModifier.ControlModifier)
+        hand.click(labels.to_world(voxel))
+        painted.append(tuple(voxel))
+        hand.wait_for(lambda: len(dock.session.scan.strokes.now or ()) == len(painted))
+        assert [tuple(index) for index in np.argwhere(strokes.data)] == painted
+    assert len(dock.session.clicks.positive) == 1
 
 
 def test_a_session_is_saved_without_names_unless_they_are_wanted(dock, hand, belly, tmp_path, monkeypatch):

@@ -44,13 +44,7 @@ def test_strokes_with_the_mouse_become_a_live_segmentation(ready, hand, liver, j
     at = tuple(np.rint(session.segmentation.grid.to_index(liver)).astype(int))
     assert session.segmentation.data[at] == 2
     picture_of("segment")
-
-
-def test_nothing_is_fitted_while_the_mouse_is_down(ready, hand, liver, jobs):
-    hand.press(ready.segment_panel.strokes)
-    hand.press(ready.segment_panel.live)
-    paint_two(hand, ready, liver)
-    hand.wait_for(lambda: ready.session.segmentation is not None)
+    # Nothing is fitted while the mouse is down.
     before = jobs.count("segmentation")
     native = hand.viewer.window._qt_viewer.canvas.native
     start, end = (QPoint(*(round(float(v)) for v in hand.pixel_of(p))) for p in (liver, liver + [0, 12, 0]))
@@ -160,38 +154,44 @@ def test_what_is_not_handed_over_yet_is_not_lost_by_redo(ready, hand):
     assert (layer.data[1, 1, 1], layer.data[2, 2, 2], layer.data[5, 5, 5]) == (1, 0, 2)
 
 
-@pytest.mark.parametrize("before", [False, True], ids=["the first", "a later one"])
-def test_slices_of_a_fit_that_is_stopped_are_taken_back(ready, hand, liver, monkeypatch, before):
+def test_slices_of_a_fit_that_is_stopped_are_taken_back(ready, hand, liver, monkeypatch):
     session, scan = ready.session, ready.session.scan
     painted = auto_strokes.place(scan.volume, scan.features, scan.label_grid, None).labels
-    if before:
-        session.segment(painted)
-        hand.wait_for(lambda: session.segmentation is not None)
-    go, labeled = threading.Event(), segmentation.labeled
-    monkeypatch.setattr(segmentation, "labeled", lambda *given: (go.wait(60), labeled(*given))[1])
     early = []
     session.segmentation_previewed.connect(lambda *shown: early.append(shown))
-    session.paint(LabelVolume(painted.data[::-1].copy(), painted.grid, names=painted.names))
-    job = session.fit(first_mm=liver)
-    hand.wait_for(lambda: early)
-    layer = ready.binding.layer("segmentation")
-    assert not before or (layer.data != session.segmentation.data).any()
-    session.cancel("segmentation")
-    go.set()
-    hand.wait_for(lambda: not job.running)
-    if before:
-        assert (layer.data == session.segmentation.data).all()
-    else:
-        assert ready.binding.layer("segmentation") is None
+
+    def stop_a_fit(check):
+        go, labeled = threading.Event(), segmentation.labeled
+        early.clear()
+        with monkeypatch.context() as patch:
+            patch.setattr(segmentation, "labeled", lambda *given: (go.wait(60), labeled(*given))[1])
+            session.paint(LabelVolume(painted.data[::-1].copy(), painted.grid, names=painted.names))
+            job = session.fit(first_mm=liver)
+            hand.wait_for(lambda: early)
+            check(ready.binding.layer("segmentation"))
+            session.cancel("segmentation")
+            go.set()
+            hand.wait_for(lambda: not job.running)
+
+    stop_a_fit(lambda layer: None)
+    assert ready.binding.layer("segmentation") is None
+    session.segment(painted)
+    hand.wait_for(lambda: session.segmentation is not None)
+    stop_a_fit(lambda layer: np.testing.assert_equal((layer.data != session.segmentation.data).any(), True))
+    assert (ready.binding.layer("segmentation").data == session.segmentation.data).all()
 
 
 def test_classes_are_added_renamed_and_removed(ready, hand, liver, qtbot):
     panel, painting = ready.segment_panel, ready.context.painting
     hand.press(panel.strokes)
-    hand.press(panel.classes.add)
     layer = ready.binding.layer("strokes")
-    assert layer.selected_label == 3
     tree = panel.classes.rows_of
+    for value in (2, 1, 2):  # a row is chosen wherever it is clicked
+        place = tree.visualItemRect(row_of(ready, value)).center()
+        QTest.mouseClick(tree.viewport(), Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, place)
+        assert layer.selected_label == value
+    hand.press(panel.classes.add)
+    assert layer.selected_label == 3
     editor = tree.findChild(QLineEdit)  # open for the name
     qtbot.keyClicks(editor, "kidney_r")
     proposed = editor.completer().popup()
@@ -262,12 +262,3 @@ def test_names_and_strokes_come_back_with_a_session(ready, hand, belly, liver, t
     hand.wait_for(lambda: None not in (ready.session.segmentation, ready.session.heat, ready.session.pca))
     shown = [role for role in ("heat", "segmentation", "pca") if ready.binding.layer(role).visible]
     assert shown == ["segmentation"]
-
-
-def test_a_row_is_chosen_wherever_it_is_clicked(ready, hand):
-    hand.press(ready.segment_panel.strokes)
-    tree = ready.segment_panel.classes.rows_of
-    for value in (2, 1, 2):
-        place = tree.visualItemRect(row_of(ready, value)).center()
-        QTest.mouseClick(tree.viewport(), Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, place)
-        assert ready.binding.layer("strokes").selected_label == value

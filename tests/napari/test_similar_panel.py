@@ -20,7 +20,7 @@ def test_hover_previews_while_picking(explored, viewer, hand, liver):
     hand.wait_for(lambda: explored.binding.layer("hover") is None)
 
 
-def test_windows_are_inspected(explored, hand, liver):
+def test_windows_and_regions_are_inspected(explored, hand, liver):
     explored.tools.mode = "pick"
     hand.click(liver)
     hand.wait_for(lambda: explored.session.heat is not None)
@@ -39,6 +39,13 @@ def test_windows_are_inspected(explored, hand, liver):
     panel.shown.setCurrentText("Nothing")
     panel.shown.textActivated.emit("Nothing")
     assert explored.binding.layer("windows") is None
+    # Keys go from region to region.
+    regions = explored.session.heat.regions
+    explored.similar_panel.next_region()
+    assert explored.session.scan.marked == 0
+    np.testing.assert_allclose(explored.session.cursor_mm, regions[0].position_mm, atol=1.6)
+    colors = explored.binding.layer("regions").border_color
+    assert len(np.unique(colors, axis=0)) == min(2, len(regions))
 
 
 def test_windows_that_come_while_another_scan_is_looked_at(explored, hand, belly, liver, held):
@@ -59,15 +66,3 @@ def test_windows_that_come_while_another_scan_is_looked_at(explored, hand, belly
     assert explored.binding.layer("windows").visible
     assert not explored.binding.layer("heat").visible
     assert "by chance" in panel.hint.text()
-
-
-def test_a_region_is_marked_and_keys_go_on(explored, viewer, hand, liver):
-    explored.tools.mode = "pick"
-    hand.click(liver)
-    hand.wait_for(lambda: explored.session.heat is not None)
-    regions = explored.session.heat.regions
-    explored.similar_panel.next_region()
-    assert explored.session.scan.marked == 0
-    np.testing.assert_allclose(explored.session.cursor_mm, regions[0].position_mm, atol=1.6)
-    colors = explored.binding.layer("regions").border_color
-    assert len(np.unique(colors, axis=0)) == min(2, len(regions))

@@ -3,13 +3,16 @@
 import numpy as np
 
 
-def test_strokes_become_a_segmentation(explored, hand):
+def test_strokes_become_a_segmentation_once_there_are_two_classes(explored, hand, told):
     panel = explored.segment_panel
     assert not panel.segment.isEnabled()
     hand.press(panel.strokes)
     layer = explored.binding.layer("strokes")
     assert layer.mode == "paint"
     assert explored.tools.mode != "pick"  # a stroke is no click
+    hand.press(panel.segment)
+    hand.wait_for(lambda: any("two classes" in text for text in told))
+    assert explored.session.segmentation is None
     data = np.asarray(layer.data).copy()
     data[:6, :6, :6], data[-6:, -6:, -6:] = 1, 5
     layer.data = data
@@ -18,10 +21,3 @@ def test_strokes_become_a_segmentation(explored, hand):
     assert set(np.unique(explored.binding.layer("segmentation").data)) <= {0, 1, 5}
     assert (np.asarray(layer.data) == data).all()
     assert panel.save.isEnabled()
-
-
-def test_one_class_is_explained(explored, hand, told):
-    hand.press(explored.segment_panel.strokes)
-    hand.press(explored.segment_panel.segment)
-    hand.wait_for(lambda: any("two classes" in text for text in told))
-    assert explored.session.segmentation is None

@@ -217,11 +217,12 @@ def test_a_script_reads_like_the_manual(belly, tmp_path):
 
 
 def test_heat_peaks_at_the_click(session, belly):
-    place = middle_of(belly)
+    cells = session.features.finest.grid
+    place = cells.to_world(np.rint(cells.to_index(middle_of(belly))))  # between cells, a neighbor may be as much alike
     session.click(place)
     heat = session.heat
     peak = heat.grid.to_world(np.unravel_index(heat.shown.argmax(), heat.shown.shape))
-    assert np.linalg.norm(peak - place) < 8
+    assert np.linalg.norm(peak - place) < 4
     assert heat.regions[0].score == pytest.approx(heat.scale.high, abs=1e-3)
     assert heat.clicks == session.clicks
 

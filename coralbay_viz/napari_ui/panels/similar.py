@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import QCheckBox, QInputDialog, QLabel, QSlider
 
-from ...display import raycast
 from ...model.palette import NEGATIVE, POSITIVE
 from ...model.threshold import SLIDER_STEPS, fraction_at, in_words, slider_value
 from ..actions import with_key
 from ..context import NIFTI, OTHER_MAPS, Context
+from ..picking import Picking
 from .base import CollapsibleBox, PanelBase, button, menu_button, note
 from .mixer import Mixer
 from .regions import RegionTable
@@ -25,8 +25,6 @@ _HINTS = {
     "everywhere": "Click: find similar places. Right or shift-click: negative prompt.",
     "place": "Click: find similar places near the click. Right or shift-click: negative prompt.",
 }
-# So long the window is not drawn after a click: where the processor draws it, that would slow down the answer.
-_GRACE_S = 0.08
 
 
 class SimilarPanel(PanelBase):
@@ -42,10 +40,9 @@ class SimilarPanel(PanelBase):
         self._context = context
         self._lay_out()
         session = context.session
+        self._picking = Picking(context, context.tools, lambda: session.scan)
         context.connect(
             (context.tools.mode_changed, self._show_mode),
-            (context.tools.picked, context.notify_errors(self._picked)),
-            (context.tools.looked, context.notify_errors(self._looked)),
             (session.scan_changed, self.show_state),
             (session.features_changed, self.show_state),
             (session.clicks_changed, self.show_state),
@@ -121,22 +118,6 @@ class SimilarPanel(PanelBase):
     def _clear(self, *_: Any) -> None:
         self._context.session.clear_clicks()
         self._context.tools.negative = False  # a first click that is negative finds nothing
-
-    def _picked(self, position_mm: Any, negative: bool) -> None:
-        job = self._context.session.click(position_mm, negative)
-        if job is not None:
-            job.wait(_GRACE_S)
-        self._context.binding.reveal("heat")
-
-    def _looked(self, origin_mm: Any, direction: Any, negative: bool) -> None:
-        session, limits = self._context.session, self._context.binding.window
-        place = None
-        if session.scan is not None and limits is not None:
-            place = raycast.place_on_ray(session.scan, session.threshold, limits, origin_mm, direction)
-        if place is None:
-            self._context.notify("No body under this click.")
-        else:
-            self._picked(place, negative)
 
     def _hovered(self, position_mm: Any) -> None:
         session = self._context.session

@@ -97,7 +97,8 @@ class OpeningBar(PanelBase):
         self._show()
 
     def _progressed(self, progress: Progress) -> None:
-        """Show how far it is; without numbers the bar only moves."""
+        """Show how far it is; without numbers there is no bar: one that moves draws the window again and again."""
+        self.bar.setVisible(progress.total > 0)
         self.bar.setRange(0, progress.total)
         self.bar.setValue(progress.done)
 
