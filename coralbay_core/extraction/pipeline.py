@@ -131,6 +131,8 @@ def features_for(
             store.note_size(key)
             store.prune(keep=key)
         else:
+            if writable:
+                store.note_size(key)  # a process may have been killed between the last chunk and its note
             _log.debug("features read from %s", entry.folder)
     return entry.maps(strides, region, needed)
 

@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from ...features import FeatureMaps
 from ...features.feature_maps import EncoderFacts
 from ...spatial import Grid
+from ...util.atomic_file import sweep
 from ..tiling import CHUNK, Box, Index, region_grid, stage_slices
 from . import files
 from .files import UnusableEntryError

@@ -227,8 +227,10 @@ class FeatureStore:
         SizeTable(self.root).drop(key)
 
     def note_size(self, key: str) -> None:
-        """Write down the size of an entry that was changed, for `prune`: a large cache has a million files."""
-        write_note(self.folder(key))
+        """Write down the size of an entry, unless it is noted, for `prune`: a large cache has a million files."""
+        if not (self.folder(key) / NOTE).exists():
+            with suppress(StorageError):  # without a note the entry is counted
+                write_note(self.folder(key))
 
     def _counted(self, key: str) -> tuple[int, bool]:
         """Size of an entry, and whether it will stay so: another process may be changing it."""

@@ -1,6 +1,7 @@
 """Sizes of entries that the limit of the cache is kept by: counted once, and again after a process was killed."""
 
 import json
+import os
 import shutil
 import sys
 
@@ -70,6 +71,24 @@ def test_what_a_killed_process_wrote_is_counted_again(store):
     assert len(limited(store, before)) < 3
     assert table(store)[newest.name] > 50_000
     assert read_note(newest) == table(store)[newest.name]
+
+
+def test_an_entry_whose_process_was_killed_before_its_note_gets_one_when_it_is_read(store):
+    newest = store.entries()[0]
+    size = read_note(newest)
+    store.forget_size(newest.name)
+    features_for(ramp_volume(SHAPES[-1]), PoolingEncoder(), strides=(4,), store=store)
+    assert read_note(newest) == size
+
+
+def test_stale_temporary_files_of_the_table_and_the_notes_are_swept(store):
+    left = [folder / f".coralbay-{'0' * 32}.part" for folder in (store.root, store.entries()[0])]
+    for path in left:
+        path.touch()
+        os.utime(path, (0, 0))
+    store.forget_size(store.entries()[0].name)
+    features_for(ramp_volume(SHAPES[-1]), PoolingEncoder(), strides=(4, 8), store=store)
+    assert not any(path.exists() for path in left)
 
 
 def test_an_entry_in_work_is_counted_and_not_remembered(store):
