@@ -97,7 +97,7 @@ class CellGraph:
         pull : float
             Weight of the prior; an edge between equal cells weighs 1.
         tolerance : float
-            The solution is exact up to this share of the first error.
+            The solution of each column is exact up to this share of its first error.
         cancelled : callable, optional
             When it returns true, `Cancelled` is raised.
 
@@ -107,46 +107,59 @@ class CellGraph:
         """
         if pull <= 0:
             raise InputError("weight of the prior out of range", found=pull, expected="a number above 0")
-        free = np.flatnonzero(~fixed)
         out = np.array(values, np.float32)
-        if not len(free):
-            return out
-        between = self.edges[free]
-        degree = np.asarray(between.sum(1), np.float32).ravel()
-        right = between[:, np.flatnonzero(fixed)] @ out[fixed]
-        if prior is not None:
-            right = right + np.float32(pull) * prior[free]
-        start = np.zeros_like(right) if prior is None else prior[free]
-        out[free] = _solve(between[:, free], (degree + np.float32(pull))[:, None], right, start, tolerance, cancelled)
+        # Scaled by the roots of the diagonal, the system has ones there: (1 - scaled) (roots x) = rest.
+        roots = np.sqrt(np.asarray(self.edges.sum(1), np.float32).ravel() + np.float32(pull))
+        scaled = _scaled(self.edges, 1 / roots)
+        held = np.flatnonzero(fixed)
+        for number, column in enumerate(out.T):
+            own = np.zeros_like(column) if prior is None else np.ascontiguousarray(prior[:, number], np.float32)
+            start = np.where(fixed, column, own) * roots
+            rest = own * (np.float32(pull) / roots)
+            out[:, number] = _solve(scaled, roots, held, start, rest, tolerance, cancelled) / roots
+        out[held] = values[held]
         return out
 
 
+def _scaled(edges: "csr_array", scale: NDArray[np.float32]) -> "csr_array":
+    """Multiply rows and columns by the same numbers."""
+    from scipy import sparse
+
+    data = edges.data * np.repeat(scale, np.diff(edges.indptr))
+    data *= scale[edges.indices]
+    return sparse.csr_array((data, edges.indices, edges.indptr), shape=edges.shape)
+
+
 def _solve(
-    edges: Any,
-    diagonal: NDArray[np.float32],
-    right: NDArray[np.float32],
+    scaled: "csr_array",
+    roots: NDArray[np.float32],
+    held: NDArray[np.intp],
     start: NDArray[np.float32],
+    rest: NDArray[np.float32],
     tolerance: float,
     cancelled: IsCancelled | None,
 ) -> NDArray[np.float32]:
-    """Solve (diagonal - edges) x = right by conjugate gradients, all columns side by side."""
-    x = start.astype(np.float32)
-    residual = right - (diagonal * x - edges @ x)
-    first = np.maximum(np.linalg.norm(residual, axis=0), 1e-12)
-    scaled = residual / diagonal
-    direction, size = scaled, (residual * scaled).sum(0)
+    """Solve (1 - scaled) x = rest by conjugate gradients; the held elements of `start` stay."""
+    from scipy.linalg.blas import saxpy
+
+    x = start
+    residual = rest + scaled @ x - x
+    residual[held] = 0
+    # The error is judged in the values that are looked for, not in the scaled ones.
+    first = max(float(np.linalg.norm(residual * roots)), 1e-12)
+    direction, size = residual.copy(), float(residual @ residual)
     for number in range(_MOST_ITERATIONS):
         if number % 16 == 0:
             check_cancelled(cancelled, "random walk")
-        moved = diagonal * direction - edges @ direction
-        step = size / np.maximum((direction * moved).sum(0), 1e-30)
-        x = x + step * direction
-        residual = residual - step * moved
-        if (np.linalg.norm(residual, axis=0) / first).max() < tolerance:
+        moved = direction - scaled @ direction
+        moved[held] = 0
+        step = size / max(float(direction @ moved), 1e-30)
+        x, residual = saxpy(direction, x, a=step), saxpy(moved, residual, a=-step)
+        if float(np.linalg.norm(residual * roots)) < tolerance * first:
             break
-        scaled = residual / diagonal
-        next_size = (residual * scaled).sum(0)
-        direction = scaled + next_size / np.maximum(size, 1e-30) * direction
+        next_size = float(residual @ residual)
+        direction *= np.float32(next_size / max(size, 1e-30))
+        direction += residual
         size = next_size
     return x
 
@@ -194,6 +207,8 @@ def _connect(features: FeatureMaps, guide: Volume | None) -> CellGraph:
     rows, columns = np.concatenate([one, two]), np.concatenate([two, one])
     shape = (len(index), len(index))
     edges = sparse.coo_array((np.tile(weight, 2).astype(np.float32), (rows, columns)), shape=shape).tocsr()
+    if max(len(index), edges.nnz) <= np.iinfo(np.int32).max:
+        edges.indices, edges.indptr = edges.indices.astype(np.int32), edges.indptr.astype(np.int32)
     return CellGraph(edges, index, grid, None if hu is None else hu[inside])
 
 
