@@ -251,8 +251,8 @@ def _nearest(cells: NDArray, places: NDArray) -> NDArray[np.float32]:
 
 def _border(graph: CellGraph, distance: NDArray[np.float32]) -> float:
     """Distance at which the cells nearest to the clicks have the weakest edges to the rest, for their surface."""
-    order = np.argsort(distance, kind="stable")
-    order = order[distance[order] <= _FARTHEST_BORDER]
+    near = np.flatnonzero(distance <= _FARTHEST_BORDER)
+    order = near[np.argsort(distance[near], kind="stable")]
     count = len(order)
     rank = np.full(len(graph), count, np.intp)
     rank[order] = np.arange(count)

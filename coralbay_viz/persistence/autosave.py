@@ -78,9 +78,11 @@ class Autosave:
 def _sweep() -> None:
     """Remove the folders of sessions that were killed over an hour ago, before their first state was written."""
     for lock in root().glob(f"*/{_LOCK}"):
-        if not (lock.parent / _FILE).exists() and is_stale(lock):
-            with suppress(Timeout, OSError), FileLock(lock).acquire(timeout=0):
-                shutil.rmtree(lock.parent, ignore_errors=True)
+        with suppress(Timeout, OSError):  # alive, or removed by another process meanwhile
+            # Any file that old will do: to look at a lock dates it to now.
+            if not (lock.parent / _FILE).exists() and any(map(is_stale, lock.parent.iterdir())):
+                with FileLock(lock).acquire(timeout=0):
+                    shutil.rmtree(lock.parent, ignore_errors=True)
 
 
 @dataclass(frozen=True)

@@ -161,10 +161,12 @@ def test_a_session_that_is_closed_saves_nothing_more(files, tmp_path):
     assert lost_sessions() == []
 
 
-def test_a_session_that_was_killed_before_its_first_copy_leaves_nothing(files):
+@pytest.mark.parametrize("old", ["alive.lock", ".half-written"])
+def test_a_session_that_was_killed_before_its_first_copy_leaves_nothing(files, old):
     dead, living = Autosave(), Autosave()
     for autosave in (dead, living):
-        os.utime(autosave.folder / "alive.lock", (0, 0))
+        (autosave.folder / old).touch()
+        os.utime(autosave.folder / old, (0, 0))
     dead._alive.release()  # as the system does when a process is gone
     session = Session(model=MODEL, autosave=True)
     session.open(files[0])
