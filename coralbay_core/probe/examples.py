@@ -24,6 +24,24 @@ _BODY_CELLS = 3000
 
 
 @dataclass(frozen=True, eq=False)
+class BodyCovariance:
+    """Covariance of joint descriptors in the bodies of scans, i.e. of mostly unlabeled cells.
+
+    Parameters
+    ----------
+    matrix : (C, C) float32 array
+    """
+
+    matrix: NDArray[np.float32]
+
+    @cached_property
+    def metric(self) -> NDArray[np.float32]:
+        """(C, C) matrix that turns Mahalanobis distances under the covariance into Euclidean ones."""
+        variance, axes = np.linalg.eigh(self.matrix)
+        return np.asarray(axes / np.sqrt(np.maximum(variance, 0) + FLOOR * variance.mean() + 1e-12), np.float32)
+
+
+@dataclass(frozen=True, eq=False)
 class Examples:
     """Descriptors with their labels.
 
@@ -35,8 +53,8 @@ class Examples:
         As painted.
     channels : dict of int to int
         Channels of each stride.
-    covariance : (C, C) float32 array
-        Covariance of the descriptors in the bodies of the scans, i.e. of mostly unlabeled cells.
+    body : BodyCovariance
+        Of the scans.
     outside : int
         Label outside the body: the value painted there, else 0.
     model, fingerprint, notice : str
@@ -50,7 +68,7 @@ class Examples:
     descriptors: NDArray[np.float32]
     values: NDArray[np.integer]
     channels: dict[int, int]
-    covariance: NDArray[np.float32]
+    body: BodyCovariance
     outside: int
     model: str
     fingerprint: str
@@ -74,12 +92,6 @@ class Examples:
         target = self.target
         count = np.bincount(target)
         return (len(target) / (len(count) * count[target])).astype(np.float32)
-
-    @cached_property
-    def metric(self) -> NDArray[np.float32]:
-        """(C, C) matrix that turns Mahalanobis distances under the body's covariance into Euclidean ones."""
-        variance, axes = np.linalg.eigh(self.covariance)
-        return np.asarray(axes / np.sqrt(np.maximum(variance, 0) + FLOOR * variance.mean() + 1e-12), np.float32)
 
     def split(self, rows: NDArray) -> dict[int, NDArray[np.float32]]:
         """Split the rows of a (C, ...) matrix by stride."""
@@ -142,7 +154,7 @@ def together(parts: Iterable[Examples]) -> Examples:
         np.concatenate([part.descriptors for part in parts]),
         np.concatenate([part.values for part in parts]),
         first.channels,
-        np.mean([part.covariance for part in parts], axis=0, dtype=np.float32),
+        first.body if len(parts) == 1 else _mean(part.body for part in parts),
         outside[0] if outside else 0,
         first.model,
         first.fingerprint,
@@ -152,19 +164,24 @@ def together(parts: Iterable[Examples]) -> Examples:
     )
 
 
-_covariances: "WeakKeyDictionary[FeatureMaps, NDArray[np.float32]]" = WeakKeyDictionary()
+_covariances: "WeakKeyDictionary[FeatureMaps, BodyCovariance]" = WeakKeyDictionary()
 
 
-def body_covariance(features: FeatureMaps) -> NDArray[np.float32]:
-    """Covariance (C, C) of the joint descriptors over the body, from a fixed sample of cells; cached."""
+def body_covariance(features: FeatureMaps) -> BodyCovariance:
+    """Covariance of the joint descriptors over the body, from a fixed sample of cells; cached."""
     if features not in _covariances:
         inside = features.body_at(features.strides[0])
         cells = np.flatnonzero(inside)
         chosen = np.sort(np.random.default_rng(0).permutation(cells)[:_BODY_CELLS])
         sample = joint_descriptors(features, features.finest.grid.cell_positions(chosen))
         sample -= sample.mean(0)
-        _covariances[features] = np.asarray(sample.T @ sample / max(1, len(sample) - 1), np.float32)
+        matrix = np.asarray(sample.T @ sample / max(1, len(sample) - 1), np.float32)
+        _covariances[features] = BodyCovariance(matrix)
     return _covariances[features]
+
+
+def _mean(bodies: Iterable[BodyCovariance]) -> BodyCovariance:
+    return BodyCovariance(np.mean([body.matrix for body in bodies], axis=0, dtype=np.float32))
 
 
 def _bounded(values: NDArray, seed: int) -> NDArray[np.intp]:

@@ -130,9 +130,7 @@ def _last_part(target: NDArray[np.intp]) -> NDArray[np.bool_]:
 
 
 def _subset(examples: Examples, chosen: NDArray[np.bool_]) -> Examples:
-    part = replace(examples, descriptors=examples.descriptors[chosen], values=examples.values[chosen])
-    part.__dict__["metric"] = examples.metric  # of the same body, and worth keeping
-    return part
+    return replace(examples, descriptors=examples.descriptors[chosen], values=examples.values[chosen])
 
 
 def _likeliest(scores: NDArray, target: NDArray, balance: NDArray) -> float:

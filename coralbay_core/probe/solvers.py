@@ -39,7 +39,7 @@ def discriminant(examples: Examples, seed: int) -> Classifier:
     x = examples.descriptors
     look, owner = _looks(examples, seed)
     means = _means(x, look)
-    covariance = examples.covariance
+    covariance = examples.body.matrix
     if len(x) > len(means):
         residual = x - means[look]
         within = residual.T @ residual / (len(x) - len(means))
@@ -50,14 +50,14 @@ def discriminant(examples: Examples, seed: int) -> Classifier:
 
 def prototype(examples: Examples, seed: int) -> Classifier:
     """Nearest class mean, by Mahalanobis distance under the body's covariance."""
-    return _gaussian(examples, _means(examples.descriptors, examples.target), examples.covariance)
+    return _gaussian(examples, _means(examples.descriptors, examples.target), examples.body.matrix)
 
 
 def ridge(examples: Examples, seed: int) -> Classifier:
     """One-against-all ridge regression with balanced classes."""
     from sklearn.linear_model import Ridge
 
-    target, metric = examples.target, examples.metric
+    target, metric = examples.target, examples.body.metric
     model = Ridge(alpha=_RIDGE * len(target))
     model.fit(examples.descriptors @ metric, np.eye(int(target.max()) + 1)[target], sample_weight=examples.balance)
     return _linear(examples, metric @ np.atleast_2d(model.coef_).T, np.atleast_1d(model.intercept_))
@@ -67,7 +67,7 @@ def logistic(examples: Examples, seed: int) -> Classifier:
     """Multinomial logistic regression with balanced classes."""
     from sklearn.linear_model import LogisticRegression
 
-    metric = examples.metric
+    metric = examples.body.metric
     mean = examples.descriptors.mean(0)
     inputs, back = _compact((examples.descriptors - mean) @ metric)
     model = LogisticRegression(C=_LOGISTIC_C, class_weight="balanced", max_iter=300).fit(inputs, examples.target)
@@ -79,7 +79,7 @@ def logistic(examples: Examples, seed: int) -> Classifier:
 
 def knn(examples: Examples, seed: int) -> Classifier:
     """Distance to the nearest three examples of each class, in the body's metric; at most a hundred per class."""
-    metric, target = examples.metric, examples.target
+    metric, target = examples.body.metric, examples.target
     rng = np.random.default_rng(seed)
     own = (rng.permutation(np.flatnonzero(target == c)) for c in range(int(target.max()) + 1))
     chosen = np.sort(np.concatenate([rows[:_MOST_NEIGHBOURS] for rows in own]))
@@ -93,7 +93,7 @@ def mlp(examples: Examples, seed: int) -> Classifier:
     from torch import nn
     from torch.nn import functional as F
 
-    metric, mean = examples.metric, examples.descriptors.mean(0)
+    metric, mean = examples.body.metric, examples.descriptors.mean(0)
     inputs = (examples.descriptors - mean) @ metric
     size = float(np.sqrt((inputs**2).mean())) or 1.0
     x = torch.from_numpy((inputs / size).astype(np.float32))
@@ -131,7 +131,7 @@ def _looks(examples: Examples, seed: int) -> tuple[NDArray[np.intp], NDArray[np.
     count = np.clip(np.bincount(target) // _EXAMPLES_A_LOOK, 1, _MOST_LOOKS)
     if count.max() == 1:
         return target, np.arange(len(count), dtype=np.int32)
-    metric = examples.metric
+    metric = examples.body.metric
     look, owner = np.empty(len(target), np.intp), list[int]()
     for c, looks in enumerate(count):
         own = np.flatnonzero(target == c)

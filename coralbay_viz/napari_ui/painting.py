@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 # napari signals undo and redo only as a redrawn slice, like each step through the slices: changes are looked up when
 # these events have stopped.
 _REST_MS = 60
+# While a button is held, its release is looked for so often: no event tells it.
+_HELD_MS = 10
 _BRUSH_VOXELS = 6
 _FIRST_CLASSES = {1: BACKGROUND, 2: "structure"}
 Tool = Literal["paint", "erase", "cut"]
@@ -250,7 +252,7 @@ class Painting:
 
     def _look(self) -> None:
         if QApplication.mouseButtons() != Qt.MouseButton.NoButton:
-            self._timer.start(_REST_MS)  # the stroke goes on
+            self._timer.start(_HELD_MS)  # the stroke goes on
             return
         for scan in list(self._session.scans):
             layer = self._binding.layer("strokes", scan)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from .tools import MouseTools
 
 # So long the window is not drawn after a click: where the processor draws it, that would slow down the answer.
-_GRACE_S = 0.08
+_GRACE_S = 0.15
 
 
 class Picking:

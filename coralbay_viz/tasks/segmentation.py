@@ -34,7 +34,7 @@ def prepare(features: "FeatureMaps") -> None:
 
     from coralbay_core.probe.examples import body_covariance
 
-    body_covariance(features)  # it keeps what it has found
+    _ = body_covariance(features).metric  # both are kept
 
 
 def fit_and_apply(

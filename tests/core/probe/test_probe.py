@@ -78,7 +78,7 @@ def test_the_metric_of_the_body_makes_its_cells_round(features):
     examples = gather(features, strokes((1, 2, 3)))
     inside = features.body_at(4)
     cells = joint_descriptors(features, features.finest.grid.to_world(np.argwhere(inside)))
-    spread = np.cov((cells @ examples.metric).T)
+    spread = np.cov((cells @ examples.body.metric).T)
     ends = np.linalg.eigvalsh(spread)
     before = np.linalg.eigvalsh(np.cov(cells.T))
     assert ends[-1] < 1.2
