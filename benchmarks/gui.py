@@ -23,12 +23,12 @@ from qtpy.QtCore import QEventLoop, QPoint, Qt, QTimer
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
-from coralbay_core.phantom import make_phantom
 from coralbay_core.spatial import Grid
 from coralbay_viz.demo import auto_strokes
 from coralbay_viz.display.napari_world import napari_from_world
 from coralbay_viz.napari_ui.launch import open_window
 from coralbay_viz.napari_ui.widget import threaded_session
+from coralbay_viz.tasks.files import make_phantom
 
 _START = """
 import sys, time

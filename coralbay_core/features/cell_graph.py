@@ -6,7 +6,7 @@ is fixed on some cells spreads over the graph to the others and stops at borders
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary, ref
 
 import numpy as np

@@ -95,7 +95,9 @@ class IntensityTerm(VoxelTerm):
         """Scores of one slab of the target along z at a time."""
         distances = resample_blocks(self.distance, self.grid, target)
         for (_, distance), hu in zip(distances, _hu_blocks(self.guide, target), strict=True):
-            away = distance + self.weight * hu_distance(np.asarray(hu, np.float32), self.levels_hu)
+            away = hu_distance(hu, self.levels_hu)
+            away *= np.float32(self.weight)
+            away += distance
             yield _score(away)
 
     def select(self, mask: NDArray[np.bool_], grid: Grid) -> NDArray[np.bool_]:
@@ -117,16 +119,20 @@ class IntensityTerm(VoxelTerm):
 _drawn: "WeakKeyDictionary[Volume, tuple[Grid, NDArray]]" = WeakKeyDictionary()
 
 
-def _hu_blocks(guide: Volume, target: Grid) -> Iterator[NDArray]:
-    """HU on another grid, in the blocks of `resample_blocks`; on a grid of one block, as views have, computed once."""
+def _hu_blocks(guide: Volume, target: Grid) -> Iterator[NDArray[np.float32]]:
+    """HU within `GUIDE_HU` on another grid, in the blocks of `resample_blocks`; on a grid of one block computed once."""
     if guide.data.flags.writeable or np.prod(target.shape) > BLOCK_VOXELS:
-        yield from (block for _, block in resample_blocks(guide.data, guide.grid, target))
+        yield from (_clipped(block) for _, block in resample_blocks(guide.data, guide.grid, target))
         return
     grid, hu = _drawn.get(guide, (None, None))
     if hu is None or grid != target:
-        hu = resample(guide.data, guide.grid, target)
+        hu = _clipped(resample(guide.data, guide.grid, target))
         _drawn[guide] = target, hu
     yield hu
+
+
+def _clipped(hu: NDArray) -> NDArray[np.float32]:
+    return np.clip(np.asarray(hu, np.float32), *GUIDE_HU)
 
 
 @checked
@@ -189,23 +195,30 @@ def here_map(
     term = IntensityTerm(
         graph.scatter(cells, float(cells.max())), graph.grid, guide, levels, weights.intensity, places[0]
     )
-    border = float(_score(np.array(_border(graph, total))))
+    border = float(_score(np.array([_border(graph, total)]))[0])
     return HeatMap(
         _score(graph.scatter(total, float(total.max()))), graph.grid, features, {}, threshold=border, term=term
     )
 
 
 def hu_distance(hu: NDArray[np.float32], levels_hu: NDArray) -> NDArray[np.float32]:
-    """Distance of HU from the nearest of several levels, in the unit of the walk's logarithm."""
-    clipped = np.clip(hu, *GUIDE_HU)
-    nearest = np.abs(clipped - np.float32(levels_hu[0]))
+    """Distance of HU within `GUIDE_HU` from the nearest of several levels, in the unit of the walk's logarithm."""
+    nearest = _away(hu, levels_hu[0])
     for level in levels_hu[1:]:
-        np.minimum(nearest, np.abs(clipped - np.float32(level)), out=nearest)
-    return np.asarray(nearest / _HU, np.float32)
+        np.minimum(nearest, _away(hu, level), out=nearest)
+    nearest /= np.float32(_HU)
+    return nearest
+
+
+def _away(hu: NDArray[np.float32], level_hu: float) -> NDArray[np.float32]:
+    away = hu - np.float32(level_hu)
+    return np.abs(away, out=away)
 
 
 def _score(distance: NDArray) -> NDArray[np.float32]:
-    return np.exp(-np.maximum(distance, 0) / _SPAN).astype(np.float32)
+    exponent = np.maximum(distance, 0, dtype=np.float32)
+    exponent /= np.float32(-_SPAN)
+    return np.exp(exponent, out=exponent)
 
 
 def _levels(guide: Volume, positive: NDArray) -> NDArray[np.float64]:

@@ -217,4 +217,4 @@ def _as_volume(volume: "VolumeLike") -> Volume:
 
     if isinstance(volume, str | Path):
         raise InputError("not a volume", found=str(volume)[:60], expected="a volume", hint="Session.open reads files")
-    return load_volume(volume)
+    return volume if isinstance(volume, Volume) else files.freeze(load_volume(volume))

@@ -10,6 +10,7 @@ from coralbay_core.errors import CoralBayError
 from coralbay_core.util.extras import import_extra
 
 from ..jobs import JobContext
+from ..tasks import files
 
 if TYPE_CHECKING:
     from coralbay_core.spatial import Volume
@@ -82,16 +83,14 @@ class _Meter:
 
 def sample_ct(say: Callable[[str], None], context: JobContext) -> "Volume":
     """Read the public sample, downloaded on first use; make the synthetic torso if it cannot be had."""
-    from coralbay_core.io import load_volume
-    from coralbay_core.phantom import make_phantom
 
     def report(done: int, total: int) -> None:
         context.check_cancelled()
         context.progress(done, total)
 
     try:
-        return load_volume(fetch_chest(report=report))
+        return files.open_volume(fetch_chest(report=report), None)
     except CoralBayError as error:
         context.check_cancelled()
         context.post(say, f"Synthetic torso opened instead: {error.brief}")
-        return make_phantom().volume
+        return files.make_phantom().volume

@@ -16,6 +16,7 @@ from coralbay_core.spatial.volume import labeled_voxels
 from ..display.layer_geometry import Answers, Placement, directions_of_labels, place
 from ..display.layer_specs import IS_SCAN, MADE_ON
 from ..display.napari_world import world_affine
+from ..tasks.files import freeze
 from .layer_removal import remove_layers
 from .layer_stack import set_visible
 
@@ -155,7 +156,7 @@ class ForeignLayers:
         array = self._array(layer)
         if values == "offset":
             array = array.astype(np.float32 if array.dtype.kind == "f" else np.int32) - _OFFSET_HU
-        volume = load_volume((array, placed.affine))
+        volume = freeze(load_volume((array, placed.affine)))
         notes = volume.notes if values != "other" else ("values are not Hounsfield units",)
         if "R" not in placed.known_axes:
             notes = (*notes, "which side is left is not known")

@@ -66,6 +66,8 @@ def set_points(layer: "Layer", data: Any) -> None:
     Until the next slicing, which a hidden layer skips, napari 0.9 looks up texts and colors of the previous slice's
     points, and fails if these do not exist any more.
     """
+    if np.array_equal(layer.data, data):
+        return  # napari would slice and draw them again
     with layer.text.events.blocker_all():
         layer.data = data
     if not layer.visible:

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     Layers = WeakKeyDictionary[Scan, dict[str, Layer]]
 
 _COME_AND_GO = ("clicks", "heat", "regions", "hover", "mark", "suggestions", "found")
-# An emptied layer is removed after this time.
-_EMPTY_MS = 1000
+# An emptied layer is removed after this time: who clears clicks often clicks again, and a new layer takes 0.4 s.
+_EMPTY_MS = 5000
 # Parts of a session file that colored layers are restored from.
 _RESTORED_FROM = {"heat": {"clicks", "used", "origin"}, "segmentation": {"probe"}, "pca": {"pca"}}
 

@@ -13,6 +13,7 @@ from ..display.layer_specs import MADE_ON, ct_spec, labels_spec
 from ..jobs import without_context
 from ..model.first_window import first_window
 from ..model.label_maps import as_labels
+from ..tasks import files
 from .layer_data import layer_data
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def _specs(path: Path) -> list[Any]:
     volume = result_of(without_context(partial(load_volume, path, series=series)), f"Opening {path.name}")
     labels = as_labels(volume)
     if labels is None:
-        return [ct_spec(volume, first_window(volume))]
+        return [ct_spec(files.freeze(volume), first_window(volume))]
     _show_notes(path, labels.notes)
     spec = labels_spec(labels, "reference")
     return [replace(spec, metadata={**spec.metadata, MADE_ON: labels})]
@@ -94,8 +95,8 @@ def _show_notes(path: Path, notes: Sequence[str]) -> None:
 def _is_ours(path: Path) -> bool:
     if path.is_dir():
         # Other plugins open folders too: accept only those with at least one DICOM file.
-        files = (file for file in path.rglob("*") if file.is_file())
-        return any(map(_is_dicom, islice(files, _LOOK_AT)))
+        inside = (file for file in path.rglob("*") if file.is_file())
+        return any(map(_is_dicom, islice(inside, _LOOK_AT)))
     return path.name.lower().endswith(_FILES) or _is_dicom(path)
 
 
@@ -131,9 +132,7 @@ def write_labels(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
 
 def sample_phantom() -> list[LayerData]:
     """Open the synthetic torso as a scan."""
-    from coralbay_core.phantom import make_phantom
-
-    return [layer_data(ct_spec(make_phantom().volume))]
+    return [layer_data(ct_spec(files.make_phantom().volume))]
 
 
 def sample_chest() -> list[LayerData]:

@@ -21,9 +21,14 @@ def open_volume(path: Path, series: str | None) -> Volume:
     """Read a scan, and resample one that no viewer can slice as it is."""
     from coralbay_core.io import load_volume
 
-    volume = load_volume(path, series=series)
-    volume.data.setflags(write=False)  # a session never does; the hash of the voxels is then computed once
+    volume = freeze(load_volume(path, series=series))
     viewing_volume(volume)
+    return volume
+
+
+def freeze(volume: Volume) -> Volume:
+    """Forbid to write to the voxels of a volume that is ours: hashes and resampled HU are then computed once."""
+    volume.data.setflags(write=False)
     return volume
 
 
@@ -31,7 +36,9 @@ def make_phantom() -> "Phantom":
     """Create the synthetic torso."""
     from coralbay_core import phantom
 
-    return phantom.make_phantom()
+    made = phantom.make_phantom()
+    freeze(made.volume)
+    return made
 
 
 def save(
