@@ -87,7 +87,7 @@ fuzz: $(STAMP) ## Damage scans, then all other files that are read, for MINUTES=
 	CORALBAY_FUZZ_S=$$(( $(MINUTES) * 60 )) $(PYTHON_VENV) -m pytest -m slow tests/core/io/test_fuzz_readers.py $(ARGS)
 	$(PYTHON_VENV) -m benchmarks.fuzz_$(ENGINE) --seconds $$(( $(MINUTES) * 60 ))
 
-torture: $(STAMP) ## Long sessions, a volume of 3 GB and kills at random moments, two hours (ARGS="--scans 20 --kills 5 --no-volume")
+torture: $(STAMP) ## Long sessions, a volume of 3 GB and kills at random moments, half an hour or more (ARGS="--scans 20 --kills 5 --no-volume")
 	$(PYTHON_VENV) -m benchmarks.torture $(ARGS)
 
 $(STAMP_EVA): pyproject.toml constraints.txt scripts/bootstrap.sh

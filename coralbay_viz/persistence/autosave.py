@@ -79,7 +79,7 @@ def _sweep() -> None:
     """Remove the folders of sessions that were killed over an hour ago, before their first state was written."""
     for lock in root().glob(f"*/{_LOCK}"):
         with suppress(Timeout, OSError):  # alive, or removed by another process meanwhile
-            # Any file that old will do: to look at a lock dates it to now.
+            # Any file that old will do: something may have touched the lock since.
             if not (lock.parent / _FILE).exists() and any(map(is_stale, lock.parent.iterdir())):
                 with FileLock(lock).acquire(timeout=0):
                     shutil.rmtree(lock.parent, ignore_errors=True)
