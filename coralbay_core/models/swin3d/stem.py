@@ -12,8 +12,11 @@ from torch.nn import functional as F
 
 EPS = 1e-5
 SLOPE = 0.01
-# Of a slab, in float32 and in bfloat16: large enough for the fast kernels, small enough for the caches.
-SLAB_VOXELS = (40_000, 10_000)
+# Of a slab: large enough for the fast kernels, small enough for the caches. With AMX a product costs less than the planes
+# that neighboring slabs compute twice.
+SLAB_VOXELS = {"float32": 40_000, "bfloat16": 10_000, "AMX": 80_000}
+# oneDNN convolves slabs of fewer float32 planes five times as slowly on some processors.
+LEAST_PLANES = 4
 
 
 def folded_stem(image: Tensor, first: Tensor, second: Tensor, shortcut: Tensor) -> Tensor:
@@ -33,7 +36,7 @@ def folded_stem(image: Tensor, first: Tensor, second: Tensor, shortcut: Tensor) 
 
 def _one(image: Tensor, first: Tensor, second: Tensor, shortcut: Tensor, out: Tensor) -> None:
     """`folded_stem` of an image (Z, Y, X) into `out` (Z, Y, X, C)."""
-    slab = max(1, SLAB_VOXELS[out.dtype == torch.bfloat16] // image[0].numel())
+    slab = _slab_planes(image[0].numel(), out.dtype)
     padded = F.pad(image, (1, 1, 1, 1, 1, 1))
     kernels, bias = _normalized_first(padded, first, slab)
     second = second.to(memory_format=torch.channels_last_3d)
@@ -42,19 +45,33 @@ def _one(image: Tensor, first: Tensor, second: Tensor, shortcut: Tensor, out: Te
         hidden = _hidden(padded, kernels, bias, start - 1, min(start + slab, len(image)) + 1)
         part = F.conv3d(hidden, second, padding=(0, 1, 1))[0].permute(1, 2, 3, 0)
         out[start : start + slab] = part
-        rows = _wide(part.reshape(-1, out.shape[-1]))
-        total += rows.sum(0)
-        square += rows.square_().sum(0)
+        rows = part.reshape(-1, out.shape[-1])
+        if rows.dtype == torch.float16:
+            rows = rows.float()  # its squares could overflow
+        total += _column_sums(rows)
+        square += _column_sums(rows.square_())
     mean = total / image.numel()
     scale = (square / image.numel() - mean**2 + EPS).rsqrt()
     slope, offset = _shortcut(image, shortcut)
-    shift = (offset - mean * scale).to(out.dtype)
-    scale, slope = scale.to(out.dtype), slope.to(out.dtype)
+    lines = torch.stack([slope, offset - mean * scale]).to(out.dtype)
+    scale = scale.to(out.dtype)
     for start in range(0, len(image), slab):
-        part = out[start : start + slab]
-        torch.addcmul(shift, part, scale, out=part)
-        part.addcmul_(image[start : start + slab, :, :, None], slope)
-        F.leaky_relu_(part, SLOPE)
+        rows = out[start : start + slab].view(-1, out.shape[-1])
+        voxels = image[start : start + slab].reshape(-1, 1)
+        # One product for slope and shift: operations that broadcast two ways are slow in bfloat16.
+        rows.mul_(scale).addmm_(torch.cat([voxels, torch.ones_like(voxels)], 1), lines)
+        F.leaky_relu_(rows, SLOPE)
+
+
+def _slab_planes(plane_voxels: int, dtype: torch.dtype) -> int:
+    if dtype == torch.bfloat16:
+        has_amx = torch.cpu._is_amx_tile_supported()
+        return max(1, SLAB_VOXELS["AMX" if has_amx else "bfloat16"] // plane_voxels)
+    return max(LEAST_PLANES, SLAB_VOXELS["float32"] // plane_voxels)
+
+
+def _column_sums(rows: Tensor) -> Tensor:
+    return rows.sum(0, dtype=torch.float64 if rows.dtype == torch.float64 else torch.float32)
 
 
 def _wide(x: Tensor) -> Tensor:
