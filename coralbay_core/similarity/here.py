@@ -120,7 +120,7 @@ _drawn: "WeakKeyDictionary[Volume, tuple[Grid, NDArray]]" = WeakKeyDictionary()
 
 
 def _hu_blocks(guide: Volume, target: Grid) -> Iterator[NDArray[np.float32]]:
-    """HU within `GUIDE_HU` on another grid, in the blocks of `resample_blocks`; on a grid of one block computed once."""
+    """HU within `GUIDE_HU` on another grid, in the blocks of `resample_blocks`; one block is computed once."""
     if guide.data.flags.writeable or np.prod(target.shape) > BLOCK_VOXELS:
         yield from (_clipped(block) for _, block in resample_blocks(guide.data, guide.grid, target))
         return

@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 EPS = 1e-5
 SLOPE = 0.01
-# Of a slab: large enough for the fast kernels, small enough for the caches. With AMX a product costs less than the planes
-# that neighboring slabs compute twice.
+# Of a slab: large enough for the fast kernels, small enough for the caches. With AMX a product costs less than the
+# planes that neighboring slabs compute twice.
 SLAB_VOXELS = {"float32": 40_000, "bfloat16": 10_000, "AMX": 80_000}
 # oneDNN convolves slabs of fewer float32 planes five times as slowly on some processors.
 LEAST_PLANES = 4
