@@ -71,7 +71,9 @@ def affine_of(image: Any) -> np.ndarray:
     dimensions = image.GetDimension()
     direction = np.array(image.GetDirection()).reshape(dimensions, dimensions)[:3, :3]
     affine = np.eye(4)
-    # Directions only: in a MetaImage they need not be of length 1, which would change the spacing.
+    # Directions only: in a MetaImage they need not be of length 1, which would change the spacing. ITK refuses singular
+    # ones; the squares of very large or small numbers would be infinite or 0.
+    direction /= np.abs(direction).max(0)
     affine[:3, :3] = direction / np.linalg.norm(direction, axis=0) * np.array(image.GetSpacing())[:3]
     affine[:3, 3] = np.array(image.GetOrigin())[:3]
     return np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine

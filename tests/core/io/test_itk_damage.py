@@ -67,8 +67,9 @@ def test_text_is_read(tmp_path):
     assert np.array_equal(load_volume(path).data, hu())
 
 
-def test_directions_of_length_two_do_not_double_the_spacing(tmp_path):
-    volume = load_volume(write_meta(tmp_path / "a.mha", TransformMatrix="2 0 0 0 2 0 0 0 2"))
+@pytest.mark.parametrize("length", ["2", "1e201", "1e-201"])
+def test_lengths_of_directions_do_not_change_the_spacing(tmp_path, length):
+    volume = load_volume(write_meta(tmp_path / "a.mha", TransformMatrix=f"2 0 0 0 2 0 0 0 {length}"))
     np.testing.assert_allclose(volume.grid.spacing_mm, (3, 2, 1))
 
 
