@@ -153,7 +153,7 @@ def read_transform(path: str | Path) -> PointMap:
     transform, bounds_mm = _read(path)
     if transform.IsLinear():
         matrix = _matrix(transform)
-        if not np.isfinite(matrix).all() or abs(np.linalg.det(matrix[:3, :3])) < 1e-6:
+        if not np.isfinite(matrix).all() or not geometry.is_invertible(matrix[:3, :3], 1e-6):
             raise InputError("transform cannot be inverted", where=path)
         inverse = np.linalg.inv(matrix)
         return lambda position_mm: np.asarray(position_mm, float) @ inverse[:3, :3].T + inverse[:3, 3]

@@ -70,6 +70,12 @@ def spacing(affine: Affine) -> NDArray[np.floating]:
     return np.linalg.norm(affine[:3, :3], axis=0)
 
 
+def is_invertible(matrix: NDArray[np.floating], least: float) -> bool:
+    """Whether a matrix is finite and its determinant is finite and at least `least` from 0."""
+    with np.errstate(over="ignore", invalid="ignore"):  # what gets infinite is unusable, not a warning
+        return bool(np.isfinite(matrix).all() and least <= abs(np.linalg.det(matrix)) < np.inf)
+
+
 def nearest_axes(affine: Affine) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """World axis and sign that each array axis follows best, each of shape (3,).
 

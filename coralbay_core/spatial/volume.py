@@ -41,7 +41,7 @@ class Grid:
             raise _no_grid(self.shape, self.affine) from error
         if len(shape) != 3 or min(shape) < 1 or shape != tuple(self.shape):
             raise _no_grid(self.shape, affine)
-        if affine.shape != (4, 4) or not np.isfinite(affine).all() or abs(np.linalg.det(affine)) < 1e-12:
+        if affine.shape != (4, 4) or not geometry.is_invertible(affine, 1e-12):
             raise InputError(
                 "unusable affine", found=np.array2string(affine), expected="an invertible, finite 4x4 matrix"
             )
