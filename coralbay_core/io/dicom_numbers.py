@@ -56,17 +56,15 @@ def whole(header: Any, keyword: str, where: Path, default: int) -> int:
 
 
 def _texts(header: Any, keyword: str, where: Path) -> list[str]:
-    element = header.get_item(keyword)
-    if element is None:
-        return []
-    value = element.value
-    if isinstance(value, bytes) and element.VR in _TEXT and keyword not in ("Rows", "Columns", "SamplesPerPixel"):
-        return value.decode("latin-1").split("\\")
-    if isinstance(value, bytes):
-        try:
+    try:
+        element = header.get_item(keyword)
+        value = None if element is None else element.value
+        if isinstance(value, bytes) and element.VR in _TEXT and keyword not in ("Rows", "Columns", "SamplesPerPixel"):
+            return value.decode("latin-1").split("\\")
+        if isinstance(value, bytes):
             value = header[keyword].value
-        except Exception as error:  # pydicom raises many kinds for damaged elements
-            raise _malformed(where, keyword, type(error).__name__, "a number") from error
+    except Exception as error:  # pydicom raises many kinds for damaged elements
+        raise _malformed(where, keyword, type(error).__name__, "a number") from error
     if value is None:
         return []
     return str(value).split("\\") if isinstance(value, str | int | float) else [str(part) for part in value]

@@ -224,6 +224,18 @@ def test_other_malformed_elements_are_one_line(tmp_path, keyword, value):
 # --- files
 
 
+@pytest.mark.parametrize("empty", [False, True])
+def test_an_unknown_kind_of_element_is_one_line(tmp_path, empty):
+    write_series(tmp_path / "s", hu())
+    path = in_order(tmp_path / "s")[2]
+    before, spacing, after = path.read_bytes().partition(b"\x28\x00\x30\x00DS")
+    length = int.from_bytes(after[:2], "little")
+    path.write_bytes(before + spacing[:4] + b"D\0" + (b"\0\0" + after[2 + length :] if empty else after))
+    with pytest.raises(InputError, match="PixelSpacing") as caught:
+        load_volume(path)
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("keeps_meta", [True, False])
 def test_files_without_a_preamble(tmp_path, keeps_meta):
     for path in write_series(tmp_path / "s", hu()):
