@@ -54,6 +54,7 @@ def test_a_library_is_made_and_searched(app, belly, tmp_path):
     session.compute()
     settle(app)
     session.click(middle(app))
+    settle(app)  # its message comes before that of the search
     panel.search.click()
     settle(app)
     hits = session.library.hits

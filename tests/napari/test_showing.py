@@ -69,8 +69,7 @@ def test_other_scans_are_out_of_the_list_and_of_the_sliders(explored, viewer, ha
     assert viewer.dims.range != reach
     assert explored.session.scan.volume.grid.contains(explored.session.cursor_mm)
     explored.session.activate(first)
-    hand.settle()
-    assert listed(viewer) == ["belly", "belly - PCA colors"]
+    hand.wait_for(lambda: listed(viewer) == ["belly", "belly - PCA colors"])
     assert viewer.dims.range == reach
     assert explored.binding.layer("pca").opacity == opacity
     viewer.layers.remove(explored.binding.layer("ct"))
