@@ -10,7 +10,7 @@ from ..features import FeatureMaps
 from ..models.encoder import Encoder
 from ..spatial import Grid
 from .extraction_input import ExtractionInput
-from .tiling import Box, Index, region_grid
+from .tiling import Box, Index, common_box, region_grid
 
 
 def assemble(
@@ -23,8 +23,7 @@ def assemble(
 
 def tile_maps(start: Index, maps: Mapping[int, Tensor], scene: ExtractionInput, encoder: Encoder) -> FeatureMaps:
     """Make feature maps of the box of one tile, unblended."""
-    whole = scene.lattice.whole
-    box = tuple((low, min(high, n)) for (low, high), (_, n) in zip(scene.lattice.tile_box(start), whole, strict=True))
+    box = common_box(scene.lattice.tile_box(start), scene.lattice.whole)
     shape = tuple(high - low for low, high in box)
     arrays = {
         stride: tile[(slice(None), *(slice(-(-n // stride)) for n in shape))].half().cpu().numpy()

@@ -16,14 +16,14 @@ from ..util.arguments import checked
 from ..util.memory import Budget, budget
 from .cache import Entry, EntryMetadata, FeatureStore, key_of, signature, unwritable
 from .extraction_input import ExtractionInput, require_body
-from .kept_input import extraction_input, forget_input
+from .kept_input import forget_input
 from .sliding_window import (
     DEFAULT_STRIDES,
     ExtractionCallbacks,
     Progress,
     channels_of,
     extract,
-    preview_first,
+    previewed_input,
     run,
 )
 from .tiling import Box, Index, region_of
@@ -108,8 +108,7 @@ def features_for(
         scene = None
         if entry is None:
             _require_writable(store, writable)
-            preview_first(volume, encoder, strides, roi_mm, focus_mm, limits, watch)
-            scene = extraction_input(volume, encoder)
+            scene = previewed_input(volume, encoder, strides, roi_mm, focus_mm, limits, watch)
             entry = _create(store, key, wanted, scene, encoder)
         require_body(entry.body, volume)
         region = region_of(entry.grid, roi_mm)
@@ -118,8 +117,7 @@ def features_for(
         if any(absent.values()):
             _require_writable(store, writable)
             if scene is None:
-                preview_first(volume, encoder, strides, roi_mm, focus_mm, limits, watch)
-                scene = extraction_input(volume, encoder)
+                scene = previewed_input(volume, encoder, strides, roi_mm, focus_mm, limits, watch)
             chunks = sorted({chunk for part in absent.values() for chunk in part})
             targets = {chunk: scene.lattice.chunk_box(chunk) for chunk in chunks}
             started = time.perf_counter()

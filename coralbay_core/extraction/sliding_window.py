@@ -229,8 +229,7 @@ def extract(
     """
     strides = check_strides(encoder, strides)
     watch, limits = watch or ExtractionCallbacks(progress, cancelled), budget(encoder.device, memory_bytes)
-    preview_first(volume, encoder, strides, roi_mm, focus_mm, limits, watch)
-    scene = extraction_input(volume, encoder)
+    scene = previewed_input(volume, encoder, strides, roi_mm, focus_mm, limits, watch)
     region = region_of(scene.grid, roi_mm)
     sink = ArraySink(scene.lattice, region, channels_of(encoder, strides))
     run(
@@ -247,7 +246,7 @@ def extract(
     return assemble(sink.arrays, scene.grid, scene.body, region, encoder)
 
 
-def preview_first(
+def previewed_input(
     volume: Volume,
     encoder: Encoder,
     strides: Sequence[int],
@@ -255,15 +254,18 @@ def preview_first(
     focus_mm: ArrayLike | None,
     limits: Budget,
     watch: ExtractionCallbacks,
-) -> None:
-    """Hand the first features around the focus to the callback for previews; parameters as of `extract`."""
-    if watch.preview is None or focus_mm is None:
-        return
-    region = region_of(model_grid(volume.grid, encoder.preprocessing.spacing_mm), roi_mm)
-    check_cancelled(watch.cancelled, "feature extraction")
-    maps = first_features(volume, encoder, strides, focus_mm, region, limits)
-    if maps is not None:
-        watch.preview(maps)
+) -> ExtractionInput:
+    """Make the input of an extraction, after the first features around the focus were handed to the callback for them.
+
+    Parameters are those of `extract`.
+    """
+    if watch.preview is not None and focus_mm is not None:
+        region = region_of(model_grid(volume.grid, encoder.preprocessing.spacing_mm), roi_mm)
+        check_cancelled(watch.cancelled, "feature extraction")
+        maps = first_features(volume, encoder, strides, focus_mm, region, limits)
+        if maps is not None:
+            watch.preview(maps)
+    return extraction_input(volume, encoder)
 
 
 def channels_of(encoder: Encoder, strides: Iterable[int]) -> dict[int, int]:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 # napari signals undo and redo only as a redrawn slice, like each step through the slices: changes are looked up when
 # these events have stopped.
 _REST_MS = 60
-# While a button is held, its release is looked for so often: no event tells it.
+# A stroke ends when its button is released, which no event reports: while it is held, this is how often to look.
 _HELD_MS = 10
 _BRUSH_VOXELS = 6
 _FIRST_CLASSES = {1: BACKGROUND, 2: "structure"}

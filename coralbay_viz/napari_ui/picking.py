@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from .context import Context
     from .tools import MouseTools
 
-# So long the window is not drawn after a click: where the processor draws it, that would slow down the answer.
+# Longest time for which drawing waits for the answer to a click: where the processor draws, it would delay the answer.
 _GRACE_S = 0.15
 
 

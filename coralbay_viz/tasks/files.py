@@ -27,7 +27,7 @@ def open_volume(path: Path, series: str | None) -> Volume:
 
 
 def freeze(volume: Volume) -> Volume:
-    """Forbid to write to the voxels of a volume that is ours: hashes and resampled HU are then computed once."""
+    """Forbid writing to the voxels of a volume that nobody else holds: its hash and resampled HU are computed once."""
     volume.data.setflags(write=False)
     return volume
 
