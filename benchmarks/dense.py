@@ -30,9 +30,9 @@ from coralbay_core import load_encoder, load_volume
 from coralbay_core.extraction.cache import FeatureStore
 from coralbay_core.extraction.extraction_input import ExtractionInput
 from coralbay_core.extraction.pipeline import features_for
-from coralbay_core.extraction.sliding_window import DEFAULT_STRIDES, extract
+from coralbay_core.extraction.sliding_window import extract
 from coralbay_core.features import FeatureMaps
-from coralbay_core.models.encoder import Tiling
+from coralbay_core.models.encoder import DEFAULT_STRIDES, Tiling
 from coralbay_core.models.swin3d import Swin3DConfig
 from coralbay_core.models.swin_encoder import SwinEncoder
 from coralbay_core.phantom import make_phantom

@@ -22,8 +22,8 @@ from coralbay_core.evaluate import open_cases
 from coralbay_core.evaluate.cases import Case
 from coralbay_core.evaluate.metrics import average_precision, bootstrap_interval
 from coralbay_core.extraction.pipeline import features_for
-from coralbay_core.extraction.sliding_window import DEFAULT_STRIDES
 from coralbay_core.features import FeatureMaps
+from coralbay_core.models.encoder import DEFAULT_STRIDES
 from coralbay_core.models.loading import load_encoder
 from coralbay_core.similarity import HeatMap, auto_weights, make_query, search
 from coralbay_core.similarity.prior import prior_around

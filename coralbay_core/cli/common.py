@@ -66,7 +66,7 @@ def store_of(out: Path | None) -> "FeatureStore | bool":
 def features_of(
     volume: Volume,
     encoder: "Encoder",
-    strides: tuple[int, ...],
+    strides: tuple[int, ...] | None,
     *,
     out: Path | None = None,
     name: str | None = None,

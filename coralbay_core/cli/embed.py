@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from . import options
 from .common import feature_summary, features_of, open_ct, open_model, require_outputs
-from .options import DEFAULT_STAGES, Device, Json, Memory, Model, Report, Series, Stages
+from .options import Device, Json, Memory, Model, Report, Series, Stages
 from .output import emit
 from .scans import Batch, Source, scans_in
 
@@ -24,7 +24,7 @@ def embed(
             "-o", "--out", metavar="OUT", help="Folder for the features, one subfolder per scan.  [default: the cache]"
         ),
     ] = None,
-    stages: Stages = DEFAULT_STAGES,
+    stages: Stages = None,
     roi: Annotated[
         str | None, typer.Option(metavar="X,Y,Z,X,Y,Z", help="Compute only the box between these two corners, in mm.")
     ] = None,
@@ -64,7 +64,6 @@ def embed(
     found = scans_in(ct, series)
     require_outputs([report], ct, *found.files)
     batch = Batch("features", len(found.sources), found.is_folder, found.passed_over, report)
-    inputs = {"ct": ct, "stages": strides, "roi_mm": corners}
     if jobs or cluster:
         from .embed_dask import embed_with_dask
 
@@ -89,7 +88,7 @@ def embed(
     emit(
         "embed",
         as_json=as_json,
-        inputs={**inputs, "model": done[0]["model"]},
+        inputs={"ct": ct, "stages": list(done[0]["stages"]), "roi_mm": corners, "model": done[0]["model"]},
         outputs={"folder": out},
         results={"scans": done, "failed": batch.failed},
         lines=[_line(entry) for entry in done],
@@ -102,7 +101,7 @@ def _embed_one(
     encoder: Any,
     out: Path | None,
     *,
-    strides: tuple[int, ...],
+    strides: tuple[int, ...] | None,
     roi: NDArray | None,
     focus: NDArray | None,
     memory: float | None,

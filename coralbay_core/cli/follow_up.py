@@ -8,7 +8,7 @@ import typer
 from ..errors import InputError
 from . import options
 from .common import features_of, open_ct, open_labels, open_model, require_outputs, weights_files
-from .options import DEFAULT_STAGES, Device, Json, Model, Stages
+from .options import Device, Json, Model, Stages
 from .output import emit, note
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def follow_up(
         float | None,
         typer.Option(metavar="MM", help="Pair lesions up to this far from where the scans align.  [default: 25]"),
     ] = None,
-    stages: Stages = DEFAULT_STAGES,
+    stages: Stages = None,
     model: Model = None,
     device: Device = "auto",
     as_json: Json = False,

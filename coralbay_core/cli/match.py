@@ -9,7 +9,7 @@ import typer
 from ..errors import CoralBayError, InputError
 from . import options
 from .common import features_of, open_ct, open_model, require_outputs, weights_files
-from .options import DEFAULT_STAGES, Device, FixedStageWeights, Json, Model, Report, Series, Stages
+from .options import Device, FixedStageWeights, Json, Model, Report, Series, Stages
 from .output import Progress, emit, note, position
 from .scans import Batch, Source, one_scan, scans_in
 
@@ -62,7 +62,7 @@ def match(
     ] = None,
     report: Report = None,
     stage_weights: FixedStageWeights = None,
-    stages: Stages = DEFAULT_STAGES,
+    stages: Stages = None,
     model: Model = None,
     device: Device = "auto",
     series: Series = None,
@@ -127,7 +127,7 @@ class _Matcher:
         first: "Volume",
         encoder: Any,
         places: "list[Landmark]",
-        strides: tuple[int, ...],
+        strides: tuple[int, ...] | None,
         weights: Any,
         prior_mm: float | None,
         transform: Any = None,

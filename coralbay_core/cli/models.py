@@ -9,7 +9,7 @@ from ..errors import InputError
 from . import options
 from .command_line import CommandLine
 from .common import require_outputs
-from .options import DEFAULT_STAGES, Device, Json, Stages, model_names, strides
+from .options import Device, Json, Stages, model_names, strides
 from .output import Progress, emit, note, table
 from .scans import scans_in
 
@@ -238,7 +238,7 @@ def compact(
     dimensions: Annotated[
         int, typer.Option(metavar="N", help="Feature numbers per cell, summed over all stages.")
     ] = 128,
-    stages: Stages = DEFAULT_STAGES,
+    stages: Stages = None,
     out: Annotated[
         Path | None,
         typer.Option("-o", "--out", metavar="OUT.safetensors", help="File to write.  [default: next to the weights]"),
@@ -292,7 +292,7 @@ def export(
         int | None,
         typer.Option(metavar="N", help="Edge length of a tile in voxels, a multiple of 32.  [default: the model's]"),
     ] = None,
-    stages: Stages = DEFAULT_STAGES,
+    stages: Stages = None,
     as_json: Json = False,
 ) -> None:
     """Write a model as ONNX, for tiles of one size.
@@ -301,17 +301,19 @@ def export(
     """
     import torch
 
+    from ..models.encoder import check_strides
     from ..models.exporting import export_onnx, require_onnx
     from ..models.loading import load_encoder
 
     require_onnx()
     require_outputs([onnx], Path(model))
     encoder = load_encoder(model, device="cpu", precision=torch.float32)
-    difference = export_onnx(encoder, onnx, tile=tile, strides=strides(stages))
+    chosen = check_strides(encoder, strides(stages))
+    difference = export_onnx(encoder, onnx, tile=tile, strides=chosen)
     emit(
         "models export",
         as_json=as_json,
-        inputs={"model": model, "tile": tile, "stages": strides(stages)},
+        inputs={"model": model, "tile": tile, "stages": chosen},
         outputs={"onnx": onnx},
         results={"difference": difference},
         lines=[f"maps differ by at most {difference:.1g} of their largest value"],

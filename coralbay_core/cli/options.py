@@ -73,11 +73,12 @@ Device = Annotated[
     ),
 ]
 Stages = Annotated[
-    str,
+    str | None,
     typer.Option(
-        metavar="4,8,16",
+        metavar="4,8,16,32",
         rich_help_panel=MODEL_OPTIONS,
-        help="Model stages to use, given by their strides and separated by commas.",
+        help="Model stages to use, given by their strides and separated by commas."
+        "  [default: 4,8,16,32, as far as the model has them]",
     ),
 ]
 Memory = Annotated[
@@ -115,8 +116,6 @@ Report = Annotated[
     ),
 ]
 
-DEFAULT_STAGES = "4,8,16"
-
 _LISTS = (".csv", ".json")
 
 
@@ -150,8 +149,10 @@ def point_files(texts: list[str] | None) -> tuple[Path, ...]:
     return tuple(Path(text) for text in texts or () if text.lower().endswith(_LISTS))
 
 
-def strides(text: str) -> tuple[int, ...]:
-    """Parse strides such as ``4,8,16``; whether the model has them is checked later."""
+def strides(text: str | None) -> tuple[int, ...] | None:
+    """Parse strides such as ``4,8,16``; whether the model has them is checked later. None are the model's default."""
+    if text is None:
+        return None
     try:
         return tuple(sorted({int(part) for part in text.split(",")}))
     except ValueError:

@@ -12,7 +12,7 @@ from . import options
 from .command_line import CommandLine
 from .common import features_of, open_ct, open_labels, open_model, require_outputs, weights_files
 from .labels import examples_with_rest, note_background, only
-from .options import DEFAULT_STAGES, CtPath, Device, Json, Model, ProbeModel, Report, Series, Stages
+from .options import CtPath, Device, Json, Model, ProbeModel, Report, Series, Stages
 from .output import Progress, emit, position, table
 from .scans import Batch, Source, scans_in
 
@@ -63,7 +63,7 @@ def fit(
             help="Type of classifier; discriminant is best for few strokes.",
         ),
     ] = "discriminant",
-    stages: Stages = DEFAULT_STAGES,
+    stages: Stages = None,
     model: Model = None,
     device: Device = "auto",
     series: Series = None,

@@ -14,7 +14,7 @@ from ..spatial import LabelVolume, Volume
 from ..util.atomic_file import atomic_path
 from . import options
 from .common import features_of, open_ct, open_labels, open_model, require_outputs, weights_files
-from .options import DEFAULT_STAGES, CtPath, Device, Json, Model, Series, Stages
+from .options import CtPath, Device, Json, Model, Series, Stages
 from .output import emit, note
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def project(
             metavar="POINTS.csv", help="File for the scatter plot: x, y and the position in mm of each point."
         ),
     ] = None,
-    stages: Stages = DEFAULT_STAGES,
+    stages: Stages = None,
     model: Model = None,
     device: Device = "auto",
     series: Series = None,

@@ -14,7 +14,7 @@ from ..spatial import LabelVolume, Volume
 from . import options
 from .common import features_of, open_ct, open_labels, open_model, require_outputs, weights_files
 from .labels import value_of
-from .options import DEFAULT_STAGES, CtPath, Device, Json, Model, Series, Stages, StageWeights
+from .options import CtPath, Device, Json, Model, Series, Stages, StageWeights
 from .output import emit, note, position
 
 if TYPE_CHECKING:
@@ -213,7 +213,7 @@ def query(
     save: Annotated[
         Path | None, typer.Option(metavar="NAME.query", rich_help_panel=_OUT, help="File to save the query to.")
     ] = None,
-    stages: Stages = DEFAULT_STAGES,
+    stages: Stages = None,
     model: Model = None,
     device: Device = "auto",
     series: Series = None,
@@ -281,7 +281,7 @@ def query(
     }
     results = _results(found, None if other else asked.positive)
     results |= {"threshold": score, "notes": searched.notes, "scope": scope, "alignment": found.note or None}
-    inputs = {"ct": ct, "at_mm": asked.positive, "not_mm": asked.negative, "in": other, "stages": strides}
+    inputs = {"ct": ct, "at_mm": asked.positive, "not_mm": asked.negative, "in": other, "stages": target.strides}
     lines = [*_region_lines(regions), *_weight_lines(heat, mixer)]
     emit("query", as_json=as_json, inputs=inputs, outputs=outputs, results=results, lines=lines)
 
@@ -311,8 +311,10 @@ def _threshold(text: str | None) -> tuple[Literal["score", "share", "auto"], flo
     return ("share" if share else "score"), value
 
 
-def _opened(use: Path | None, save: Path | None, strides: tuple[int, ...]) -> "tuple[Query | None, tuple[int, ...]]":
-    """The saved query, and the strides that can be asked."""
+def _opened(
+    use: Path | None, save: Path | None, strides: tuple[int, ...] | None
+) -> "tuple[Query | None, tuple[int, ...] | None]":
+    """The saved query, and the strides that can be asked: its own unless others were chosen."""
     from ..similarity.query import load_query, require_name
 
     if save is not None:
@@ -320,7 +322,7 @@ def _opened(use: Path | None, save: Path | None, strides: tuple[int, ...]) -> "t
     if use is None:
         return None, strides
     saved = load_query(use)
-    common = tuple(s for s in strides if s in saved.strides)
+    common = saved.strides if strides is None else tuple(s for s in strides if s in saved.strides)
     if not common:
         raise InputError("query has none of the requested stages", where=use, found=saved.strides, expected=strides)
     return saved, common

@@ -8,7 +8,7 @@ import typer
 from ..errors import InputError
 from . import options
 from .common import features_of, open_ct, open_model, require_outputs
-from .options import DEFAULT_STAGES, CtPath, Device, FixedStageWeights, Json, Model, Series, Stages
+from .options import CtPath, Device, FixedStageWeights, Json, Model, Series, Stages
 from .output import emit, position, table
 
 
@@ -28,7 +28,7 @@ def symmetry(
     ] = None,
     search_mm: Annotated[float, typer.Option(metavar="MM", help="Search radius around the mirrored position.")] = 20.0,
     stage_weights: FixedStageWeights = None,
-    stages: Stages = DEFAULT_STAGES,
+    stages: Stages = None,
     model: Model = None,
     device: Device = "auto",
     series: Series = None,

@@ -10,7 +10,7 @@ import typer
 from ..errors import InputError
 from . import options
 from .common import features_of, open_ct, open_model, require_outputs, weights_files
-from .options import DEFAULT_STAGES, Device, FixedStageWeights, Json, Model, Stages
+from .options import Device, FixedStageWeights, Json, Model, Stages
 from .output import emit, note, position
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def transfer(
         bool, typer.Option("--refine/--no-refine", help="Draw the borders by a probe on the features of B.")
     ] = True,
     stage_weights: FixedStageWeights = None,
-    stages: Stages = DEFAULT_STAGES,
+    stages: Stages = None,
     model: Model = None,
     device: Device = "auto",
     as_json: Json = False,

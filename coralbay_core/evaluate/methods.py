@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from ..extraction.cache import FeatureStore
 from ..extraction.extraction_input import on_model_grid
-from ..extraction.sliding_window import DEFAULT_STRIDES, extract
+from ..extraction.sliding_window import extract
 from ..features import FeatureMaps
 from ..features.feature_maps import EncoderFacts
-from ..models.encoder import Encoder
+from ..models.encoder import Encoder, default_strides
 from ..similarity import HeatMap, heat_map
 from ..spatial import Volume
 from ..spatial.body_mask import body_mask
@@ -72,8 +72,7 @@ def encoder_method(
     """Features of an encoder at the default strides of the commands, as far as it has them."""
     from ..extraction.pipeline import features_for
 
-    known = [stage.stride for stage in encoder.stages]
-    strides = [stride for stride in DEFAULT_STRIDES if stride in known] or known
+    strides = list(default_strides(encoder))
 
     def compute(volume: Volume, keep: bool) -> FeatureMaps:
         return features_for(volume, encoder, strides=strides, store=store if keep else False)
@@ -102,7 +101,8 @@ def patch_and_position_method(patch: Encoder) -> Method:
     def compute(volume: Volume, keep: bool) -> FeatureMaps:
         return _joined(name, extract(volume, patch), position_features(volume))
 
-    weights = dict.fromkeys(DEFAULT_STRIDES, 1.0) | {POSITION_STRIDE: float(len(DEFAULT_STRIDES))}
+    strides = default_strides(patch)
+    weights = dict.fromkeys(strides, 1.0) | {POSITION_STRIDE: float(len(strides))}
     about = {"fingerprint": f"{patch.fingerprint}+position-1"}
     return Method(name, compute, weights, fingerprint=about["fingerprint"], about=about)
 

@@ -1,6 +1,6 @@
 """Fitting the compact form of a model: principal directions of its descriptors over many scans."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,11 +9,11 @@ from ..errors import InputError
 from ..features import FeatureMaps
 from ..features.descriptors import stage_descriptors
 from ..models.compact import CompactBasis, StageBasis
-from ..models.encoder import Encoder
+from ..models.encoder import Encoder, check_strides
 from ..spatial import Volume
 from .cache import FeatureStore
 from .pipeline import features_for
-from .sliding_window import DEFAULT_STRIDES, Progress
+from .sliding_window import Progress
 
 DIMENSIONS = 128
 _TOKENS_A_SCAN = 20_000
@@ -52,7 +52,7 @@ def fit_compact(
     volumes: Iterable[Volume],
     *,
     dimensions: int = DIMENSIONS,
-    strides: Iterable[int] = DEFAULT_STRIDES,
+    strides: Collection[int] | None = None,
     store: FeatureStore | bool = True,
     progress: Progress | None = None,
     total: int = 0,
@@ -68,7 +68,8 @@ def fit_compact(
     dimensions : int
         Number for all stages together, divided so that the least variance of the unit vectors, which count alike in a
         similarity, is lost; each stage keeps at least eight.
-    strides : iterable of int
+    strides : collection of int, optional
+        By default those of `default_strides`.
     store : FeatureStore or bool
         As of `features_for`.
     progress : callable, optional
@@ -76,7 +77,7 @@ def fit_compact(
     seed : int
         Seed for drawing tokens, at most 20,000 per scan.
     """
-    strides = sorted(strides)
+    strides = check_strides(encoder, strides)
     channels = encoder.channels
     if not _FEWEST * len(strides) <= dimensions <= sum(channels[s] for s in strides):
         raise InputError(

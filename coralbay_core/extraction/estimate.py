@@ -10,7 +10,6 @@ from ..util.cancellation import IsCancelled, check_cancelled
 from .cache import FeatureStore, key_of, signature
 from .extraction_input import ExtractionInput
 from .kept_input import extraction_input
-from .tiling import DEFAULT_STRIDES
 
 if TYPE_CHECKING:
     from .tile_runner import TileRunner
@@ -134,7 +133,7 @@ def forecast(
     volume: Volume,
     encoder: Encoder,
     *,
-    strides: Collection[int] = DEFAULT_STRIDES,
+    strides: Collection[int] | None = None,
     store: FeatureStore | bool | None = True,
     tile_s: float | None = None,
     cancelled: IsCancelled | None = None,
@@ -145,7 +144,7 @@ def forecast(
     ----------
     volume : Volume
     encoder : Encoder
-    strides : collection of int
+    strides : collection of int, optional
     store : FeatureStore or bool
         As of `features_for`.
     tile_s : float, optional

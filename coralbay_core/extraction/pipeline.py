@@ -18,7 +18,6 @@ from .cache import Entry, EntryMetadata, FeatureStore, key_of, signature, unwrit
 from .extraction_input import ExtractionInput, require_body
 from .kept_input import forget_input
 from .sliding_window import (
-    DEFAULT_STRIDES,
     ExtractionCallbacks,
     Progress,
     channels_of,
@@ -36,7 +35,7 @@ def features_for(
     volume: VolumeLike,
     encoder: Encoder,
     *,
-    strides: Collection[int] = DEFAULT_STRIDES,
+    strides: Collection[int] | None = None,
     roi_mm: tuple[ArrayLike, ArrayLike] | None = None,
     focus_mm: ArrayLike | None = None,
     store: FeatureStore | bool | None = True,
@@ -56,8 +55,8 @@ def features_for(
     volume : Volume, path or object
         Anything that `load_volume` accepts.
     encoder : Encoder
-    strides : collection of int
-        Stages to return.
+    strides : collection of int, optional
+        Stages to return; by default those of `default_strides`.
     roi_mm : pair of (3,) arrays, optional
         Opposite corners, world mm, of the region to return; its features equal those of the whole scan there.
     focus_mm : (3,) array, optional

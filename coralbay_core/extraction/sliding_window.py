@@ -31,7 +31,6 @@ from .first_features import first_features
 from .kept_input import extraction_input, forget_input
 from .tile_runner import Say, TileRunner
 from .tiling import (
-    DEFAULT_STRIDES,
     Box,
     Index,
     Lattice,
@@ -197,7 +196,7 @@ def extract(
     volume: Volume,
     encoder: Encoder,
     *,
-    strides: Collection[int] = DEFAULT_STRIDES,
+    strides: Collection[int] | None = None,
     roi_mm: tuple[ArrayLike, ArrayLike] | None = None,
     focus_mm: ArrayLike | None = None,
     memory_bytes: int | None = None,
@@ -211,7 +210,8 @@ def extract(
     ----------
     volume : Volume
     encoder : Encoder
-    strides : collection of int
+    strides : collection of int, optional
+        Stages to compute; by default those of `default_strides`.
     roi_mm : pair of (3,) arrays, optional
         Opposite corners, world mm, of the region to compute; its features equal those of the whole scan there.
     focus_mm : (3,) array, optional

@@ -16,9 +16,6 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import InputError
 from ..spatial import Grid, geometry
 
-DEFAULT_STRIDES = (4, 8, 16)
-"""Strides of the stages that are computed by default."""
-
 CELL = 32
 """Coarsest stride; tiles and chunks start on multiples of it."""
 

@@ -15,10 +15,9 @@ from pathlib import Path
 from ..errors import CoralBayError, InputError, MissingFileError, StorageError
 from ..extraction.cache import FeatureStore, content_digest, key_of, signature
 from ..extraction.pipeline import features_for
-from ..extraction.sliding_window import DEFAULT_STRIDES
 from ..features import FeatureMaps
 from ..io import load_volume
-from ..models.encoder import Encoder
+from ..models.encoder import Encoder, default_strides
 from ..similarity.cell_table import body_tokens
 from ..spatial import Volume
 from ..util.arguments import checked
@@ -138,7 +137,7 @@ class Library:
             self._store_names(store_names)
         if self.exists and (known := next((e for e in self.manifest.scans if e.scan == scan), None)):
             return Added(known, is_new=False)
-        strides = self.manifest.strides if self.exists else _default_strides(encoder)
+        strides = self.manifest.strides if self.exists else default_strides(encoder)
         features = features_for(volume, encoder, strides=strides, store=self.store, progress=progress)
         if not self.exists:
             self._begin(features, vectors)
@@ -284,8 +283,3 @@ def _stamp(path: Path) -> str:
         return ""
     size = found.st_size if path.is_file() else 0
     return hashlib.blake2b(f"{size} {found.st_mtime_ns}".encode(), digest_size=8).hexdigest()
-
-
-def _default_strides(encoder: Encoder) -> tuple[int, ...]:
-    known = [stage.stride for stage in encoder.stages]
-    return tuple(s for s in DEFAULT_STRIDES if s in known) or tuple(known)

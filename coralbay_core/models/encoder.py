@@ -206,8 +206,20 @@ def resolve_precision(device: torch.device) -> torch.dtype:
     return torch.float32
 
 
-def check_strides(encoder: Encoder, strides: Collection[int]) -> tuple[int, ...]:
-    """Sort strides; raise if the encoder lacks one."""
+DEFAULT_STRIDES = (4, 8, 16, 32)
+"""Strides of the stages that are computed and compared by default, as far as an encoder has them."""
+
+
+def default_strides(encoder: Encoder) -> tuple[int, ...]:
+    """List the strides of an encoder that are used by default; all of them if it has none of `DEFAULT_STRIDES`."""
+    known = [stage.stride for stage in encoder.stages]
+    return tuple(stride for stride in DEFAULT_STRIDES if stride in known) or tuple(known)
+
+
+def check_strides(encoder: Encoder, strides: Collection[int] | None) -> tuple[int, ...]:
+    """Sort strides, None being the default ones; raise if the encoder lacks one."""
+    if strides is None:
+        return default_strides(encoder)
     known = [stage.stride for stage in encoder.stages]
     if not strides or not set(strides) <= set(known):
         raise InputError("unknown stages", where=encoder.name, found=list(strides), expected=f"strides among {known}")

@@ -17,7 +17,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..extraction.cache import FeatureStore
 from ..extraction.pipeline import features_for
-from ..extraction.sliding_window import DEFAULT_STRIDES, ExtractionCallbacks
+from ..extraction.sliding_window import ExtractionCallbacks
 from ..features import FeatureMaps
 from ..models.encoder import Encoder, EncoderBase
 from ..spatial import Grid, Volume
@@ -154,7 +154,7 @@ def compare_windows(
     windows: Mapping[str, tuple[float, float]],
     center_mm: ArrayLike | None = None,
     radius_mm: float = RADIUS_MM,
-    strides: Collection[int] = DEFAULT_STRIDES,
+    strides: Collection[int] | None = None,
     weights: Mapping[int, float] | None = None,
     store: FeatureStore | bool | None = True,
     watch: ExtractionCallbacks | None = None,

@@ -113,19 +113,15 @@ class FeatureCache:
     _features: "WeakKeyDictionary[Volume, dict[str, FeatureMaps]]" = field(default_factory=WeakKeyDictionary)
 
     def get(self, volume: Volume, model: str, context: JobContext) -> "FeatureMaps":
-        """Return features at the strides of ``coralbay evaluate``, as far as the encoder has them."""
+        """Return features at the default strides, which are those of ``coralbay evaluate``."""
         from coralbay_core.extraction.pipeline import features_for
-        from coralbay_core.extraction.sliding_window import DEFAULT_STRIDES
 
         known = self._features.setdefault(volume, {})
         if model not in known:
             encoder = self.load(model)
-            strides = [stage.stride for stage in encoder.stages]
-            strides = [stride for stride in DEFAULT_STRIDES if stride in strides] or strides
             known[model] = features_for(
                 volume,
                 encoder,
-                strides=strides,
                 store=self.store,
                 progress=context.progress,
                 cancelled=context.cancelled,

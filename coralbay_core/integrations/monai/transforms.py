@@ -18,7 +18,6 @@ from monai.transforms import MapTransform
 from ...errors import InputError
 from ...extraction.cache import FeatureStore
 from ...extraction.pipeline import features_for
-from ...extraction.sliding_window import DEFAULT_STRIDES
 from ...features import FeatureMaps
 from ...io import as_object, load_volume
 from ...models.encoder import Encoder
@@ -38,8 +37,8 @@ class _WithFeatures(MapTransform):
         Keys of images.
     model : str, path or Encoder
         As of `load_encoder`; a name is loaded once per process.
-    strides : collection of int
-        Stages to use.
+    strides : collection of int, optional
+        Stages to use; by default those of `default_strides`.
     device : str
         Of a model that is given by name.
     store : FeatureStore or bool
@@ -53,13 +52,13 @@ class _WithFeatures(MapTransform):
         keys: KeysCollection,
         model: str | Path | Encoder = DEFAULT_MODEL,
         *,
-        strides: Collection[int] = DEFAULT_STRIDES,
+        strides: Collection[int] | None = None,
         device: str = "auto",
         store: FeatureStore | bool = True,
         allow_missing_keys: bool = False,
     ):
         super().__init__(keys, allow_missing_keys)
-        self.model, self.strides, self.device, self.store = model, tuple(strides), device, store
+        self.model, self.strides, self.device, self.store = model, strides, device, store
         self._encoder: Encoder | None = None if isinstance(model, str | Path) else model
 
     @property
