@@ -22,7 +22,7 @@ export QT_API := pyside6
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-eva libraries virtual-display browser notebooks screenshots animation docs demo test test-fast test-slow test-pyqt6 test-oldest test-eva fuzz torture lint spelling evaluate evaluate-reference wheel-smoke \
-  bench-encoder bench-dense bench-interactive bench-gui bench-first bench-notebook bench-probe bench-connectivity bench-projection bench-search bench-alignment bench-pretrain bench-scale clean
+  bench-encoder bench-dense bench-interactive bench-gui bench-first bench-notebook bench-probe bench-connectivity bench-projection bench-search bench-alignment bench-pretrain bench-objectives bench-scale clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
@@ -181,6 +181,9 @@ bench-scale: $(STAMP) ## A thousand scans on Dask and in a library, a million ch
 
 bench-pretrain: $(STAMP) ## Steps of pretraining, part by part, a minute (ARGS="mini --data STORE", "base --plan batch_size=1 accumulate=1")
 	$(PYTHON_VENV) benchmarks/pretrain.py $(ARGS)
+
+bench-objectives: $(STAMP) ## Objectives of pretraining compared, two seeds, hours (ARGS="--store STORE --out RUNS")
+	$(PYTHON_VENV) -m benchmarks.objectives --data "$(DATA)" $(ARGS)
 
 clean: ## Remove what the other targets made, the environment included
 	rm -rf $(VENV) $(VENV_OLDEST) $(VENV_EVA) $(DEMO_OUT) $(EVALUATION_OUT) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

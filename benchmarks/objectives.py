@@ -103,16 +103,15 @@ def judge(options: argparse.Namespace) -> None:
     print(f"judged on {', '.join(case.name for case in cases)}; {options.steps} steps; seeds {options.seeds}\n")
     columns = [(key, domain) for domain in DOMAINS for key in MEASURED]
     titles = " | ".join(f"{key} ({domain})" for key, domain in columns)
-    print(f"| objective | {titles} | rank {' / '.join(map(str, STRIDES))} | s per step |")
-    print("|---" * (len(columns) + 3) + "|")
+    print(f"| objective | {titles} | rank {' / '.join(map(str, STRIDES))} |")
+    print("|---" * (len(columns) + 2) + "|")
     for row in options.rows:
         runs = [weights_of(options.out, row, seed) for seed in options.seeds]
         values = [judged(weights, cases) for weights in runs]
         logs = [last_line(weights) for weights in runs]
         cells = [_cell([value[column] for value in values]) for column in columns]
         ranks = " / ".join(f"{statistics.fmean(log[f'rank.{s}'] for log in logs):.0f}" for s in STRIDES)
-        seconds = statistics.fmean(log["seconds_per_step"] for log in logs)
-        print(f"| {ROWS[row].title} | {' | '.join(cells)} | {ranks} | {seconds:.1f} |", flush=True)
+        print(f"| {ROWS[row].title} | {' | '.join(cells)} | {ranks} |", flush=True)
 
 
 def _cell(values: list[float]) -> str:
