@@ -71,6 +71,15 @@ def test_a_region_a_mask_and_a_saved_query(succeed, refused, torsos, tmp_path):
     assert len(listed["unreadable"]) == 1
 
 
+def test_a_saved_query_keeps_its_stages(succeed, torsos, tmp_path):
+    folder, (first, _) = torsos
+    place = at(first.landmarks["T6"])
+    kept = tmp_path / "coarse.query"
+    succeed("query", folder / "a.nii.gz", place, "--stages", "8,16", "--save", kept, *MODEL)
+    assert succeed("query", folder / "b.nii.gz", "--use", kept)["inputs"]["stages"] == [8, 16]
+    assert succeed("query", folder / "a.nii.gz", place, *MODEL)["inputs"]["stages"] == [4, 8, 16]
+
+
 def test_a_prior_prefers_what_is_near(succeed, torsos):
     folder, (first, _) = torsos
     click = first.landmarks["L3"]
