@@ -36,9 +36,7 @@ STRIDES = (4, 8, 16, 32)
 # Two views of each of two places instead of one view of each of four: the same number of crops for a student.
 _VIEWS = ("views.places_per_volume=1", "views.globals=2", "batch_size=2")
 _DINO = (*_VIEWS, "views.locals=4", "objective.dino.weight=1")
-# The heat map of three stages, as it was when these rows were trained; it has four by default now.
-_RELATIONS = ("objective.relations.strides=[4,8,16]",)
-_DISTILLED = (*_RELATIONS, "objective.relations.distill=astra", "objective.relations.other_strides=[32]")
+_DISTILLED = ("objective.relations.distill=astra", "objective.relations.other_strides=[32]")
 
 
 @dataclass(frozen=True)
@@ -51,9 +49,9 @@ class Row:
 
 ROWS = {
     "dino": Row("DINO alone, as in the paper", (*_DINO, "objective.relations.weight=0")),
-    "relations": Row("relations", _RELATIONS),
-    "relations-overlapping": Row("relations, two overlapping crops per place", (*_VIEWS, *_RELATIONS)),
-    "dino-relations": Row("DINO + relations", (*_DINO, *_RELATIONS)),
+    "relations": Row("relations", ()),
+    "relations-overlapping": Row("relations, two overlapping crops per place", _VIEWS),
+    "dino-relations": Row("DINO + relations", _DINO),
     "distilled": Row("relations, distilled", _DISTILLED),
     "dino-distilled": Row("DINO + relations, distilled", (*_DINO, *_DISTILLED)),
     "tokens-distilled": Row(

@@ -75,10 +75,10 @@ Device = Annotated[
 Stages = Annotated[
     str | None,
     typer.Option(
-        metavar="4,8,16,32",
+        metavar="4,8,16",
         rich_help_panel=MODEL_OPTIONS,
         help="Model stages to use, given by their strides and separated by commas."
-        "  [default: 4,8,16,32, as far as the model has them]",
+        "  [default: 4,8,16, as far as the model has them]",
     ),
 ]
 Memory = Annotated[

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...models.encoder import DEFAULT_STRIDES
 from .. import distributed
 from ..distillation import DistilledVectors
 from ..label_free_descriptors import KINDS, STRIDE, Descriptions, describe_volume
@@ -66,7 +65,7 @@ class RelationsSettings(TermSettings):
         Share of that encoder's similarity in every target; the rest is that of the label-free descriptors.
     """
 
-    strides: tuple[int, ...] = DEFAULT_STRIDES
+    strides: tuple[int, ...] = (4, 8, 16)
     other_strides: tuple[int, ...] = ()
     points: int = 256
     temperature: float = 0.1
