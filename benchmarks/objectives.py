@@ -108,12 +108,18 @@ def judge(options: argparse.Namespace) -> None:
         values = [judged(weights, cases) for weights in runs]
         logs = [last_line(weights) for weights in runs]
         cells = [_cell([value[column] for value in values]) for column in columns]
-        ranks = " / ".join(f"{statistics.fmean(log[f'rank.{s}'] for log in logs):.0f}" for s in STRIDES)
+        ranks = " / ".join(_rank([log.get(f"rank.{stride}") for log in logs]) for stride in STRIDES)
         print(f"| {ROWS[row].title} | {' | '.join(cells)} | {ranks} |", flush=True)
 
 
 def _cell(values: list[float]) -> str:
     return f"{statistics.fmean(values):.3f} ({', '.join(f'{value:.3f}' for value in values)})"
+
+
+def _rank(values: list[float | None]) -> str:
+    """Mean rank of a stage; a dash if an objective does not use the stage."""
+    known = [value for value in values if value is not None]
+    return f"{statistics.fmean(known):.0f}" if known else "-"
 
 
 def main() -> None:
