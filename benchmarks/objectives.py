@@ -1,7 +1,7 @@
 """Objectives of pretraining compared: same network, same steps, two seeds, on scans that chose none of them.
 
     make bench-objectives ARGS="--store STORE --out RUNS"
-    python -m benchmarks.objectives --store STORE --out RUNS [--data ../shared/ct/labelled] [--steps 150]
+    python -m benchmarks.objectives --store STORE --out RUNS [--data ../shared/ct/labelled] [--steps 120]
         [--rows relations,distilled] [--seeds 0,1] [--only train|judge]
 
 Each row is a run of ``coralbay pretrain mini`` from random weights, with four global crops of 64 voxels per step. Runs
@@ -27,11 +27,12 @@ from coralbay_core.evaluate.methods import encoder_method
 from coralbay_core.models.loading import load_encoder
 
 JUDGES = ("lung1_002", "lung1_003", "totalseg_example")
-"""The split of the labeled pack: the two scans of heads and necks are left to whoever has to choose something."""
+"""Split of the labeled scans: these judge, the two scans of heads and necks are for choosing settings."""
 
 MEASURED = ("retrieval_ap", "across_ap", "match_hit")
 DOMAINS = ("real", "phantom")
 STRIDES = (4, 8, 16, 32)
+_COMMAND = "from coralbay_core.cli import main; main()"
 
 # Two views of each of two places instead of one view of each of four: the same number of crops for a student.
 _VIEWS = ("views.places_per_volume=1", "views.globals=2", "batch_size=2")
@@ -69,14 +70,7 @@ def train(options: argparse.Namespace, row: str, seed: int) -> None:
     weights = weights_of(options.out, row, seed)
     if weights.is_file():
         return
-    command = [
-        sys.executable,
-        "-c",
-        "from coralbay_core.cli import main; main()",
-        "pretrain",
-        "mini",
-        f"data={options.store}",
-    ]
+    command = [sys.executable, "-c", _COMMAND, "pretrain", "mini", f"data={options.store}"]
     command += [f"output={weights.parent}", f"name={weights.stem}", f"steps={options.steps}", f"seed={seed}"]
     command += [f"threads={options.threads}", "monitor.every=10", *ROWS[row].settings]
     print(" ".join(command[3:]), flush=True)
@@ -127,12 +121,14 @@ def main() -> None:
     parser.add_argument("--store", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--data", type=Path, default=Path("../shared/ct/labelled"))
-    parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("--steps", type=int, default=120)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rows", type=lambda text: text.split(","), default=list(ROWS))
     parser.add_argument("--seeds", type=lambda text: [int(seed) for seed in text.split(",")], default=[0, 1])
     parser.add_argument("--only", choices=("train", "judge"))
     options = parser.parse_args()
+    if unknown := sorted(set(options.rows) - set(ROWS)):
+        parser.error(f"unknown rows: {', '.join(unknown)}; expected some of {', '.join(ROWS)}")
     if options.only != "judge":
         for seed in options.seeds:
             for row in options.rows:

@@ -150,7 +150,7 @@ def point_files(texts: list[str] | None) -> tuple[Path, ...]:
 
 
 def strides(text: str | None) -> tuple[int, ...] | None:
-    """Parse strides such as ``4,8,16``; whether the model has them is checked later. None are the model's default."""
+    """Parse strides such as ``4,8,16``; whether the model has them is checked later. None: its default."""
     if text is None:
         return None
     try:

@@ -144,8 +144,7 @@ def forecast(
     ----------
     volume : Volume
     encoder : Encoder
-    strides : collection of int, optional
-    store : FeatureStore or bool
+    strides, store : optional
         As of `features_for`.
     tile_s : float, optional
         Seconds per tile with this encoder on its device, where they are known.

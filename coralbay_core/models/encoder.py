@@ -217,7 +217,7 @@ def default_strides(encoder: Encoder) -> tuple[int, ...]:
 
 
 def check_strides(encoder: Encoder, strides: Collection[int] | None) -> tuple[int, ...]:
-    """Sort strides, None being the default ones; raise if the encoder lacks one."""
+    """Sort strides, or list the default ones for None; raise if the encoder lacks one."""
     if strides is None:
         return default_strides(encoder)
     known = [stage.stride for stage in encoder.stages]
