@@ -37,7 +37,7 @@ _COMMAND = "from coralbay_core.cli import main; main()"
 # Two views of each of two places instead of one view of each of four: the same number of crops for a student.
 _VIEWS = ("views.places_per_volume=1", "views.globals=2", "batch_size=2")
 _DINO = (*_VIEWS, "views.locals=4", "objective.dino.weight=1")
-_DISTILLED = ("objective.relations.distill=astra", "objective.relations.other_strides=[32]")
+_DISTILLED = ("objective.relations.distill=astra",)
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,8 @@ def follow_up(
     first, second = open_ct(source), open_ct(target)
     before, now = open_labels(baseline, like=first), open_labels(later, like=second)
     encoder = open_model(model, device)
-    alignment = deform(features_of(first, encoder, strides), features_of(second, encoder, strides))
+    features = [features_of(volume, encoder, strides) for volume in (first, second)]
+    alignment = deform(*features, weights=options.fixed_stage_weights(None, strides))
     note(alignment.in_words)
     changes = follow_lesions(before, now, alignment, within_mm=within_mm or PAIR_MM)
     rows = [change.as_row() for change in changes]

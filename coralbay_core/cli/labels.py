@@ -1,6 +1,6 @@
 """Label maps as input of commands: labels by name, and maps in which 0 means background."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -88,7 +88,9 @@ def note_background(labels: LabelVolume, features: "FeatureMaps") -> None:
         )
 
 
-def examples_with_rest(features: "FeatureMaps", labels: LabelVolume, seed: int) -> "Examples":
+def examples_with_rest(
+    features: "FeatureMaps", labels: LabelVolume, strides: Collection[int] | None, seed: int
+) -> "Examples":
     """Examples of a label map in which 0 means background: the rest of the body is class 0."""
     from ..probe import gather
 
@@ -98,7 +100,7 @@ def examples_with_rest(features: "FeatureMaps", labels: LabelVolume, seed: int) 
     largest = int(labels.data.max(initial=0)) + 1
     data = labels.data.astype(np.promote_types(labels.data.dtype, np.min_scalar_type(largest)))
     data[tuple(free[chosen].T)] = largest
-    found = gather(features, replace(labels, data=data), seed=seed)
+    found = gather(features, replace(labels, data=data), strides=strides, seed=seed)
     values = np.where(found.values == largest, 0, found.values)
     return replace(found, values=values, outside=0, names={0: "background", **found.names})
 

@@ -75,10 +75,10 @@ Device = Annotated[
 Stages = Annotated[
     str | None,
     typer.Option(
-        metavar="4,8,16",
+        metavar="4,8,16,32",
         rich_help_panel=MODEL_OPTIONS,
         help="Model stages to use, given by their strides and separated by commas."
-        "  [default: 4,8,16, as far as the model has them]",
+        "  [default: 4,8,16,32, as far as the model has them; probes, colors and alignments: 4,8,16]",
     ),
 ]
 Memory = Annotated[
@@ -180,8 +180,10 @@ def stage_weights(text: str | None) -> "dict[int, float] | Literal['auto'] | Non
     return chosen
 
 
-def fixed_stage_weights(text: str | None) -> dict[int, float] | None:
-    """Parse weights of stages where nothing is there to choose them from."""
+def fixed_stage_weights(text: str | None, chosen_strides: tuple[int, ...] | None = None) -> dict[int, float] | None:
+    """Parse weights of stages where nothing is there to choose them from; without a text, equal ones of chosen stages."""
+    if text is None and chosen_strides is not None:
+        return dict.fromkeys(chosen_strides, 1.0)
     chosen = stage_weights(text)
     if chosen == "auto":
         raise InputError(

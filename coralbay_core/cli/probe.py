@@ -95,10 +95,10 @@ def fit(
     for volume, drawn in zip(volumes, strokes, strict=True):
         features = features_of(volume, encoder, strides)
         if background == "rest":
-            examples.append(examples_with_rest(features, drawn, seed))
+            examples.append(examples_with_rest(features, drawn, strides, seed))
         else:
             note_background(drawn, features)
-            examples.append(gather(features, drawn, seed=seed))
+            examples.append(gather(features, drawn, strides=strides, seed=seed))
     fitted = fit_examples(examples, kind=kind, seed=seed, where=", ".join(map(str, labels)))
     labeled = sum(int(np.count_nonzero(drawn.data)) for drawn in strokes)
     emit(

@@ -114,7 +114,7 @@ def project(
     features = features_of(volume, encoder, known.strides if known else strides)
     selected = None if mask is None else cells_inside(features, mask.data, mask.grid)
     others = [features_of(open_ct(path), encoder, strides) for path in fit_with or ()]
-    axes = known or _fit(features, others, selected, max(chosen) + 1, seed)
+    axes = known or _fit(features, others, selected, strides, max(chosen) + 1, seed)
     axes.require_fits(features)
     shown = Shown(features, axes, selected, seed)
     rgb = shown.colors(method, chosen) if out or png else None
@@ -131,7 +131,7 @@ def project(
         volume,
         encoder,
         method=method,
-        stages=features.strides,
+        stages=axes.strides,
         components=[c + 1 for c in chosen],
         basis_scans=axes.scans,
         clusters=clusters,
@@ -141,7 +141,7 @@ def project(
     emit(
         "project",
         as_json=as_json,
-        inputs={"ct": ct, "method": method, "stages": features.strides, "components": [c + 1 for c in chosen]},
+        inputs={"ct": ct, "method": method, "stages": axes.strides, "components": [c + 1 for c in chosen]},
         outputs=outputs,
         results={
             "model": encoder.name,
@@ -208,13 +208,14 @@ def _fit(
     features: "FeatureMaps",
     others: "list[FeatureMaps]",
     selected: NDArray[np.bool_] | None,
+    strides: tuple[int, ...] | None,
     least: int,
     seed: int,
 ) -> "Basis":
     from ..projection import fit_basis
     from ..projection.basis import COMPONENTS
 
-    return fit_basis([features, *others], max(COMPONENTS, least), inside=selected, seed=seed)
+    return fit_basis([features, *others], max(COMPONENTS, least), inside=selected, strides=strides, seed=seed)
 
 
 def _components(text: str) -> tuple[int, int, int]:

@@ -16,6 +16,7 @@ from ..errors import InputError
 from ..spatial import Grid, Volume
 from ..spatial.resampling import resample
 from ..util.cancellation import IsCancelled, check_cancelled
+from .descriptors import joint_stages
 from .feature_maps import FeatureMaps
 from .linear_maps import unit_maps
 
@@ -221,6 +222,7 @@ def _pair(axis: int) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
 
 def _neighbor_cosines(features: FeatureMaps) -> list[NDArray[np.float32]]:
     """Cosine of each cell and the next one along each axis: the mean of the stages, the finest counted double."""
+    features = joint_stages(features)
     shape = features.finest.grid.shape
     means = [np.zeros([n - (a == axis) for a, n in enumerate(shape)], np.float32) for axis in range(3)]
     total = FINEST_WEIGHT + len(features.strides) - 1

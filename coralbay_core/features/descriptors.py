@@ -7,6 +7,7 @@ small compute.) Compact features are centered only: their channels are principal
 would amplify noise.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from weakref import WeakKeyDictionary
@@ -15,7 +16,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..spatial import Grid
-from .feature_maps import FeatureMaps, sample_trilinear
+from .feature_maps import FeatureMap, FeatureMaps, sample_trilinear
+
+JOINT_STRIDE = 16
+"""Largest stride of the stages that `joint_stages` selects by default."""
 
 _BLOCK = 16_384
 
@@ -41,15 +45,18 @@ class StageDescriptors:
         return scaled / np.maximum(np.linalg.norm(scaled, axis=1, keepdims=True), 1e-6)
 
 
-_cache: "WeakKeyDictionary[FeatureMaps, dict[int, StageDescriptors]]" = WeakKeyDictionary()
+# Each with the body that it was standardized over. The maps of a stage are shared by a selection of stages.
+_cache: "WeakKeyDictionary[FeatureMap, tuple[NDArray[np.bool_], StageDescriptors]]" = WeakKeyDictionary()
 
 
 def stage_descriptors(features: FeatureMaps, stride: int) -> StageDescriptors:
-    """Compute the descriptors of a stage; they are cached as long as `features` lives."""
-    known = _cache.setdefault(features, {})
-    if stride not in known:
-        known[stride] = _standardize(features, stride)
-    return known[stride]
+    """Compute the descriptors of a stage; they are cached as long as its map lives."""
+    stage = features.stage(stride)
+    body, known = _cache.get(stage, (None, None))
+    if known is None or body is not features.body:
+        known = _standardize(features, stride)
+        _cache[stage] = features.body, known
+    return known
 
 
 def _standardize(features: FeatureMaps, stride: int) -> StageDescriptors:
@@ -82,6 +89,23 @@ def _standardize(features: FeatureMaps, stride: int) -> StageDescriptors:
 def describe_points(features: FeatureMaps, position_mm: ArrayLike, stride: int) -> NDArray[np.float32]:
     """Compute unit descriptors (N, C) of a stage at world positions (N, 3)."""
     return stage_descriptors(features, stride).describe(features.stage(stride).sample(position_mm))
+
+
+def joint_stages(features: FeatureMaps, strides: Collection[int] | None = None) -> FeatureMaps:
+    """Select the stages whose descriptors probes, projections and alignments concatenate.
+
+    Each stage counts equally in a heat map but by its number of channels in joint descriptors, of which the coarsest
+    stage has most: it improves heat maps, and probes are worse with it (docs/measurements/pretraining.md).
+
+    Parameters
+    ----------
+    features : FeatureMaps
+    strides : collection of int, optional
+        By default those up to `JOINT_STRIDE`; all if there are none.
+    """
+    if strides is None:
+        strides = [stride for stride in features.strides if stride <= JOINT_STRIDE] or features.strides
+    return features.select_stages(strides)
 
 
 def joint_descriptors(features: FeatureMaps, position_mm: ArrayLike) -> NDArray[np.float32]:

@@ -227,7 +227,9 @@ class FeatureMaps:
         if wanted == self.strides:
             return self
         if wanted not in self._parts:
-            self._parts[wanted] = replace(self, stages={stride: self.stage(stride) for stride in wanted})
+            part = replace(self, stages={stride: self.stage(stride) for stride in wanted})
+            object.__setattr__(part, "_pooled_body", self._pooled_body)
+            self._parts[wanted] = part
         return self._parts[wanted]
 
     def only(self, strides: Collection[int]) -> "FeatureMaps":

@@ -5,7 +5,7 @@ well as possible for the number of dimensions (Eckart and Young 1936).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +52,8 @@ class Compact:
         strides = sorted(features_channels)
         if set(query.strides) < set(strides):
             raise InputError("query lacks stages of the library", found=query.strides, expected=strides)
-        shares = resolve_weights(weights, query, query)  # type: ignore[arg-type]
+        common = replace(query, positive={s: query.positive[s] for s in strides})
+        shares = resolve_weights(weights, common, common)  # type: ignore[arg-type]
         root = np.sqrt(1 / len(strides))
         rows = [query.positive[s] * np.float32(shares.get(s, 0.0) / root) for s in strides]
         return self.compact(np.concatenate(rows, 1))

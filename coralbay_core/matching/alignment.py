@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import CoralBayError
 from ..features import FeatureMaps
+from ..features.descriptors import joint_stages
 from ..similarity.cell_table import body_tokens
 from ..spatial import geometry
 from ..spatial.geometry import Affine
@@ -58,12 +59,23 @@ def align(
 ) -> Alignment:
     """Align two scans roughly, by a similarity transform.
 
+    Parameters
+    ----------
+    source, target : FeatureMaps
+        Features of both scans, of the same encoder.
+    weights : mapping of int to float, optional
+        Weights of the strides; by default equal ones of those of `joint_stages`.
+    seed : int
+        Of the sample of cells.
+
     Raises
     ------
     CoralBayError
         If too few matches agree: the scans show different parts of the body, or the features are not sufficient.
     """
     source.require_same_encoder(target)
+    if weights is None:
+        source, target = joint_stages(source), joint_stages(target)
     rng = np.random.default_rng(seed)
     here, there = _returning_pairs(source, target, weights, rng)
     affine, inside = _consensus(here, there, rng)

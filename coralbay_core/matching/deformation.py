@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import CoralBayError
 from ..features import FeatureMaps
+from ..features.descriptors import joint_stages
 from ..features.feature_maps import sample_trilinear
 from ..spatial import Grid, geometry
 from ..spatial.geometry import Affine
@@ -150,7 +151,7 @@ def deform(
     source, target : FeatureMaps
         Features of both scans, of the same encoder.
     weights : mapping of int to float, optional
-        Weights of the strides.
+        Weights of the strides; by default equal ones of those of `joint_stages`.
     prior : callable, optional
         Maps positions of the source to the target, roughly: an `Alignment`, or a transform of another program. By
         default `align` finds it.
@@ -164,6 +165,8 @@ def deform(
         If the scans cannot be aligned, or show hardly any common part of the body.
     """
     source.require_same_encoder(target)
+    if weights is None:
+        source, target = joint_stages(source), joint_stages(target)
     rough = align(source, target, weights=weights) if prior is None else prior
     check_cancelled(cancelled, "alignment")
     affine, is_affine = _affine_of(rough, source)

@@ -206,7 +206,7 @@ def resolve_precision(device: torch.device) -> torch.dtype:
     return torch.float32
 
 
-DEFAULT_STRIDES = (4, 8, 16)
+DEFAULT_STRIDES = (4, 8, 16, 32)
 """Strides of the stages that are computed and compared by default, as far as an encoder has them."""
 
 

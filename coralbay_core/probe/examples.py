@@ -1,6 +1,6 @@
 """Training examples of a probe: descriptors of painted voxels, of one or several scans."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from weakref import WeakKeyDictionary
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..features import FeatureMaps
-from ..features.descriptors import joint_descriptors
+from ..features.descriptors import joint_descriptors, joint_stages
 from ..spatial import LabelVolume
 from ..spatial.volume import labeled_voxels
 from ..util.arguments import checked
@@ -101,7 +101,9 @@ class Examples:
 
 
 @checked
-def gather(features: FeatureMaps, labels: LabelVolume, *, seed: int = 0) -> Examples:
+def gather(
+    features: FeatureMaps, labels: LabelVolume, *, strides: Collection[int] | None = None, seed: int = 0
+) -> Examples:
     """Collect examples from the painted voxels of a scan, a bounded number per class.
 
     Parameters
@@ -109,9 +111,12 @@ def gather(features: FeatureMaps, labels: LabelVolume, *, seed: int = 0) -> Exam
     features : FeatureMaps
     labels : LabelVolume
         Strokes, points or a whole segmentation, on any grid; 0 is unlabeled.
+    strides : collection of int, optional
+        Stages to use; by default those of `joint_stages`.
     seed : int
         Seed of the sampling of voxels of very large classes.
     """
+    features = joint_stages(features, strides)
     painted = labeled_voxels(labels.data)
     values = labels.data.reshape(-1)[painted]
     if len(values) and values.min() < 0:

@@ -1,6 +1,6 @@
 """Fitting of probes to strokes on one or several scans."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,7 +21,14 @@ _FOLDS = 3  # one of so many parts of the labels is left out to see how sure sco
 
 
 @checked
-def fit_probe(features: FeatureMaps, labels: LabelVolume, *, kind: Kind = DEFAULT_KIND, seed: int = 0) -> Probe:
+def fit_probe(
+    features: FeatureMaps,
+    labels: LabelVolume,
+    *,
+    kind: Kind = DEFAULT_KIND,
+    strides: Collection[int] | None = None,
+    seed: int = 0,
+) -> Probe:
     """Fit a probe to the labeled voxels of one scan.
 
     Parameters
@@ -31,24 +38,27 @@ def fit_probe(features: FeatureMaps, labels: LabelVolume, *, kind: Kind = DEFAUL
         Strokes, points or a segmentation: 0 is unlabeled, any other value a class (paint one for the background, too).
     kind : str
         One of `KINDS`; `solvers` describes them, docs/measurements/benchmarks.md compares them.
+    strides : collection of int, optional
+        Stages to use; by default those up to stride 16 (`features.descriptors.joint_stages`).
     seed : int
         Seed of the sampling of voxels of very large classes, and of the network.
     """
-    return fit_examples([gather(features, labels, seed=seed)], kind=kind, seed=seed, where=labels.name)
+    return fit_examples([gather(features, labels, strides=strides, seed=seed)], kind=kind, seed=seed, where=labels.name)
 
 
 def fit_probe_to_scans(
     scans: Iterable[tuple[FeatureMaps, LabelVolume]],
     *,
     kind: Kind = DEFAULT_KIND,
+    strides: Collection[int] | None = None,
     seed: int = 0,
     early: Callable[[Probe], Any] | None = None,
 ) -> Probe:
     """Fit one probe to labels on several scans of one encoder; label values are shared by all scans.
 
-    Parameters are those of `fit_examples`.
+    Parameters are those of `fit_probe` and `fit_examples`.
     """
-    parts = [gather(features, labels, seed=seed) for features, labels in scans]
+    parts = [gather(features, labels, strides=strides, seed=seed) for features, labels in scans]
     return fit_examples(parts, kind=kind, seed=seed, early=early)
 
 

@@ -4,7 +4,7 @@ The descriptors are z-scored over each patient's own body, so a basis applies to
 the same color in every scan.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..features import FeatureMaps
-from ..features.descriptors import joint_descriptors, split_by_stage
+from ..features.descriptors import joint_descriptors, joint_stages, split_by_stage
 from ..features.linear_maps import linear_maps
 from ..util.arguments import checked
 from ..util.tensor_file import read_tensors, write_tensors
@@ -106,13 +106,11 @@ class Basis:
         return RgbMap(colors, features.finest.grid, explained, features, selected)
 
     def require_fits(self, features: FeatureMaps) -> None:
-        """Raise unless the features come from the weights and stages that the basis was fitted on."""
+        """Raise unless the features come from the weights that the basis was fitted on and have its stages."""
         if features.fingerprint != self.fingerprint:
             raise InputError("basis was fitted on another model", found=features.model, expected=self.model)
-        if set(self.weights) != set(features.strides):
-            raise InputError(
-                "stages of the features differ from those of the basis", found=features.strides, expected=self.strides
-            )
+        if not set(self.weights) <= set(features.strides):
+            raise InputError("features lack stages of the basis", found=features.strides, expected=self.strides)
 
     def save(self, path: str | Path) -> Path:
         """Write a safetensors file with a JSON description, atomically."""
@@ -170,6 +168,7 @@ def fit_basis(
     components: int = COMPONENTS,
     *,
     inside: NDArray[np.bool_] | None = None,
+    strides: Collection[int] | None = None,
     seed: int = 0,
 ) -> Basis:
     """Fit principal components to the descriptors inside the body, of one or several scans.
@@ -185,9 +184,12 @@ def fit_basis(
         Number of components to retain; fewer if there are fewer cells or channels.
     inside : (z, y, x) bool array, optional
         Cells of the finest stage to fit on, for a single scan: see `cells_inside`.
+    strides : collection of int, optional
+        Stages to use; by default those of `joint_stages`.
     seed : int
     """
-    scans = [features] if isinstance(features, FeatureMaps) else list(features)
+    given = [features] if isinstance(features, FeatureMaps) else list(features)
+    scans = [joint_stages(maps, strides) for maps in given]
     _require_alike(scans, inside)
     masks = [cells_inside(maps) if inside is None else inside for maps in scans]
     sample = np.concatenate(

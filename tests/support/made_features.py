@@ -12,15 +12,20 @@ TISSUES = {"left": (20, 40, 50), "right": (20, 40, 12), "top": (80, 40, 30)}
 
 
 def made_features(
-    seed: int = 0, noise: float = 0.3, fingerprint: str = "made", noise_of: dict[int, float] | None = None
+    seed: int = 0,
+    noise: float = 0.3,
+    fingerprint: str = "made",
+    noise_of: dict[int, float] | None = None,
+    strides: tuple[int, ...] = (4, 8),
 ) -> FeatureMaps:
-    """Features of two stages; `noise_of` gives a stage a noise of its own."""
+    """Features of some stages; `noise_of` gives a stage a noise of its own."""
     rng = np.random.default_rng(seed)
     directions = np.random.default_rng(99).normal(size=(4, 24))
     kind = tissue_map()
     stages = {}
-    for stride in (4, 8):
-        kinds = kind[stride // 2 :: stride, stride // 2 :: stride, stride // 2 :: stride]
+    for stride in strides:
+        middle = (np.minimum(np.arange(-(-n // stride)) * stride + stride // 2, n - 1) for n in kind.shape)
+        kinds = kind[np.ix_(*middle)]
         level = (noise_of or {}).get(stride, noise)
         data = directions[kinds] * 5 + 3 + level * rng.normal(size=(*kinds.shape, 24))
         stages[stride] = FeatureMap(stride, np.moveaxis(data, -1, 0).astype(np.float16), GRID.coarsen(stride))

@@ -65,7 +65,7 @@ class RelationsSettings(TermSettings):
         Share of that encoder's similarity in every target; the rest is that of the label-free descriptors.
     """
 
-    strides: tuple[int, ...] = (4, 8, 16)
+    strides: tuple[int, ...] = (4, 8, 16, 32)
     other_strides: tuple[int, ...] = ()
     points: int = 256
     temperature: float = 0.1

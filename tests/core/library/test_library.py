@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -54,6 +55,15 @@ def library(tmp_path, built):
     for part in ("lib", "features"):
         shutil.copytree(built / part, tmp_path / part)
     return Library(tmp_path / "lib", FeatureStore(tmp_path / "features"))
+
+
+def test_a_query_of_more_stages_counts_those_of_the_library_equally(library, scans, encoder):
+    features = features_for(load_volume(next(iter(scans))), encoder, store=False)
+    query = make_query(features, [features.finest.grid.cell_positions(features.body_at(4))[100]])
+    coarse = np.eye(1, 8, dtype=np.float32)
+    more = replace(query, positive=query.positive | {32: coarse}, negative=query.negative | {32: coarse[:0]})
+    few, many = (library.basis.of_query(asked, library.manifest.channels, None) for asked in (query, more))
+    np.testing.assert_array_equal(few, many)
 
 
 def test_what_was_clicked_is_found_in_every_other_scan(library, scans, encoder):

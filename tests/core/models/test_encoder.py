@@ -9,7 +9,7 @@ from tests.support.encoders import PoolingEncoder
 
 @pytest.mark.parametrize(
     ("known", "expected"),
-    [((2, 4, 8, 16, 32), (4, 8, 16)), ((1, 2, 4, 8), (4, 8)), ((2,), (2,)), ((1, 2), (1, 2))],
+    [((2, 4, 8, 16, 32), (4, 8, 16, 32)), ((1, 2, 4, 8), (4, 8)), ((2,), (2,)), ((1, 2), (1, 2))],
 )
 def test_default_stages_are_those_that_an_encoder_has(known, expected):
     encoder = PoolingEncoder()

@@ -80,7 +80,7 @@ def test_a_basis_is_refused_where_it_does_not_fit(tmp_path):
         basis.coordinates(made_features(fingerprint="other"))
     few = made_features()
     del few.stages[8]
-    with pytest.raises(InputError, match="stages of the features differ"):
+    with pytest.raises(InputError, match="features lack stages of the basis"):
         basis.rgb(few)
     with pytest.raises(InputError, match="features of different stages"):
         fit_basis([features, few])
