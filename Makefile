@@ -22,7 +22,7 @@ export QT_API := pyside6
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-eva libraries virtual-display browser notebooks screenshots animation docs demo test test-fast test-slow test-pyqt6 test-oldest test-eva fuzz torture lint spelling evaluate evaluate-reference wheel-smoke \
-  bench-encoder bench-dense bench-interactive bench-gui bench-first bench-notebook bench-probe bench-connectivity bench-projection bench-search bench-alignment bench-pretrain bench-objectives bench-scale clean
+  bench-encoder bench-dense bench-whole-scan bench-interactive bench-gui bench-first bench-notebook bench-probe bench-connectivity bench-projection bench-search bench-alignment bench-pretrain bench-objectives bench-scale clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
@@ -144,6 +144,9 @@ bench-encoder: $(STAMP) ## Speed of the backbone against MONAI's, minutes (ARGS=
 
 bench-dense: $(STAMP) ## Dense features against MONAI's sliding window, seams, air (ARGS="speed --ct CT")
 	$(PYTHON_VENV) benchmarks/dense.py $(ARGS)
+
+bench-whole-scan: $(STAMP) ## Size of encoders and the seconds of each for a whole scan (ARGS="--ct CT --models coralbay-mini,astra")
+	$(PYTHON_VENV) benchmarks/whole_scan.py $(ARGS)
 
 bench-interactive: $(STAMP) ## What a user waits for, on features of a whole CT
 	$(PYTHON_VENV) benchmarks/interactive.py $(ARGS)

@@ -181,7 +181,10 @@ def stage_weights(text: str | None) -> "dict[int, float] | Literal['auto'] | Non
 
 
 def fixed_stage_weights(text: str | None, chosen_strides: tuple[int, ...] | None = None) -> dict[int, float] | None:
-    """Parse weights of stages where nothing is there to choose them from; without a text, equal ones of chosen stages."""
+    """Parse weights of stages where nothing is there to choose them from.
+
+    Without a text, stages that were chosen have equal weights; None if there are none of either.
+    """
     if text is None and chosen_strides is not None:
         return dict.fromkeys(chosen_strides, 1.0)
     chosen = stage_weights(text)
