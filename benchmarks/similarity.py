@@ -1,6 +1,6 @@
 """Ways to ask where else it looks like this, measured on labeled CTs: how clicks are combined, which scales count.
 
-    python benchmarks/similarity.py --data ../shared/ct/labelled [--model coralbay-mini] [--limit N] [--seeds 2]
+    python benchmarks/similarity.py --data ../shared/ct/labelled [--model coralbay-mini] [--limit N] [--seeds 2] [--blocks prior]
 
 For every structure of every scan, five clicks (the deepest point and four seeded ones from the deeper half, as in
 `coralbay evaluate`) or all of its inside are the positives and, where said, five seeded clicks in other structures the
@@ -99,7 +99,7 @@ BLOCKS: dict[str, dict[str, Way]] = {
 OWN_SCAN = {
     "one click and a distance prior (same scan)": {
         "none": one_click(),
-        **{f"{mm} mm": one_click(float(mm)) for mm in (30, 60, 120)},
+        **{f"{mm} mm": one_click(float(mm)) for mm in (30, 60, 120, 200)},
     }
 }
 
@@ -148,6 +148,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--phantom", action="store_true")
+    parser.add_argument("--blocks", default="", help="only the blocks of variants whose title contains this")
     arguments = parser.parse_args()
     encoder = load_encoder(arguments.model)
     found = open_cases(arguments.data, phantom=arguments.phantom or not arguments.data, limit=arguments.limit)
@@ -156,9 +157,10 @@ def main() -> None:
         features = {case.name: features_for(case.volume, encoder, store=domain == "real") for case in cases}
         results: dict[tuple[str, str], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
         for where, case, other, name in pairs(cases):
+            blocks = BLOCKS | OWN_SCAN if other is case else BLOCKS
+            blocks = {title: ways for title, ways in blocks.items() if arguments.blocks in title}
             for seed in range(arguments.seeds):
                 asked = asked_about(case, features[case.name], name, seed)
-                blocks = BLOCKS | OWN_SCAN if other is case else BLOCKS
                 for block, ways in blocks.items():
                     for way, ask in ways.items():
                         value = measured(ask(asked, features[other.name]), other, name)
