@@ -1,6 +1,7 @@
 """Ways to ask where else it looks like this, measured on labeled CTs: how clicks are combined, which scales count.
 
-    python benchmarks/similarity.py --data ../shared/ct/labelled [--model coralbay-mini] [--limit N] [--seeds 2] [--blocks prior]
+    python benchmarks/similarity.py --data ../shared/ct/labelled [--model coralbay-mini] [--limit N] [--seeds 2]
+                                    [--blocks prior]
 
 For every structure of every scan, five clicks (the deepest point and four seeded ones from the deeper half, as in
 `coralbay evaluate`) or all of its inside are the positives and, where said, five seeded clicks in other structures the
