@@ -1,7 +1,7 @@
 """Arithmetic that a user waits for: similarity, PCA, a probe and slices, on the features of a chest-abdomen CT.
 
     make bench-interactive                              (ARGS="--threads 1")
-    python benchmarks/interactive.py [--shape 300,240,240] [--strides 4,8,16 ...] [--channels 24,48,...] [--threads 2]
+    python benchmarks/interactive.py [--shape 300,240,240] [--strides 4,8,16,32 ...] [--channels 24,48,...] [--threads 2]
 
 Features are noise of the size of a real scan's, since time does not depend on what they say; by default 270,000 tokens
 at stride 4 and 2.2 million at stride 2. The calls are those that commands, session and plugin make. What a scan pays
@@ -105,7 +105,7 @@ def integers(text: str) -> tuple[int, ...]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shape", type=integers, default=(300, 240, 240), help="voxels of the model grid, z,y,x")
-    parser.add_argument("--strides", type=integers, nargs="*", default=[(4, 8, 16), (2, 4, 8, 16)])
+    parser.add_argument("--strides", type=integers, nargs="*", default=[(4, 8, 16, 32), (2, 4, 8, 16, 32)])
     parser.add_argument("--channels", type=integers, default=(24, 48, 96, 192, 384), help="of strides 2 to 32")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
