@@ -1,7 +1,8 @@
 """Arithmetic that a user waits for: similarity, PCA, a probe and slices, on the features of a chest-abdomen CT.
 
     make bench-interactive                              (ARGS="--threads 1")
-    python benchmarks/interactive.py [--shape 300,240,240] [--strides 4,8,16,32 ...] [--channels 24,48,...] [--threads 2]
+    python benchmarks/interactive.py [--shape 300,240,240] [--strides 4,8,16,32 ...] [--channels 24,48,...]
+                                     [--threads 2]
 
 Features are noise of the size of a real scan's, since time does not depend on what they say; by default 270,000 tokens
 at stride 4 and 2.2 million at stride 2. The calls are those that commands, session and plugin make. What a scan pays
