@@ -9,7 +9,6 @@ Without ``--ct`` the phantom is used.
 import argparse
 import statistics
 import time
-from collections.abc import Iterator
 
 import torch
 from torch import nn
@@ -22,11 +21,8 @@ from coralbay_core.phantom import make_phantom
 
 def parameters_of(encoder: Encoder) -> int:
     """Number of parameters of the networks that an encoder holds; 0 if it holds none."""
-    return sum(tensor.numel() for network in networks_of(encoder) for tensor in network.parameters())
-
-
-def networks_of(encoder: Encoder) -> Iterator[nn.Module]:
-    yield from (part for part in vars(encoder).values() if isinstance(part, nn.Module))
+    networks = (part for part in vars(encoder).values() if isinstance(part, nn.Module))
+    return sum(tensor.numel() for network in networks for tensor in network.parameters())
 
 
 def main() -> None:

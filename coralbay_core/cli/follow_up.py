@@ -51,7 +51,7 @@ def follow_up(
     before, now = open_labels(baseline, like=first), open_labels(later, like=second)
     encoder = open_model(model, device)
     features = [features_of(volume, encoder, strides) for volume in (first, second)]
-    alignment = deform(*features, weights=options.fixed_stage_weights(None, strides))
+    alignment = deform(*features, weights=options.equal_stage_weights(strides))
     note(alignment.in_words)
     changes = follow_lesions(before, now, alignment, within_mm=within_mm or PAIR_MM)
     rows = [change.as_row() for change in changes]

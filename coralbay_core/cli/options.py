@@ -180,13 +180,13 @@ def stage_weights(text: str | None) -> "dict[int, float] | Literal['auto'] | Non
     return chosen
 
 
-def fixed_stage_weights(text: str | None, chosen_strides: tuple[int, ...] | None = None) -> dict[int, float] | None:
-    """Parse weights of stages where nothing is there to choose them from.
+def equal_stage_weights(chosen: tuple[int, ...] | None) -> dict[int, float] | None:
+    """Give the stages that a user chose equal weights; None if there was no choice."""
+    return None if chosen is None else dict.fromkeys(chosen, 1.0)
 
-    Without a text, stages that were chosen have equal weights; None if there are none of either.
-    """
-    if text is None and chosen_strides is not None:
-        return dict.fromkeys(chosen_strides, 1.0)
+
+def fixed_stage_weights(text: str | None) -> dict[int, float] | None:
+    """Parse weights of stages where nothing is there to choose them from."""
     chosen = stage_weights(text)
     if chosen == "auto":
         raise InputError(

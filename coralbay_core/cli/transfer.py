@@ -81,7 +81,7 @@ def transfer(
     from ..matching import LabelSource, deform, transfer_labels
 
     strides = options.strides(stages)
-    mixer = options.fixed_stage_weights(stage_weights, strides)
+    mixer = options.fixed_stage_weights(stage_weights) or options.equal_stage_weights(strides)
     maps, scans, starts = list(labels or ()), list(source or ()), list(transform or ())
     places = _places(landmarks, at)
     _require_inputs(maps, scans, target, starts, places, field or warped)

@@ -95,7 +95,7 @@ def joint_stages(features: FeatureMaps, strides: Collection[int] | None = None) 
     """Select the stages whose descriptors probes, projections and alignments concatenate.
 
     Each stage counts equally in a heat map but by its number of channels in joint descriptors, of which the coarsest
-    stage has most: it improves heat maps, and probes are worse with it (docs/measurements/pretraining.md).
+    stage has most. It improves heat maps; probes on real scans are worse with it (docs/decisions.md, 2026-12-01).
 
     Parameters
     ----------
